@@ -1,0 +1,1 @@
+"""Quantization-aware training on a transformed graph. Imported as `qcc.train`."""
