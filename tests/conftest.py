@@ -1,0 +1,37 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from qcc.train.data.cache import dataset
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if importlib.util.find_spec("paddlelite") is None:
+        skip = pytest.mark.skip(
+            reason="the Paddle Lite runtime cannot be imported (it needs CPython 3.10 on x86-64 Linux)"
+        )
+        for item in items:
+            if item.get_closest_marker("lite"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def pp_ocr_models() -> dict[str, Path]:
+    """Folders of the three PP-OCR models ("det", "rec", "cls"), each with an `inference.pdmodel` and `.pdiparams`."""
+    folder = dataset("pp-ocr")
+    return {
+        "det": folder / "ch_PP-OCRv4_det_infer",
+        "rec": folder / "ch_PP-OCRv4_rec_infer",
+        "cls": folder / "ch_ppocr_mobile_v2_cls_infer",
+    }
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist() -> Path:
+    """The folder of the four Fashion-MNIST files."""
+    return dataset("fashion-mnist")
