@@ -1,0 +1,363 @@
+"""Graph: block 0 of a Paddle program as an `IrGraph` with an index, feeds, fetches and weights.
+
+Every edit of a program happens here. An edit costs O(1): it uses the primitives under `IrGraph`'s
+own helpers, which build the set of all nodes for an assertion at every call, and keeps a Python
+index (producers, consumers, names) beside it, so that a look-up costs O(1) too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qcc import program as programs
+from qcc._paddle import IrGraph, VarType, core, paddle
+from qcc.dtypes import dtype_name, dtype_number
+from qcc.errors import GraphError
+from qcc.nodes import EMPTY_NAME, Op, Var
+from qcc.weights import Weights
+
+Slots = Mapping[str, "Var | Sequence[Var]"]
+
+
+class Graph:
+    """A program's main block as operators and variables; see `Var` for versions of a variable.
+
+    `for_test` tells a test graph from a training graph (the one with backward ops). Blocks other
+    than the first are carried along unchanged.
+
+    Raises GraphError when an edit names something that is not there, or is there already. The rules
+    that hold between passes are in `qcc.verify`.
+    """
+
+    def __init__(
+        self,
+        desc: core.ProgramDesc,
+        shell: programs.Shell,
+        feeds: Iterable[str],
+        fetches: Iterable[str],
+        weights: Weights,
+        *,
+        for_test: bool,
+    ) -> None:
+        # IrGraph copies what it needs out of block 0; the descriptions of the others are borrowed.
+        self._desc = desc
+        self.shell = shell
+        self._core = core.Graph(desc)
+        self.for_test = for_test
+        self.feeds = tuple(feeds)
+        self.fetches = tuple(fetches)
+        self.weights = weights
+        self._ops: dict[Op, None] = {}
+        self._versions: dict[str, list[Var]] = {}
+        self._order: tuple[Op, ...] | None = None
+        self._inserted = 0
+        self._removed_nodes: set[core.Node] = set()
+        self._index()
+
+    # ------------------------------------------------------------------ building the index
+
+    def _index(self) -> None:
+        # Node ids count up in program order, whereas nodes() is a set.
+        nodes = sorted(self._core.nodes(), key=lambda node: node.id())
+        variables: dict[int, Var] = {}
+        operators: list[Op] = []
+        for node in nodes:
+            if node.is_op():
+                operators.append(Op(node, (len(operators), 0, 0)))
+            elif node.is_var() and not node.is_ctrl_var():
+                var = Var(node)
+                variables[node.id()] = var
+                self._versions.setdefault(var.name, []).append(var)
+        for op in operators:
+            self._ops[op] = None
+            # The Python call stack holds paths of the machine that built the program.
+            op.desc.remove_attr("op_callstack")
+            read = {node.name(): variables.get(node.id()) for node in op.node.inputs}
+            written = {node.name(): variables.get(node.id()) for node in op.node.outputs}
+            op.inputs = _bind(op.desc.inputs(), read)
+            op.outputs = _bind(op.desc.outputs(), written)
+            for var in op.all_inputs():
+                var.consumers[op] = None
+            for var in op.all_outputs():
+                var.producer = op
+        # A variable that no op of this block touches gets no node from Paddle.
+        for var_desc in self._desc.block(0).all_vars():
+            name = var_desc.name()
+            if name not in self._versions:
+                self._versions[name] = [Var(self._core.create_var_node(var_desc))]
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The operators in their one topological order: the program's own where it is possible.
+
+        An overwrite comes after every reader of the value that it replaces. Raises GraphError on a
+        cycle, naming an op on it.
+        """
+        if self._order is None:
+            self._order = tuple(_topological(self._ops, self._versions))
+        return self._order
+
+    @property
+    def vars(self) -> tuple[Var, ...]:
+        """Every version of every variable, by name in the order of creation."""
+        return tuple(var for versions in self._versions.values() for var in versions)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._versions
+
+    def versions(self, name: str) -> tuple[Var, ...]:
+        """All versions of a variable, oldest first.  Raises GraphError for an unknown name."""
+        try:
+            return tuple(self._versions[name])
+        except KeyError:
+            raise GraphError(f"the graph has no variable {name!r}.") from None
+
+    def var(self, name: str) -> Var:
+        """The last version of a variable: what a fetch of `name` sees.  Raises GraphError."""
+        return self.versions(name)[-1]
+
+    def has_op(self, op: Op) -> bool:
+        return op in self._ops
+
+    @property
+    def ir(self) -> IrGraph:
+        """The graph as Paddle's `IrGraph`, for Paddle's own passes and tools; look, do not edit."""
+        if self._removed_nodes:
+            core.graph_safe_remove_nodes(self._core, self._removed_nodes)
+            self._removed_nodes = set()
+        return IrGraph(self._core, for_test=self.for_test)
+
+    def __repr__(self) -> str:
+        kind = "test" if self.for_test else "training"
+        return f"Graph({kind}, {len(self._ops)} ops, {len(self._versions)} variables)"
+
+    # ------------------------------------------------------------------ editing variables
+
+    def add_var(
+        self,
+        name: str,
+        dtype: str,
+        shape: Sequence[int],
+        value: np.ndarray | None = None,
+    ) -> Var:
+        """A new dense variable; with a `value` it is persistable and the value becomes a weight.
+
+        Raises GraphError when the name is taken or the value has another dtype or shape.
+        """
+        if name in self._versions:
+            raise GraphError(f"the graph already has a variable {name!r}.")
+        if value is not None and (value.dtype != np.dtype(dtype) or value.shape != tuple(shape)):
+            raise GraphError(
+                f"variable {name!r} is declared {dtype}{list(shape)} but its value is"
+                f" {value.dtype}{list(value.shape)}."
+            )
+        desc = core.VarDesc(name)
+        desc.set_type(VarType.LOD_TENSOR)
+        desc.set_dtype(dtype_number(dtype))
+        desc.set_shape(list(shape))
+        desc.set_persistable(value is not None)
+        var = Var(self._core.create_var_node(desc))
+        self._versions[name] = [var]
+        if value is not None:
+            self.weights[name] = value
+        return var
+
+    def add_var_like(self, name: str, var: Var) -> Var:
+        """A new temporary variable with dtype and shape of another."""
+        return self.add_var(name, dtype_name(var.dtype), var.shape)
+
+    def add_version(self, var: Var) -> Var:
+        """A new last version of a variable, for the op that overwrites it."""
+        version = Var(self._core.create_var_node(var.desc))
+        self._versions[var.name].append(version)
+        self._order = None
+        return version
+
+    def remove_var(self, var: Var) -> None:
+        """Remove a version that no op reads or writes; with the last one its weight goes too."""
+        if var.producer is not None or var.consumers:
+            raise GraphError(f"variable {var.name!r} is still in use and cannot be removed.")
+        versions = self._versions[var.name]
+        versions.remove(var)
+        if not versions:
+            del self._versions[var.name]
+            self.weights.pop(var.name, None)
+        self._removed_nodes.add(var.node)
+
+    # ------------------------------------------------------------------ editing operators
+
+    def add_op(
+        self,
+        op_type: str,
+        inputs: Slots,
+        outputs: Slots,
+        attrs: Mapping[str, Any],
+        *,
+        before: Op | None = None,
+        after: Op | None = None,
+    ) -> Op:
+        """A new op beside another one (at the end when none is given).
+
+        Outputs must be variables without a producer. Raises GraphError.
+        """
+        desc = core.OpDesc()
+        desc.set_type(op_type)
+        for name, value in attrs.items():
+            desc._set_attr(name, value)
+        op = Op(self._core.create_op_node(desc), self._rank(before, after))
+        for slot, variables in outputs.items():
+            self.set_output(op, slot, _as_list(variables))
+        for slot, variables in inputs.items():
+            self.set_input(op, slot, _as_list(variables))
+        self._ops[op] = None
+        self._order = None
+        return op
+
+    def _rank(self, before: Op | None, after: Op | None) -> tuple[int, ...]:
+        self._inserted += 1
+        if before is not None:
+            return (before.rank[0], -1, self._inserted)
+        if after is not None:
+            return (after.rank[0], 1, self._inserted)
+        last = max((op.rank[0] for op in self._ops), default=-1)
+        return (last + 1, 0, self._inserted)
+
+    def set_input(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
+        """Let an input slot read these variables."""
+        previous = op.inputs.get(slot, [])
+        op.inputs[slot] = list(variables)
+        op.desc.set_input(slot, [var.name for var in variables])
+        still_read = set(op.all_inputs())
+        for var in dict.fromkeys(previous):
+            if var not in still_read:
+                del var.consumers[op]
+                var.node.remove_output(op.node)
+                op.node.remove_input(var.node)
+        for var in variables:
+            if op not in var.consumers:
+                var.consumers[op] = None
+                var.node.append_output(op.node)
+                op.node.append_input(var.node)
+        self._order = None
+
+    def set_output(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
+        """Let an output slot write these variables, none of which has a producer yet."""
+        for var in op.outputs.get(slot, []):
+            var.producer = None
+            var.node.remove_input(op.node)
+            op.node.remove_output(var.node)
+        for var in variables:
+            if var.producer is not None:
+                raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
+            var.producer = op
+            var.node.append_input(op.node)
+            op.node.append_output(var.node)
+        op.outputs[slot] = list(variables)
+        op.desc.set_output(slot, [var.name for var in variables])
+        self._order = None
+
+    def replace_input(self, op: Op, old: Var, new: Var) -> None:
+        """Let an op read `new` wherever it read `old`."""
+        for slot, variables in op.inputs.items():
+            if old in variables:
+                self.set_input(op, slot, [new if var is old else var for var in variables])
+
+    def replace_uses(self, old: Var, new: Var) -> None:
+        """Let every reader of `old` read `new`."""
+        for op in list(old.consumers):
+            self.replace_input(op, old, new)
+
+    def set_attr(self, op: Op, name: str, value: Any) -> None:
+        """Set an attribute; Python's type chooses Paddle's (an int a 32-bit one)."""
+        op.desc._set_attr(name, value)
+
+    def remove_op(self, op: Op) -> None:
+        """Remove an op. Its variables stay, those that it wrote without a producer."""
+        if op not in self._ops:
+            raise GraphError(f"the graph does not hold {op}.")
+        for var in set(op.all_inputs()):
+            del var.consumers[op]
+            var.node.remove_output(op.node)
+        for var in op.all_outputs():
+            var.producer = None
+            var.node.remove_input(op.node)
+        op.node.clear_inputs()
+        op.node.clear_outputs()
+        del self._ops[op]
+        self._removed_nodes.add(op.node)
+        self._order = None
+
+    # ------------------------------------------------------------------ out again
+
+    def to_proto(self) -> programs.ProgramProto:
+        """The program as Paddle's protobuf message, without feed and fetch ops; always the same bytes."""
+        variables = (versions[0] for versions in self._versions.values())
+        return self.shell.fill((op.desc for op in self.ops), (var.desc for var in variables))
+
+    def to_program(self) -> paddle.static.Program:
+        """The graph as a program that `paddle.static.Executor` runs; feed and fetch by name."""
+        return paddle.static.Program.parse_from_string(self.to_proto().SerializeToString())
+
+    def copy(self) -> Graph:
+        """A graph of its own; the weights' arrays are shared until one side sets a new one."""
+        desc = core.ProgramDesc(self.to_proto().SerializeToString())
+        return Graph(
+            desc, self.shell, self.feeds, self.fetches, self.weights.copy(), for_test=self.for_test
+        )
+
+
+def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
+    return [variables] if isinstance(variables, Var) else list(variables)
+
+
+def _bind(slots: Mapping[str, list[str]], nodes: Mapping[str, Var | None]) -> dict[str, list[Var]]:
+    bound = {}
+    for slot, names in sorted(slots.items()):
+        # Slots that are declared but empty mean nothing to Paddle and stay out.
+        variables = [nodes[name] for name in names]
+        bound[slot] = [var for var in variables if var is not None]
+    return bound
+
+
+def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op]:
+    """Kahn's algorithm, always taking the ready op of the lowest rank: O(n log n)."""
+    waits: dict[Op, int] = {}
+    followers: dict[Op, list[Op]] = {}
+    for op in ops:
+        before = {var.producer for var in op.all_inputs()}
+        for var in op.all_outputs():
+            before.update(_readers_of_replaced(var, versions[var.name]))
+        before -= {None, op}
+        waits[op] = len(before)
+        for earlier in before:
+            followers.setdefault(earlier, []).append(op)  # type: ignore[arg-type]
+    ready = [(op.rank, op) for op, count in waits.items() if count == 0]
+    heapq.heapify(ready)
+    order: list[Op] = []
+    while ready:
+        op = heapq.heappop(ready)[1]
+        order.append(op)
+        for later in followers.get(op, ()):
+            waits[later] -= 1
+            if waits[later] == 0:
+                heapq.heappush(ready, (later.rank, later))
+    if len(order) < len(waits):
+        stuck = min((op for op, count in waits.items() if count), key=lambda op: op.rank)
+        raise GraphError(f"the graph has a cycle through {stuck}.")
+    return order
+
+
+def _readers_of_replaced(var: Var, versions: list[Var]) -> Iterable[Op | None]:
+    if len(versions) == 1 or var.name == EMPTY_NAME:
+        return
+    position = versions.index(var)
+    if position:
+        replaced = versions[position - 1]
+        yield replaced.producer
+        yield from replaced.consumers

@@ -1,0 +1,93 @@
+"""Scales, rounding and clipping: the one definition that passes, backends and calibration share.
+
+Quantization is symmetric: with b bits the integers run from -max_int(b) to max_int(b), and a scale
+is the largest magnitude that they stand for, so that x ~ integer * scale / max_int(b).
+
+Formulas are those of Paddle 2.6: the CPU kernels of `fake_quantize_op.h` and
+`fake_dequantize_op.h`, and for weights `paddle/static/quantization/utils.py`. All arithmetic is
+float32, in the kernels' order, because a different order rounds differently.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SCALE_FLOOR = np.float32(1e-8)
+"""Stands in for the scale of a tensor or channel that is all zero (`quant_tensor` in utils.py)."""
+
+UNOBSERVED_SCALE = np.float32(0.001)
+"""What an activation's scale holds until a training step has observed one (`_SCALE_DEFAULT_VALUE`)."""
+
+
+def max_int(bits: int) -> int:
+    """Largest integer of a symmetric quantization: 127 for 8 bits."""
+    return 2 ** (bits - 1) - 1
+
+
+def _per_channel(scale: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
+    """Shape a scale so that it broadcasts along `axis`; None means one scale for all."""
+    if axis is None:
+        return scale.reshape(())
+    shape = [1] * ndim
+    shape[axis] = scale.size
+    return scale.reshape(shape)
+
+
+def abs_max(x: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """max|x| as float32: shape [1], or [channels] along `axis`.
+
+    A maximum of 0 becomes `SCALE_FLOOR`: its integers are 0 either way, and a scale is positive.
+    """
+    if axis is None:
+        scale = np.max(np.abs(x), initial=0.0).reshape(1)
+    else:
+        others = tuple(dim for dim in range(x.ndim) if dim != axis)
+        scale = np.max(np.abs(x), axis=others, initial=0.0)
+    return np.maximum(scale.astype(np.float32), SCALE_FLOOR)
+
+
+def quantize_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
+    """Offline weight quantization: float32 integers of w's shape, round(clip(w) / scale * max_int).
+
+    Ties round to even (`quant_tensor` and `np.round` in Paddle's freeze). `scale` is float32, [1] or
+    [channels] along `axis`.
+    """
+    s = _per_channel(np.asarray(scale, np.float32), axis, w.ndim)
+    clipped = np.clip(w, -s, s)
+    return np.round(clipped / s * np.float32(max_int(bits)))
+
+
+def dequantize_weight(q: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
+    """The float32 values that integers stand for: q * scale / max_int."""
+    s = _per_channel(np.asarray(scale, np.float32), axis, q.ndim)
+    return q.astype(np.float32) * s / np.float32(max_int(bits))
+
+
+def fake_quantize(x: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
+    """What the fake_quantize kernels compute at run time: float32 integers of x's shape.
+
+    round(max_int * (1 / scale) * clip(x)), ties away from zero (`ClipAndFakeQuantFunctor` with
+    round_type 1, the ops' default).
+    """
+    s = _per_channel(np.asarray(scale, np.float32), axis, x.ndim)
+    factor = np.float32(max_int(bits)) * (np.float32(1.0) / s)
+    scaled = factor * np.clip(x, -s, s)
+    # In float64 the addition of one half is exact, so that 0.49999997 does not become 1.
+    magnitude = np.floor(np.abs(scaled).astype(np.float64) + 0.5)
+    return np.copysign(magnitude, scaled).astype(np.float32)
+
+
+def correct_bias(
+    w: np.ndarray, q: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None
+) -> np.ndarray:
+    """Integers whose dequantized values keep the mean and standard deviation of w.
+
+    Per tensor, or per channel along `axis`: dequantize, shift by the mean error, stretch by the
+    ratio of standard deviations, quantize again (Banner et al., https://arxiv.org/abs/1810.05723,
+    section 4.3).
+    """
+    dims = None if axis is None else tuple(dim for dim in range(w.ndim) if dim != axis)
+    value = dequantize_weight(q, scale, bits, axis)
+    shift = (w - value).mean(axis=dims, keepdims=True)
+    stretch = w.std(axis=dims, keepdims=True) / (value.std(axis=dims, keepdims=True) + SCALE_FLOOR)
+    return quantize_weight((value + shift) * stretch, scale, bits, axis)

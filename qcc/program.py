@@ -1,0 +1,65 @@
+"""Paddle's program message (`framework.proto`): what surrounds the ops of the main block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from paddle.base.proto import framework_pb2
+
+from qcc._paddle import core
+from qcc.nodes import EMPTY_NAME
+
+ProgramProto = framework_pb2.ProgramDesc
+BlockProto = framework_pb2.BlockDesc
+OpProto = framework_pb2.OpDesc
+VarProto = framework_pb2.VarDesc
+AttrProto = framework_pb2.OpDesc.Attr
+AttrType = framework_pb2.AttrType
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A program without the ops and variables of its main block.
+
+    `version` is Paddle's own program version; `blocks` are the serialized further blocks;
+    `op_versions` is the serialized `OpVersionMap` that a saved program carries.
+    """
+
+    version: int
+    blocks: tuple[bytes, ...] = ()
+    op_versions: bytes = b""
+
+    @staticmethod
+    def of(desc: core.ProgramDesc, op_versions: bytes = b"") -> Shell:
+        blocks = []
+        for index in range(1, desc.num_blocks()):
+            block = BlockProto.FromString(desc.block(index).serialize_to_string())
+            for op in block.ops:
+                drop_attr(op, "op_callstack")
+            blocks.append(block.SerializeToString())
+        return Shell(desc._version(), tuple(blocks), op_versions)
+
+    def fill(self, ops: Iterable[core.OpDesc], variables: Iterable[core.VarDesc | None]) -> ProgramProto:
+        """The whole program again; variables come sorted by name, as Paddle itself writes them."""
+        program = ProgramProto()
+        program.version.version = self.version
+        main = program.blocks.add(idx=0, parent_idx=-1)
+        declared = [var for var in variables if var is not None and var.name() != EMPTY_NAME]
+        for var in sorted(declared, key=lambda var: var.name()):
+            main.vars.add().ParseFromString(var.serialize_to_string())
+        for op in ops:
+            main.ops.add().ParseFromString(op.serialize_to_string())
+        for block in self.blocks:
+            program.blocks.add().ParseFromString(block)
+        if self.op_versions:
+            program.op_version_map.ParseFromString(self.op_versions)
+        return program
+
+
+def drop_attr(op: OpProto, name: str) -> None:
+    """Remove an attribute from an op's message, if it is there."""
+    for index, attr in enumerate(op.attrs):
+        if attr.name == name:
+            del op.attrs[index]
+            return
