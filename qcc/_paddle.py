@@ -10,6 +10,10 @@ from __future__ import annotations
 import os
 import sys
 
+# Paddle's library exports its own copy of zlib, and a `zlib` module that is loaded after it binds to half of
+# that copy: the first gzip or zip file that is read crashes the process. Loaded before, it keeps its own.
+import zlib  # noqa: F401
+
 from qcc.errors import PaddleError
 
 if "paddle" not in sys.modules:

@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def pp_ocr_models() -> dict[str, Path]:
-    """Folders of the three PP-OCR models ("det", "rec", "cls"), each with an `inference.pdmodel` and `.pdiparams`."""
+    """Folders of the three PP-OCR models, by "det", "rec" and "cls"."""
     folder = dataset("pp-ocr")
     return {
         "det": folder / "ch_PP-OCRv4_det_infer",
