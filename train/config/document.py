@@ -1,0 +1,144 @@
+"""YAML as plain data that remembers where each value stands.
+
+The reader builds from the node graph of PyYAML's safe loader: scalars get YAML's own types, mappings and
+lists become dict and list, and a few known tags become a `type` key. No tag ever becomes an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qcc.errors import ConfigError
+
+KeyPath = tuple[str | int, ...]
+
+# PaddleDetection's tags: `!PiecewiseDecay {gamma: 0.1}` is read as `{type: PiecewiseDecay, gamma: 0.1}`.
+KNOWN_TAGS = ("!PiecewiseDecay", "!LinearWarmup")
+_YAML_PREFIX = "tag:yaml.org,2002:"
+_PLAIN_TAGS = frozenset(
+    f"{_YAML_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")
+)
+
+
+@dataclass
+class Document:
+    """`data`: dicts, lists and scalars; `places`: for each key path, "FILE, line N" or "option -o TEXT"."""
+
+    source: str
+    data: dict[str, Any]
+    places: dict[KeyPath, str] = field(default_factory=dict)
+
+    def place(self, path: Sequence[str | int]) -> str:
+        """Where the value at `path`, or the nearest thing that holds it, was written."""
+        for length in range(len(path), -1, -1):
+            place = self.places.get(tuple(path[:length]))
+            if place is not None:
+                return place
+        return self.source
+
+    def override(self, assignment: str) -> None:
+        """Set one value from `a.b.c=VALUE`, VALUE in YAML."""
+        key, equals, text = assignment.partition("=")
+        path = tuple(part.strip() for part in key.split("."))
+        option = f"option -o {assignment}"
+        if not equals or not all(path):
+            raise ConfigError(f"{option}: expected KEY=VALUE, for instance LearningRate.base_lr=0.001.")
+        value, places = _parse(text, option, lambda _mark: option)
+        target: Any = self.data
+        for part in path[:-1]:
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"{option}: '{part}' is no section, so nothing in it can be set.")
+        target[path[-1]] = value
+        self._forget(path)
+        for inner, place in places.items():
+            self.places[path + inner] = place
+
+    def _forget(self, path: KeyPath) -> None:
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            del self.places[known]
+
+
+def read_document(path: Path) -> Document:
+    """Read a YAML file whose top level is a mapping. Raises ConfigError with file and line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}")
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of keys to values.")
+    return Document(str(path), data, places)
+
+
+def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]:
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        builder = _Builder(loader, place)
+        data = None if node is None else builder.build(node, (), ())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = place(mark) if mark is not None else source
+        raise ConfigError(
+            f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}."
+        ) from error
+    finally:
+        loader.dispose()
+    return data, builder.places
+
+
+class _Builder:
+    """Turns nodes into data, noting the place of every value."""
+
+    def __init__(self, loader: yaml.SafeLoader, place: Any) -> None:
+        self._loader = loader
+        self._place = place
+        self.places: dict[KeyPath, str] = {}
+
+    def build(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
+        where = self._place(node.start_mark)
+        self.places.setdefault(path, where)
+        if id(node) in parents:
+            raise ConfigError(f"{where}: an alias refers to what it stands in.")
+        parents = (*parents, id(node))
+        if node.tag in KNOWN_TAGS:
+            return {"type": node.tag[1:], **self._tagged(node, path, parents)}
+        if node.tag not in _PLAIN_TAGS:
+            shown = node.tag.replace(_YAML_PREFIX, "!!")
+            raise ConfigError(f"{where}: tag '{shown}' is not known; known are {', '.join(KNOWN_TAGS)}.")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, parents)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, i), parents) for i, item in enumerate(node.value)]
+        try:
+            return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+        except ValueError as error:
+            raise ConfigError(f"{where}: {node.value!r} is no valid {node.tag.split(':')[-1]}.") from error
+
+    def _tagged(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Mapping[str, Any]:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, parents)
+        if isinstance(node, yaml.ScalarNode) and not node.value:
+            return {}
+        raise ConfigError(f"{self._place(node.start_mark)}: {node.tag} takes keys and values.")
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath, parents: tuple[int, ...]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            where = self._place(key_node.start_mark)
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != f"{_YAML_PREFIX}str":
+                raise ConfigError(f"{where}: a key must be a plain word.")
+            key = key_node.value
+            if key in result:
+                raise ConfigError(f"{where}: key '{key}' stands twice in the same place.")
+            self.places[(*path, key)] = where
+            result[key] = self.build(value_node, (*path, key), parents)
+        return result

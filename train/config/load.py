@@ -1,0 +1,30 @@
+"""From files and overrides to a checked training configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qcc.errors import ConfigError
+from qcc.train.config.document import read_document
+from qcc.train.config.schema import ClassifierConfig
+from qcc.train.config.section import unknown, validate
+
+_ARCHITECTURES = {"MobileNetV1": ClassifierConfig}
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> ClassifierConfig:
+    """Read a configuration file and apply `key=value` overrides, later ones over earlier ones.
+
+    Raises ConfigError with file (or override), line and key.
+    """
+    document = read_document(path)
+    for assignment in overrides:
+        document.override(assignment)
+    architecture = document.data.get("architecture")
+    if architecture is None:
+        raise ConfigError(f"{path}: key 'architecture' is missing; known are {', '.join(_ARCHITECTURES)}.")
+    if architecture not in _ARCHITECTURES:
+        place = document.place(["architecture"])
+        raise ConfigError(f"{place}: {unknown(architecture, _ARCHITECTURES, 'architecture')}")
+    return validate(_ARCHITECTURES[architecture], document.data, document, ())

@@ -1,0 +1,96 @@
+"""The base of all typed configuration, and how its errors become one sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from qcc.errors import ConfigError
+from qcc.train.config.document import KNOWN_TAGS, Document
+
+AnySection = TypeVar("AnySection", bound="Section")
+
+
+class Section(BaseModel):
+    """A part of a configuration: immutable, and closed to keys that it does not declare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.known_keys():
+                    raise PydanticCustomError(
+                        "unknown_key", "{hint}", {"key": key, "hint": unknown(key, cls.known_keys())}
+                    )
+        return data
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def unknown(key: Any, known: Iterable[str], what: str = "key") -> str:
+    """`unknown key 'gama'; did you mean 'gamma'?`, or the list of known ones when none is near."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+    return f"unknown {what} '{key}'; {hint}"
+
+
+def validate(model: type[AnySection], data: Any, document: Document, path: Sequence[str | int]) -> AnySection:
+    """Check `data`, which stands at `path` of `document`. Raises ConfigError with file, line and key."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], document, path)) from error
+
+
+def _sentence(error: ErrorDetails, document: Document, path: Sequence[str | int]) -> str:
+    location = _existing_path(document.data, [*path, *error["loc"]])
+    if error["type"] == "unknown_key":
+        key = error["ctx"]["key"]
+        return f"{document.place([*location, key])}: {_dotted(location, 'in ')}{error['msg']}"
+    place = document.place(location)
+    if error["type"] == "missing" and isinstance(error["loc"][-1], str):
+        return f"{place}: key '{error['loc'][-1]}' is missing{_dotted(location, ' in ', '')}."
+    shown = "" if isinstance(error["input"], dict | list) else f", not {error['input']!r}"
+    return f"{place}: {_dotted(location)}{_rule(error)}{shown}."
+
+
+def _rule(error: ErrorDetails) -> str:
+    """What the value would have to be."""
+    context = error.get("ctx", {})
+    if error["type"] == "missing":
+        return f"a value is missing after the first {error['loc'][-1]}"
+    if error["type"] in ("too_short", "too_long"):
+        wanted = context.get("min_length", context.get("max_length"))
+        return f"it needs {wanted} values, not {context['actual_length']}"
+    if error["type"] == "union_tag_not_found":
+        return "it needs a tag, one of " + ", ".join(KNOWN_TAGS)
+    return error["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+
+
+def _existing_path(data: Any, location: Sequence[str | int]) -> list[str | int]:
+    """The location without the steps that pydantic adds for tagged unions and for missing keys."""
+    path: list[str | int] = []
+    for step in location:
+        inside_dict = isinstance(data, dict) and step in data
+        inside_list = isinstance(data, list) and isinstance(step, int) and step < len(data)
+        if inside_dict or inside_list:
+            data = data[step]
+            path.append(step)
+    return path
+
+
+def _dotted(path: Sequence[str | int], before: str = "", after: str = ": ") -> str:
+    if not path:
+        return ""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"{before}{text.removeprefix('.')}{after}"

@@ -1,0 +1,98 @@
+"""MobileNetV1 (Howard et al. 2017, arXiv:1704.04861) as a static network.
+
+Parameter names are those of Paddle's own model zoo (`conv2_1_dw_weights`, `conv1_bn_scale`, ...), so that
+weights trained elsewhere with those names fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from qcc._paddle import paddle
+from qcc.train.models.strides import IMAGENET_STRIDES
+
+# (name, input channels, output channels) of the 13 depthwise-separable blocks at width 1.
+BLOCKS = (
+    ("conv2_1", 32, 64),
+    ("conv2_2", 64, 128),
+    ("conv3_1", 128, 128),
+    ("conv3_2", 128, 256),
+    ("conv4_1", 256, 256),
+    ("conv4_2", 256, 512),
+    ("conv5_1", 512, 512),
+    ("conv5_2", 512, 512),
+    ("conv5_3", 512, 512),
+    ("conv5_4", 512, 512),
+    ("conv5_5", 512, 512),
+    ("conv5_6", 512, 1024),
+    ("conv6", 1024, 1024),
+)
+FIRST_CHANNELS = 32
+
+
+@dataclass(frozen=True)
+class MobileNetV1:
+    """`scale` multiplies every channel count; `strides`: 14 numbers, first convolution, then blocks;
+    `norm_decay`: L2 factor of the batch norms' scales and offsets (0: none)."""
+
+    scale: float
+    strides: tuple[int, ...] = IMAGENET_STRIDES
+    norm_decay: float = 0.0
+
+    def logits(self, image: Any, num_classes: int, is_test: bool) -> Any:
+        """Append the classifier to the current program.
+
+        `image`: float32 variable [N, C, H, W]. Returns float32 [N, num_classes], named `fc_0.tmp_1` in a
+        fresh program.
+        """
+        pooled = paddle.nn.functional.adaptive_avg_pool2d(self.features(image, is_test)[-1], 1)
+        return paddle.static.nn.fc(
+            pooled,
+            num_classes,
+            weight_attr=paddle.ParamAttr(name="fc7_weights"),
+            bias_attr=paddle.ParamAttr(name="fc7_offset"),
+        )
+
+    def features(self, image: Any, is_test: bool) -> list[Any]:
+        """Append the convolutional part; returns the outputs of the first convolution and of every block."""
+        outputs = [self._conv_bn(image, self._width(FIRST_CHANNELS), 3, self.strides[0], "conv1", is_test)]
+        for (name, channels_in, channels_out), stride in zip(BLOCKS, self.strides[1:], strict=True):
+            groups = self._width(channels_in)
+            depthwise = self._conv_bn(outputs[-1], groups, 3, stride, f"{name}_dw", is_test, groups)
+            pointwise = self._conv_bn(depthwise, self._width(channels_out), 1, 1, f"{name}_sep", is_test)
+            outputs.append(pointwise)
+        return outputs
+
+    def _width(self, channels: int) -> int:
+        return max(1, int(channels * self.scale))
+
+    def _conv_bn(
+        self, data: Any, channels: int, kernel: int, stride: int, name: str, is_test: bool, groups: int = 1
+    ) -> Any:
+        conv = _conv(data, channels, kernel, stride, name, groups)
+        decay = paddle.regularizer.L2Decay(self.norm_decay)
+        return paddle.static.nn.batch_norm(
+            conv,
+            act="relu",
+            is_test=is_test,
+            param_attr=paddle.ParamAttr(name=f"{name}_bn_scale", regularizer=decay),
+            bias_attr=paddle.ParamAttr(name=f"{name}_bn_offset", regularizer=decay),
+            moving_mean_name=f"{name}_bn_mean",
+            moving_variance_name=f"{name}_bn_variance",
+        )
+
+
+def _conv(data: Any, channels: int, kernel: int, stride: int, name: str, groups: int) -> Any:
+    return paddle.static.nn.conv2d(
+        data,
+        channels,
+        kernel,
+        stride=stride,
+        padding=(kernel - 1) // 2,
+        groups=groups,
+        param_attr=paddle.ParamAttr(name=f"{name}_weights"),
+        bias_attr=False,
+        # With use_cudnn Paddle emits a grouped conv2d where the depthwise operator is meant.
+        use_cudnn=groups == 1,
+    )
