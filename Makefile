@@ -1,0 +1,43 @@
+# Everything below sets itself up: `.venv` is made from the lock file when it is missing or out of date.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := uv==0.13.9
+# Two cores do for the tests' own processes; the libraries below them must not each start a thread per core.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help .venv test test-slow demo bench lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
+
+.venv:  ## Make or renew the virtual environment from the lock file
+	@$(PYTHON) tools/bootstrap.py
+
+test: .venv  ## Check style and types, then run the tests that are not slow
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python tools/typecheck.py
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: .venv  ## Run the slow tests
+	$(BIN)/pytest -n 2 -m slow
+
+demo: .venv  ## Train, freeze, convert and evaluate a small classifier on real images
+	$(BIN)/python examples/demo.py
+
+bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
+	$(BIN)/python bench/compile.py
+
+# uv keeps the versions that are in a lock file already; delete the file first to take the newest ones.
+COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+lock:  ## Resolve pyproject.toml into the lock files, with hashes
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(COMPILE) --extra cpu --extra lite --extra slim --extra dev --output-file requirements/cpu.txt
+	$(COMPILE) --extra gpu --output-file requirements/gpu.txt
+
+clean:  ## Remove .venv, build output and caches
+	rm -rf .venv build dist qcc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find qcc train tests tools bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
