@@ -56,6 +56,8 @@ class Graph:
         self._order: tuple[Op, ...] | None = None
         self._inserted = 0
         self._removed_nodes: set[core.Node] = set()
+        self.changed: dict[Op, None] = {}
+        """Ops that an edit touched since verification last emptied this journal."""
         self._index()
 
     # ------------------------------------------------------------------ building the index
@@ -188,6 +190,7 @@ class Graph:
         if not versions:
             del self._versions[var.name]
             self.weights.pop(var.name, None)
+            self._order = None
         self._removed_nodes.add(var.node)
 
     # ------------------------------------------------------------------ editing operators
@@ -216,6 +219,7 @@ class Graph:
         for slot, variables in inputs.items():
             self.set_input(op, slot, _as_list(variables))
         self._ops[op] = None
+        self.changed[op] = None
         self._order = None
         return op
 
@@ -244,13 +248,13 @@ class Graph:
                 var.consumers[op] = None
                 var.node.append_output(op.node)
                 op.node.append_input(var.node)
+        self.changed[op] = None
         self._order = None
 
     def set_output(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
         """Let an output slot write these variables, none of which has a producer yet."""
         for var in op.outputs.get(slot, []):
-            var.producer = None
-            var.node.remove_input(op.node)
+            self._unlink_output(op, var)
             op.node.remove_output(var.node)
         for var in variables:
             if var.producer is not None:
@@ -260,7 +264,13 @@ class Graph:
             op.node.append_output(var.node)
         op.outputs[slot] = list(variables)
         op.desc.set_output(slot, [var.name for var in variables])
+        self.changed[op] = None
         self._order = None
+
+    def _unlink_output(self, op: Op, var: Var) -> None:
+        var.producer = None
+        var.node.remove_input(op.node)
+        self.changed.update(var.consumers)
 
     def replace_input(self, op: Op, old: Var, new: Var) -> None:
         """Let an op read `new` wherever it read `old`."""
@@ -285,11 +295,11 @@ class Graph:
             del var.consumers[op]
             var.node.remove_output(op.node)
         for var in op.all_outputs():
-            var.producer = None
-            var.node.remove_input(op.node)
+            self._unlink_output(op, var)
         op.node.clear_inputs()
         op.node.clear_outputs()
         del self._ops[op]
+        self.changed.pop(op, None)
         self._removed_nodes.add(op.node)
         self._order = None
 
@@ -307,9 +317,7 @@ class Graph:
     def copy(self) -> Graph:
         """A graph of its own; the weights' arrays are shared until one side sets a new one."""
         desc = core.ProgramDesc(self.to_proto().SerializeToString())
-        return Graph(
-            desc, self.shell, self.feeds, self.fetches, self.weights.copy(), for_test=self.for_test
-        )
+        return Graph(desc, self.shell, self.feeds, self.fetches, self.weights.copy(), for_test=self.for_test)
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:

@@ -24,6 +24,11 @@ def max_int(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
+def bits_for(q: np.ndarray) -> int:
+    """The fewest bits (at least 2) whose symmetric range holds the integers q."""
+    return max(2, int(np.max(np.abs(q), initial=0)).bit_length() + 1)
+
+
 def _per_channel(scale: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
     """Shape a scale so that it broadcasts along `axis`; None means one scale for all."""
     if axis is None:

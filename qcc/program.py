@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from paddle.base.proto import framework_pb2
 
 from qcc._paddle import core
 from qcc.nodes import EMPTY_NAME
 
-ProgramProto = framework_pb2.ProgramDesc
-BlockProto = framework_pb2.BlockDesc
-OpProto = framework_pb2.OpDesc
-VarProto = framework_pb2.VarDesc
-AttrProto = framework_pb2.OpDesc.Attr
-AttrType = framework_pb2.AttrType
+ProgramProto: TypeAlias = framework_pb2.ProgramDesc
+BlockProto: TypeAlias = framework_pb2.BlockDesc
+OpProto: TypeAlias = framework_pb2.OpDesc
+VarProto: TypeAlias = framework_pb2.VarDesc
+AttrProto: TypeAlias = framework_pb2.OpDesc.Attr
+AttrType: TypeAlias = framework_pb2.AttrType
+VarTypeProto = framework_pb2.VarType
+TensorProto = framework_pb2.VarType.TensorDesc
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,15 @@ class Shell:
                 drop_attr(op, "op_callstack")
             blocks.append(block.SerializeToString())
         return Shell(desc._version(), tuple(blocks), op_versions)
+
+    def names_read_in_blocks(self) -> list[str]:
+        """Names that ops of the further blocks read; some are variables of the main block."""
+        names: dict[str, None] = {}
+        for block in self.blocks:
+            for op in BlockProto.FromString(block).ops:
+                for slot in op.inputs:
+                    names.update(dict.fromkeys(slot.arguments))
+        return list(names)
 
     def fill(self, ops: Iterable[core.OpDesc], variables: Iterable[core.VarDesc | None]) -> ProgramProto:
         """The whole program again; variables come sorted by name, as Paddle itself writes them."""

@@ -10,9 +10,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from qcc._paddle import VarType
 from qcc.dtypes import numpy_dtype
 from qcc.errors import GraphError, VerifyError
 from qcc.graph import Graph
@@ -31,12 +32,30 @@ SCALE_SLOTS = {
 
 
 def verify(graph: Graph) -> None:
-    """Check all rules; O(nodes).  Raises VerifyError naming the rule, the op and the variable."""
+    """Check all rules on the whole graph; O(nodes).
+
+    Raises VerifyError naming the rule, the op and the variable.
+    """
+    _verify(graph, graph.ops, dict.fromkeys(graph.weights))
+
+
+def verify_changes(graph: Graph) -> None:
+    """Check all rules on what was edited since the last verification; O(edits), but for the order."""
+    _verify(graph, graph.changed, graph.weights.changed)
+
+
+def _verify(graph: Graph, ops: Iterable[Op], weights: Iterable[str]) -> None:
     _check_order(graph)
     _check_interface(graph)
-    _check_edges(graph)
-    _check_weights(graph)
-    _check_scales(graph)
+    feeds = set(graph.feeds)
+    for op in ops:
+        _check_inputs(graph, op, feeds)
+        _check_outputs(op)
+        _check_scales(graph, op)
+    for name in weights:
+        _check_weight(graph, name)
+    graph.changed.clear()
+    graph.weights.changed.clear()
 
 
 def _check_order(graph: Graph) -> None:
@@ -53,69 +72,58 @@ def _check_interface(graph: Graph) -> None:
                 raise VerifyError(f"{kind} {name!r} is not a variable of the graph.")
 
 
-def _check_edges(graph: Graph) -> None:
-    feeds = set(graph.feeds)
-    for op in graph.ops:
-        for variables in op.inputs.values():
-            for var in variables:
-                if op not in var.consumers:
-                    raise VerifyError(f"{op} reads {var.name!r}, which does not know it as a reader.")
-                if var.producer is None:
-                    _check_source(graph, op, var, feeds)
-                elif not graph.has_op(var.producer):
-                    raise VerifyError(
-                        f"{op} reads {var.name!r}, whose producer {var.producer} is not in the graph."
-                    )
-        for variables in op.outputs.values():
-            for var in variables:
-                if var.producer is not op:
-                    raise VerifyError(f"{op} writes {var.name!r}, which {var.producer} produces as well.")
+def _check_inputs(graph: Graph, op: Op, feeds: set[str]) -> None:
+    for var in op.all_inputs():
+        if op not in var.consumers:
+            raise VerifyError(f"{op} reads {var.name!r}, which does not know it as a reader.")
+        if var.producer is None:
+            _check_source(graph, op, var, feeds)
+        elif not graph.has_op(var.producer):
+            raise VerifyError(f"{op} reads {var.name!r}, whose producer {var.producer} is not in the graph.")
+
+
+def _check_outputs(op: Op) -> None:
+    for var in op.all_outputs():
+        if var.producer is not op:
+            raise VerifyError(f"{op} writes {var.name!r}, which {var.producer} produces as well.")
 
 
 def _check_source(graph: Graph, op: Op, var: Var, feeds: set[str]) -> None:
-    """A variable without a producer is a start value, a feed, or none of the block's business."""
-    if var.persistable or var.name in feeds or var.name == EMPTY_NAME or not var.is_tensor:
-        return
+    """A variable without a producer is a weight, a feed, or none of this block's business."""
     if var.name not in graph:
         raise VerifyError(f"{op} reads {var.name!r}, which is not in the graph.")
-    if not graph.for_test and var.desc.need_check_feed():
-        # Data of a training program may be fed under more names than the caller cares to list.
+    if var.name in feeds or var.name == EMPTY_NAME or not var.is_tensor:
         return
-    raise VerifyError(f"{op} reads {var.name!r}, which no op produces and no feed provides.")
+    if not var.persistable:
+        raise VerifyError(f"{op} reads {var.name!r}, which no op produces and no feed provides.")
+    if var.name not in graph.weights:
+        raise VerifyError(f"{op} reads weight {var.name!r}, which has no value.")
 
 
-def _check_weights(graph: Graph) -> None:
-    for var in graph.vars:
-        if not var.persistable or var.producer is not None or not var.consumers or not var.is_tensor:
-            continue
-        value = graph.weights.get(var.name)
-        if value is None:
-            raise VerifyError(f"weight {var.name!r} has no value.")
-        if value.dtype != numpy_dtype(var.dtype) or not _fits(value.shape, var.shape):
-            raise VerifyError(
-                f"weight {var.name!r} is declared {numpy_dtype(var.dtype)}{list(var.shape)}"
-                f" but its value is {value.dtype}{list(value.shape)}."
-            )
+def _check_weight(graph: Graph, name: str) -> None:
+    value = graph.weights.get(name)
+    if value is None or name not in graph:
+        return
+    var = graph.versions(name)[0]
+    if value.dtype != numpy_dtype(var.dtype) or not _fits(value.shape, var.shape):
+        raise VerifyError(
+            f"weight {name!r} is declared {numpy_dtype(var.dtype)}{list(var.shape)}"
+            f" but its value is {value.dtype}{list(value.shape)}."
+        )
 
 
 def _fits(shape: tuple[int, ...], declared: tuple[int, ...]) -> bool:
-    if shape == declared:
-        return True
     # Paddle declares some scalars as [1] and holds them as [], and the other way round.
-    return {shape, declared} == {(), (1,)}
+    return shape == declared or {shape, declared} == {(), (1,)}
 
 
-def _check_scales(graph: Graph) -> None:
-    for op in graph.ops:
-        slot = SCALE_SLOTS.get(op.type)
-        if slot is None:
+def _check_scales(graph: Graph, op: Op) -> None:
+    for var in op.inputs.get(SCALE_SLOTS.get(op.type, ""), ()):
+        if var.producer is not None or not var.persistable:
             continue
-        for var in op.inputs.get(slot, ()):
-            if var.producer is not None or not var.persistable or var.dtype != VarType.FP32:
-                continue
-            value = graph.weights[var.name]
-            if not (np.isfinite(value).all() and (value > 0).all()):
-                raise VerifyError(
-                    f"scale {var.name!r} of {op} holds {float(np.min(value))!r},"
-                    " where scales must be finite and positive."
-                )
+        value = graph.weights[var.name]
+        if not (np.isfinite(value).all() and (value > 0).all()):
+            raise VerifyError(
+                f"scale {var.name!r} of {op} holds {float(np.min(value))!r},"
+                " where scales must be finite and positive."
+            )

@@ -14,8 +14,10 @@ class Weights(MutableMapping[str, np.ndarray]):
     share the old one, and the training scope that it came from, do not notice.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray] = {}) -> None:  # noqa: B006 - never written to
+    def __init__(self, arrays: Mapping[str, np.ndarray] = {}) -> None:
         self._arrays: dict[str, np.ndarray] = {}
+        self.changed: set[str] = set()
+        """Names set or deleted since somebody last emptied this set (verification does)."""
         for name, array in arrays.items():
             self[name] = array
 
@@ -23,17 +25,17 @@ class Weights(MutableMapping[str, np.ndarray]):
         return self._arrays[name]
 
     def __setitem__(self, name: str, array: np.ndarray) -> None:
-        value = np.array(array)
-        value.flags.writeable = False
-        self._arrays[name] = value
+        self.adopt(name, np.array(array))
 
     def adopt(self, name: str, array: np.ndarray) -> None:
         """Set without a copy: the caller gives the array away and does not write to it again."""
         array.flags.writeable = False
         self._arrays[name] = array
+        self.changed.add(name)
 
     def __delitem__(self, name: str) -> None:
         del self._arrays[name]
+        self.changed.add(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

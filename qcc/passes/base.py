@@ -1,0 +1,41 @@
+"""What a pass is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from qcc.graph import Graph
+
+OPTIONS = ConfigDict(extra="forbid", strict=False)
+"""Pydantic's configuration of every pass: an unknown option is an error."""
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What a pass did: whether it modified the graph, and what a user should know about it."""
+
+    modified: bool
+    notes: tuple[str, ...] = ()
+
+
+class Pass(ABC):
+    """One rewrite of a graph.
+
+    A pass is a frozen dataclass (pydantic's checks the options' types) with a class-level `name`,
+    one typed field per option, each with a default, and `apply`. The first line of its docstring is
+    what `qcc passes` prints; the rest shows the IR before and after.
+
+    The contract: `apply` reports truthfully whether it modified anything; it raises
+    `qcc.errors.PassError`, naming op and reason, before its first edit, so that a graph is left as
+    it was; a second run changes nothing or is refused.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def apply(self, graph: Graph) -> PassResult:
+        """Rewrite the graph in place."""

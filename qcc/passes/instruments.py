@@ -1,0 +1,130 @@
+"""Instruments: what watches a pipeline from outside."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qcc.errors import OutputError
+from qcc.graph import Graph
+from qcc.nodes import Op
+from qcc.passes.base import Pass, PassResult
+from qcc.verify import verify_changes
+
+
+class Instrument:
+    """Called at the start, before and after each pass, and at the end; does nothing by itself."""
+
+    def start(self, graph: Graph, passes: Sequence[Pass]) -> None:
+        """Before the first pass."""
+
+    def before(self, step: Pass, graph: Graph) -> None:
+        """Before a pass."""
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        """After a pass that succeeded."""
+
+    def finish(self, graph: Graph) -> None:
+        """After the last pass."""
+
+
+class Verification(Instrument):
+    """Check the graph's rules after each pass, on all that the pass touched.
+
+    What comes from a frontend has been checked as a whole, so that the rules hold before a pass;
+    what a pass did not touch, it did not break.
+    """
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        verify_changes(graph)
+
+
+@dataclass
+class Timing(Instrument):
+    """Wall-clock seconds of each pass, in order; of the passes alone when it is the last instrument."""
+
+    seconds: list[tuple[str, float]] = field(default_factory=list)
+    _began: float = 0.0
+
+    def before(self, step: Pass, graph: Graph) -> None:
+        self._began = time.perf_counter()
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        self.seconds.append((step.name, time.perf_counter() - self._began))
+
+
+@dataclass(frozen=True)
+class OpChange:
+    """Ops of each type that a pass added and removed, and whether it says that it did anything."""
+
+    name: str
+    added: Counter[str]
+    removed: Counter[str]
+    result: PassResult
+
+
+@dataclass
+class OpCount(Instrument):
+    """What each pass added and removed, by op type."""
+
+    changes: list[OpChange] = field(default_factory=list)
+    _ops: frozenset[Op] = frozenset()
+
+    def before(self, step: Pass, graph: Graph) -> None:
+        self._ops = frozenset(graph.ops)
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        now = frozenset(graph.ops)
+        added = Counter(op.type for op in now - self._ops)
+        removed = Counter(op.type for op in self._ops - now)
+        self.changes.append(OpChange(step.name, added, removed, result))
+
+
+@dataclass
+class Dump(Instrument):
+    """Write the graph's text before the first pass and after each: `00-input.txt`, `01-freeze.txt` ..."""
+
+    folder: Path
+    printer: Callable[[Graph], str]
+    _number: int = 0
+
+    def start(self, graph: Graph, passes: Sequence[Pass]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the dump folder {self.folder}: {error.strerror}.") from error
+        self._number = 0
+        self._write("input", graph)
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        self._number += 1
+        self._write(step.name, graph)
+
+    def _write(self, label: str, graph: Graph) -> None:
+        path = self.folder / f"{self._number:02}-{label}.txt"
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(self.printer(graph))
+        os.replace(temporary, path)
+
+
+@dataclass
+class Progress(Instrument):
+    """Report each pass as it begins: `report(done, total, name)`."""
+
+    report: Callable[[int, int, str], None]
+    _total: int = 0
+    _done: int = 0
+
+    def start(self, graph: Graph, passes: Sequence[Pass]) -> None:
+        self._total, self._done = len(passes), 0
+
+    def before(self, step: Pass, graph: Graph) -> None:
+        self.report(self._done, self._total, step.name)
+
+    def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
+        self._done += 1
+        self.report(self._done, self._total, step.name)

@@ -1,0 +1,67 @@
+"""int8: store the integers of frozen weights as INT8."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc._paddle import VarType
+from qcc.errors import PassError
+from qcc.graph import Graph
+from qcc.nodes import Var
+from qcc.numerics import max_int
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.frozen import FrozenOp, frozen_ops
+
+
+@options(frozen=True, config=OPTIONS)
+class Int8(Pass):
+    """Store the weights of frozen ops as INT8: a quarter of the size.
+
+    Before, `w` holding integers as float32:
+
+        out.accumulator = conv2d(Input=x.quantized, Filter=w)
+
+    After, `w.int8` of dtype INT8:
+
+        out.accumulator = conv2d(Input=x.quantized, Filter=w.int8)
+
+    Paddle's own kernels do not run this form; `unpack` turns it back, and `qdq` makes the form that
+    runtimes execute in int8.
+    """
+
+    name: ClassVar[str] = "int8"
+
+    def apply(self, graph: Graph) -> PassResult:
+        frozen = list(frozen_ops(graph))
+        if not frozen:
+            raise PassError("the graph has no frozen op: run freeze first.")
+        weights = {found.weight: found for found in frozen if found.weight.dtype == VarType.FP32}
+        for weight, found in weights.items():
+            check_fits_int8(graph, weight, found)
+        for weight in weights:
+            to_int8(graph, weight)
+        return PassResult(bool(weights))
+
+
+def check_fits_int8(graph: Graph, weight: Var, found: FrozenOp) -> None:
+    """Raise PassError when a weight is not made of integers that INT8 holds."""
+    q = graph.weights[weight.name]
+    if not np.array_equal(q, np.round(q)):
+        raise PassError(f"{found.op} reads {weight.name!r}, which holds no integers: run freeze first.")
+    if np.max(np.abs(q), initial=0) > max_int(8):
+        raise PassError(
+            f"{found.op} reads {weight.name!r}, quantized to {found.weight_bits(graph)} bits, which INT8"
+            " cannot hold: quantize with weight_bits of at most 8, or save the float form."
+        )
+
+
+def to_int8(graph: Graph, weight: Var) -> Var:
+    """Let every reader of a weight read its INT8 copy instead, and drop the weight."""
+    q = graph.weights[weight.name].astype(np.int8)
+    packed = graph.add_var(f"{weight.name}.int8", "int8", q.shape, q)
+    graph.replace_uses(weight, packed)
+    graph.remove_var(weight)
+    return packed

@@ -1,0 +1,154 @@
+"""qdq: the quantize_linear / dequantize_linear form that runtimes execute in int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc._paddle import VarType
+from qcc.errors import PassError
+from qcc.graph import Graph
+from qcc.nodes import Op, Var
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.frozen import FrozenOp, frozen_ops
+from qcc.passes.int8 import check_fits_int8, to_int8
+
+
+@options(frozen=True, config=OPTIONS)
+class Qdq(Pass):
+    """Turn frozen ops into the QDQ form, with INT8 weights.
+
+    Before, a frozen graph, with weights stored as float32 or INT8:
+
+        x.quantized, x@scale = fake_quantize_moving_average_abs_max(X=x, InScale=x@scale)
+        out.accumulator = conv2d(Input=x.quantized, Filter=w)
+        out = fake_channel_wise_dequantize_max_abs(X=out.accumulator, Scales=[w@scale, x@scale])
+
+    After:
+
+        x.quantized = quantize_linear(X=x, Scale=x@scale, ZeroPoint=x@zero_point)
+        x.quantized.dequantized = dequantize_linear(X=x.quantized, Scale=x@scale, ZeroPoint=x@zero_point)
+        w.int8.dequantized = dequantize_linear(X=w.int8, Scale=w.int8@scale, ZeroPoint=w.int8@zero_point)
+        out = conv2d(Input=x.quantized.dequantized, Filter=w.int8.dequantized)
+
+    Activation scales must be static: scales of type abs_max, measured at every run, are refused.
+    """
+
+    name: ClassVar[str] = "qdq"
+
+    def apply(self, graph: Graph) -> PassResult:
+        frozen = list(frozen_ops(graph))
+        if not frozen:
+            if any(op.type == "dequantize_linear" for op in graph.ops):
+                return PassResult(False, ("the graph is in QDQ form already.",))
+            raise PassError("the graph has no frozen op: run freeze first.")
+        for found in frozen:
+            _check(graph, found)
+        plan = [_Step(found, _WeightScale.of(graph, found)) for found in frozen]
+        _convert(graph, plan)
+        return PassResult(True)
+
+
+@dataclass(frozen=True)
+class _WeightScale:
+    """What the dequantize_linear op of a weight needs."""
+
+    scale: np.ndarray
+    bits: int
+    axis: int
+
+    @staticmethod
+    def of(graph: Graph, found: FrozenOp) -> _WeightScale:
+        axis = found.operands.channel_axis if found.per_channel else -1
+        return _WeightScale(found.weight_scale(graph), found.weight_bits(graph), axis)
+
+
+@dataclass(frozen=True)
+class _Step:
+    found: FrozenOp
+    weight: _WeightScale
+
+
+def _check(graph: Graph, found: FrozenOp) -> None:
+    if found.activation_quantizer.type == "abs_max":
+        raise PassError(
+            f"{found.op} reads {found.operands.data.name!r}, whose scale is measured at every run"
+            " (activation_type=abs_max), but quantize_linear needs a fixed one: quantize with"
+            " activation_type=moving_average_abs_max or range_abs_max."
+        )
+    if found.weight.dtype == VarType.FP32:
+        check_fits_int8(graph, found.weight, found)
+
+
+def _convert(graph: Graph, plan: list[_Step]) -> None:
+    activations: dict[Op, Var] = {}
+    weights: dict[Var, Var] = {}
+    dequantize_ops = [step.found.dequantize for step in plan]
+    for step in plan:
+        found = step.found
+        if found.quantize not in activations:
+            activations[found.quantize] = _activation(graph, found)
+        if found.weight not in weights:
+            weights[found.weight] = _weight(graph, step)
+        graph.set_input(found.op, found.data_slot, [activations[found.quantize]])
+        graph.set_input(found.op, found.weight_slot, [weights[found.weight]])
+        _drop_dequantize(graph, found)
+    for quantize in activations:
+        _drop_quantize(graph, quantize)
+    for op in dequantize_ops:
+        for var in op.inputs.get("Scales", ())[:1]:
+            if not var.consumers and var.name in graph:
+                graph.remove_var(var)
+
+
+def _activation(graph: Graph, found: FrozenOp) -> Var:
+    """quantize_linear and dequantize_linear of an activation; returns the dequantized variable."""
+    source, scale = found.operands.data, found.quantize.input("InScale")
+    attrs = {"quant_axis": -1, "bit_length": found.activation_quantizer.bits, "op_role": 0}
+    zero = graph.add_var(f"{source.name}@zero_point", "int32", (1,), np.zeros(1, np.int32))
+    quantized = found.quantize.output("Out")
+    graph.set_output(found.quantize, "Out", [])
+    slots = {"Scale": scale, "ZeroPoint": zero}
+    graph.add_op("quantize_linear", {"X": source, **slots}, {"Y": quantized}, attrs, before=found.op)
+    dequantized = graph.add_var_like(f"{quantized.name}.dequantized", source)
+    graph.add_op("dequantize_linear", {"X": quantized, **slots}, {"Y": dequantized}, attrs, before=found.op)
+    return dequantized
+
+
+def _weight(graph: Graph, step: _Step) -> Var:
+    """dequantize_linear of an INT8 weight; returns the dequantized variable."""
+    weight = step.found.weight
+    packed = weight if weight.dtype == VarType.INT8 else to_int8(graph, weight)
+    scale = step.weight.scale
+    slots: dict[str, Any] = {
+        "Scale": graph.add_var(f"{packed.name}@scale", "float32", scale.shape, scale),
+        "ZeroPoint": graph.add_var(
+            f"{packed.name}@zero_point", "int32", scale.shape, np.zeros(scale.shape, np.int32)
+        ),
+    }
+    dequantized = graph.add_var(f"{packed.name}.dequantized", "float32", packed.shape)
+    attrs = {"quant_axis": step.weight.axis, "bit_length": step.weight.bits, "op_role": 0}
+    before = step.found.op
+    graph.add_op("dequantize_linear", {"X": packed, **slots}, {"Y": dequantized}, attrs, before=before)
+    return dequantized
+
+
+def _drop_dequantize(graph: Graph, found: FrozenOp) -> None:
+    """Remove the dequantize op behind an op, which then writes the public name itself."""
+    accumulator, out = found.operands.output, found.dequantize.output("Out")
+    graph.remove_op(found.dequantize)
+    (slot,) = (name for name, variables in found.op.outputs.items() if accumulator in variables)
+    graph.set_output(found.op, slot, [out])
+    graph.remove_var(accumulator)
+
+
+def _drop_quantize(graph: Graph, quantize: Op) -> None:
+    """Remove a fake quantize op that nothing reads, and the versions that it wrote."""
+    written = list(quantize.all_outputs())
+    graph.remove_op(quantize)
+    for var in written:
+        if not var.consumers:
+            graph.remove_var(var)

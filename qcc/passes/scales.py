@@ -1,0 +1,29 @@
+"""Weight scales, computed from the weights as they are now."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qcc.graph import Graph
+from qcc.numerics import abs_max
+from qcc.passes.fake_quant import QUANTIZE_OPS, Quantizer, read_quantizer
+
+
+def weight_scale(w: np.ndarray, quantizer: Quantizer) -> np.ndarray:
+    """The scale of a weight: float32 [1], or [channels] along the quantizer's axis."""
+    return abs_max(w, quantizer.axis)
+
+
+def fresh_weight_scales(graph: Graph) -> dict[str, np.ndarray]:
+    """Scale variable -> scale computed from the present weight, for a transformed graph.
+
+    What a training program holds under these names was written by its last forward run, before the
+    optimizer changed the weights, and a test program reads it: set the fresh values before a
+    transformed program is evaluated or saved, and it equals the frozen one.
+    """
+    fresh = {}
+    for op in graph.ops:
+        if op.type in QUANTIZE_OPS and op.input("X").persistable:
+            weight = graph.weights[op.input("X").name]
+            fresh[op.output("OutScale").name] = weight_scale(weight, read_quantizer(op))
+    return fresh

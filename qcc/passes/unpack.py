@@ -1,0 +1,41 @@
+"""unpack: store INT8 weights as float32 again."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc._paddle import VarType
+from qcc.graph import Graph
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.frozen import frozen_ops
+
+
+@options(frozen=True, config=OPTIONS)
+class Unpack(Pass):
+    """Store INT8 weights of frozen ops as float32 integers again, for kernels that need it.
+
+    Before:
+
+        out.accumulator = conv2d(Input=x.quantized, Filter=w.int8)
+
+    After:
+
+        out.accumulator = conv2d(Input=x.quantized, Filter=w)
+    """
+
+    name: ClassVar[str] = "unpack"
+
+    def apply(self, graph: Graph) -> PassResult:
+        packed = dict.fromkeys(
+            found.weight for found in frozen_ops(graph) if found.weight.dtype == VarType.INT8
+        )
+        for weight in packed:
+            q = graph.weights[weight.name].astype(np.float32)
+            name = weight.name.removesuffix(".int8")
+            unpacked = graph.add_var(name if name not in graph else f"{name}.float32", "float32", q.shape, q)
+            graph.replace_uses(weight, unpacked)
+            graph.remove_var(weight)
+        return PassResult(bool(packed))
