@@ -41,11 +41,15 @@ def main() -> int:
 
 def make_environment() -> None:
     stamp, begun = VENV / ".qcc-stamp", VENV / ".qcc-begun"
-    wanted = fingerprint()
-    if stamp.is_file() and stamp.read_text() == wanted:
+    wanted = f"{ROOT}\n{fingerprint()}\n"
+    found = stamp.read_text() if stamp.is_file() else ""
+    # The link to the interpreter dangles when that has been removed.
+    if found == wanted and (VENV / "bin" / "python").exists():
         return
-    # An environment whose installation was cut short may hold half a package: start anew.
-    if begun.exists() or not usable(VENV):
+    # Its programs hold the path that they were made for.
+    moved = found and found.splitlines()[0] != str(ROOT)
+    # An installation that was cut short may have left half a package.
+    if moved or begun.exists() or not usable(VENV):
         create_environment()
     stamp.unlink(missing_ok=True)
     begun.touch()
@@ -55,11 +59,10 @@ def make_environment() -> None:
 
 
 def fingerprint() -> str:
-    """What the environment is made of; it is made anew when this changes."""
+    """What the environment is made of; the packages are installed again when this changes."""
     digest = hashlib.sha256()
     for path in (LOCK, ROOT / "pyproject.toml", ROOT / "setup.py", Path(__file__)):
         digest.update(path.read_bytes())
-    digest.update(str(ROOT).encode())  # an environment does not survive being moved
     return digest.hexdigest()
 
 

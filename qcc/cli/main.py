@@ -1,0 +1,82 @@
+"""The program `qcc`: finds the command, and turns what goes wrong into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+import qcc
+from qcc.errors import QccError
+
+# One command a line, sorted: its name, and the module and click command behind it. A module is imported only
+# when its command is run or described, and must not import Paddle before it is run: that takes a second.
+COMMANDS = {
+    "doctor": "qcc.cli.doctor:doctor",
+}
+
+
+class LazyGroup(click.Group):
+    """A group of commands that imports a command's module when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            # click proposes the nearest of the commands that it knows, and it knows none before it is asked.
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+
+# `run` takes `--debug` out of the arguments, wherever it stands; the option is here for the help text.
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(qcc.__version__, prog_name="qcc")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
+    """A quantization compiler for PaddlePaddle models."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; what is no `QccError` is a bug and gets through."""
+    debug = "--debug" in arguments
+    try:
+        code = cli.main([word for word in arguments if word != "--debug"], "qcc", standalone_mode=False)
+        sys.stdout.flush()
+    except QccError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"qcc: error: {error}", err=True)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("qcc: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has had enough. What is still buffered must not be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

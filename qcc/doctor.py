@@ -1,0 +1,152 @@
+"""What this machine has of all that qcc needs, and what is missing for which command."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import distributions
+
+PYTHON = "Python"
+PADDLE = "Paddle"
+LITE = "Lite runtime"
+DOT = "dot"
+
+# Packages that own the same files: whichever was installed last has overwritten part of the other.
+RIVALS = (("paddlepaddle", "paddlepaddle-gpu"), ("opencv-python", "opencv-python-headless"))
+
+# What a command needs beside Paddle, and for what.
+EXTRA_NEEDS = {
+    "dump-graph": {DOT: "--svg"},
+}
+
+# Paddle is looked at in a process of its own, since a broken one may crash it. The first entry of the path is
+# the current folder, which the program `qcc` does not search.
+PROBE = """
+import sys
+del sys.path[0]
+import json
+from qcc._paddle import core, paddle
+print(json.dumps({
+    "version": paddle.__version__,
+    "new_ir": getattr(paddle.framework, "in_pir_mode", bool)(),
+    "cuda": paddle.is_compiled_with_cuda() and paddle.version.cuda(),
+    "devices": paddle.device.cuda.device_count(),
+    "onednn": core.is_compiled_with_mkldnn(),
+}))
+"""
+LITE_PROBE = "import paddlelite.lite"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for: what was found, whether it will do, and if not what to do about it."""
+
+    name: str
+    found: str
+    ok: bool = True
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Look for everything that any command needs."""
+    installed = {
+        re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(): distribution.version
+        for distribution in distributions()
+    }
+    return [
+        python(),
+        *paddle(),
+        *rivals(installed),
+        lite(installed),
+        dot(),
+    ]
+
+
+def python() -> Finding:
+    return Finding(
+        PYTHON, f"{platform.python_implementation()} {platform.python_version()} on {platform.machine()}"
+    )
+
+
+def paddle() -> list[Finding]:
+    """Paddle itself, and what kind of Paddle it is."""
+    output, failure = _probe(PROBE)
+    if failure:
+        return [Finding(PADDLE, "cannot be used", ok=False, remedy=failure)]
+    facts = json.loads(output.splitlines()[-1])
+    build = f"GPU (CUDA {facts['cuda']}), {facts['devices']} devices" if facts["cuda"] else "CPU"
+    onednn = Finding("oneDNN", "yes")
+    if not facts["onednn"]:
+        onednn = Finding(
+            "oneDNN", "no", ok=False, remedy="models run here without int8 kernels; take a build that has it"
+        )
+    return [
+        Finding(PADDLE, facts["version"]),
+        Finding("IR mode", "new IR (PIR)" if facts["new_ir"] else "old IR (ProgramDesc)"),
+        Finding("Build", build),
+        onednn,
+    ]
+
+
+def rivals(installed: dict[str, str]) -> list[Finding]:
+    """A finding for each pair of installed packages that overwrite each other."""
+    return [
+        Finding(
+            "Packages",
+            f"{first} and {second} are both installed",
+            ok=False,
+            remedy=f"they own the same files: `pip uninstall {first} {second}`, then install one of them",
+        )
+        for first, second in RIVALS
+        if first in installed and second in installed
+    ]
+
+
+def lite(installed: dict[str, str]) -> Finding:
+    if "paddlelite" not in installed:
+        remedy = "`pip install 'qcc[lite]'`"
+        if sys.version_info >= (3, 11):
+            remedy = "it exists for CPython up to 3.10 only, on Linux on x86-64"
+        return Finding(LITE, "not installed", ok=False, remedy=remedy)
+    _, failure = _probe(LITE_PROBE)
+    if failure:
+        return Finding(LITE, f"{installed['paddlelite']} cannot be used", ok=False, remedy=failure)
+    return Finding(LITE, installed["paddlelite"])
+
+
+def dot() -> Finding:
+    program = shutil.which("dot")
+    if program is None:
+        return Finding(DOT, "not found", ok=False, remedy="install Graphviz (`apt-get install graphviz`)")
+    # "dot - graphviz version 2.43.0 (0)", on standard error
+    answer = subprocess.run([program, "-V"], capture_output=True, text=True)
+    version = re.search(r"version (\S+)", answer.stderr + answer.stdout)
+    return Finding(DOT, version.group(1) if version else program)
+
+
+def missing_for(command: str, findings: Iterable[Finding]) -> list[str]:
+    """What keeps `command` from working, as clauses; an empty list when it can do all it does."""
+    bad = {finding.name for finding in findings if not finding.ok}
+    missing = [f"needs {PADDLE}"] if PADDLE in bad else []
+    for name, purpose in EXTRA_NEEDS.get(command, {}).items():
+        if name in bad:
+            missing.append(f"{purpose} needs {name}")
+    return missing
+
+
+def _probe(program: str) -> tuple[str, str]:
+    """Run a Python program in a process of its own; return its output, and the reason when it failed."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    if done.returncode < 0:
+        return "", f"its import crashes with {signal.Signals(-done.returncode).name}"
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "its import fails silently"
+        return "", last.removeprefix("qcc.errors.PaddleError: ").rstrip(".")
+    return done.stdout, ""
