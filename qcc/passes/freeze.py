@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic.dataclasses import dataclass as options
@@ -62,10 +62,14 @@ class Freeze(Pass):
             if any(True for _ in frozen_ops(graph)):
                 return PassResult(False, ("everything is frozen already.",))
             raise PassError("the graph has no quantized op: run transform first.")
-        weights = self._freeze_weights(graph, plan)
+        frozen = self._integers(graph, plan)
         for step in plan:
-            _reorder(graph, step, *weights[step.weight.source])
+            _bypass_pairs(graph, step)
         _remove_pairs(graph, plan)
+        for weight in frozen.values():
+            weight.store(graph)
+        for step in plan:
+            _dequantize_behind(graph, step, frozen[step.weight.source])
         return PassResult(True)
 
     # ------------------------------------------------------------------ planning
@@ -102,32 +106,49 @@ class Freeze(Pass):
 
     # ------------------------------------------------------------------ weights
 
-    def _freeze_weights(self, graph: Graph, plan: list[_Step]) -> dict[Var, tuple[Var, np.ndarray]]:
-        """Weight -> the variable that holds its integers, and its scale."""
-        frozen: dict[Var, tuple[Var, np.ndarray]] = {}
-        quantizers: dict[Var, tuple[Quantizer, Op]] = {}
+    def _integers(self, graph: Graph, plan: list[_Step]) -> dict[Var, _FrozenWeight]:
+        """The integers of each weight, computed before anything is edited."""
+        first: dict[Var, _Step] = {}
         for step in plan:
-            source = step.weight.source
-            known, other = quantizers.setdefault(source, (step.weight_quantizer, step.op))
-            if known != step.weight_quantizer:
+            other = first.setdefault(step.weight.source, step)
+            if other.weight_quantizer != step.weight_quantizer:
                 raise PassError(
-                    f"weight {source.name!r} is shared by {other} and {step.op}, whose channels run along"
-                    " different axes; freeze it with weight_type=abs_max."
+                    f"weight {step.weight.source.name!r} is shared by {other.op} and {step.op}, whose"
+                    " channels run along different axes; freeze it with weight_type=abs_max."
                 )
-        _remove_weight_pairs(graph, plan)
-        for source, (quantizer, _) in quantizers.items():
-            w = graph.weights[source.name]
-            scale = weight_scale(w, quantizer)
-            q = quantize_weight(w, scale, quantizer.bits, quantizer.axis)
-            if self.bias_correction:
-                q = correct_bias(w, q, scale, quantizer.bits, quantizer.axis)
-            if source.consumers or source.name in graph.fetches:
-                holder = graph.add_var(f"{source.name}.quantized", "float32", q.shape, q)
-            else:
-                graph.weights.adopt(source.name, q)
-                holder = source
-            frozen[source] = (holder, scale)
-        return frozen
+        return {source: self._integers_of(graph, step) for source, step in first.items()}
+
+    def _integers_of(self, graph: Graph, step: _Step) -> _FrozenWeight:
+        source, quantizer = step.weight.source, step.weight_quantizer
+        w = graph.weights[source.name]
+        scale = weight_scale(w, quantizer)
+        q = quantize_weight(w, scale, quantizer.bits, quantizer.axis)
+        if self.bias_correction:
+            q = correct_bias(w, q, scale, quantizer.bits, quantizer.axis)
+        read_as_float = set(source.consumers) != {step.weight.quantize} or source.name in graph.fetches
+        return _FrozenWeight(source, q, scale, read_as_float)
+
+
+@dataclass(frozen=True)
+class _FrozenWeight:
+    """A weight's integers and scale; `read_as_float` when others than quantized ops read it too."""
+
+    source: Var
+    q: np.ndarray
+    scale: np.ndarray
+    read_as_float: bool
+
+    @property
+    def name(self) -> str:
+        """The variable that holds the integers."""
+        return f"{self.source.name}.quantized" if self.read_as_float else self.source.name
+
+    def store(self, graph: Graph) -> None:
+        """Put the integers into the graph."""
+        if self.read_as_float:
+            graph.add_var(self.name, "float32", self.q.shape, self.q)
+        else:
+            graph.weights.adopt(self.name, self.q)
 
 
 @dataclass(frozen=True)
@@ -162,73 +183,71 @@ def _check_observed(graph: Graph, op: Op, data: Pair) -> None:
         )
 
 
-def _remove_weight_pairs(graph: Graph, plan: list[_Step]) -> None:
-    """Take the pairs off the weights, so that a weight's readers that are left are float ops."""
-    for step in plan:
-        kind = KINDS[step.op.type]
-        slot = kind.data if step.found.swapped else kind.weight
-        graph.set_input(step.op, slot, [step.weight.source])
+def _bypass_pairs(graph: Graph, step: _Step) -> None:
+    """Let the op read the activation's integers and, for now, the float weight."""
+    graph.set_input(step.op, step.found.data_slot, [step.data.quantized])
+    graph.set_input(step.op, step.found.weight_slot, [step.weight.source])
+
+
+def _remove_pairs(graph: Graph, plan: list[_Step]) -> None:
+    """Remove the weights' pairs, and the activations' dequantize ops that nothing reads any more."""
     for pair in dict.fromkeys(step.weight for step in plan):
-        _remove_ops(graph, pair.dequantize, pair.quantize)
-    for step in plan:
-        kind = KINDS[step.op.type]
-        graph.set_input(step.op, kind.data if step.found.swapped else kind.weight, [])
+        _remove_op(graph, pair.dequantize)
+        _remove_op(graph, pair.quantize)
+    for pair in dict.fromkeys(step.data for step in plan):
+        if not pair.dequantized.consumers and pair.dequantized.name not in graph.fetches:
+            _remove_op(graph, pair.dequantize)
 
 
-def _reorder(graph: Graph, step: _Step, weight: Var, scale: np.ndarray) -> None:
-    kind = KINDS[step.op.type]
-    data_slot, weight_slot = (kind.weight, kind.data) if step.found.swapped else (kind.data, kind.weight)
-    graph.set_input(step.op, data_slot, [step.data.quantized])
-    graph.set_input(step.op, weight_slot, [weight])
+def _remove_op(graph: Graph, op: Op) -> None:
+    """Remove an op with what it wrote, and the quantizer state that it alone read."""
+    touched = dict.fromkeys((*op.all_outputs(), *op.all_inputs()))
+    graph.remove_op(op)
+    for var in touched:
+        unused = var.producer is None and not var.consumers
+        if unused and (not var.persistable or "@" in var.name) and var.name not in graph.feeds:
+            graph.remove_var(var)
+
+
+def _dequantize_behind(graph: Graph, step: _Step, weight: _FrozenWeight) -> None:
+    """Let the op read integers alone, and dequantize what it accumulates into its public output."""
+    graph.set_input(step.op, step.found.weight_slot, [graph.var(weight.name)])
     out = step.found.output
     accumulator = graph.add_var_like(f"{out.name}.accumulator", out)
+    kind = KINDS[step.op.type]
     graph.set_output(step.op, kind.output, [accumulator])
-    inputs: dict[str, Any] = {"X": accumulator}
     bits = (step.weight_quantizer.bits, step.data.quantizer.bits)
     if step.weight_quantizer.axis is None:
         # In float64, as Paddle computes it; the attribute itself is a float32.
-        max_range = max_int(bits[0]) * max_int(bits[1]) / float(scale[0])
-        inputs["Scale"] = step.data.scale
+        max_range = max_int(bits[0]) * max_int(bits[1]) / float(weight.scale[0])
         graph.add_op(
             "fake_dequantize_max_abs",
-            inputs,
+            {"X": accumulator, "Scale": step.data.scale},
             {"Out": out},
             {"max_range": max_range, "op_role": 0},
             after=step.op,
         )
         return
-    channel_scale = _channel_scale(graph, step, scale)
-    inputs["Scales"] = [channel_scale, step.data.scale]
+    scales = [_channel_scale(graph, step, weight), step.data.scale]
     attrs = {
         "quant_bits": list(bits),
         "quant_axis": kind.axis,
         "x_num_col_dims": step.found.output_channel_dim,
         "op_role": 0,
     }
-    graph.add_op("fake_channel_wise_dequantize_max_abs", inputs, {"Out": out}, attrs, after=step.op)
+    graph.add_op(
+        "fake_channel_wise_dequantize_max_abs",
+        {"X": accumulator, "Scales": scales},
+        {"Out": out},
+        attrs,
+        after=step.op,
+    )
 
 
-def _channel_scale(graph: Graph, step: _Step, scale: np.ndarray) -> Var:
-    name = f"{step.weight.source.name}@scale"
-    value = step.found.output_scales(scale)
+def _channel_scale(graph: Graph, step: _Step, weight: _FrozenWeight) -> Var:
+    """The scales along the output's channels; ops that share the weight share them."""
+    name = f"{weight.source.name}@scale"
     if name in graph:
         return graph.var(name)
+    value = step.found.output_scales(weight.scale)
     return graph.add_var(name, "float32", value.shape, value)
-
-
-def _remove_pairs(graph: Graph, plan: list[_Step]) -> None:
-    """Remove the activations' dequantize ops that nothing reads any more."""
-    for pair in dict.fromkeys(step.data for step in plan):
-        if not pair.dequantized.consumers and pair.dequantized.name not in graph.fetches:
-            _remove_ops(graph, pair.dequantize)
-
-
-def _remove_ops(graph: Graph, *ops: Op) -> None:
-    """Remove ops, and their variables that nobody uses."""
-    for op in ops:
-        touched = dict.fromkeys((*op.all_outputs(), *op.all_inputs()))
-        graph.remove_op(op)
-        for var in touched:
-            unused = var.producer is None and not var.consumers
-            if unused and (not var.persistable or "@" in var.name) and var.name not in graph.feeds:
-                graph.remove_var(var)

@@ -33,16 +33,6 @@ class FrozenOp:
         return self.operands.weight
 
     @property
-    def weight_slot(self) -> str:
-        kind = KINDS[self.op.type]
-        return kind.data if self.operands.swapped else kind.weight
-
-    @property
-    def data_slot(self) -> str:
-        kind = KINDS[self.op.type]
-        return kind.weight if self.operands.swapped else kind.data
-
-    @property
     def activation_quantizer(self) -> Quantizer:
         return read_quantizer(self.quantize)
 

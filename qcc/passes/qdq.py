@@ -93,8 +93,8 @@ def _convert(graph: Graph, plan: list[_Step]) -> None:
             activations[found.quantize] = _activation(graph, found)
         if found.weight not in weights:
             weights[found.weight] = _weight(graph, step)
-        graph.set_input(found.op, found.data_slot, [activations[found.quantize]])
-        graph.set_input(found.op, found.weight_slot, [weights[found.weight]])
+        graph.set_input(found.op, found.operands.data_slot, [activations[found.quantize]])
+        graph.set_input(found.op, found.operands.weight_slot, [weights[found.weight]])
         _drop_dequantize(graph, found)
     for quantize in activations:
         _drop_quantize(graph, quantize)

@@ -54,6 +54,18 @@ class Operands:
     swapped: bool
 
     @property
+    def data_slot(self) -> str:
+        """The input slot of the activation."""
+        kind = KINDS[self.op.type]
+        return kind.weight if self.swapped else kind.data
+
+    @property
+    def weight_slot(self) -> str:
+        """The input slot of the weight."""
+        kind = KINDS[self.op.type]
+        return kind.data if self.swapped else kind.weight
+
+    @property
     def channel_axis(self) -> int:
         """The weight's axis that runs along the output's channels."""
         kind = KINDS[self.op.type]
