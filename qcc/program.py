@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from paddle.base.proto import framework_pb2
 
 from qcc._paddle import core
@@ -19,6 +20,20 @@ AttrProto: TypeAlias = framework_pb2.OpDesc.Attr
 AttrType: TypeAlias = framework_pb2.AttrType
 VarTypeProto = framework_pb2.VarType
 TensorProto = framework_pb2.VarType.TensorDesc
+
+__all__ = [
+    "AttrProto",
+    "AttrType",
+    "BlockProto",
+    "DecodeError",
+    "OpProto",
+    "ProgramProto",
+    "Shell",
+    "TensorProto",
+    "VarProto",
+    "VarTypeProto",
+    "drop_attr",
+]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,140 @@
+"""Files that are either whole or as they were before, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from qcc.errors import OutputError
+
+_CHUNK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that appears under `path` when the block ends without an error.
+
+    Raises OutputError when it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+        sync(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {_reason(error)}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically.  Raises OutputError."""
+    with atomic_file(path) as stream:
+        stream.write((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def sync(path: Path) -> None:
+    """Bring a file's content, or a folder's entries, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A temporary folder inside `folder`, where files wait until `publish` moves them up.
+
+    `folder` and its parents are made when they are missing, and removed again when the block fails.
+    Raises OutputError when that is not possible; errors of the block go through.
+    """
+    made: list[Path] = []
+    succeeded = False
+    try:
+        try:
+            made = _make_folders(folder)
+            temporary = Path(tempfile.mkdtemp(prefix=".qcc-", dir=folder))
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
+        try:
+            yield temporary
+            succeeded = True
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    finally:
+        if not succeeded:
+            _remove_if_empty(made)
+
+
+def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
+    """Move files from a `staging` folder to where they belong: all of them, in this order, or none.
+
+    What stood there before is put back when a move fails.  Raises OutputError.
+    """
+    kept = Path(tempfile.mkdtemp(prefix="old-", dir=staged))
+    moved: list[str] = []
+    try:
+        for name in names:
+            sync(staged / name)
+            if os.path.lexists(folder / name):
+                _keep(folder / name, kept / name)
+        for name in names:
+            os.replace(staged / name, folder / name)
+            moved.append(name)
+        sync(folder)
+    except OSError as error:
+        for name in moved:
+            _put_back(kept / name, folder / name)
+        raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
+
+
+def _keep(present: Path, kept: Path) -> None:
+    try:
+        os.link(present, kept, follow_symlinks=False)
+    except OSError:  # a file system without hard links
+        shutil.copy2(present, kept, follow_symlinks=False)
+
+
+def _put_back(kept: Path, target: Path) -> None:
+    if os.path.lexists(kept):
+        os.replace(kept, target)
+    else:
+        target.unlink()
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and its missing parents; return those made, innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _remove_if_empty(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,160 @@
+"""Where a model's files are: every layout that Paddle has used, told apart by names and content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qcc.errors import ModelFormatError
+from qcc.frontend import params
+from qcc.frontend.params import ParamsFile
+from qcc.frontend.program_file import ProgramFile, is_new_ir, is_program, new_ir_error
+
+PROGRAM_SUFFIX = ".pdmodel"
+PARAMS_SUFFIX = ".pdiparams"
+# Parameter files that go by the program's name; the first is what Paddle's examples write.
+PARAMS_NAMES = {
+    "__model__": ("__params__", "weights"),
+    "__model__.infer": ("__params__",),
+    "model": ("weights", "params", "__params__"),
+}
+# Written by paddle.save: pickles, which could run any code when they are read.
+_PICKLES = (".pdparams", ".pdopt")
+
+
+def find_program(path: Path, model_filename: str | None) -> Path:
+    """The program file that `path` (a file, a folder or a prefix) means.
+
+    Raises ModelFormatError; when several files could be meant, it lists them.
+    """
+    _refuse_pickle(path)
+    if model_filename is not None:
+        folder = path if path.is_dir() else path.parent
+        return _existing(folder / model_filename)
+    if path.is_file():
+        return path
+    with_suffix = path.with_name(path.name + PROGRAM_SUFFIX)
+    if with_suffix.is_file():
+        if path.is_dir() and _programs(path):
+            raise _ambiguous(path, [with_suffix, *_programs(path)])
+        return with_suffix
+    if path.is_dir():
+        return _program_in(path)
+    _refuse_new_ir(path.with_name(path.name + ".json"))
+    raise ModelFormatError(
+        f"{path}: there is no such file, no such folder, and no {with_suffix.name} beside."
+    )
+
+
+def _program_in(folder: Path) -> Path:
+    found = _programs(folder)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(folder, found)
+    for path in _files(folder):
+        _refuse_new_ir(path)
+    pickles = [path.name for path in _files(folder) if path.suffix in _PICKLES]
+    if pickles:
+        _refuse_pickle(folder / pickles[0])
+    raise ModelFormatError(
+        f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, `__model__`, `model`, or any other name)."
+    )
+
+
+def _programs(folder: Path) -> list[Path]:
+    files = _files(folder)
+    found = [path for path in files if _is_program_by_name(path) or is_program(path)]
+    # `model` is too common a name to count while another file is a program.
+    return found or [path for path in files if path.name == "model"]
+
+
+def _is_program_by_name(path: Path) -> bool:
+    return path.suffix == PROGRAM_SUFFIX or path.name == "__model__"
+
+
+def _ambiguous(path: Path, found: list[Path]) -> ModelFormatError:
+    names = ", ".join(file.name for file in found)
+    return ModelFormatError(
+        f"{path} holds several programs ({names}); say which one with model_filename (and params_filename)."
+    )
+
+
+def find_params(program: ProgramFile, params_filename: str | None) -> tuple[ParamsFile, ...]:
+    """The parameter files that belong to a program.
+
+    Raises ModelFormatError when there are none, when those found do not fit, or when several do.
+    """
+    folder = program.path.parent
+    if params_filename is not None:
+        path = folder / params_filename
+        _refuse_pickle(path)
+        return params.combined(program, _existing(path))
+    if not program.persistables:
+        return ()
+    for name in _usual_names(program.path):
+        if (folder / name).is_file():
+            return params.combined(program, folder / name)
+    files = params.separate(program, folder)
+    if all(file.path.is_file() for file in files):
+        return files
+    return _params_by_content(program, files)
+
+
+def _usual_names(program: Path) -> tuple[str, ...]:
+    if program.suffix == PROGRAM_SUFFIX:
+        return (program.stem + PARAMS_SUFFIX,)
+    return PARAMS_NAMES.get(program.name, ())
+
+
+def _params_by_content(program: ProgramFile, files: tuple[ParamsFile, ...]) -> tuple[ParamsFile, ...]:
+    folder = program.path.parent
+    candidates = [path for path in _files(folder) if path != program.path]
+    fitting = [path for path in candidates if params.why_not(program, path) is None]
+    if len(fitting) == 1:
+        return params.combined(program, fitting[0])
+    if fitting:
+        names = ", ".join(path.name for path in fitting)
+        raise ModelFormatError(
+            f"{folder} holds several files that fit {program.path.name} ({names});"
+            " say which one with params_filename."
+        )
+    missing = [file.names[0] for file in files if not file.path.is_file()]
+    if len(missing) < len(files):
+        raise ModelFormatError(
+            f"{folder}: {len(missing)} of the {len(files)} parameter files that {program.path.name} needs"
+            f" are missing, the first being {missing[0]!r}."
+        )
+    pickles = [path for path in candidates if path.suffix in _PICKLES]
+    if pickles:
+        _refuse_pickle(pickles[0])
+    expected = [*_usual_names(program.path), "a file per variable"]
+    raise ModelFormatError(
+        f"{folder} holds no parameters that fit {program.path.name} (looked for {', '.join(expected)},"
+        " and any other file that fits); if they are there, name them with params_filename"
+        " to hear why they do not fit."
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelFormatError(f"{path} does not exist or is no file.")
+    return path
+
+
+def _refuse_pickle(path: Path) -> None:
+    if path.suffix in _PICKLES:
+        raise ModelFormatError(
+            f"{path} is a pickle of a training state, which qcc does not open, since reading one can run any"
+            " code; export the model with paddle.static.save_inference_model or paddle.jit.save."
+        )
+
+
+def _refuse_new_ir(path: Path) -> None:
+    if path.suffix == ".json" and path.is_file():
+        with path.open("rb") as stream:
+            if is_new_ir(stream.read(4096)):
+                raise new_ir_error(path)

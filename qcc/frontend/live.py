@@ -1,0 +1,137 @@
+"""qcc.from_program: a model from a program and a scope that live in somebody's training script."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qcc._paddle import paddle
+from qcc.errors import GraphError
+from qcc.frontend.program_checks import check_program
+from qcc.frontend.program_file import ProgramFile, take_off_interface
+from qcc.model import Model, scope_holds
+from qcc.nodes import EMPTY_NAME
+from qcc.program import BlockProto, OpProto, ProgramProto
+from qcc.verify import verify
+from qcc.weights import Weights
+
+# Bits of the attribute op_role (`OpRole` in op_proto_maker.h).
+_BACKWARD = 1
+_OPTIMIZE = 2
+_HERE = Path("the program")
+
+Names = Sequence["str | paddle.static.Variable"]
+
+
+def from_program(
+    program: paddle.static.Program,
+    scope: paddle.static.Scope,
+    feeds: Names,
+    fetches: Names,
+    for_test: bool,
+) -> Model:
+    """A model from a program and the values that a scope holds for it; neither is touched.
+
+    `feeds` and `fetches` are names or variables of the main block. `for_test` tells a test program
+    (a clone made with `for_test=True` before `minimize`) from a training program. In a test program,
+    ops that wait for data which is not fed, such as a loss that waits for labels, are left out.
+
+    Every persistable tensor that an op uses is copied out of the scope.
+
+    Raises GraphError for unknown feeds and fetches, for a fetch that needs data which is not fed, for
+    values that the scope lacks, and for backward ops in a program that is said to be a test program.
+    """
+    proto = ProgramProto.FromString(program.desc.serialize_to_string())
+    check_program(proto, _HERE)
+    take_off_interface(proto, _HERE)
+    file = ProgramFile(_HERE, proto, _names(proto, feeds, "feed"), _names(proto, fetches, "fetch"))
+    if for_test:
+        _refuse_backward(proto)
+        _drop_starved_ops(file)
+    _drop_unused_values(file)
+    graph = file.graph(_copy_values(file, scope), for_test=for_test)
+    verify(graph, scales=False)
+    return Model(graph)
+
+
+def _names(proto: ProgramProto, wanted: Names, kind: str) -> tuple[str, ...]:
+    declared = [var.name for var in proto.blocks[0].vars]
+    names = tuple(item if isinstance(item, str) else item.name for item in wanted)
+    for name in names:
+        if name not in declared:
+            near = difflib.get_close_matches(name, declared, n=1)
+            hint = f"; the nearest name is {near[0]!r}" if near else ""
+            raise GraphError(f"{kind} {name!r} is not a variable of the program's main block{hint}.")
+    return names
+
+
+def _refuse_backward(proto: ProgramProto) -> None:
+    for op in proto.blocks[0].ops:
+        role = next((attr.i for attr in op.attrs if attr.name == "op_role"), 0)
+        if role & (_BACKWARD | _OPTIMIZE):
+            raise GraphError(
+                f"the program was given as a test program, but op {op.type} belongs to training: pass"
+                " for_test=False, or a `program.clone(for_test=True)` made before `minimize`."
+            )
+
+
+def _drop_starved_ops(file: ProgramFile) -> None:
+    """Remove the ops that wait, directly or not, for data that is not fed."""
+    main = file.program.blocks[0]
+    available = {*file.feeds, EMPTY_NAME, *(var.name for var in main.vars if var.persistable)}
+    written = {name for op in main.ops for name in _written(op)}
+    # What no op writes and nobody feeds is data, if it is a tensor that wants to be fed.
+    starved: dict[str, str] = {}
+    for var in main.vars:
+        if var.name not in available and var.name not in written:
+            starved[var.name] = var.name
+    kept = []
+    for op in main.ops:
+        cause = next((starved[name] for name in _read(op) if name in starved), None)
+        if cause is None:
+            kept.append(op)
+            for name in _written(op):
+                starved.pop(name, None)
+        else:
+            starved.update(dict.fromkeys(_written(op), cause))
+    for fetch in file.fetches:
+        if fetch in starved:
+            raise GraphError(f"fetch {fetch!r} needs {starved[fetch]!r}, which is not among the feeds.")
+    main.CopyFrom(BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=main.vars, ops=kept))
+
+
+def _drop_unused_values(file: ProgramFile) -> None:
+    """Remove declarations of persistable variables that no op uses, such as an optimizer's."""
+    main = file.program.blocks[0]
+    used = {*file.feeds, *file.fetches}
+    for block in file.program.blocks:
+        for op in block.ops:
+            used.update(_read(op), _written(op))
+    variables = [var for var in main.vars if not var.persistable or var.name in used]
+    main.CopyFrom(BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=variables, ops=main.ops))
+
+
+def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
+    names = list(file.persistables)
+    missing = [name for name in names if not scope_holds(scope, name)]
+    if missing:
+        raise GraphError(
+            f"the scope has no value for {len(missing)} of {len(names)} variables"
+            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''});"
+            " run the startup program in this scope first, or load the weights into it."
+        )
+    weights = Weights()
+    for name in names:
+        weights[name] = np.array(scope.find_var(name).get_tensor())
+    return weights
+
+
+def _read(op: OpProto) -> Iterable[str]:
+    return (name for slot in op.inputs for name in slot.arguments)
+
+
+def _written(op: OpProto) -> Iterable[str]:
+    return (name for slot in op.outputs for name in slot.arguments)

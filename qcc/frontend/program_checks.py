@@ -1,0 +1,112 @@
+"""What a program file must fulfil before Paddle's C++ code, which trusts it, may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from qcc.errors import ModelFormatError
+from qcc.nodes import EMPTY_NAME
+from qcc.program import AttrProto, AttrType, BlockProto, OpProto, ProgramProto, VarProto, VarTypeProto
+
+# The message in which a variable of each type keeps its data type and shape.
+_TENSOR_FIELDS = {
+    VarTypeProto.LOD_TENSOR: "lod_tensor",
+    VarTypeProto.SELECTED_ROWS: "selected_rows",
+    VarTypeProto.LOD_TENSOR_ARRAY: "tensor_array",
+}
+
+
+def check_program(program: ProgramProto, path: Path) -> None:
+    """Blocks form a tree, names are declared, shapes make sense.
+
+    Raises ModelFormatError naming the file, and the op or variable.
+    """
+    if not program.blocks:
+        raise ModelFormatError(f"{path} is not a Paddle program: it has no blocks.")
+    if not program.IsInitialized():
+        raise ModelFormatError(f"{path} is not a Paddle program, or is damaged: required fields are missing.")
+    declared: list[set[str]] = []
+    for index, block in enumerate(program.blocks):
+        where = f"{path}, block {index}"
+        _check_place(program, index, block, where)
+        names = _check_variables(block, where)
+        declared.append(names | declared[block.parent_idx] if index else names)
+    for index, block in enumerate(program.blocks):
+        for op in block.ops:
+            _check_op(program, index, op, declared[index], f"{path}, block {index}")
+
+
+def _check_place(program: ProgramProto, index: int, block: BlockProto, where: str) -> None:
+    if block.idx != index:
+        raise ModelFormatError(f"{where}: it says that it is block {block.idx}; the file is damaged.")
+    if index and not 0 <= block.parent_idx < index:
+        raise ModelFormatError(f"{where}: its parent is block {block.parent_idx}; the file is damaged.")
+    if not -1 <= block.forward_block_idx < len(program.blocks):
+        raise ModelFormatError(
+            f"{where}: its forward block is block {block.forward_block_idx}; the file is damaged."
+        )
+
+
+def _check_variables(block: BlockProto, where: str) -> set[str]:
+    names: set[str] = set()
+    for var in block.vars:
+        if not var.name or "\0" in var.name:
+            raise ModelFormatError(f"{where}: a variable has the name {var.name!r}; the file is damaged.")
+        if var.name in names:
+            raise ModelFormatError(f"{where}: variable {var.name!r} is declared twice.")
+        names.add(var.name)
+        _check_shape(var, where)
+    return names
+
+
+def _check_shape(var: VarProto, where: str) -> None:
+    field = _TENSOR_FIELDS.get(var.type.type)
+    if field is None:
+        return
+    if not var.type.HasField(field):
+        raise ModelFormatError(f"{where}: variable {var.name!r} has no data type; the file is damaged.")
+    tensor = getattr(var.type, field)
+    if field != "selected_rows":
+        tensor = tensor.tensor
+    if any(size < -1 for size in tensor.dims):
+        raise ModelFormatError(
+            f"{where}: variable {var.name!r} has the shape {list(tensor.dims)}; the file is damaged."
+        )
+
+
+def _check_op(program: ProgramProto, index: int, op: OpProto, declared: set[str], where: str) -> None:
+    if not op.type:
+        raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
+    for name in _arguments(op):
+        if name not in declared and name != EMPTY_NAME:
+            raise ModelFormatError(
+                f"{where}: op {op.type} reads {name!r}, which the program does not declare."
+            )
+    for attr in op.attrs:
+        for target in _blocks_of(attr):
+            # Only towards higher numbers, and only into its own child, so that no block runs itself.
+            if not index < target < len(program.blocks) or program.blocks[target].parent_idx != index:
+                raise ModelFormatError(
+                    f"{where}: attribute {attr.name!r} of op {op.type} points to block {target},"
+                    " which is not a block below its own; the file is damaged."
+                )
+
+
+def _arguments(op: OpProto) -> Iterator[str]:
+    """The names that must be declared: what the op reads, and variables in its attributes."""
+    for slot in op.inputs:
+        yield from slot.arguments
+    for attr in op.attrs:
+        if attr.type == AttrType.VAR:
+            yield attr.var_name
+        elif attr.type == AttrType.VARS:
+            yield from attr.vars_name
+
+
+def _blocks_of(attr: AttrProto) -> tuple[int, ...]:
+    if attr.type == AttrType.BLOCK:
+        return (attr.block_idx,)
+    if attr.type == AttrType.BLOCKS:
+        return tuple(attr.blocks_idx)
+    return ()

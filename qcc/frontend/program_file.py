@@ -1,0 +1,149 @@
+"""Program files: parsing, and taking the feed and fetch ops off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qcc._paddle import core
+from qcc.errors import ModelFormatError
+from qcc.frontend.program_checks import check_program
+from qcc.graph import Graph
+from qcc.program import BlockProto, DecodeError, OpProto, ProgramProto, Shell, VarProto, VarTypeProto
+from qcc.weights import Weights
+
+# Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
+_VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
+# `blocks`, the first field of a program, as a length-delimited message.
+_FIRST_BYTE = b"\n"
+
+
+@dataclass(frozen=True)
+class ProgramFile:
+    """A checked program without its feed and fetch ops; `path` names it in messages."""
+
+    path: Path
+    program: ProgramProto
+    feeds: tuple[str, ...]
+    fetches: tuple[str, ...]
+
+    @property
+    def persistables(self) -> dict[str, VarProto]:
+        """The variables whose values stand in files, in the order of a combined file.
+
+        Raises ModelFormatError for a kind of variable that is no dense tensor.
+        """
+        found: dict[str, VarProto] = {}
+        for block in self.program.blocks:
+            for var in block.vars:
+                if var.persistable and var.type.type not in _VALUELESS:
+                    found[var.name] = var
+        for var in found.values():
+            if var.type.type != VarTypeProto.LOD_TENSOR:
+                kind = VarTypeProto.Type.Name(var.type.type)
+                raise ModelFormatError(
+                    f"{self.path}: the weight {var.name!r} is of kind {kind}; qcc reads dense tensors only."
+                )
+        return dict(sorted(found.items()))
+
+    def graph(self, weights: Weights, *, for_test: bool) -> Graph:
+        """The program's main block with these values."""
+        desc = core.ProgramDesc(self.program.SerializeToString())
+        shell = Shell.of(desc, self.program.op_version_map.SerializeToString())
+        # Paddle sets its own version in what it parses.
+        shell = replace(shell, version=self.program.version.version)
+        return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+
+
+def read_program(path: Path) -> ProgramFile:
+    """Read an inference program.  Raises ModelFormatError naming the file and what is wrong with it."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
+    if is_new_ir(data):
+        raise new_ir_error(path)
+    program = _parse(data)
+    if program is None:
+        raise ModelFormatError(f"{path} is not a Paddle program, or is truncated or damaged.")
+    check_program(program, path)
+    feeds, fetches = take_off_interface(program, path)
+    if not fetches:
+        raise ModelFormatError(
+            f"{path} has no fetch op, so it is not an inference program: save it with"
+            " paddle.static.save_inference_model, or hand the program to qcc.from_program."
+        )
+    return ProgramFile(path, program, feeds, fetches)
+
+
+def is_program(path: Path) -> bool:
+    """True when the file's content, whatever its name, is a Paddle program."""
+    with path.open("rb") as stream:
+        first = stream.read(1)
+        if first != _FIRST_BYTE:
+            return False
+        program = _parse(first + stream.read())
+    return program is not None and program.IsInitialized() and len(program.blocks) > 0
+
+
+def _parse(data: bytes) -> ProgramProto | None:
+    program = ProgramProto()
+    try:
+        program.ParseFromString(data)
+    except DecodeError:
+        return None
+    return program
+
+
+def is_new_ir(data: bytes) -> bool:
+    """True for (the beginning of) a program of Paddle 3's new IR: JSON with a "base_code" header."""
+    return data.lstrip()[:1] == b"{" and b'"base_code"' in data[:4096]
+
+
+def new_ir_error(path: Path) -> ModelFormatError:
+    return ModelFormatError(
+        f"{path} is a program of Paddle 3's new IR, from which there is no way back; export the model again"
+        " with FLAGS_enable_pir_api=0 in the environment before `import paddle`, which writes a .pdmodel."
+    )
+
+
+def take_off_interface(program: ProgramProto, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Remove feed and fetch ops and their holders from the main block; return the fed and fetched names."""
+    main = program.blocks[0]
+    feeds = _interface(main, "feed", path)
+    fetches = _interface(main, "fetch", path)
+    kept = [op for op in main.ops if op.type not in ("feed", "fetch")]
+    # Variables of these types serve feed and fetch ops only.
+    variables = [
+        var
+        for var in main.vars
+        if var.type.type not in (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST)
+    ]
+    stripped = BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=variables, ops=kept)
+    main.CopyFrom(stripped)
+    return feeds, fetches
+
+
+def _interface(main: BlockProto, kind: str, path: Path) -> tuple[str, ...]:
+    """The names that feed (or fetch) ops provide, in the order of their columns."""
+    by_column: dict[int, str] = {}
+    declared = {var.name for var in main.vars}
+    for op in main.ops:
+        if op.type != kind:
+            continue
+        column = next((attr.i for attr in op.attrs if attr.name == "col"), None)
+        ends = _slot(op, "Out") if kind == "feed" else _slot(op, "X")
+        if column is None or column in by_column or len(ends) != 1 or ends[0] not in declared:
+            raise ModelFormatError(f"{path}: {kind} op {ends} is damaged or doubled.")
+        by_column[column] = ends[0]
+    names = tuple(by_column[column] for column in sorted(by_column))
+    if sorted(by_column) != list(range(len(by_column))):
+        raise ModelFormatError(f"{path}: the {kind} ops have the columns {sorted(by_column)}.")
+    if len(set(names)) != len(names) and kind == "feed":
+        raise ModelFormatError(f"{path}: a variable is fed twice: {list(names)}.")
+    return names
+
+
+def _slot(op: OpProto, parameter: str) -> list[str]:
+    slots = op.outputs if parameter == "Out" else op.inputs
+    return [name for slot in slots if slot.parameter == parameter for name in slot.arguments]

@@ -1,0 +1,44 @@
+"""qcc.load: a model from its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qcc.errors import ModelFormatError, VerifyError
+from qcc.frontend.layout import find_params, find_program
+from qcc.frontend.params import read_weights
+from qcc.frontend.program_file import read_program
+from qcc.model import Model, Provenance
+from qcc.record import read_record, source_digest
+from qcc.verify import verify
+
+
+def load(
+    path: str | os.PathLike[str],
+    model_filename: str | None = None,
+    params_filename: str | None = None,
+) -> Model:
+    """Load an inference model of Paddle 1.x or 2.x.
+
+    `path` is a folder, a program file, or the prefix of a `.pdmodel`. The file names (inside the
+    folder) are needed only where the folder holds several models: programs are recognised by their
+    content, parameters by fitting the program, as one file or as one file per variable.
+
+    The model's provenance is that of the `qcc.json` beside it, as long as that fits the files;
+    otherwise it starts anew with a digest of the files.
+
+    Raises ModelFormatError naming the file for whatever is missing, ambiguous, damaged, foreign
+    or does not fit together; among them pickles, and programs of Paddle 3's new IR.
+    """
+    program = read_program(find_program(Path(path), model_filename))
+    params_files = find_params(program, params_filename)
+    weights = read_weights(program, params_files)
+    try:
+        graph = program.graph(weights, for_test=True)
+        verify(graph, scales=False)
+    except VerifyError as error:
+        raise ModelFormatError(f"{program.path}: {error}") from error
+    files = [program.path, *(file.path for file in params_files)]
+    record = read_record(files)
+    return Model(graph, record.provenance if record else Provenance(source_digest(files)))
