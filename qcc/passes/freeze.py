@@ -203,9 +203,9 @@ def _remove_op(graph: Graph, op: Op) -> None:
     """Remove an op with what it wrote, and the quantizer state that it alone read."""
     touched = dict.fromkeys((*op.all_outputs(), *op.all_inputs()))
     graph.remove_op(op)
+    public = (*graph.feeds, *graph.fetches)
     for var in touched:
-        unused = var.producer is None and not var.consumers
-        if unused and (not var.persistable or "@" in var.name) and var.name not in graph.feeds:
+        if var.producer is None and not var.consumers and var.name not in public:
             graph.remove_var(var)
 
 
