@@ -211,7 +211,8 @@ class Graph:
         """
         desc = core.OpDesc()
         desc.set_type(op_type)
-        for name, value in attrs.items():
+        # Paddle gives these to every op that it reads from a file: a copy must not gain attributes.
+        for name, value in {**core.get_op_extra_attrs(op_type), **attrs}.items():
             desc._set_attr(name, value)
         op = Op(self._core.create_op_node(desc), self._rank(before, after))
         for slot, variables in outputs.items():
