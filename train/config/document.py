@@ -49,7 +49,7 @@ class Document:
         if not equals or not all(path):
             raise ConfigError(f"{option}: expected KEY=VALUE, for instance LearningRate.base_lr=0.001.")
         value, places = _parse(text, option, lambda _mark: option)
-        target: Any = self.data
+        target = self.data
         for part in path[:-1]:
             target = target.setdefault(part, {})
             if not isinstance(target, dict):
@@ -119,7 +119,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*path, i), parents) for i, item in enumerate(node.value)]
         try:
-            return self._loader.construct_object(node)  # type: ignore[no-untyped-call]
+            return self._loader.construct_object(node)
         except ValueError as error:
             raise ConfigError(f"{where}: {node.value!r} is no valid {node.tag.split(':')[-1]}.") from error
 
@@ -139,6 +139,7 @@ class _Builder:
             key = key_node.value
             if key in result:
                 raise ConfigError(f"{where}: key '{key}' stands twice in the same place.")
-            self.places[(*path, key)] = where
-            result[key] = self.build(value_node, (*path, key), parents)
+            inner = (*path, key)
+            self.places[inner] = where
+            result[key] = self.build(value_node, inner, parents)
         return result

@@ -12,7 +12,7 @@ from qcc.train.config.section import Section
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Stride = Literal[1, 2]
+Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=2)], ...], Field(min_length=14, max_length=14)]
 
 
 class PiecewiseDecay(Section):
@@ -113,7 +113,7 @@ class MobileNetV1(Section):
     `norm_decay`: L2 factor of the batch norms' parameters."""
 
     scale: PositiveFloat = 1.0
-    strides: Annotated[tuple[Stride, ...], Field(min_length=14, max_length=14)] = IMAGENET_STRIDES
+    strides: Strides = IMAGENET_STRIDES
     norm_decay: NonNegativeFloat = 0.0
 
 

@@ -59,7 +59,7 @@ class Compressor(Section):
 
 
 class _SlimFile(Section):
-    version: Literal[1.0] = 1.0
+    version: Annotated[float, Field(ge=1, le=1)] = 1.0
     include: tuple[Path, ...] = ()
     strategies: dict[str, Any] = Field(default_factory=dict)
     compressor: dict[str, Any] | None = None
@@ -124,11 +124,10 @@ def _strategies(
     document: Document, file: _SlimFile, including: tuple[Path, ...]
 ) -> dict[str, QuantizationStrategy]:
     result: dict[str, QuantizationStrategy] = {}
-    for index, name in enumerate(file.include):
-        place = document.place(["include", index])
-        path = (including[-1].parent / name).resolve()
+    for index, included in enumerate(file.include):
+        path = (including[-1].parent / included).resolve()
         if path in including:
-            raise ConfigError(f"{place}: {name} includes itself.")
+            raise ConfigError(f"{document.place(['include', index])}: {included} includes itself.")
         inner = read_document(path)
         inner_file = _check(inner)
         if inner_file.compressor is not None:

@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Normalise:
-    """uint8 [H, W] to float32 [1, size, size]: zero-padded in the middle, then (x / 255 - mean) / std.
+    """uint8 [H, W] to float32 [1, *size]: set in the middle of black, then (x / 255 - mean) / std.
 
-    `size` is at least the image's own height and width; padding comes first, so that the border has the value
-    of a black pixel.
+    `size`: height and width, at least the image's own.
     """
 
-    size: int
+    size: tuple[int, int]
     mean: float
     std: float
 
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         height, width = image.shape
-        top, left = (self.size - height) // 2, (self.size - width) // 2
-        canvas = np.zeros((1, self.size, self.size), np.float32)
+        top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
+        canvas = np.zeros((1, *self.size), np.float32)
         canvas[0, top : top + height, left : left + width] = image
         canvas *= np.float32(1 / (255 * self.std))
         canvas -= np.float32(self.mean / self.std)

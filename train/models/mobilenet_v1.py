@@ -40,13 +40,13 @@ class MobileNetV1:
     strides: tuple[int, ...] = IMAGENET_STRIDES
     norm_decay: float = 0.0
 
-    def logits(self, image: Any, num_classes: int, is_test: bool) -> Any:
+    def logits(self, image: Any, num_classes: int) -> Any:
         """Append the classifier to the current program.
 
         `image`: float32 variable [N, C, H, W]. Returns float32 [N, num_classes], named `fc_0.tmp_1` in a
         fresh program.
         """
-        pooled = paddle.nn.functional.adaptive_avg_pool2d(self.features(image, is_test)[-1], 1)
+        pooled = paddle.nn.functional.adaptive_avg_pool2d(self.features(image)[-1], 1)
         return paddle.static.nn.fc(
             pooled,
             num_classes,
@@ -54,28 +54,25 @@ class MobileNetV1:
             bias_attr=paddle.ParamAttr(name="fc7_offset"),
         )
 
-    def features(self, image: Any, is_test: bool) -> list[Any]:
+    def features(self, image: Any) -> list[Any]:
         """Append the convolutional part; returns the outputs of the first convolution and of every block."""
-        outputs = [self._conv_bn(image, self._width(FIRST_CHANNELS), 3, self.strides[0], "conv1", is_test)]
+        outputs = [self._conv_bn(image, self._width(FIRST_CHANNELS), 3, self.strides[0], "conv1")]
         for (name, channels_in, channels_out), stride in zip(BLOCKS, self.strides[1:], strict=True):
             groups = self._width(channels_in)
-            depthwise = self._conv_bn(outputs[-1], groups, 3, stride, f"{name}_dw", is_test, groups)
-            pointwise = self._conv_bn(depthwise, self._width(channels_out), 1, 1, f"{name}_sep", is_test)
+            depthwise = self._conv_bn(outputs[-1], groups, 3, stride, f"{name}_dw", groups)
+            pointwise = self._conv_bn(depthwise, self._width(channels_out), 1, 1, f"{name}_sep")
             outputs.append(pointwise)
         return outputs
 
     def _width(self, channels: int) -> int:
         return max(1, int(channels * self.scale))
 
-    def _conv_bn(
-        self, data: Any, channels: int, kernel: int, stride: int, name: str, is_test: bool, groups: int = 1
-    ) -> Any:
+    def _conv_bn(self, data: Any, channels: int, kernel: int, stride: int, name: str, groups: int = 1) -> Any:
         conv = _conv(data, channels, kernel, stride, name, groups)
         decay = paddle.regularizer.L2Decay(self.norm_decay)
         return paddle.static.nn.batch_norm(
             conv,
             act="relu",
-            is_test=is_test,
             param_attr=paddle.ParamAttr(name=f"{name}_bn_scale", regularizer=decay),
             bias_attr=paddle.ParamAttr(name=f"{name}_bn_offset", regularizer=decay),
             moving_mean_name=f"{name}_bn_mean",

@@ -1,0 +1,85 @@
+"""Training the float network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+import qcc
+from qcc._paddle import paddle
+from qcc.train.checkpoint import CheckpointStore, TrainingState
+from qcc.train.config.schema import FloatTraining, OptimizerBuilder
+from qcc.train.evaluate import evaluate
+from qcc.train.interrupt import StopRequest
+from qcc.train.loop import Loop, Record
+from qcc.train.optimizer import add_optimizer
+from qcc.train.scope import Arrays, persistable_names, read_scope
+from qcc.train.stepper import Stepper
+from qcc.train.tasks.task import Task
+from qcc.train.weights import initialise
+
+
+class FloatPhase:
+    """A `Phase` that trains the network as it is, from random weights."""
+
+    quantized = False
+
+    def __init__(self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int) -> None:
+        self.epochs = training.epochs
+        self._task = task
+        self._seed = seed
+        self._network = task.network()
+        learning_rate = add_optimizer(self._network, optimizer)
+        self._scope = paddle.static.Scope()
+        self._stepper = Stepper(
+            self._network.train.clone(),
+            self._scope,
+            self._network.loss,
+            self._network.train_outputs,
+            learning_rate,
+            training.learning_rate.schedule(),
+        )
+
+    def start(self, state: TrainingState | None) -> None:
+        initialise(self._network, self._scope, self._seed)
+        if state is not None:
+            self._stepper.set_state(state.arrays)
+
+    def begin_epoch(self, epoch: int) -> Stepper:
+        return self._stepper
+
+    def end_epoch(self, epoch: int, record: Record) -> Callable[[Path], None]:
+        network = self._network
+        model = qcc.from_program(
+            network.test, self._scope, network.test_feeds, network.outputs, for_test=True
+        )
+        record |= evaluate(model, self._task)
+        return lambda folder: None
+
+    def weights(self) -> Arrays:
+        """The test program's weights."""
+        return read_scope(self._scope, persistable_names(self._network.test))
+
+
+def train_float(
+    task: Task,
+    training: FloatTraining,
+    optimizer: OptimizerBuilder,
+    seed: int,
+    folder: Path,
+    console: Console,
+    stop: StopRequest,
+) -> tuple[Arrays, list[Record]]:
+    """Train the float network, with checkpoints in `folder`, going on from the newest.
+
+    Returns the weights and a record per epoch. Raises Interrupted when `stop` was requested before the end.
+    """
+    store = CheckpointStore(folder)
+    settings = {"FloatTraining": training.model_dump(mode="json", by_alias=True), "seed": seed}
+    settings["OptimizerBuilder"] = optimizer.model_dump(mode="json", by_alias=True)
+    with store.lock():
+        phase = FloatPhase(task, training, optimizer, seed)
+        history = Loop(task, phase, store, settings, console).run(stop)
+    return phase.weights(), history

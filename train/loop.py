@@ -1,0 +1,195 @@
+"""The epoch loop: train, evaluate, write a checkpoint; go on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from qcc.errors import TrainingError
+from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
+from qcc.train.files import write_json
+from qcc.train.interrupt import Interrupted, StopRequest
+from qcc.train.journal import Journal
+from qcc.train.progress import EpochProgress
+from qcc.train.stepper import Stepper
+from qcc.train.tasks.task import Task
+
+_STEPS_PER_RECORD = 20
+Record = dict[str, Any]
+
+
+class Phase(Protocol):
+    """What is trained. The loop calls `start`, then for each epoch `begin_epoch` and `end_epoch`."""
+
+    epochs: int
+    quantized: bool
+
+    def start(self, state: TrainingState | None) -> None:
+        """Bring every variable to its first value, or to those of an earlier run."""
+        ...
+
+    def begin_epoch(self, epoch: int) -> Stepper:
+        """What to train this epoch with."""
+        ...
+
+    def end_epoch(self, epoch: int, record: Record) -> Callable[[Path], None]:
+        """Evaluate, adding to the epoch's record; returns what writes further files of its checkpoint."""
+        ...
+
+
+class Loop:
+    """Runs a phase. The checkpoint folder must be locked by the caller."""
+
+    def __init__(
+        self, task: Task, phase: Phase, store: CheckpointStore, settings: dict[str, Any], console: Console
+    ) -> None:
+        self._task = task
+        self._phase = phase
+        self._store = store
+        self._settings = settings
+        self._console = console
+        self._journal = Journal(store.root / "metrics.jsonl")
+        self._history: list[Record] = []
+
+    def run(self, stop: StopRequest) -> list[Record]:
+        """Train to the last epoch; returns a record per epoch.
+
+        Raises Interrupted when `stop` was requested before the end, TrainingError when the loss is not
+        finite; the message names the last good checkpoint.
+        """
+        state = self._store.newest()
+        position, sums = Position(), {}
+        if state is not None:
+            position, sums, self._history = state.position, state.sums, state.history
+            self._tell_resumed(state)
+        self._journal.rewind(position.step)
+        self._phase.start(state)
+        while position.epoch < self._phase.epochs:
+            position = self._run_epoch(position, sums, stop)
+            sums = {}
+            if stop.requested and position.epoch < self._phase.epochs:
+                raise Interrupted
+        return self._history
+
+    def _run_epoch(self, position: Position, sums: dict[str, float], stop: StopRequest) -> Position:
+        """Returns where to go on: the next epoch, or the middle of this one."""
+        stepper = self._phase.begin_epoch(position.epoch)
+        began = time.monotonic()
+        position, sums = self._train(stepper, position, sums, stop)
+        if position.batch < self._task.steps_per_epoch:
+            self._write_interrupted(stepper, position, sums)
+            return position
+        epoch = position.epoch
+        record: Record = {"epoch": epoch, "quantized": self._phase.quantized}
+        record |= {f"train_{name}": total / position.batch for name, total in sums.items()}
+        write_more = self._phase.end_epoch(epoch, record)
+        record["seconds"] = round(time.monotonic() - began, 3)
+        self._history.append(record)
+        position = Position(epoch + 1, 0, position.step)
+        self._write_checkpoint(stepper, position, record, write_more)
+        self._journal.write(position.step, {"kind": "epoch", **record})
+        self._tell_epoch(record)
+        return position
+
+    def _train(
+        self, stepper: Stepper, position: Position, sums: dict[str, float], stop: StopRequest
+    ) -> tuple[Position, dict[str, float]]:
+        steps = self._task.steps_per_epoch
+        label = f"epoch {position.epoch + 1}/{self._phase.epochs}"
+        steps_after = steps * (self._phase.epochs - position.epoch - 1)
+        progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
+        with progress.showing(position.batch):
+            for feeds in self._task.train_batches(position.epoch, position.batch):
+                loss, outputs = self._step(stepper, feeds, position.step)
+                scores = {"loss": loss, **self._task.train_scores(feeds, outputs)}
+                sums = {name: sums.get(name, 0.0) + value for name, value in scores.items()}
+                position = replace(position, batch=position.batch + 1, step=position.step + 1)
+                means = {name: total / position.batch for name, total in sums.items()}
+                progress.update(position.batch, means)
+                if position.step % _STEPS_PER_RECORD == 0:
+                    rate = stepper.rate(position.step - 1)
+                    where = {"kind": "step", "epoch": position.epoch, "learning_rate": rate}
+                    self._journal.write(position.step, where | means)
+                if stop.requested:
+                    break
+        return position, sums
+
+    def _step(self, stepper: Stepper, feeds: Any, step: int) -> tuple[float, list[Any]]:
+        try:
+            return stepper.step(feeds, step)
+        except TrainingError as error:
+            epochs = self._store.epochs()
+            good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
+            raise TrainingError(
+                f"{error}; the learning rate was {stepper.rate(step):g}, the last good checkpoint is {good}."
+            ) from error
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def _state(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> TrainingState:
+        return TrainingState(
+            stepper.state(), position, self._phase.quantized, sums, self._history, self._settings
+        )
+
+    def _write_checkpoint(
+        self, stepper: Stepper, position: Position, record: Record, write_more: Callable[[Path], None]
+    ) -> None:
+        def fill(folder: Path) -> None:
+            self._state(stepper, position, {}).write(folder)
+            write_json(folder / "metrics.json", record)
+            write_more(folder)
+
+        self._store.write(str(position.epoch - 1), fill)
+        self._store.remove(INTERRUPTED)
+        write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
+
+    def _write_interrupted(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> None:
+        folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)
+        self._console.print(
+            f"stopped after batch {position.batch} of epoch {position.epoch + 1}; saved in {folder},"
+            " the same command goes on from there."
+        )
+
+    # ------------------------------------------------------------------ telling
+
+    def _tell_resumed(self, state: TrainingState) -> None:
+        position = state.position
+        self._console.print(
+            f"going on from {self._store.root}: epoch {position.epoch + 1}, batch {position.batch + 1}."
+        )
+        for line in changed_settings(state.settings, self._settings):
+            self._console.print(f"  changed since then: {line}")
+
+    def _tell_epoch(self, record: Record) -> None:
+        numbers = {name: value for name, value in record.items() if isinstance(value, float)}
+        text = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items() if name != "seconds")
+        self._console.print(f"epoch {record['epoch']} done: {text}", highlight=False)
+
+
+def summary(history: list[Record], main_metric: str) -> dict[str, Any]:
+    """All records and, as `best`, the one that `best_record` finds."""
+    return {"epochs": history, "best": best_record(history, main_metric)}
+
+
+def best_record(history: list[Record], main_metric: str) -> Record | None:
+    """The quantized epoch with the highest main metric, the earliest of equals."""
+    rated = [record for record in history if record["quantized"] and main_metric in record]
+    return max(rated, key=lambda record: record[main_metric], default=None)
+
+
+def changed_settings(before: Any, after: Any, key: str = "") -> list[str]:
+    """One line for each setting that differs: `LearningRate.base_lr: 0.01 -> 0.001`."""
+    if before == after:
+        return []
+    if isinstance(before, dict) and isinstance(after, dict):
+        lines = []
+        for name in sorted({*before, *after}):
+            inner = f"{key}.{name}" if key else name
+            lines += changed_settings(before.get(name), after.get(name), inner)
+        return lines
+    return [f"{key}: {before} -> {after}"]

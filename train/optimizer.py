@@ -1,0 +1,51 @@
+"""Adding the backward pass and the optimizer to a training program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qcc._paddle import paddle
+from qcc.errors import TrainingError
+from qcc.train.config.schema import OptimizerBuilder
+from qcc.train.models.network import Network
+
+
+def add_optimizer(network: Network, builder: OptimizerBuilder) -> str:
+    """Append gradients and updates of all parameters to `network.train`.
+
+    This must come before quantization is inserted: a gradient that is derived from rounding is zero.
+    Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
+    a parameter gets no gradient.
+    """
+    regularizer = builder.regularizer
+    with (
+        paddle.static.program_guard(network.train, network.startup),
+        # A prefix of its own keeps these names apart from the network's.
+        paddle.utils.unique_name.guard("optimizer/"),
+    ):
+        optimizer = paddle.optimizer.Momentum(
+            learning_rate=0.0,  # set before every step
+            momentum=builder.optimizer.momentum,
+            weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
+        )
+        _, updated = optimizer.minimize(network.train.global_block().var(network.loss))
+    _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
+    return _learning_rate_name(network.train)
+
+
+def _check_all_trained(program: Any, updated: set[str]) -> None:
+    trainable = [parameter.name for parameter in program.all_parameters() if parameter.trainable]
+    left_out = [name for name in trainable if name not in updated]
+    if left_out:
+        raise TrainingError(
+            f"{len(left_out)} of {len(trainable)} parameters get no gradient, the first is '{left_out[0]}':"
+            " the loss must depend on every trainable parameter through operators that have a gradient."
+        )
+
+
+def _learning_rate_name(program: Any) -> str:
+    names = {
+        op.input("LearningRate")[0] for op in program.global_block().ops if "LearningRate" in op.input_names
+    }
+    (name,) = names
+    return str(name)

@@ -1,0 +1,202 @@
+"""Quantization-aware training from a configuration and a slim file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import qcc
+from qcc._paddle import paddle
+from qcc.errors import ConfigError
+from qcc.model import Model
+from qcc.train.checkpoint import CheckpointStore, TrainingState
+from qcc.train.config import ClassifierConfig, QuantizationStrategy, Slim
+from qcc.train.evaluate import evaluate
+from qcc.train.files import write_json
+from qcc.train.float_training import train_float
+from qcc.train.interrupt import StopRequest
+from qcc.train.loop import Loop, Record, best_record
+from qcc.train.optimizer import add_optimizer
+from qcc.train.scheme import freeze, save_form, scheme_record, take_weights, transform_pipeline
+from qcc.train.scope import Arrays
+from qcc.train.stepper import Stepper
+from qcc.train.tasks.task import Task
+from qcc.train.weights import initialise, load_weights, put_weights
+
+FirstWeights = Callable[[], tuple[Arrays, Path]]
+
+
+class QuantizationPhase:
+    """A `Phase` that inserts quantization at the strategy's first epoch and freezes at its last."""
+
+    def __init__(
+        self, task: Task, config: ClassifierConfig, slim: Slim, first_weights: FirstWeights, console: Console
+    ) -> None:
+        self.epochs = slim.epochs
+        self.quantized = False
+        self._task = task
+        self._config = config
+        self._slim = slim
+        self._first_weights = first_weights
+        self._console = console
+        self._scope = paddle.static.Scope()
+        self._network = task.network()
+        self._check_nodes()
+        self._learning_rate = add_optimizer(self._network, config.optimizer)
+        self._stepper = self._stepper_of(self._network.train.clone())
+
+    def start(self, state: TrainingState | None) -> None:
+        initialise(self._network, self._scope, self._config.seed)
+        if state is None:
+            weights, source = self._first_weights()
+            put_weights(self._network, self._scope, weights, source)
+            return
+        if state.quantized:
+            self._insert_quantization()
+        self._stepper.set_state(state.arrays)
+
+    def begin_epoch(self, epoch: int) -> Stepper:
+        if epoch >= self._strategy.start_epoch and not self.quantized:
+            self._insert_quantization()
+        return self._stepper
+
+    def end_epoch(self, epoch: int, record: Record) -> Callable[[Path], None]:
+        model = self._test_model(self._network.test_feeds, self._network.outputs)
+        if epoch % self._slim.compressor.eval_epoch == 0 or epoch + 1 == self.epochs:
+            record |= evaluate(model, self._task)
+        if epoch == self._strategy.end_epoch:
+            self._save_forms()
+        return lambda folder: self._write_eval_model(model, folder)
+
+    # ------------------------------------------------------------------ programs
+
+    @property
+    def _strategy(self) -> QuantizationStrategy:
+        return self._slim.strategy
+
+    def _stepper_of(self, program: Any) -> Stepper:
+        network, schedule = self._network, self._config.learning_rate.schedule()
+        return Stepper(
+            program, self._scope, network.loss, network.train_outputs, self._learning_rate, schedule
+        )
+
+    def _insert_quantization(self) -> None:
+        network = self._network
+        fetches = [network.loss, *network.train_outputs]
+        model = qcc.from_program(network.train, self._scope, network.train_feeds, fetches, for_test=False)
+        transformed = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
+        transformed.write_weights(self._scope, overwrite=False)
+        self._stepper = self._stepper_of(transformed.to_program())
+        self.quantized = True
+
+    def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
+        """The test graph with the weights of now, transformed if training has come so far."""
+        model = qcc.from_program(self._network.test, self._scope, feeds, fetches, for_test=True)
+        if self.quantized:
+            model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
+            take_weights(model, self._scope)
+        return model
+
+    # ------------------------------------------------------------------ saving
+
+    def _nodes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        strategy = self._strategy
+        return (
+            strategy.save_in_nodes or self._network.test_feeds,
+            strategy.save_out_nodes or self._network.outputs,
+        )
+
+    def _check_nodes(self) -> None:
+        """Refuse names that cannot be saved before any training is spent on them."""
+        feeds, fetches = self._nodes()
+        for name in feeds:
+            if name not in self._network.test_feeds:
+                known = ", ".join(self._network.test_feeds)
+                raise ConfigError(f"save_in_nodes: the test program is not fed by '{name}', only by {known}.")
+        for name in fetches:
+            if not self._network.test.global_block().has_var(name):
+                known = ", ".join(self._network.outputs)
+                raise ConfigError(
+                    f"save_out_nodes: the test program has no variable '{name}'; its outputs are {known}."
+                )
+
+    def _write_eval_model(self, model: Model, folder: Path) -> None:
+        qcc.save(
+            model,
+            str(folder / "eval_model"),
+            form="float",
+            model_filename="__model__",
+            params_filename="__params__",
+        )
+        write_json(folder / "scheme.json", scheme_record(self._strategy) if self.quantized else None)
+
+    def _save_forms(self) -> None:
+        strategy = self._strategy
+        model = self._test_model(*self._nodes())
+        for form, path in (
+            ("float", strategy.float_model_save_path),
+            ("int8", strategy.int8_model_save_path),
+        ):
+            if path is not None:
+                save_form(freeze(model, form), form, path, old_names=True)
+                self._console.print(f"saved the {form} form in {path}.")
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """`records`: one per epoch. `best`: the quantized epoch with the highest main metric."""
+
+    checkpoints: Path
+    records: list[Record]
+    best: Record | None
+
+
+def quantize(
+    task: Task, config: ClassifierConfig, slim: Slim, console: Console, stop: StopRequest
+) -> QuantizeResult:
+    """Run the whole flow, going on from the newest checkpoint.
+
+    Raises Interrupted when `stop` was requested before the end; ConfigError, DataError, CheckpointError and
+    TrainingError for what cannot go on.
+    """
+    root = slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
+    store = CheckpointStore(root)
+    if slim.strategy.mobile_model_save_path is not None:
+        console.print(
+            "mobile_model_save_path: nothing is written there, since no runtime loads that form any more;"
+            " `qcc export --target lite` writes what Paddle Lite loads."
+        )
+
+    def first_weights() -> tuple[Arrays, Path]:
+        source = slim.compressor.init_model or config.pretrain_weights
+        if source is not None:
+            return load_weights(source), source
+        if config.float_training is None:
+            raise ConfigError(
+                "neither pretrain_weights nor FloatTraining is given: one says where the float weights are,"
+                " the other how to train them."
+            )
+        folder = root / "float"
+        training = config.float_training
+        weights, _ = train_float(task, training, config.optimizer, config.seed, folder, console, stop)
+        return weights, folder
+
+    with store.lock():
+        phase = QuantizationPhase(task, config, slim, first_weights, console)
+        records = Loop(task, phase, store, settings(config, slim), console).run(stop)
+    return QuantizeResult(root, records, best_record(records, task.main_metric))
+
+
+def settings(config: ClassifierConfig, slim: Slim) -> dict[str, Any]:
+    """The whole configuration as JSON data."""
+    return {
+        **config.model_dump(mode="json", by_alias=True),
+        "slim": {
+            "strategy": slim.strategy.model_dump(mode="json", by_alias=True),
+            "compressor": slim.compressor.model_dump(mode="json", by_alias=True),
+        },
+    }

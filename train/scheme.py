@@ -1,0 +1,66 @@
+"""From a quantization strategy to pass pipelines, and the forms that are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import qcc
+from qcc.model import Model
+from qcc.passes.scales import fresh_weight_scales
+from qcc.train.config.slim import QuantizationStrategy
+from qcc.train.scope import read_scope
+
+# The pipelines behind each form that is saved, from a transformed test graph.
+FREEZE = {
+    "float": "freeze,prune",
+    "int8": "freeze,int8,prune",
+    "qdq": "freeze,qdq,prune",
+}
+
+
+def transform_pipeline(strategy: QuantizationStrategy) -> str:
+    """The text of the pipeline that inserts quantization."""
+    options = {
+        "weight_type": strategy.weight_quantize_type,
+        "activation_type": strategy.activation_quantize_type,
+        "weight_bits": strategy.weight_bits,
+        "activation_bits": strategy.activation_bits,
+    }
+    return f"transform{{{','.join(f'{key}={value}' for key, value in options.items())}}}"
+
+
+def scheme_record(strategy: QuantizationStrategy) -> dict[str, Any]:
+    """What a checkpoint tells about how it was quantized."""
+    return {
+        "weight_quantize_type": strategy.weight_quantize_type,
+        "activation_quantize_type": strategy.activation_quantize_type,
+        "weight_bits": strategy.weight_bits,
+        "activation_bits": strategy.activation_bits,
+        "pipeline": transform_pipeline(strategy),
+    }
+
+
+def take_weights(model: Model, scope: Any) -> None:
+    """Give a test model the values that training has reached in `scope`, with weight scales that fit them.
+
+    The scales that training leaves in the scope are older than the weights by one step of the optimizer.
+    """
+    for name, array in read_scope(scope, list(model.weights)).items():
+        model.weights[name] = array
+    for name, array in fresh_weight_scales(model.graph).items():
+        model.weights[name] = array
+
+
+def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
+    """One of the forms of `FREEZE` from a transformed test model; `weight_type` overrides the trained one."""
+    pipeline = FREEZE[form]
+    if weight_type is not None:
+        pipeline = pipeline.replace("freeze", f"freeze{{weight_type={weight_type}}}", 1)
+    return qcc.PassManager.parse(pipeline).run(model)
+
+
+def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> None:
+    """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
+    names = {"model_filename": "model", "params_filename": "weights"} if old_names else {}
+    qcc.save(model, str(folder), form=form, **names)

@@ -1,0 +1,109 @@
+"""Training and evaluating an image classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qcc.errors import ConfigError, DataError
+from qcc.train.config.schema import ClassifierConfig, Dataset
+from qcc.train.data.cache import dataset
+from qcc.train.data.fashion_mnist import NUM_CLASSES, LabelledImages, read_fashion_mnist
+from qcc.train.data.loader import Sample, load_batches, split_batches
+from qcc.train.data.randomness import epoch_order, sample_generator
+from qcc.train.data.transforms import Normalise, RandomCropFlip
+from qcc.train.metrics import TopAccuracy
+from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
+from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.network import Network
+from qcc.train.tasks.task import Feeds, Run
+
+
+class ClassifierTask:
+    """A `Task` on labelled images. `dataset_dir` takes precedence over the configuration's folders."""
+
+    main_metric = "top1"
+
+    def __init__(self, config: ClassifierConfig, dataset_dir: Path | None = None) -> None:
+        self._config = config
+        self._dataset_dir = dataset_dir
+        if config.num_classes != NUM_CLASSES:
+            raise ConfigError(f"num_classes is {config.num_classes}, but the data has {NUM_CLASSES} classes.")
+        normalize = config.normalize
+        self._normalise = Normalise(config.image_shape[1:], normalize.mean, normalize.std)
+        self._augment = RandomCropFlip(config.train_feed.padding, config.train_feed.flip_probability)
+
+    @property
+    def batch_size(self) -> int:
+        return self._config.train_feed.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        steps = len(self._train) // self.batch_size
+        if steps == 0:
+            raise DataError(
+                f"the training set has {len(self._train)} images, fewer than one batch of {self.batch_size}."
+            )
+        return steps
+
+    def network(self) -> Network:
+        net = self._config.mobilenet_v1
+        model = MobileNetV1(net.scale, net.strides, net.norm_decay)
+        classes = self._config.num_classes
+        return build_classifier(lambda image: model.logits(image, classes), self._config.image_shape)
+
+    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
+        seed, feed = self._config.seed, self._config.train_feed
+
+        def sample(index: int) -> Sample:
+            image = self._augment(self._train.images[index], sample_generator(seed, epoch, index))
+            return self._normalise(image), _label(self._train, index)
+
+        order = epoch_order(seed, epoch, len(self._train)).tolist()
+        # A short last batch would give its few samples more weight, and batch norm a poor estimate.
+        batches = split_batches(order, feed.batch_size, drop_last=True)[first:]
+        for images, labels in load_batches(sample, batches, feed.num_workers):
+            yield {IMAGE: images, LABEL: labels}
+
+    def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
+        return {"accuracy": float((outputs[0].argmax(axis=1) == feeds[LABEL][:, 0]).mean())}
+
+    def evaluate(self, run: Run) -> dict[str, float]:
+        feed, accuracy = self._config.eval_feed, TopAccuracy()
+
+        def sample(index: int) -> Sample:
+            return self._normalise(self._test.images[index]), _label(self._test, index)
+
+        batches = split_batches(range(len(self._test)), feed.batch_size, drop_last=False)
+        for images, labels in load_batches(sample, batches, feed.num_workers):
+            accuracy.update(run({IMAGE: images})[0], labels)
+        return accuracy.result()
+
+    @cached_property
+    def _train(self) -> LabelledImages:
+        return self._read(self._config.train_feed.dataset, "train")
+
+    @cached_property
+    def _test(self) -> LabelledImages:
+        return self._read(self._config.eval_feed.dataset, "test")
+
+    def _read(self, source: Dataset, split: str) -> LabelledImages:
+        folder = self._dataset_dir or source.dataset_dir or dataset(source.name)
+        data = read_fashion_mnist(folder, split)
+        channels, height, width = self._config.image_shape
+        least = data.images.shape[1:]
+        if channels != 1 or height < least[0] or width < least[1]:
+            raise ConfigError(
+                f"image_shape is {list(self._config.image_shape)}, but the images in {folder} are grey and"
+                f" {least[0]} x {least[1]}: it must be 1, at least {least[0]}, at least {least[1]}."
+            )
+        return data if source.limit is None else data.first(source.limit)
+
+
+def _label(data: LabelledImages, index: int) -> NDArray[np.int64]:
+    return np.array([data.labels[index]], np.int64)

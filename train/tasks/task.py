@@ -1,0 +1,41 @@
+"""What the training loop asks of a network with its data and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from qcc.train.models.network import Network
+
+Feeds = dict[str, NDArray[Any]]
+Run = Callable[[Feeds], Sequence[NDArray[Any]]]
+
+
+class Task(Protocol):
+    """`main_metric` is the key of the evaluation's result by which epochs are compared, higher is better."""
+
+    main_metric: str
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    def network(self) -> Network:
+        """Build the programs anew."""
+        ...
+
+    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
+        """The epoch's batches from number `first` on; equal in every process."""
+        ...
+
+    def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
+        """What to report about one training batch besides its loss."""
+        ...
+
+    def evaluate(self, run: Run) -> dict[str, float]:
+        """Run the test set through `run`, which maps feeds to the test program's outputs."""
+        ...
