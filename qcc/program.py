@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from paddle.base.proto import framework_pb2
@@ -18,8 +19,8 @@ OpProto: TypeAlias = framework_pb2.OpDesc
 VarProto: TypeAlias = framework_pb2.VarDesc
 AttrProto: TypeAlias = framework_pb2.OpDesc.Attr
 AttrType: TypeAlias = framework_pb2.AttrType
-VarTypeProto = framework_pb2.VarType
-TensorProto = framework_pb2.VarType.TensorDesc
+VarTypeProto: TypeAlias = framework_pb2.VarType
+TensorProto: TypeAlias = framework_pb2.VarType.TensorDesc
 
 __all__ = [
     "AttrProto",
@@ -33,6 +34,7 @@ __all__ = [
     "VarProto",
     "VarTypeProto",
     "drop_attr",
+    "runtime_defaults",
 ]
 
 
@@ -41,12 +43,14 @@ class Shell:
     """A program without the ops and variables of its main block.
 
     `version` is Paddle's own program version; `blocks` are the serialized further blocks;
-    `op_versions` is the serialized `OpVersionMap` that a saved program carries.
+    `op_versions` is the serialized `OpVersionMap` that a saved program carries; `stored_attrs` are
+    the (op type, attribute) pairs of `runtime_defaults` that stood in the file.
     """
 
     version: int
     blocks: tuple[bytes, ...] = ()
     op_versions: bytes = b""
+    stored_attrs: frozenset[tuple[str, str]] = frozenset()
 
     @staticmethod
     def of(desc: core.ProgramDesc, op_versions: bytes = b"") -> Shell:
@@ -82,6 +86,13 @@ class Shell:
         if self.op_versions:
             program.op_version_map.ParseFromString(self.op_versions)
         return program
+
+
+@cache
+def runtime_defaults(op_type: str) -> dict[str, Any]:
+    """Attributes for Paddle's own use, such as `use_mkldnn`, that it adds with these values when it
+    parses an op without them."""
+    return dict(core.get_op_extra_attrs(op_type))
 
 
 def drop_attr(op: OpProto, name: str) -> None:

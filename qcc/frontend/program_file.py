@@ -9,7 +9,16 @@ from qcc._paddle import core
 from qcc.errors import ModelFormatError
 from qcc.frontend.program_checks import check_program
 from qcc.graph import Graph
-from qcc.program import BlockProto, DecodeError, OpProto, ProgramProto, Shell, VarProto, VarTypeProto
+from qcc.program import (
+    BlockProto,
+    DecodeError,
+    OpProto,
+    ProgramProto,
+    Shell,
+    VarProto,
+    VarTypeProto,
+    runtime_defaults,
+)
 from qcc.weights import Weights
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
@@ -49,10 +58,23 @@ class ProgramFile:
     def graph(self, weights: Weights, *, for_test: bool) -> Graph:
         """The program's main block with these values."""
         desc = core.ProgramDesc(self.program.SerializeToString())
-        shell = Shell.of(desc, self.program.op_version_map.SerializeToString())
-        # Paddle sets its own version in what it parses.
-        shell = replace(shell, version=self.program.version.version)
+        shell = replace(
+            Shell.of(desc, self.program.op_version_map.SerializeToString()),
+            # Paddle puts its own version into what it parses.
+            version=self.program.version.version,
+            stored_attrs=_stored_attrs(self.program),
+        )
         return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+
+
+def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (op.type, attr.name)
+        for block in program.blocks
+        for op in block.ops
+        for attr in op.attrs
+        if attr.name in runtime_defaults(op.type)
+    )
 
 
 def read_program(path: Path) -> ProgramFile:

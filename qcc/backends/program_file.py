@@ -1,0 +1,101 @@
+"""A graph as an inference program, as Paddle itself writes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qcc.graph import Graph
+from qcc.program import (
+    AttrProto,
+    AttrType,
+    BlockProto,
+    OpProto,
+    ProgramProto,
+    Shell,
+    VarTypeProto,
+    runtime_defaults,
+)
+
+# The field of an attribute's message that holds a value of each type.
+_FIELDS = {
+    AttrType.INT: "i",
+    AttrType.FLOAT: "f",
+    AttrType.STRING: "s",
+    AttrType.INTS: "ints",
+    AttrType.FLOATS: "floats",
+    AttrType.STRINGS: "strings",
+    AttrType.BOOLEAN: "b",
+    AttrType.BOOLEANS: "bools",
+    AttrType.LONG: "l",
+    AttrType.LONGS: "longs",
+    AttrType.FLOAT64: "float64",
+    AttrType.FLOAT64S: "float64s",
+}
+
+
+def inference_program(graph: Graph) -> ProgramProto:
+    """The graph's program with feed and fetch ops: what stands in a program file.
+
+    Its bytes are those that `paddle.static.save_inference_model` writes for the same program, but
+    for the call stacks of Python, which hold paths of the machine that built it.
+    """
+    program = graph.to_proto()
+    main = program.blocks[0]
+    ops = list(main.ops)
+    del main.ops[:]
+    # Paddle puts one feed op after the other in front, so that the last column comes first.
+    for column, name in reversed(list(enumerate(graph.feeds))):
+        main.ops.append(_interface_op("feed", column, "feed", name))
+    main.ops.extend(ops)
+    for column, name in enumerate(graph.fetches):
+        main.ops.append(_interface_op("fetch", column, name, "fetch"))
+    if graph.feeds:
+        _add_holder(main, "feed", VarTypeProto.FEED_MINIBATCH)
+    _add_holder(main, "fetch", VarTypeProto.FETCH_LIST)
+    for block in program.blocks:
+        for op in block.ops:
+            _tidy_attrs(op, graph.shell)
+    return program
+
+
+def _interface_op(kind: str, column: int, source: str, target: str) -> OpProto:
+    op = OpProto(type=kind)
+    op.inputs.add(parameter="X", arguments=[source])
+    op.outputs.add(parameter="Out", arguments=[target])
+    op.attrs.add(name="col", type=AttrType.INT, i=column)
+    op.attrs.add(name="op_device", type=AttrType.STRING, s="")
+    op.attrs.add(name="op_namescope", type=AttrType.STRING, s="/")
+    op.attrs.add(name="op_role", type=AttrType.INT, i=0)
+    op.attrs.add(name="op_role_var", type=AttrType.STRINGS)
+    op.attrs.add(name="with_quant_attr", type=AttrType.BOOLEAN, b=False)
+    return op
+
+
+def _add_holder(main: BlockProto, name: str, kind: int) -> None:
+    holder = main.vars.add(name=name, persistable=True)
+    holder.type.type = kind
+
+
+def _tidy_attrs(op: OpProto, shell: Shell) -> None:
+    """Sort an op's attributes, without those that Paddle added when it parsed the op.
+
+    Of the latter, one that is more than a default stays.
+    """
+    defaults = runtime_defaults(op.type)
+    kept = []
+    for attr in op.attrs:
+        added = attr.name in defaults and (op.type, attr.name) not in shell.stored_attrs
+        if attr.name != "op_callstack" and not (added and attr_value(attr) == defaults[attr.name]):
+            kept.append(attr)
+    attrs = [AttrProto.FromString(attr.SerializeToString()) for attr in sorted(kept, key=lambda a: a.name)]
+    del op.attrs[:]
+    op.attrs.extend(attrs)
+
+
+def attr_value(attr: AttrProto) -> Any:
+    """The value of an attribute; None for types that have no plain value, such as blocks."""
+    field = _FIELDS.get(attr.type)
+    if field is None:
+        return None
+    value = getattr(attr, field)
+    return value if isinstance(value, (bool, int, float, str)) else list(value)
