@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import ModuleType
+
+import click
+import pytest
+
+import qcc
+from qcc.cli.main import COMMANDS, run
+from qcc.errors import ModelFormatError
+
+
+@pytest.fixture
+def failing_command(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module behind the command `fail`, which raises the module's `error`."""
+    module = ModuleType("failing")
+
+    @click.command()
+    def fail() -> None:
+        raise module.error
+
+    module.fail = fail  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "failing", module)
+    monkeypatch.setitem(COMMANDS, "fail", "failing:fail")
+    return module
+
+
+def python(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+def test_every_command_is_there_and_says_what_it_does() -> None:
+    assert list(COMMANDS) == sorted(COMMANDS)
+    done = python(
+        "from qcc.cli.main import run; import sys; run(['--help']); assert 'paddle' not in sys.modules"
+    )
+    assert done.returncode == 0, done.stderr
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([name, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: qcc {name} ")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"qcc, version {qcc.__version__}\n"
+
+
+def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["docter"]) == 2
+    assert "No such command 'docter'. Did you mean 'doctor'?" in capsys.readouterr().err
+
+
+def test_unknown_option_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--nope", "doctor"]) == 2
+    assert "No such option '--nope'" in capsys.readouterr().err
+
+
+def test_users_mistake_is_one_sentence(
+    failing_command: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing_command.error = ModelFormatError("m.pdmodel is cut short.")  # type: ignore[attr-defined]
+    assert run(["fail"]) == 2
+    assert capsys.readouterr().err == "qcc: error: m.pdmodel is cut short.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "fail"], ["fail", "--debug"]])
+def test_debug_shows_the_traceback(
+    failing_command: ModuleType, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    failing_command.error = ModelFormatError("m.pdmodel is cut short.")  # type: ignore[attr-defined]
+    assert run(arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("Traceback")
+    assert shown.endswith("qcc: error: m.pdmodel is cut short.\n")
+
+
+def test_bug_keeps_its_traceback(failing_command: ModuleType) -> None:
+    failing_command.error = KeyError("scale")  # type: ignore[attr-defined]
+    with pytest.raises(KeyError, match="scale"):
+        run(["fail"])
+
+
+def test_interrupt(failing_command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    failing_command.error = KeyboardInterrupt()  # type: ignore[attr-defined]
+    assert run(["fail"]) == 130
+    assert capsys.readouterr().err.endswith("qcc: interrupted\n")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["in the buffer", "past the buffer"])
+def test_reader_that_has_gone_away(lines: int) -> None:
+    program = (
+        "import sys, types, click; from qcc.cli.main import COMMANDS, run\n"
+        f"print_much = click.Command('x', callback=lambda: click.echo('line\\n' * {lines}))\n"
+        "sys.modules['much'] = types.SimpleNamespace(command=print_much)\n"
+        "COMMANDS['much'] = 'much:command'\n"
+        "sys.exit(run(['much']))\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+def test_module_runs_as_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "qcc", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"qcc, version {qcc.__version__}\n"

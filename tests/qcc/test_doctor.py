@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from qcc import doctor
+from qcc.cli.main import run
+from qcc.doctor import DOT, LITE, PADDLE, Finding
+
+
+@pytest.fixture
+def fake_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose packages hide the installed ones from every process that is started."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def write_package(folder: Path, name: str, text: str) -> None:
+    (folder / name).mkdir()
+    (folder / name / "__init__.py").write_text(text)
+
+
+def test_real_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{PADDLE}: {version('paddlepaddle')}" in lines
+    assert "IR mode: old IR (ProgramDesc)" in lines
+    assert "Build: CPU" in lines
+    assert "oneDNN: yes" in lines
+
+
+@pytest.mark.lite
+def test_real_lite_runtime() -> None:
+    assert doctor.lite({"paddlelite": "2.13rc0"}) == Finding(LITE, "2.13rc0")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("raise ImportError('libcuda.so.1 is missing')", "cannot be imported (libcuda.so.1 is missing)"),
+        ("raise RuntimeError('module compiled against another ABI')", "module compiled against another ABI"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its import crashes with SIGSEGV"),
+        ("import os; os._exit(3)", "its import fails silently"),
+    ],
+)
+def test_broken_paddle(
+    fake_package: Path, capsys: pytest.CaptureFixture[str], text: str, reason: str
+) -> None:
+    write_package(fake_package, "paddle", text)
+    assert run(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if line.startswith(f"{PADDLE}: ")]
+    assert "cannot be used" in line
+    assert reason in line
+    assert "Traceback" not in shown
+
+
+def test_both_builds_of_paddle_are_installed() -> None:
+    both = {"paddlepaddle": "2.6.2", "paddlepaddle-gpu": "2.6.2"}
+    (finding,) = doctor.rivals(both)
+    assert not finding.ok
+    assert finding.found == "paddlepaddle and paddlepaddle-gpu are both installed"
+    assert "pip uninstall paddlepaddle paddlepaddle-gpu" in finding.remedy
+    assert doctor.rivals({"paddlepaddle": "2.6.2", "opencv-python-headless": "4.11"}) == []
+
+
+def test_lite_runtime_that_is_not_installed() -> None:
+    finding = doctor.lite({})
+    assert (finding.found, finding.ok) == ("not installed", False)
+
+
+def test_lite_runtime_that_is_broken(fake_package: Path) -> None:
+    write_package(fake_package, "paddlelite", "raise ImportError('numpy is too new')")
+    finding = doctor.lite({"paddlelite": "2.13rc0"})
+    assert (finding.found, finding.ok) == ("2.13rc0 cannot be used", False)
+    assert finding.remedy == "ImportError: numpy is too new"
+
+
+def test_dot_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    assert doctor.dot().found == "not found"
+    assert not doctor.dot().ok
+
+
+def test_dot_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dot"
+    program.write_text("#!/bin/sh\necho 'dot - graphviz version 2.43.0 (0)' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor.dot() == Finding(DOT, "2.43.0")
+
+
+def test_what_is_missing_for_a_command() -> None:
+    without_dot = [Finding(PADDLE, "2.6.2"), Finding(DOT, "not found", ok=False)]
+    assert doctor.missing_for("dump-graph", without_dot) == ["--svg needs dot"]
+    assert doctor.missing_for("freeze", without_dot) == []
+    without_paddle = [Finding(PADDLE, "cannot be used", ok=False), Finding(DOT, "2.43.0")]
+    assert doctor.missing_for("freeze", without_paddle) == ["needs Paddle"]
