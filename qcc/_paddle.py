@@ -29,8 +29,8 @@ except ImportError as error:
         " or `pip install 'qcc[gpu]'`."
     ) from error
 
-from paddle.base import core  # noqa: E402
-from paddle.base.framework import IrGraph, IrOpNode, IrVarNode  # noqa: E402
+from paddle.base import core
+from paddle.base.framework import IrGraph, IrOpNode, IrVarNode
 
 if int(paddle.__version__.split(".")[0]) >= 3 and os.environ.get("FLAGS_enable_pir_api") != "0":
     raise PaddleError(
