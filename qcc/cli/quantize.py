@@ -1,0 +1,51 @@
+"""`qcc quantize`: quantization-aware training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+@click.command()
+@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
+@click.option("-s", "--slim_file", type=Path, help="What to quantize, when, and where results go.")
+@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
+@click.option(
+    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
+)
+@click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def quantize(
+    config_path: Path,
+    slim_file: Path | None,
+    dataset_dir: Path | None,
+    overrides: tuple[str, ...],
+    more_overrides: tuple[str, ...],
+) -> int:
+    """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
+
+    Without a slim file all epochs of the configuration train with per-channel weights (channel_wise_abs_max)
+    and moving-average activations.
+    """
+    from qcc.train.config import default_slim, load_config, load_slim
+
+    config = load_config(config_path, (*overrides, *more_overrides))
+    slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
+
+    from qcc.train.interrupt import Interrupted, StopRequest
+    from qcc.train.quantize import quantize as run
+    from qcc.train.report import print_epochs
+    from qcc.train.tasks.classifier import ClassifierTask
+
+    console, stop = Console(soft_wrap=True), StopRequest()
+    try:
+        with stop.listening():
+            result = run(ClassifierTask(config, dataset_dir), config, slim, console, stop)
+    except Interrupted:
+        return INTERRUPTED_EXIT_CODE
+    print_epochs(console, result.records, result.best)
+    console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
+    return 0

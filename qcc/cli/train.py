@@ -1,0 +1,59 @@
+"""`qcc train`: the float weights that quantization starts from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from qcc.cli.quantize import INTERRUPTED_EXIT_CODE
+from qcc.errors import ConfigError
+
+
+@click.command()
+@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
+@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
+@click.option(
+    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
+)
+@click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
+@click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def train(
+    config_path: Path,
+    dataset_dir: Path | None,
+    overrides: tuple[str, ...],
+    save_path: Path,
+    more_overrides: tuple[str, ...],
+) -> int:
+    """Train the float network as the configuration's FloatTraining says; run it again to go on.
+
+    The weights are a file that `pretrain_weights` can name; a JSON record of the run is put beside it.
+    """
+    from qcc.train.config import load_config
+
+    config = load_config(config_path, (*overrides, *more_overrides))
+    if config.float_training is None:
+        raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
+
+    from qcc.train.files import write_json
+    from qcc.train.float_training import train_float
+    from qcc.train.interrupt import Interrupted, StopRequest
+    from qcc.train.report import run_record
+    from qcc.train.tasks.classifier import ClassifierTask
+    from qcc.train.weights import save_arrays
+
+    console, stop = Console(soft_wrap=True), StopRequest()
+    task, folder = ClassifierTask(config, dataset_dir), config.save_dir / "float"
+    try:
+        with stop.listening():
+            weights, records = train_float(
+                task, config.float_training, config.optimizer, config.seed, folder, console, stop
+            )
+    except Interrupted:
+        return INTERRUPTED_EXIT_CODE
+    save_arrays(save_path, weights)
+    settings = config.model_dump(mode="json", by_alias=True)
+    write_json(save_path.with_suffix(".json"), run_record(settings, {"epochs": records}))
+    console.print(f"saved the weights in {save_path}.")
+    return 0

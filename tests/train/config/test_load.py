@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcc.errors import ConfigError
+from qcc.train.config import load_config
+from qcc.train.schedule import LinearWarmup, PiecewiseDecay, Schedule
+
+ROOT = Path(__file__).parents[3]
+MINIMAL = """\
+architecture: MobileNetV1
+num_classes: 10
+image_shape: [1, 28, 28]
+LearningRate:
+  base_lr: 0.1
+  schedulers:
+  - !PiecewiseDecay
+    gamma: 0.1
+    milestones: [5, 9]
+  - !LinearWarmup
+    steps: 3
+NormalizeImage: {mean: 0.3, std: 0.4}
+ClassifierTrainFeed: {batch_size: 8}
+ClassifierEvalFeed: {batch_size: 8}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_reads_types_and_defaults(path: Path) -> None:
+    config = load_config(path)
+    assert config.image_shape == (1, 28, 28)
+    assert config.mobilenet_v1.scale == 1.0
+    assert config.optimizer.optimizer.momentum == 0.9
+    assert config.learning_rate.schedule() == Schedule(
+        0.1, (PiecewiseDecay(0.1, (5, 9)), LinearWarmup(3, 0.0))
+    )
+
+
+def test_overrides_as_in_the_original(path: Path) -> None:
+    schedulers = "LearningRate.schedulers=[!PiecewiseDecay {gamma: 0.5, milestones: [258, 516]}]"
+    config = load_config(path, ["LearningRate.base_lr=1e-4", schedulers, "pretrain_weights=w.npz"])
+    assert config.learning_rate.schedule() == Schedule(0.0001, (PiecewiseDecay(0.5, (258, 516)),))
+    assert config.pretrain_weights == Path("w.npz")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "gamma",
+            "gama",
+            "config.yml, line 8: in LearningRate.schedulers[0]: unknown key 'gama'; did you mean",
+        ),
+        ("num_classes", "num_clases", "line 2: unknown key 'num_clases'; did you mean 'num_classes'?"),
+        ("base_lr: 0.1", "base_lr: fast", "line 5: LearningRate.base_lr: it should be a valid number"),
+        ("base_lr: 0.1", "base_lr: -1", "LearningRate.base_lr: it should be greater than 0, not -1"),
+        ("  base_lr: 0.1\n", "", "line 4: key 'base_lr' is missing in LearningRate."),
+        ("[5, 9]", "[9, 5]", "LearningRate.schedulers[0]: milestones must grow"),
+        ("[1, 28, 28]", "[1, 28]", "line 3: image_shape: a value is missing after the first 2"),
+        ("- !LinearWarmup\n   ", "-", "LearningRate.schedulers[1]: it needs a tag, one of !PiecewiseDecay"),
+        (
+            "MobileNetV1",
+            "MobileNetV9",
+            "line 1: unknown architecture 'MobileNetV9'; did you mean 'MobileNetV1'?",
+        ),
+        ("architecture: MobileNetV1\n", "", "key 'architecture' is missing"),
+    ],
+)
+def test_errors_name_file_line_and_key(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(MINIMAL.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert message in str(error.value)
+
+
+def test_error_in_an_override_names_the_override(path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^option -o MobileNetV1\.scal=1: in MobileNetV1: unknown key 'scal'"
+    ):
+        load_config(path, ["MobileNetV1.scal=1"])
+
+
+def test_strides_are_counted(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"MobileNetV1\.strides: it needs 14 values, not 2"):
+        load_config(path, ["MobileNetV1.strides=[1, 1]"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yml")), ids=lambda path: path.stem)
+def test_shipped_configurations(path: Path) -> None:
+    config = load_config(path)
+    assert config.float_training is not None

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcc.errors import ConfigError
+from qcc.train.config import load_slim
+from qcc.train.config.slim import default_slim
+
+ROOT = Path(__file__).parents[3]
+# PaddleDetection release/0.1, slim/quantization/yolov3_mobilenet_v1_slim.yaml
+ORIGINAL = """\
+version: 1.0
+strategies:
+    quantization_strategy:
+        class: 'QuantizationStrategy'
+        start_epoch: 0
+        end_epoch: 4 
+        float_model_save_path: './output/yolov3/float'
+        mobile_model_save_path: './output/yolov3/mobile'
+        int8_model_save_path: './output/yolov3/int8'
+        weight_bits: 8
+        activation_bits: 8
+        weight_quantize_type: 'abs_max'
+        activation_quantize_type: 'moving_average_abs_max'
+        save_in_nodes: ['image', 'im_size']
+        save_out_nodes: ['multiclass_nms_0.tmp_0']
+compressor:
+    epoch: 5
+    checkpoint_path: './checkpoints/yolov3/'
+    strategies:
+        - quantization_strategy
+"""  # noqa: W291
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "slim.yaml"
+    path.write_text(ORIGINAL)
+    return path
+
+
+def test_reads_the_original_unchanged(path: Path) -> None:
+    slim = load_slim(path)
+    assert slim.epochs == 5
+    assert slim.strategy.end_epoch == 4
+    assert slim.strategy.weight_quantize_type == "abs_max"
+    assert slim.strategy.activation_quantize_type == "moving_average_abs_max"
+    assert slim.strategy.save_in_nodes == ("image", "im_size")
+    assert slim.strategy.save_out_nodes == ("multiclass_nms_0.tmp_0",)
+    assert slim.strategy.int8_model_save_path == Path("output/yolov3/int8")
+    assert slim.compressor.checkpoint_path == Path("checkpoints/yolov3")
+    assert slim.compressor.eval_epoch == 1
+
+
+def test_the_word_none_is_no_value(path: Path) -> None:
+    path.write_text(ORIGINAL.replace("'./output/yolov3/float'", "none"))
+    assert load_slim(path).strategy.float_model_save_path is None
+
+
+def test_defaults_are_those_of_the_class(path: Path) -> None:
+    path.write_text("strategies: {q: {class: QuantizationStrategy}}\ncompressor: {strategies: [q]}\n")
+    slim = load_slim(path)
+    assert (slim.strategy.start_epoch, slim.strategy.end_epoch, slim.epochs) == (0, 0, 1)
+    assert (slim.strategy.weight_bits, slim.strategy.activation_bits) == (8, 8)
+    assert slim.strategy.weight_quantize_type == slim.strategy.activation_quantize_type == "abs_max"
+    assert slim.strategy.save_out_nodes is None
+
+
+def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) -> None:
+    path.write_text(ORIGINAL.replace("epoch: 5", "epoch: 2"))
+    assert load_slim(path).epochs == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "weight_bits",
+            "weigth_bits",
+            "slim.yaml, line 10: in strategies.quantization_strategy: unknown key",
+        ),
+        ("weight_bits", "weigth_bits", "did you mean 'weight_bits'?"),
+        (
+            "weight_bits: 8",
+            "weight_bits: 1",
+            "line 10: strategies.quantization_strategy.weight_bits: it should be",
+        ),
+        ("weight_bits: 8", "weight_bits: none", "strategies.quantization_strategy.weight_bits: it should be"),
+        ("'abs_max'", "'absmax'", "it should be 'abs_max', 'channel_wise_abs_max'"),
+        ("'moving_average_abs_max'", "'channel_wise_abs_max'", "it should be 'abs_max', 'range_abs_max' or"),
+        ("start_epoch: 0", "start_epoch: 7", "end_epoch 4 lies before start_epoch 7"),
+        (
+            "'QuantizationStrategy'",
+            "'PruneStrategy'",
+            "line 4: strategies.quantization_strategy.class: it should",
+        ),
+        (
+            "class: 'QuantizationStrategy'",
+            "a: 1",
+            "line 3: strategy 'quantization_strategy' needs the key class",
+        ),
+        (
+            "- quantization_strategy",
+            "- quantisation_strategy",
+            "line 20: unknown strategy 'quantisation_strategy'",
+        ),
+        ("- quantization_strategy", "[]", "must name exactly one strategy, not 0"),
+        ("epoch: 5", "epoch: many", "line 17: compressor.epoch: it should be a valid integer"),
+        ("version: 1.0", "version: 2.0", "line 1: version: it should be less than or equal to 1"),
+        ("compressor:", "compresor:", "line 16: unknown key 'compresor'; did you mean 'compressor'?"),
+    ],
+)
+def test_errors_name_file_line_and_key(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(ORIGINAL.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        load_slim(path)
+    assert message in str(error.value)
+
+
+def test_include(path: Path, tmp_path: Path) -> None:
+    path.write_text("include: common.yaml\ncompressor: {epoch: 3, strategies: [q]}\n")
+    common = tmp_path / "common.yaml"
+    common.write_text("strategies:\n  q: {class: QuantizationStrategy, weight_bits: 4}\n")
+    assert load_slim(path).strategy.weight_bits == 4
+
+    common.write_text("strategies:\n  q: {class: QuantizationStrategy, bits: 4}\n")
+    with pytest.raises(ConfigError, match=r"common\.yaml, line 2: in strategies\.q: unknown key 'bits'"):
+        load_slim(path)
+
+    common.write_text("include: slim.yaml\n")
+    with pytest.raises(ConfigError, match=r"common\.yaml, line 1: slim\.yaml includes itself"):
+        load_slim(path)
+
+
+def test_include_cannot_redefine(path: Path, tmp_path: Path) -> None:
+    path.write_text("include: [common.yaml]\n" + ORIGINAL)
+    (tmp_path / "common.yaml").write_text(
+        "strategies:\n  quantization_strategy: {class: QuantizationStrategy}\n"
+    )
+    with pytest.raises(ConfigError, match="is defined in an included file, too"):
+        load_slim(path)
+
+
+def test_default_covers_all_epochs() -> None:
+    slim = default_slim(3)
+    assert (slim.epochs, slim.strategy.start_epoch, slim.strategy.end_epoch) == (3, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "slim").glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_shipped_slim_files_do_what_their_names_say(path: Path) -> None:
+    strategy = load_slim(path).strategy
+    assert path.stem == f"weight_{strategy.weight_quantize_type}_act_{strategy.activation_quantize_type}"

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qcc.train.data.loader import Sample, load_batches, split_batches
+from qcc.train.data.randomness import epoch_order, sample_generator
+
+
+def noisy(index: int) -> Sample:
+    noise = sample_generator(7, 1, index).random((2, 3), np.float32)
+    return noise + np.float32(index), np.array([index], np.int64)
+
+
+def test_split_batches() -> None:
+    assert split_batches(range(5), 2, drop_last=False) == [[0, 1], [2, 3], [4]]
+    assert split_batches(range(5), 2, drop_last=True) == [[0, 1], [2, 3]]
+    assert split_batches(range(4), 2, drop_last=True) == [[0, 1], [2, 3]]
+    assert split_batches(range(1), 2, drop_last=True) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("first", [0, 3])
+def test_batches_are_equal_for_any_number_of_workers_and_any_start(num_workers: int, first: int) -> None:
+    batches = split_batches(epoch_order(7, 1, 20).tolist(), 4, drop_last=True)
+    expected = [[np.stack(field) for field in zip(*map(noisy, batch), strict=True)] for batch in batches]
+    loaded = list(load_batches(noisy, batches[first:], num_workers))
+    assert len(loaded) == len(batches) - first
+    for got, wanted in zip(loaded, expected[first:], strict=True):
+        for array, reference in zip(got, wanted, strict=True):
+            assert array.dtype == reference.dtype
+            np.testing.assert_array_equal(array, reference)
+
+
+def test_no_batches() -> None:
+    assert list(load_batches(noisy, [], 0)) == []
