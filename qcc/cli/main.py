@@ -16,6 +16,7 @@ from qcc.errors import QccError
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
     "doctor": "qcc.cli.doctor:doctor",
+    "passes": "qcc.cli.passes:passes",
 }
 
 

@@ -67,7 +67,7 @@ def format_pass(step: Pass) -> str:
     shown = []
     for field in dataclasses.fields(step):  # type: ignore[arg-type]
         value = getattr(step, field.name)
-        if value != _default(field):
+        if value != option_default(field):
             shown.append(f"{field.name}={format_value(value)}")
     return step.name + ("{" + ",".join(shown) + "}" if shown else "")
 
@@ -88,7 +88,8 @@ def format_value(value: Any) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
+def option_default(field: dataclasses.Field[Any]) -> Any:
+    """The default of a pass's option; `dataclasses.MISSING` when it has none."""
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +19,7 @@ from qcc.errors import PipelineError
 from qcc.passes.base import Pass
 
 GROUP = "qcc.passes"
+OWN_PACKAGE = "qcc"
 
 # In the order in which a pipeline uses them.
 BUILT_IN = {
@@ -30,37 +32,53 @@ BUILT_IN = {
 }
 
 
+@dataclass(frozen=True)
+class Registered:
+    """Where a pass is, as "module:class", and the package that offers it."""
+
+    target: str
+    package: str
+
+
 @cache
-def known_passes() -> Mapping[str, str]:
-    """Name -> "module:class" of all passes.
+def known_passes() -> Mapping[str, Registered]:
+    """All passes by name, none of them imported.
 
     Raises PipelineError when two packages give the same name, naming both.
     """
-    known = dict(BUILT_IN)
-    givers = dict.fromkeys(BUILT_IN, "qcc")
+    known = {name: Registered(target, OWN_PACKAGE) for name, target in BUILT_IN.items()}
     for entry in entry_points(group=GROUP):
-        giver = _distribution(entry)
+        package = _distribution(entry)
         if entry.name in known:
             raise PipelineError(
-                f"pass {entry.name!r} is offered by {givers[entry.name]} as well as by {giver};"
+                f"pass {entry.name!r} is offered by {known[entry.name].package} as well as by {package};"
                 " uninstall one of them."
             )
-        known[entry.name] = entry.value
-        givers[entry.name] = giver
+        known[entry.name] = Registered(entry.value, package)
     return known
 
 
 def find_pass(name: str) -> type[Pass]:
-    """The class of a pass.  Raises PipelineError for an unknown name, with the nearest known one."""
+    """The class of a pass.
+
+    Raises PipelineError for an unknown name, with the nearest known one, and for a pass that cannot
+    be imported, with the package that offers it.
+    """
     known = known_passes()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
         raise PipelineError(f"there is no pass {name!r}; {hint}")
-    module, _, attribute = known[name].partition(":")
-    found = getattr(import_module(module), attribute)
+    target = known[name].target
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PipelineError(
+            f"pass {name!r} of the package {known[name].package} cannot be imported: {error}."
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Pass)):
-        raise PipelineError(f"{known[name]}, registered as pass {name!r}, is not a subclass of Pass.")
+        raise PipelineError(f"{target}, registered as pass {name!r}, is not a subclass of Pass.")
     return found
 
 

@@ -1,0 +1,106 @@
+"""What there is to say about a pass, as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from qcc.errors import PipelineError
+from qcc.passes.base import Pass
+from qcc.passes.pipeline import format_value, option_default
+from qcc.passes.registry import find_pass, known_passes
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a pass: the values that it takes, and its default as a pipeline's text has it."""
+
+    name: str
+    values: str
+    default: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A pass: the package that it comes from, its docstring, and its options.
+
+    `summary` is the first line of the docstring; for a pass that cannot be loaded, it says why.
+    """
+
+    name: str
+    package: str
+    summary: str
+    text: str = ""
+    options: tuple[Option, ...] = ()
+
+
+def describe_all() -> list[Description]:
+    """All known passes. One that cannot be loaded does not keep the others from being listed."""
+    described = []
+    for name, registered in known_passes().items():
+        try:
+            described.append(describe(name))
+        except PipelineError as error:
+            described.append(Description(name, registered.package, str(error)))
+    return described
+
+
+def describe(name: str) -> Description:
+    """One pass.  Raises PipelineError when it is not known or cannot be loaded."""
+    found = find_pass(name)
+    text = inspect.cleandoc(found.__doc__ or "")
+    return Description(
+        name,
+        known_passes()[name].package,
+        text.partition("\n")[0],
+        text,
+        _options(found),
+    )
+
+
+def _options(found: type[Pass]) -> tuple[Option, ...]:
+    schema = TypeAdapter(found).json_schema()
+    definitions = schema.get("$defs", {})
+    options = []
+    for field in dataclasses.fields(found):  # type: ignore[arg-type]
+        values = _values(schema["properties"][field.name], definitions)
+        default = option_default(field)
+        text = "" if default is dataclasses.MISSING else format_value(default)
+        options.append(Option(field.name, values, text))
+    return tuple(options)
+
+
+def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """The values that a JSON schema admits, in the words of the pipeline grammar."""
+    if "$ref" in schema:
+        return _values(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in schema:
+        return " | ".join(_values(choice, definitions) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(format_value(value) for value in schema["enum"])
+    if "const" in schema:
+        return format_value(schema["const"])
+    kind = schema.get("type")
+    if kind == "array":
+        return f"[{_values(schema.get('items', {}), definitions)}, ...]"
+    if kind in ("integer", "number"):
+        return f"{kind}{_bounds(schema)}"
+    return {"boolean": "true | false", "null": "none", "string": "text"}.get(kind or "", "any value")
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    bounds = [
+        f" {sign} {schema[key]:g}"
+        for key, sign in (
+            ("minimum", ">="),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "<="),
+            ("exclusiveMaximum", "<"),
+        )
+        if key in schema
+    ]
+    return ",".join(bounds)
