@@ -15,6 +15,10 @@ import numpy as np
 SCALE_FLOOR = np.float32(1e-8)
 """Stands in for the scale of a tensor or channel that is all zero (`quant_tensor` in utils.py)."""
 
+# Up to here the kernels divide not by the scale but by the scale + 1e-6 (`inverse` in fake_quantize_op.h),
+# which makes all integers 0.
+_NO_SCALE = np.float32(1e-30)
+
 UNOBSERVED_SCALE = np.float32(0.001)
 """What an activation's scale holds until a training step has observed one (`_SCALE_DEFAULT_VALUE`)."""
 
@@ -41,14 +45,16 @@ def _per_channel(scale: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
 def abs_max(x: np.ndarray, axis: int | None = None) -> np.ndarray:
     """max|x| as float32: shape [1], or [channels] along `axis`.
 
-    A maximum of 0 becomes `SCALE_FLOOR`: its integers are 0 either way, and a scale is positive.
+    A maximum of 0, or one that the kernels take for 0, becomes `SCALE_FLOOR`: the integers are 0
+    either way, and a scale is positive.
     """
     if axis is None:
         scale = np.max(np.abs(x), initial=0.0).reshape(1)
     else:
         others = tuple(dim for dim in range(x.ndim) if dim != axis)
         scale = np.max(np.abs(x), axis=others, initial=0.0)
-    return np.maximum(scale.astype(np.float32), SCALE_FLOOR)
+    scale = scale.astype(np.float32)
+    return np.where(scale <= _NO_SCALE, SCALE_FLOOR, scale)
 
 
 def quantize_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
@@ -75,7 +81,8 @@ def fake_quantize(x: np.ndarray, scale: np.ndarray, bits: int, axis: int | None 
     round_type 1, the ops' default).
     """
     s = _per_channel(np.asarray(scale, np.float32), axis, x.ndim)
-    factor = np.float32(max_int(bits)) * (np.float32(1.0) / s)
+    inverse = np.float32(1.0) / np.where(s <= _NO_SCALE, s + np.float32(1e-6), s)
+    factor = np.float32(max_int(bits)) * inverse
     scaled = factor * np.clip(x, -s, s)
     # In float64 the addition of one half is exact, so that 0.49999997 does not become 1.
     magnitude = np.floor(np.abs(scaled).astype(np.float64) + 0.5)
