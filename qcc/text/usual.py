@@ -21,14 +21,21 @@ from qcc.text.attributes import make_attr
 
 OpSignature: TypeAlias = framework_pb2.OpProto
 
-BOOKKEEPING = ("op_device", "op_namescope", "op_role", "op_role_var", "with_quant_attr")
+_PLAIN = {
+    # What every op of a program that `paddle.static` built has; some unlike the registered default.
+    attr.name: attr.SerializeToString()
+    for attr in (
+        make_attr("op_device", AttrType.STRING, ""),
+        make_attr("op_namescope", AttrType.STRING, "/"),
+        make_attr("op_role", AttrType.INT, 0),
+        make_attr("op_role_var", AttrType.STRINGS, []),
+        make_attr("with_quant_attr", AttrType.BOOLEAN, False),
+    )
+}
+BOOKKEEPING = tuple(_PLAIN)
 """Attributes of every op, which say how it came to be and not what it computes."""
 
-_ORDINARY = {
-    # What every op of a program that `paddle.static` built has, unlike the registered default.
-    "op_namescope": make_attr("op_namescope", AttrType.STRING, "/"),
-    "op_role": make_attr("op_role", AttrType.INT, 0),
-}
+_ENOUGH = 3
 
 
 @cache
@@ -76,7 +83,8 @@ def _defaults(op_type: str) -> dict[str, AttrProto]:
         for name, value in core.get_op_attrs_default_value(op_type.encode()).items()
         if name in kinds and name != "op_callstack" and value is not None
     }
-    defaults.update(_ORDINARY if declared is not None else {})
+    if declared is not None:
+        defaults.update({name: AttrProto.FromString(message) for name, message in _PLAIN.items()})
     defaults.update(_extras(op_type))
     return defaults
 
@@ -102,25 +110,21 @@ class Usual:
 
     @staticmethod
     def of(ops: Iterable[OpProto]) -> Usual:
-        """What most of these ops have in common."""
-        votes: dict[str, Counter[bytes]] = {}
+        """What most of these ops have in common in their bookkeeping."""
+        votes: dict[str, Counter[bytes]] = {name: Counter() for name in BOOKKEEPING}
         for op in ops:
-            defaults = _defaults(op.type)
-            present = {attr.name: attr for attr in op.attrs}
-            if 2 * len(defaults.keys() & present.keys()) < len(defaults):
-                continue  # an op that carries only what it was given says nothing about the rest
-            for name, default in defaults.items():
-                attr = present.get(name)
-                if attr is not None and name not in BOOKKEEPING:
-                    attr = default
-                votes.setdefault(name, Counter())[b"" if attr is None else attr.SerializeToString()] += 1
+            present = {attr.name: attr.SerializeToString() for attr in op.attrs if attr.name in votes}
+            if len(present) < _ENOUGH:
+                continue  # an op that carries only what it was given says nothing about the others
+            for name, counter in votes.items():
+                counter[present.get(name, b"")] += 1
         changes: dict[str, AttrProto | None] = {}
-        for name, counter in sorted(votes.items()):
-            winner = max(counter, key=lambda message: (counter[message], message))
-            if not winner:
-                changes[name] = None
-            elif name in BOOKKEEPING and winner != _bookkeeping_default(name):
-                changes[name] = AttrProto.FromString(winner)
+        for name, counter in votes.items():
+            winner = max(counter, key=lambda message: (counter[message], message), default=_PLAIN[name])
+            if name == "op_role" and len(counter) > 1:
+                continue  # it tells forward from backward, so it is said wherever ops differ
+            if winner != _PLAIN[name]:
+                changes[name] = AttrProto.FromString(winner) if winner else None
         return Usual(changes)
 
     def implied(self, op_type: str) -> dict[str, bytes]:
@@ -160,9 +164,3 @@ class Usual:
 def _in_order(op_type: str, names: Iterable[str]) -> list[str]:
     extras = _extras(op_type)
     return sorted(names, key=lambda name: (name not in extras, name))
-
-
-@cache
-def _bookkeeping_default(name: str) -> bytes:
-    # Every op has these, so any will do.
-    return _defaults("relu")[name].SerializeToString()
