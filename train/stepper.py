@@ -59,8 +59,10 @@ class Stepper:
         return value, outputs
 
     def state(self) -> Arrays:
-        """Copies of everything that the program keeps from step to step."""
-        return read_scope(self.scope, persistable_names(self._program))
+        """Copies of everything that the program keeps from step to step, the learning rate aside."""
+        names = persistable_names(self._program)
+        names.remove(self._learning_rate)
+        return read_scope(self.scope, names)
 
     def set_state(self, arrays: Arrays) -> None:
         """Take over what `state` returned in an earlier run.

@@ -45,7 +45,7 @@ def write_arrays(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(path: Path) -> Arrays:
     """Read an .npz file. Raises CheckpointError that names it when it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.") from error

@@ -4,47 +4,12 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-TINY_CONFIG = """\
-architecture: MobileNetV1
-num_classes: 10
-image_shape: [1, 28, 28]
-seed: 3
-save_dir: {folder}/output
-MobileNetV1:
-  scale: 0.07
-  strides: [2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1]
-FloatTraining:
-  epochs: 1
-  LearningRate: {{base_lr: 0.05}}
-LearningRate:
-  base_lr: 0.01
-  schedulers:
-  - !PiecewiseDecay {{gamma: 0.1, milestones: [6]}}
-OptimizerBuilder:
-  regularizer: {{type: L2, factor: 0.0005}}
-NormalizeImage: {{mean: 0.286, std: 0.353}}
-ClassifierTrainFeed:
-  batch_size: 16
-  dataset: {{dataset_dir: {folder}/images}}
-  padding: 2
-  flip_probability: 0.5
-ClassifierEvalFeed:
-  batch_size: 10
-  dataset: {{dataset_dir: {folder}/images}}
-"""
-
-
-def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    content = header + array.tobytes()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+from tiny import write_config
 
 
 @pytest.fixture(scope="session")
@@ -60,27 +25,12 @@ def tiny_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+
+
 @pytest.fixture
 def tiny_config(tmp_path: Path, tiny_images: Path) -> Path:
-    """A configuration file that trains in a second: 4 steps per epoch."""
-    path = tmp_path / "tiny.yml"
-    text = TINY_CONFIG.replace("{folder}/images", str(tiny_images)).format(folder=tmp_path)
-    path.write_text(text)
-    return path
-
-
-@pytest.fixture
-def write_slim(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a slim file; keyword arguments go into the strategy."""
-
-    def write(epoch: int, checkpoints: Path, **strategy: object) -> Path:
-        path = tmp_path / f"slim-{checkpoints.name}.yaml"
-        lines = [f"    {key}: {value}\n" for key, value in strategy.items()]
-        path.write_text(
-            "strategies:\n  q:\n    class: QuantizationStrategy\n"
-            + "".join(lines)
-            + f"compressor:\n  epoch: {epoch}\n  checkpoint_path: {checkpoints}\n  strategies: [q]\n"
-        )
-        return path
-
-    return write
+    """A configuration file whose training takes a second; it may be changed."""
+    return write_config(tmp_path, tiny_images)

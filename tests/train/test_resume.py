@@ -1,0 +1,214 @@
+"""An interrupted run, gone on with, gives bit for bit the weights of a run that was never interrupted."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tiny import write_config, write_slim
+
+from qcc.errors import CheckpointError, ConfigError, TrainingError
+from qcc.train.checkpoint import CheckpointStore, TrainingState
+from qcc.train.config import load_config, load_slim
+from qcc.train.interrupt import Interrupted, StopRequest
+from qcc.train.quantize import quantize
+from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.tasks.task import Feeds
+
+SCHEME = {
+    "weight_quantize_type": "channel_wise_abs_max",
+    "activation_quantize_type": "moving_average_abs_max",
+}
+
+
+class StoppingTask(ClassifierTask):
+    """Asks for a stop, or fails, while batch number `batch` of `epoch` is trained on."""
+
+    def __init__(self, config: Any, epoch: int, batch: int, stop: StopRequest | None) -> None:
+        super().__init__(config)
+        self._where = (epoch, batch)
+        self._stop = stop
+
+    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
+        for batch, feeds in enumerate(super().train_batches(epoch, first), start=first):
+            if (epoch, batch) == self._where:
+                if self._stop is None:
+                    raise RuntimeError("killed")
+                self._stop.requested = True
+            yield feeds
+
+
+def run(
+    config_path: Path, slim_path: Path, where: tuple[int, int] | None = None, *, kill: bool = False
+) -> str:
+    """Run to the end, or until `where`; returns what was printed."""
+    config, stop, output = load_config(config_path), StopRequest(), io.StringIO()
+    task = ClassifierTask(config) if where is None else StoppingTask(config, *where, None if kill else stop)
+    try:
+        quantize(task, config, load_slim(slim_path), Console(file=output, width=200), stop)
+    except Interrupted:
+        assert where is not None
+        assert not kill
+    except RuntimeError:
+        assert kill
+    return output.getvalue()
+
+
+def final_state(root: Path) -> TrainingState:
+    state = CheckpointStore(root).newest()
+    assert state is not None
+    return state
+
+
+def assert_equal_states(one: TrainingState, two: TrainingState) -> None:
+    assert one.position == two.position
+    assert one.arrays.keys() == two.arrays.keys()
+    for name, array in one.arrays.items():
+        assert array.tobytes() == two.arrays[name].tobytes(), name
+    for first, second in zip(one.history, two.history, strict=True):
+        assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path:
+    """The checkpoints of three epochs, of which the first trains float weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    slim = write_slim(folder / "run", 3, end_epoch=2, start_epoch=1, **SCHEME)
+    run(write_config(folder, tiny_images), slim)
+    return folder / "run"
+
+
+@pytest.fixture
+def uninterrupted(whole: Path) -> TrainingState:
+    return final_state(whole)
+
+
+def test_the_state_is_complete(uninterrupted: TrainingState) -> None:
+    names = set(uninterrupted.arrays)
+    assert {"conv1_weights", "conv1_bn_mean", "fc7_offset"} <= names
+    assert "optimizer/conv1_weights_velocity_0" in names
+    assert {"conv1_weights@scale", "image@scale", "image@state", "image@accum"} <= names
+    assert uninterrupted.position.step == 12
+    assert [record["quantized"] for record in uninterrupted.history] == [False, True, True]
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+@pytest.mark.parametrize("where", [(0, 2), (1, 0), (2, 1)])
+def test_resumed_equals_uninterrupted(
+    uninterrupted: TrainingState,
+    tiny_config: Path,
+    tmp_path: Path,
+    where: tuple[int, int],
+    kill: bool,
+) -> None:
+    slim = write_slim(tmp_path / "broken", 3, end_epoch=2, start_epoch=1, **SCHEME)
+    run(tiny_config, slim, where, kill=kill)
+    assert CheckpointStore(tmp_path / "broken").epochs() == list(range(where[0]))
+    printed = run(tiny_config, slim)
+    if where[0] > 0 or not kill:
+        batch = 1 if kill else where[1] + 2
+        assert f": epoch {where[0] + 1}, batch {batch}." in printed
+    assert_equal_states(uninterrupted, final_state(tmp_path / "broken"))
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]
+
+
+def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None:
+    slim = write_slim(tmp_path / "run", 1, **SCHEME)
+    run(tiny_config, slim)
+    written = (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns
+    run(tiny_config, slim)
+    assert (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns == written
+
+
+def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_path: Path) -> None:
+    slim = write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME)
+    run(tiny_config, slim, (1, 0), kill=True)
+    tiny_config.write_text(tiny_config.read_text().replace("base_lr: 0.01", "base_lr: 0.02"))
+    assert "changed since then: LearningRate.base_lr: 0.01 -> 0.02" in run(tiny_config, slim)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "scheme", "variable"),
+    [
+        ("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean"),
+        ("", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale"),
+    ],
+)
+def test_checkpoint_of_another_network_or_scheme_is_refused(
+    tiny_config: Path,
+    tmp_path: Path,
+    old: str,
+    new: str,
+    scheme: dict[str, str],
+    variable: str,
+) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
+    tiny_config.write_text(tiny_config.read_text().replace(old, new))
+    with pytest.raises(CheckpointError, match=rf"another network or quantization scheme: .* '{variable}'"):
+        run(tiny_config, write_slim(tmp_path / "run", 2, **{**SCHEME, **scheme}))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tiny_config: Path, tmp_path: Path) -> None:
+    decay = "!PiecewiseDecay {gamma: 1.0e+35, milestones: [5]}"
+    config = load_config(tiny_config, [f"LearningRate.schedulers=[{decay}]"])
+    slim = load_slim(write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME))
+    with pytest.raises(TrainingError) as error:
+        quantize(ClassifierTask(config), config, slim, Console(file=io.StringIO()), StopRequest())
+    last_good = tmp_path / "run" / "0"
+    assert str(error.value).endswith(f"the learning rate was 1e+33, the last good checkpoint is {last_good}.")
+    assert CheckpointStore(tmp_path / "run").epochs() == [0]
+
+
+def test_unknown_nodes_are_refused_before_training(tiny_config: Path, tmp_path: Path) -> None:
+    slim = write_slim(tmp_path / "run", 1, save_out_nodes="['multiclass_nms_0.tmp_0']")
+    with pytest.raises(
+        ConfigError, match=r"no variable 'multiclass_nms_0\.tmp_0'; its outputs are fc_0\.tmp_2"
+    ):
+        run(tiny_config, slim)
+    slim = write_slim(tmp_path / "run", 1, save_in_nodes="['image', 'im_size']")
+    with pytest.raises(ConfigError, match="the test program is not fed by 'im_size', only by image"):
+        run(tiny_config, slim)
+
+
+def start_command(config: Path, slim: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "qcc.cli.main", "quantize", "-c", str(config), "-s", str(slim)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(process: subprocess.Popen[str], path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_command_survives_a_signal(tiny_config: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """With a worker process: 12 epochs, a signal somewhere in the middle, and the same command again."""
+    text = tiny_config.read_text().replace("batch_size: 16", "batch_size: 16\n  num_workers: 1")
+    tiny_config.write_text(text)
+    whole = write_slim(tmp_path / "whole", 12, end_epoch=11, **SCHEME)
+    assert start_command(tiny_config, whole).wait() == 0
+
+    broken = write_slim(tmp_path / "broken", 12, end_epoch=11, **SCHEME)
+    process = start_command(tiny_config, broken)
+    wait_for(process, tmp_path / "broken" / "3")
+    process.send_signal(number)
+    output = process.communicate()[0]
+    assert "Traceback" not in output
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), output
+
+    assert start_command(tiny_config, broken).wait() == 0
+    assert_equal_states(final_state(tmp_path / "whole"), final_state(tmp_path / "broken"))
