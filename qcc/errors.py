@@ -60,5 +60,13 @@ class TrainingError(QccError):
     """Training cannot go on, for instance because the loss is not finite."""
 
 
+class LiteRuntimeError(QccError):
+    """Paddle Lite's runtime refused a model or an input, or crashed; the message carries its last words."""
+
+
 class OutputError(QccError):
     """The output cannot be written where it was asked for."""
+
+
+class TargetError(QccError):
+    """A target or form does not exist, or the model cannot be brought into it; the message names both."""

@@ -1,0 +1,1 @@
+"""Paddle Lite's naive buffer: writing, reading, checking and running `.nb` files."""

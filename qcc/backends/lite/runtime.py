@@ -1,0 +1,137 @@
+"""Running `.nb` files with Paddle Lite's own runtime, each in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from qcc.errors import LiteRuntimeError, MissingDependencyError
+
+_WORKER = Path(__file__).with_name("worker.py")
+_SHOWN = 400
+
+
+def runtime_missing() -> str | None:
+    """Why Paddle Lite's runtime cannot be used here; None when it can."""
+    if importlib.util.find_spec("paddlelite") is not None:
+        return None
+    return (
+        "Paddle Lite's runtime is not installed; it exists for CPython 3.10 and older on x86-64 Linux:"
+        " `pip install 'qcc[lite]'` there."
+    )
+
+
+class LiteRuntime:
+    """A model loaded by Paddle Lite's x86 runtime, in a process of its own; a context manager.
+
+    Models for ARM load as well, but the x86 library only pretends to run them.
+
+    Raises MissingDependencyError when paddlelite is not installed, LiteRuntimeError when the runtime
+    aborts. `threads` is the number of threads of its kernels.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        missing = runtime_missing()
+        if missing is not None:
+            raise MissingDependencyError(missing)
+        self._path = path
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(_WORKER), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        )
+        header, _ = self._receive()
+        self.inputs: tuple[str, ...] = tuple(header["inputs"])
+        self.outputs: tuple[str, ...] = tuple(header["outputs"])
+
+    def __enter__(self) -> LiteRuntime:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+        self._words.close()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs for these inputs (by name), in the model's order."""
+        self._send({"do": "run"}, inputs)
+        _, arrays = self._receive()
+        return list(arrays.values())
+
+    def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> list[float]:
+        """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        self._send({"do": "time", "warm_up": warm_up, "runs": runs}, inputs)
+        header, _ = self._receive()
+        return list(header["seconds"])
+
+    # ------------------------------------------------------------------ protocol, see worker.py
+
+    def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
+        missing = [name for name in self.inputs if name not in inputs]
+        if missing:
+            raise LiteRuntimeError(
+                f"{self._path} wants the inputs {list(self.inputs)}; {missing} are missing."
+            )
+        arrays = {name: np.ascontiguousarray(inputs[name]) for name in self.inputs}
+        listed = [[name, str(array.dtype), list(array.shape)] for name, array in arrays.items()]
+        text = json.dumps({**header, "arrays": listed}).encode()
+        stream = self._process.stdin
+        assert stream is not None
+        try:
+            stream.write(struct.pack("<I", len(text)) + text)
+            for array in arrays.values():
+                stream.write(array.tobytes())
+            stream.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+
+    def _receive(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        header = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
+        arrays = {}
+        for name, dtype, shape in header["arrays"]:
+            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+            arrays[name] = np.frombuffer(self._read(size), dtype).reshape(shape)
+        return header, arrays
+
+    def _read(self, size: int) -> bytes:
+        stream = self._process.stdout
+        assert stream is not None
+        data = stream.read(size)
+        if len(data) < size:
+            raise self._died()
+        return data
+
+    def _died(self) -> LiteRuntimeError:
+        code = self._process.wait()
+        self._words.seek(0)
+        lines = self._words.read().decode(errors="replace").strip().splitlines()
+        words = " / ".join(_telling(lines))[-_SHOWN:] or "it said nothing"
+        return LiteRuntimeError(f"Paddle Lite's runtime ended with code {code} on {self._path}: {words}.")
+
+
+def _telling(lines: Sequence[str]) -> Sequence[str]:
+    """The lines of the library's log that say what is wrong: those of level F, else the last ones."""
+    fatal = [line for line in lines if line.startswith("[F")]
+    return fatal or lines[-3:]
