@@ -16,7 +16,11 @@ from qcc.errors import QccError
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
     "doctor": "qcc.cli.doctor:doctor",
+    "eval": "qcc.cli.eval:evaluate",
+    "freeze": "qcc.cli.freeze:freeze",
     "passes": "qcc.cli.passes:passes",
+    "quantize": "qcc.cli.quantize:quantize",
+    "train": "qcc.cli.train:train",
 }
 
 
