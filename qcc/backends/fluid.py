@@ -1,0 +1,128 @@
+"""The target "fluid": Paddle's inference models, a program file and a parameter file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qcc import record
+from qcc.backends.check import Written, check_runs, check_turned_back, read_back
+from qcc.backends.program_file import inference_program
+from qcc.backends.report import Check, Saved
+from qcc.errors import OutputError, TargetError
+from qcc.files import publish, staging, write_json
+from qcc.frontend.layout import PARAMS_NAMES, PARAMS_SUFFIX, PROGRAM_SUFFIX
+from qcc.frontend.program_file import ProgramFile
+from qcc.model import Model
+from qcc.passes import PassManager
+from qcc.quantization import scheme, state
+from qcc.tensor_stream import write_tensor
+from qcc.verify import verify
+
+FORMS = ("float", "int8", "qdq")
+
+_PROGRAM_NAME = "model" + PROGRAM_SUFFIX
+
+
+def save(
+    model: Model,
+    folder: Path,
+    form: str,
+    model_filename: str | None,
+    params_filename: str | None,
+    check: bool | Mapping[str, np.ndarray],
+) -> Saved:
+    """See `qcc.save`."""
+    names = _file_names(model_filename, params_filename)
+    prepared = in_form(model, form)
+    verify(prepared.graph, scales=False)
+    with staging(folder) as staged:
+        written = _write(prepared, staged, names)
+        checks: list[Check] = []
+        if check is not False:
+            files = Written(staged / names[0], staged / names[1] if written[1:] else None, folder)
+            checks = _check(model, prepared, form, files, None if check is True else check)
+        _write_record(prepared, form, staged, written)
+        publish(staged, folder, [*written, record.FILE_NAME])
+    return Saved(form, tuple(folder / name for name in [*written, record.FILE_NAME]), tuple(checks))
+
+
+def _file_names(program: str | None, params: str | None) -> tuple[str, str]:
+    program = program or _PROGRAM_NAME
+    if params is None:
+        if program.endswith(PROGRAM_SUFFIX):
+            params = program.removesuffix(PROGRAM_SUFFIX) + PARAMS_SUFFIX
+        elif program in PARAMS_NAMES:
+            params = PARAMS_NAMES[program][0]
+        else:
+            raise OutputError(f"with the model_filename {program!r}, params_filename must be given, too.")
+    for name in (program, params):
+        if Path(name).name != name or name.startswith(".") or name == record.FILE_NAME:
+            raise OutputError(f"{name!r} cannot be the name of a model's file inside its folder.")
+    if program == params:
+        raise OutputError(f"program and parameters cannot both be named {program!r}.")
+    return program, params
+
+
+def in_form(model: Model, form: str) -> Model:
+    """The model in a form; itself when it is in it already.
+
+    Raises TargetError when there is no way from here to there, PassError when the pass that leads
+    there refuses.
+    """
+    present = state(model.graph)
+    if form == "float":
+        packed = [name for name, array in model.weights.items() if array.dtype == np.int8]
+        if present in ("int8", "qdq"):
+            raise TargetError(
+                f"the model is in form {present}, with {len(packed)} INT8 weights, so it cannot be saved as"
+                f" form 'float': save it as {present!r}, or save the frozen model from before that pass"
+                + (" (pass `unpack` leads back to it)." if present == "int8" else ".")
+            )
+        return model
+    if present == form:
+        return model
+    if present == "qdq":
+        raise TargetError(
+            f"the model is in form qdq, from which no pass leads to form {form!r}: save the frozen model"
+            " in that form."
+        )
+    return PassManager.parse(form).run(model)
+
+
+def _write(model: Model, folder: Path, names: tuple[str, str]) -> list[str]:
+    """Write program and parameters; a model without parameters has no parameter file, as in Paddle."""
+    program = inference_program(model.graph)
+    program_name, params_name = names
+    (folder / program_name).write_bytes(program.SerializeToString(deterministic=True))
+    persistables = ProgramFile(folder / program_name, program, model.feeds, model.fetches).persistables
+    if not persistables:
+        return [program_name]
+    missing = [name for name in persistables if name not in model.weights]
+    if missing:
+        raise TargetError(
+            f"{len(missing)} persistable variables have no value, the first being {missing[0]!r}."
+        )
+    with (folder / params_name).open("wb") as stream:
+        for name, var in persistables.items():
+            write_tensor(stream, model.weights[name], var.type.lod_tensor.tensor.data_type)
+    return [program_name, params_name]
+
+
+def _check(
+    original: Model, prepared: Model, form: str, files: Written, inputs: Mapping[str, np.ndarray] | None
+) -> list[Check]:
+    loaded = read_back(prepared, files)
+    checks = [Check("read back", "program and weights equal, bit for bit")]
+    if form == "int8":
+        return [*checks, check_turned_back(loaded, original, files)]
+    return [*checks, *check_runs(prepared, files, inputs)]
+
+
+def _write_record(model: Model, form: str, folder: Path, written: list[str]) -> None:
+    graph = model.graph
+    files = [folder / name for name in written]
+    made = record.make_record(form, state(graph), scheme(graph), model.provenance, files)
+    write_json(folder / record.FILE_NAME, made.model_dump())

@@ -1,0 +1,36 @@
+"""What a backend tells about a model that it has written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked about written files, and what came out, as a sentence.
+
+    `good` is False where the files are what they should be, but something that may run them does not
+    run them well; whatever is wrong with the files themselves is an error instead.
+    """
+
+    what: str
+    outcome: str
+    good: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.outcome}"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The files of a saved model, and what was checked about them."""
+
+    form: str
+    files: tuple[Path, ...]
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Check, ...]:
+        """The checks that a user must hear of."""
+        return tuple(check for check in self.checks if not check.good)
