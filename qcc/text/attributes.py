@@ -190,7 +190,7 @@ def parse_attr(lexer: Lexer, name: str) -> AttrProto:
         attr = AttrProto()
         parse_message(lexer, attr)
         return attr
-    kind, value = _parse_value(lexer)
+    kind, value = parse_value(lexer)
     try:
         return make_attr(name, kind, value)
     except ValueError:
@@ -221,7 +221,7 @@ def parse_name(lexer: Lexer) -> str:
 def parse_int(lexer: Lexer) -> int:
     """A whole number without a suffix."""
     start = lexer.start
-    kind, value = _parse_value(lexer) if lexer.kind == NUMBER else (None, 0)
+    kind, value = parse_value(lexer) if lexer.kind == NUMBER else (None, 0)
     if kind != AttrType.INT:
         raise lexer.error("a whole number", f"'{lexer.value}'", start)
     return int(value)
@@ -230,7 +230,7 @@ def parse_int(lexer: Lexer) -> int:
 def parse_number(lexer: Lexer) -> int | float:
     """A number of any of the four types."""
     start = lexer.start
-    kind, value = _parse_value(lexer)
+    kind, value = parse_value(lexer)
     if kind not in (AttrType.INT, AttrType.LONG, AttrType.FLOAT, AttrType.FLOAT64):
         raise lexer.wrong("expected a number", start)
     return value
@@ -249,7 +249,8 @@ def parse_list(
     return items
 
 
-def _parse_value(lexer: Lexer) -> tuple[int, Any]:
+def parse_value(lexer: Lexer) -> tuple[int, Any]:
+    """A value and the type of attribute that it would be.  Raises TextError."""
     if lexer.kind == NUMBER:
         return _parse_number_token(lexer)
     if lexer.kind == STRING:
@@ -314,7 +315,7 @@ def _parse_string(lexer: Lexer) -> str:
 
 def _parse_nonempty(lexer: Lexer) -> tuple[int, list[Any]]:
     start = lexer.start
-    items = parse_list(lexer, _parse_value)
+    items = parse_list(lexer, parse_value)
     if not items:
         names = ", ".join(f"{name}[]" for name in _LIST_NAMES)
         raise lexer.wrong(f"expected one of {names} for an empty list", start)
@@ -329,13 +330,13 @@ def _parse_scalar(lexer: Lexer) -> Any:
     scalar = type(_SCALAR)()
     start = lexer.start
     if lexer.take("complex"):
-        parts = parse_list(lexer, _parse_value, "(", ")")
+        parts = parse_list(lexer, parse_value, "(", ")")
         if [kind for kind, _ in parts] != [AttrType.FLOAT64] * 2:
             raise lexer.wrong("'complex' takes two values of the form 0.5d", start)
         scalar.type = scalar.COMPLEX128
         scalar.c.r, scalar.c.i = (value for _, value in parts)
         return scalar
-    kind, value = _parse_value(lexer)
+    kind, value = parse_value(lexer)
     if kind not in _SCALAR_OF:
         raise lexer.wrong("a scalar is true or false, or of the form 5L or 0.5d", start)
     scalar.type = _SCALAR_OF[kind]

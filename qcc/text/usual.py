@@ -35,6 +35,7 @@ _PLAIN = {
 BOOKKEEPING = tuple(_PLAIN)
 """Attributes of every op, which say how it came to be and not what it computes."""
 
+# An op that carries fewer of them was made by a pass: it carries only what it was given.
 _ENOUGH = 3
 
 
@@ -115,16 +116,16 @@ class Usual:
         for op in ops:
             present = {attr.name: attr.SerializeToString() for attr in op.attrs if attr.name in votes}
             if len(present) < _ENOUGH:
-                continue  # an op that carries only what it was given says nothing about the others
+                continue
             for name, counter in votes.items():
                 counter[present.get(name, b"")] += 1
         changes: dict[str, AttrProto | None] = {}
         for name, counter in votes.items():
-            winner = max(counter, key=lambda message: (counter[message], message), default=_PLAIN[name])
-            if name == "op_role" and len(counter) > 1:
-                continue  # it tells forward from backward, so it is said wherever ops differ
-            if winner != _PLAIN[name]:
-                changes[name] = AttrProto.FromString(winner) if winner else None
+            if 2 * counter[b""] > counter.total():
+                changes[name] = None
+            elif len(+counter) == 1 and counter[_PLAIN[name]] == 0:
+                (message,) = +counter
+                changes[name] = AttrProto.FromString(message)
         return Usual(changes)
 
     def implied(self, op_type: str) -> dict[str, bytes]:
@@ -144,7 +145,8 @@ class Usual:
         names = [attr.name for attr in op.attrs]
         explicit = [attr for attr in op.attrs if implied.get(attr.name) != attr.SerializeToString()]
         absent = sorted(implied.keys() - set(names))
-        if len(explicit) + len(absent) > len(names) or names != _in_order(op.type, set(names)):
+        few = len(set(names) & set(BOOKKEEPING)) < _ENOUGH
+        if few or names != _in_order(op.type, set(names)):
             return Braces(list(op.attrs), exact=True)
         return Braces(explicit, absent)
 

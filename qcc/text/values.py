@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.dtypes import numpy_dtype
 from qcc.program import VarProto
-from qcc.text.attributes import attr_value, float32_text, float64_text, parse_attr, parse_list, parse_number
+from qcc.text.attributes import float32_text, float64_text, parse_list, parse_number, parse_value
 from qcc.text.lexer import DIGEST, NAME, Lexer
 from qcc.text.variables import tensor_desc
 
@@ -35,7 +35,10 @@ def declared_type(var: VarProto | None) -> tuple[np.dtype | None, tuple[int, ...
 
 def weight_text(array: np.ndarray, var: VarProto | None) -> str:
     """What stands after `=`; dtype and shape too where they are not the declared ones."""
-    prefix = "" if declared_type(var) == (array.dtype, array.shape) else f"{array.dtype}{list(array.shape)} "
+    dtype, shape = declared_type(var)
+    # A dtype equals None when it is numpy's default one.
+    as_declared = dtype is not None and (dtype, shape) == (array.dtype, array.shape)
+    prefix = "" if as_declared else f"{array.dtype}{list(array.shape)} "
     return prefix + (_inline_text(array) or f"sha256:{digest(array)}")
 
 
@@ -111,7 +114,7 @@ def _parse_explicit_type(lexer: Lexer) -> tuple[np.dtype, tuple[int, ...]]:
 
 def _parse_elements(lexer: Lexer, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     start = lexer.start
-    elements = parse_list(lexer, lambda lexer: attr_value(parse_attr(lexer, "element")))
+    elements = [value for _, value in parse_list(lexer, parse_value)]
     if len(elements) != int(np.prod(shape)):
         raise lexer.wrong(f"{len(elements)} elements do not fill the shape {list(shape)}", start)
     wanted = {"b": bool, "i": int, "u": int}.get(dtype.kind, float)

@@ -162,6 +162,17 @@ def operators(draw: st.DrawFn, names: list[str], index: int, blocks: int) -> OpP
 
 
 @st.composite
+def arrays(draw: st.DrawFn) -> np.ndarray:
+    dtype = draw(st.sampled_from(["bool", "int8", "int64", "float16", "float32", "float64", "uint16"]))
+    shape = draw(st.lists(st.integers(0, 4), max_size=2))
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = draw(st.binary(min_size=size, max_size=size))
+    if dtype == "bool":
+        raw = bytes(byte & 1 for byte in raw)
+    return np.frombuffer(raw, dtype).reshape(shape)
+
+
+@st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     program = ProgramProto()
     names = draw(st.lists(_names, min_size=1, max_size=5, unique=True))
@@ -172,8 +183,7 @@ def graphs(draw: st.DrawFn) -> Graph:
             block.vars.extend(draw(variables(name)) for name in names)
         block.ops.extend(draw(st.lists(operators(names, index, blocks), max_size=3)))
     desc = core.ProgramDesc(program.SerializeToString())
-    values = st.lists(_float32, max_size=10)
-    weights = Weights({name: np.array(draw(values), np.float32) for name in names[:2]})
+    weights = Weights({name: draw(arrays()) for name in names[:2]})
     return Graph(desc, Shell.of(desc), names[:1], names[-1:], weights, for_test=draw(st.booleans()))
 
 
