@@ -7,28 +7,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import qcc
+from qcc.backends import Saved
 from qcc.errors import CheckpointError
 from qcc.train.checkpoint import CheckpointStore
-from qcc.train.scheme import FREEZE, freeze, save_form
+from qcc.train.scheme import forms, freeze, save_form
 
 
 def freeze_checkpoint(
     store: CheckpointStore, epoch: int | None, folder: Path, weight_type: str | None = None
-) -> Iterator[tuple[str, Path]]:
-    """Write every form of one epoch, by default the best, under `folder`; yields each form and its place.
+) -> Iterator[Saved]:
+    """Write the forms of one epoch, by default the best, under `folder`; yields a report of each.
 
-    Raises CheckpointError when there is no such checkpoint or it was not trained with quantization.
+    There is no qdq form of a network with activation type abs_max. Raises CheckpointError when there is no
+    such checkpoint or it was not trained with quantization.
     """
     checkpoint = store.epoch(best_epoch(store) if epoch is None else epoch)
-    scheme = checkpoint / "scheme.json"
-    if not scheme.exists() or json.loads(scheme.read_text()) is None:
+    path = checkpoint / "scheme.json"
+    scheme = json.loads(path.read_text()) if path.exists() else None
+    if scheme is None:
         raise CheckpointError(
             f"{checkpoint} comes from before quantization was inserted; take a later epoch."
         )
     model = qcc.load(str(checkpoint / "eval_model"), model_filename="__model__", params_filename="__params__")
-    for form in FREEZE:
-        save_form(freeze(model, form, weight_type), form, folder / form)
-        yield form, folder / form
+    for form in forms(scheme["activation_quantize_type"]):
+        yield save_form(freeze(model, form, weight_type), form, folder / form)
 
 
 def best_epoch(store: CheckpointStore) -> int:

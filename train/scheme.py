@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import qcc
+from qcc.backends import Saved
 from qcc.model import Model
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.config.slim import QuantizationStrategy
@@ -17,6 +18,11 @@ FREEZE = {
     "int8": "freeze,int8,prune",
     "qdq": "freeze,qdq,prune",
 }
+
+
+def forms(activation_type: str) -> list[str]:
+    """The forms that a network can be saved in: a scale measured at every run has no place in qdq."""
+    return [form for form in FREEZE if form != "qdq" or activation_type != "abs_max"]
 
 
 def transform_pipeline(strategy: QuantizationStrategy) -> str:
@@ -60,7 +66,6 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
     return qcc.PassManager.parse(pipeline).run(model)
 
 
-def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> None:
+def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> Saved:
     """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
-    names = {"model_filename": "model", "params_filename": "weights"} if old_names else {}
-    qcc.save(model, str(folder), form=form, **names)
+    return qcc.save(model, folder, form=form, model_filename="model" if old_names else None)

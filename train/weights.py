@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import qcc
 from qcc._paddle import core, paddle
 from qcc.errors import CheckpointError
+from qcc.model import Model
 from qcc.train.files import atomic_file
 from qcc.train.models.initial import kaiming_normal
 from qcc.train.models.network import Network
@@ -58,6 +59,13 @@ def load_weights(path: Path) -> Arrays:
     if path.suffix == ".npz":
         return read_arrays(path)
     return dict(qcc.load(str(path)).weights)
+
+
+def float_model(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Model:
+    """The network's test program with these weights, which `put_weights` checks."""
+    scope = paddle.static.Scope()
+    put_weights(network, scope, weights, source)
+    return qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
 
 
 def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path) -> None:

@@ -30,9 +30,14 @@ class EpochOrBest(click.ParamType):
     help="How to round weights, instead of as they were trained.",
 )
 def freeze(checkpoint: Path, epoch: int | None, save_path: Path, weight_quant_type: str | None) -> None:
-    """Freeze a checkpoint of `qcc quantize` and write its forms to float/, int8/ and qdq/ of a folder."""
+    """Freeze a checkpoint of `qcc quantize` and write its forms to float/, int8/ and qdq/ of a folder.
+
+    qdq/ needs fixed activation scales, so there is none for activation type abs_max.
+    """
     from qcc.train.checkpoint import CheckpointStore
     from qcc.train.freeze import freeze_checkpoint
 
-    for form, folder in freeze_checkpoint(CheckpointStore(checkpoint), epoch, save_path, weight_quant_type):
-        click.echo(f"saved the {form} form in {folder}.")
+    for saved in freeze_checkpoint(CheckpointStore(checkpoint), epoch, save_path, weight_quant_type):
+        click.echo(f"saved the {saved.form} form in {saved.files[0].parent}.")
+        for warning in saved.warnings:
+            click.echo(f"  warning: {warning}", err=True)

@@ -1,0 +1,81 @@
+"""The whole way of a classifier, as one would type it, for the scripts beside this."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import qcc
+from qcc.train.compare import FormResult, compare_forms, random_image
+from qcc.train.config import ClassifierConfig, load_config, load_slim
+from qcc.train.report import run_record
+from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.weights import float_model, load_weights
+
+
+@dataclass
+class Flow:
+    """`config` and `slim`: files; `overrides`: KEY=VALUE; `folder` takes the saved forms."""
+
+    config: Path
+    slim: Path
+    folder: Path
+    console: Console
+    overrides: Sequence[str] = ()
+    commands: list[str] = field(default_factory=list)
+
+    def qcc(self, *arguments: str | Path) -> None:
+        """Show and run one qcc command; ends the program when it fails."""
+        words = [str(argument) for argument in arguments]
+        self.commands.append(shlex.join(["qcc", *words]))
+        self.console.print(f"\n$ {self.commands[-1]}", style="bold", highlight=False, soft_wrap=True)
+        done = subprocess.run([sys.executable, "-m", "qcc.cli.main", *words], check=False)
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+
+    def run(self) -> dict[str, Any]:
+        """Quantize, freeze the best epoch, compare all forms; returns the record of the run."""
+        checkpoints = load_slim(self.slim).compressor.checkpoint_path
+        overrides = [word for override in self.overrides for word in ("-o", override)]
+        self.qcc("quantize", "-c", self.config, "-s", self.slim, *overrides)
+        self.qcc("freeze", "--checkpoint", checkpoints, "--epoch", "best", "--save", self.folder)
+        summary = json.loads((checkpoints / "metrics.json").read_text())
+        config = load_config(self.config, self.overrides)
+        results = self._compare(config, checkpoints / str(summary["best"]["epoch"]) / "eval_model")
+        record = run_record(
+            config.model_dump(mode="json", by_alias=True),
+            {
+                "commands": self.commands,
+                "scheme": json.loads((checkpoints / "0" / "scheme.json").read_text()),
+                "epochs": summary["epochs"],
+                "best_epoch": summary["best"]["epoch"],
+                "forms": [result.record() for result in results],
+            },
+        )
+        self.results = results
+        return record
+
+    def _compare(self, config: ClassifierConfig, transformed: Path) -> list[FormResult]:
+        task = ClassifierTask(config)
+        original = self.folder / "original"
+        weights = config.pretrain_weights
+        assert weights is not None
+        qcc.save(float_model(task.network(), load_weights(weights), weights), original)
+        self.console.print("\nEvaluating every form on all test images, and timing them:")
+        folders = {
+            "float": original,
+            "transformed": transformed,
+            "frozen": self.folder / "float",
+            "int8": self.folder / "int8",
+        }
+        if (self.folder / "qdq").exists():
+            folders["qdq"] = self.folder / "qdq"
+        return compare_forms(folders, task, random_image(config.image_shape), self.console)

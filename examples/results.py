@@ -1,0 +1,143 @@
+"""Full-length results of the classifier: each weight x activation combination, all test images.
+
+    python examples/results.py [COMBINATION ...]   trains what has no record yet, then writes docs/results.md
+    python examples/results.py --render            writes docs/results.md from the stored records alone
+
+A combination is the name of a slim file in configs/slim. A run that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from classifier_flow import Flow
+from rich.console import Console
+
+from qcc.train.compare import decimals, percent, print_forms
+from qcc.train.files import atomic_file, write_json
+
+CONFIG = Path("configs/mobilenet_v1_fashion_mnist.yml")
+SLIM_FILES = Path("configs/slim")
+RECORDS = Path("docs/records/classifier")
+PAGE = Path("docs/results.md")
+FLOAT_RECORD = Path("configs/weights/mobilenet_v1_x0_25_fashion_mnist.json")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("combination", nargs="*")
+    arguments.add_argument("--render", action="store_true", help="only write the page")
+    options = arguments.parse_args()
+    console = Console(soft_wrap=True)
+    if not options.render:
+        names = options.combination or sorted(path.stem for path in SLIM_FILES.glob("*.yaml"))
+        for name in names:
+            train(name, console)
+    with atomic_file(PAGE) as stream:
+        stream.write(page().encode())
+    console.print(f"wrote {PAGE}.")
+
+
+def train(name: str, console: Console) -> None:
+    """Run one combination and store its record, unless there is one."""
+    path = RECORDS / f"{name}.json"
+    if path.exists():
+        console.print(f"{path} is there already; remove it to run {name} again.")
+        return
+    flow = Flow(CONFIG, SLIM_FILES / f"{name}.yaml", Path("output/mobilenet_v1") / name / "forms", console)
+    write_json(path, flow.run())
+    print_forms(console, flow.results, "top-1")
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def page() -> str:
+    records = {path.stem: json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))}
+    sections = [introduction(records), overview(records)]
+    sections += [combination(name, record) for name, record in records.items()]
+    return "\n".join(sections)
+
+
+def introduction(records: dict[str, Any]) -> str:
+    record = next(iter(records.values()))
+    where, settings = record["environment"], record["settings"]
+    network, shape = settings["MobileNetV1"], settings["image_shape"]
+    float_run = json.loads(FLOAT_RECORD.read_text())
+    last = float_run["epochs"][-1]
+    return f"""# Results
+
+Written by `python examples/results.py` from the records in `{RECORDS}`; do not edit by hand.
+
+## MobileNetV1 on Fashion-MNIST
+
+- Network: MobileNetV1 of {network["scale"]} of the width, {shape[1]} x {shape[2]} pixels, strides
+  {network["strides"]}.
+- Data: Fashion-MNIST, all 60,000 training images; accuracy on all 10,000 test images.
+- Processor: {where["processor"]}, OMP_NUM_THREADS={where["OMP_NUM_THREADS"]}; Paddle {where["paddle"]},
+  Python {where["python"]}.
+- Float weights: `{float_run["command"]}`,
+  {last["epoch"] + 1} epochs, top-1 {percent(last["top1"])}, top-5 {percent(last["top5"])}
+  ({float_run["environment"]["processor"]}).
+
+*frozen* is evaluated with the integers that weights and activations are rounded to, held in float32; *int8
+kernels* is the frozen form in `paddle.inference` with oneDNN's int8 kernels. The best epoch is chosen by the
+accuracy of the transformed network on the test images, as the original flow does. Times are medians of 100
+runs after 10, batch 1, one thread, oneDNN, in turns; other programs ran on the machine at the same time, so
+compare within a row.
+"""
+
+
+def overview(records: dict[str, Any]) -> str:
+    lines = [
+        "| weights | activations | float | transformed | frozen | change | int8 kernels | float ms | int8 ms"
+        " | float kB | int8 kB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records.values():
+        scheme, forms = record["scheme"], {form["form"]: form for form in record["forms"]}
+        change = (forms["frozen"]["accuracy"] - forms["float"]["accuracy"]) * 100
+        cells = [
+            scheme["weight_quantize_type"],
+            scheme["activation_quantize_type"],
+            percent(forms["float"]["accuracy"]),
+            percent(forms["transformed"]["accuracy"]),
+            percent(forms["frozen"]["accuracy"]),
+            f"{change:+.2f}",
+            percent(forms["frozen"]["int8_accuracy"]),
+            decimals(forms["float"]["float_ms"]),
+            decimals(forms["frozen"]["int8_ms"]),
+            f"{forms['float']['size'] / 1000:.0f}",
+            f"{forms['int8']['size'] / 1000:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def combination(name: str, record: dict[str, Any]) -> str:
+    commands = "\n".join(record["commands"])
+    epochs = ", ".join(f"{epoch['epoch']}: {percent(epoch['top1'])}" for epoch in record["epochs"])
+    rows = "\n".join(
+        f"| {form['form']} | {percent(form['accuracy'])} | {percent(form['int8_accuracy'])}"
+        f" | {form['size']:,} | {decimals(form['float_ms'])} | {decimals(form['int8_ms'])} |"
+        for form in record["forms"]
+    )
+    return f"""### {name}
+
+```
+{commands}
+```
+
+Transformed network after each epoch: {epochs}. Frozen: epoch {record["best_epoch"]}.
+
+| form | top-1 | top-1 in int8 kernels | bytes | ms, fp32 kernels | ms, int8 kernels |
+|---|---|---|---|---|---|
+{rows}
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""From float weights to saved forms."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tiny import write_config, write_slim
+
+import qcc
+from qcc.errors import CheckpointError, ConfigError
+from qcc.passes.scales import fresh_weight_scales
+from qcc.train.checkpoint import CheckpointStore
+from qcc.train.config import load_config, load_slim
+from qcc.train.evaluate import ModelRunner, evaluate
+from qcc.train.freeze import best_epoch, freeze_checkpoint
+from qcc.train.interrupt import StopRequest
+from qcc.train.quantize import QuantizeResult, quantize
+from qcc.train.tasks.classifier import ClassifierTask
+
+IMAGES = {"image": np.random.default_rng(0).standard_normal((8, 1, 28, 28)).astype(np.float32)}
+
+
+def run(config_path: Path, slim_path: Path, overrides: tuple[str, ...] = ()) -> tuple[QuantizeResult, str]:
+    config, output = load_config(config_path, overrides), io.StringIO()
+    task, console = ClassifierTask(config), Console(file=output, width=200)
+    return quantize(task, config, load_slim(slim_path), console, StopRequest()), output.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path:
+    """A run of a float epoch and two quantized ones, in run/, and what it printed, in printed.txt."""
+    folder = tmp_path_factory.mktemp("quantize")
+    slim = write_slim(
+        folder / "run",
+        3,
+        start_epoch=1,
+        end_epoch=2,
+        weight_quantize_type="channel_wise_abs_max",
+        activation_quantize_type="moving_average_abs_max",
+        weight_bits=8,
+        activation_bits=7,
+        float_model_save_path=folder / "float",
+        int8_model_save_path=folder / "int8",
+        mobile_model_save_path=folder / "mobile",
+        save_in_nodes="[image]",
+        save_out_nodes="[fc_0.tmp_1, fc_0.tmp_2]",
+    )
+    _, printed = run(write_config(folder, tiny_images), slim)
+    (folder / "printed.txt").write_text(printed)
+    return folder
+
+
+def test_every_epoch_has_a_checkpoint_with_its_metrics_and_scheme(folder: Path) -> None:
+    assert CheckpointStore(folder / "run").epochs() == [0, 1, 2]
+    for epoch in range(3):
+        metrics = json.loads((folder / "run" / str(epoch) / "metrics.json").read_text())
+        assert metrics["quantized"] == (epoch >= 1)
+        assert 0 <= metrics["top1"] <= metrics["top5"] <= 1
+    assert json.loads((folder / "run" / "0" / "scheme.json").read_text()) is None
+    scheme = json.loads((folder / "run" / "2" / "scheme.json").read_text())
+    assert scheme["weight_quantize_type"] == "channel_wise_abs_max"
+    assert scheme["activation_bits"] == 7
+    assert "activation_bits=7" in scheme["pipeline"]
+
+
+def test_eval_model_is_what_was_evaluated(folder: Path) -> None:
+    checkpoint = folder / "run" / "2"
+    model = qcc.load(checkpoint / "eval_model")
+    assert (model.feeds, model.fetches) == (("image",), ("fc_0.tmp_2",))
+    metrics = json.loads((checkpoint / "metrics.json").read_text())
+    assert evaluate(model, ClassifierTask(load_config(folder / "tiny.yml")))["top1"] == metrics["top1"]
+    for name, scale in fresh_weight_scales(model.graph).items():
+        np.testing.assert_array_equal(model.weights[name], scale)
+
+
+def test_best_epoch_is_the_best_quantized_one(folder: Path) -> None:
+    records = [json.loads((folder / "run" / name / "metrics.json").read_text()) for name in ("1", "2")]
+    best = max(records, key=lambda record: record["top1"])
+    assert best_epoch(CheckpointStore(folder / "run")) == best["epoch"]
+
+
+def test_forms_are_saved_at_the_end_under_the_old_names(folder: Path) -> None:
+    for form in ("float", "int8"):
+        assert {path.name for path in (folder / form).iterdir()} == {"model", "weights", "qcc.json"}
+        model = qcc.load(folder / form)
+        assert (model.feeds, model.fetches) == (("image",), ("fc_0.tmp_1", "fc_0.tmp_2"))
+    assert not (folder / "mobile").exists()
+    assert "mobile_model_save_path: nothing is written there" in (folder / "printed.txt").read_text()
+
+
+def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_path: Path) -> None:
+    transformed = ModelRunner(qcc.load(folder / "run" / "2" / "eval_model")).run(IMAGES)[0]
+    saved = list(freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path))
+    assert [report.form for report in saved] == ["float", "int8", "qdq"]
+    outputs = [ModelRunner(qcc.load(tmp_path / report.form)).run(IMAGES)[0] for report in saved]
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    for output in outputs:
+        # An activation on the border between two integers may fall to either side.
+        assert np.mean(np.abs(output - transformed) > 1e-5) < 0.1
+        np.testing.assert_allclose(output, transformed, atol=0.02)
+    kept = qcc.load(folder / "int8")
+    np.testing.assert_array_equal(kept.weights["conv1_weights.int8"].dtype, np.int8)
+
+
+def test_dynamic_activations_have_no_qdq_form(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, activation_quantize_type="abs_max"))
+    saved = list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
+    assert [report.form for report in saved] == ["float", "int8"]
+
+
+def test_weight_type_can_be_overridden(folder: Path, tmp_path: Path) -> None:
+    list(freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path, weight_type="abs_max"))
+    types = {op.type for op in qcc.load(tmp_path / "float").graph.ops}
+    assert "fake_dequantize_max_abs" in types
+    assert "fake_channel_wise_dequantize_max_abs" not in types
+
+
+def test_a_checkpoint_from_before_quantization_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="0 comes from before quantization was inserted"):
+        list(freeze_checkpoint(CheckpointStore(folder / "run"), 0, tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_evaluation_every_second_epoch_and_after_the_last(tiny_config: Path, tmp_path: Path) -> None:
+    slim = write_slim(tmp_path / "run", 4, end_epoch=3)
+    slim.write_text(slim.read_text().replace("compressor:\n", "compressor:\n  eval_epoch: 2\n"))
+    result, _ = run(tiny_config, slim)
+    assert ["top1" in record for record in result.records] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("activation", ["abs_max", "range_abs_max"])
+def test_every_activation_type_trains_and_freezes(tiny_config: Path, tmp_path: Path, activation: str) -> None:
+    options = {"activation_quantize_type": activation, "float_model_save_path": tmp_path / "float"}
+    result, _ = run(tiny_config, write_slim(tmp_path / "run", 1, **options))
+    assert result.best is not None
+    assert f"fake_quantize_{activation}" in {op.type for op in qcc.load(tmp_path / "float").graph.ops}
+
+
+def test_pretrained_weights_are_where_training_starts(
+    tiny_config: Path, tmp_path: Path, folder: Path
+) -> None:
+    """With a learning rate too small to move anything, the result is the weights that it started from."""
+    source = folder / "run" / "2" / "eval_model"
+    overrides = ("LearningRate.base_lr=1e-30", f"pretrain_weights={source}")
+    run(tiny_config, write_slim(tmp_path / "run", 1), overrides)
+    assert not (tmp_path / "run" / "float").exists()
+    trained = qcc.load(tmp_path / "run" / "0" / "eval_model").weights
+    np.testing.assert_array_equal(trained["conv1_weights"], qcc.load(source).weights["conv1_weights"])
+
+
+def test_init_model_takes_precedence(tiny_config: Path, tmp_path: Path, folder: Path) -> None:
+    slim = write_slim(tmp_path / "run", 1)
+    source = folder / "run" / "2" / "eval_model"
+    slim.write_text(slim.read_text().replace("compressor:\n", f"compressor:\n  init_model: {source}\n"))
+    run(tiny_config, slim, ("LearningRate.base_lr=1e-30", "pretrain_weights=nowhere.npz"))
+    trained = qcc.load(tmp_path / "run" / "0" / "eval_model").weights
+    np.testing.assert_array_equal(trained["fc7_weights"], qcc.load(source).weights["fc7_weights"])
+
+
+def test_no_weights_and_no_way_to_train_them(tiny_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither pretrain_weights nor FloatTraining is given"):
+        run(tiny_config, write_slim(tmp_path / "run", 1), ("FloatTraining=null",))
+
+
+def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd: Any) -> None:
+    from qcc.cli.main import run as command
+
+    config, slim = folder / "tiny.yml", write_slim(tmp_path / "run", 1)
+    assert command(["quantize", "-c", str(config), "-s", str(slim), "-o", "seed=4", "epochs=9"]) == 0
+    assert "checkpoints are in" in capfd.readouterr().out
+    forms = tmp_path / "forms"
+    assert command(["freeze", "--checkpoint", str(tmp_path / "run"), "--save", str(forms)]) == 0
+    assert f"saved the int8 form in {forms / 'int8'}." in capfd.readouterr().out
+    assert command(["eval", str(forms / "int8"), "-c", str(config)]) == 0
+    metrics = json.loads((tmp_path / "run" / "0" / "metrics.json").read_text())
+    top1 = float(capfd.readouterr().out.split()[1])
+    assert top1 == pytest.approx(metrics["top1"], abs=0.051)  # one image of 20 may sit on a tie
+    assert command(["freeze", "--checkpoint", str(tmp_path), "--save", str(forms)]) == 2

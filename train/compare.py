@@ -1,0 +1,112 @@
+"""One network in all its forms, side by side: accuracy, size and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import qcc
+from qcc.backends.predictor import Engine, Predictor
+from qcc.train.evaluate import evaluate
+from qcc.train.tasks.task import Feeds, Run, Task
+from qcc.train.timing import milliseconds
+
+FLOAT_KERNELS, INT8_KERNELS = Engine(onednn=True), Engine(onednn=True, int8=True)
+# Which engines can run which form: Paddle has no kernels for INT8 weights without quantize_linear.
+_ENGINES = {
+    "float": {"float": FLOAT_KERNELS},
+    "transformed": {"float": FLOAT_KERNELS},
+    "frozen": {"float": FLOAT_KERNELS, "int8": INT8_KERNELS},
+    "int8": {},
+    "qdq": {"int8": INT8_KERNELS},
+}
+
+
+@dataclass(frozen=True)
+class FormResult:
+    """`accuracy`: the main metric, computed in float32 with the integers of the quantized network.
+    `int8_accuracy`: the same in oneDNN's int8 kernels. `size`: bytes of program and parameters. Times in ms
+    per image (batch 1, one thread) in paddle.inference with oneDNN. None: the form cannot be run so."""
+
+    form: str
+    accuracy: float
+    int8_accuracy: float | None
+    size: int
+    float_ms: float | None
+    int8_ms: float | None
+
+    def record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare_forms(
+    folders: Mapping[str, Path], task: Task, image: Feeds, console: Console
+) -> list[FormResult]:
+    """Evaluate and time saved forms; `image` is one input, with a batch dimension of 1."""
+    predictors = {
+        f"{form}/{kernels}": Predictor.open(folder, engine)
+        for form, folder in folders.items()
+        for kernels, engine in _ENGINES[form].items()
+    }
+    times = milliseconds({name: partial(predictor.run, image) for name, predictor in predictors.items()})
+    results = []
+    for form, folder in folders.items():
+        int8 = predictors.get(f"{form}/int8")
+        results.append(
+            FormResult(
+                form,
+                evaluate(qcc.load(str(folder)), task)[task.main_metric],
+                None if int8 is None else task.evaluate(_runner(int8))[task.main_metric],
+                model_size(folder),
+                times.get(f"{form}/float"),
+                times.get(f"{form}/int8"),
+            )
+        )
+        console.print(f"  {form}: {task.main_metric} {results[-1].accuracy:.4f}", highlight=False)
+    return results
+
+
+def _runner(predictor: Predictor) -> Run:
+    return lambda batch: predictor.run({name: batch[name] for name in predictor.feeds})
+
+
+def model_size(folder: Path) -> int:
+    """Bytes of a saved model's program and parameters."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".json")
+
+
+def random_image(shape: Sequence[int]) -> Feeds:
+    """One input of the given shape to time a classifier with."""
+    return {"image": np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)}
+
+
+def print_forms(console: Console, results: Sequence[FormResult], metric: str) -> None:
+    """The table of forms."""
+    table = Table(
+        "form", metric, f"{metric}, int8 kernels", "size, kB", "ms, fp32 kernels", "ms, int8 kernels"
+    )
+    for result in results:
+        table.add_row(
+            result.form,
+            percent(result.accuracy),
+            percent(result.int8_accuracy),
+            f"{result.size / 1000:.0f}",
+            decimals(result.float_ms),
+            decimals(result.int8_ms),
+        )
+    console.print(table)
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.2f} %"
+
+
+def decimals(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

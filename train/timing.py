@@ -1,0 +1,25 @@
+"""How long a model takes for one image."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+WARM_UP_RUNS, COUNTED_RUNS = 10, 100
+
+
+def milliseconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Median time of each of several runs, in milliseconds.
+
+    They take turns, `COUNTED_RUNS` times after `WARM_UP_RUNS` that do not count, so that whatever else the
+    machine does at some moment meets all of them alike.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(WARM_UP_RUNS + COUNTED_RUNS):
+        for name, run in runs.items():
+            began = time.perf_counter()
+            run()
+            if turn >= WARM_UP_RUNS:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) * 1000 for name, values in times.items()}
