@@ -98,9 +98,17 @@ class Op:
             yield from variables
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, `default` where the op does not carry it."""
+        """An attribute's value, `default` where the op does not carry it; for a block, its number."""
         desc = self.node.op()
-        return desc.attr(name) if desc.has_attr(name) else default
+        if not desc.has_attr(name):
+            return default
+        kind = desc.attr_type(name)
+        # Paddle would hand out the block itself, and Python would free it a second time.
+        if kind == core.AttrType.BLOCK:
+            return desc._block_attr_id(name)
+        if kind == core.AttrType.BLOCKS:
+            return list(desc._blocks_attr_ids(name))
+        return desc.attr(name)
 
     def __repr__(self) -> str:
         outputs = ", ".join(var.name for var in self.all_outputs())
