@@ -97,6 +97,22 @@ def attr_value(attr: AttrProto) -> Any:
     return getattr(attr, _FIELDS[attr.type])
 
 
+def plain_value(attr: AttrProto) -> Any:
+    """The same as Python's own bool, int, float, complex, str, or a list of them."""
+    value = attr_value(attr)
+    if attr.type == AttrType.SCALAR:
+        return _plain_scalar(value)
+    if attr.type == AttrType.SCALARS:
+        return [_plain_scalar(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | bytes) else list(value)
+
+
+def _plain_scalar(scalar: Any) -> bool | int | float | complex:
+    if scalar.type == scalar.COMPLEX128:
+        return complex(scalar.c.r, scalar.c.i)
+    return getattr(scalar, _SCALAR_FIELDS[scalar.type])  # type: ignore[no-any-return]
+
+
 # ---------------------------------------------------------------------------- printing
 
 
