@@ -42,7 +42,11 @@ def verify(graph: Graph, *, scales: bool = True) -> None:
 
 def verify_changes(graph: Graph) -> None:
     """Check all rules on what was edited since the last verification; O(edits), but for the order."""
-    _verify(graph, graph.changed, graph.weights.changed)
+    ops = dict(graph.changed)
+    for name in graph.weights.changed:
+        if name in graph:
+            ops.update(graph.versions(name)[0].consumers)
+    _verify(graph, ops, graph.weights.changed)
 
 
 def _verify(graph: Graph, ops: Iterable[Op], weights: Iterable[str], *, scales: bool = True) -> None:
@@ -51,7 +55,7 @@ def _verify(graph: Graph, ops: Iterable[Op], weights: Iterable[str], *, scales: 
     feeds = set(graph.feeds)
     for op in ops:
         _check_inputs(graph, op, feeds)
-        _check_outputs(op)
+        _check_outputs(graph, op)
         if scales:
             _check_scales(graph, op)
     for name in weights:
@@ -72,6 +76,10 @@ def _check_interface(graph: Graph) -> None:
         for name in names:
             if name not in graph:
                 raise VerifyError(f"{kind} {name!r} is not a variable of the graph.")
+    for name in graph.fetches:
+        var = graph.var(name)
+        if var.producer is None and not var.persistable and name not in graph.feeds:
+            raise VerifyError(f"fetch {name!r} is a variable that no op produces and no feed provides.")
 
 
 def _check_inputs(graph: Graph, op: Op, feeds: set[str]) -> None:
@@ -84,10 +92,13 @@ def _check_inputs(graph: Graph, op: Op, feeds: set[str]) -> None:
             raise VerifyError(f"{op} reads {var.name!r}, whose producer {var.producer} is not in the graph.")
 
 
-def _check_outputs(op: Op) -> None:
+def _check_outputs(graph: Graph, op: Op) -> None:
     for var in op.all_outputs():
         if var.producer is not op:
             raise VerifyError(f"{op} writes {var.name!r}, which {var.producer} produces as well.")
+        for reader in var.consumers:
+            if not graph.has_op(reader):
+                raise VerifyError(f"{op} writes {var.name!r}, whose reader {reader} is not in the graph.")
 
 
 def _check_source(graph: Graph, op: Op, var: Var, feeds: set[str]) -> None:
@@ -124,8 +135,9 @@ def _check_scales(graph: Graph, op: Op) -> None:
         if var.producer is not None or not var.persistable:
             continue
         value = graph.weights[var.name]
-        if not (np.isfinite(value).all() and (value > 0).all()):
+        wrong = value[~(np.isfinite(value) & (value > 0))]
+        if wrong.size:
             raise VerifyError(
-                f"scale {var.name!r} of {op} holds {float(np.min(value))!r},"
+                f"scale {var.name!r} of {op} holds {float(wrong[0])!r},"
                 " where scales must be finite and positive."
             )

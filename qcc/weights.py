@@ -47,6 +47,7 @@ class Weights(MutableMapping[str, np.ndarray]):
         """A second mapping over the same (immutable) arrays; costs no array copy."""
         twin = Weights()
         twin._arrays.update(self._arrays)
+        twin.changed.update(self.changed)
         return twin
 
     @property

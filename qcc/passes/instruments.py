@@ -33,11 +33,14 @@ class Instrument:
 
 
 class Verification(Instrument):
-    """Check the graph's rules after each pass, on all that the pass touched.
+    """Check the graph's rules before the first pass and after each, on all that was touched.
 
-    What comes from a frontend has been checked as a whole, so that the rules hold before a pass;
-    what a pass did not touch, it did not break.
+    What comes from a frontend has been checked as a whole; what was edited since is checked at the
+    start, and what a pass did not touch, it did not break.
     """
+
+    def start(self, graph: Graph, passes: Sequence[Pass]) -> None:
+        verify_changes(graph)
 
     def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
         verify_changes(graph)
