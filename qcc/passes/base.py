@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from qcc.errors import PassError
 from qcc.graph import Graph
+from qcc.nodes import Op
 
 OPTIONS = ConfigDict(extra="forbid", strict=False)
 """Pydantic's configuration of every pass: an unknown option is an error."""
@@ -39,3 +42,10 @@ class Pass(ABC):
     @abstractmethod
     def apply(self, graph: Graph) -> PassResult:
         """Rewrite the graph in place."""
+
+
+def check_free(graph: Graph, op: Op, names: Iterable[str]) -> None:
+    """Raise PassError when a variable that a pass is about to make for an op is there already."""
+    for name in names:
+        if name in graph:
+            raise PassError(f"{op} needs a new variable {name!r}, but the graph has one of that name.")

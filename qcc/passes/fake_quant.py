@@ -93,6 +93,16 @@ def pair_behind(var: Var) -> Pair | None:
     return Pair(quantize, dequantize)
 
 
+def pair_names(var: Var, quantizer: Quantizer, *, for_test: bool) -> list[str]:
+    """The variables that `insert_pair` makes."""
+    names = [f"{var.name}.quantized", f"{var.name}.quantized.dequantized", f"{var.name}@scale"]
+    if quantizer.type == "range_abs_max" and not for_test:
+        names.append(f"{var.name}@scales")
+    if quantizer.type == "moving_average_abs_max" and not for_test:
+        names += [f"{var.name}@state", f"{var.name}@accum"]
+    return names
+
+
 def insert_pair(graph: Graph, var: Var, quantizer: Quantizer, before: Op) -> Pair:
     """Insert the pair of a variable before an op, which is not rewired yet.
 

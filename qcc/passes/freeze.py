@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
 from qcc.numerics import UNOBSERVED_SCALE, correct_bias, max_int, quantize_weight
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, pair_behind
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.quantizable import KINDS, Operands, is_marked
@@ -62,7 +63,9 @@ class Freeze(Pass):
             if any(True for _ in frozen_ops(graph)):
                 return PassResult(False, ("everything is frozen already.",))
             raise PassError("the graph has no quantized op: run transform first.")
+        _check_removable(graph, plan)
         frozen = self._integers(graph, plan)
+        _check_names(graph, plan, frozen)
         for step in plan:
             _bypass_pairs(graph, step)
         _remove_pairs(graph, plan)
@@ -122,6 +125,8 @@ class Freeze(Pass):
         source, quantizer = step.weight.source, step.weight_quantizer
         w = graph.weights[source.name]
         scale = weight_scale(w, quantizer)
+        if not np.isfinite(scale).all():
+            raise PassError(f"{step.op} reads weight {source.name!r}, whose values are not all finite.")
         q = quantize_weight(w, scale, quantizer.bits, quantizer.axis)
         if self.bias_correction:
             q = correct_bias(w, q, scale, quantizer.bits, quantizer.axis)
@@ -181,6 +186,32 @@ def _check_observed(graph: Graph, op: Op, data: Pair) -> None:
             f" {scale:.6g}): train or calibrate the transformed graph first, or use"
             " activation_type=abs_max."
         )
+
+
+def _check_removable(graph: Graph, plan: list[_Step]) -> None:
+    """Refuse to take away a weight's pair when others than the ops of the plan need it."""
+    ops = {step.op for step in plan}
+    for step in plan:
+        pair = step.weight
+        served = {pair.quantized: {pair.dequantize}, pair.scale: {pair.dequantize}, pair.dequantized: ops}
+        for var, readers in served.items():
+            others = [op for op in var.consumers if op not in readers]
+            if others or var.name in graph.fetches:
+                needed = f"{others[0]} reads it" if others else "it is fetched"
+                raise PassError(f"{step.op} cannot be frozen: {var.name!r} would be removed, but {needed}.")
+
+
+def _check_names(graph: Graph, plan: list[_Step], frozen: Mapping[Var, _FrozenWeight]) -> None:
+    """Refuse to freeze when a variable that is about to be made is there already."""
+    for step in plan:
+        weight, pair = frozen[step.weight.source], step.weight
+        wanted = {f"{step.found.output.name}.accumulator"}
+        if weight.read_as_float:
+            wanted.add(weight.name)
+        if step.weight_quantizer.axis is not None:
+            wanted.add(_channel_scale_name(step, weight))
+        freed = {pair.quantized.name, pair.dequantized.name, pair.scale.name}
+        check_free(graph, step.op, sorted(wanted - freed))
 
 
 def _bypass_pairs(graph: Graph, step: _Step) -> None:
@@ -246,8 +277,14 @@ def _dequantize_behind(graph: Graph, step: _Step, weight: _FrozenWeight) -> None
 
 def _channel_scale(graph: Graph, step: _Step, weight: _FrozenWeight) -> Var:
     """The scales along the output's channels; ops that share the weight share them."""
-    name = f"{weight.source.name}@scale"
+    name = _channel_scale_name(step, weight)
     if name in graph:
         return graph.var(name)
     value = step.found.output_scales(weight.scale)
     return graph.add_var(name, "float32", value.shape, value)
+
+
+def _channel_scale_name(step: _Step, weight: _FrozenWeight) -> str:
+    # Transposed convolutions of several groups have the weight's scales several times.
+    copies = step.found.output_scales(weight.scale).size // weight.scale.size
+    return f"{weight.source.name}@scale" + (f".{copies}" if copies > 1 else "")

@@ -12,8 +12,8 @@ from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Var
 from qcc.numerics import max_int
-from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.frozen import FrozenOp, frozen_ops
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
+from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 
 
 @options(frozen=True, config=OPTIONS)
@@ -40,14 +40,19 @@ class Int8(Pass):
             raise PassError("the graph has no frozen op: run freeze first.")
         weights = {found.weight: found for found in frozen if found.weight.dtype == VarType.FP32}
         for weight, found in weights.items():
-            check_fits_int8(graph, weight, found)
+            check_can_be_int8(graph, weight, found)
         for weight in weights:
             to_int8(graph, weight)
         return PassResult(bool(weights))
 
 
-def check_fits_int8(graph: Graph, weight: Var, found: FrozenOp) -> None:
-    """Raise PassError when a weight is not made of integers that INT8 holds."""
+def check_can_be_int8(graph: Graph, weight: Var, found: FrozenOp) -> None:
+    """Raise PassError when a weight is not made of integers that INT8 holds, or needed as it is."""
+    others = [op for op in weight.consumers if frozen_op(op) is None]
+    if others or weight.name in graph.fetches:
+        needed = f"{others[0]} reads it as well" if others else "it is fetched"
+        raise PassError(f"{found.op} reads {weight.name!r}, which cannot become INT8, since {needed}.")
+    check_free(graph, found.op, [int8_name(weight)])
     q = graph.weights[weight.name]
     if not np.array_equal(q, np.round(q)):
         raise PassError(f"{found.op} reads {weight.name!r}, which holds no integers: run freeze first.")
@@ -58,10 +63,15 @@ def check_fits_int8(graph: Graph, weight: Var, found: FrozenOp) -> None:
         )
 
 
+def int8_name(weight: Var) -> str:
+    """The variable that `to_int8` makes."""
+    return f"{weight.name}.int8"
+
+
 def to_int8(graph: Graph, weight: Var) -> Var:
     """Let every reader of a weight read its INT8 copy instead, and drop the weight."""
     q = graph.weights[weight.name].astype(np.int8)
-    packed = graph.add_var(f"{weight.name}.int8", "int8", q.shape, q)
+    packed = graph.add_var(int8_name(weight), "int8", q.shape, q)
     graph.replace_uses(weight, packed)
     graph.remove_var(weight)
     return packed

@@ -12,9 +12,9 @@ from qcc._paddle import VarType
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import FrozenOp, frozen_ops
-from qcc.passes.int8 import check_fits_int8, to_int8
+from qcc.passes.int8 import check_can_be_int8, int8_name, to_int8
 
 
 @options(frozen=True, config=OPTIONS)
@@ -47,6 +47,7 @@ class Qdq(Pass):
             raise PassError("the graph has no frozen op: run freeze first.")
         for found in frozen:
             _check(graph, found)
+            _check_names(graph, found)
         plan = [_Step(found, _WeightScale.of(graph, found)) for found in frozen]
         _convert(graph, plan)
         return PassResult(True)
@@ -79,8 +80,20 @@ def _check(graph: Graph, found: FrozenOp) -> None:
             " (activation_type=abs_max), but quantize_linear needs a fixed one: quantize with"
             " activation_type=moving_average_abs_max or range_abs_max."
         )
+    accumulator = found.operands.output
+    others = [op for op in accumulator.consumers if op is not found.dequantize]
+    if others or accumulator.name in graph.fetches:
+        needed = f"{others[0]} reads it" if others else "it is fetched"
+        raise PassError(f"{found.op} writes {accumulator.name!r}, which would be removed, but {needed}.")
     if found.weight.dtype == VarType.FP32:
-        check_fits_int8(graph, found.weight, found)
+        check_can_be_int8(graph, found.weight, found)
+
+
+def _check_names(graph: Graph, found: FrozenOp) -> None:
+    weight = found.weight.name if found.weight.dtype == VarType.INT8 else int8_name(found.weight)
+    names = [f"{found.operands.data.name}@zero_point", f"{found.quantize.output('Out').name}.dequantized"]
+    names += [f"{weight}@scale", f"{weight}@zero_point", f"{weight}.dequantized"]
+    check_free(graph, found.op, names)
 
 
 def _convert(graph: Graph, plan: list[_Step]) -> None:
@@ -100,7 +113,7 @@ def _convert(graph: Graph, plan: list[_Step]) -> None:
         _drop_quantize(graph, quantize)
     for op in dequantize_ops:
         for var in op.inputs.get("Scales", ())[:1]:
-            if not var.consumers and var.name in graph:
+            if not var.consumers and var.name in graph and var.name not in graph.fetches:
                 graph.remove_var(var)
 
 

@@ -81,6 +81,8 @@ class Operands:
             return f"its weight {self.weight.name!r} has {len(self.weight.shape)} dimensions, not 2"
         if self.op.type == "mul" and self.op.attr("y_num_col_dims", 1) != 1:
             return "its y_num_col_dims is not 1"
+        if self.op.type in _MATRIX_OPS and len(self.output.shape) < 2:
+            return f"its output {self.output.name!r} has no dimension besides the channels"
         return None
 
     def output_scales(self, weight_scales: np.ndarray) -> np.ndarray:
@@ -98,7 +100,7 @@ class Operands:
         """The `x_num_col_dims` of the dequantize op after this one: where its channels stand."""
         if self.op.type == "mul":
             return int(self.op.attr("x_num_col_dims", 1))
-        if self.op.type in _MATRIX_OPS:
+        if self.op.type in _MATRIX_OPS or self.op.attr("data_format") == "NHWC":
             return len(self.output.shape) - 1
         return 1
 
@@ -115,7 +117,8 @@ def operands(op: Op) -> Operands | None:
     if swapped and op.type not in _MATRIX_OPS:
         return None
     data, weight = (right, left) if swapped else (left, right)
-    if data.dtype != VarType.FP32 or weight.dtype != VarType.FP32:
+    # What an op of the program writes is no weight, persistable or not.
+    if weight.producer is not None or data.dtype != VarType.FP32 or weight.dtype != VarType.FP32:
         return None
     return Operands(op, data, weight, op.output(kind.output), swapped)
 

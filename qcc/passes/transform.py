@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
+from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind, pair_names
 from qcc.passes.quantizable import (
     OP_TYPES,
     QUANTIZATION_TYPE,
@@ -77,6 +77,7 @@ class Transform(Pass):
         plan = _Plan(skipped=[found.op for found in candidates if self._in_skipped_scope(found.op)])
         for found in self._chosen(candidates):
             self._plan_op(plan, found)
+        plan.check_names(graph)
         backward = _backward_ops(graph) if plan.chosen else {}
         if plan.chosen and not graph.for_test and not backward:
             raise PassError(
@@ -149,6 +150,14 @@ class _Plan:
                 f" {_kind(known)}; keep one of them float with skip_vars."
             )
         self.quantizers.setdefault(var, quantizer)
+
+    def check_names(self, graph: Graph) -> None:
+        """Check that no variable that will be made exists."""
+        for found in self.chosen:
+            for var in (found.weight, found.data):
+                if _present_pair(var) is None:
+                    names = pair_names(var, self.quantizers[var], for_test=graph.for_test)
+                    check_free(graph, found.op, names)
 
 
 def _kind(quantizer: Quantizer) -> str:

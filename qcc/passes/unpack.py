@@ -9,7 +9,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.nodes import Var
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import frozen_ops
 
 
@@ -29,13 +30,17 @@ class Unpack(Pass):
     name: ClassVar[str] = "unpack"
 
     def apply(self, graph: Graph) -> PassResult:
-        packed = dict.fromkeys(
-            found.weight for found in frozen_ops(graph) if found.weight.dtype == VarType.INT8
-        )
+        packed = {found.weight: found.op for found in frozen_ops(graph) if found.weight.dtype == VarType.INT8}
+        for weight, op in packed.items():
+            check_free(graph, op, [_unpacked_name(weight)])
         for weight in packed:
             q = graph.weights[weight.name].astype(np.float32)
-            name = weight.name.removesuffix(".int8")
-            unpacked = graph.add_var(name if name not in graph else f"{name}.float32", "float32", q.shape, q)
+            unpacked = graph.add_var(_unpacked_name(weight), "float32", q.shape, q)
             graph.replace_uses(weight, unpacked)
             graph.remove_var(weight)
         return PassResult(bool(packed))
+
+
+def _unpacked_name(weight: Var) -> str:
+    name = weight.name.removesuffix(".int8")
+    return name if name != weight.name else f"{name}.float32"
