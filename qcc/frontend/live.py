@@ -14,7 +14,7 @@ from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
 from qcc.model import Model, scope_holds
 from qcc.nodes import EMPTY_NAME
-from qcc.program import BlockProto, OpProto, ProgramProto
+from qcc.program import BlockProto, OpProto, ProgramProto, drop_call_stacks
 from qcc.verify import verify
 from qcc.weights import Weights
 
@@ -45,6 +45,7 @@ def from_program(
     values that the scope lacks, and for backward ops in a program that is said to be a test program.
     """
     proto = ProgramProto.FromString(program.desc.serialize_to_string())
+    drop_call_stacks(proto)
     check_program(proto, _HERE)
     take_off_interface(proto, _HERE)
     file = ProgramFile(_HERE, proto, _names(proto, feeds, "feed"), _names(proto, fetches, "fetch"))

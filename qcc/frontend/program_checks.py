@@ -15,6 +15,8 @@ _TENSOR_FIELDS = {
     VarTypeProto.SELECTED_ROWS: "selected_rows",
     VarTypeProto.LOD_TENSOR_ARRAY: "tensor_array",
 }
+# Attributes that point to something that must be there. One in thousands does, so the others cost one test.
+_POINTING = frozenset((AttrType.BLOCK, AttrType.BLOCKS, AttrType.VAR, AttrType.VARS))
 
 
 def check_program(program: ProgramProto, path: Path) -> None:
@@ -78,12 +80,13 @@ def _check_shape(var: VarProto, where: str) -> None:
 def _check_op(program: ProgramProto, index: int, op: OpProto, declared: set[str], where: str) -> None:
     if not op.type:
         raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
-    for name in _arguments(op):
+    pointing = [attr for attr in op.attrs if attr.type in _POINTING]
+    for name in _arguments(op, pointing):
         if name not in declared and name != EMPTY_NAME:
             raise ModelFormatError(
                 f"{where}: op {op.type} reads {name!r}, which the program does not declare."
             )
-    for attr in op.attrs:
+    for attr in pointing:
         for target in _blocks_of(attr):
             # Only towards higher numbers, and only into its own child, so that no block runs itself.
             if not index < target < len(program.blocks) or program.blocks[target].parent_idx != index:
@@ -93,11 +96,11 @@ def _check_op(program: ProgramProto, index: int, op: OpProto, declared: set[str]
                 )
 
 
-def _arguments(op: OpProto) -> Iterator[str]:
+def _arguments(op: OpProto, pointing: list[AttrProto]) -> Iterator[str]:
     """The names that must be declared: what the op reads, and variables in its attributes."""
     for slot in op.inputs:
         yield from slot.arguments
-    for attr in op.attrs:
+    for attr in pointing:
         if attr.type == AttrType.VAR:
             yield attr.var_name
         elif attr.type == AttrType.VARS:

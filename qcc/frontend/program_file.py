@@ -17,6 +17,7 @@ from qcc.program import (
     Shell,
     VarProto,
     VarTypeProto,
+    drop_call_stacks,
     runtime_defaults,
 )
 from qcc.weights import Weights
@@ -88,6 +89,7 @@ def read_program(path: Path) -> ProgramFile:
     program = _parse(data)
     if program is None:
         raise ModelFormatError(f"{path} is not a Paddle program, or is truncated or damaged.")
+    drop_call_stacks(program)
     check_program(program, path)
     feeds, fetches = take_off_interface(program, path)
     if not fetches:
