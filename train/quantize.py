@@ -14,7 +14,7 @@ from qcc._paddle import paddle
 from qcc.errors import ConfigError
 from qcc.model import Model
 from qcc.train.checkpoint import CheckpointStore, TrainingState
-from qcc.train.config import ClassifierConfig, QuantizationStrategy, Slim
+from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.evaluate import evaluate
 from qcc.train.files import write_json
 from qcc.train.float_training import train_float
@@ -34,7 +34,7 @@ class QuantizationPhase:
     """A `Phase` that inserts quantization at the strategy's first epoch and freezes at its last."""
 
     def __init__(
-        self, task: Task, config: ClassifierConfig, slim: Slim, first_weights: FirstWeights, console: Console
+        self, task: Task, config: TrainingConfig, slim: Slim, first_weights: FirstWeights, console: Console
     ) -> None:
         self.epochs = slim.epochs
         self.quantized = False
@@ -125,13 +125,8 @@ class QuantizationPhase:
                 )
 
     def _write_eval_model(self, model: Model, folder: Path) -> None:
-        qcc.save(
-            model,
-            str(folder / "eval_model"),
-            form="float",
-            model_filename="__model__",
-            params_filename="__params__",
-        )
+        # Unchecked: it has just been evaluated, and the checkpoint keeps digests of its files.
+        qcc.save(model, folder / "eval_model", model_filename="__model__", check=False)
         write_json(folder / "scheme.json", scheme_record(self._strategy) if self.quantized else None)
 
     def _save_forms(self) -> None:
@@ -142,8 +137,10 @@ class QuantizationPhase:
             ("int8", strategy.int8_model_save_path),
         ):
             if path is not None:
-                save_form(freeze(model, form), form, path, old_names=True)
+                saved = save_form(freeze(model, form), form, path, old_names=True)
                 self._console.print(f"saved the {form} form in {path}.")
+                for warning in saved.warnings:
+                    self._console.print(f"  warning: {warning}")
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ class QuantizeResult:
 
 
 def quantize(
-    task: Task, config: ClassifierConfig, slim: Slim, console: Console, stop: StopRequest
+    task: Task, config: TrainingConfig, slim: Slim, console: Console, stop: StopRequest
 ) -> QuantizeResult:
     """Run the whole flow, going on from the newest checkpoint.
 
@@ -191,7 +188,7 @@ def quantize(
     return QuantizeResult(root, records, best_record(records, task.main_metric))
 
 
-def settings(config: ClassifierConfig, slim: Slim) -> dict[str, Any]:
+def settings(config: TrainingConfig, slim: Slim) -> dict[str, Any]:
     """The whole configuration as JSON data."""
     return {
         **config.model_dump(mode="json", by_alias=True),

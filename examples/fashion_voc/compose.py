@@ -4,8 +4,8 @@ Usage: python examples/fashion_voc/compose.py FOLDER [--train N] [--test N] [--s
 
 The layout of a picture is synthetic; the items and the photos are real. Train pictures take items from
 the 60,000 of Fashion-MNIST's train half and photos of one list, test pictures items from the 10,000 of its
-test half and photos of another. Each item is used once before any is used again. Image number i of a split depends
-on (seed, split, i) alone.
+test half and photos of another. Each item is used once before any is used again. Picture number i of a
+split depends on (seed, split, i) alone.
 """
 
 from __future__ import annotations

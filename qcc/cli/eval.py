@@ -11,6 +11,7 @@ import click
 @click.argument("model_path", metavar="MODEL", type=Path)
 @click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
 @click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
+@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
 @click.option(
     "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
 )
@@ -20,6 +21,7 @@ def evaluate(
     model_path: Path,
     config_path: Path,
     dataset_dir: Path | None,
+    skip_bad: bool,
     overrides: tuple[str, ...],
     model_name: str | None,
     params_name: str | None,
@@ -31,8 +33,11 @@ def evaluate(
 
     import qcc
     from qcc.train.evaluate import evaluate as run
-    from qcc.train.tasks.classifier import ClassifierTask
+    from qcc.train.tasks.build import build_task
 
     model = qcc.load(str(model_path), model_filename=model_name, params_filename=params_name)
-    for name, value in run(model, ClassifierTask(config, dataset_dir)).items():
+    task = build_task(config, dataset_dir, skip_bad)
+    for name, value in run(model, task).items():
         click.echo(f"{name} {value:.4f}")
+    for note in task.left_out():
+        click.echo(note)

@@ -14,6 +14,7 @@ INTERRUPTED_EXIT_CODE = 130
 @click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
 @click.option("-s", "--slim_file", type=Path, help="What to quantize, when, and where results go.")
 @click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
+@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
 @click.option(
     "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
 )
@@ -22,6 +23,7 @@ def quantize(
     config_path: Path,
     slim_file: Path | None,
     dataset_dir: Path | None,
+    skip_bad: bool,
     overrides: tuple[str, ...],
     more_overrides: tuple[str, ...],
 ) -> int:
@@ -38,14 +40,19 @@ def quantize(
     from qcc.train.interrupt import Interrupted, StopRequest
     from qcc.train.quantize import quantize as run
     from qcc.train.report import print_epochs
-    from qcc.train.tasks.classifier import ClassifierTask
+    from qcc.train.tasks.build import build_task
 
     console, stop = Console(soft_wrap=True), StopRequest()
+    task = build_task(config, dataset_dir, skip_bad)
+    for note in task.notes():
+        console.print(note)
     try:
         with stop.listening():
-            result = run(ClassifierTask(config, dataset_dir), config, slim, console, stop)
+            result = run(task, config, slim, console, stop)
     except Interrupted:
         return INTERRUPTED_EXIT_CODE
+    for note in task.left_out():
+        console.print(note)
     print_epochs(console, result.records, result.best)
     console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
     return 0

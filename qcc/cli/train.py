@@ -14,6 +14,7 @@ from qcc.errors import ConfigError
 @click.command()
 @click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
 @click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
+@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
 @click.option(
     "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
 )
@@ -22,6 +23,7 @@ from qcc.errors import ConfigError
 def train(
     config_path: Path,
     dataset_dir: Path | None,
+    skip_bad: bool,
     overrides: tuple[str, ...],
     save_path: Path,
     more_overrides: tuple[str, ...],
@@ -40,11 +42,13 @@ def train(
     from qcc.train.float_training import train_float
     from qcc.train.interrupt import Interrupted, StopRequest
     from qcc.train.report import run_record
-    from qcc.train.tasks.classifier import ClassifierTask
+    from qcc.train.tasks.build import build_task
     from qcc.train.weights import save_arrays
 
     console, stop = Console(soft_wrap=True), StopRequest()
-    task, folder = ClassifierTask(config, dataset_dir), config.save_dir / "float"
+    task, folder = build_task(config, dataset_dir, skip_bad), config.save_dir / "float"
+    for note in task.notes():
+        console.print(note)
     try:
         with stop.listening():
             weights, records = train_float(
@@ -52,6 +56,8 @@ def train(
             )
     except Interrupted:
         return INTERRUPTED_EXIT_CODE
+    for note in task.left_out():
+        console.print(note)
     save_arrays(save_path, weights)
     settings = config.model_dump(mode="json", by_alias=True)
     write_json(save_path.with_suffix(".json"), run_record(settings, {"epochs": records}))

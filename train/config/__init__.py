@@ -1,7 +1,17 @@
 """Typed configuration of training and quantization, from YAML files."""
 
+from qcc.train.config.detection import DetectorConfig
 from qcc.train.config.load import load_config
-from qcc.train.config.schema import ClassifierConfig
+from qcc.train.config.schema import ClassifierConfig, TrainingConfig
 from qcc.train.config.slim import QuantizationStrategy, Slim, default_slim, load_slim
 
-__all__ = ["ClassifierConfig", "QuantizationStrategy", "Slim", "default_slim", "load_config", "load_slim"]
+__all__ = [
+    "ClassifierConfig",
+    "DetectorConfig",
+    "QuantizationStrategy",
+    "Slim",
+    "TrainingConfig",
+    "default_slim",
+    "load_config",
+    "load_slim",
+]

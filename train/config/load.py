@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qcc.errors import ConfigError
+from qcc.train.config.detection import DetectorConfig
 from qcc.train.config.document import read_document
 from qcc.train.config.schema import ClassifierConfig
 from qcc.train.config.section import unknown, validate
 
-_ARCHITECTURES = {"MobileNetV1": ClassifierConfig}
+_ARCHITECTURES: dict[str, type[ClassifierConfig] | type[DetectorConfig]] = {
+    "MobileNetV1": ClassifierConfig,
+    "YOLOv3": DetectorConfig,
+}
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> ClassifierConfig:
+def load_config(path: Path, overrides: Sequence[str] = ()) -> ClassifierConfig | DetectorConfig:
     """Read a configuration file and apply `key=value` overrides, later ones over earlier ones.
 
     Raises ConfigError with file (or override), line and key.

@@ -117,21 +117,26 @@ class MobileNetV1(Section):
     norm_decay: NonNegativeFloat = 0.0
 
 
-class ClassifierConfig(Section):
-    """`image_shape`: channels, height, width. `epochs` counts quantization-aware epochs; a slim file's
+class TrainingConfig(Section):
+    """What every configuration holds. `epochs` counts quantization-aware epochs; a slim file's
     `compressor.epoch` takes its place. `save_dir` takes what no slim file directs elsewhere."""
 
-    architecture: Literal["MobileNetV1"]
-    num_classes: PositiveInt
-    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     epochs: PositiveInt = 1
     save_dir: Path = Path("output")
     pretrain_weights: Path | None = None
-    mobilenet_v1: MobileNetV1 = Field(alias="MobileNetV1", default=MobileNetV1())
     float_training: FloatTraining | None = Field(alias="FloatTraining", default=None)
     learning_rate: LearningRate = Field(alias="LearningRate")
     optimizer: OptimizerBuilder = Field(alias="OptimizerBuilder", default=OptimizerBuilder())
+
+
+class ClassifierConfig(TrainingConfig):
+    """`image_shape`: channels, height, width."""
+
+    architecture: Literal["MobileNetV1"]
+    num_classes: PositiveInt
+    image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    mobilenet_v1: MobileNetV1 = Field(alias="MobileNetV1", default=MobileNetV1())
     normalize: NormalizeImage = Field(alias="NormalizeImage")
     train_feed: ClassifierTrainFeed = Field(alias="ClassifierTrainFeed")
     eval_feed: ClassifierEvalFeed = Field(alias="ClassifierEvalFeed")

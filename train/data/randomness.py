@@ -11,11 +11,17 @@ from numpy.typing import NDArray
 
 MAX_SAMPLES = 2**32 - 1
 _ORDER = MAX_SAMPLES  # an index that no sample has
+_BATCHES = 1 << 32  # a bit that no seed has
 
 
 def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
     """Generator for everything random about sample `index` in `epoch`."""
     return _generator(seed, epoch, index)
+
+
+def batch_generator(seed: int, epoch: int, batch: int) -> np.random.Generator:
+    """Generator for what a whole batch has in common; its draws have nothing to do with any sample's."""
+    return _generator(seed | _BATCHES, epoch, batch)
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:

@@ -51,6 +51,12 @@ class ClassifierTask:
             )
         return steps
 
+    def notes(self) -> list[str]:
+        return []
+
+    def left_out(self) -> list[str]:
+        return []
+
     def network(self) -> Network:
         net = self._config.mobilenet_v1
         model = MobileNetV1(net.scale, net.strides, net.norm_decay)

@@ -24,6 +24,14 @@ class Task(Protocol):
     @property
     def batch_size(self) -> int: ...
 
+    def notes(self) -> list[str]:
+        """What a person should know before training starts, one sentence each."""
+        ...
+
+    def left_out(self) -> list[str]:
+        """What bad data has been left out so far, one sentence each."""
+        ...
+
     def network(self) -> Network:
         """Build the programs anew."""
         ...

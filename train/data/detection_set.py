@@ -1,0 +1,84 @@
+"""Images with boxes, as every detection reader returns them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qcc.errors import DataError
+
+
+@dataclass(frozen=True)
+class BoxedImage:
+    """One image file and its boxes. `image_id`: its number in the set, or COCO's own.
+
+    `boxes`: float32 [B, 4], left, top, right, bottom in pixels; `labels`: int64 [B], numbers of classes from
+    0; `difficult`: bool [B], boxes that an evaluation leaves out. `width` and `height`: the annotation's.
+    """
+
+    path: Path
+    image_id: int
+    width: int
+    height: int
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    difficult: NDArray[np.bool_]
+
+
+@dataclass
+class BadData:
+    """What to do about bad data: raise an error, or with `skip` leave the image out and count it."""
+
+    skip: bool = False
+    messages: list[str] = field(default_factory=list)
+
+    def found(self, message: str) -> None:
+        """Raises DataError with the message, or keeps it."""
+        if not self.skip:
+            raise DataError(message)
+        if message not in self.messages:
+            self.messages.append(message)
+
+
+@dataclass(frozen=True)
+class DetectionSet:
+    """`source`: what the set was read from, for messages. There is at least one image."""
+
+    source: str
+    class_names: tuple[str, ...]
+    images: tuple[BoxedImage, ...]
+    bad: BadData
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            left_out = f"; {len(self.bad.messages)} bad ones were left out" if self.bad.messages else ""
+            raise DataError(f"{self.source} gives no image{left_out}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:
+    """From a class's name to its number. Raises DataError when a name stands twice."""
+    numbers = {name: number for number, name in enumerate(names)}
+    if len(numbers) != len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise DataError(f"{source}: class '{twice}' stands twice.")
+    return numbers
+
+
+def box_fault(box: Sequence[float], width: int, height: int) -> str | None:
+    """What is wrong with a box (left, top, right, bottom) in an image of this size, or None."""
+    left, top, right, bottom = box
+    shown = f"box {left:g}, {top:g}, {right:g}, {bottom:g}"
+    if not all(np.isfinite(box)):
+        return f"{shown} is not finite"
+    if right <= left or bottom <= top:
+        return f"{shown} has no area: xmax must be above xmin and ymax above ymin"
+    if left < 0 or top < 0 or right > width or bottom > height:
+        return f"{shown} reaches outside the image of {width} x {height} pixels"
+    return None

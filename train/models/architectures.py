@@ -1,0 +1,41 @@
+"""From a configuration to its network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from qcc.train.config.detection import DetectorConfig
+from qcc.train.models.detector import build_detector
+from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.network import Network
+from qcc.train.models.yolov3 import Nms, Yolov3Head
+
+# Of what `MobileNetV1.features` returns, the last ones of stride 32, 16 and 8.
+_MOBILENET_MAPS = (13, 11, 5)
+
+
+def detector_network(config: DetectorConfig) -> Network:
+    """The programs of a detector."""
+    head = Yolov3Head(
+        num_classes=config.num_classes,
+        anchors=config.head.anchors,
+        anchor_masks=config.head.anchor_masks,
+        ignore_thresh=config.head.ignore_thresh,
+        label_smooth=config.head.label_smooth,
+        norm_decay=config.head.norm_decay,
+        scale=config.head.scale,
+        nms=Nms(**config.head.nms.model_dump()),
+    )
+    backbone, outputs = _backbone(config), len(config.head.anchor_masks)
+    return build_detector(lambda image: backbone(image)[:outputs], head, config.yolo_train_feed.num_max_boxes)
+
+
+def _backbone(config: DetectorConfig) -> Any:
+    net = MobileNetV1(config.mobilenet.conv_group_scale, norm_decay=config.mobilenet.norm_decay)
+
+    def feature_maps(image: Any) -> Sequence[Any]:
+        features = net.features(image)
+        return [features[number] for number in _MOBILENET_MAPS]
+
+    return feature_maps

@@ -1,0 +1,25 @@
+"""From a configuration to its task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qcc.errors import ConfigError
+from qcc.train.config import ClassifierConfig, DetectorConfig
+from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.tasks.detector import DetectorTask
+from qcc.train.tasks.task import Task
+
+
+def build_task(
+    config: ClassifierConfig | DetectorConfig, dataset_dir: Path | None = None, skip_bad: bool = False
+) -> Task:
+    """The task that `config` describes; `dataset_dir` takes precedence over the configuration's folders.
+
+    `skip_bad`: leave out bad images, and tell so in the task's notes, instead of raising DataError.
+    """
+    if isinstance(config, DetectorConfig):
+        return DetectorTask(config, dataset_dir, skip_bad)
+    if skip_bad:
+        raise ConfigError("--skip-bad is for data sets with a file per image, which a classifier's is not.")
+    return ClassifierTask(config, dataset_dir)

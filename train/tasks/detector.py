@@ -1,0 +1,229 @@
+"""Training and evaluating a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from qcc.errors import ConfigError, DataError
+from qcc.train.config.detection import DetectionDataset, DetectorConfig
+from qcc.train.data import augment
+from qcc.train.data.augment import Sample
+from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
+from qcc.train.data.image_file import read_image
+from qcc.train.data.loader import load_batches, split_batches
+from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
+from qcc.train.data.voc import read_class_names, read_voc
+from qcc.train.models.architectures import detector_network
+from qcc.train.models.detector import GT_BOX, GT_LABEL, GT_SCORE, IM_SIZE, IMAGE
+from qcc.train.models.network import Network
+from qcc.train.tasks.task import Feeds, Run
+from qcc.train.voc_map import VocMap
+
+_MOST_TOLD = 10
+_GOOD = -1  # in place of the number of a bad image
+
+
+class DetectorTask:
+    """A `Task` on images with boxes. `dataset_dir` takes precedence over the configuration's folders;
+    `skip_bad`: leave out images that are bad instead of raising DataError."""
+
+    main_metric = "box_ap"
+
+    def __init__(
+        self, config: DetectorConfig, dataset_dir: Path | None = None, skip_bad: bool = False
+    ) -> None:
+        self._config = config
+        self._dataset_dir = dataset_dir
+        self._bad = BadData(skip_bad)
+        augmentation = config.yolo_train_feed.augmentation
+        self._mixup = (augmentation.mixup_alpha, augmentation.mixup_beta)
+        self._transforms: list[augment.Transform] = [
+            augment.ColourDistortion(probability=augmentation.distort_probability),
+            augment.RandomExpand(augmentation.expand_ratio, augmentation.expand_probability),
+            *([augment.RandomCrop()] if augmentation.crop else []),
+            augment.RandomFlip(augmentation.flip_probability),
+        ]
+
+    @property
+    def batch_size(self) -> int:
+        return self._config.yolo_train_feed.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self._config.max_iters or self.batches_per_pass
+
+    @property
+    def batches_per_pass(self) -> int:
+        """How many batches the training set gives before it starts again."""
+        batches = len(self.train_set) // self.batch_size
+        if batches == 0:
+            raise DataError(
+                f"{self.train_set.source} gives {len(self.train_set)} images, fewer than one batch of"
+                f" {self.batch_size}."
+            )
+        return batches
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self._config.use_gpu:
+            notes.append("use_gpu is true, but this version of qcc trains on the CPU.")
+        iters, batches = self._config.max_iters, self.batches_per_pass
+        if iters is not None and iters != batches:
+            notes.append(
+                f"max_iters is {iters}, while one pass over the data has {batches} batches of"
+                f" {self.batch_size}: an epoch will be {iters} batches, that is {iters / batches:.2f} passes,"
+                " and the next one goes on where it ends."
+            )
+        return notes
+
+    def left_out(self) -> list[str]:
+        messages = self._bad.messages
+        return [*messages[:_MOST_TOLD], f"{len(messages)} bad images were left out."] if messages else []
+
+    def network(self) -> Network:
+        return detector_network(self._config)
+
+    # ------------------------------------------------------------------ training
+
+    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
+        feed, steps = self._config.yolo_train_feed, self.steps_per_epoch
+        # Places in the endless sequence of all passes over the data: batch b holds places b * size and on.
+        places = range((epoch * steps + first) * feed.batch_size, (epoch + 1) * steps * feed.batch_size)
+        batches = split_batches(places, feed.batch_size, drop_last=True)
+        for images, boxes, labels, scores, bad in load_batches(self._train_fields, batches, feed.num_workers):
+            self._note_bad(self.train_set, bad)
+            yield {IMAGE: images, GT_BOX: boxes, GT_LABEL: labels, GT_SCORE: scores}
+
+    def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
+        return {}
+
+    def _train_fields(self, place: int) -> tuple[NDArray[Any], ...]:
+        """What the network trains on at one place; a pure function of it."""
+        feed, seed = self._config.yolo_train_feed, self._config.seed
+        batch, slot = divmod(place, feed.batch_size)
+        data_pass, batch_in_pass = divmod(batch, self.batches_per_pass)
+        index = int(_order(seed, data_pass, len(self.train_set))[batch_in_pass * feed.batch_size + slot])
+        random = sample_generator(seed, data_pass, index)
+        sample, bad = self._load(self.train_set, index)
+        if data_pass < feed.mixup_epoch:
+            # No check that the two differ: the original has none.
+            other, other_bad = self._load(self.train_set, int(random.integers(len(self.train_set))))
+            sample, bad = augment.mixup(sample, other, random, *self._mixup), max(bad, other_bad)
+        sample = augment.apply_all(self._transforms, sample, random)
+        side = int(batch_generator(seed, data_pass, batch_in_pass).choice(feed.random_shapes))
+        interpolation = augment.INTERPOLATIONS[random.integers(len(augment.INTERPOLATIONS))]
+        image = augment.network_input(sample.image, (side, side), interpolation)
+        return image, *augment.padded_boxes(sample, feed.num_max_boxes), np.array(bad)
+
+    def _load(self, data: DetectionSet, index: int) -> tuple[Sample, int]:
+        """Image `index` or, when that is bad and may be left out, the next good one; and what was bad."""
+        bad = _GOOD
+        for offset in range(len(data)):
+            number = (index + offset) % len(data)
+            item = data.images[number]
+            try:
+                image = _checked_image(item)
+            except DataError:
+                if not data.bad.skip:
+                    raise
+                bad = number
+                continue
+            return Sample(image, item.boxes, item.labels, np.ones(len(item.boxes), np.float32)), bad
+        raise DataError(f"{data.source}: not one of its {len(data)} images can be read.")
+
+    # ------------------------------------------------------------------ evaluation
+
+    def evaluate(self, run: Run) -> dict[str, float]:
+        return self.evaluate_detections(run).result()
+
+    def evaluate_detections(self, run: Run) -> VocMap:
+        """Run the test set through `run`."""
+        data, feed = self.test_set, self._config.yolo_eval_feed
+        counted = VocMap(data.class_names, self._config.map_type)
+        batches = split_batches(range(len(data)), feed.batch_size, drop_last=False)
+        for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
+            self._note_bad(data, bad)
+            for index, found in zip(indices, detections(run, images, sizes), strict=True):
+                item = data.images[index]
+                if index not in bad:
+                    counted.add(found, item.boxes, item.labels, item.difficult)
+        return counted
+
+    def _test_fields(self, index: int) -> tuple[NDArray[Any], ...]:
+        height, width = self._config.yolo_eval_feed.image_shape[1:]
+        sample, bad = self._load(self.test_set, index)
+        image = augment.network_input(sample.image, (height, width), cv2.INTER_CUBIC)
+        return (
+            image,
+            np.array(sample.size, np.int32),
+            np.array(index),
+            np.array(index if bad != _GOOD else bad),
+        )
+
+    # ------------------------------------------------------------------ data
+
+    @cached_property
+    def train_set(self) -> DetectionSet:
+        """The images to train on."""
+        return self._read(self._config.yolo_train_feed.dataset)
+
+    @cached_property
+    def test_set(self) -> DetectionSet:
+        """The images to evaluate on."""
+        return self._read(self._config.yolo_eval_feed.dataset)
+
+    def _read(self, source: DetectionDataset) -> DetectionSet:
+        folder = self._dataset_dir or source.dataset_dir
+        if not source.annotation:
+            raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
+        names = read_class_names(folder, source.use_default_label)
+        data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
+        if len(data.class_names) != self._config.num_classes:
+            raise ConfigError(
+                f"num_classes is {self._config.num_classes}, but {data.source} has"
+                f" {len(data.class_names)} classes."
+            )
+        return data
+
+    def _note_bad(self, data: DetectionSet, numbers: NDArray[Any]) -> None:
+        for number in numbers[numbers != _GOOD]:
+            self._bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
+
+
+def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Per image, what a model finds in it: float32 [M, 6], class, score, left, top, right, bottom in pixels.
+
+    `images`: float32 [N, 3, H, W]; `sizes`: int32 [N, 2], height and width of the files. A model that does
+    not tell how many detections belong to which image is run with one image at a time.
+    """
+    outputs = run({IMAGE: images, IM_SIZE: sizes})
+    if len(outputs) > 1:
+        yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])
+        return
+    if len(images) == 1:
+        yield outputs[0]
+        return
+    for number in range(len(images)):
+        yield run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0]
+
+
+def _checked_image(item: BoxedImage) -> NDArray[np.uint8]:
+    image = read_image(item.path)
+    if image.shape[:2] != (item.height, item.width):
+        raise DataError(
+            f"{item.path} is {image.shape[1]} x {image.shape[0]} pixels, but its annotation says"
+            f" {item.width} x {item.height}."
+        )
+    return image
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, data_pass: int, count: int) -> NDArray[np.int64]:
+    return epoch_order(seed, data_pass, count)
