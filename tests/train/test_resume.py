@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -180,35 +181,40 @@ def test_unknown_nodes_are_refused_before_training(tiny_config: Path, tmp_path: 
         run(tiny_config, slim)
 
 
-def start_command(config: Path, slim: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "qcc.cli.main", "quantize", "-c", str(config), "-s", str(slim)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def command(config: Path, slim: Path) -> list[str]:
+    return [sys.executable, "-m", "qcc.cli.main", "quantize", "-c", str(config), "-s", str(slim)]
 
 
-def wait_for(process: subprocess.Popen[str], path: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def run_until(words: list[str], path: Path, number: signal.Signals) -> tuple[int, str]:
+    """Run a command, send a signal to it and its children when `path` appears; exit code and output."""
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not path.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, number)
+        output = process.communicate()[0]
+    return process.returncode, output
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_the_command_survives_a_signal(tiny_config: Path, tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_the_command_survives_a_signal(
+    tiny_config: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     """With a worker process: 12 epochs, a signal somewhere in the middle, and the same command again."""
-    text = tiny_config.read_text().replace("batch_size: 16", "batch_size: 16\n  num_workers: 1")
-    tiny_config.write_text(text)
-    whole = write_slim(tmp_path / "whole", 12, end_epoch=11, **SCHEME)
-    assert start_command(tiny_config, whole).wait() == 0
+    tiny_config.write_text(
+        tiny_config.read_text().replace("batch_size: 16", "batch_size: 16\n  num_workers: 1")
+    )
+    slim = write_slim(tmp_path / "whole", 12, end_epoch=11, **SCHEME)
+    subprocess.run(command(tiny_config, slim), check=True, capture_output=True)
 
-    broken = write_slim(tmp_path / "broken", 12, end_epoch=11, **SCHEME)
-    process = start_command(tiny_config, broken)
-    wait_for(process, tmp_path / "broken" / "3")
-    process.send_signal(number)
-    output = process.communicate()[0]
+    broken = command(tiny_config, write_slim(tmp_path / "broken", 12, end_epoch=11, **SCHEME))
+    returncode, output = run_until(broken, tmp_path / "broken" / "3", number)
+    assert returncode == code, output
     assert "Traceback" not in output
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), output
-
-    assert start_command(tiny_config, broken).wait() == 0
+    subprocess.run(broken, check=True, capture_output=True)
     assert_equal_states(final_state(tmp_path / "whole"), final_state(tmp_path / "broken"))

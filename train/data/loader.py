@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -55,9 +56,16 @@ def load_batches(
         return_list=True,
         collate_fn=_stack,
         num_workers=num_workers,
+        worker_init_fn=_leave_signals_to_the_parent,
     )
     for tensors in loader:
         yield [np.array(tensor) for tensor in tensors]
+
+
+def _leave_signals_to_the_parent(_worker: int) -> None:
+    """Ctrl-C reaches workers, too; the training loop decides what it means, and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _stack(samples: Sequence[Sample]) -> Batch:
