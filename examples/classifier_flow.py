@@ -32,7 +32,7 @@ class Flow:
     overrides: Sequence[str] = ()
     commands: list[str] = field(default_factory=list)
 
-    def qcc(self, *arguments: str | Path) -> None:
+    def qcc(self, *arguments: str | int | Path) -> None:
         """Show and run one qcc command; ends the program when it fails."""
         words = [str(argument) for argument in arguments]
         self.commands.append(shlex.join(["qcc", *words]))
