@@ -87,7 +87,10 @@ class CheckpointStore:
             except BlockingIOError as error:
                 raise CheckpointError(f"{self.root} is in use by another training run.") from error
             for leftover in self.root.glob(".*.tmp"):
-                shutil.rmtree(leftover)
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
             yield
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:

@@ -68,6 +68,14 @@ def test_a_failed_write_leaves_the_old_checkpoint(store: CheckpointStore) -> Non
         assert [path.name for path in store.root.glob(".*.tmp")] == []
 
 
+def test_what_a_kill_leaves_behind_is_cleared_away(store: CheckpointStore) -> None:
+    (store.root / ".3.tmp").mkdir()
+    (store.root / ".3.tmp" / "state.npz").write_bytes(b"half")
+    (store.root / ".metrics.json.123.tmp").write_bytes(b"half")
+    with store.lock():
+        assert [path.name for path in store.root.iterdir()] == [".lock"]
+
+
 def test_writing_again_replaces(store: CheckpointStore) -> None:
     store.write("0", state(1).write)
     store.write("0", state(5).write)
