@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from paddle.base.layer_helper import LayerHelper
 
 from qcc._paddle import paddle
@@ -19,6 +21,7 @@ from qcc.train.models.layers import NormNames, batch_norm, convolution
 _BLOCK_CHANNELS, _TRANSITION_CHANNELS = 512, 256
 _COARSEST_STRIDE = 32
 _LEAKY_SLOPE = 0.1
+_FIRST_OBJECTNESS = 0.01
 # Boxes that are less likely than this are set to zero before the NMS sees them.
 _LEAST_CONFIDENCE = 0.005
 
@@ -128,9 +131,17 @@ class Yolov3Head:
             1,
             param_attr=paddle.ParamAttr(name=f"yolo_output.{number}.conv.weights"),
             bias_attr=paddle.ParamAttr(
-                name=f"yolo_output.{number}.conv.bias", regularizer=paddle.regularizer.L2Decay(0.0)
+                name=f"yolo_output.{number}.conv.bias",
+                regularizer=paddle.regularizer.L2Decay(0.0),
+                initializer=paddle.nn.initializer.Assign(self._first_bias(anchors)),
             ),
         )
+
+    def _first_bias(self, anchors: int) -> NDArray[np.float32]:
+        """Zero, but for an objectness that starts low everywhere (Lin et al. 2017, arXiv:1708.02002, 3.3)."""
+        bias = np.zeros((anchors, 5 + self.num_classes), np.float32)
+        bias[:, 4] = -np.log((1 - _FIRST_OBJECTNESS) / _FIRST_OBJECTNESS)
+        return bias.reshape(-1)
 
     def _conv_bn(self, data: Any, channels: int, kernel: int, name: str) -> Any:
         conv = convolution(data, channels, kernel, f"{name}.conv.weights")
