@@ -14,6 +14,7 @@ import argparse
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -56,8 +57,8 @@ def tiles(width: int, height: int, region: Region) -> Iterator[tuple[int, int, i
     """Left, top, right and bottom of each tile of a region: equal parts, none wider or higher than TILE."""
     right = width if region.right is None else region.right
     columns, rows = _edges(region.left, right), _edges(0, height)
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-        for left, end in zip(columns[:-1], columns[1:], strict=True):
+    for top, bottom in pairwise(rows):
+        for left, end in pairwise(columns):
             yield left, top, end, bottom
 
 
@@ -68,7 +69,7 @@ def _edges(start: int, end: int) -> list[int]:
 def boxes_inside(
     boxes: NDArray[np.float64], tile: tuple[int, int, int, int]
 ) -> Iterator[tuple[tuple[int, int, int, int], bool]]:
-    """What a tile shows of each of `boxes` (float64 [B, 4], xmin, ymin, xmax, ymax): a box and "difficult"."""
+    """What a tile shows of `boxes` (float64 [B, 4], xmin, ymin, xmax, ymax): boxes and "difficult"."""
     offset = np.array([tile[0], tile[1]] * 2)
     size = (tile[2] - tile[0], tile[3] - tile[1])
     for box in boxes:
