@@ -20,8 +20,13 @@ def quantized_activations(model: Model) -> list[str]:
     ]
 
 
-def observe(model: Model, inputs: Mapping[str, np.ndarray], share: float = 0.9) -> dict[str, np.ndarray]:
-    """Scales for a transformed test model: the weights' own, and most of each activation's range."""
+def observe(
+    model: Model, before: Model, inputs: Mapping[str, np.ndarray], share: float = 0.9
+) -> dict[str, np.ndarray]:
+    """Scales for a transformed test model: the weights' own, and most of each activation's range before.
+
+    An activation that is all zero gets 1.
+    """
     scales = fresh_weight_scales(model.graph)
     observed = [
         op
@@ -29,8 +34,8 @@ def observe(model: Model, inputs: Mapping[str, np.ndarray], share: float = 0.9) 
         if op.type in QUANTIZE_OPS and not op.input("X").persistable and "InScale" in op.inputs
     ]
     sources = tuple(op.input("X").name for op in observed)
-    for op, value in zip(observed, Runner(model).run(inputs, sources) if sources else [], strict=True):
-        scales[op.input("InScale").name] = np.array([np.abs(value).max() * share], np.float32)
+    for op, value in zip(observed, Runner(before).run(inputs, sources) if sources else [], strict=True):
+        scales[op.input("InScale").name] = np.array([np.abs(value).max() * share or 1], np.float32)
     return scales
 
 

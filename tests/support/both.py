@@ -56,7 +56,7 @@ class Both:
         scope = net.scope()
         graph = paddle_transform(net.test, scope, for_test=True, **scheme.options)
         model = PassManager.parse(scheme.text).run(net.test_model())
-        for name, value in observe(model, net.batch()).items():
+        for name, value in observe(model, net.test_model(), net.batch()).items():
             model.weights[name] = value
             scope.find_var(name).get_tensor().set(value, paddle.CPUPlace())
         return Both(net, scheme, graph, scope, model)
