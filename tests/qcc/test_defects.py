@@ -139,12 +139,7 @@ from qat_nets import convolutions
 from qcc.passes import PassManager
 for model in (convolutions().train_model(), convolutions().test_model()):
     model = PassManager.parse("transform{weight_type=channel_wise_abs_max}").run(model)
-    program = model.graph.to_proto()
-    for op in program.blocks[0].ops:
-        for attr in list(op.attrs):
-            if attr.name == "op_callstack":
-                op.attrs.remove(attr)
-    sys.stdout.buffer.write(program.SerializeToString())
+    sys.stdout.buffer.write(model.graph.to_proto().SerializeToString())
 """
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from qcc.model import Model, Runner
 from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.quantizable import is_marked
 from qcc.passes.scales import fresh_weight_scales
 
 
@@ -53,3 +54,44 @@ def assert_same_integers(
         off = np.abs(a - b)
         assert off.max() <= 1, f"{name}: off by {off.max()}"
         assert np.count_nonzero(off) <= max(1, share * off.size), f"{name}: {np.count_nonzero(off)} off by 1"
+
+
+def assert_same_layers(transformed: Model, frozen: Model, inputs: Mapping[str, np.ndarray]) -> None:
+    """Every quantized op of `frozen` computes what it computes in `transformed`, from the same integers.
+
+    In a deep net one tie moves all later layers; here each layer starts afresh. A weight's integer
+    may be off by one where the weight lies between two integers, which the float32 of the kernel and
+    of the offline rounding may see on different sides.
+
+    Raises AssertionError naming the variable.
+    """
+    integers = tuple(quantized_activations(transformed))
+    outputs = tuple(next(op.all_outputs()).name for op in transformed.graph.ops if is_marked(op))
+    values = Runner(transformed).run(inputs, integers + outputs)
+    ties = _layers_with_ties(transformed, frozen, inputs)
+    graph, feed = frozen.graph.copy(), dict(inputs)
+    for name, value in zip(integers, values, strict=False):
+        given = graph.add_var_like(f"{name}.given", graph.var(name))
+        graph.replace_uses(graph.var(name), given)
+        feed[given.name] = value
+    graph.feeds = tuple(feed)
+    for name, expected, actual in zip(
+        outputs, values[len(integers) :], Runner(Model(graph)).run(feed, outputs), strict=True
+    ):
+        off = np.abs(expected - actual).max() / np.abs(expected).max()
+        assert off < (0.02 if name in ties else 1e-5), f"{name}: off by {off}"
+
+
+def _layers_with_ties(transformed: Model, frozen: Model, inputs: Mapping[str, np.ndarray]) -> set[str]:
+    """Outputs of the ops whose weight has an integer that differs between the two."""
+    pairs = [op for op in transformed.graph.ops if op.type in QUANTIZE_OPS and op.input("X").persistable]
+    found = Runner(transformed).run(inputs, tuple(op.output("Out").name for op in pairs))
+    ties = set()
+    for op, q in zip(pairs, found, strict=True):
+        off = np.abs(q - frozen.weights[op.input("X").name])
+        assert off.max() <= 1, f"{op.input('X').name}: off by {off.max()}"
+        assert np.count_nonzero(off) <= 2, f"{op.input('X').name}: {np.count_nonzero(off)} off by 1"
+        if off.any():
+            (dequantize,) = op.output("Out").consumers
+            ties |= {next(reader.all_outputs()).name for reader in dequantize.output("Out").consumers}
+    return ties
