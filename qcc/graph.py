@@ -190,8 +190,8 @@ class Graph:
         if not versions:
             del self._versions[var.name]
             self.weights.pop(var.name, None)
-            self._order = None
         self._removed_nodes.add(var.node)
+        self._order = None
 
     # ------------------------------------------------------------------ editing operators
 
@@ -318,7 +318,13 @@ class Graph:
     def copy(self) -> Graph:
         """A graph of its own; the weights' arrays are shared until one side sets a new one."""
         desc = core.ProgramDesc(self.to_proto().SerializeToString())
-        return Graph(desc, self.shell, self.feeds, self.fetches, self.weights.copy(), for_test=self.for_test)
+        weights = self.weights.copy()
+        twin = Graph(desc, self.shell, self.feeds, self.fetches, weights, for_test=self.for_test)
+        # What nobody has verified yet is to be verified in the copy.
+        if self.changed:
+            pairs = zip(self.ops, twin._ops, strict=True)
+            twin.changed.update((copied, None) for op, copied in pairs if op in self.changed)
+        return twin
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
