@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from qcc.dtypes import dtype_name, dtype_number
 from qcc.errors import GraphError
 from qcc.nodes import EMPTY_NAME, Op, Var
 from qcc.weights import Weights
+
+if TYPE_CHECKING:
+    import networkx
 
 Slots = Mapping[str, "Var | Sequence[Var]"]
 
@@ -285,8 +288,25 @@ class Graph:
             self.replace_input(op, old, new)
 
     def set_attr(self, op: Op, name: str, value: Any) -> None:
-        """Set an attribute; Python's type chooses Paddle's (an int a 32-bit one)."""
-        op.desc._set_attr(name, value)
+        """Set an attribute; Python's type chooses Paddle's: an int a 32-bit one, a bool an int.
+
+        An attribute that holds 64-bit integers or a boolean already goes on doing so.
+        """
+        kind = op.desc.attr_type(name) if op.desc.has_attr(name) else None
+        if kind == core.AttrType.LONG:
+            op.desc._set_int64_attr(name, value)
+        elif kind == core.AttrType.LONGS:
+            op.desc._set_int64s_attr(name, value)
+        else:
+            op.desc._set_attr(name, value)
+
+    def set_flag(self, op: Op, name: str, value: bool) -> None:
+        """Set a boolean attribute, where the reader of the program tells booleans from ints."""
+        op.desc._set_bool_attr(name, value)
+
+    def remove_attr(self, op: Op, name: str) -> None:
+        """Remove an attribute, if the op has it."""
+        op.desc.remove_attr(name)
 
     def remove_op(self, op: Op) -> None:
         """Remove an op. Its variables stay, those that it wrote without a producer."""
@@ -314,6 +334,12 @@ class Graph:
     def to_program(self) -> paddle.static.Program:
         """The graph as a program that `paddle.static.Executor` runs; feed and fetch by name."""
         return paddle.static.Program.parse_from_string(self.to_proto().SerializeToString())
+
+    def to_networkx(self) -> networkx.MultiDiGraph:
+        """The graph in networkx's form, detached from this one; see `qcc.networkx_form`."""
+        from qcc.networkx_form import to_networkx
+
+        return to_networkx(self)
 
     def copy(self) -> Graph:
         """A graph of its own; the weights' arrays are shared until one side sets a new one."""

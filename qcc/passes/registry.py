@@ -29,6 +29,28 @@ BUILT_IN = {
     "unpack": "qcc.passes.unpack:Unpack",
     "qdq": "qcc.passes.qdq:Qdq",
     "prune": "qcc.passes.prune:Prune",
+    # What follows lowers a graph for Paddle Lite.
+    "static-scales": "qcc.backends.lite.passes.static_scales:StaticScales",
+    "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
+    "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",
+    "fuse-conv-bias": "qcc.backends.lite.passes.fuse_conv_bias:FuseConvBias",
+    "fold-bn": "qcc.backends.lite.passes.fold_bn:FoldBn",
+    "fuse-conv-activation": "qcc.backends.lite.passes.fuse_conv_activation:FuseConvActivation",
+    "fuse-fc": "qcc.backends.lite.passes.fuse_fc:FuseFc",
+    "fuse-flatten-fc": "qcc.backends.lite.passes.fuse_flatten_fc:FuseFlattenFc",
+    "fuse-elementwise-activation": (
+        "qcc.backends.lite.passes.fuse_elementwise_activation:FuseElementwiseActivation"
+    ),
+    "fuse-pad2d": "qcc.backends.lite.passes.fuse_pad2d:FusePad2d",
+    "global-pool": "qcc.backends.lite.passes.global_pool:GlobalPool",
+    "remove-identity": "qcc.backends.lite.passes.remove_identity:RemoveIdentity",
+    "weight-only": "qcc.backends.lite.passes.weight_only:WeightOnly",
+    "lite-exact": "qcc.backends.lite.passes.exact:LiteExact",
+    "lite-int8-bias": "qcc.backends.lite.passes.int8_bias:LiteInt8Bias",
+    "lite-int8-out": "qcc.backends.lite.passes.int8_out:LiteInt8Out",
+    "lite-calib": "qcc.backends.lite.passes.calib:LiteCalib",
+    "lite-attributes": "qcc.backends.lite.passes.attributes:LiteAttributes",
+    "lite-kernels": "qcc.backends.lite.passes.kernels:LiteKernels",
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from qcc._paddle import VarType
 from qcc.backends.lite.attributes import is_machinery, lite_attr
 from qcc.backends.lite.file import NaiveBuffer
+from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.schema import (
     NUMPY_DTYPES,
     Attr,
@@ -34,9 +35,6 @@ from qcc.graph import Graph
 from qcc.nodes import EMPTY_NAME, Op
 from qcc.nodes import Var as GraphVar
 from qcc.program import OpProto
-
-KERNEL_ATTR = "__@kernel_type_attr@__"
-"""The attribute in which an op names its kernel."""
 
 _FEED_KERNEL = "feed/def/1/4/2"
 _FETCH_KERNEL = "fetch/def/1/4/2"

@@ -1,0 +1,56 @@
+"""Which passes lower a graph for Paddle Lite, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from qcc.backends.lite.passes.attributes import LiteAttributes
+from qcc.backends.lite.passes.calib import LiteCalib
+from qcc.backends.lite.passes.exact import LiteExact
+from qcc.backends.lite.passes.fold_bn import FoldBn
+from qcc.backends.lite.passes.fold_reshape import FoldReshape
+from qcc.backends.lite.passes.fuse_conv_activation import FuseConvActivation
+from qcc.backends.lite.passes.fuse_conv_bias import FuseConvBias
+from qcc.backends.lite.passes.fuse_elementwise_activation import FuseElementwiseActivation
+from qcc.backends.lite.passes.fuse_fc import FuseFc
+from qcc.backends.lite.passes.fuse_flatten_fc import FuseFlattenFc
+from qcc.backends.lite.passes.fuse_pad2d import FusePad2d
+from qcc.backends.lite.passes.global_pool import GlobalPool
+from qcc.backends.lite.passes.int8_bias import LiteInt8Bias
+from qcc.backends.lite.passes.int8_out import LiteInt8Out
+from qcc.backends.lite.passes.kernels import LiteKernels
+from qcc.backends.lite.passes.quantize import LiteQuantize
+from qcc.backends.lite.passes.remove_identity import RemoveIdentity
+from qcc.backends.lite.passes.weight_only import WeightOnly
+from qcc.passes.base import Pass
+from qcc.passes.manager import PassManager
+from qcc.passes.prune import Prune
+from qcc.targets.lite import Arch
+
+
+def lowering(arch: Arch, *, x86_int8: bool = False, weight_only: Literal[8, 16] | None = None) -> PassManager:
+    """The pipeline from a float, frozen or QDQ graph to one that can be written as a naive buffer.
+
+    On ARM what is quantized runs in int8. On x86 it is computed exactly by float kernels; with `x86_int8`,
+    in int8 where that is exact. `weight_only` stores the weights of a float graph with so many bits.
+    """
+    return PassManager(tuple(_passes(arch, x86_int8, weight_only)))
+
+
+def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> Iterator[Pass]:
+    yield Prune()
+    yield LiteQuantize()
+    # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
+    yield from (FoldReshape(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvActivation(arch=arch))
+    # Integers can be stored for the weight of an fc op, not for that of a matmul.
+    yield from (FuseFc(bare=arch == "x86" or weight_only is not None), FuseFlattenFc())
+    yield from (FuseElementwiseActivation(), FusePad2d(), GlobalPool(), RemoveIdentity())
+    if weight_only is not None:
+        yield WeightOnly(bits=weight_only)
+    if arch == "arm":
+        yield LiteExact(keep="arm")
+    else:
+        yield LiteExact(keep="x86" if x86_int8 else "none")
+    yield from (LiteInt8Bias(), LiteInt8Out(arch=arch), LiteCalib())
+    yield from (LiteAttributes(), LiteKernels(arch=arch))

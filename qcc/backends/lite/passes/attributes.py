@@ -1,0 +1,113 @@
+"""lite-attributes: what Paddle Lite's ops need and Paddle's may lack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.graph import Graph
+from qcc.nodes import Op
+from qcc.passes.base import OPTIONS, Pass, PassResult
+
+# Attributes that Paddle leaves out of files where they have these values.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "relu6": {"threshold": 6.0},
+    "swish": {"beta": 1.0},
+}
+_WITH_XSHAPE = (
+    "flatten2",
+    "flatten_contiguous_range",
+    "reshape2",
+    "squeeze2",
+    "transpose2",
+    "unsqueeze2",
+)
+
+
+@options(frozen=True, config=OPTIONS)
+class LiteAttributes(Pass):
+    """Add the attributes, outputs and weights that the runtime asks for, and Paddle leaves out.
+
+    Before:
+
+        a = relu6(X=x)
+        b = flatten_contiguous_range(X=a)
+        c = layer_norm(X=b)
+        n = fill_constant()  {shape = []}
+
+    After:
+
+        a = relu6(X=x)  {threshold = 6.0}
+        b, b.xshape = flatten_contiguous_range(X=a)
+        c = layer_norm(X=b, Scale=c.scale, Bias=c.bias)
+        n = fill_constant()  {shape = [1]}
+    """
+
+    name: ClassVar[str] = "lite-attributes"
+
+    def apply(self, graph: Graph) -> PassResult:
+        modified = False
+        for op in graph.ops:
+            modified |= _add_defaults(graph, op)
+            if op.type in _WITH_XSHAPE:
+                modified |= _add_xshape(graph, op)
+            if op.type in _SPECIAL:
+                modified |= _SPECIAL[op.type](graph, op)
+        return PassResult(modified)
+
+
+def _add_defaults(graph: Graph, op: Op) -> bool:
+    missing = {
+        name: value for name, value in _DEFAULTS.get(op.type, {}).items() if not op.desc.has_attr(name)
+    }
+    for name, value in missing.items():
+        graph.set_attr(op, name, value)
+    return bool(missing)
+
+
+def _add_xshape(graph: Graph, op: Op) -> bool:
+    if op.outputs.get("XShape"):
+        return False
+    source = op.input("X")
+    shape = graph.add_var(f"{op.output('Out').name}.xshape", "float32", (0, *source.shape))
+    graph.set_output(op, "XShape", [shape])
+    return True
+
+
+def _add_affine(graph: Graph, op: Op) -> bool:
+    """A norm without scale or bias gets those that change nothing."""
+    if op.type == "layer_norm":
+        sizes = op.input("X").shape[op.attr("begin_norm_axis", 1) :]
+    else:
+        sizes = op.input("X").shape[1:2]
+    size = int(np.prod(sizes, dtype=np.int64))
+    if size <= 0 or any(extent < 0 for extent in sizes):
+        return False
+    added = False
+    for slot, value in (("Scale", 1.0), ("Bias", 0.0)):
+        if not op.inputs.get(slot):
+            name = f"{op.output('Y').name}.{slot.lower()}"
+            weight = graph.add_var(name, "float32", (size,), np.full(size, value, np.float32))
+            graph.set_input(op, slot, [weight])
+            added = True
+    return added
+
+
+def _add_dimension(graph: Graph, op: Op) -> bool:
+    """A number without dimensions becomes a vector of one: the runtime has no others."""
+    by_tensor = op.inputs.get("ShapeTensor") or op.inputs.get("ShapeTensorList")
+    if by_tensor or list(op.attr("shape", [])):
+        return False
+    graph.set_attr(op, "shape", [1])
+    return True
+
+
+_SPECIAL: dict[str, Callable[[Graph, Op], bool]] = {
+    "layer_norm": _add_affine,
+    "instance_norm": _add_affine,
+    "group_norm": _add_affine,
+    "fill_constant": _add_dimension,
+}

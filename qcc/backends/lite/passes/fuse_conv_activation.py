@@ -1,0 +1,75 @@
+"""fuse-conv-activation: an activation into the convolution before it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.lite.passes.rewrite import absorb, follower, set_attrs
+from qcc.graph import Graph
+from qcc.nodes import Op
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.targets.lite import Arch
+
+_CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose")
+Activation = Literal["relu", "relu6", "leaky_relu", "hard_swish"]
+
+
+@options(frozen=True, config=OPTIONS)
+class FuseConvActivation(Pass):
+    """Let a convolution apply the activation behind it.
+
+    Before:
+
+        c = conv2d(Input=x, Filter=w, Bias=b)
+        y = relu6(X=c)
+
+    After:
+
+        y = conv2d(Input=x, Filter=w, Bias=b)  {with_act = true, act_type = "relu6", ...}
+
+    On ARM, hard_swish stays behind a depthwise convolution, whose kernels get it wrong.
+    """
+
+    name: ClassVar[str] = "fuse-conv-activation"
+
+    arch: Arch = "arm"
+    activations: tuple[Activation, ...] = ("relu", "relu6", "leaky_relu", "hard_swish")
+
+    def apply(self, graph: Graph) -> PassResult:
+        modified = False
+        for conv in graph.ops:
+            if conv.type not in _CONVOLUTIONS or conv.attr("with_act") or not graph.has_op(conv):
+                continue
+            for kind in self.activations:
+                activation = follower(graph, conv, "Output", kind)
+                if activation is not None and self._may_fuse(conv, kind):
+                    _fuse(graph, conv, activation)
+                    modified = True
+                    break
+        return PassResult(modified)
+
+    def _may_fuse(self, conv: Op, kind: str) -> bool:
+        return not (self.arch == "arm" and kind == "hard_swish" and conv.type == "depthwise_conv2d")
+
+
+def _fuse(graph: Graph, conv: Op, activation: Op) -> None:
+    attrs = {"with_act": True, "act_type": activation.type, **activation_attrs(activation)}
+    absorb(graph, conv, "Output", activation, "Out")
+    set_attrs(graph, conv, attrs)
+
+
+def activation_attrs(activation: Op) -> dict[str, Any]:
+    """An activation's parameters under the names that a convolution of Paddle Lite has for them."""
+    if activation.type == "relu":
+        return {"fuse_relu": True}
+    if activation.type == "relu6":
+        return {"fuse_brelu_threshold": float(activation.attr("threshold", 6.0))}
+    if activation.type == "leaky_relu":
+        return {"leaky_relu_alpha": float(activation.attr("alpha", 0.02))}
+    return {
+        "hard_swish_threshold": float(activation.attr("threshold", 6.0)),
+        "hard_swish_scale": float(activation.attr("scale", 6.0)),
+        "hard_swish_offset": float(activation.attr("offset", 3.0)),
+    }

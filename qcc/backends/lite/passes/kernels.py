@@ -1,0 +1,99 @@
+"""lite-kernels: name the kernel that runs each op."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.lite.passes.rewrite import is_fetched
+from qcc.dtypes import dtype_name
+from qcc.errors import PassError
+from qcc.graph import Graph
+from qcc.nodes import EMPTY_NAME, Op, Var
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pick_kernel
+
+KERNEL_ATTR = "__@kernel_type_attr@__"
+"""The attribute in which an op names its kernel."""
+
+
+@options(frozen=True, config=OPTIONS)
+class LiteKernels(Pass):
+    """Name the kernel that runs each op, chosen by the element types that flow.
+
+    Before:
+
+        y = relu(X=x)
+
+    After, with arch=arm:
+
+        y = relu(X=x)  {__@kernel_type_attr@__ = "relu/def/4/1/1"}
+
+    The runtime takes the kernel without a look at the tensors. All ops that no kernel runs are refused
+    together.
+    """
+
+    name: ClassVar[str] = "lite-kernels"
+
+    arch: Arch = "arm"
+
+    def apply(self, graph: Graph) -> PassResult:
+        if graph.shell.blocks:
+            raise PassError(
+                f"the program has {1 + len(graph.shell.blocks)} blocks (control flow), and qcc lowers only"
+                " programs of one block: export a model without loops and conditions."
+            )
+        chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
+        without = [op for op, kernel in chosen.items() if kernel is None]
+        if without:
+            raise PassError(refusal(graph, without, self.arch))
+        modified = False
+        for op, kernel in chosen.items():
+            if kernel is not None and op.attr(KERNEL_ATTR) != kernel.identifier:
+                graph.set_attr(op, KERNEL_ATTR, kernel.identifier)
+                modified = True
+        return PassResult(modified)
+
+
+def kernel_for(graph: Graph, op: Op, arch: Arch) -> Kernel | None:
+    """The kernel that runs an op with the element types of its variables; None when there is none."""
+    used = {
+        slot: [var for var in variables if var.consumers or is_fetched(graph, var)]
+        for slot, variables in op.outputs.items()
+    }
+    return pick_kernel(op.type, arch, _precisions(op, op.inputs), _precisions(op, used))
+
+
+def _precisions(op: Op, slots: Mapping[str, Iterable[Var]]) -> dict[str, list[str]]:
+    return {
+        slot: [_precision(op, var) for var in variables if var.name != EMPTY_NAME]
+        for slot, variables in slots.items()
+    }
+
+
+def _precision(op: Op, var: Var) -> str:
+    # A weight whose scale stands beside it becomes float when the file is loaded.
+    if op.attr(f"{var.name}_quant_scale") is not None:
+        return "float"
+    name = dtype_name(var.dtype)
+    return PRECISION_OF_DTYPE.get(name, name)
+
+
+def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
+    """One sentence about all ops without a kernel, each kind once."""
+    kinds: dict[str, list[Op]] = {}
+    for op in ops:
+        takes = ", ".join(
+            f"{slot} {precision}"
+            for slot, found in _precisions(op, op.inputs).items()
+            for precision in dict.fromkeys(found)
+        )
+        kinds.setdefault(f"{op.type} ({takes})", []).append(op)
+    told = []
+    for kind, found in kinds.items():
+        first = ", ".join(var.name for var in found[0].all_outputs())
+        count = f"{len(found)} times, first" if len(found) > 1 else "once,"
+        told.append(f"{kind}, {count} for {first!r}: {alternatives(found[0].type, arch)}")
+    return f"Paddle Lite has no kernel on {arch} for these ops: {'; '.join(told)}."

@@ -1,0 +1,51 @@
+"""remove-identity: take ops out that change nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.lite.passes.rewrite import bypass
+from qcc.graph import Graph
+from qcc.nodes import Op
+from qcc.passes.base import OPTIONS, Pass, PassResult
+
+
+@options(frozen=True, config=OPTIONS)
+class RemoveIdentity(Pass):
+    """Take out scale ops that multiply by 1 and add 0, and dropout that drops nothing in a test graph.
+
+    Before:
+
+        b = scale(X=a)  {scale = 1.0, bias = 0.0}
+        c = dropout(X=b)  {dropout_implementation = "upscale_in_train"}
+        d = relu(X=c)
+
+    After:
+
+        d = relu(X=a)
+
+    An identity whose input and output both have to keep their names, as from a feed to a fetch, stays.
+    """
+
+    name: ClassVar[str] = "remove-identity"
+
+    def apply(self, graph: Graph) -> PassResult:
+        modified = False
+        for op in graph.ops:
+            if _is_identity(graph, op):
+                modified |= bypass(graph, op, op.input("X"), op.output("Out"))
+        return PassResult(modified)
+
+
+def _is_identity(graph: Graph, op: Op) -> bool:
+    if op.type == "scale":
+        by_tensor = op.inputs.get("ScaleTensor")
+        return op.attr("scale", 1.0) == 1.0 and op.attr("bias", 0.0) == 0.0 and not by_tensor
+    if op.type == "dropout":
+        # Trained with "upscale_in_train", a test run scales nothing; the other way scales by 1 - p.
+        passes_through = op.attr("dropout_implementation", "downgrade_in_infer") == "upscale_in_train"
+        read = any(var.consumers for var in op.outputs.get("Mask", ()))
+        return graph.for_test and (passes_through or op.attr("dropout_prob", 0.5) == 0.0) and not read
+    return False

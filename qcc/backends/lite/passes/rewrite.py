@@ -1,0 +1,136 @@
+"""What the lowering passes have in common: who reads a variable, and letting one op do another's work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from qcc.graph import Graph
+from qcc.nodes import Op, Var
+
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose")
+
+
+def is_fetched(graph: Graph, var: Var) -> bool:
+    """True when a fetch sees this version of the variable."""
+    return var.name in graph.fetches and graph.var(var.name) is var
+
+
+def only_reader(graph: Graph, var: Var) -> Op | None:
+    """The one op that reads a temporary variable; None when others read it, or a fetch sees it."""
+    if len(var.consumers) != 1 or var.persistable or is_fetched(graph, var):
+        return None
+    return next(iter(var.consumers))
+
+
+def follower(graph: Graph, op: Op, slot: str, op_type: str, into: str = "X") -> Op | None:
+    """The op of a type that alone reads an op's output, and reads it in the slot `into` only."""
+    reader = only_reader(graph, op.output(slot))
+    if reader is None or reader.type != op_type:
+        return None
+    read_in = [name for name, variables in reader.inputs.items() if op.output(slot) in variables]
+    return reader if read_in == [into] else None
+
+
+def is_weight(graph: Graph, var: Var) -> bool:
+    """True for a variable whose value is known and does not change."""
+    return var.persistable and var.producer is None and len(graph.versions(var.name)) == 1
+
+
+def single_input(op: Op, slot: str) -> Var | None:
+    """The variable in a slot that an op need not have; None when it is empty."""
+    variables = op.inputs.get(slot, ())
+    return variables[0] if len(variables) == 1 else None
+
+
+def absorb(graph: Graph, op: Op, slot: str, absorbed: Op, output: str) -> None:
+    """Let `op` write what `absorbed`, its only follower, has written in `output`; the latter goes."""
+    between = op.output(slot)
+    result = absorbed.output(output)
+    remove_op(graph, absorbed, keep=result)
+    graph.set_output(op, slot, [result])
+    graph.remove_var(between)
+
+
+def bypass(graph: Graph, op: Op, source: Var, result: Var) -> bool:
+    """Take an op that changes nothing out of the way from `source` to `result`.
+
+    False, and nothing done, where both names have to stay: `result` is fetched, and `source` is fed, a
+    weight or fetched as well.
+    """
+    if not is_fetched(graph, result):
+        graph.replace_uses(result, source)
+        remove_op(graph, op)
+        return True
+    producer = source.producer
+    if producer is None or is_fetched(graph, source):
+        return False
+    slot = next(name for name, variables in producer.outputs.items() if source in variables)
+    variables = [result if var is source else var for var in producer.outputs[slot]]
+    remove_op(graph, op, keep=result)
+    graph.replace_uses(source, result)
+    graph.set_output(producer, slot, variables)
+    graph.remove_var(source)
+    return True
+
+
+def remove_op(graph: Graph, op: Op, keep: Var | None = None) -> None:
+    """Remove an op, and those of its variables (but `keep`) that nothing uses any more."""
+    touched = dict.fromkeys((*op.all_outputs(), *op.all_inputs()))
+    graph.remove_op(op)
+    for var in touched:
+        if var is not keep:
+            drop_if_unused(graph, var)
+
+
+def drop_if_unused(graph: Graph, var: Var) -> None:
+    """Remove a variable that no op and no fetch uses; a feed stays, it is the model's public signature."""
+    public = var.name in graph.feeds or var.name in graph.fetches
+    if var.producer is None and not var.consumers and not public:
+        graph.remove_var(var)
+
+
+def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:
+    """Set attributes; the runtime, unlike Paddle, does not take a number for a boolean."""
+    for name, value in attrs.items():
+        if isinstance(value, bool):
+            graph.set_flag(op, name, value)
+        else:
+            graph.set_attr(op, name, value)
+
+
+def set_weight(graph: Graph, op: Op, slot: str, value: np.ndarray, name: str) -> Var:
+    """Let an op read a new value of a weight, under the old name where no other op reads the weight.
+
+    Otherwise, or where the slot is empty, the new weight is called `name`.
+    """
+    present = single_input(op, slot)
+    if present is not None:
+        graph.set_input(op, slot, [])
+        if not present.consumers and present.name not in graph.fetches:
+            graph.remove_var(present)
+            name = present.name
+    var = graph.add_var(name, str(value.dtype), value.shape, value)
+    graph.set_input(op, slot, [var])
+    return var
+
+
+def become_weight(graph: Graph, var: Var, value: np.ndarray) -> Var:
+    """Let a computed variable be a weight of this value, under its own name; the op that made it goes."""
+    places = [
+        (reader, slot, list(variables))
+        for reader in var.consumers
+        for slot, variables in reader.inputs.items()
+        if var in variables
+    ]
+    for reader, slot, _ in places:
+        graph.set_input(reader, slot, [])
+    if var.producer is not None:
+        remove_op(graph, var.producer, keep=var)
+    graph.remove_var(var)
+    weight = graph.add_var(var.name, str(value.dtype), value.shape, value)
+    for reader, slot, variables in places:
+        graph.set_input(reader, slot, [weight if item is var else item for item in variables])
+    return weight

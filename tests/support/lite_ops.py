@@ -1,0 +1,427 @@
+"""Models of one operator (or a few) each, for the naive buffer's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import qcc
+from qcc._paddle import paddle
+
+F = paddle.nn.functional
+static = paddle.static
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model: its inputs (the arrays that it is fed) and the function that builds it from variables."""
+
+    name: str
+    inputs: tuple[np.ndarray, ...]
+    build: Callable[..., Any]
+    exact: bool = False
+
+    def feed(self) -> dict[str, np.ndarray]:
+        """The arrays by the names under which they are fed."""
+        return {f"x{index}": array for index, array in enumerate(self.inputs)}
+
+    def model(self) -> qcc.Model:
+        """The model, with weights drawn from a fixed seed."""
+        return build_model(self.build, self.inputs)
+
+
+def build_model(build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: int = 7) -> qcc.Model:
+    """A test-mode model of what `build` makes of static variables like `inputs`; batch size is free."""
+    main, startup = static.Program(), static.Program()
+    startup.random_seed = main.random_seed = seed
+    with static.program_guard(main, startup), paddle.utils.unique_name.guard():
+        variables = [
+            static.data(f"x{index}", [-1, *array.shape[1:]], str(array.dtype))
+            for index, array in enumerate(inputs)
+        ]
+        outputs = build(*variables)
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    scope = static.Scope()
+    static.Executor(paddle.CPUPlace()).run(startup, scope=scope)
+    scatter_weights(main, scope, seed)
+    feeds = [variable.name for variable in variables]
+    fetches = [output.name for output in outputs]
+    return qcc.from_program(main.clone(for_test=True), scope, feeds, fetches, for_test=True)
+
+
+def scatter_weights(program: Any, scope: Any, seed: int) -> None:
+    """Give norms and biases values as after training, where they start as zeros and ones."""
+    rng = np.random.default_rng(seed)
+    for variable in program.list_vars():
+        if not variable.persistable or variable.dtype != paddle.float32:
+            continue
+        tensor = scope.find_var(variable.name).get_tensor()
+        value = np.array(tensor)
+        if value.ndim == 1 and np.ptp(value) == 0:
+            low, high = (0.5, 1.5) if value[0] == 1 else (-0.5, 0.5)
+            tensor.set(rng.uniform(low, high, value.shape).astype(np.float32), paddle.CPUPlace())
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
+    return _rng().uniform(low, high, shape).astype(np.float32)
+
+
+def ints(*shape: int, low: int = 0, high: int = 10, dtype: str = "int64") -> np.ndarray:
+    return _rng().integers(low, high, shape).astype(dtype)
+
+
+def append_op(
+    op_type: str, inputs: dict[str, Any], outputs: dict[str, str], attrs: dict[str, Any]
+) -> list[Any]:
+    """An op that Paddle's Python functions do not make; outputs are slot -> dtype."""
+    from paddle.base.layer_helper import LayerHelper
+
+    helper = LayerHelper(op_type)
+    made = {slot: helper.create_variable_for_type_inference(dtype) for slot, dtype in outputs.items()}
+    helper.append_op(
+        type=op_type,
+        inputs={slot: value if isinstance(value, list) else [value] for slot, value in inputs.items()},
+        outputs={slot: [variable] for slot, variable in made.items()},
+        attrs=attrs,
+    )
+    return list(made.values())
+
+
+def conv(channels: int, size: int, **options: Any) -> Callable[[Any], Any]:
+    return lambda x: static.nn.conv2d(x, channels, size, **options)
+
+
+IMAGE = floats(2, 4, 9, 10)
+MATRIX = floats(3, 8)
+
+
+def _cases() -> list[Case]:
+    image, matrix = (IMAGE,), (MATRIX,)
+    positive = (floats(2, 4, 5, low=0.1, high=3.0),)
+    pair = (floats(2, 4, 9, 10), floats(2, 4, 9, 10)[::-1].copy())
+    found = [
+        Case("conv2d", image, conv(6, 3, padding=1)),
+        Case("conv2d_no_bias", image, conv(6, 3, bias_attr=False)),
+        Case("conv2d_stride", image, conv(6, 5, stride=2, padding=2, act="relu")),
+        Case("conv2d_dilation", image, conv(6, 3, dilation=2)),
+        Case("conv2d_groups", image, conv(8, 3, groups=2)),
+        Case("conv2d_same", image, conv(6, 3, padding="SAME", stride=2)),
+        Case("conv2d_padding_4", image, conv(6, 3, padding=[0, 1, 2, 1])),
+        Case("depthwise_conv2d", image, conv(4, 3, groups=4, padding=1)),
+        Case("depthwise_conv2d_5x5", image, conv(4, 5, groups=4, padding=2, stride=2)),
+        Case("depthwise_conv2d_multiplier", image, conv(8, 3, groups=4, padding=1)),
+        Case("conv2d_transpose", image, lambda x: static.nn.conv2d_transpose(x, 6, filter_size=2, stride=2)),
+        Case(
+            "conv2d_transpose_groups",
+            image,
+            lambda x: static.nn.conv2d_transpose(x, 8, filter_size=3, stride=2, padding=1, groups=2),
+        ),
+        Case("conv_bn_relu", image, lambda x: F.relu(static.nn.batch_norm(conv(6, 3, bias_attr=False)(x)))),
+        Case("conv_bias_bn", image, lambda x: static.nn.batch_norm(conv(6, 3)(x))),
+        Case("dw_bn_relu6", image, lambda x: F.relu6(static.nn.batch_norm(conv(4, 3, groups=4)(x)))),
+        Case("conv_bn_leaky", image, lambda x: F.leaky_relu(static.nn.batch_norm(conv(6, 3)(x)), 0.1)),
+        Case("conv_hard_swish", image, lambda x: F.hardswish(conv(6, 3)(x))),
+        Case("dw_hard_swish", image, lambda x: F.hardswish(conv(4, 3, groups=4)(x))),
+        Case(
+            "deconv_bn_relu",
+            image,
+            lambda x: F.relu(
+                static.nn.batch_norm(
+                    static.nn.conv2d_transpose(x, 6, filter_size=2, stride=2, bias_attr=False)
+                )
+            ),
+        ),
+        Case("batch_norm", image, lambda x: static.nn.batch_norm(x)),
+        Case("pool_max", image, lambda x: F.max_pool2d(x, 3, 2, 1)),
+        Case("pool_avg", image, lambda x: F.avg_pool2d(x, 3, 2, 1)),
+        Case("pool_avg_inclusive", image, lambda x: F.avg_pool2d(x, 3, 2, 1, exclusive=False)),
+        Case("pool_ceil", image, lambda x: F.max_pool2d(x, 3, 2, 0, ceil_mode=True)),
+        Case("pool_adaptive", image, lambda x: F.adaptive_avg_pool2d(x, 1)),
+        Case("pool_adaptive_max", image, lambda x: F.adaptive_max_pool2d(x, 1)),
+        Case("pool_adaptive_3", image, lambda x: F.adaptive_avg_pool2d(x, 3)),
+        Case("relu", image, F.relu),
+        Case("relu6", image, F.relu6),
+        Case("leaky_relu", image, lambda x: F.leaky_relu(x, 0.2)),
+        Case("prelu", image, lambda x: static.nn.prelu(x, "channel")),
+        Case("prelu_all", image, lambda x: static.nn.prelu(x, "all")),
+        Case("sigmoid", image, F.sigmoid),
+        Case("tanh", image, F.tanh),
+        Case("hard_sigmoid", image, F.hardsigmoid),
+        Case("hard_swish", image, F.hardswish),
+        Case("swish", image, F.swish),
+        Case("silu", image, F.silu),
+        Case("gelu", image, F.gelu),
+        Case("gelu_tanh", image, lambda x: F.gelu(x, approximate=True)),
+        Case("elu", image, F.elu),
+        Case("mish", image, F.mish),
+        Case("softplus", image, F.softplus),
+        Case("thresholded_relu", image, F.thresholded_relu),
+        Case("softsign", image, F.softsign),
+        Case("exp", image, paddle.exp),
+        Case("log", positive, paddle.log),
+        Case("sqrt", positive, paddle.sqrt),
+        Case("rsqrt", positive, paddle.rsqrt),
+        Case("reciprocal", positive, paddle.reciprocal),
+        Case("square", image, paddle.square),
+        Case("abs", image, paddle.abs),
+        Case("floor", image, paddle.floor),
+        Case("sin", image, paddle.sin),
+        Case("cos", image, paddle.cos),
+        Case("erf", image, paddle.erf),
+        Case("sign", image, paddle.sign),
+        Case("pow", positive, lambda x: paddle.pow(x, 2.5)),
+        Case("square_by_power", image, lambda x: x**2),
+        Case("clip", image, lambda x: paddle.clip(x, -0.5, 0.7)),
+        Case("scale", image, lambda x: paddle.scale(x, 2.0, 0.5)),
+        Case("scale_first", image, lambda x: paddle.scale(x, 2.0, 0.5, bias_after_scale=False)),
+        Case("scale_identity", image, lambda x: F.relu(paddle.scale(x, 1.0))),
+        Case("scale_int64", (ints(3, 4),), lambda x: paddle.scale(x, 2.0, 3.0), exact=True),
+        Case("scale_int32", (ints(3, 4, dtype="int32"),), lambda x: paddle.scale(x, 2.0, 3.0), exact=True),
+        Case("softmax", image, lambda x: F.softmax(x, axis=1)),
+        Case("softmax_last", matrix, F.softmax),
+        Case("log_softmax", matrix, F.log_softmax),
+        Case("dropout", image, lambda x: F.relu(F.dropout(x, 0.5))),
+        Case("dropout_downgrade", image, lambda x: F.relu(F.dropout(x, 0.3, mode="downscale_in_infer"))),
+        Case("add", pair, lambda x, y: x + y),
+        Case("add_relu", pair, lambda x, y: F.relu(x + y)),
+        Case("sub_relu", pair, lambda x, y: F.relu(x - y)),
+        Case("mul_relu", pair, lambda x, y: F.relu(x * y)),
+        Case("sub", pair, lambda x, y: x - y),
+        Case("multiply", pair, lambda x, y: x * y),
+        Case("divide", (IMAGE, floats(2, 4, 9, 10, low=0.5)), lambda x, y: x / y),
+        Case("maximum", pair, paddle.maximum),
+        Case("minimum", pair, paddle.minimum),
+        Case("elementwise_pow", (floats(3, 4, low=0.5), floats(3, 4)), paddle.pow),
+        Case("add_channel", (IMAGE, floats(2, 4, 1, 1)), lambda x, y: x + y),
+        Case("multiply_swapped", (floats(2, 4, 1, 1), IMAGE), lambda x, y: x * y),
+        Case("add_int64", (ints(3, 4), ints(3, 4)), lambda x, y: x + y, exact=True),
+        Case("add_int32", (ints(3, 4, dtype="int32"),) * 2, lambda x, y: x + y, exact=True),
+        Case("mul_int64", (ints(3, 4), ints(3, 4)), lambda x, y: x * y, exact=True),
+        Case("floor_divide", (ints(3, 4, low=5), ints(3, 4, low=1, high=4)), paddle.floor_divide, exact=True),
+        Case("mod", (ints(3, 4, low=5), ints(3, 4, low=1, high=4)), paddle.mod, exact=True),
+        Case("fc", matrix, lambda x: static.nn.fc(x, 5)),
+        Case("fc_relu", matrix, lambda x: F.relu(static.nn.fc(x, 5))),
+        Case("fc_flatten", image, lambda x: static.nn.fc(x, 5)),
+        Case("linear", matrix, lambda x: paddle.nn.Linear(8, 5)(x)),
+        Case("linear_relu", matrix, lambda x: F.relu(paddle.nn.Linear(8, 5)(x))),
+        Case("linear_no_bias", matrix, lambda x: paddle.nn.Linear(8, 5, bias_attr=False)(x)),
+        Case("linear_3d", (floats(2, 6, 8),), lambda x: paddle.nn.Linear(8, 5)(x)),
+        Case("flatten_linear", image, lambda x: paddle.nn.Linear(360, 5)(paddle.flatten(x, 1))),
+        Case("matmul", (floats(2, 3, 4), floats(2, 4, 5)), paddle.matmul),
+        Case(
+            "matmul_trans", (floats(2, 3, 4), floats(2, 5, 4)), lambda x, y: paddle.matmul(x, y, False, True)
+        ),
+        Case("matmul_scaled", (floats(2, 3, 4), floats(2, 4, 5)), lambda x, y: paddle.matmul(x, y) * 0.5),
+        Case("layer_norm", (floats(2, 6, 8),), lambda x: paddle.nn.LayerNorm(8)(x)),
+        Case("layer_norm_bare", (floats(2, 6, 8),), lambda x: F.layer_norm(x, [8])),
+        Case("instance_norm", image, lambda x: paddle.nn.InstanceNorm2D(4)(x)),
+        Case("group_norm", image, lambda x: paddle.nn.GroupNorm(2, 4)(x)),
+        Case("concat", pair, lambda x, y: paddle.concat([x, y], 1)),
+        Case("concat_int64", (ints(3, 4), ints(3, 4)), lambda x, y: paddle.concat([x, y], 1), exact=True),
+        Case("split", image, lambda x: paddle.split(x, 2, 1)),
+        Case("split_sections", image, lambda x: paddle.split(x, [1, 3], 1)),
+        Case("stack", pair, lambda x, y: paddle.stack([x, y], 1)),
+        Case("unstack", image, lambda x: paddle.unstack(x, 1)),
+        Case("unbind", image, lambda x: paddle.unbind(x, 1)),
+        Case("slice", image, lambda x: x[:, 1:3, 2:, :-1]),
+        Case("slice_decrease", image, lambda x: x[:, 1]),
+        Case("slice_int64", (ints(3, 4),), lambda x: x[:, 1:3], exact=True),
+        Case("strided_slice", image, lambda x: x[:, :, ::2, 1::3]),
+        Case("transpose", image, lambda x: paddle.transpose(x, [0, 2, 3, 1])),
+        Case("transpose_int64", (ints(3, 4, 2),), lambda x: paddle.transpose(x, [0, 2, 1]), exact=True),
+        Case("reshape", image, lambda x: paddle.reshape(x, [0, -1])),
+        Case("flatten", image, lambda x: paddle.flatten(x, 1)),
+        Case("squeeze", (floats(2, 1, 4, 1),), lambda x: paddle.squeeze(x, [1, 3])),
+        Case("unsqueeze", matrix, lambda x: paddle.unsqueeze(x, [1, 3])),
+        Case("expand", (floats(2, 1, 4),), lambda x: paddle.expand(x, [2, 3, 4])),
+        Case("tile", matrix, lambda x: paddle.tile(x, [1, 3])),
+        Case("gather", (floats(5, 4), ints(3, high=5)), paddle.gather),
+        Case("gather_nd", (floats(5, 4), ints(3, 1, high=5)), paddle.gather_nd),
+        Case("index_select", (floats(5, 4), ints(3, high=5)), lambda x, y: paddle.index_select(x, y)),
+        Case("embedding", (ints(3, 4),), lambda x: static.nn.embedding(x, (10, 6))),
+        Case("pad2d", image, lambda x: F.pad(x, [1, 2, 0, 1], value=0.5)),
+        Case("pad_reflect", image, lambda x: F.pad(x, [1, 2, 0, 1], mode="reflect")),
+        Case("nearest", image, lambda x: F.interpolate(x, scale_factor=2, mode="nearest")),
+        Case("nearest_size", image, lambda x: F.interpolate(x, size=[12, 7], mode="nearest")),
+        Case("bilinear", image, lambda x: F.interpolate(x, scale_factor=2, mode="bilinear")),
+        Case(
+            "bilinear_corners",
+            image,
+            lambda x: F.interpolate(x, size=[15, 17], mode="bilinear", align_corners=True),
+        ),
+        Case("reduce_mean", image, lambda x: paddle.mean(x, [2, 3])),
+        Case("reduce_mean_keep", image, lambda x: paddle.mean(x, 1, keepdim=True)),
+        Case("reduce_sum", image, lambda x: paddle.sum(x, -1)),
+        Case("reduce_max", image, lambda x: paddle.max(x, [2, 3])),
+        Case("reduce_min", image, lambda x: paddle.min(x, 1)),
+        Case("reduce_prod", matrix, lambda x: paddle.prod(x, 1)),
+        Case("argmax", image, lambda x: paddle.argmax(x, 1), exact=True),
+        Case("topk", matrix, lambda x: list(paddle.topk(x, 3))),
+        Case("argsort", matrix, paddle.argsort, exact=True),
+        Case("cast_int64", image, lambda x: paddle.cast(x, "int64"), exact=True),
+        Case("cast_int32", image, lambda x: paddle.cast(x, "int32"), exact=True),
+        Case("cast_float", (ints(3, 4),), lambda x: paddle.cast(x, "float32"), exact=True),
+        Case("cast_bool", image, lambda x: paddle.cast(paddle.cast(x > 0, "bool"), "float32"), exact=True),
+        Case("shape", image, paddle.shape, exact=True),
+        Case("where", pair, lambda x, y: paddle.where(x > 0, x, y)),
+        Case("compare", pair, lambda x, y: paddle.cast(x < y, "int32"), exact=True),
+        Case(
+            "equal",
+            (ints(3, 4), ints(3, 4)),
+            lambda x, y: paddle.cast(paddle.equal(x, y), "int32"),
+            exact=True,
+        ),
+        Case(
+            "logical",
+            pair,
+            lambda x, y: paddle.cast(paddle.logical_not(paddle.logical_and(x > 0, y > 0)), "int32"),
+            exact=True,
+        ),
+        Case("cumsum", matrix, lambda x: paddle.cumsum(x, 1)),
+        Case("one_hot", (ints(3),), lambda x: F.one_hot(x, 10)),
+        Case("pixel_shuffle", image, lambda x: F.pixel_shuffle(x, 2)),
+        Case("channel_shuffle", image, lambda x: F.channel_shuffle(x, 2)),
+        Case(
+            "shuffle_by_transpose",
+            (floats(2, 4, 3, 5),),
+            lambda x: paddle.reshape(
+                paddle.transpose(paddle.reshape(x, [0, 2, 2, 3, 5]), [0, 2, 1, 3, 4]), [0, 4, 3, 5]
+            ),
+        ),
+        Case("grid_sample", (IMAGE, floats(2, 5, 6, 2, low=-1, high=1)), F.grid_sample),
+        Case("p_norm", matrix, lambda x: paddle.norm(x, 2, 1)),
+        Case("normalize", matrix, lambda x: F.normalize(x)),
+        Case("fill_constant", image, lambda x: x + paddle.full([1, 4, 1, 1], 0.5)),
+        Case("flip", image, lambda x: paddle.flip(x, [3])),
+        Case("roll", matrix, lambda x: paddle.roll(x, 2, 1)),
+        Case("swap_squeeze_excite", image, squeeze_excite),
+        Case("add_scalar", image, lambda x: x * 2.0 + 1.0),
+        Case("unfold", image, lambda x: F.unfold(x, 3)),
+        Case("affine_channel", image, affine_channel),
+        Case(
+            "local_response_norm",
+            image,
+            lambda x: append_op("lrn", {"X": x}, {"Out": "float32", "MidOut": "float32"}, {"n": 5})[0],
+        ),
+    ]
+    return [*found, *_detection_cases()]
+
+
+def squeeze_excite(x: Any) -> Any:
+    pooled = F.adaptive_avg_pool2d(x, 1)
+    squeezed = F.relu(conv(2, 1)(pooled))
+    return x * F.hardsigmoid(conv(4, 1)(squeezed))
+
+
+def affine_channel(x: Any) -> Any:
+    scale = paddle.create_parameter(
+        [4], "float32", default_initializer=paddle.nn.initializer.Uniform(0.5, 2.0)
+    )
+    bias = paddle.create_parameter(
+        [4], "float32", default_initializer=paddle.nn.initializer.Uniform(-1.0, 1.0)
+    )
+    return append_op("affine_channel", {"X": x, "Scale": scale, "Bias": bias}, {"Out": "float32"}, {})[0]
+
+
+def _detection_cases() -> list[Case]:
+    boxes = np.sort(_rng().uniform(0, 50, (1, 12, 2, 2)), axis=2).astype(np.float32).reshape(1, 12, 4)
+    boxes = boxes[..., [0, 1, 2, 3]].copy()
+    scores = _rng().uniform(0, 1, (1, 3, 12)).astype(np.float32)
+    sizes = np.array([[96, 96]], np.int32)
+    head = floats(1, 24, 3, 3)
+    feature, picture = floats(1, 4, 5, 5), floats(1, 3, 40, 40)
+    return [
+        Case("yolo_box", (head, sizes), yolo_box),
+        Case("multiclass_nms3", (boxes, scores), multiclass_nms3),
+        Case("multiclass_nms2", (boxes, scores), multiclass_nms2),
+        Case("multiclass_nms", (boxes, scores), multiclass_nms),
+        Case("matrix_nms", (boxes, scores), matrix_nms),
+        Case("prior_box", (feature, picture), prior_box),
+        Case("box_coder", (floats(1, 12, 4),), box_coder),
+        Case("roi_align", (floats(1, 4, 16, 16), boxes[0] / 4), roi_align),
+        Case("anchor_generator", (feature,), anchor_generator),
+    ]
+
+
+def yolo_box(x: Any, sizes: Any) -> Any:
+    return list(paddle.vision.ops.yolo_box(x, sizes, [10, 13, 16, 30, 33, 23], 3, 0.01, 32))
+
+
+def _nms_attrs() -> dict[str, Any]:
+    return {
+        "background_label": -1,
+        "score_threshold": 0.1,
+        "nms_top_k": 10,
+        "nms_threshold": 0.45,
+        "nms_eta": 1.0,
+        "keep_top_k": 8,
+        "normalized": True,
+    }
+
+
+def multiclass_nms3(boxes: Any, scores: Any) -> Any:
+    outputs = {"Out": "float32", "Index": "int32", "NmsRoisNum": "int32"}
+    made = append_op("multiclass_nms3", {"BBoxes": boxes, "Scores": scores}, outputs, _nms_attrs())
+    return [made[0], made[2]]
+
+
+def multiclass_nms2(boxes: Any, scores: Any) -> Any:
+    outputs = {"Out": "float32", "Index": "int32"}
+    return append_op("multiclass_nms2", {"BBoxes": boxes, "Scores": scores}, outputs, _nms_attrs())[0]
+
+
+def multiclass_nms(boxes: Any, scores: Any) -> Any:
+    return append_op("multiclass_nms", {"BBoxes": boxes, "Scores": scores}, {"Out": "float32"}, _nms_attrs())[
+        0
+    ]
+
+
+def matrix_nms(boxes: Any, scores: Any) -> Any:
+    found, number = paddle.vision.ops.matrix_nms(
+        boxes, scores, 0.1, 0.05, 10, 8, background_label=-1, return_index=False
+    )
+    return [found, number]
+
+
+def prior_box(feature: Any, picture: Any) -> Any:
+    found = paddle.vision.ops.prior_box(
+        feature, picture, min_sizes=[8.0], max_sizes=[16.0], aspect_ratios=[2.0], flip=True, clip=True
+    )
+    return list(found)
+
+
+def box_coder(target: Any) -> Any:
+    prior = paddle.create_parameter(
+        [12, 4], "float32", default_initializer=paddle.nn.initializer.Uniform(0.1, 0.9)
+    )
+    return paddle.vision.ops.box_coder(
+        prior, [0.1, 0.1, 0.2, 0.2], target, code_type="decode_center_size", axis=0
+    )
+
+
+def roi_align(feature: Any, rois: Any) -> Any:
+    number = paddle.full([1], 12, "int32")
+    return paddle.vision.ops.roi_align(feature, rois, number, 4, 1.0, 2, aligned=False)
+
+
+def anchor_generator(feature: Any) -> Any:
+    attrs = {
+        "anchor_sizes": [32.0, 64.0],
+        "aspect_ratios": [0.5, 1.0],
+        "stride": [16.0, 16.0],
+        "variances": [0.1, 0.1, 0.2, 0.2],
+        "offset": 0.5,
+    }
+    return append_op(
+        "anchor_generator", {"Input": feature}, {"Anchors": "float32", "Variances": "float32"}, attrs
+    )
+
+
+CASES = {case.name: case for case in _cases()}
