@@ -177,6 +177,16 @@ class Graph:
         """A new temporary variable with dtype and shape of another."""
         return self.add_var(name, dtype_name(var.dtype), var.shape)
 
+    def add_weight_like(self, name: str, var: Var, value: np.ndarray) -> Var:
+        """A new weight that is marked as another one is (a parameter, trainable), with its own value."""
+        weight = self.add_var(name, str(value.dtype), value.shape, value)
+        marked, desc = var.node.var(), weight.node.var()
+        if marked.has_is_parameter():
+            desc.set_is_parameter(marked.is_parameter())
+        if marked.has_stop_gradient():
+            desc.set_stop_gradient(marked.stop_gradient())
+        return weight
+
     def add_version(self, var: Var) -> Var:
         """A new last version of a variable, for the op that overwrites it."""
         version = Var(self._core.create_var_node(var.desc))

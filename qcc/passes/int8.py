@@ -71,7 +71,7 @@ def int8_name(weight: Var) -> str:
 def to_int8(graph: Graph, weight: Var) -> Var:
     """Let every reader of a weight read its INT8 copy instead, and drop the weight."""
     q = graph.weights[weight.name].astype(np.int8)
-    packed = graph.add_var(int8_name(weight), "int8", q.shape, q)
+    packed = graph.add_weight_like(int8_name(weight), weight, q)
     graph.replace_uses(weight, packed)
     graph.remove_var(weight)
     return packed

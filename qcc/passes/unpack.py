@@ -35,7 +35,7 @@ class Unpack(Pass):
             check_free(graph, op, [_unpacked_name(weight)])
         for weight in packed:
             q = graph.weights[weight.name].astype(np.float32)
-            unpacked = graph.add_var(_unpacked_name(weight), "float32", q.shape, q)
+            unpacked = graph.add_weight_like(_unpacked_name(weight), weight, q)
             graph.replace_uses(weight, unpacked)
             graph.remove_var(weight)
         return PassResult(bool(packed))
