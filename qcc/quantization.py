@@ -55,6 +55,12 @@ def state(graph: Graph) -> str:
     return "+".join(form for form in FORMS if form in forms) or "float"
 
 
+def stored_form(graph: Graph) -> str:
+    """The form in which a graph can be saved as it is: "float", "int8" or "qdq"."""
+    forms = state(graph).split("+")
+    return next((form for form in ("qdq", "int8") if form in forms), "float")
+
+
 def scheme(graph: Graph) -> dict[str, Any]:
     """The types and bits in use (lists, since they may differ) and the number of quantized ops by type."""
     found = list(quantized_ops(graph))

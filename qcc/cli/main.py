@@ -15,7 +15,9 @@ from qcc.errors import QccError
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
+    "apply": "qcc.cli.apply:apply",
     "doctor": "qcc.cli.doctor:doctor",
+    "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",
     "freeze": "qcc.cli.freeze:freeze",
     "passes": "qcc.cli.passes:passes",

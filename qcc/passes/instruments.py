@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qcc.errors import OutputError
+from qcc.files import atomic_file
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import Pass, PassResult
@@ -96,10 +95,6 @@ class Dump(Instrument):
     _number: int = 0
 
     def start(self, graph: Graph, passes: Sequence[Pass]) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"cannot make the dump folder {self.folder}: {error.strerror}.") from error
         self._number = 0
         self._write("input", graph)
 
@@ -108,10 +103,8 @@ class Dump(Instrument):
         self._write(step.name, graph)
 
     def _write(self, label: str, graph: Graph) -> None:
-        path = self.folder / f"{self._number:02}-{label}.txt"
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(self.printer(graph))
-        os.replace(temporary, path)
+        with atomic_file(self.folder / f"{self._number:02}-{label}.txt") as stream:
+            stream.write(self.printer(graph).encode())
 
 
 @dataclass

@@ -1,0 +1,145 @@
+"""`qcc apply`: run a pipeline on a model, and say what every pass did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from qcc.model import Model
+    from qcc.passes.instruments import Instrument, OpChange, Progress
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-p", "--pipeline", required=True, help="Passes and their options; see `qcc passes`.")
+@click.option("-o", "--output", type=FOLDER, help="Where to save the model; without it, nothing is saved.")
+@click.option(
+    "--form",
+    type=click.Choice(["float", "int8", "qdq"]),
+    help="The form to save; by default the one that the pipeline ends in.",
+)
+@click.option(
+    "--dump-dir", type=FOLDER, help="Write the graph's text to this folder, before and after each pass."
+)
+@click.option("--timing", is_flag=True, help="Show the seconds that each pass took.")
+@click.option("--no-verify", is_flag=True, help="Do not check the graph after each pass.")
+@click.option("--model-filename", help="The program's name inside the folder MODEL.")
+@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+def apply(
+    model: Path,
+    pipeline: str,
+    output: Path | None,
+    form: str | None,
+    dump_dir: Path | None,
+    timing: bool,
+    no_verify: bool,
+    model_filename: str | None,
+    params_filename: str | None,
+) -> None:
+    """Run a pipeline on the model in MODEL, a folder, a program file or the prefix of one.
+
+    Tells what each pass added, removed and has to say, and saves the result in the folder given by -o:
+    all files of it, or none.
+
+    \b
+    qcc apply MODEL -p 'transform{activation_type=abs_max},freeze,int8,prune' -o OUT
+    """
+    if form is not None and output is None:
+        raise click.UsageError("--form says how to save the model, so it needs -o.")
+    import qcc
+    from qcc.passes.instruments import Dump, OpCount, Timing, Verification
+    from qcc.quantization import stored_form
+    from qcc.text import print_graph
+
+    manager = qcc.PassManager.parse(pipeline)
+    loaded = qcc.load(model, model_filename, params_filename)
+    counts, times = OpCount(), Timing()
+    # The first stands outermost: what is timed is the pass alone, and a graph is dumped before it is checked.
+    instruments: list[Instrument] = [counts]
+    instruments += [] if no_verify else [Verification()]
+    instruments += [] if dump_dir is None else [Dump(dump_dir, print_graph)]
+    with _progress(Console(stderr=True)) as progress:
+        result = manager.run(loaded, [progress, *instruments, times])
+    _show_changes(Console(), counts.changes, [seconds for _, seconds in times.seconds] if timing else None)
+    for change in counts.changes:
+        for note in change.result.notes:
+            click.echo(f"{change.name}: {note}")
+    if output is None:
+        click.echo("nothing was saved; -o FOLDER saves the model.")
+    else:
+        _save(result, output, form or stored_form(result.graph))
+
+
+def _save(model: Model, output: Path, form: str) -> None:
+    import qcc
+
+    saved = qcc.save(model, output, form=form)
+    click.echo(f"saved the {saved.form} form in {output}.")
+    for warning in saved.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    """An instrument that moves a bar, which is seen while it moves and only on a terminal."""
+    from qcc.passes.instruments import Progress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def report(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        yield Progress(report)
+
+
+def _show_changes(console: Console, changes: list[OpChange], seconds: list[float] | None) -> None:
+    """What each pass did, with its seconds if they are given."""
+    times = [""] * len(changes) if seconds is None else [f"{value:.3f}" for value in seconds]
+    if not console.is_terminal:
+        for change, time in zip(changes, times, strict=True):
+            click.echo(f"{change.name}: {_sentence(change)}{f' in {time} s' if time else ''}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("pass", style="bold")
+    table.add_column("op")
+    for heading in ("added", "removed", *(["seconds"] if seconds is not None else [])):
+        table.add_column(heading, justify="right")
+    for change, time in zip(changes, times, strict=True):
+        types = sorted({*change.added, *change.removed})
+        first, *others = types or [f"({_sentence(change)})"]
+        table.add_row(change.name, Text(first), *_numbers(change, first), *([time] if time else []))
+        for op_type in others:
+            table.add_row("", Text(op_type), *_numbers(change, op_type))
+    console.print(table)
+
+
+def _sentence(change: OpChange) -> str:
+    if not change.result.modified:
+        return "changed nothing"
+    if not change.added and not change.removed:
+        return "added and removed no op"
+    done = (("added", change.added), ("removed", change.removed))
+    return "; ".join(f"{verb} {_counted(ops)}" for verb, ops in done if ops)
+
+
+def _counted(ops: Counter[str]) -> str:
+    return ", ".join(f"{count} {op_type}" for op_type, count in sorted(ops.items()))
+
+
+def _numbers(change: OpChange, op_type: str) -> tuple[str, str]:
+    return str(change.added[op_type] or ""), str(change.removed[op_type] or "")
