@@ -65,17 +65,21 @@ class Flow:
 
     def _compare(self, config: ClassifierConfig, transformed: Path) -> list[FormResult]:
         task = ClassifierTask(config)
-        original = self.folder / "original"
         weights = config.pretrain_weights
         assert weights is not None
-        qcc.save(float_model(task.network(), load_weights(weights), weights), original)
+        qcc.save(float_model(task.network(), load_weights(weights), weights), self.folder / "original")
         self.console.print("\nEvaluating every form on all test images, and timing them:")
-        folders = {
-            "float": original,
-            "transformed": transformed,
-            "frozen": self.folder / "float",
-            "int8": self.folder / "int8",
-        }
-        if (self.folder / "qdq").exists():
-            folders["qdq"] = self.folder / "qdq"
+        folders = form_folders(self.folder, transformed)
         return compare_forms(folders, task, random_image(config.image_shape), self.console)
+
+
+def form_folders(saved: Path, transformed: Path) -> dict[str, Path]:
+    """Where each form of a run is; there is no qdq form of networks with dynamic activation scales."""
+    folders = {
+        "float": saved / "original",
+        "transformed": transformed,
+        "frozen": saved / "float",
+        "int8": saved / "int8",
+        "qdq": saved / "qdq",
+    }
+    return {form: folder for form, folder in folders.items() if folder.exists()}

@@ -1,6 +1,7 @@
 """Full-length results of the classifier: each weight x activation combination, all test images.
 
     python examples/results.py [COMBINATION ...]   trains what has no record yet, then writes docs/results.md
+    python examples/results.py --time [...]        times the saved models again, for a quieter machine
     python examples/results.py --render            writes docs/results.md from the stored records alone
 
 A combination is the name of a slim file in configs/slim. A run that was interrupted goes on where it was.
@@ -13,14 +14,23 @@ import json
 from pathlib import Path
 from typing import Any
 
-from classifier_flow import Flow
+from classifier_flow import Flow, form_folders
 from rich.console import Console
 
-from qcc.train.compare import decimals, percent, print_forms
+from qcc.train.compare import (
+    decimals,
+    open_predictors,
+    percent,
+    print_forms,
+    random_image,
+    time_forms,
+)
 from qcc.train.files import atomic_file, write_json
+from qcc.train.report import command_line, environment
 
 CONFIG = Path("configs/mobilenet_v1_fashion_mnist.yml")
 SLIM_FILES = Path("configs/slim")
+OUTPUT = Path("output/mobilenet_v1")
 RECORDS = Path("docs/records/classifier")
 PAGE = Path("docs/results.md")
 FLOAT_RECORD = Path("configs/weights/mobilenet_v1_x0_25_fashion_mnist.json")
@@ -29,12 +39,16 @@ FLOAT_RECORD = Path("configs/weights/mobilenet_v1_x0_25_fashion_mnist.json")
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("combination", nargs="*")
-    arguments.add_argument("--render", action="store_true", help="only write the page")
+    what = arguments.add_mutually_exclusive_group()
+    what.add_argument("--render", action="store_true", help="only write the page")
+    what.add_argument("--time", action="store_true", help="only time the saved models again")
     options = arguments.parse_args()
     console = Console(soft_wrap=True)
-    if not options.render:
-        names = options.combination or sorted(path.stem for path in SLIM_FILES.glob("*.yaml"))
-        for name in names:
+    names = options.combination or sorted(path.stem for path in SLIM_FILES.glob("*.yaml"))
+    for name in [] if options.render else names:
+        if options.time:
+            time_again(name)
+        else:
             train(name, console)
     with atomic_file(PAGE) as stream:
         stream.write(page().encode())
@@ -47,9 +61,23 @@ def train(name: str, console: Console) -> None:
     if path.exists():
         console.print(f"{path} is there already; remove it to run {name} again.")
         return
-    flow = Flow(CONFIG, SLIM_FILES / f"{name}.yaml", Path("output/mobilenet_v1") / name / "forms", console)
+    flow = Flow(CONFIG, SLIM_FILES / f"{name}.yaml", OUTPUT / name / "forms", console)
     write_json(path, flow.run())
     print_forms(console, flow.results, "top-1")
+
+
+def time_again(name: str) -> None:
+    """Put new times into the record of a combination whose models are still there."""
+    path, output = RECORDS / f"{name}.json", OUTPUT / name
+    record = json.loads(path.read_text())
+    transformed = output / "checkpoints" / str(record["best_epoch"]) / "eval_model"
+    predictors = open_predictors(form_folders(output / "forms", transformed))
+    times = time_forms(predictors, random_image(record["settings"]["image_shape"]))
+    for form in record["forms"]:
+        form["float_ms"] = times.get((form["form"], "float"))
+        form["int8_ms"] = times.get((form["form"], "int8"))
+    record["timed"] = {"command": command_line(), "environment": environment()}
+    write_json(path, record)
 
 
 # ---------------------------------------------------------------------- the page

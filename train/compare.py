@@ -51,27 +51,37 @@ def compare_forms(
     folders: Mapping[str, Path], task: Task, image: Feeds, console: Console
 ) -> list[FormResult]:
     """Evaluate and time saved forms; `image` is one input, with a batch dimension of 1."""
-    predictors = {
-        f"{form}/{kernels}": Predictor.open(folder, engine)
-        for form, folder in folders.items()
-        for kernels, engine in _ENGINES[form].items()
-    }
-    times = milliseconds({name: partial(predictor.run, image) for name, predictor in predictors.items()})
+    predictors = open_predictors(folders)
+    times = time_forms(predictors, image)
     results = []
     for form, folder in folders.items():
-        int8 = predictors.get(f"{form}/int8")
+        int8 = predictors.get((form, "int8"))
         results.append(
             FormResult(
                 form,
-                evaluate(qcc.load(str(folder)), task)[task.main_metric],
+                evaluate(qcc.load(folder), task)[task.main_metric],
                 None if int8 is None else task.evaluate(_runner(int8))[task.main_metric],
                 model_size(folder),
-                times.get(f"{form}/float"),
-                times.get(f"{form}/int8"),
+                times.get((form, "float")),
+                times.get((form, "int8")),
             )
         )
         console.print(f"  {form}: {task.main_metric} {results[-1].accuracy:.4f}", highlight=False)
     return results
+
+
+def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predictor]:
+    """A predictor for each form and kind of kernels, "float" or "int8", that can run it."""
+    return {
+        (form, kernels): Predictor.open(folder, engine)
+        for form, folder in folders.items()
+        for kernels, engine in _ENGINES[form].items()
+    }
+
+
+def time_forms(predictors: Mapping[tuple[str, str], Predictor], image: Feeds) -> dict[tuple[str, str], float]:
+    """Milliseconds per image of each predictor."""
+    return milliseconds({key: partial(predictor.run, image) for key, predictor in predictors.items()})
 
 
 def _runner(predictor: Predictor) -> Run:

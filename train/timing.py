@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
+Key = TypeVar("Key", bound=Hashable)
 WARM_UP_RUNS, COUNTED_RUNS = 10, 100
 
 
-def milliseconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+def milliseconds(runs: Mapping[Key, Callable[[], object]]) -> dict[Key, float]:
     """Median time of each of several runs, in milliseconds.
 
     They take turns, `COUNTED_RUNS` times after `WARM_UP_RUNS` that do not count, so that whatever else the
     machine does at some moment meets all of them alike.
     """
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[Key, list[float]] = {name: [] for name in runs}
     for turn in range(WARM_UP_RUNS + COUNTED_RUNS):
         for name, run in runs.items():
             began = time.perf_counter()
