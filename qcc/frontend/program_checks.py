@@ -39,10 +39,40 @@ def check_program(program: ProgramProto, path: Path) -> None:
             _check_op(program, index, op, declared[index], f"{path}, block {index}")
 
 
+def check_text(program: ProgramProto, path: Path) -> None:
+    """Every name is text: UTF-8.  Raises ModelFormatError naming the file."""
+    try:
+        # What cannot be decoded comes as bytes, or is an error, depending on protobuf's implementation.
+        damaged: bytes | None = next((text for text in _texts(program) if isinstance(text, bytes)), None)
+    except UnicodeDecodeError as error:
+        damaged = error.object
+    if damaged is not None:
+        raise ModelFormatError(f"{path} is damaged: it holds a name that is no text, {damaged!r}.")
+
+
+def _texts(program: ProgramProto) -> Iterator[str | bytes]:
+    for pair in program.op_version_map.pair:
+        yield pair.op_name
+    for block in program.blocks:
+        for var in block.vars:
+            yield var.name
+        for op in block.ops:
+            yield op.type
+            for slot in (*op.inputs, *op.outputs):
+                yield slot.parameter
+                yield from slot.arguments
+            for attr in op.attrs:
+                yield attr.name
+                yield attr.s
+                yield attr.var_name
+                yield from attr.strings
+                yield from attr.vars_name
+
+
 def _check_place(program: ProgramProto, index: int, block: BlockProto, where: str) -> None:
     if block.idx != index:
         raise ModelFormatError(f"{where}: it says that it is block {block.idx}; the file is damaged.")
-    if index and not 0 <= block.parent_idx < index:
+    if not (0 <= block.parent_idx < index if index else block.parent_idx == -1):
         raise ModelFormatError(f"{where}: its parent is block {block.parent_idx}; the file is damaged.")
     if not -1 <= block.forward_block_idx < len(program.blocks):
         raise ModelFormatError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qcc._paddle import core
 from qcc.errors import ModelFormatError
-from qcc.frontend.program_checks import check_program
+from qcc.frontend.program_checks import check_program, check_text
 from qcc.graph import Graph
 from qcc.program import (
     BlockProto,
@@ -90,6 +90,7 @@ def read_program(path: Path) -> ProgramFile:
     if program is None:
         raise ModelFormatError(f"{path} is not a Paddle program, or is truncated or damaged.")
     drop_call_stacks(program)
+    check_text(program, path)
     check_program(program, path)
     feeds, fetches = take_off_interface(program, path)
     if not fetches:
