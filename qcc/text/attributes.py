@@ -110,7 +110,7 @@ def plain_value(attr: AttrProto) -> Any:
 def _plain_scalar(scalar: Any) -> bool | int | float | complex:
     if scalar.type == scalar.COMPLEX128:
         return complex(scalar.c.r, scalar.c.i)
-    return getattr(scalar, _SCALAR_FIELDS[scalar.type])  # type: ignore[no-any-return]
+    return getattr(scalar, _SCALAR_FIELDS[scalar.type])
 
 
 # ---------------------------------------------------------------------------- printing

@@ -1,0 +1,113 @@
+"""`qcc dump-graph`: a drawing of a model, or of what passes do to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from qcc.draw import Picture
+    from qcc.model import Model
+    from qcc.passes import PassManager
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--dot", required=True, type=FILE, help="Where to write the Graphviz source.")
+@click.option("--svg", type=FILE, help="Where to write the picture; needs the program `dot`.")
+@click.option("-p", "--pipeline", help="Run these passes first, and draw what they make of the model.")
+@click.option("--after", help="Draw the model after this pass, of the pipeline if there is one.")
+@click.option("--diff", is_flag=True, help="Mark what the pipeline, or the pass given by --after, did.")
+@click.option("--around", "name", metavar="NAME", help="Draw only what is near this variable.")
+@click.option("--depth", type=click.IntRange(min=0), help="How many steps far from NAME (4).")
+@click.option("--model-filename", help="The program's name inside the folder MODEL.")
+@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+def dump_graph(
+    model: Path,
+    dot: Path,
+    svg: Path | None,
+    pipeline: str | None,
+    after: str | None,
+    diff: bool,
+    name: str | None,
+    depth: int | None,
+    model_filename: str | None,
+    params_filename: str | None,
+) -> None:
+    """Draw the model in MODEL: a folder, a program file, the prefix of one, or a graph as text (.txt).
+
+    Shapes and colours tell quantize, dequantize, quantized and float ops, weights and scales apart; the
+    legend says how. With --diff, what a pass added is green, what it removed a dashed outline, what it
+    changed or rewired purple.
+
+    \b
+    qcc dump-graph MODEL --dot model.dot --svg model.svg
+    qcc dump-graph MODEL --dot freeze.dot --svg freeze.svg --after freeze --diff
+    qcc dump-graph MODEL --dot conv.dot --around conv2d_7.tmp_0 --depth 3
+    """
+    if diff and pipeline is None and after is None:
+        raise click.UsageError("--diff marks what passes did, so it needs -p or --after.")
+    if depth is not None and name is None:
+        raise click.UsageError("--depth says how far from a variable, so it needs --around.")
+    from qcc.draw import around, to_dot, write_dot, write_svg
+
+    loaded = _read(model, model_filename, params_filename)
+    picture = _picture(loaded, pipeline, after, diff)
+    if name is not None:
+        picture = around(picture, name, 4 if depth is None else depth)
+    source = to_dot(picture)
+    write_dot(source, dot)
+    click.echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
+    if svg is not None:
+        write_svg(source, svg)
+        click.echo(f"{svg}: drawn.")
+
+
+def _read(path: Path, model_filename: str | None, params_filename: str | None) -> Model:
+    if path.suffix != ".txt":
+        import qcc
+
+        return qcc.load(path, model_filename, params_filename)
+    from qcc.errors import ModelFormatError, TextError
+    from qcc.model import Model
+    from qcc.text import parse_graph
+
+    try:
+        return Model(parse_graph(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise ModelFormatError(f"{path} is no text in UTF-8.") from None
+    except TextError as error:
+        raise TextError(f"{path}, {error}") from error
+
+
+def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool) -> Picture:
+    from qcc.draw import Stages, difference, view
+    from qcc.passes import PassManager
+    from qcc.passes.instruments import Verification
+
+    wanted = pipeline if pipeline is not None else after
+    if wanted is None:
+        return view(model.graph)
+    manager = PassManager.parse(wanted)
+    stages = Stages()
+    first, last = 0, len(manager.passes)
+    if pipeline is not None and after is not None:
+        last = _position(manager, after) + 1
+        first = last - 1
+    PassManager(manager.passes[:last]).run(model, [Verification(), stages])
+    return difference(stages.pictures[first], stages.pictures[last]) if diff else stages.pictures[last]
+
+
+def _position(manager: PassManager, name: str) -> int:
+    from qcc.errors import PipelineError
+
+    names = [step.name for step in manager.passes]
+    if name not in names:
+        raise PipelineError(f"--after {name}: the pipeline has no such pass; it has {', '.join(names)}.")
+    return names.index(name)

@@ -1,0 +1,11 @@
+"""Drawings of graphs, and of what passes did to them, as Graphviz source."""
+
+from __future__ import annotations
+
+from qcc.draw.dot import to_dot
+from qcc.draw.picture import Picture, around, difference
+from qcc.draw.render import write_dot, write_svg
+from qcc.draw.stages import Stages
+from qcc.draw.view import view
+
+__all__ = ["Picture", "Stages", "around", "difference", "to_dot", "view", "write_dot", "write_svg"]
