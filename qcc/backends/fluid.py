@@ -39,7 +39,10 @@ def save(
     prepared = in_form(model, form)
     verify(prepared.graph, scales=False)
     with staging(folder) as staged:
-        written = _write(prepared, staged, names)
+        try:
+            written = _write(prepared, staged, names)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
         checks: list[Check] = []
         if check is not False:
             files = Written(staged / names[0], staged / names[1] if written[1:] else None, folder)
