@@ -81,10 +81,13 @@ def _is_state(var: Var) -> bool:
 
 
 def _is_drawn_weight(var: Var) -> bool:
-    return var.is_tensor and any(is_quantizer(reader) or var in _operands(reader) for reader in var.consumers)
+    return var.is_tensor and any(var in _operands(reader) for reader in var.consumers)
 
 
 def _operands(op: Op) -> Iterable[Var]:
+    """What an op multiplies or quantizes."""
+    if is_quantizer(op):
+        return op.inputs.get("X", ())
     kind = KINDS.get(op.type)
     if kind is None:
         return ()
