@@ -62,7 +62,7 @@ def _file_names(program: str | None, params: str | None) -> tuple[str, str]:
         else:
             raise OutputError(f"with the model_filename {program!r}, params_filename must be given, too.")
     for name in (program, params):
-        if Path(name).name != name or name.startswith(".") or name == record.FILE_NAME:
+        if not name or Path(name).name != name or name.startswith(".") or name == record.FILE_NAME:
             raise OutputError(f"{name!r} cannot be the name of a model's file inside its folder.")
     if program == params:
         raise OutputError(f"program and parameters cannot both be named {program!r}.")
