@@ -238,8 +238,8 @@ def parse_int(lexer: Lexer) -> int:
     """A whole number without a suffix."""
     start = lexer.start
     kind, value = parse_value(lexer) if lexer.kind == NUMBER else (None, 0)
-    if kind != AttrType.INT:
-        raise lexer.error("a whole number", f"'{lexer.value}'", start)
+    if kind != AttrType.INT or not -(2**63) <= value < 2**63:
+        raise lexer.wrong("expected a whole number of at most 64 bits", start)
     return int(value)
 
 
@@ -309,9 +309,11 @@ def _parse_word(lexer: Lexer, word: str) -> tuple[int, Any]:
 
 
 def _parse_number_token(lexer: Lexer) -> tuple[int, int | float]:
-    word = lexer.value
+    word, start = lexer.value, lexer.start
     lexer.advance()
-    if word.endswith("L") and word[:-1].lstrip("-").isdigit():
+    if word.endswith("L"):
+        if not word[:-1].lstrip("-").isdigit():
+            raise lexer.error("a whole number before L", f"'{word}'", start)
         return AttrType.LONG, int(word[:-1])
     if word.endswith("d"):
         return AttrType.FLOAT64, float(word[:-1])

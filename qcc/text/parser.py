@@ -235,6 +235,10 @@ class _Parser:
                 raise lexer.wrong(
                     f"'{op_type}' has no attribute '{name}' that would have to be taken away", start
                 )
+        for name in _variables_in(braces.attrs):
+            # Paddle looks for them in the op's own block alone.
+            if name not in self._declared[-1]:
+                raise lexer.wrong(f"an attribute names '{name}', which this block does not declare", start)
         op.attrs.extend(self._usual.complete(op_type, braces))
 
     def _fill(
@@ -308,3 +312,11 @@ class _Parser:
             attrs[name] = parse_attr(lexer, name)
             self._references.collect(attrs[name], start)
         return Braces(list(attrs.values()), absent, exact)
+
+
+def _variables_in(attrs: Iterable[AttrProto]) -> Iterable[str]:
+    for attr in attrs:
+        if attr.type == AttrType.VAR:
+            yield attr.var_name
+        elif attr.type == AttrType.VARS:
+            yield from attr.vars_name

@@ -305,6 +305,9 @@ def _edit(old: str, new: str) -> Callable[[str], str]:
         (_edit("[2, 2]}", "[]}"), (10, 40), "expected one of ints[]"),
         (_edit("[2, 2]}", "block(1)}"), (10, 40), "there is no further block 1"),
         (_edit("[2, 2]}", "3000000000}"), (10, 40), "the value is out of the range of INT"),
+        (_edit("[2, 2]}", "2.5L}"), (10, 40), "expected a whole number before L, found '2.5L'"),
+        (_edit("[2, 2]}", "var(z)}"), (10, 31), "an attribute names 'z', which this block does not declare"),
+        (_edit("-1, 3, 4, 4", f"{2**63}"), (7, 16), "expected a whole number of at most 64 bits"),
         (lambda text: text + "\ny = ", (11, 4), "expected a name, found the end of the text"),
     ],
 )
