@@ -8,7 +8,9 @@ index (producers, consumers, names) beside it, so that a look-up costs O(1) too.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +60,7 @@ class Graph:
         self._versions: dict[str, list[Var]] = {}
         self._order: tuple[Op, ...] | None = None
         self._inserted = 0
+        self._last_rank = 0
         self._removed_nodes: set[core.Node] = set()
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
@@ -77,6 +80,7 @@ class Graph:
                 var = Var(node)
                 variables[node.id()] = var
                 self._versions.setdefault(var.name, []).append(var)
+        self._last_rank = len(operators)
         for op in operators:
             self._ops[op] = None
             # The Python call stack holds paths of the machine that built the program.
@@ -86,6 +90,10 @@ class Graph:
             op.inputs = _bind(op.desc.inputs(), read)
             op.outputs = _bind(op.desc.outputs(), written)
             for var in op.all_inputs():
+                if op in var.consumers:
+                    # Paddle has a link for each time that an op reads a variable, this graph has one.
+                    op.node.remove_input(var.node)
+                    var.node.remove_output(op.node)
                 var.consumers[op] = None
             for var in op.all_outputs():
                 var.producer = op
@@ -222,10 +230,13 @@ class Graph:
 
         Outputs must be variables without a producer. Raises GraphError.
         """
+        for written in outputs.values():
+            for var in _as_list(written):
+                _check_unproduced(var)
         desc = core.OpDesc()
         desc.set_type(op_type)
         # Paddle gives these to every op that it reads from a file: a copy must not gain attributes.
-        for name, value in {**core.get_op_extra_attrs(op_type), **attrs}.items():
+        for name, value in {**programs.runtime_defaults(op_type), **attrs}.items():
             desc._set_attr(name, value)
         op = Op(self._core.create_op_node(desc), self._rank(before, after))
         for slot, variables in outputs.items():
@@ -243,17 +254,16 @@ class Graph:
             return (before.rank[0], -1, self._inserted)
         if after is not None:
             return (after.rank[0], 1, self._inserted)
-        last = max((op.rank[0] for op in self._ops), default=-1)
-        return (last + 1, 0, self._inserted)
+        self._last_rank += 1
+        return (self._last_rank, 0, self._inserted)
 
     def set_input(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
         """Let an input slot read these variables."""
-        previous = op.inputs.get(slot, [])
+        previous = op.inputs.get(slot)
         op.inputs[slot] = list(variables)
         op.desc.set_input(slot, [var.name for var in variables])
-        still_read = set(op.all_inputs())
-        for var in dict.fromkeys(previous):
-            if var not in still_read:
+        if previous:
+            for var in set(previous).difference(op.all_inputs()):
                 del var.consumers[op]
                 var.node.remove_output(op.node)
                 op.node.remove_input(var.node)
@@ -267,12 +277,14 @@ class Graph:
 
     def set_output(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
         """Let an output slot write these variables, none of which has a producer yet."""
-        for var in op.outputs.get(slot, []):
+        previous = op.outputs.get(slot, [])
+        for var in variables:
+            if var not in previous:
+                _check_unproduced(var)
+        for var in previous:
             self._unlink_output(op, var)
             op.node.remove_output(var.node)
         for var in variables:
-            if var.producer is not None:
-                raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
             var.producer = op
             var.node.append_input(op.node)
             op.node.append_output(var.node)
@@ -363,6 +375,11 @@ class Graph:
         return twin
 
 
+def _check_unproduced(var: Var) -> None:
+    if var.producer is not None:
+        raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
+
+
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
     return [variables] if isinstance(variables, Var) else list(variables)
 
@@ -377,17 +394,34 @@ def _bind(slots: Mapping[str, list[str]], nodes: Mapping[str, Var | None]) -> di
 
 
 def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op]:
-    """Kahn's algorithm, always taking the ready op of the lowest rank: O(n log n)."""
+    """The topological order that always takes the op of the lowest rank: O(n log n)."""
+    replaced = {
+        later: earlier
+        for name, chain in versions.items()
+        if len(chain) > 1 and name != EMPTY_NAME
+        for earlier, later in pairwise(chain)
+    }
+    by_rank = sorted(ops, key=attrgetter("rank"))
+    return by_rank if _is_topological(by_rank, replaced) else _kahn(by_rank, replaced)
+
+
+def _is_topological(order: Iterable[Op], replaced: Mapping[Var, Var]) -> bool:
+    done: set[Op] = set()
+    for op in order:
+        done.add(op)
+        if not done.issuperset(_waits_for(op, replaced)):
+            return False
+    return True
+
+
+def _kahn(ops: Iterable[Op], replaced: Mapping[Var, Var]) -> list[Op]:
     waits: dict[Op, int] = {}
     followers: dict[Op, list[Op]] = {}
     for op in ops:
-        before = {var.producer for var in op.all_inputs()}
-        for var in op.all_outputs():
-            before.update(_readers_of_replaced(var, versions[var.name]))
-        before -= {None, op}
+        before = set(_waits_for(op, replaced)) - {op}
         waits[op] = len(before)
         for earlier in before:
-            followers.setdefault(earlier, []).append(op)  # type: ignore[arg-type]
+            followers.setdefault(earlier, []).append(op)
     ready = [(op.rank, op) for op, count in waits.items() if count == 0]
     heapq.heapify(ready)
     order: list[Op] = []
@@ -399,16 +433,21 @@ def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[O
             if waits[later] == 0:
                 heapq.heappush(ready, (later.rank, later))
     if len(order) < len(waits):
-        stuck = min((op for op, count in waits.items() if count), key=lambda op: op.rank)
+        stuck = next(op for op, count in waits.items() if count)
         raise GraphError(f"the graph has a cycle through {stuck}.")
     return order
 
 
-def _readers_of_replaced(var: Var, versions: list[Var]) -> Iterable[Op | None]:
-    if len(versions) == 1 or var.name == EMPTY_NAME:
-        return
-    position = versions.index(var)
-    if position:
-        replaced = versions[position - 1]
-        yield replaced.producer
-        yield from replaced.consumers
+def _waits_for(op: Op, replaced: Mapping[Var, Var]) -> Iterator[Op]:
+    """The ops that come before an op: producers of its inputs, and all that touch what it overwrites."""
+    for variables in op.inputs.values():
+        for var in variables:
+            if var.producer is not None:
+                yield var.producer
+    for variables in op.outputs.values():
+        for var in variables:
+            if var in replaced:
+                old = replaced[var]
+                if old.producer is not None:
+                    yield old.producer
+                yield from old.consumers

@@ -105,12 +105,13 @@ def _check_source(graph: Graph, op: Op, var: Var, feeds: set[str]) -> None:
     """A variable without a producer is a weight, a feed, or none of this block's business."""
     if var.name not in graph:
         raise VerifyError(f"{op} reads {var.name!r}, which is not in the graph.")
+    if var.persistable and var.name in graph.weights:
+        return
     if var.name in feeds or var.name == EMPTY_NAME or not var.is_tensor:
         return
     if not var.persistable:
         raise VerifyError(f"{op} reads {var.name!r}, which no op produces and no feed provides.")
-    if var.name not in graph.weights:
-        raise VerifyError(f"{op} reads weight {var.name!r}, which has no value.")
+    raise VerifyError(f"{op} reads weight {var.name!r}, which has no value.")
 
 
 def _check_weight(graph: Graph, name: str) -> None:

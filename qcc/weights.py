@@ -37,6 +37,9 @@ class Weights(MutableMapping[str, np.ndarray]):
         del self._arrays[name]
         self.changed.add(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
