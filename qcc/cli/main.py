@@ -20,6 +20,7 @@ COMMANDS = {
     "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",
     "freeze": "qcc.cli.freeze:freeze",
+    "inspect": "qcc.cli.inspect:inspect",
     "passes": "qcc.cli.passes:passes",
     "quantize": "qcc.cli.quantize:quantize",
     "train": "qcc.cli.train:train",

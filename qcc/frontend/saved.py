@@ -10,7 +10,7 @@ from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import read_weights
 from qcc.frontend.program_file import read_program
 from qcc.model import Model, Provenance
-from qcc.record import read_record, source_digest
+from qcc.record import FILE_NAME, read_record, source_digest
 from qcc.verify import verify
 
 
@@ -42,3 +42,15 @@ def load(
     files = [program.path, *(file.path for file in params_files)]
     record = read_record(files)
     return Model(graph, record.provenance if record else Provenance(source_digest(files)))
+
+
+def has_stale_record(
+    path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
+) -> bool:
+    """True when there is a `qcc.json` beside the model that does not fit it, which `load` ignores.
+
+    Raises ModelFormatError as `load` does.
+    """
+    program = read_program(find_program(Path(path), model_filename))
+    files = [program.path, *(file.path for file in find_params(program, params_filename))]
+    return (program.path.parent / FILE_NAME).exists() and read_record(files) is None
