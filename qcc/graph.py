@@ -408,9 +408,9 @@ def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[O
 def _is_topological(order: Iterable[Op], replaced: Mapping[Var, Var]) -> bool:
     done: set[Op] = set()
     for op in order:
-        done.add(op)
         if not done.issuperset(_waits_for(op, replaced)):
             return False
+        done.add(op)
     return True
 
 
@@ -418,7 +418,7 @@ def _kahn(ops: Iterable[Op], replaced: Mapping[Var, Var]) -> list[Op]:
     waits: dict[Op, int] = {}
     followers: dict[Op, list[Op]] = {}
     for op in ops:
-        before = set(_waits_for(op, replaced)) - {op}
+        before = set(_waits_for(op, replaced))
         waits[op] = len(before)
         for earlier in before:
             followers.setdefault(earlier, []).append(op)
@@ -450,4 +450,6 @@ def _waits_for(op: Op, replaced: Mapping[Var, Var]) -> Iterator[Op]:
                 old = replaced[var]
                 if old.producer is not None:
                     yield old.producer
-                yield from old.consumers
+                for reader in old.consumers:
+                    if reader is not op:
+                        yield reader

@@ -37,11 +37,13 @@ def verify(graph: Graph, *, scales: bool = True) -> None:
     Without `scales` all but the last: in other tools' files the scale of a dead channel is 0.
     Raises VerifyError naming the rule, the op and the variable.
     """
+    _check_order(graph)
     _verify(graph, graph.ops, dict.fromkeys(graph.weights), scales=scales)
 
 
 def verify_changes(graph: Graph) -> None:
     """Check all rules on what was edited since the last verification; O(edits), but for the order."""
+    _check_order(graph)
     ops = dict(graph.changed)
     for name in graph.weights.changed:
         if name in graph:
@@ -50,7 +52,6 @@ def verify_changes(graph: Graph) -> None:
 
 
 def _verify(graph: Graph, ops: Iterable[Op], weights: Iterable[str], *, scales: bool = True) -> None:
-    _check_order(graph)
     _check_interface(graph)
     feeds = set(graph.feeds)
     for op in ops:
