@@ -174,8 +174,16 @@ def test_rule_4_a_cycle(float_model: Model) -> None:
     graph.replace_input(
         producer(graph, "batch_norm_0.tmp_3"), graph.var("conv2d_0.tmp_0"), graph.var("relu_1.tmp_0")
     )
-    with pytest.raises(VerifyError, match=r"^the graph has a cycle through Op\(batch_norm -> .*\)\.$"):
-        verify_changes(graph)
+    for check in (verify_changes, verify):
+        with pytest.raises(VerifyError, match=r"^the graph has a cycle through Op\(batch_norm -> .*\)\.$"):
+            check(graph)
+
+
+def test_rule_4_an_op_that_reads_what_it_writes(float_model: Model) -> None:
+    graph = float_model.copy().graph
+    op = producer(graph, "fc_0.tmp_1")
+    graph.replace_input(op, graph.var("fc_0.tmp_0"), op.output("Out"))
+    both_say(graph, "the graph has a cycle through Op(elementwise_add -> fc_0.tmp_1).")
 
 
 def test_rule_4_a_value_read_after_it_was_overwritten(float_model: Model) -> None:
