@@ -138,24 +138,28 @@ class _Plan:
     skipped: list[Op]
     chosen: list[Operands] = field(default_factory=list)
     quantizers: dict[Var, Quantizer] = field(default_factory=dict)
+    present: dict[Var, Pair] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def want(self, var: Var, quantizer: Quantizer, op: Op) -> None:
         """Ask for a variable to be quantized; all ops that read it must ask for the same."""
-        present = _present_pair(var)
-        known = present.quantizer if present is not None else self.quantizers.get(var)
-        if known is not None and _kind(known) != _kind(quantizer):
+        if var not in self.quantizers:
+            pair = _present_pair(var)
+            if pair is not None:
+                self.present[var] = pair
+            self.quantizers[var] = quantizer if pair is None else pair.quantizer
+        known = self.quantizers[var]
+        if _kind(known) != _kind(quantizer):
             raise PassError(
                 f"{op} wants {var.name!r} quantized as {_kind(quantizer)}, but another op has it as"
                 f" {_kind(known)}; keep one of them float with skip_vars."
             )
-        self.quantizers.setdefault(var, quantizer)
 
     def check_names(self, graph: Graph) -> None:
         """Check that no variable that will be made exists."""
         for found in self.chosen:
             for var in (found.weight, found.data):
-                if _present_pair(var) is None:
+                if var not in self.present:
                     names = pair_names(var, self.quantizers[var], for_test=graph.for_test)
                     check_free(graph, found.op, names)
 
@@ -180,12 +184,11 @@ def _present_pair(var: Var) -> Pair | None:
 
 
 def _insert(graph: Graph, plan: _Plan, backward: Mapping[Op, list[Op]]) -> None:
-    pairs: dict[Var, Pair] = {}
+    pairs = dict(plan.present)
     for found in plan.chosen:
         for var in (found.weight, found.data):
             if var not in pairs:
-                pair = _present_pair(var)
-                pairs[var] = pair or insert_pair(graph, var, plan.quantizers[var], before=found.op)
+                pairs[var] = insert_pair(graph, var, plan.quantizers[var], before=found.op)
         graph.set_attr(found.op, QUANTIZATION_TYPE, WITH_WEIGHT)
         graph.set_attr(found.op, "with_quant_attr", True)
         for op in (found.op, *backward.get(found.op, ())):
