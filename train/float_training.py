@@ -18,11 +18,11 @@ from qcc.train.optimizer import add_optimizer
 from qcc.train.scope import Arrays, persistable_names, read_scope
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
-from qcc.train.weights import initialise
+from qcc.train.weights import initialise, load_weights, put_known_weights
 
 
 class FloatPhase:
-    """A `Phase` that trains the network as it is, from random weights."""
+    """A `Phase` that trains the network as it is, from random weights or on a trained backbone."""
 
     quantized = False
 
@@ -30,6 +30,7 @@ class FloatPhase:
         self.epochs = training.epochs
         self._task = task
         self._seed = seed
+        self._backbone = training.backbone_weights
         self._network = task.network()
         learning_rate = add_optimizer(self._network, optimizer)
         self._scope = paddle.static.Scope()
@@ -44,6 +45,8 @@ class FloatPhase:
 
     def start(self, state: TrainingState | None) -> None:
         initialise(self._network, self._scope, self._seed)
+        if state is None and self._backbone is not None:
+            put_known_weights(self._network, self._scope, load_weights(self._backbone), self._backbone)
         if state is not None:
             self._stepper.set_state(state.arrays)
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.train.data.detection_set import BoxedImage
+
 MapType = Literal["11point", "integral"]
 _LEAST_OVERLAP = 0.5
 _ELEVEN_RECALLS = np.arange(11) / 10
@@ -36,24 +38,17 @@ class VocMap:
         self._map_type = map_type
         self._classes = [_Class() for _ in class_names]
 
-    def add(
-        self,
-        detections: NDArray[Any],
-        boxes: NDArray[Any],
-        labels: NDArray[Any],
-        difficult: NDArray[np.bool_],
-    ) -> None:
-        """Count one image.
+    def add(self, detections: NDArray[Any], item: BoxedImage) -> None:
+        """Count what was found in the image `item`.
 
-        `detections`: [M, 6], class, score, left, top, right, bottom; `boxes`: [B, 4] in the same pixels;
-        `labels`: integers [B]; `difficult`: bool [B].
+        `detections`: [M, 6], class, score, left, top, right, bottom in pixels of the image.
         """
         for number, counted in enumerate(self._classes):
-            of_class = labels == number
-            counted.objects += int((~difficult[of_class]).sum())
+            of_class = item.labels == number
+            counted.objects += int((~item.difficult[of_class]).sum())
             found = detections[detections[:, 0] == number]
             if len(found):
-                counted.hits += _hits(found, boxes[of_class], difficult[of_class])
+                counted.hits += _hits(found, item.boxes[of_class], item.difficult[of_class])
 
     def per_class(self) -> dict[str, float]:
         """Average precision, between 0 and 1, of every class that has an object."""

@@ -88,3 +88,23 @@ def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]
                 f" {list(shapes[name])}; it belongs to another network, or to another width."
             )
     write_scope(scope, {name: weights[name].astype(np.float32) for name in names})
+
+
+def put_known_weights(
+    network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path
+) -> None:
+    """Write into `scope` those of `weights` that the test program has under the same name and shape.
+
+    Raises CheckpointError when `source` has none of them, or one of another shape.
+    """
+    shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
+    known = {name: array for name, array in weights.items() if name in shapes}
+    if not known:
+        raise CheckpointError(f"{source} holds none of the network's weights; it belongs to another network.")
+    for name, array in known.items():
+        if array.shape != shapes[name]:
+            raise CheckpointError(
+                f"{source}: '{name}' has shape {list(array.shape)} where the network has"
+                f" {list(shapes[name])}."
+            )
+    write_scope(scope, {name: array.astype(np.float32) for name, array in known.items()})

@@ -52,10 +52,10 @@ PHOTOS = {
 CLASSES = tuple(name.lower().replace("/", "-").replace(" ", "-") for name in CLASS_NAMES)
 SPLIT_NUMBER = {"train": 0, "test": 1}
 SIDES = (160, 208)  # of a picture, pixels
-ITEM_SIDES = (36, 96)  # of an item's 28 x 28 pixels as drawn
-MOST_ITEMS = 5
-MOST_COVERED = 0.35  # of an item that a later one may cover
-DIFFICULT_COVERED = 0.2
+ITEM_SIDES = (40, 76)  # of an item's 28 x 28 pixels as drawn
+MOST_ITEMS = 8
+MOST_COVERED = 0.2  # of an item that a later one may cover
+DIFFICULT_COVERED = 0.15
 ITEM_THRESHOLD = 12  # grey values up to this are an item's ground
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",
     "freeze": "qcc.cli.freeze:freeze",
+    "infer": "qcc.cli.infer:infer",
     "inspect": "qcc.cli.inspect:inspect",
     "passes": "qcc.cli.passes:passes",
     "quantize": "qcc.cli.quantize:quantize",

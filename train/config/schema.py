@@ -70,9 +70,13 @@ class OptimizerBuilder(Section):
 
 
 class FloatTraining(Section):
-    """How the float network is trained when no `pretrain_weights` are given."""
+    """How the float network is trained when no `pretrain_weights` are given.
+
+    `backbone_weights`: a file of weights, of which those that the network has, too, are its first values.
+    """
 
     epochs: PositiveInt
+    backbone_weights: Path | None = None
     learning_rate: LearningRate = Field(alias="LearningRate")
 
 

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.errors import ConfigError, DataError
+from qcc.train.coco_ap import CocoAp
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
 from qcc.train.data import augment
 from qcc.train.data.augment import Sample
+from qcc.train.data.coco import CocoSet, open_coco, read_coco
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
 from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, split_batches
@@ -141,20 +143,22 @@ class DetectorTask:
     # ------------------------------------------------------------------ evaluation
 
     def evaluate(self, run: Run) -> dict[str, float]:
-        return self.evaluate_detections(run).result()
-
-    def evaluate_detections(self, run: Run) -> VocMap:
-        """Run the test set through `run`."""
         data, feed = self.test_set, self._config.yolo_eval_feed
-        counted = VocMap(data.class_names, self._config.map_type)
+        metric = self._metric(data)
         batches = split_batches(range(len(data)), feed.batch_size, drop_last=False)
         for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
-                item = data.images[index]
                 if index not in bad:
-                    counted.add(found, item.boxes, item.labels, item.difficult)
-        return counted
+                    metric.add(found, data.images[index])
+        return metric.result()
+
+    def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
+        if self._config.metric == "VOC":
+            return VocMap(data.class_names, self._config.map_type)
+        if isinstance(data, CocoSet):
+            return CocoAp(data)
+        raise ConfigError(f"metric is COCO, but {data.source} is no .json file in COCO's format.")
 
     def _test_fields(self, index: int) -> tuple[NDArray[Any], ...]:
         height, width = self._config.yolo_eval_feed.image_shape[1:]
@@ -183,8 +187,12 @@ class DetectorTask:
         folder = self._dataset_dir or source.dataset_dir
         if not source.annotation:
             raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
-        names = read_class_names(folder, source.use_default_label)
-        data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
+        data: DetectionSet
+        if source.annotation.endswith(".json"):
+            data = read_coco(folder, source.annotation, self._bad, source.image_dir)
+        else:
+            names = read_class_names(folder, source.use_default_label)
+            data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
         if len(data.class_names) != self._config.num_classes:
             raise ConfigError(
                 f"num_classes is {self._config.num_classes}, but {data.source} has"
@@ -195,6 +203,22 @@ class DetectorTask:
     def _note_bad(self, data: DetectionSet, numbers: NDArray[Any]) -> None:
         for number in numbers[numbers != _GOOD]:
             self._bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
+
+
+def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -> tuple[str, ...]:
+    """The classes of what `qcc infer` looks at. Raises ConfigError when they are not `num_classes`."""
+    source = config.yolo_test_feed.dataset
+    folder = dataset_dir or source.dataset_dir
+    if source.annotation.endswith(".json"):
+        coco = open_coco(folder / source.annotation)
+        names = tuple(category["name"] for category in coco.loadCats(sorted(coco.getCatIds())))
+    else:
+        names = read_class_names(folder, source.use_default_label)
+    if len(names) != config.num_classes:
+        raise ConfigError(
+            f"num_classes is {config.num_classes}, but YoloTestFeed's data set has {len(names)} classes."
+        )
+    return names
 
 
 def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
