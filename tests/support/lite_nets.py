@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from agreement import observe
-from lite_ops import F, build_model, conv, floats, static
+from lite_ops import F, build_model, floats, multiclass_nms3, static
 
 from qcc._paddle import paddle
 from qcc.model import Model
 from qcc.passes import PassManager
-from qcc.passes.prune import Prune
 
 
 def frozen(
@@ -39,3 +38,67 @@ def vision(name: str, size: int = 64, **options: Any) -> tuple[Model, dict[str, 
         return F.softmax(net(image))
 
     return build_model(build, inputs), {"x0": inputs[0]}
+
+
+def conv_bn(x: Any, channels: int, size: int, stride: int = 1, act: Any = None, groups: int = 1) -> Any:
+    """A convolution without bias, batch norm, and an activation (a leaky_relu unless another is given)."""
+    y = static.nn.conv2d(x, channels, size, stride, (size - 1) // 2, groups=groups, bias_attr=False)
+    y = static.nn.batch_norm(y)
+    return F.leaky_relu(y, 0.1) if act is None else act(y)
+
+
+def yolov3() -> tuple[Model, dict[str, np.ndarray]]:
+    """A small YOLOv3: two scales, upsampling, yolo_box and multiclass_nms3; 64 x 64 images."""
+    classes, anchors = 3, [[30, 61, 62, 45], [10, 13, 16, 30]]
+
+    def build(image: Any, size: Any) -> Any:
+        x = conv_bn(image, 8, 3, 2, F.relu)
+        taps = []
+        for channels in (16, 16, 24):
+            x = conv_bn(conv_bn(x, x.shape[1], 3, 2, F.relu, groups=x.shape[1]), channels, 1, 1, F.relu)
+            taps.append(x)
+        boxes, scores = [], []
+        for level, tip in enumerate((x, None)):
+            if tip is None:
+                up = F.interpolate(conv_bn(x, 12, 1), scale_factor=2, mode="nearest")
+                x = paddle.concat([up, taps[1]], axis=1)
+            x = conv_bn(conv_bn(x, 12, 1), 24, 3)
+            head = static.nn.conv2d(x, 2 * (5 + classes), 1)
+            found = paddle.vision.ops.yolo_box(head, size, anchors[level], classes, 0.05, 16 >> level)
+            boxes.append(found[0])
+            scores.append(paddle.transpose(found[1], [0, 2, 1]))
+        inputs = (paddle.concat(boxes, 1), paddle.concat(scores, 2))
+        return multiclass_nms3(*inputs)
+
+    inputs = (floats(1, 3, 64, 64, low=-1.0, high=1.0), np.array([[96, 80]], np.int32))
+    return build_model(build, inputs), {"x0": inputs[0], "x1": inputs[1]}
+
+
+def ssd() -> tuple[Model, dict[str, np.ndarray]]:
+    """A small SSD: prior boxes on two feature maps, box_coder and multiclass_nms3; 32 x 32 images."""
+    classes = 4
+
+    def build(image: Any) -> Any:
+        first = conv_bn(conv_bn(image, 8, 3, 2, F.relu), 12, 3, 2, F.relu6)
+        second = conv_bn(first, 16, 3, 2, F.relu6)
+        locations, scores, priors, variances = [], [], [], []
+        for feature, low, high in ((first, 8.0, 16.0), (second, 16.0, 24.0)):
+            prior, variance = paddle.vision.ops.prior_box(
+                feature, image, [low], [high], [2.0], [0.1, 0.1, 0.2, 0.2], flip=True, clip=True
+            )
+            count = prior.shape[2]
+            location = static.nn.conv2d(feature, 4 * count, 3, padding=1)
+            score = static.nn.conv2d(feature, classes * count, 3, padding=1)
+            locations.append(paddle.reshape(paddle.transpose(location, [0, 2, 3, 1]), [0, -1, 4]))
+            scores.append(paddle.reshape(paddle.transpose(score, [0, 2, 3, 1]), [0, -1, classes]))
+            priors.append(paddle.reshape(prior, [-1, 4]))
+            variances.append(paddle.reshape(variance, [-1, 4]))
+        prior, variance = paddle.concat(priors), paddle.concat(variances)
+        boxes = paddle.vision.ops.box_coder(
+            prior, variance, paddle.concat(locations, 1), code_type="decode_center_size"
+        )
+        likely = paddle.transpose(F.softmax(paddle.concat(scores, 1)), [0, 2, 1])
+        return multiclass_nms3(boxes, likely)
+
+    image = floats(1, 3, 32, 32, low=-1.0, high=1.0)
+    return build_model(build, (image,)), {"x0": image}

@@ -98,6 +98,7 @@ def conv(channels: int, size: int, **options: Any) -> Callable[[Any], Any]:
     return lambda x: static.nn.conv2d(x, channels, size, **options)
 
 
+OUT = {"Out": "float32"}
 IMAGE = floats(2, 4, 9, 10)
 MATRIX = floats(3, 8)
 
@@ -221,7 +222,7 @@ def _cases() -> list[Case]:
         Case("matmul_scaled", (floats(2, 3, 4), floats(2, 4, 5)), lambda x, y: paddle.matmul(x, y) * 0.5),
         Case("layer_norm", (floats(2, 6, 8),), lambda x: paddle.nn.LayerNorm(8)(x)),
         Case("layer_norm_bare", (floats(2, 6, 8),), lambda x: F.layer_norm(x, [8])),
-        Case("instance_norm", image, lambda x: paddle.nn.InstanceNorm2D(4)(x)),
+        Case("instance_norm", image, instance_norm),
         Case("group_norm", image, lambda x: paddle.nn.GroupNorm(2, 4)(x)),
         Case("concat", pair, lambda x, y: paddle.concat([x, y], 1)),
         Case("concat_int64", (ints(3, 4), ints(3, 4)), lambda x, y: paddle.concat([x, y], 1), exact=True),
@@ -304,7 +305,46 @@ def _cases() -> list[Case]:
         Case("swap_squeeze_excite", image, squeeze_excite),
         Case("add_scalar", image, lambda x: x * 2.0 + 1.0),
         Case("unfold", image, lambda x: F.unfold(x, 3)),
-        Case("affine_channel", image, affine_channel),
+        Case("affine_channel", (floats(2, 4, 5, 4),), affine_channel),
+        Case("round", image, paddle.round),
+        Case("assign", image, lambda x: F.relu(paddle.assign(x))),
+        Case("full_like", image, lambda x: x + paddle.full_like(x, 0.5)),
+        Case("expand_as", (floats(2, 1, 4), floats(2, 3, 4)), paddle.expand_as),
+        Case("greater_equal", pair, lambda x, y: paddle.cast(x >= y, "int32"), exact=True),
+        Case("less_equal", (ints(3, 4), ints(3, 4)), lambda x, y: paddle.cast(x <= y, "int32"), exact=True),
+        Case("not_equal", (ints(3, 4), ints(3, 4)), lambda x, y: paddle.cast(x != y, "int64"), exact=True),
+        Case(
+            "logical_or", pair, lambda x, y: paddle.cast(paddle.logical_or(x > 0, y > 0), "int32"), exact=True
+        ),
+        Case("linspace", matrix, lambda x: x + paddle.linspace(0, 1, 8)),
+        Case("arange", matrix, lambda x: x + paddle.cast(paddle.arange(8), "float32")),
+        Case("meshgrid", matrix, lambda x: [x, *paddle.meshgrid(paddle.arange(3.0), paddle.arange(4.0))]),
+        Case("mul", matrix, lambda x: append_op("mul", {"X": x, "Y": matrix_weight()}, OUT, {})[0]),
+        Case("matmul_v1", matrix, lambda x: append_op("matmul", {"X": x, "Y": matrix_weight()}, OUT, {})[0]),
+        Case("matmul_v1_bias", matrix, matmul_with_bias),
+        Case("pad3d", (floats(1, 2, 3, 4, 5),), lambda x: F.pad(x, [1, 1, 0, 1, 1, 0], data_format="NCDHW")),
+        Case("reduce_all", matrix, lambda x: paddle.cast(paddle.all(x > -1.9, 1), "int32"), exact=True),
+        Case("reduce_any", matrix, lambda x: paddle.cast(paddle.any(x > 1.0, 1), "int32"), exact=True),
+        Case("scatter_nd_add", (floats(5, 4), ints(3, 1, high=5), floats(3, 4)), paddle.scatter_nd_add),
+        Case("add_n", pair, lambda x, y: paddle.add_n([x, y])),
+        Case("tril", (floats(2, 5, 5),), paddle.tril),
+        Case("temporal_shift", (floats(4, 8, 3, 3),), lambda x: F.temporal_shift(x, 2, 0.25)),
+        Case("max_pool_index", image, lambda x: F.max_pool2d(x, 2, 2, return_mask=True)[0]),
+        Case("nonzero", (ints(3, 4, high=2),), paddle.nonzero, exact=True),
+        Case("inverse", (floats(2, 3, 3),), paddle.inverse),
+        Case("crop", matrix, lambda x: paddle.crop(x, [2, 4], [1, 2])),
+        Case("gru", (floats(2, 4, 6),), lambda x: recurrent("GRU", x)),
+        Case("lstm", (floats(2, 4, 6),), lambda x: recurrent("LSTM", x)),
+        Case("batch_size_like", matrix, batch_size_like),
+        Case("deformable_conv", (IMAGE, floats(2, 18, 7, 8), floats(2, 9, 7, 8, low=0)), deformable_conv),
+        Case(
+            "l2_norm",
+            matrix,
+            lambda x: append_op("norm", {"X": x}, OUT | {"Norm": "float32"}, {"axis": 1})[0],
+        ),
+        Case("bitwise_and", (ints(3, 4), ints(3, 4)), paddle.bitwise_and, exact=True),
+        Case("log1p_by_log", positive, lambda x: paddle.log(x + 1.0)),
+        Case("attention", (floats(2, 5, 8),), attention),
         Case(
             "local_response_norm",
             image,
@@ -312,6 +352,41 @@ def _cases() -> list[Case]:
         ),
     ]
     return [*found, *_detection_cases()]
+
+
+def parameter(*shape: int) -> Any:
+    uniform = paddle.nn.initializer.Uniform(-1.0, 1.0)
+    return paddle.create_parameter(list(shape), "float32", default_initializer=uniform)
+
+
+def matrix_weight() -> Any:
+    return parameter(8, 5)
+
+
+def matmul_with_bias(x: Any) -> Any:
+    product = append_op("matmul", {"X": x, "Y": matrix_weight()}, OUT, {})[0]
+    return F.relu(product + parameter(5))
+
+
+def recurrent(kind: str, x: Any) -> Any:
+    return getattr(paddle.nn, kind)(6, 5)(x)[0]
+
+
+def batch_size_like(x: Any) -> Any:
+    attrs = {"shape": [-1, 8], "value": 0.5, "dtype": 5}
+    return x + append_op("fill_constant_batch_size_like", {"Input": x}, OUT, attrs)[0]
+
+
+def deformable_conv(x: Any, offset: Any, mask: Any) -> Any:
+    return paddle.vision.ops.deform_conv2d(x, offset, parameter(6, 4, 3, 3), mask=mask)
+
+
+def attention(x: Any) -> Any:
+    query, key, value = (paddle.nn.Linear(8, 8)(x) for _ in range(3))
+    heads = [paddle.transpose(paddle.reshape(t, [0, 5, 2, 4]), [0, 2, 1, 3]) for t in (query, key, value)]
+    weights = F.softmax(paddle.matmul(heads[0] * 0.5, heads[1], transpose_y=True))
+    joined = paddle.reshape(paddle.transpose(paddle.matmul(weights, heads[2]), [0, 2, 1, 3]), [0, 5, 8])
+    return paddle.nn.LayerNorm(8)(paddle.nn.Linear(8, 8)(joined) + x)
 
 
 def squeeze_excite(x: Any) -> Any:
@@ -328,6 +403,11 @@ def affine_channel(x: Any) -> Any:
         [4], "float32", default_initializer=paddle.nn.initializer.Uniform(-1.0, 1.0)
     )
     return append_op("affine_channel", {"X": x, "Scale": scale, "Bias": bias}, {"Out": "float32"}, {})[0]
+
+
+def instance_norm(x: Any) -> Any:
+    # Paddle declares the norm's other outputs by a product with the open batch size, and refuses to read it.
+    return paddle.nn.InstanceNorm2D(4)(paddle.reshape(x, [2, 4, 9, 10]))
 
 
 def _detection_cases() -> list[Case]:
@@ -384,10 +464,10 @@ def multiclass_nms(boxes: Any, scores: Any) -> Any:
 
 
 def matrix_nms(boxes: Any, scores: Any) -> Any:
-    found, number = paddle.vision.ops.matrix_nms(
+    found = paddle.vision.ops.matrix_nms(
         boxes, scores, 0.1, 0.05, 10, 8, background_label=-1, return_index=False
     )
-    return [found, number]
+    return list(found[:2])
 
 
 def prior_box(feature: Any, picture: Any) -> Any:

@@ -8,10 +8,12 @@ from typing import Literal
 from qcc.backends.lite.passes.attributes import LiteAttributes
 from qcc.backends.lite.passes.calib import LiteCalib
 from qcc.backends.lite.passes.exact import LiteExact
+from qcc.backends.lite.passes.expand_gelu import ExpandGelu
 from qcc.backends.lite.passes.fold_bn import FoldBn
 from qcc.backends.lite.passes.fold_reshape import FoldReshape
 from qcc.backends.lite.passes.fuse_conv_activation import FuseConvActivation
 from qcc.backends.lite.passes.fuse_conv_bias import FuseConvBias
+from qcc.backends.lite.passes.fuse_conv_conv import FuseConvConv
 from qcc.backends.lite.passes.fuse_elementwise_activation import FuseElementwiseActivation
 from qcc.backends.lite.passes.fuse_fc import FuseFc
 from qcc.backends.lite.passes.fuse_flatten_fc import FuseFlattenFc
@@ -22,6 +24,8 @@ from qcc.backends.lite.passes.int8_out import LiteInt8Out
 from qcc.backends.lite.passes.kernels import LiteKernels
 from qcc.backends.lite.passes.quantize import LiteQuantize
 from qcc.backends.lite.passes.remove_identity import RemoveIdentity
+from qcc.backends.lite.passes.round import LiteRound
+from qcc.backends.lite.passes.shuffle_channel import FuseShuffleChannel
 from qcc.backends.lite.passes.weight_only import WeightOnly
 from qcc.passes.base import Pass
 from qcc.passes.manager import PassManager
@@ -42,10 +46,12 @@ def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> I
     yield Prune()
     yield LiteQuantize()
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
-    yield from (FoldReshape(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvActivation(arch=arch))
+    yield from (FoldReshape(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())
+    yield FuseConvActivation(arch=arch)
     # Integers can be stored for the weight of an fc op, not for that of a matmul.
     yield from (FuseFc(bare=arch == "x86" or weight_only is not None), FuseFlattenFc())
-    yield from (FuseElementwiseActivation(), FusePad2d(), GlobalPool(), RemoveIdentity())
+    yield from (FuseShuffleChannel(), FuseElementwiseActivation(), FusePad2d(), GlobalPool())
+    yield from (RemoveIdentity(), ExpandGelu())
     if weight_only is not None:
         yield WeightOnly(bits=weight_only)
     if arch == "arm":
@@ -53,4 +59,6 @@ def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> I
     else:
         yield LiteExact(keep="x86" if x86_int8 else "none")
     yield from (LiteInt8Bias(), LiteInt8Out(arch=arch), LiteCalib())
+    if arch == "x86":
+        yield LiteRound()
     yield from (LiteAttributes(), LiteKernels(arch=arch))

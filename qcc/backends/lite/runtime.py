@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,12 +126,12 @@ class LiteRuntime:
     def _died(self) -> LiteRuntimeError:
         code = self._process.wait()
         self._words.seek(0)
-        lines = self._words.read().decode(errors="replace").strip().splitlines()
-        words = " / ".join(_telling(lines))[-_SHOWN:] or "it said nothing"
+        words = last_words(self._words.read().decode(errors="replace"))
         return LiteRuntimeError(f"Paddle Lite's runtime ended with code {code} on {self._path}: {words}.")
 
 
-def _telling(lines: Sequence[str]) -> Sequence[str]:
-    """The lines of the library's log that say what is wrong: those of level F, else the last ones."""
+def last_words(log: str) -> str:
+    """What the library's log says about its end: the lines of level F, else the last ones."""
+    lines = log.strip().splitlines()
     fatal = [line for line in lines if line.startswith("[F")]
-    return fatal or lines[-3:]
+    return " / ".join(fatal or lines[-3:])[-_SHOWN:] or "it said nothing"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc._paddle import core
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
@@ -105,9 +106,21 @@ def _add_dimension(graph: Graph, op: Op) -> bool:
     return True
 
 
+def _shorten_axes(graph: Graph, op: Op) -> bool:
+    """Axes that Paddle holds as 64-bit integers, where the runtime wants others."""
+    if not op.desc.has_attr("dim") or op.desc.attr_type("dim") != core.AttrType.LONGS:
+        return False
+    axes = [int(axis) for axis in op.attr("dim")]
+    graph.remove_attr(op, "dim")
+    graph.set_attr(op, "dim", axes)
+    return True
+
+
 _SPECIAL: dict[str, Callable[[Graph, Op], bool]] = {
     "layer_norm": _add_affine,
     "instance_norm": _add_affine,
     "group_norm": _add_affine,
     "fill_constant": _add_dimension,
+    "reduce_all": _shorten_axes,
+    "reduce_any": _shorten_axes,
 }

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Calibs, Int8Op, disable_int8, int8_op
 from qcc.backends.lite.passes.rewrite import set_attrs, set_weight
+from qcc.backends.lite.passes.round import fills_vectors
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
@@ -36,8 +37,8 @@ class LiteExact(Pass):
 
     keep="none" rewrites all ops. keep="arm" leaves those alone that ARM kernels compute exactly: all but
     grouped transposed convolutions, and products whose weight is no plain matrix on the right. keep="x86"
-    leaves convolutions alone whose weights do not exceed 64: beyond, the kernel's sums of two products
-    overflow.
+    leaves convolutions alone whose weights do not exceed 64 (beyond, the kernel's sums of two products
+    overflow), and whose input can be quantized there (see `lite-round`).
 
     Weights of other ops than conv2d, depthwise_conv2d, fc and mul are stored as float32.
     """
@@ -66,7 +67,7 @@ class LiteExact(Pass):
         convolution = found.op.type in ("conv2d", "depthwise_conv2d")
         activation = found.op.attr("act_type") if found.op.attr("with_act") else None
         small = bool(np.max(np.abs(value.astype(np.int16)), initial=0) <= _MOST_EXACT_WEIGHT)
-        return convolution and small and activation in _X86_ACTIVATIONS
+        return convolution and small and activation in _X86_ACTIVATIONS and fills_vectors(found.data)
 
 
 def _exact_on_arm(found: Int8Op) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import follower, is_weight, remove_op, set_attrs
+from qcc.backends.lite.passes.rewrite import absorb, follower, is_weight, remove_op, set_attrs
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
@@ -28,7 +28,8 @@ class FuseFc(Pass):
 
         y = fc(Input=x, W=w, Bias=b)  {in_num_col_dims = 1, op_type = "matmul_v2"}
 
-    With `bare`, a product without a bias becomes an fc op as well.
+    A relu behind it becomes its activation_type. With `bare`, a product without a bias becomes an fc op
+    as well.
     """
 
     name: ClassVar[str] = "fuse-fc"
@@ -83,8 +84,11 @@ def _fuse(graph: Graph, op: Op, add: Op | None, bias: Var | None) -> None:
         attrs |= {"Input0_scale": op.attr("X0_scale"), "W0_scale": op.attr("Y0_scale")}
     # The new op reads the variables before the old ones let go of them.
     fc = graph.add_op("fc", inputs, {}, {}, before=op)
-    set_attrs(graph, fc, attrs)
     if add is not None:
         remove_op(graph, add, keep=out)
     remove_op(graph, op, keep=out)
     graph.set_output(fc, "Out", [out])
+    if bias is not None and (relu := follower(graph, fc, "Out", "relu")) is not None:
+        attrs["activation_type"] = "relu"
+        absorb(graph, fc, "Out", relu, "Out")
+    set_attrs(graph, fc, attrs)

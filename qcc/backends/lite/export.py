@@ -1,0 +1,113 @@
+"""From a model to a `.nb` file: lowered, written, read back, checked, and only then put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from qcc.backends.agreement import Agreement, compare
+from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
+from qcc.backends.lite.lowering import lowering
+from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
+from qcc.backends.lite.translate import to_naive_buffer
+from qcc.backends.lite.verifier import complaints_about
+from qcc.backends.report import Check, Saved
+from qcc.backends.samples import Sample, find_sample
+from qcc.errors import GraphError, OutputError, TargetError
+from qcc.files import publish, staging, write_json
+from qcc.model import Model
+from qcc.passes.instruments import Instrument, Verification
+from qcc.quantization import scheme, state
+from qcc.record import make_record
+from qcc.targets.lite import Arch
+
+SUFFIX = ".nb"
+RECORD_SUFFIX = ".json"
+_ROUNDING = 1e-5
+_STEPS = 0.1
+
+
+def export(
+    model: Model,
+    path: Path,
+    *,
+    arch: Arch = "arm",
+    x86_int8: bool = False,
+    weight_only: Literal[8, 16] | None = None,
+    check: bool | Mapping[str, np.ndarray] = True,
+    instruments: Sequence[Instrument] = (Verification(),),
+) -> Saved:
+    """Write a model as the naive buffer `path`, with a record of what made it in `path`.json.
+
+    `arch` "arm" runs quantized ops in int8. "x86" computes them exactly by float kernels, from the same
+    integers; with `x86_int8`, convolutions run in int8 where that is exact. `weight_only` stores the
+    weights of a float model as integers of 8 or 16 bits.
+
+    The file is read back and verified before it appears. With `check`, a file for x86 is run as well, on
+    made-up inputs or those given, and compared with the model, where Paddle Lite's runtime is installed.
+
+    Raises PassError when the model cannot be lowered, with all its ops that have no kernel; TargetError
+    for options that do not go together; OutputError when the file cannot be written or is not right.
+    """
+    _check_options(model, path, arch, x86_int8, weight_only)
+    lowered = lowering(arch, x86_int8=x86_int8, weight_only=weight_only).run(model, instruments)
+    buffer = to_naive_buffer(lowered.graph)
+    record_name = path.name + RECORD_SUFFIX
+    with staging(path.parent) as staged:
+        file = staged / path.name
+        with file.open("wb") as stream:
+            write_naive_buffer(buffer, stream)
+        checks = [_check_structure(file, path)]
+        if check is not False and arch == "x86":
+            rounded = weight_only is not None or state(model.graph) != "float"
+            checks += _check_run(model, file, path, None if check is True else check, rounded)
+        form = f"lite-{arch}"
+        record = make_record(form, state(model.graph), scheme(model.graph), lowered.provenance, [file])
+        write_json(staged / record_name, record.model_dump())
+        publish(staged, path.parent, [path.name, record_name])
+    return Saved(form, (path, path.with_name(record_name)), tuple(checks))
+
+
+def _check_options(model: Model, path: Path, arch: Arch, x86_int8: bool, weight_only: int | None) -> None:
+    if path.suffix != SUFFIX:
+        raise TargetError(f"{path} does not end in {SUFFIX}, by which Paddle Lite's tools know their files.")
+    if x86_int8 and arch != "x86":
+        raise TargetError("int8 kernels for x86 are asked for, but the file is for arm: say --arch x86.")
+    if weight_only is not None and state(model.graph) != "float":
+        raise TargetError(
+            f"the model is {state(model.graph)}, whose weights are integers already: leave out --weight-only."
+        )
+
+
+def _check_structure(file: Path, shown: Path) -> Check:
+    parsed = parse_naive_buffer(file)
+    complaints = [*parsed.complaints, *complaints_about(parsed.buffer)]
+    if complaints:
+        raise OutputError(f"{shown} was not written: {complaints[0]} (and {len(complaints) - 1} more).")
+    return Check("read back", "every byte accounted for, and the rules of the mobile reader kept")
+
+
+def _check_run(
+    model: Model, file: Path, shown: Path, inputs: Mapping[str, np.ndarray] | None, rounded: bool
+) -> list[Check]:
+    what = "Paddle Lite's x86 runtime"
+    missing = runtime_missing()
+    if missing is not None:
+        return [Check(what, f"not run, because {missing}", good=False)]
+    try:
+        sample = find_sample(model) if inputs is None else Sample(inputs, model.run(inputs))
+    except GraphError as error:
+        return [Check(what, f"not run, because {error}", good=False)]
+    with LiteRuntime(file) as runtime:
+        agreement = compare(runtime.run(sample.inputs), sample.outputs)
+    if not _agrees(agreement, rounded):
+        raise OutputError(f"{shown} was not written: {what} gives other numbers than the model: {agreement}.")
+    return [Check(what, str(agreement))]
+
+
+def _agrees(agreement: Agreement, rounded: bool) -> bool:
+    """Up to float rounding; where integers are rounded, up to what the steps between them move."""
+    return agreement.relative <= _ROUNDING or (rounded and agreement.sound and agreement.distance <= _STEPS)

@@ -1,0 +1,87 @@
+"""lite-round: quantize by float ops where the x86 kernel for it leaves elements out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc._paddle import VarType
+from qcc.errors import PassError
+from qcc.graph import Graph
+from qcc.nodes import Op, Var
+from qcc.numerics import max_int
+from qcc.passes.base import OPTIONS, Pass, PassResult
+
+_ELEMENTS_AT_ONCE = 32
+
+
+@options(frozen=True, config=OPTIONS)
+class LiteRound(Pass):
+    """Quantize and dequantize by float ops where the number of elements is no multiple of 32, or open.
+
+    Before:
+
+        x.int8 = calib(Input=x)  {scale = s}
+        x.int8.float32 = calib(Input=x.int8)  {scale = s}
+
+    After:
+
+        x.scaled = scale(X=x)  {scale = 1 / s}
+        x.clipped = clip(X=x.scaled)  {min = -127, max = 127}
+        x.rounded = round(X=x.clipped)
+        x.int8.float32 = scale(X=x.rounded)  {scale = s}
+
+    The x86 kernel of calib works on 32 elements at once; of each 8 that are left over it writes 4.
+    """
+
+    name: ClassVar[str] = "lite-round"
+
+    def apply(self, graph: Graph) -> PassResult:
+        left_out = [op for op in graph.ops if _quantizes(op) and not fills_vectors(op.input("Input"))]
+        for op in left_out:
+            for reader in op.output("Out").consumers:
+                if reader.type != "calib":
+                    raise PassError(
+                        f"{reader} reads {op.input('Input').name!r} as INT8, of which the x86 runtime's calib"
+                        f" kernel leaves elements out: its shape is {list(op.input('Input').shape)}."
+                    )
+        for op in left_out:
+            _rewrite(graph, op)
+        return PassResult(bool(left_out))
+
+
+def fills_vectors(var: Var) -> bool:
+    """True when the elements of a sample (of all but the first dimension) are a known multiple of 32."""
+    sizes = var.shape[1:]
+    known = len(var.shape) > 1 and all(size > 0 for size in sizes)
+    return known and int(np.prod(sizes, dtype=np.int64)) % _ELEMENTS_AT_ONCE == 0
+
+
+def _quantizes(op: Op) -> bool:
+    return op.type == "calib" and op.output("Out").dtype == VarType.INT8
+
+
+def _rewrite(graph: Graph, quantize: Op) -> None:
+    source, integers = quantize.input("Input"), quantize.output("Out")
+    step, limit = float(quantize.attr("scale")), float(max_int(8))
+    base = integers.name.removesuffix(".int8")
+    scaled, clipped, rounded = (
+        graph.add_var(f"{base}.{suffix}", "float32", source.shape)
+        for suffix in ("scaled", "clipped", "rounded")
+    )
+    _add_scale(graph, source, scaled, float(np.float32(1) / np.float32(step)), quantize)
+    graph.add_op("clip", {"X": scaled}, {"Out": clipped}, {"min": -limit, "max": limit}, before=quantize)
+    graph.add_op("round", {"X": clipped}, {"Out": rounded}, {}, before=quantize)
+    for dequantize in list(integers.consumers):
+        result = dequantize.output("Out")
+        graph.remove_op(dequantize)
+        _add_scale(graph, rounded, result, float(step), quantize)
+    graph.remove_op(quantize)
+    graph.remove_var(integers)
+
+
+def _add_scale(graph: Graph, source: Var, result: Var, factor: float, before: Op) -> None:
+    op = graph.add_op("scale", {"X": source}, {"Out": result}, {"scale": factor, "bias": 0.0}, before=before)
+    graph.set_flag(op, "bias_after_scale", True)

@@ -1,0 +1,171 @@
+"""What must hold in a naive buffer for the runtime to load it and to compute what is meant.
+
+The runtime checks next to nothing of this; its mobile reader crashes, and its kernels return garbage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from qcc.backends.lite.file import NaiveBuffer
+from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.schema import (
+    NUMPY_DTYPES,
+    PARAM_KINDS,
+    VALUE_FIELDS,
+    AttrKind,
+    BlockDesc,
+    OpDesc,
+    ParamDesc,
+    VarDesc,
+    VarKind,
+)
+from qcc.targets.lite import Kernel, find_kernel
+
+_NOT_LOADED = (AttrKind.BOOLEANS, AttrKind.BLOCKS, AttrKind.VAR, AttrKind.VARS)
+_CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose")
+_MOST_EXACT_ON_X86 = 64
+
+
+def complaints_about(buffer: NaiveBuffer) -> list[str]:
+    """Everything that is wrong with the content of a file, as sentences without a stop."""
+    if len(buffer.program.blocks) != 1:
+        return [f"it has {len(buffer.program.blocks)} blocks, where qcc knows one"]
+    block = buffer.program.blocks[0]
+    variables = {var.name: var for var in block.vars}
+    params = {param.name: param for param in buffer.params}
+    return [
+        *_about_block(block),
+        *_about_variables(block, variables, params),
+        *_about_interface(block, variables),
+        *(complaint for param in buffer.params for complaint in _about_param(param)),
+        *(complaint for op in block.ops for complaint in _about_op(op, variables, params)),
+    ]
+
+
+def _about_block(block: BlockDesc) -> Iterator[str]:
+    if (block.idx, block.parent_idx) != (0, -1):
+        yield f"the main block has the number {block.idx} and the parent {block.parent_idx}"
+
+
+def _about_variables(
+    block: BlockDesc, variables: dict[str, VarDesc], params: dict[str, ParamDesc]
+) -> Iterator[str]:
+    if len(variables) < len(block.vars):
+        yield "a variable is declared twice"
+    for name, var in variables.items():
+        kind = element_kind(var)
+        if var.type is None or var.type.lod_tensor is None:
+            yield f"variable {name!r} has no tensor description"
+        elif var.type.type == VarKind.LOD_TENSOR and var.persistable != (name in params):
+            yield f"variable {name!r} is declared a parameter and has no value, or the other way round"
+        elif name in params and kind != _param_kind(params[name]):
+            yield f"parameter {name!r} is declared {_name(kind)} but holds {_name(_param_kind(params[name]))}"
+    for name in params:
+        if name not in variables:
+            yield f"parameter {name!r} is not declared"
+
+
+def _about_interface(block: BlockDesc, variables: dict[str, VarDesc]) -> Iterator[str]:
+    for op_type, kind in (("feed", VarKind.FEED_MINIBATCH), ("fetch", VarKind.FETCH_LIST)):
+        holder = variables.get(op_type)
+        if holder is None or holder.type is None or holder.type.type != kind or not holder.persistable:
+            yield f"the variable {op_type!r} is missing or of a wrong kind"
+        columns = [op.attr("col") for op in block.ops if op.type == op_type]
+        if sorted(columns) != list(range(len(columns))):
+            yield f"the {op_type} ops have the columns {columns}"
+
+
+def _about_param(param: ParamDesc) -> Iterator[str]:
+    tensor = param.variable
+    if tensor is None or param.variable_type != 1:
+        yield f"parameter {param.name!r} has no tensor"
+        return
+    if tensor.data_type not in PARAM_KINDS:
+        yield f"parameter {param.name!r} has the type {tensor.data_type}, which the runtime does not load"
+        return
+    wanted = int(np.prod(tensor.dim, dtype=np.int64)) * NUMPY_DTYPES[VarKind(tensor.data_type)].itemsize
+    if len(tensor.data) != wanted:
+        yield f"parameter {param.name!r} has {len(tensor.data)} bytes where its shape wants {wanted}"
+
+
+# ---------------------------------------------------------------------- operators
+
+
+def _about_op(op: OpDesc, variables: dict[str, VarDesc], params: dict[str, ParamDesc]) -> Iterator[str]:
+    title = f"op {op.type} -> {[name for slot in op.outputs for name in slot.arguments]}"
+    for attr in op.attrs:
+        if attr.type not in VALUE_FIELDS or attr.type in _NOT_LOADED:
+            yield f"{title}: attribute {attr.name!r} is of a type that the runtime does not load"
+    used = [name for slot in (*op.inputs, *op.outputs) for name in slot.arguments]
+    missing = [name for name in used if name not in variables]
+    if missing:
+        yield f"{title} uses {missing[0]!r}, which is not declared"
+        return
+    kernel = find_kernel(op.attr(KERNEL_ATTR, ""))
+    if kernel is None or kernel.op != op.type:
+        yield f"{title} names the kernel {op.attr(KERNEL_ATTR)!r}, which Paddle Lite does not have"
+        return
+    yield from (f"{title}: {complaint}" for complaint in _about_types(op, kernel, variables))
+    yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, params))
+
+
+def _about_types(op: OpDesc, kernel: Kernel, variables: dict[str, VarDesc]) -> Iterator[str]:
+    for slot in op.inputs:
+        accepted = kernel.inputs.get(slot.parameter, "any")
+        for name in slot.arguments:
+            flows = _precision(op, variables[name])
+            if accepted not in ("any", flows):
+                yield f"{name!r} is {flows}, where its kernel takes {accepted}"
+
+
+def _precision(op: OpDesc, var: VarDesc) -> str:
+    if op.attr(f"{var.name}_quant_scale") is not None:
+        return "float"
+    return {"fp32": "float"}.get(_name(element_kind(var)), _name(element_kind(var)))
+
+
+def _about_known_faults(op: OpDesc, kernel: Kernel, params: dict[str, ParamDesc]) -> Iterator[str]:
+    """Int8 kernels that are there, and compute something wrong."""
+    if kernel.precision != "int8" or op.type == "calib":
+        return
+    grouped = op.attr("groups", 1) > 1
+    activation = op.attr("act_type", "") if op.attr("with_act", False) else ""
+    slots = {slot.parameter: slot.arguments for slot in op.inputs}
+    if grouped and op.type in _CONVOLUTIONS and not slots.get("Bias"):
+        yield "a grouped convolution in int8 has no bias"
+    if kernel.target == "arm":
+        if op.type == "depthwise_conv2d" and activation == "hard_swish":
+            yield "hard_swish is fused into a depthwise convolution in int8"
+        if "transpose" in op.type and grouped:
+            yield "a grouped transposed convolution runs in int8"
+    else:
+        if op.type == "fc":
+            yield "an fc op runs in int8 on x86"
+        if kernel.alias == "int8_out" and activation == "leaky_relu":
+            yield "leaky_relu is fused into an op with int8 output on x86"
+        weight = params.get(slots.get("Filter", [""])[0])
+        if weight is not None and weight.variable is not None:
+            largest = np.max(np.abs(weight.variable.array.astype(np.int16)), initial=0)
+            if largest > _MOST_EXACT_ON_X86:
+                yield f"a weight holds {largest}, and the sums of the x86 kernel overflow above 64"
+
+
+# ---------------------------------------------------------------------- small things
+
+
+def element_kind(var: VarDesc) -> int:
+    """The declared element type of a variable."""
+    if var.type is None or var.type.lod_tensor is None or var.type.lod_tensor.tensor is None:
+        return -1
+    return var.type.lod_tensor.tensor.data_type
+
+
+def _param_kind(param: ParamDesc) -> int:
+    return -1 if param.variable is None else param.variable.data_type
+
+
+def _name(kind: int) -> str:
+    return VarKind(kind).name.lower() if kind in set(VarKind) else f"type {kind}"
