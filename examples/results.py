@@ -111,10 +111,13 @@ Written by `python examples/results.py` from the records in `{RECORDS}`; do not 
   {last["epoch"] + 1} epochs, top-1 {percent(last["top1"])}, top-5 {percent(last["top5"])}
   ({float_run["environment"]["processor"]}).
 
-*frozen* is evaluated with the integers that weights and activations are rounded to, held in float32; *int8
-kernels* is the frozen form in `paddle.inference` with oneDNN's int8 kernels. The best epoch is chosen by the
-accuracy of the transformed network on the test images, as the original flow does. Times are medians of 100
-runs after 10, batch 1, one thread, oneDNN, in turns; other programs ran on the machine at the same time, so
+*frozen* is evaluated with the integers that weights and activations are rounded to, held in float32; *change*
+is frozen against float in points. The quantized networks have trained three epochs longer than the float one,
+and the best epoch is chosen by the accuracy of the transformed network on the test images, as in the original
+flow: differences of 0.1 or 0.2 points say nothing. *int8 kernels* is the frozen form in `paddle.inference`
+with oneDNN's int8 kernels. With activation type abs_max every run measures its scales anew; oneDNN's kernels
+do not, and compute something else: such a network is not for that runtime. Times are medians of 100 runs
+after 10, batch 1, one thread, oneDNN, in turns; other programs ran on the machine at the same time, so
 compare within a row.
 """
 
