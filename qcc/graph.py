@@ -75,9 +75,9 @@ class Graph:
         operators: list[Op] = []
         for node in nodes:
             if node.is_op():
-                operators.append(Op(node, (len(operators), 0, 0)))
+                operators.append(Op(node, (len(operators), 0, 0), self._core))
             elif node.is_var() and not node.is_ctrl_var():
-                var = Var(node)
+                var = Var(node, self._core)
                 variables[node.id()] = var
                 self._versions.setdefault(var.name, []).append(var)
         self._last_rank = len(operators)
@@ -101,7 +101,7 @@ class Graph:
         for var_desc in self._desc.block(0).all_vars():
             name = var_desc.name()
             if name not in self._versions:
-                self._versions[name] = [Var(self._core.create_var_node(var_desc))]
+                self._versions[name] = [Var(self._core.create_var_node(var_desc), self._core)]
 
     # ------------------------------------------------------------------ looking
 
@@ -175,7 +175,7 @@ class Graph:
         desc.set_dtype(dtype_number(dtype))
         desc.set_shape(list(shape))
         desc.set_persistable(value is not None)
-        var = Var(self._core.create_var_node(desc))
+        var = Var(self._core.create_var_node(desc), self._core)
         self._versions[name] = [var]
         if value is not None:
             self.weights[name] = value
@@ -197,7 +197,7 @@ class Graph:
 
     def add_version(self, var: Var) -> Var:
         """A new last version of a variable, for the op that overwrites it."""
-        version = Var(self._core.create_var_node(var.desc))
+        version = Var(self._core.create_var_node(var.desc), self._core)
         self._versions[var.name].append(version)
         self._order = None
         return version
@@ -238,7 +238,7 @@ class Graph:
         # Paddle gives these to every op that it reads from a file: a copy must not gain attributes.
         for name, value in {**programs.runtime_defaults(op_type), **attrs}.items():
             desc._set_attr(name, value)
-        op = Op(self._core.create_op_node(desc), self._rank(before, after))
+        op = Op(self._core.create_op_node(desc), self._rank(before, after), self._core)
         for slot, variables in outputs.items():
             self.set_output(op, slot, _as_list(variables))
         for slot, variables in inputs.items():

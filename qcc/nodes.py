@@ -25,10 +25,11 @@ class Var:
     that the program starts with.
     """
 
-    __slots__ = ("consumers", "name", "node", "persistable", "producer")
+    __slots__ = ("_owner", "consumers", "name", "node", "persistable", "producer")
 
-    def __init__(self, node: core.Node) -> None:
+    def __init__(self, node: core.Node, owner: core.Graph) -> None:
         self.node = node
+        self._owner = owner  # Paddle frees the nodes with the graph
         self.name: str = node.name()
         desc = node.var()
         self.persistable: bool = desc is not None and desc.persistable()
@@ -66,10 +67,11 @@ class Var:
 class Op:
     """One operator: `inputs` and `outputs` map a slot's name to its variables, in order."""
 
-    __slots__ = ("inputs", "node", "outputs", "rank", "type")
+    __slots__ = ("_owner", "inputs", "node", "outputs", "rank", "type")
 
-    def __init__(self, node: core.Node, rank: tuple[int, ...]) -> None:
+    def __init__(self, node: core.Node, rank: tuple[int, ...], owner: core.Graph) -> None:
         self.node = node
+        self._owner = owner  # Paddle frees the nodes with the graph
         self.type: str = node.op().type()
         self.rank = rank
         self.inputs: dict[str, list[Var]] = {}

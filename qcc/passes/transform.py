@@ -156,12 +156,19 @@ class _Plan:
             )
 
     def check_names(self, graph: Graph) -> None:
-        """Check that no variable that will be made exists."""
+        """Check that no variable that will be made exists, and that each is made once."""
+        made: dict[str, Var] = {}
         for found in self.chosen:
             for var in (found.weight, found.data):
-                if var not in self.present:
-                    names = pair_names(var, self.quantizers[var], for_test=graph.for_test)
-                    check_free(graph, found.op, names)
+                if var in self.present:
+                    continue
+                names = pair_names(var, self.quantizers[var], for_test=graph.for_test)
+                check_free(graph, found.op, names)
+                if made.setdefault(var.name, var) is not var:
+                    raise PassError(
+                        f"{found.op} reads {var.name!r}, which the program overwrites after another op that"
+                        " is to be quantized read it; name the output of one of them in skip_vars."
+                    )
 
 
 def _kind(quantizer: Quantizer) -> str:
