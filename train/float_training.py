@@ -11,7 +11,7 @@ import qcc
 from qcc._paddle import paddle
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config.schema import FloatTraining, OptimizerBuilder
-from qcc.train.evaluate import evaluate
+from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record
 from qcc.train.optimizer import add_optimizer
@@ -28,7 +28,7 @@ class FloatPhase:
 
     def __init__(self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int) -> None:
         self.epochs = training.epochs
-        self._task = task
+        self._evaluate = RepeatedEvaluation(task)
         self._seed = seed
         self._backbone = training.backbone_weights
         self._network = task.network()
@@ -58,7 +58,7 @@ class FloatPhase:
         model = qcc.from_program(
             network.test, self._scope, network.test_feeds, network.outputs, for_test=True
         )
-        record |= evaluate(model, self._task)
+        record |= self._evaluate(model)
         return lambda folder: None
 
     def weights(self) -> Arrays:

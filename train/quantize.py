@@ -15,7 +15,7 @@ from qcc.errors import ConfigError
 from qcc.model import Model
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
-from qcc.train.evaluate import evaluate
+from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.files import write_json
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
@@ -39,6 +39,7 @@ class QuantizationPhase:
         self.epochs = slim.epochs
         self.quantized = False
         self._task = task
+        self._evaluate = RepeatedEvaluation(task)
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
@@ -67,7 +68,7 @@ class QuantizationPhase:
     def end_epoch(self, epoch: int, record: Record) -> Callable[[Path], None]:
         model = self._test_model(self._network.test_feeds, self._network.outputs)
         if epoch % self._slim.compressor.eval_epoch == 0 or epoch + 1 == self.epochs:
-            record |= evaluate(model, self._task)
+            record |= self._evaluate(model)
         if epoch == self._strategy.end_epoch:
             self._save_forms()
         return lambda folder: self._write_eval_model(model, folder)
@@ -91,6 +92,7 @@ class QuantizationPhase:
         transformed = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
         transformed.write_weights(self._scope, overwrite=False)
         self._stepper = self._stepper_of(transformed.to_program())
+        self._evaluate = RepeatedEvaluation(self._task)
         self.quantized = True
 
     def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
