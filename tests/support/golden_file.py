@@ -10,7 +10,8 @@
 
 A command reads the graph, runs the pipeline (none without `-p`), and prints the graph, which must parse
 back to the same program; with `not` in front it must be refused, and what it prints is the name of the
-error's type and its sentence. `--brief` leaves out the lines of variables that are no weights. A file may hold several commands that differ in `--check-prefix`.
+error's type and its sentence. `--brief` leaves out the lines of variables that are no weights. A file may
+hold several commands that differ in `--check-prefix`.
 
 CHECK lines are those of LLVM's FileCheck and match whole lines; `{{...}}` holds a regular expression.
 """
