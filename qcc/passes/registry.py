@@ -33,6 +33,7 @@ BUILT_IN = {
     "static-scales": "qcc.backends.lite.passes.static_scales:StaticScales",
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
     "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",
+    "fold-transpose": "qcc.backends.lite.passes.fold_transpose:FoldTranspose",
     "fuse-conv-bias": "qcc.backends.lite.passes.fuse_conv_bias:FuseConvBias",
     "fold-bn": "qcc.backends.lite.passes.fold_bn:FoldBn",
     "fuse-conv-conv": "qcc.backends.lite.passes.fuse_conv_conv:FuseConvConv",

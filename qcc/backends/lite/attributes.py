@@ -30,6 +30,7 @@ _MACHINERY = frozenset(
         "is_sparse",
         "mkldnn_data_type",
         "op_callstack",
+        "qcc_lowest",
         "op_device",
         "op_namescope",
         "op_role",

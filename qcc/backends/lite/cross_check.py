@@ -18,6 +18,7 @@ from qcc.backends.lite.runtime import last_words, runtime_missing
 from qcc.backends.lite.schema import OpDesc, ParamDesc
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.model import Model
+from qcc.quantization import stored_form
 from qcc.targets.lite import Arch
 
 _WORKER = Path(__file__).with_name("optimizer_worker.py")
@@ -40,7 +41,7 @@ def optimize(model: Model, arch: Arch) -> NaiveBuffer:
     copy.graph.shell = replace(shell, stored_attrs=shell.stored_attrs | _KEPT_ATTRS)
     with tempfile.TemporaryDirectory(prefix="qcc-") as name:
         folder = Path(name)
-        qcc.save(copy, folder, check=False)
+        qcc.save(copy, folder, form=stored_form(copy.graph), check=False)
         # A model without weights has no file of them, and the optimizer wants one.
         (folder / "model.pdiparams").touch()
         files = [folder / "model.pdmodel", folder / "model.pdiparams", folder / "model"]

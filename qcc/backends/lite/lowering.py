@@ -11,6 +11,7 @@ from qcc.backends.lite.passes.exact import LiteExact
 from qcc.backends.lite.passes.expand_gelu import ExpandGelu
 from qcc.backends.lite.passes.fold_bn import FoldBn
 from qcc.backends.lite.passes.fold_reshape import FoldReshape
+from qcc.backends.lite.passes.fold_transpose import FoldTranspose
 from qcc.backends.lite.passes.fuse_conv_activation import FuseConvActivation
 from qcc.backends.lite.passes.fuse_conv_bias import FuseConvBias
 from qcc.backends.lite.passes.fuse_conv_conv import FuseConvConv
@@ -46,7 +47,7 @@ def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> I
     yield Prune()
     yield LiteQuantize()
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
-    yield from (FoldReshape(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())
+    yield from (FoldReshape(), FoldTranspose(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())
     yield FuseConvActivation(arch=arch)
     # Integers can be stored for the weight of an fc op, not for that of a matmul.
     yield from (FuseFc(bare=arch == "x86" or weight_only is not None), FuseFlattenFc())

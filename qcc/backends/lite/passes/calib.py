@@ -36,7 +36,7 @@ class LiteCalib(Pass):
         for op in graph.ops:
             found = int8_op(op)
             if found is not None and found.data.dtype == VarType.FP32:
-                integers = calibs.quantized(found.data, found.data_step, op)
+                integers = calibs.quantized(found.data, found.data_step, found.lowest, op)
                 graph.set_input(op, found.data_slot, [integers])
                 modified = True
         return PassResult(modified)

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Calibs, Int8Op, disable_int8, int8_op
 from qcc.backends.lite.passes.rewrite import set_attrs, set_weight
-from qcc.backends.lite.passes.round import fills_vectors
+from qcc.backends.lite.passes.round import can_calib
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
@@ -67,7 +67,9 @@ class LiteExact(Pass):
         convolution = found.op.type in ("conv2d", "depthwise_conv2d")
         activation = found.op.attr("act_type") if found.op.attr("with_act") else None
         small = bool(np.max(np.abs(value.astype(np.int16)), initial=0) <= _MOST_EXACT_WEIGHT)
-        return convolution and small and activation in _X86_ACTIVATIONS and fills_vectors(found.data)
+        return (
+            convolution and small and activation in _X86_ACTIVATIONS and can_calib(found.data, found.lowest)
+        )
 
 
 def _exact_on_arm(found: Int8Op) -> bool:
@@ -85,7 +87,7 @@ def _exact_on_arm(found: Int8Op) -> bool:
 
 def _rewrite(graph: Graph, found: Int8Op, calibs: Calibs, claimed: set[str]) -> None:
     op, step = found.op, found.data_step
-    integers = calibs.quantized(found.data, step, op)
+    integers = calibs.quantized(found.data, step, found.lowest, op)
     graph.set_input(op, found.data_slot, [calibs.dequantized(integers, step, op)])
     steps = found.weight_steps
     value = graph.weights[found.weight.name]

@@ -22,7 +22,14 @@ from qcc.numerics import max_int
 from qcc.passes.quantizable import KINDS, Operands
 
 ENABLED = "enable_int8"
+LOWEST = "qcc_lowest"
+"""Attribute of int8 and calib ops, for qcc alone: the lowest integer, where it is not -127.
+
+fake_quantize ops and Paddle Lite's kernels keep to -127 and 127; quantize_linear goes down to -128.
+"""
+
 ACTIVATION_BITS = 8
+USUAL_LOWEST = -max_int(ACTIVATION_BITS)
 
 # Slots of ops: activation, weight, output. After lowering there are fc ops besides the quantizable ones.
 _SLOTS = {kind.type: (kind.data, kind.weight, kind.output) for kind in KINDS.values()}
@@ -71,6 +78,11 @@ class Int8Op:
         return float(self.op.attr(f"{self.data_slot}0_scale")[0])
 
     @property
+    def lowest(self) -> int:
+        """The lowest integer that the activation is quantized to."""
+        return lowest_of(self.op)
+
+    @property
     def weight_steps(self) -> np.ndarray:
         """float32 [output channels]."""
         return np.array(self.op.attr(f"{self.weight_slot}0_scale"), np.float32)
@@ -78,6 +90,11 @@ class Int8Op:
     @property
     def is_grouped(self) -> bool:
         return int(self.op.attr("groups", 1)) > 1
+
+
+def lowest_of(op: Op) -> int:
+    """The lowest integer that an int8 or calib op is meant to quantize to."""
+    return int(op.attr(LOWEST, USUAL_LOWEST))
 
 
 def int8_op(op: Op) -> Int8Op | None:
@@ -114,7 +131,7 @@ def enable_int8(graph: Graph, operands: Operands, source: Var, step: float, step
 def disable_int8(graph: Graph, op: Op) -> None:
     """Take off what `enable_int8` has put on an op."""
     data, weight, output = _SLOTS[op.type]
-    for name in (ENABLED, "bit_length", f"{data}0_scale", f"{weight}0_scale", f"{output}0_scale"):
+    for name in (ENABLED, LOWEST, "bit_length", f"{data}0_scale", f"{weight}0_scale", f"{output}0_scale"):
         graph.remove_attr(op, name)
 
 
@@ -123,30 +140,33 @@ class Calibs:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._made: dict[tuple[Var, str, float], Var] = {}
+        self._made: dict[tuple[Var, str, float, int], Var] = {}
         for op in graph.ops:
             if op.type == "calib":
                 source, result = op.input("Input"), op.output("Out")
                 dtype = "int8" if result.dtype == VarType.INT8 else "float32"
-                self._made[source, dtype, op.attr("scale")] = result
+                self._made[source, dtype, op.attr("scale"), lowest_of(op)] = result
 
-    def quantized(self, var: Var, step: float, reader: Op) -> Var:
+    def quantized(self, var: Var, step: float, lowest: int, reader: Op) -> Var:
         """The INT8 form of a float variable, for an op that reads it."""
-        return self._converted(var, "int8", step, reader)
+        return self._converted(var, "int8", step, lowest, reader)
 
     def dequantized(self, var: Var, step: float, reader: Op) -> Var:
         """The float form of an INT8 variable, for an op that reads it."""
-        return self._converted(var, "float32", step, reader)
+        return self._converted(var, "float32", step, USUAL_LOWEST, reader)
 
-    def _converted(self, var: Var, dtype: str, step: float, reader: Op) -> Var:
+    def _converted(self, var: Var, dtype: str, step: float, lowest: int, reader: Op) -> Var:
         # What the op's attribute, a float32, will hold.
-        key = (var, dtype, float(np.float32(step)))
+        key = (var, dtype, float(np.float32(step)), lowest)
         if key not in self._made:
             name = f"{var.name}.{dtype}"
             if name in self._graph:
                 # The same variable, read with another step.
                 name = f"{name}.{next(reader.all_outputs()).name}"
             result = self._graph.add_var(name, dtype, var.shape)
-            self._graph.add_op("calib", {"Input": var}, {"Out": result}, {"scale": step}, before=reader)
+            attrs: dict[str, Any] = {"scale": step}
+            if lowest != USUAL_LOWEST:
+                attrs[LOWEST] = lowest
+            self._graph.add_op("calib", {"Input": var}, {"Out": result}, attrs, before=reader)
             self._made[key] = result
         return self._made[key]

@@ -12,6 +12,8 @@ from pydantic.dataclasses import dataclass as options
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import (
     ACTIVATION_BITS,
+    LOWEST,
+    USUAL_LOWEST,
     Calibs,
     enable_int8,
     step_of,
@@ -27,6 +29,7 @@ from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.quantizable import KINDS, Operands
 
+_LOWEST_LINEAR = -128
 _PAIRED = ("fake_quantize_dequantize_moving_average_abs_max",)
 
 
@@ -178,6 +181,8 @@ def _convert(graph: Graph, step: _Step, packed: dict[Var, Var], readers: set[Op]
     old = [op.input(operands.data_slot), op.input(operands.weight_slot)]
     graph.set_input(op, operands.weight_slot, [packed[stored]])
     enable_int8(graph, operands, operands.data, float(step_of(scale, step.activation_bits)), steps)
+    if step.activation.type == "quantize_linear":
+        graph.set_attr(op, LOWEST, _LOWEST_LINEAR)
     if step.dequantize is not None:
         result, accumulator = step.dequantize.output("Out"), operands.output
         slot = KINDS[op.type].output
@@ -228,7 +233,7 @@ def _convert_the_rest(graph: Graph) -> bool:
             converted |= _convert_dequantize(graph, op, calibs)
         elif op.type in _PAIRED:
             step = _activation_step(graph, op, "InScale")
-            integers = calibs.quantized(op.input("X"), step, op)
+            integers = calibs.quantized(op.input("X"), step, USUAL_LOWEST, op)
             _replace(graph, op, op.output("Out"), calibs.dequantized(integers, step, op))
             converted = True
     return converted
@@ -247,7 +252,7 @@ def _convert_dequantize(graph: Graph, op: Op, calibs: Calibs) -> bool:
     if quantize is None or quantize.type != "quantize_linear":
         return False
     step = _activation_step(graph, quantize, "Scale")
-    integers = calibs.quantized(quantize.input("X"), step, op)
+    integers = calibs.quantized(quantize.input("X"), step, _LOWEST_LINEAR, op)
     _replace(graph, op, result, calibs.dequantized(integers, step, op))
     _remove_unread(graph, source)
     return True

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
+from qcc.backends.lite.passes.int8_op import ACTIVATION_BITS, USUAL_LOWEST, lowest_of
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
@@ -33,13 +34,16 @@ class LiteRound(Pass):
         x.rounded = round(X=x.clipped)
         x.int8.float32 = scale(X=x.rounded)  {scale = s}
 
-    The x86 kernel of calib works on 32 elements at once; of each 8 that are left over it writes 4.
+    The x86 kernel of calib works on 32 elements at once; of each 8 that are left over it writes 4. And
+    it never writes -128, to which quantize_linear goes down; min is -128 there.
     """
 
     name: ClassVar[str] = "lite-round"
 
     def apply(self, graph: Graph) -> PassResult:
-        left_out = [op for op in graph.ops if _quantizes(op) and not fills_vectors(op.input("Input"))]
+        left_out = [
+            op for op in graph.ops if _quantizes(op) and not can_calib(op.input("Input"), lowest_of(op))
+        ]
         for op in left_out:
             for reader in op.output("Out").consumers:
                 if reader.type != "calib":
@@ -52,11 +56,17 @@ class LiteRound(Pass):
         return PassResult(bool(left_out))
 
 
-def fills_vectors(var: Var) -> bool:
-    """True when the elements of a sample (of all but the first dimension) are a known multiple of 32."""
+def can_calib(var: Var, lowest: int) -> bool:
+    """True when the x86 calib kernel quantizes a variable rightly.
+
+    The elements of a sample (of all but the first dimension) must be a known multiple of 32, and the
+    lowest integer -127.
+    """
     sizes = var.shape[1:]
     known = len(var.shape) > 1 and all(size > 0 for size in sizes)
-    return known and int(np.prod(sizes, dtype=np.int64)) % _ELEMENTS_AT_ONCE == 0
+    if not known or lowest != USUAL_LOWEST:
+        return False
+    return int(np.prod(sizes, dtype=np.int64)) % _ELEMENTS_AT_ONCE == 0
 
 
 def _quantizes(op: Op) -> bool:
@@ -65,14 +75,20 @@ def _quantizes(op: Op) -> bool:
 
 def _rewrite(graph: Graph, quantize: Op) -> None:
     source, integers = quantize.input("Input"), quantize.output("Out")
-    step, limit = float(quantize.attr("scale")), float(max_int(8))
+    step, limits = float(quantize.attr("scale")), (lowest_of(quantize), max_int(ACTIVATION_BITS))
     base = integers.name.removesuffix(".int8")
     scaled, clipped, rounded = (
         graph.add_var(f"{base}.{suffix}", "float32", source.shape)
         for suffix in ("scaled", "clipped", "rounded")
     )
     _add_scale(graph, source, scaled, float(np.float32(1) / np.float32(step)), quantize)
-    graph.add_op("clip", {"X": scaled}, {"Out": clipped}, {"min": -limit, "max": limit}, before=quantize)
+    graph.add_op(
+        "clip",
+        {"X": scaled},
+        {"Out": clipped},
+        {"min": float(limits[0]), "max": float(limits[1])},
+        before=quantize,
+    )
     graph.add_op("round", {"X": clipped}, {"Out": rounded}, {}, before=quantize)
     for dequantize in list(integers.consumers):
         result = dequantize.output("Out")
