@@ -76,6 +76,11 @@ def in_form(model: Model, form: str) -> Model:
     there refuses.
     """
     present = state(model.graph)
+    if not model.graph.for_test:
+        raise TargetError(
+            "the model is a training graph, which an inference model cannot hold: transform and save the test"
+            " graph, with the weights that training left."
+        )
     if form == "float":
         packed = [name for name, array in model.weights.items() if array.dtype == np.int8]
         if present in ("int8", "qdq"):

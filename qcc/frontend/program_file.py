@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from qcc._paddle import core
@@ -37,7 +38,7 @@ class ProgramFile:
     feeds: tuple[str, ...]
     fetches: tuple[str, ...]
 
-    @property
+    @cached_property
     def persistables(self) -> dict[str, VarProto]:
         """The variables whose values stand in files, in the order of a combined file.
 
