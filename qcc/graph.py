@@ -69,26 +69,24 @@ class Graph:
     # ------------------------------------------------------------------ building the index
 
     def _index(self) -> None:
-        # Node ids count up in program order, whereas nodes() is a set.
-        nodes = sorted(self._core.nodes(), key=lambda node: node.id())
         variables: dict[int, Var] = {}
         operators: list[Op] = []
-        for node in nodes:
+        # Node ids count up in program order, whereas nodes() is a set.
+        for number, node in sorted((node.id(), node) for node in self._core.nodes()):
             if node.is_op():
                 operators.append(Op(node, (len(operators), 0, 0), self._core))
             elif node.is_var() and not node.is_ctrl_var():
                 var = Var(node, self._core)
-                variables[node.id()] = var
+                variables[number] = var
                 self._versions.setdefault(var.name, []).append(var)
         self._last_rank = len(operators)
         for op in operators:
             self._ops[op] = None
+            desc = op.node.op()
             # The Python call stack holds paths of the machine that built the program.
-            op.desc.remove_attr("op_callstack")
-            read = {node.name(): variables.get(node.id()) for node in op.node.inputs}
-            written = {node.name(): variables.get(node.id()) for node in op.node.outputs}
-            op.inputs = _bind(op.desc.inputs(), read)
-            op.outputs = _bind(op.desc.outputs(), written)
+            desc.remove_attr("op_callstack")
+            op.inputs = _bind(desc.inputs(), op.node.inputs, variables)
+            op.outputs = _bind(desc.outputs(), op.node.outputs, variables)
             for var in op.all_inputs():
                 if op in var.consumers:
                     # Paddle has a link for each time that an op reads a variable, this graph has one.
@@ -384,13 +382,14 @@ def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
     return [variables] if isinstance(variables, Var) else list(variables)
 
 
-def _bind(slots: Mapping[str, list[str]], nodes: Mapping[str, Var | None]) -> dict[str, list[Var]]:
-    bound = {}
-    for slot, names in sorted(slots.items()):
-        # Slots that are declared but empty mean nothing to Paddle and stay out.
-        variables = [nodes[name] for name in names]
-        bound[slot] = [var for var in variables if var is not None]
-    return bound
+def _bind(
+    slots: Mapping[str, list[str]], nodes: Iterable[core.Node], variables: Mapping[int, Var]
+) -> dict[str, list[Var]]:
+    """Slots with the variables of an op's nodes in place of names."""
+    linked = [variables.get(node.id()) for node in nodes]
+    # No variable stands behind a node that only orders ops.
+    by_name = {var.name: var for var in linked if var is not None}
+    return {slot: [by_name[name] for name in names] for slot, names in sorted(slots.items())}
 
 
 def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op]:
