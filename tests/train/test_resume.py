@@ -102,8 +102,10 @@ def test_the_state_is_complete(uninterrupted: TrainingState) -> None:
     assert [record["quantized"] for record in uninterrupted.history] == [False, True, True]
 
 
-@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
-@pytest.mark.parametrize("where", [(0, 2), (1, 0), (2, 1)])
+# While the float weights are trained, at the first quantized batch, and in the middle of a quantized epoch.
+@pytest.mark.parametrize(
+    ("where", "kill"), [((0, 2), False), ((1, 0), True), ((2, 1), False), ((2, 1), True)], ids=str
+)
 def test_resumed_equals_uninterrupted(
     uninterrupted: TrainingState,
     tiny_config: Path,
