@@ -137,10 +137,14 @@ def _differences(
     for attr in op.desc.attrs:
         if attr.name.endswith("_scale") and isinstance(attr.value, tuple):
             wanted = other.desc.attr(attr.name, ())
-            if len(wanted) != len(attr.value) or not np.allclose(
-                attr.value, wanted, rtol=_SAME_SCALE, atol=0
-            ):
+            if not wanted or not _same_scales(attr.value, wanted):
                 yield f"another attribute {attr.name}"
+
+
+def _same_scales(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """One scale for all channels may be written once or for each of them."""
+    fitting = len(ours) == len(theirs) or 1 in (len(ours), len(theirs))
+    return fitting and bool(np.allclose(ours, theirs, rtol=_SAME_SCALE, atol=0))
 
 
 def _content(param: ParamDesc) -> tuple[int, bytes]:
