@@ -24,6 +24,9 @@ from qcc.passes.quantizable import (
     operands,
 )
 
+SKIPPED = "skip_quant"
+"""The attribute of ops that stay float for good; runtimes honour it as well."""
+
 WeightType = Literal["abs_max", "channel_wise_abs_max", "range_abs_max", "moving_average_abs_max"]
 ActivationType = Literal["abs_max", "range_abs_max", "moving_average_abs_max"]
 OpType = Literal["conv2d", "depthwise_conv2d", "conv2d_transpose", "mul", "matmul", "matmul_v2"]
@@ -54,7 +57,7 @@ class Transform(Pass):
 
     A variable gets one pair however many ops read it. The last `keep_last` and the first `keep_first`
     of the candidates stay float, and those whose `name_scope` contains (or matches, with `*`) a
-    `skip_pattern`, or that touch a variable of `skip_vars` (names or globs).
+    `skip_pattern` or carry its mark already, or that touch a variable of `skip_vars` (names or globs).
     """
 
     name: ClassVar[str] = "transform"
@@ -78,7 +81,7 @@ class Transform(Pass):
         for found in self._chosen(candidates):
             self._plan_op(plan, found)
         plan.check_names(graph)
-        backward = _backward_ops(graph) if plan.chosen else {}
+        backward = _backward_ops(graph)
         if plan.chosen and not graph.for_test and not backward:
             raise PassError(
                 f"the training graph has no backward op of {plan.chosen[0].op}: call minimize before"
@@ -87,12 +90,14 @@ class Transform(Pass):
         for op in plan.skipped:
             _mark_skipped(graph, [op, *backward.get(op, ())])
         _insert(graph, plan, backward)
-        return PassResult(bool(plan.chosen), tuple(plan.notes))
+        return PassResult(bool(plan.chosen or plan.skipped), tuple(plan.notes))
 
     # ------------------------------------------------------------------ choosing
 
     def _candidate(self, op: Op) -> Operands | None:
-        if op.type not in self.op_types or op.type in self.skip_op_types or is_marked(op):
+        if op.type not in self.op_types or op.type in self.skip_op_types:
+            return None
+        if is_marked(op) or op.attr(SKIPPED, False):
             return None
         return operands(op)
 
@@ -205,7 +210,7 @@ def _insert(graph: Graph, plan: _Plan, backward: Mapping[Op, list[Op]]) -> None:
 
 def _mark_skipped(graph: Graph, ops: Iterable[Op]) -> None:
     for op in ops:
-        graph.set_attr(op, "skip_quant", True)
+        graph.set_attr(op, SKIPPED, True)
         graph.set_attr(op, "with_quant_attr", True)
 
 
