@@ -65,7 +65,8 @@ def quantize_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | Non
     """
     s = _per_channel(np.asarray(scale, np.float32), axis, w.ndim)
     clipped = np.clip(w, -s, s)
-    return np.round(clipped / s * np.float32(max_int(bits)))
+    # Adding 0 turns -0, which no integer type holds, into 0.
+    return np.round(clipped / s * np.float32(max_int(bits))) + np.float32(0)
 
 
 def dequantize_weight(q: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
