@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Their assertions tell values, too, when they fail.
 pytest.register_assert_rewrite("agreement", "mirror")
@@ -11,6 +11,10 @@ pytest.register_assert_rewrite("agreement", "mirror")
 # The same examples at every run: a test that fails, fails for everybody. The first run of
 # a program takes Paddle longer than any deadline.
 settings.register_profile(
-    "qcc", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=False
+    "qcc",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 settings.load_profile("qcc")

@@ -114,13 +114,17 @@ def layer_lists(draw: st.DrawFn, most: int = 8) -> list[Layer]:
 
 
 def random_net(layers: list[Layer]) -> Net:
-    """A net whose operand n is the nth tensor before the layer."""
+    """A net whose operand n is the nth tensor before the layer; its output adds up what no layer reads."""
 
     def assemble(x: Variable) -> Variable:
-        builder, tensors = Builder(), [x]
+        builder, tensors, unread = Builder(), [x], {x.name: x}
         for layer in layers:
             left, right = (tensors[-1 - operand % len(tensors)] for operand in (layer.left, layer.right))
-            tensors.append(LAYERS[layer.kind](builder, layer, left, right))
-        return tensors[-1] * 1.0
+            out = LAYERS[layer.kind](builder, layer, left, right)
+            unread.pop(left.name, None)
+            unread.pop(right.name, None)
+            tensors.append(out)
+            unread[out.name] = out
+        return sum(unread.values()) * 1.0
 
     return build(assemble, SHAPE)
