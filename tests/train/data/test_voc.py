@@ -1,0 +1,163 @@
+"""Reading Pascal VOC: what is right, and each way to be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from detection_data import CLASSES, write_voc
+
+from qcc.errors import DataError
+from qcc.train.data.detection_set import BadData, DetectionSet
+from qcc.train.data.image_file import read_image
+from qcc.train.data.voc import VOC_CLASSES, read_class_names, read_voc
+from qcc.train.data.voc_xml import read_annotation
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_voc(tmp_path, {"trainval": 4, "test": 2})
+
+
+def read(folder: Path, annotation: str = "trainval.txt", skip: bool = False) -> DetectionSet:
+    return read_voc(folder, annotation, read_class_names(folder, False), BadData(skip))
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_reads_pairs_and_ids_alike(folder: Path) -> None:
+    pairs, ids = read(folder), read(folder, "ImageSets/Main/trainval.txt")
+
+    assert [item.path for item in pairs.images] == [item.path for item in ids.images]
+    assert pairs.class_names == CLASSES
+    assert [int(item.labels[0]) for item in pairs.images] == [0, 1, 0, 1]
+    first = pairs.images[0]
+    assert (first.width, first.height) == read_image(first.path).shape[1::-1]
+    assert (first.boxes[0, 2:] - first.boxes[0, :2]).tolist() == [19, 19]
+
+
+def test_default_labels_are_vocs(folder: Path) -> None:
+    assert read_class_names(folder, True) == VOC_CLASSES
+    assert len(VOC_CLASSES) == 20
+
+
+def test_difficult(folder: Path) -> None:
+    edit(folder / "Annotations/trainval_1.xml", "<difficult>0", "<difficult>1")
+
+    assert [bool(item.difficult[0]) for item in read(folder).images] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        (
+            "trainval_1.xml",
+            "<name>bar",
+            "<name>cube",
+            r"trainval_1\.xml, line \d+: class 'cube' is not one of",
+        ),
+        ("trainval_1.xml", "<xmin>", "<xmin>-1", r"trainval_1\.xml, line \d+: box .* reaches outside the im"),
+        (
+            "trainval_1.xml",
+            "<xmax>",
+            "<xmax>9",
+            r"trainval_1\.xml, line \d+: box .* reaches outside the image",
+        ),
+        ("trainval_1.xml", "<xmax>", "<xmax>0.", r"trainval_1\.xml, line \d+: box .* has no area"),
+        ("trainval_1.xml", "<ymax>", "<ymax>x", r"trainval_1\.xml, line \d+: <ymax> must hold a number"),
+        (
+            "trainval_1.xml",
+            "<size>",
+            "<bigness>",
+            r"trainval_1\.xml, line \d+: this is not XML: mismatched tag",
+        ),
+        ("trainval_1.xml", "annotation>", "root>", r"trainval_1\.xml, line \d+: this is not XML"),
+        ("trainval_1.xml", "<width>64</width>", "", r"trainval_1\.xml, line 3: <size> has no <width>"),
+    ],
+)
+def test_bad_annotation(folder: Path, file: str, old: str, new: str, message: str) -> None:
+    edit(folder / "Annotations" / file, old, new)
+
+    with pytest.raises(DataError, match=message):
+        read(folder)
+    left = read(folder, skip=True)
+    assert len(left) == 3
+    assert len(left.bad.messages) == 1
+
+
+def test_xml_of_something_else(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    path.write_text("<svg>\n</svg>\n")
+
+    with pytest.raises(DataError, match=r"line 1: the root must be <annotation>"):
+        read_annotation(path)
+
+
+def test_entities_are_refused(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    path.write_text(
+        '<!DOCTYPE a [\n<!ENTITY x SYSTEM "file:///etc/passwd">\n]>\n<annotation>&x;</annotation>'
+    )
+
+    with pytest.raises(DataError, match=r"line 2: entity 'x' is declared"):
+        read_annotation(path)
+
+
+def test_missing_image_names_the_line_of_the_list(folder: Path) -> None:
+    (folder / "JPEGImages/trainval_2.jpg").unlink()
+
+    with pytest.raises(DataError, match=r"trainval\.txt, line 3: the image .*trainval_2\.jpg does not exist"):
+        read(folder)
+    assert len(read(folder, skip=True)) == 3
+
+
+def test_odd_line(folder: Path) -> None:
+    (folder / "odd.txt").write_text("one two three\n")
+
+    with pytest.raises(DataError, match=r"odd\.txt, line 1: expected"):
+        read(folder, "odd.txt")
+
+
+def test_an_empty_list_is_an_error_even_when_skipping(folder: Path) -> None:
+    (folder / "empty.txt").write_text("\n\n")
+
+    with pytest.raises(DataError, match=r"empty\.txt gives no image"):
+        read(folder, "empty.txt", skip=True)
+
+
+def test_nothing_left_is_an_error(folder: Path) -> None:
+    for path in (folder / "JPEGImages").iterdir():
+        path.unlink()
+
+    with pytest.raises(DataError, match="gives no image; 4 bad ones were left out"):
+        read(folder, skip=True)
+
+
+def test_missing_list_and_labels(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"val\.txt does not exist; it lists the images"):
+        read(folder, "val.txt")
+    (folder / "label_list.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"label_list\.txt does not exist; it names the classes, unless use_def"
+    ):
+        read_class_names(folder, False)
+
+
+def test_truncated_jpeg(folder: Path) -> None:
+    path = folder / "JPEGImages/trainval_0.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+
+    with pytest.raises(DataError, match=r"trainval_0\.jpg cannot be decoded: image file is truncated"):
+        read_image(path)
+
+
+def test_no_image_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_text("hello")
+
+    with pytest.raises(DataError, match="is no image file"):
+        read_image(path)
