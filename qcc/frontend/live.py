@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,8 @@ def from_program(
         _drop_starved_ops(file)
     _drop_unused_values(file)
     graph = file.graph(_copy_values(file, scope), for_test=for_test)
+    # A live program carries every attribute; none of them stood in a file.
+    graph.shell = replace(graph.shell, stored_attrs=frozenset())
     verify(graph, scales=False)
     return Model(graph)
 
@@ -112,6 +115,8 @@ def _drop_unused_values(file: ProgramFile) -> None:
         for op in block.ops:
             used.update(_read(op), _written(op))
     variables = [var for var in main.vars if not var.persistable or var.name in used]
+    if len(variables) == len(main.vars):
+        return
     main.CopyFrom(BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=variables, ops=main.ops))
 
 

@@ -26,13 +26,15 @@ class PaddleModel:
 
     def save(self, prefix: Path) -> Path:
         """`prefix.pdmodel` and `prefix.pdiparams`, by paddle.static.save_inference_model."""
-        with static.scope_guard(self.scope):
+        # Saving adds ops to the program, under names that count up.
+        program = self.program.clone(for_test=True)
+        with paddle.utils.unique_name.guard(), static.scope_guard(self.scope):
             static.save_inference_model(
                 str(prefix),
                 self.feeds,
                 self.fetches,
                 static.Executor(paddle.CPUPlace()),
-                program=self.program,
+                program=program,
             )
         return prefix
 

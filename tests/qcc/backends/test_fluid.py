@@ -225,6 +225,27 @@ def test_paddleocr_classifier_in_every_form(pp_ocr_models: dict[str, Path], tmp_
         np.testing.assert_allclose(qcc.load(tmp_path / form).run(image)[0], expected, atol=0.05)
 
 
+def test_control_flow_in_every_form(tmp_path: Path) -> None:
+    """The ops of the main block are quantized, those in loops and branches stay as they are."""
+    live = control_flow()
+    before = live_model(live)
+    model = qcc.PassManager.parse("freeze,prune").run(transformed_model(before, live.inputs()))
+    expected = model.run(live.inputs(1))[0]
+    for form in ("float", "int8", "qdq"):
+        saved = qcc.save(model, tmp_path / form, form=form, check=live.inputs())
+        # Paddle's pass takes the dequantize op away whose output the loop reads; QDQ has none there.
+        assert [check.what for check in saved.warnings] == (
+            ["paddle.inference, oneDNN int8"] if form == "float" else []
+        )
+        loaded = qcc.load(tmp_path / form)
+        blocks = [checks.inference_program(graph).blocks[1:] for graph in (loaded.graph, before.graph)]
+        assert blocks[0] == blocks[1]
+        np.testing.assert_array_equal(loaded.weights["inner"], before.weights["inner"])
+        np.testing.assert_allclose(
+            loaded.run(live.inputs(1))[0], expected, rtol=0, atol=0.01 * np.abs(expected).max()
+        )
+
+
 # ---------------------------------------------------------------------- always the same bytes
 
 SCRIPT = """

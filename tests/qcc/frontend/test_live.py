@@ -8,6 +8,7 @@ from saved_models import control_flow, two_feeds
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.program_file import inference_program
 from qcc.errors import GraphError, VerifyError
 
 static = paddle.static
@@ -136,12 +137,20 @@ def test_several_blocks(script: Script) -> None:
 def test_a_loaded_program_with_feed_ops() -> None:
     """What paddle.static.load_inference_model returns has feed and fetch ops already."""
     live = two_feeds()
-    with static.program_guard(live.program):
+    with paddle.utils.unique_name.guard(), static.program_guard(live.program):
         normalized = static.normalize_program(live.program, live.feeds, live.fetches)
     model = qcc.from_program(
         normalized, live.scope, live.feeds, ["save_infer_model/scale_0.tmp_0"], for_test=True
     )
     np.testing.assert_array_equal(model.run(live.inputs())[0], live.run(live.inputs())[0])
+
+
+def test_is_saved_without_paddles_own_attributes(script: Script) -> None:
+    """As paddle.static.save_inference_model does, so that another Paddle fills in its own defaults."""
+    model = qcc.from_program(script.test, script.scope, ["image"], [script.output], for_test=True)
+    written = {attr.name for op in inference_program(model.graph).blocks[0].ops for attr in op.attrs}
+    assert not {"use_mkldnn", "mkldnn_data_type", "op_callstack"} & written
+    assert "epsilon" in written
 
 
 @pytest.mark.parametrize(
