@@ -7,8 +7,8 @@ from pathlib import Path
 
 from qcc.errors import ModelFormatError, VerifyError
 from qcc.frontend.layout import find_params, find_program
-from qcc.frontend.params import read_weights
-from qcc.frontend.program_file import read_program
+from qcc.frontend.params import ParamsFile, read_weights
+from qcc.frontend.program_file import ProgramFile, read_program
 from qcc.model import Model, Provenance
 from qcc.record import FILE_NAME, read_record, source_digest
 from qcc.verify import verify
@@ -31,8 +31,7 @@ def load(
     Raises ModelFormatError naming the file for whatever is missing, ambiguous, damaged, foreign
     or does not fit together; among them pickles, and programs of Paddle 3's new IR.
     """
-    program = read_program(find_program(Path(path), model_filename))
-    params_files = find_params(program, params_filename)
+    program, params_files = _locate(path, model_filename, params_filename)
     weights = read_weights(program, params_files)
     try:
         graph = program.graph(weights, for_test=True)
@@ -44,6 +43,16 @@ def load(
     return Model(graph, record.provenance if record else Provenance(source_digest(files)))
 
 
+def _locate(
+    path: str | os.PathLike[str], model_filename: str | None, params_filename: str | None
+) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
+    try:
+        program = read_program(find_program(Path(path), model_filename))
+        return program, find_params(program, params_filename)
+    except OSError as error:
+        raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+
+
 def has_stale_record(
     path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
 ) -> bool:
@@ -51,6 +60,6 @@ def has_stale_record(
 
     Raises ModelFormatError as `load` does.
     """
-    program = read_program(find_program(Path(path), model_filename))
-    files = [program.path, *(file.path for file in find_params(program, params_filename))]
+    program, params_files = _locate(path, model_filename, params_filename)
+    files = [program.path, *(file.path for file in params_files)]
     return (program.path.parent / FILE_NAME).exists() and read_record(files) is None

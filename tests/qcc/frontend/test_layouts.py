@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -193,6 +194,20 @@ def test_unreadable_params(original: Path, folder: Path) -> None:
     put(original, folder, "net.pdmodel", None)
     (folder / "net.pdiparams").symlink_to(folder / "gone")
     with pytest.raises(ModelFormatError, match=r"no parameters that fit"):
+        qcc.load(folder)
+
+
+def test_a_path_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(ModelFormatError, match="cannot be read: File name too long"):
+        qcc.load(tmp_path / ("x" * 300))
+
+
+def test_a_folder_that_cannot_be_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    with pytest.raises(ModelFormatError, match="saved cannot be read: Permission denied"):
         qcc.load(folder)
 
 
