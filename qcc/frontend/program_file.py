@@ -145,6 +145,8 @@ def take_off_interface(program: ProgramProto, path: Path) -> tuple[tuple[str, ..
         for var in main.vars
         if var.type.type not in (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST)
     ]
+    if len(kept) == len(main.ops) and len(variables) == len(main.vars):
+        return feeds, fetches
     stripped = BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=variables, ops=kept)
     main.CopyFrom(stripped)
     return feeds, fetches
