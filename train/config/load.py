@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from qcc.errors import ConfigError
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.config.document import read_document
-from qcc.train.config.schema import ClassifierConfig
+from qcc.train.config.schema import ClassifierArchitecture, ClassifierConfig
 from qcc.train.config.section import unknown, validate
 
 _ARCHITECTURES: dict[str, type[ClassifierConfig] | type[DetectorConfig]] = {
-    "MobileNetV1": ClassifierConfig,
+    **dict.fromkeys(get_args(ClassifierArchitecture), ClassifierConfig),
     "YOLOv3": DetectorConfig,
 }
 

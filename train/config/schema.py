@@ -11,6 +11,7 @@ from qcc.train import schedule
 from qcc.train.config.section import Section
 from qcc.train.models.strides import IMAGENET_STRIDES
 
+ClassifierArchitecture = Literal["MobileNetV1", "MobileNetV2", "ResNet34", "ResNet50"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=2)], ...], Field(min_length=14, max_length=14)]
 
@@ -121,6 +122,19 @@ class MobileNetV1(Section):
     norm_decay: NonNegativeFloat = 0.0
 
 
+class MobileNetV2(Section):
+    """`scale`: factor on every channel count; `norm_decay`: L2 factor of the batch norms' parameters."""
+
+    scale: PositiveFloat = 1.0
+    norm_decay: NonNegativeFloat = 0.0
+
+
+class ResNetClassifier(Section):
+    """`norm_decay`: L2 factor of the batch norms' parameters."""
+
+    norm_decay: NonNegativeFloat = 0.0
+
+
 class TrainingConfig(Section):
     """What every configuration holds. `epochs` counts quantization-aware epochs; a slim file's
     `compressor.epoch` takes its place. `save_dir` takes what no slim file directs elsewhere."""
@@ -135,12 +149,15 @@ class TrainingConfig(Section):
 
 
 class ClassifierConfig(TrainingConfig):
-    """`image_shape`: channels, height, width."""
+    """`image_shape`: channels, height, width. The section named as the architecture describes the network."""
 
-    architecture: Literal["MobileNetV1"]
+    architecture: ClassifierArchitecture
     num_classes: PositiveInt
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
     mobilenet_v1: MobileNetV1 = Field(alias="MobileNetV1", default=MobileNetV1())
+    mobilenet_v2: MobileNetV2 = Field(alias="MobileNetV2", default=MobileNetV2())
+    resnet34: ResNetClassifier = Field(alias="ResNet34", default=ResNetClassifier())
+    resnet50: ResNetClassifier = Field(alias="ResNet50", default=ResNetClassifier())
     normalize: NormalizeImage = Field(alias="NormalizeImage")
     train_feed: ClassifierTrainFeed = Field(alias="ClassifierTrainFeed")
     eval_feed: ClassifierEvalFeed = Field(alias="ClassifierEvalFeed")

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from qcc.train.config.detection import DetectorConfig
+from qcc.train.config.schema import ClassifierConfig
 from qcc.train.models.detector import build_detector
 from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.mobilenet_v2 import MobileNetV2
 from qcc.train.models.network import Network
+from qcc.train.models.resnet import ResNet
 from qcc.train.models.yolov3 import Nms, Yolov3Head
 
 # Of what `MobileNetV1.features` returns, the last ones of stride 32, 16 and 8.
 _MOBILENET_MAPS = (13, 11, 5)
+
+
+class Classifier(Protocol):
+    def logits(self, image: Any, num_classes: int) -> Any:
+        """Append the network to the current program; returns float32 [N, num_classes]."""
+        ...
+
+
+def classifier(config: ClassifierConfig) -> Classifier:
+    """The network that a classifier's configuration describes."""
+    if config.architecture == "MobileNetV1":
+        net = config.mobilenet_v1
+        return MobileNetV1(net.scale, net.strides, net.norm_decay)
+    if config.architecture == "MobileNetV2":
+        return MobileNetV2(config.mobilenet_v2.scale, config.mobilenet_v2.norm_decay)
+    if config.architecture == "ResNet34":
+        return ResNet(34, config.resnet34.norm_decay)
+    return ResNet(50, config.resnet50.norm_decay)
 
 
 def detector_network(config: DetectorConfig) -> Network:
@@ -31,7 +52,10 @@ def detector_network(config: DetectorConfig) -> Network:
     return build_detector(lambda image: backbone(image)[:outputs], head, config.yolo_train_feed.num_max_boxes)
 
 
-def _backbone(config: DetectorConfig) -> Any:
+def _backbone(config: DetectorConfig) -> Callable[[Any], Sequence[Any]]:
+    if config.yolov3.backbone == "ResNet":
+        resnet = ResNet(config.resnet.depth, config.resnet.norm_decay)
+        return lambda image: resnet.features(image)[:0:-1]
     net = MobileNetV1(config.mobilenet.conv_group_scale, norm_decay=config.mobilenet.norm_decay)
 
     def feature_maps(image: Any) -> Sequence[Any]:

@@ -18,8 +18,8 @@ from qcc.train.data.loader import Sample, load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.transforms import Normalise, RandomCropFlip
 from qcc.train.metrics import TopAccuracy
+from qcc.train.models.architectures import classifier
 from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
-from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.network import Network
 from qcc.train.tasks.task import Feeds, Run
 
@@ -58,8 +58,7 @@ class ClassifierTask:
         return []
 
     def network(self) -> Network:
-        net = self._config.mobilenet_v1
-        model = MobileNetV1(net.scale, net.strides, net.norm_decay)
+        model = classifier(self._config)
         classes = self._config.num_classes
         return build_classifier(lambda image: model.logits(image, classes), self._config.image_shape)
 

@@ -68,8 +68,8 @@ def test_overrides_as_in_the_original(path: Path) -> None:
         ("- !LinearWarmup\n   ", "-", "LearningRate.schedulers[1]: it needs a tag, one of !PiecewiseDecay"),
         (
             "MobileNetV1",
-            "MobileNetV9",
-            "line 1: unknown architecture 'MobileNetV9'; did you mean 'MobileNetV1'?",
+            "MobileNetV11",
+            "line 1: unknown architecture 'MobileNetV11'; did you mean 'MobileNetV1'?",
         ),
         ("architecture: MobileNetV1\n", "", "key 'architecture' is missing"),
     ],
