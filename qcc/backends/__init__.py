@@ -16,7 +16,7 @@ from qcc.model import Model
 __all__ = ["Check", "Saved", "save"]
 
 # Target -> the module that has its `FORMS` and `save`.
-_TARGETS = {"fluid": "qcc.backends.fluid"}
+_TARGETS = {"fluid": "qcc.backends.fluid", "lite": "qcc.backends.lite"}
 
 
 def save(
@@ -36,6 +36,12 @@ def save(
     - "float": the graph as it is, integers of frozen weights stored as float32;
     - "int8": a frozen graph with weights stored as INT8; smallest, but no runtime of Paddle 2.6 runs it;
     - "qdq": a frozen graph as quantize_linear / dequantize_linear, which runtimes execute in int8.
+
+    Target "lite" writes `path` as one file for Paddle Lite, a naive buffer (`.nb`), in the form
+
+    - "arm": for ARM processors, where what is quantized runs in int8;
+    - "x86": for x86 processors, where float kernels compute what is quantized, exactly;
+    - "x86-int8": likewise, but convolutions run in int8 where that is exact.
 
     The files appear all at once, or, when anything fails, not at all, and those that were there before
     stay. With `check` they are read back first and compared bit for bit, and the forms that can be run

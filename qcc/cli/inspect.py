@@ -27,11 +27,19 @@ Section = tuple[str, list[tuple[str, str]]]
 @click.option("--model-filename", help="The program's name inside the folder MODEL.")
 @click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
 def inspect(model: Path, as_json: bool, model_filename: str | None, params_filename: str | None) -> None:
-    """Show what the model in MODEL is made of: a folder, a program file or the prefix of one.
+    """Show what the model in MODEL is made of: a folder, a program file or the prefix of one, or a .nb file.
 
     Feeds and fetches, ops, weights, which ops are quantized and which stay float, and the variables that
-    `save_out_nodes` could name.
+    `save_out_nodes` could name. Of a Paddle Lite file: ops with their kernels, which run in int8, parameters.
     """
+    if _is_lite(model):
+        from qcc.cli import inspect_lite
+
+        if as_json:
+            click.echo(inspect_lite.as_json(model))
+        else:
+            _show(inspect_lite.sections(model))
+        return
     import qcc
     from qcc.frontend.saved import has_stale_record
     from qcc.inspection import inspect as look
@@ -44,6 +52,14 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
         click.echo(json.dumps({**dataclasses.asdict(found), "provenance": history}, indent=2))
         return
     _show([_summary(found, loaded.provenance.pipelines, stale), *_sections(found)])
+
+
+def _is_lite(model: Path) -> bool:
+    if not model.is_file():
+        return False
+    from qcc.backends.lite.file import is_naive_buffer
+
+    return is_naive_buffer(model)
 
 
 def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Section:

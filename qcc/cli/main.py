@@ -16,9 +16,11 @@ from qcc.errors import QccError
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
     "apply": "qcc.cli.apply:apply",
+    "check": "qcc.cli.check:check",
     "doctor": "qcc.cli.doctor:doctor",
     "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",
+    "export": "qcc.cli.export:export",
     "freeze": "qcc.cli.freeze:freeze",
     "infer": "qcc.cli.infer:infer",
     "inspect": "qcc.cli.inspect:inspect",

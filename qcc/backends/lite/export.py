@@ -16,7 +16,7 @@ from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
 from qcc.backends.report import Check, Saved
 from qcc.backends.samples import Sample, find_sample
-from qcc.errors import GraphError, OutputError, TargetError
+from qcc.errors import GraphError, OutputError, PassError, TargetError
 from qcc.files import publish, staging, write_json
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
@@ -53,7 +53,7 @@ def export(
     for options that do not go together; OutputError when the file cannot be written or is not right.
     """
     _check_options(model, path, arch, x86_int8, weight_only)
-    lowered = lowering(arch, x86_int8=x86_int8, weight_only=weight_only).run(model, instruments)
+    lowered = lower(model, arch, x86_int8=x86_int8, weight_only=weight_only, instruments=instruments)
     buffer = to_naive_buffer(lowered.graph)
     record_name = path.name + RECORD_SUFFIX
     with staging(path.parent) as staged:
@@ -69,6 +69,23 @@ def export(
         write_json(staged / record_name, record.model_dump())
         publish(staged, path.parent, [path.name, record_name])
     return Saved(form, (path, path.with_name(record_name)), tuple(checks))
+
+
+def lower(
+    model: Model,
+    arch: Arch,
+    *,
+    x86_int8: bool = False,
+    weight_only: Literal[8, 16] | None = None,
+    instruments: Sequence[Instrument] = (Verification(),),
+) -> Model:
+    """The model as it is written: every op names its kernel.  Raises PassError."""
+    manager = lowering(arch, x86_int8=x86_int8, weight_only=weight_only)
+    try:
+        return manager.run(model, instruments)
+    except PassError as error:
+        # Which pass it was means nothing to somebody who has not asked for passes.
+        raise PassError(str(error.__cause__ or error)) from error
 
 
 def _check_options(model: Model, path: Path, arch: Arch, x86_int8: bool, weight_only: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from qcc.passes.base import OPTIONS, Pass, PassResult
 _DEQUANTIZED_AT_LOAD = ("conv2d", "depthwise_conv2d", "fc", "mul")
 
 _MOST_EXACT_WEIGHT = 64
-_X86_ACTIVATIONS = (None, "relu", "relu6", "leaky_relu")
+_X86_ACTIVATIONS = ("relu", "relu6", "leaky_relu")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -50,39 +51,52 @@ class LiteExact(Pass):
     def apply(self, graph: Graph) -> PassResult:
         calibs = Calibs(graph)
         claimed: set[str] = set()
-        modified = False
+        reasons: Counter[str] = Counter()
         for op in graph.ops:
             found = int8_op(op)
-            if found is not None and not self._keeps(graph, found):
+            reason = None if found is None else self._why(graph, found)
+            if found is not None and reason is not None:
                 _rewrite(graph, found, calibs, claimed)
-                modified = True
-        return PassResult(modified)
+                reasons[f"{found.op.type} by a float kernel, since {reason}"] += 1
+        notes = tuple(f"computes {count} {reason}." for reason, count in reasons.items())
+        return PassResult(bool(reasons), notes)
 
-    def _keeps(self, graph: Graph, found: Int8Op) -> bool:
+    def _why(self, graph: Graph, found: Int8Op) -> str | None:
+        """Why an op is not left to an int8 kernel; None when it is."""
         value = graph.weights[found.weight.name]
-        if self.keep == "none" or value.dtype != np.int8:
-            return False
-        if self.keep == "arm":
-            return _exact_on_arm(found)
-        convolution = found.op.type in ("conv2d", "depthwise_conv2d")
-        activation = found.op.attr("act_type") if found.op.attr("with_act") else None
-        small = bool(np.max(np.abs(value.astype(np.int16)), initial=0) <= _MOST_EXACT_WEIGHT)
-        return (
-            convolution and small and activation in _X86_ACTIVATIONS and can_calib(found.data, found.lowest)
-        )
+        if value.dtype != np.int8:
+            return "its weight has more than 8 bits"
+        if self.keep == "none":
+            return "that of x86 is not exact"
+        return _why_not_on_arm(found) if self.keep == "arm" else _why_not_on_x86(found, value)
 
 
-def _exact_on_arm(found: Int8Op) -> bool:
+def _why_not_on_arm(found: Int8Op) -> str | None:
     op = found.op
-    if op.type == "conv2d_transpose":
-        return not found.is_grouped
+    if op.type == "conv2d_transpose" and found.is_grouped:
+        return "the int8 kernel for groups is wrong"
     if op.type in ("mul", "matmul", "matmul_v2"):
         transposed = any(
             op.attr(name, False) for name in ("transpose_X", "transpose_Y", "trans_x", "trans_y")
         )
         plain = len(found.weight.shape) == 2 and op.attr("y_num_col_dims", 1) == 1
-        return plain and not found.swapped and not transposed and op.attr("alpha", 1.0) == 1.0
-    return True
+        if found.swapped or not plain or transposed or op.attr("alpha", 1.0) != 1.0:
+            return "it is not the plain product of an activation and a matrix"
+    return None
+
+
+def _why_not_on_x86(found: Int8Op, value: np.ndarray) -> str | None:
+    op = found.op
+    if op.type not in ("conv2d", "depthwise_conv2d"):
+        return "the int8 kernel is wrong or missing"
+    largest = int(np.max(np.abs(value.astype(np.int16)), initial=0))
+    if largest > _MOST_EXACT_WEIGHT:
+        return f"its weights exceed {_MOST_EXACT_WEIGHT}, beyond which the int8 kernel's sums overflow"
+    if op.attr("with_act") and op.attr("act_type") not in _X86_ACTIVATIONS:
+        return "its activation is not known to be exact in int8"
+    if not can_calib(found.data, found.lowest):
+        return "its input cannot be quantized by the calib kernel"
+    return None
 
 
 def _rewrite(graph: Graph, found: Int8Op, calibs: Calibs, claimed: set[str]) -> None:

@@ -18,6 +18,8 @@ from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pic
 KERNEL_ATTR = "__@kernel_type_attr@__"
 """The attribute in which an op names its kernel."""
 
+_CHANNELS_LAST = ("NHWC", "NDHWC", "NLC")
+
 
 @options(frozen=True, config=OPTIONS)
 class LiteKernels(Pass):
@@ -45,6 +47,7 @@ class LiteKernels(Pass):
                 f"the program has {1 + len(graph.shell.blocks)} blocks (control flow), and qcc lowers only"
                 " programs of one block: export a model without loops and conditions."
             )
+        _refuse_nhwc(graph)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
         without = [op for op, kernel in chosen.items() if kernel is None]
         if without:
@@ -55,6 +58,16 @@ class LiteKernels(Pass):
                 graph.set_attr(op, KERNEL_ATTR, kernel.identifier)
                 modified = True
         return PassResult(modified)
+
+
+def _refuse_nhwc(graph: Graph) -> None:
+    names = ("data_format", "data_layout")
+    found = [op for op in graph.ops if any(op.attr(name, "") in _CHANNELS_LAST for name in names)]
+    if found:
+        raise PassError(
+            f"{found[0]} and {len(found) - 1} more ops have the channels last (NHWC), and Paddle Lite's"
+            " kernels for CPUs have them second: build the network with data_format=NCHW."
+        )
 
 
 def kernel_for(graph: Graph, op: Op, arch: Arch) -> Kernel | None:

@@ -1,0 +1,122 @@
+"""`qcc export`: a model as the file that a device's runtime loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+if TYPE_CHECKING:
+    from qcc.backends.report import Saved
+    from qcc.model import Model
+    from qcc.passes.instruments import Instrument
+
+_BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", type=click.Choice(["lite"]), default="lite", show_default=True, help="The runtime.")
+@click.option(
+    "--arch",
+    type=click.Choice(["arm", "x86"]),
+    default="arm",
+    show_default=True,
+    help="The processor. On arm what is quantized runs in int8; on x86 float kernels compute it exactly.",
+)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file, OUT.nb.")
+@click.option("--x86-int8", is_flag=True, help="On x86, run convolutions in int8 where that is exact.")
+@click.option(
+    "--weight-only",
+    type=click.Choice(list(_BITS)),
+    help="Store the weights of a float model as integers, to be turned back when the file is loaded.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Measure on this data the scales that the model measures at every run (activation_type=abs_max):"
+    " a .npz file per batch, with an array per feed, or .npy files for models with one feed; or a folder.",
+)
+@click.option(
+    "--cross-check", is_flag=True, help="Tell how the file differs from what Paddle Lite's opt makes."
+)
+@click.option("--no-check", is_flag=True, help="Do not run the file in Paddle Lite's runtime.")
+@click.option(
+    "--dump-dir", type=click.Path(path_type=Path), help="Write the graph's text there after each pass."
+)
+@click.option("--model-filename", help="The program's name inside the folder MODEL.")
+@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+def export(
+    model: Path,
+    target: str,
+    arch: Literal["arm", "x86"],
+    output: Path,
+    x86_int8: bool,
+    weight_only: str | None,
+    calibrate: Path | None,
+    cross_check: bool,
+    no_check: bool,
+    dump_dir: Path | None,
+    model_filename: str | None,
+    params_filename: str | None,
+) -> None:
+    """Write the model in MODEL, float, frozen or in QDQ form, as a file for a device.
+
+    The file is read back and verified before it appears; one for x86 is also run and compared with the
+    model, where Paddle Lite's runtime is installed.
+
+    \b
+    qcc export MODEL --target lite --arch arm -o model.nb
+    """
+    import qcc
+    from qcc.backends.lite.export import export as write
+
+    loaded = qcc.load(model, model_filename, params_filename)
+    if calibrate is not None:
+        loaded = _calibrated(loaded, calibrate)
+    saved = write(
+        loaded,
+        output,
+        arch=arch,
+        x86_int8=x86_int8,
+        weight_only=None if weight_only is None else _BITS[weight_only],
+        check=not no_check,
+        instruments=_instruments(dump_dir),
+    )
+    _tell(saved, output)
+    if cross_check:
+        _cross_check(loaded, output, arch)
+
+
+def _calibrated(model: Model, data: Path) -> Model:
+    from qcc.backends.lite.calibrate import calibrated, dynamic_ops, read_batches
+
+    if not any(True for _ in dynamic_ops(model.graph)):
+        click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
+        return model
+    return calibrated(model, read_batches(model, data))
+
+
+def _instruments(dump_dir: Path | None) -> list[Instrument]:
+    from qcc.passes.instruments import Dump, Verification
+    from qcc.text import print_graph
+
+    return [Verification(), *([] if dump_dir is None else [Dump(dump_dir, print_graph)])]
+
+
+def _tell(saved: Saved, output: Path) -> None:
+    click.echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
+    for check in saved.checks:
+        click.echo(str(check) if check.good else f"warning: {check}", err=not check.good)
+
+
+def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> None:
+    from qcc.backends.lite.cross_check import cross_check
+    from qcc.backends.lite.file import read_naive_buffer
+
+    differences = cross_check(model, read_naive_buffer(output), arch)
+    for difference in differences:
+        click.echo(f"cross-check: {difference}")
+    click.echo(f"cross-check with opt: {len(differences) or 'no'} differences.")
