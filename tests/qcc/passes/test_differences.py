@@ -25,7 +25,7 @@ from same_program import NotTheSameError, same_graph
 
 from qcc.errors import PassError
 from qcc.model import Model
-from qcc.numerics import SCALE_FLOOR
+from qcc.numerics import SCALE_FLOOR, abs_max, quantize_weight
 from qcc.passes import PassManager
 
 PER_CHANNEL = Scheme("channel_wise_abs_max", "moving_average_abs_max")
@@ -221,3 +221,20 @@ def test_one_frozen_weight_of_two_ops_has_one_scale_variable() -> None:
     assert_same_integers(frozen, packed, net.batch(7))
     qdq = run("qdq", frozen)
     assert np.abs(qdq.run(net.batch())[0] - frozen.run(net.batch())[0]).max() < 0.05
+
+
+@pytest.mark.parametrize("trained", ["abs_max", "channel_wise_abs_max"])
+@pytest.mark.parametrize("frozen", ["abs_max", "channel_wise_abs_max"])
+def test_freeze_may_use_another_granularity_than_training(trained: str, frozen: str) -> None:
+    """Paddle's freeze takes the scales that training left, and fails when they are too few or too many."""
+    both = Both.transformed(convolutions(), Scheme(trained, "moving_average_abs_max", 6, 7))
+    model = run(f"freeze{{weight_type={frozen}}}", both.model)
+    axis = 0 if frozen == "channel_wise_abs_max" else None
+    for name in ("conv2d_0.w_0", "conv2d_1.w_0", "conv2d_2.w_0"):
+        w = both.net.weights[name]
+        assert np.array_equal(model.weights[name], quantize_weight(w, abs_max(w, axis), 6, axis))
+    # Whatever it was trained as, it is what training as that would have given.
+    same = Both.transformed(both.net, Scheme(frozen, "moving_average_abs_max", 6, 7))
+    expected = run("freeze", same.model)
+    assert model.graph.to_proto() == expected.graph.to_proto()
+    assert np.array_equal(model.run(both.net.batch())[0], expected.run(both.net.batch())[0])
