@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from qcc.files import write_json
 from qcc.train.config import DetectorConfig, load_config
 from qcc.train.config.schema import FloatTraining
 from qcc.train.data.augment import network_input
@@ -28,7 +29,6 @@ from qcc.train.data.detection_set import DetectionSet
 from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
-from qcc.train.files import write_json
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.metrics import TopAccuracy

@@ -14,8 +14,8 @@ from pathlib import Path
 from classifier_flow import Flow
 from rich.console import Console
 
+from qcc.files import write_json
 from qcc.train.compare import print_forms
-from qcc.train.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Path("configs/mobilenet_v1_fashion_mnist.yml")

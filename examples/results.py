@@ -17,6 +17,7 @@ from typing import Any
 from classifier_flow import Flow, form_folders
 from rich.console import Console
 
+from qcc.files import atomic_file, write_json
 from qcc.train.compare import (
     decimals,
     open_predictors,
@@ -25,7 +26,6 @@ from qcc.train.compare import (
     random_image,
     time_forms,
 )
-from qcc.train.files import atomic_file, write_json
 from qcc.train.report import command_line, environment
 
 CONFIG = Path("configs/mobilenet_v1_fashion_mnist.yml")

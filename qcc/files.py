@@ -63,6 +63,13 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(folder: Path) -> None:
+    """Bring everything under `folder`, and the folder itself, onto the disk."""
+    for path in sorted(folder.rglob("*")):
+        sync(path)
+    sync(folder)
+
+
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A temporary folder inside `folder`, where files wait until `publish` moves them up.

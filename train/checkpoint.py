@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import CheckpointError, OutputError
-from qcc.train.files import atomic_file, sync, sync_tree, write_json
+from qcc.files import atomic_file, sync, sync_tree, write_json
 from qcc.train.scope import Arrays
 from qcc.train.weights import read_arrays, write_arrays
 

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.errors import ConfigError, DataError, OutputError
+from qcc.files import atomic_file, write_json
 from qcc.model import Model
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.data.augment import network_input
 from qcc.train.data.image_file import read_image
 from qcc.train.drawing import Detection, draw
 from qcc.train.evaluate import ModelRunner
-from qcc.train.files import atomic_file, write_json
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.tasks.detector import detections
 from qcc.train.timing import milliseconds

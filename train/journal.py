@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qcc.train.files import atomic_file
+from qcc.files import atomic_file
 
 
 class Journal:

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from qcc.errors import TrainingError
+from qcc.files import write_json
 from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
-from qcc.train.files import write_json
 from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.journal import Journal
 from qcc.train.progress import EpochProgress

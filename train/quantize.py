@@ -12,11 +12,11 @@ from rich.console import Console
 import qcc
 from qcc._paddle import paddle
 from qcc.errors import ConfigError
+from qcc.files import write_json
 from qcc.model import Model
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.evaluate import RepeatedEvaluation
-from qcc.train.files import write_json
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record

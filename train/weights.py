@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import qcc
 from qcc._paddle import core, paddle
 from qcc.errors import CheckpointError
+from qcc.files import atomic_file
 from qcc.model import Model
-from qcc.train.files import atomic_file
 from qcc.train.models.initial import kaiming_normal
 from qcc.train.models.network import Network
 from qcc.train.scope import Arrays, persistable_names, write_scope

@@ -38,7 +38,7 @@ def train(
     if config.float_training is None:
         raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
 
-    from qcc.train.files import write_json
+    from qcc.files import write_json
     from qcc.train.float_training import train_float
     from qcc.train.interrupt import Interrupted, StopRequest
     from qcc.train.report import run_record

@@ -19,7 +19,7 @@ import cv2
 from numpy.typing import NDArray
 
 from qcc.errors import OutputError
-from qcc.train.files import atomic_file
+from qcc.files import atomic_file
 
 
 @dataclass(frozen=True)
