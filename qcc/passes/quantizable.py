@@ -110,6 +110,9 @@ def operands(op: Op) -> Operands | None:
     kind = KINDS.get(op.type)
     if kind is None or len(op.inputs.get(kind.data, ())) != 1 or len(op.inputs.get(kind.weight, ())) != 1:
         return None
+    # A third input, such as the Bias of a fused convolution, would be added to integers.
+    if sum(1 for _ in op.all_inputs()) > 2:
+        return None
     left, right = op.input(kind.data), op.input(kind.weight)
     if left.persistable == right.persistable:
         return None
