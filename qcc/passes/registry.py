@@ -106,6 +106,11 @@ def find_pass(name: str) -> type[Pass]:
         ) from error
     if not (isinstance(found, type) and issubclass(found, Pass)):
         raise PipelineError(f"{target}, registered as pass {name!r}, is not a subclass of Pass.")
+    if getattr(found, "name", None) != name:
+        # Its text would not parse back.
+        raise PipelineError(
+            f"{target}, registered as pass {name!r}, has another name, or none, in its class."
+        )
     return found
 
 

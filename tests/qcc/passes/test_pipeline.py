@@ -288,6 +288,12 @@ def test_what_is_registered_must_be_a_pass(monkeypatch: pytest.MonkeyPatch) -> N
         PassManager.parse("fold")
 
 
+def test_what_is_registered_must_have_the_name_under_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, ("folders", "bend", "Fold"))
+    with pytest.raises(PipelineError, match=r":Fold, registered as pass 'bend', has another name, or none,"):
+        PassManager.parse("bend")
+
+
 def test_what_is_registered_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, ("folders", "fold", "Gone"))
     with pytest.raises(PipelineError, match=r"pass 'fold' of the package folders cannot be imported: .*Gone"):
