@@ -122,7 +122,7 @@ def alternatives(op_type: str, arch: Arch) -> str:
     """What there is instead of an op without a kernel, as the end of a sentence."""
     kernels = kernels_for(op_type, arch)
     if kernels:
-        kinds = sorted({_takes(kernel) for kernel in kernels})
+        kinds = dict.fromkeys(_takes(kernel) for kernel in kernels if kernel.precision != "fp16")
         return f"its kernels take {'; or '.join(kinds)}"
     other = "x86" if arch == "arm" else "arm"
     if kernels_for(op_type, other):

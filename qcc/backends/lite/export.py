@@ -11,6 +11,7 @@ import numpy as np
 from qcc.backends.agreement import Agreement, compare
 from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
+from qcc.backends.lite.passes.rewrite import first_of
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
@@ -103,7 +104,7 @@ def _check_structure(file: Path, shown: Path) -> Check:
     parsed = parse_naive_buffer(file)
     complaints = [*parsed.complaints, *complaints_about(parsed.buffer)]
     if complaints:
-        raise OutputError(f"{shown} was not written: {complaints[0]} (and {len(complaints) - 1} more).")
+        raise OutputError(f"{shown} was not written: {first_of(complaints, 'complaint')}.")
     return Check("read back", "every byte accounted for, and the rules of the mobile reader kept")
 
 

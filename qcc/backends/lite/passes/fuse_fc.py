@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.int8_op import ENABLED, LOWEST, lowest_of
+from qcc.backends.lite.passes.int8_op import ENABLED, LOWEST, USUAL_LOWEST, lowest_of
 from qcc.backends.lite.passes.rewrite import absorb, follower, is_weight, remove_op, set_attrs
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
@@ -81,7 +81,9 @@ def _fuse(graph: Graph, op: Op, add: Op | None, bias: Var | None) -> None:
     if op.type == "mul":
         attrs["in_num_col_dims"] = int(op.attr("x_num_col_dims", 1))
     if op.attr(ENABLED):
-        attrs |= {ENABLED: True, "bit_length": op.attr("bit_length"), LOWEST: lowest_of(op)}
+        attrs |= {ENABLED: True, "bit_length": op.attr("bit_length")}
+        if lowest_of(op) != USUAL_LOWEST:
+            attrs[LOWEST] = lowest_of(op)
         attrs |= {"Input0_scale": op.attr("X0_scale"), "W0_scale": op.attr("Y0_scale")}
     # The new op reads the variables before the old ones let go of them.
     fc = graph.add_op("fc", inputs, {}, {}, before=op)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import is_fetched
+from qcc.backends.lite.passes.rewrite import first_of, is_fetched
 from qcc.dtypes import dtype_name
 from qcc.errors import PassError
 from qcc.graph import Graph
@@ -65,8 +65,8 @@ def _refuse_nhwc(graph: Graph) -> None:
     found = [op for op in graph.ops if any(op.attr(name, "") in _CHANNELS_LAST for name in names)]
     if found:
         raise PassError(
-            f"{found[0]} and {len(found) - 1} more ops have the channels last (NHWC), and Paddle Lite's"
-            " kernels for CPUs have them second: build the network with data_format=NCHW."
+            f"the channels come last (NHWC) in {first_of(found, 'op')}, and Paddle Lite's kernels for CPUs"
+            " have them second: build the network with data_format=NCHW."
         )
 
 

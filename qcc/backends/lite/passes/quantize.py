@@ -19,7 +19,7 @@ from qcc.backends.lite.passes.int8_op import (
     step_of,
     weight_steps,
 )
-from qcc.backends.lite.passes.rewrite import become_weight, is_fetched, remove_op
+from qcc.backends.lite.passes.rewrite import become_weight, first_of, is_fetched, remove_op
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op, Var
@@ -57,12 +57,12 @@ class LiteQuantize(Pass):
         steps = [*_frozen_steps(graph), *_linear_steps(graph)]
         for step in steps:
             _check(graph, step)
+        _check_the_rest(graph, steps)
         packed: dict[Var, Var] = {}
         readers = {step.operands.op for step in steps}
         for step in steps:
             _convert(graph, step, packed, readers)
         converted = _convert_the_rest(graph)
-        _refuse_what_is_left(graph)
         return PassResult(bool(steps) or converted)
 
 
@@ -157,14 +157,35 @@ def _check(graph: Graph, step: _Step) -> None:
         raise PassError(f"{op} reads {name!r}, which holds no integers: run freeze first.")
 
 
-def _refuse_what_is_left(graph: Graph) -> None:
-    fake = (*QUANTIZE_OPS, *DEQUANTIZE_OPS, *_PAIRED, "quantize_linear", "dequantize_linear")
-    left = [op for op in graph.ops if op.type in fake]
+def _check_the_rest(graph: Graph, steps: list[_Step]) -> None:
+    """Refuse quantize and dequantize ops that are neither part of a step nor become calib ops."""
+    converted = {step.operands.op for step in steps}
+    frozen = [step for step in steps if step.dequantize is not None]
+    taken = {step.dequantize for step in frozen}
+    taken |= {
+        step.activation for step in frozen if converted.issuperset(step.activation.output("Out").consumers)
+    }
+    left = [op for op in graph.ops if op.type in (*QUANTIZE_OPS, *DEQUANTIZE_OPS) and op not in taken]
+    linear = [op for op in graph.ops if op.type in (*_PAIRED, "quantize_linear", "dequantize_linear")]
+    left += [op for op in linear if not _can_convert(op)]
     if left:
         raise PassError(
-            f"{left[0]} and {len(left) - 1} more ops quantize for training: freeze the graph before it is"
+            f"quantization is still that of training in {first_of(left, 'op')}: freeze the graph before it is"
             " lowered (pipeline freeze, or `qcc freeze`)."
         )
+    for op in linear:
+        if op.type != "dequantize_linear":
+            _activation_step(graph, op)
+
+
+def _can_convert(op: Op) -> bool:
+    if op.type == "dequantize_linear":
+        stored = op.input("X")
+        return _is_stored(stored) or (
+            stored.producer is not None and stored.producer.type == "quantize_linear"
+        )
+    readers = op.output("Y").consumers if op.type == "quantize_linear" else ()
+    return not op.input("X").persistable and all(reader.type == "dequantize_linear" for reader in readers)
 
 
 # ---------------------------------------------------------------------- converting
@@ -232,7 +253,7 @@ def _convert_the_rest(graph: Graph) -> bool:
         if op.type == "dequantize_linear":
             converted |= _convert_dequantize(graph, op, calibs)
         elif op.type in _PAIRED:
-            step = _activation_step(graph, op, "InScale")
+            step = _activation_step(graph, op)
             integers = calibs.quantized(op.input("X"), step, USUAL_LOWEST, op)
             _replace(graph, op, op.output("Out"), calibs.dequantized(integers, step, op))
             converted = True
@@ -251,19 +272,21 @@ def _convert_dequantize(graph: Graph, op: Op, calibs: Calibs) -> bool:
     quantize = source.producer
     if quantize is None or quantize.type != "quantize_linear":
         return False
-    step = _activation_step(graph, quantize, "Scale")
+    step = _activation_step(graph, quantize)
     integers = calibs.quantized(quantize.input("X"), step, _LOWEST_LINEAR, op)
     _replace(graph, op, result, calibs.dequantized(integers, step, op))
     _remove_unread(graph, source)
     return True
 
 
-def _activation_step(graph: Graph, op: Op, slot: str) -> float:
+def _activation_step(graph: Graph, op: Op) -> float:
+    """The step of what an op quantizes by itself.  Raises PassError where no calib op can do it."""
     bits = int(op.attr("bit_length", 8))
     zero = op.inputs.get("ZeroPoint")
     if bits != ACTIVATION_BITS or (zero and np.any(graph.weights[zero[0].name])):
         raise PassError(f"{op} quantizes to {bits} bits or around another zero, which Paddle Lite cannot do.")
-    return float(step_of(graph.weights[op.input(slot).name].reshape(-1)[0], bits))
+    scale = graph.weights[op.input("Scale" if "Scale" in op.inputs else "InScale").name]
+    return float(step_of(scale.reshape(-1)[0], bits))
 
 
 def _replace(graph: Graph, op: Op, result: Var, by: Var) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,12 @@ def drop_if_unused(graph: Graph, var: Var) -> None:
     public = var.name in graph.feeds or var.name in graph.fetches
     if var.producer is None and not var.consumers and not public:
         graph.remove_var(var)
+
+
+def first_of(things: Sequence[object], kind: str) -> str:
+    """The first of some things that share a fault, and how many others there are, as a sentence's subject."""
+    others = len(things) - 1
+    return f"{things[0]}" + (f" and {others} more {kind}{'s' if others > 1 else ''}" if others else "")
 
 
 def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:

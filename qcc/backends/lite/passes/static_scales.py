@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.rewrite import first_of
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op
@@ -40,7 +41,7 @@ class StaticScales(Pass):
         scales = dict(_parse(entry) for entry in self.scales)
         missing = [op.input("X").name for op in dynamic if op.input("X").name not in scales]
         if missing:
-            raise PassError(f"scales has no entry for {missing[0]!r} and {len(missing) - 1} more variables.")
+            raise PassError(f"scales has no entry for {first_of(list(map(repr, missing)), 'variable')}.")
         for op in dynamic:
             _fix(graph, op, scales[op.input("X").name])
         return PassResult(bool(dynamic))
