@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
+from qcc.errors import DataError
+
+_NO_MESSAGE = b"\0"
 
 Sample = tuple[NDArray[Any], ...]
 Batch = list[NDArray[Any]]
@@ -23,8 +26,12 @@ class _Samples(paddle.io.Dataset):  # type: ignore[misc]
         self._sample = sample
         self._count = count
 
-    def __getitem__(self, index: int) -> Sample:
-        return self._sample(index)
+    def __getitem__(self, index: int) -> Sample | DataError:
+        try:
+            return self._sample(index)
+        except DataError as error:
+            # DataLoader prints what is raised here from a thread of its own, and tells its caller nothing.
+            return error
 
     def __len__(self) -> int:
         return self._count
@@ -44,7 +51,7 @@ def load_batches(
     """Yield one list of arrays per batch, in order: field i stacked over the samples of the batch.
 
     `sample` maps an index to a tuple of arrays and must be a pure function of it; with workers it runs in
-    `num_workers` forked processes.
+    `num_workers` forked processes. A DataError that it raises is raised here.
     """
     if not batches:
         return
@@ -59,7 +66,10 @@ def load_batches(
         worker_init_fn=_leave_signals_to_the_parent,
     )
     for tensors in loader:
-        yield [np.array(tensor) for tensor in tensors]
+        message, *fields = (np.array(tensor) for tensor in tensors)
+        if message.tobytes() != _NO_MESSAGE:
+            raise DataError(message.tobytes().decode())
+        yield fields
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:
@@ -68,5 +78,11 @@ def _leave_signals_to_the_parent(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _stack(samples: Sequence[Sample]) -> Batch:
-    return [np.stack(field) for field in zip(*samples, strict=True)]
+def _stack(samples: Sequence[Sample | DataError]) -> Batch:
+    """What went wrong with one of the samples, as bytes, or `_NO_MESSAGE` and the fields."""
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, DataError):
+            return [np.frombuffer(str(sample).encode(), np.uint8)]
+        good.append(sample)
+    return [np.frombuffer(_NO_MESSAGE, np.uint8), *(np.stack(field) for field in zip(*good, strict=True))]

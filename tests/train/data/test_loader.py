@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from qcc.errors import DataError
 from qcc.train.data.loader import Sample, load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
 
@@ -34,3 +35,17 @@ def test_batches_are_equal_for_any_number_of_workers_and_any_start(num_workers: 
 
 def test_no_batches() -> None:
     assert list(load_batches(noisy, [], 0)) == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_bad_data_is_raised_where_the_batch_is_asked_for(num_workers: int) -> None:
+    def sample(index: int) -> Sample:
+        if index == 5:
+            raise DataError("file.xml, line 3: no such class.")
+        return noisy(index)
+
+    loaded = load_batches(sample, [[0, 1], [4, 5], [6, 7]], num_workers)
+
+    next(loaded)
+    with pytest.raises(DataError, match=r"^file\.xml, line 3: no such class\.$"):
+        next(loaded)

@@ -1,0 +1,189 @@
+"""The detector's batches, evaluation and bad data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_detector import write_detector_config
+
+from qcc.errors import ConfigError, DataError
+from qcc.train.config import DetectorConfig, load_config
+from qcc.train.tasks.build import build_task
+from qcc.train.tasks.detector import DetectorTask, detections
+
+Batches = list[dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_detector_config(tmp_path)
+
+
+def task(path: Path, *overrides: str, skip_bad: bool = False) -> DetectorTask:
+    config = load_config(path, overrides)
+    assert isinstance(config, DetectorConfig)
+    return DetectorTask(config, skip_bad=skip_bad)
+
+
+def batches(path: Path, *overrides: str, epoch: int = 0, first: int = 0) -> Batches:
+    return list(task(path, *overrides).train_batches(epoch, first))
+
+
+def same(one: Batches, other: Batches) -> bool:
+    return len(one) == len(other) and all(
+        np.array_equal(left[name], right[name])
+        for left, right in zip(one, other, strict=True)
+        for name in left
+    )
+
+
+def damage(path: Path, name: str) -> None:
+    image = path.parent / "data/JPEGImages" / name
+    image.write_bytes(image.read_bytes()[:-300])
+
+
+def test_feeds(path: Path) -> None:
+    for feeds in batches(path):
+        side = feeds["image"].shape[-1]
+        assert side in (32, 64)
+        assert feeds["image"].shape == (4, 3, side, side)
+        assert feeds["image"].dtype == np.float32
+        assert feeds["gt_box"].shape == (4, 6, 4)
+        assert feeds["gt_label"].dtype == np.int32
+        assert (feeds["gt_score"] <= 1).all()
+
+
+def test_workers_and_restarts_change_nothing(path: Path) -> None:
+    whole = batches(path)
+
+    assert len(whole) == 3
+    assert same(whole, batches(path, "YoloTrainFeed.num_workers=2"))
+    assert same(whole[1:], batches(path, first=1))
+
+
+def test_epochs_differ(path: Path) -> None:
+    assert not same(batches(path), batches(path, epoch=1))
+
+
+def test_mixup_ends(path: Path) -> None:
+    first, second = batches(path), batches(path, epoch=1)
+
+    assert any(((feeds["gt_score"] > 0) & (feeds["gt_score"] < 1)).any() for feeds in first)
+    assert not any(((feeds["gt_score"] > 0) & (feeds["gt_score"] < 1)).any() for feeds in second)
+
+
+def test_batches_take_their_shapes_at_random(path: Path) -> None:
+    sides = {feeds["image"].shape[-1] for epoch in range(4) for feeds in batches(path, epoch=epoch)}
+
+    assert sides == {32, 64}
+
+
+def test_max_iters_cuts_passes_into_epochs(path: Path) -> None:
+    by_pass = batches(path) + batches(path, epoch=1)
+    by_two = [feeds for epoch in range(3) for feeds in batches(path, "max_iters=2", epoch=epoch)]
+
+    assert same(by_pass, by_two)
+    (note,) = task(path, "max_iters=2").notes()
+    assert "max_iters is 2, while one pass over the data has 3 batches of 4" in note
+    assert task(path, "max_iters=3").notes() == []
+
+
+def test_fewer_images_than_a_batch(path: Path) -> None:
+    with pytest.raises(DataError, match="gives 14 images, fewer than one batch of 15"):
+        _ = task(path, "YoloTrainFeed.batch_size=15").steps_per_epoch
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_truncated_image_stops_training_with_its_name(path: Path, workers: int) -> None:
+    damage(path, "trainval_3.jpg")
+
+    with pytest.raises(DataError) as error:
+        batches(path, f"YoloTrainFeed.num_workers={workers}")
+    assert str(error.value).startswith(str(path.parent))
+    assert "trainval_3.jpg cannot be decoded" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_truncated_image_is_left_out_and_counted(path: Path, workers: int) -> None:
+    damage(path, "trainval_3.jpg")
+    skipping = task(path, f"YoloTrainFeed.num_workers={workers}", "max_iters=9", skip_bad=True)
+
+    assert len(list(skipping.train_batches(0, 0))) == 9
+    *told, last = skipping.left_out()
+    assert last == "1 bad images were left out."
+    assert "trainval_3.jpg" in told[0]
+
+
+def test_image_of_another_size_than_annotated(path: Path) -> None:
+    annotation = path.parent / "data/Annotations/trainval_0.xml"
+    annotation.write_text(annotation.read_text().replace("<width>64", "<width>65"))
+
+    with pytest.raises(DataError, match=r"is 64 x 64 pixels, but its annotation says 65 x 64"):
+        batches(path)
+
+
+def test_number_of_classes_must_fit(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"num_classes is 3, but .* has 2 classes"):
+        _ = task(path, "num_classes=3").test_set
+
+
+def test_coco_metric_needs_coco_data(path: Path) -> None:
+    with pytest.raises(ConfigError, match="metric is COCO, but"):
+        task(path, "metric=COCO").evaluate(lambda feeds: [])
+
+
+def perfect(found: dict[int, np.ndarray]) -> Any:
+    """A model that knows the right answer by the mean of the pixels that it is shown."""
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        rows = [found[round(float(image.mean()) * 1e5)] for image in feeds["image"]]
+        return [np.concatenate(rows), np.array([len(row) for row in rows], np.int32)]
+
+    return run
+
+
+def answers(detector: DetectorTask) -> dict[int, np.ndarray]:
+    result = {}
+    for index, item in enumerate(detector.test_set.images):
+        image = detector._test_fields(index)[0]
+        found = np.column_stack([item.labels, np.full(len(item.labels), 0.9), item.boxes])
+        result[round(float(image.mean()) * 1e5)] = found
+    return result
+
+
+def test_right_answers_have_an_ap_of_one(path: Path) -> None:
+    detector = task(path)
+
+    assert detector.evaluate(perfect(answers(detector))) == {"box_ap": pytest.approx(1.0)}
+
+
+def test_bad_test_images_do_not_count(path: Path) -> None:
+    damage(path, "test_1.jpg")
+    detector = task(path, skip_bad=True)
+
+    assert detector.evaluate(perfect(answers(detector))) == {"box_ap": pytest.approx(1.0)}
+    assert detector.left_out()[-1] == "1 bad images were left out."
+
+
+def test_a_model_without_counts_is_run_image_by_image() -> None:
+    sizes = []
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        sizes.append(len(feeds["image"]))
+        return [feeds["image"].reshape(-1, 6)]
+
+    images = np.arange(18, dtype=np.float32).reshape(3, 1, 1, 6)
+
+    found = list(detections(run, images, np.zeros((3, 2), np.int32)))
+
+    assert [row[0, 0] for row in found] == [0, 6, 12]
+    assert sizes[1:] == [1, 1, 1]
+
+
+def test_skip_bad_is_not_for_classifiers(tiny_config: Path) -> None:
+    with pytest.raises(ConfigError, match="--skip-bad is for data sets with a file per image"):
+        build_task(load_config(tiny_config), skip_bad=True)

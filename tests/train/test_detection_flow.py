@@ -1,0 +1,82 @@
+"""The whole way of a detector on the command line, at a tiny size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import write_slim
+from tiny_detector import write_detector_config
+
+import qcc
+from qcc.cli.main import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A float epoch and two quantized ones, with the original's names of feeds and fetches."""
+    folder = tmp_path_factory.mktemp("detector")
+    slim = write_slim(
+        folder / "run",
+        2,
+        end_epoch=1,
+        weight_quantize_type="channel_wise_abs_max",
+        activation_quantize_type="moving_average_abs_max",
+        float_model_save_path=folder / "float",
+        int8_model_save_path=folder / "int8",
+        save_in_nodes="[image, im_size]",
+        save_out_nodes="[multiclass_nms_0.tmp_0]",
+    )
+    config = write_detector_config(folder)
+    assert run(["quantize", "-c", str(config), "-s", str(slim), "max_iters=3"]) == 0
+    return folder
+
+
+def test_every_epoch_is_evaluated(folder: Path) -> None:
+    for epoch in (0, 1):
+        metrics = json.loads((folder / "run" / str(epoch) / "metrics.json").read_text())
+        assert metrics["quantized"]
+        assert 0 <= metrics["box_ap"] <= 1
+
+
+@pytest.mark.parametrize("form", ["float", "int8"])
+def test_saved_forms_have_the_originals_feeds_and_fetches(folder: Path, form: str) -> None:
+    model = qcc.load(str(folder / form))
+
+    assert model.feeds == ("image", "im_size")
+    assert model.fetches == ("multiclass_nms_0.tmp_0",)
+
+
+def test_all_forms_have_the_same_ap(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = str(folder / "detector.yml")
+    printed: list[Any] = []
+    for model in (folder / "run/1/eval_model", folder / "float", folder / "int8"):
+        capsys.readouterr()
+        assert run(["eval", str(model), "-c", config]) == 0
+        printed.append(capsys.readouterr().out)
+
+    assert len(set(printed)) == 1
+    assert printed[0].startswith("box_ap ")
+
+
+def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = folder / "seen"
+    arguments = ["infer", str(folder / "float"), "-c", str(folder / "detector.yml"), "--output_dir", str(out)]
+
+    assert run([*arguments, "--infer_dir", str(folder / "data/JPEGImages"), "--draw_threshold", "0"]) == 0
+
+    assert "ms per image (median of 100 runs" in capsys.readouterr().out
+    record = json.loads((out / "test_0.json").read_text())
+    assert (record["width"], record["height"]) == (64, 64)
+    assert len(list(out.glob("*.png"))) == 20
+    scores = [found["score"] for found in record["objects"]]
+    assert np.isfinite(scores).all()
+
+
+def test_classifiers_find_no_boxes(tiny_config: Path) -> None:
+    assert run(["infer", "model", "-c", str(tiny_config), "--infer_img", "x.jpg"]) == 2
