@@ -1,11 +1,12 @@
 """Teach a detector's backbone to tell the classes apart before the detector is trained.
 
-Usage: python examples/backbone.py CONFIG --save FILE.npz [--epochs N]
+Usage: python examples/backbone.py CONFIG --save FILE.npz [--data FOLDER] [--epochs N]
 
 A detector that starts from random weights spends most of its training on learning to see. What ImageNet is
 to the detectors of the literature, the boxes of the training set are here: each is cut out with some of its
 surroundings, and the backbone is trained to name what is in it. CONFIG is the detector's configuration;
-`FloatTraining.backbone_weights` in it may name the file that this writes.
+`FloatTraining.backbone_weights` in it may name the file that this writes. FOLDER is another data set with the
+same lists, for instance one whose classes are finer.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from qcc.train.data.detection_set import DetectionSet
 from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
+from qcc.train.data.voc import read_class_names
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.metrics import TopAccuracy
@@ -142,15 +144,27 @@ def _cuts(data: DetectionSet) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64
     return cuts, np.array(labels, np.int64)
 
 
+def _other_data(folder: Path) -> list[str]:
+    """Overrides that make the configuration read another data set, with as many classes as that has."""
+    classes = len(read_class_names(folder, use_default_label=False))
+    return [
+        f"num_classes={classes}",
+        f"YoloTrainFeed.dataset.dataset_dir={folder}",
+        f"YoloEvalFeed.dataset.dataset_dir={folder}",
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("config", type=Path)
     parser.add_argument("--save", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--data", type=Path, help="a data set to take instead of the configuration's")
+    parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
-    config = load_config(arguments.config)
+    overrides = [] if arguments.data is None else _other_data(arguments.data)
+    config = load_config(arguments.config, overrides)
     assert isinstance(config, DetectorConfig)
     task = CutTask(config)
     steps = task.steps_per_epoch
