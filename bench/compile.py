@@ -31,6 +31,8 @@ ROOT = HERE.parent
 MEMORY_CASES = ("memory_of_program", "memory_of_load", "memory_of_all")
 # So many ops are enough for one repetition within a process; smaller graphs are repeated.
 _OPS_PER_PROCESS = 5000
+# Paddle's passes take so much longer that fewer repetitions tell as much.
+_OPS_PER_PADDLE_PROCESS = 1000
 _MAX_REPEATS = 10
 
 
@@ -50,7 +52,8 @@ class Job:
     def repeats(self) -> int:
         if self.case == "same_ops" or self.case in MEMORY_CASES:
             return 1
-        return max(1, min(_MAX_REPEATS, _OPS_PER_PROCESS // self.ops))
+        ops = _OPS_PER_PADDLE_PROCESS if self.case == "paddle_passes" else _OPS_PER_PROCESS
+        return max(1, min(_MAX_REPEATS, ops // self.ops))
 
 
 def layers_of_inference(training_layers: int) -> int:
