@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import core, paddle
-from qcc.errors import CheckpointError
+from qcc.errors import CheckpointError, ConfigError
 from qcc.files import atomic_file
 from qcc.model import Model
 from qcc.train.models.initial import kaiming_normal
@@ -55,7 +55,15 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def load_weights(path: Path) -> Arrays:
-    """Weights from an .npz file, or from a Paddle model's folder or prefix in any layout that qcc loads."""
+    """Weights from an .npz file, or from a Paddle model's folder or prefix in any layout that qcc loads.
+
+    Raises ConfigError for the address of a web page, which PaddleDetection's configurations give.
+    """
+    if path.parts[:1] in (("http:",), ("https:",)):
+        raise ConfigError(
+            f"the weights are to come from the web address {path.parts[0]}//{'/'.join(path.parts[1:])}, and"
+            " qcc fetches none: get the file, unpack it, and give its place with -o pretrain_weights=PATH."
+        )
     if path.suffix == ".npz":
         return read_arrays(path)
     return dict(qcc.load(str(path)).weights)

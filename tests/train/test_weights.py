@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from qcc._paddle import paddle
-from qcc.errors import CheckpointError
+from qcc.errors import CheckpointError, ConfigError
 from qcc.train.models.classifier import build_classifier
 from qcc.train.models.network import Network
 from qcc.train.scope import read_scope
-from qcc.train.weights import initialise, load_weights, put_weights, save_arrays
+from qcc.train.weights import initialise, load_weights, put_known_weights, put_weights, save_arrays
 
 NAMES = ["fc_0.b_0", "fc_0.w_0"]
 
@@ -72,3 +72,27 @@ def test_put_weights_checks_names_and_shapes() -> None:
         CheckpointError, match=r"'fc_0\.w_0' has shape \[5, 3\] where the network has \[4, 3\]"
     ):
         put_weights(network(), scope, {**weights, "fc_0.w_0": np.ones((5, 3))}, source)
+
+
+def test_web_addresses_are_not_fetched() -> None:
+    with pytest.raises(
+        ConfigError, match=r"web address http://example\.com/weights\.tar, and qcc fetches none"
+    ):
+        load_weights(Path("http://example.com/weights.tar"))
+
+
+def test_known_weights_are_taken_and_others_are_not() -> None:
+    network = build_classifier(
+        lambda image: paddle.static.nn.fc(image, 2, weight_attr="w", bias_attr="b"), (1, 2, 2)
+    )
+    scope = paddle.static.Scope()
+    initialise(network, scope, 0)
+    taken = np.full((4, 2), 3, np.float32)
+
+    put_known_weights(network, scope, {"w": taken, "other": np.zeros(3, np.float32)}, Path("some.npz"))
+
+    assert np.array_equal(read_scope(scope, ["w"])["w"], taken)
+    with pytest.raises(CheckpointError, match=r"some\.npz holds none of the network's weights"):
+        put_known_weights(network, scope, {"other": taken}, Path("some.npz"))
+    with pytest.raises(CheckpointError, match=r"'w' has shape \[2, 4\] where the network has \[4, 2\]"):
+        put_known_weights(network, scope, {"w": taken.T}, Path("some.npz"))
