@@ -1,0 +1,109 @@
+"""Fill the tables of README.md from the stored run records, so that no figure there is typed by hand.
+
+    python tools/readme.py            rewrites README.md
+    python tools/readme.py --check    only says whether it is up to date (exit code 1 when it is not)
+
+A block stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DEMO = ROOT / "docs" / "records" / "demo.json"
+
+
+def first_table(page: Path) -> str:
+    """The first table of a page in Markdown."""
+    lines = page.read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    end = next((number for number in range(start, len(lines)) if not lines[number].startswith("|")), None)
+    return "\n".join(lines[start:end])
+
+
+def speed() -> str:
+    """What was wanted and what was measured."""
+    record = json.loads((ROOT / "docs" / "records" / "compile-bench.json").read_text())
+    source = f"Measured by `make bench` on {record['processor']}, {record['date'][:10]}."
+    return f"{first_table(ROOT / 'docs' / 'speed.md')}\n\n{source}"
+
+
+def results() -> str:
+    """One row per weight x activation combination."""
+    return first_table(ROOT / "docs" / "results.md")
+
+
+def inference() -> str:
+    """What int8 gains at full size."""
+    record = json.loads((ROOT / "docs" / "records" / "inference-bench.json").read_text())
+    where = record["environment"]
+    source = (
+        "MobileNetV1 with random weights, 224 x 224 pixels, `make bench-inference` on"
+        f" {where['processor']}, one thread, batch 1."
+    )
+    return f"{first_table(ROOT / 'docs' / 'inference.md')}\n\n{source}"
+
+
+def demo() -> str:
+    """The closing table of `make demo`."""
+    record = json.loads(DEMO.read_text())
+    rows = [
+        "| form | top-1 | top-1 in int8 kernels | size, kB | ms, fp32 kernels | ms, int8 kernels |",
+        "|---|---|---|---|---|---|",
+    ]
+    for form in record["forms"]:
+        cells = (
+            form["form"],
+            percent(form["accuracy"]),
+            percent(form["int8_accuracy"]),
+            f"{form['size'] / 1000:.0f}",
+            milliseconds(form["float_ms"]),
+            milliseconds(form["int8_ms"]),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    where = record["environment"]
+    source = (
+        "MobileNetV1 of a quarter of the width, all 10,000 test images of Fashion-MNIST; times per image on"
+        f" {where['processor']}, one thread, batch 1, Paddle {where['paddle']} with oneDNN. At 28 x 28 pixels"
+        " the ops between the layers weigh as much as the layers."
+    )
+    return "\n".join([*rows, "", source])
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.2f} %"
+
+
+def milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def fill(text: str) -> str:
+    """README's text with every block made anew."""
+    blocks = {"demo": demo(), "speed": speed(), "results": results(), "inference": inference()}
+    for name, block in blocks.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            sys.exit(f"README.md must have one block {name!r}.")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{block}\n\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--check", action="store_true", help="write nothing")
+    present = README.read_text()
+    wanted = fill(present)
+    if arguments.parse_args().check:
+        sys.exit(0 if wanted == present else "README.md is out of date: run `python tools/readme.py`.")
+    README.write_text(wanted)
+
+
+if __name__ == "__main__":
+    main()
