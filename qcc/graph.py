@@ -17,7 +17,7 @@ import numpy as np
 
 from qcc import program as programs
 from qcc._paddle import IrGraph, VarType, core, paddle
-from qcc.dtypes import dtype_name, dtype_number
+from qcc.dtypes import dtype_number
 from qcc.errors import GraphError
 from qcc.nodes import EMPTY_NAME, Op, Var
 from qcc.weights import Weights
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import networkx
 
 Slots = Mapping[str, "Var | Sequence[Var]"]
+
+# Paddle's own enumerators compare slowly.
+_LONG, _LONGS = int(core.AttrType.LONG), int(core.AttrType.LONGS)
 
 
 class Graph:
@@ -48,8 +51,6 @@ class Graph:
         *,
         for_test: bool,
     ) -> None:
-        # IrGraph copies what it needs out of block 0; the descriptions of the others are borrowed.
-        self._desc = desc
         self.shell = shell
         self._core = core.Graph(desc)
         self.for_test = for_test
@@ -64,29 +65,30 @@ class Graph:
         self._removed_nodes: set[core.Node] = set()
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
-        self._index()
+        self._index(desc)
 
     # ------------------------------------------------------------------ building the index
 
-    def _index(self) -> None:
+    def _index(self, desc: core.ProgramDesc) -> None:
         variables: dict[int, Var] = {}
         operators: list[Op] = []
         # Node ids count up in program order, whereas nodes() is a set.
         for number, node in sorted((node.id(), node) for node in self._core.nodes()):
             if node.is_op():
-                operators.append(Op(node, (len(operators), 0, 0), self._core))
+                operators.append(Op(node, self._core, node.name(), (len(operators), 0, 0)))
             elif node.is_var() and not node.is_ctrl_var():
-                var = Var(node, self._core)
-                variables[number] = var
+                var_desc = node.var()
+                persistable = var_desc is not None and var_desc.persistable()
+                var = variables[number] = Var(node, self._core, node.name(), persistable)
                 self._versions.setdefault(var.name, []).append(var)
         self._last_rank = len(operators)
         for op in operators:
             self._ops[op] = None
-            desc = op.node.op()
+            op_desc = op.node.op()
             # The Python call stack holds paths of the machine that built the program.
-            desc.remove_attr("op_callstack")
-            op.inputs = _bind(desc.inputs(), op.node.inputs, variables)
-            op.outputs = _bind(desc.outputs(), op.node.outputs, variables)
+            op_desc.remove_attr("op_callstack")
+            op.inputs = _bind(op_desc.inputs(), op.node.inputs, variables)
+            op.outputs = _bind(op_desc.outputs(), op.node.outputs, variables)
             for var in op.all_inputs():
                 if op in var.consumers:
                     # Paddle has a link for each time that an op reads a variable, this graph has one.
@@ -96,10 +98,11 @@ class Graph:
             for var in op.all_outputs():
                 var.producer = op
         # A variable that no op of this block touches gets no node from Paddle.
-        for var_desc in self._desc.block(0).all_vars():
+        for var_desc in desc.block(0).all_vars():
             name = var_desc.name()
             if name not in self._versions:
-                self._versions[name] = [Var(self._core.create_var_node(var_desc), self._core)]
+                node = self._core.create_var_node(var_desc)
+                self._versions[name] = [Var(node, self._core, name, var_desc.persistable())]
 
     # ------------------------------------------------------------------ looking
 
@@ -161,27 +164,32 @@ class Graph:
 
         Raises GraphError when the name is taken or the value has another dtype or shape.
         """
-        if name in self._versions:
-            raise GraphError(f"the graph already has a variable {name!r}.")
         if value is not None and (value.dtype != np.dtype(dtype) or value.shape != tuple(shape)):
             raise GraphError(
                 f"variable {name!r} is declared {dtype}{list(shape)} but its value is"
                 f" {value.dtype}{list(value.shape)}."
             )
-        desc = core.VarDesc(name)
-        desc.set_type(VarType.LOD_TENSOR)
-        desc.set_dtype(dtype_number(dtype))
-        desc.set_shape(list(shape))
-        desc.set_persistable(value is not None)
-        var = Var(self._core.create_var_node(desc), self._core)
-        self._versions[name] = [var]
+        var = self._declare(name, dtype_number(dtype), shape, persistable=value is not None)
         if value is not None:
             self.weights[name] = value
         return var
 
+    def _declare(self, name: str, dtype: VarType, shape: Sequence[int], *, persistable: bool) -> Var:
+        if name in self._versions:
+            raise GraphError(f"the graph already has a variable {name!r}.")
+        desc = core.VarDesc(name)
+        desc.set_type(VarType.LOD_TENSOR)
+        desc.set_dtype(dtype)
+        desc.set_shape(list(shape))
+        desc.set_persistable(persistable)
+        var = Var(self._core.create_var_node(desc), self._core, name, persistable)
+        self._versions[name] = [var]
+        return var
+
     def add_var_like(self, name: str, var: Var) -> Var:
         """A new temporary variable with dtype and shape of another."""
-        return self.add_var(name, dtype_name(var.dtype), var.shape)
+        like = var.node.var()
+        return self._declare(name, like.dtype(), like.shape(), persistable=False)
 
     def add_weight_like(self, name: str, var: Var, value: np.ndarray) -> Var:
         """A new weight that is marked as another one is (a parameter, trainable), with its own value."""
@@ -195,7 +203,8 @@ class Graph:
 
     def add_version(self, var: Var) -> Var:
         """A new last version of a variable, for the op that overwrites it."""
-        version = Var(self._core.create_var_node(var.desc), self._core)
+        node = self._core.create_var_node(var.desc)
+        version = Var(node, self._core, var.name, var.persistable)
         self._versions[var.name].append(version)
         self._order = None
         return version
@@ -228,19 +237,24 @@ class Graph:
 
         Outputs must be variables without a producer. Raises GraphError.
         """
-        for written in outputs.values():
-            for var in _as_list(written):
-                _check_unproduced(var)
+        read = {slot: _as_list(variables) for slot, variables in inputs.items()}
+        written = {slot: _as_list(variables) for slot, variables in outputs.items()}
+        _check_unproduced([var for variables in written.values() for var in variables])
         desc = core.OpDesc()
         desc.set_type(op_type)
         # Paddle gives these to every op that it reads from a file: a copy must not gain attributes.
         for name, value in {**programs.runtime_defaults(op_type), **attrs}.items():
             desc._set_attr(name, value)
-        op = Op(self._core.create_op_node(desc), self._rank(before, after), self._core)
-        for slot, variables in outputs.items():
-            self.set_output(op, slot, _as_list(variables))
-        for slot, variables in inputs.items():
-            self.set_input(op, slot, _as_list(variables))
+        for slot, variables in read.items():
+            desc.set_input(slot, [var.name for var in variables])
+        for slot, variables in written.items():
+            desc.set_output(slot, [var.name for var in variables])
+        op = Op(self._core.create_op_node(desc), self._core, op_type, self._rank(before, after))
+        op.inputs, op.outputs = read, written
+        for var in op.all_inputs():
+            _link_input(op, var)
+        for var in op.all_outputs():
+            _link_output(op, var)
         self._ops[op] = None
         self.changed[op] = None
         self._order = None
@@ -266,26 +280,19 @@ class Graph:
                 var.node.remove_output(op.node)
                 op.node.remove_input(var.node)
         for var in variables:
-            if op not in var.consumers:
-                var.consumers[op] = None
-                var.node.append_output(op.node)
-                op.node.append_input(var.node)
+            _link_input(op, var)
         self.changed[op] = None
         self._order = None
 
     def set_output(self, op: Op, slot: str, variables: Sequence[Var]) -> None:
         """Let an output slot write these variables, none of which has a producer yet."""
         previous = op.outputs.get(slot, [])
-        for var in variables:
-            if var not in previous:
-                _check_unproduced(var)
+        _check_unproduced([var for var in variables if var not in previous])
         for var in previous:
             self._unlink_output(op, var)
             op.node.remove_output(var.node)
         for var in variables:
-            var.producer = op
-            var.node.append_input(op.node)
-            op.node.append_output(var.node)
+            _link_output(op, var)
         op.outputs[slot] = list(variables)
         op.desc.set_output(slot, [var.name for var in variables])
         self.changed[op] = None
@@ -312,13 +319,14 @@ class Graph:
 
         An attribute that holds 64-bit integers or a boolean already goes on doing so.
         """
-        kind = op.desc.attr_type(name) if op.desc.has_attr(name) else None
-        if kind == core.AttrType.LONG:
-            op.desc._set_int64_attr(name, value)
-        elif kind == core.AttrType.LONGS:
-            op.desc._set_int64s_attr(name, value)
+        desc = op.desc
+        kind = int(desc.attr_type(name)) if desc.has_attr(name) else None
+        if kind == _LONG:
+            desc._set_int64_attr(name, value)
+        elif kind == _LONGS:
+            desc._set_int64s_attr(name, value)
         else:
-            op.desc._set_attr(name, value)
+            desc._set_attr(name, value)
 
     def set_flag(self, op: Op, name: str, value: bool) -> None:
         """Set a boolean attribute, where the reader of the program tells booleans from ints."""
@@ -373,9 +381,25 @@ class Graph:
         return twin
 
 
-def _check_unproduced(var: Var) -> None:
-    if var.producer is not None:
-        raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
+def _check_unproduced(variables: list[Var]) -> None:
+    for var in variables:
+        if var.producer is not None:
+            raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
+    if len(set(variables)) < len(variables):
+        raise GraphError(f"an op cannot write a variable twice, as in {variables}.")
+
+
+def _link_input(op: Op, var: Var) -> None:
+    if op not in var.consumers:
+        var.consumers[op] = None
+        var.node.append_output(op.node)
+        op.node.append_input(var.node)
+
+
+def _link_output(op: Op, var: Var) -> None:
+    var.producer = op
+    var.node.append_input(op.node)
+    op.node.append_output(var.node)
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:

@@ -14,7 +14,9 @@ from qcc._paddle import VarType, core
 EMPTY_NAME = "@EMPTY@"
 """Paddle's name for an argument that an op leaves out, mostly in backward ops."""
 
-_TENSOR_TYPES = (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)
+# As numbers, since Paddle's own enumerators compare slowly.
+_TENSOR_TYPES = tuple(map(int, (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)))
+_BLOCK, _BLOCKS = int(core.AttrType.BLOCK), int(core.AttrType.BLOCKS)
 
 
 class Var:
@@ -27,12 +29,11 @@ class Var:
 
     __slots__ = ("_owner", "consumers", "name", "node", "persistable", "producer")
 
-    def __init__(self, node: core.Node, owner: core.Graph) -> None:
+    def __init__(self, node: core.Node, owner: core.Graph, name: str, persistable: bool) -> None:
         self.node = node
         self._owner = owner  # Paddle frees the nodes with the graph
-        self.name: str = node.name()
-        desc = node.var()
-        self.persistable: bool = desc is not None and desc.persistable()
+        self.name = name
+        self.persistable = persistable
         self.producer: Op | None = None
         # A dict for its order; an op that reads the variable twice stands here once.
         self.consumers: dict[Op, None] = {}
@@ -56,7 +57,7 @@ class Var:
     def shape(self) -> tuple[int, ...]:
         """-1 stands for a size that is known only when the model runs."""
         desc = self.node.var()
-        if desc is None or desc.type() not in _TENSOR_TYPES:
+        if desc is None or int(desc.type()) not in _TENSOR_TYPES:
             return ()
         return tuple(desc.shape())
 
@@ -69,10 +70,10 @@ class Op:
 
     __slots__ = ("_owner", "inputs", "node", "outputs", "rank", "type")
 
-    def __init__(self, node: core.Node, rank: tuple[int, ...], owner: core.Graph) -> None:
+    def __init__(self, node: core.Node, owner: core.Graph, op_type: str, rank: tuple[int, ...]) -> None:
         self.node = node
         self._owner = owner  # Paddle frees the nodes with the graph
-        self.type: str = node.op().type()
+        self.type = op_type
         self.rank = rank
         self.inputs: dict[str, list[Var]] = {}
         self.outputs: dict[str, list[Var]] = {}
@@ -104,11 +105,11 @@ class Op:
         desc = self.node.op()
         if not desc.has_attr(name):
             return default
-        kind = desc.attr_type(name)
+        kind = int(desc.attr_type(name))
         # Paddle would hand out the block itself, and Python would free it a second time.
-        if kind == core.AttrType.BLOCK:
+        if kind == _BLOCK:
             return desc._block_attr_id(name)
-        if kind == core.AttrType.BLOCKS:
+        if kind == _BLOCKS:
             return list(desc._blocks_attr_ids(name))
         return desc.attr(name)
 

@@ -16,6 +16,7 @@ from qcc.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind, pair_names
 from qcc.passes.quantizable import (
+    KINDS,
     OP_TYPES,
     QUANTIZATION_TYPE,
     WITH_WEIGHT,
@@ -78,15 +79,15 @@ class Transform(Pass):
     def apply(self, graph: Graph) -> PassResult:
         candidates = [found for op in graph.ops if (found := self._candidate(op)) is not None]
         plan = _Plan(skipped=[found.op for found in candidates if self._in_skipped_scope(found.op)])
-        for found in self._chosen(candidates):
+        for found in self._chosen(candidates, frozenset(plan.skipped)):
             self._plan_op(plan, found)
         plan.check_names(graph)
-        backward = _backward_ops(graph)
-        if plan.chosen and not graph.for_test and not backward:
+        if plan.chosen and not graph.for_test and not any(op.type.endswith("_grad") for op in graph.ops):
             raise PassError(
                 f"the training graph has no backward op of {plan.chosen[0].op}: call minimize before"
                 " transform, otherwise no weight gets a gradient."
             )
+        backward = _backward_ops(graph)
         for op in plan.skipped:
             _mark_skipped(graph, [op, *backward.get(op, ())])
         _insert(graph, plan, backward)
@@ -101,13 +102,11 @@ class Transform(Pass):
             return None
         return operands(op)
 
-    def _chosen(self, candidates: list[Operands]) -> list[Operands]:
+    def _chosen(self, candidates: list[Operands], skipped: frozenset[Op]) -> list[Operands]:
         last = len(candidates) - self.keep_last
         inner = candidates[self.keep_first : max(last, 0)]
         return [
-            found
-            for found in inner
-            if not self._in_skipped_scope(found.op) and not self._touches_skipped_var(found.op)
+            found for found in inner if found.op not in skipped and not self._touches_skipped_var(found.op)
         ]
 
     def _in_skipped_scope(self, op: Op) -> bool:
@@ -221,7 +220,7 @@ def _backward_ops(graph: Graph) -> dict[Op, list[Op]]:
     """
     backward: dict[Op, list[Op]] = {}
     for op in graph.ops:
-        if not op.type.endswith("_grad"):
+        if not op.type.endswith("_grad") or op.type.removesuffix("_grad") not in KINDS:
             continue
         forward = _forward_of(graph, op)
         if forward is not None:
