@@ -13,6 +13,7 @@ from rich.console import Console
 from tiny import write_config, write_slim
 
 import qcc
+from qcc._paddle import paddle
 from qcc.errors import CheckpointError, ConfigError
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.checkpoint import CheckpointStore
@@ -22,6 +23,7 @@ from qcc.train.freeze import best_epoch, freeze_checkpoint
 from qcc.train.interrupt import StopRequest
 from qcc.train.quantize import QuantizeResult, quantize
 from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.weights import initialise
 
 IMAGES = {"image": np.random.default_rng(0).standard_normal((8, 1, 28, 28)).astype(np.float32)}
 
@@ -182,3 +184,20 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
     top1 = float(capfd.readouterr().out.split()[1])
     assert top1 == pytest.approx(metrics["top1"], abs=0.051)  # one image of 20 may sit on a tie
     assert command(["freeze", "--checkpoint", str(tmp_path), "--save", str(forms)]) == 2
+
+
+def test_a_runner_goes_on_with_other_weights(tiny_config: Path) -> None:
+    task = ClassifierTask(load_config(tiny_config))
+    models = []
+    for seed in (1, 2):
+        network, scope = task.network(), paddle.static.Scope()
+        initialise(network, scope, seed)
+        models.append(
+            qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+        )
+    runner = ModelRunner(models[0])
+    runner.run(IMAGES)
+
+    runner.take_weights(models[1])
+
+    np.testing.assert_array_equal(runner.run(IMAGES)[0], ModelRunner(models[1]).run(IMAGES)[0])
