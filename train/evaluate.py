@@ -76,7 +76,7 @@ class ModelRunner:
 
 
 def _keep_no_weights(program: Any) -> None:
-    """Let oneDNN's convolutions read their weights in each run; in a test program they keep the first ones."""
+    """Let oneDNN's convolutions read their weights in each run: in a test program they keep the first."""
     for block in program.blocks:
         for op in block.ops:
             if op.has_attr("use_mkldnn") and op.attr("use_mkldnn") and op.has_attr("is_test"):
