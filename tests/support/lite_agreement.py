@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from qcc.passes.fake_quant import QUANTIZE_OPS
 
 Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-5
+_NEAR_A_TIE = 2e-3
+_COPIES = ("flatten_contiguous_range", "dropout", "scale")
 
 
 def written(graph: Graph, path: Path) -> NaiveBuffer:
@@ -57,83 +59,105 @@ def assert_close(found: list[np.ndarray], wanted: list[np.ndarray], tolerance: f
         assert distance <= tolerance * scale, f"output {number}: off by {distance} of {scale}"
 
 
-# ---------------------------------------------------------------------- ties
+# ---------------------------------------------------------------------- layer by layer
 
 
 @dataclass(frozen=True)
-class Ties:
-    """What a comparison of integers has seen: activations in all, of them compared, elements off by one."""
+class Seen:
+    """What a comparison layer by layer has seen: activations, and elements whose integer is off by one."""
 
     activations: int
-    compared: int
-    off: int
-
-    @property
-    def none(self) -> bool:
-        return self.off == 0 and self.compared == self.activations
+    ties: int
 
 
-def assert_ties_only(model: Model, inputs: Arrays, path: Path, near: float = 2e-3) -> Ties:
-    """The integers of all activations are those of the frozen model, up to ties, on Paddle Lite's x86 runtime.
+def assert_same_layers(model: Model, inputs: Arrays, path: Path, tolerance: float = ROUNDING) -> Seen:
+    """On Paddle Lite's x86 runtime each layer of a frozen model computes what Paddle computes.
 
-    Where two integers differ, they do so by one, and the float that was rounded lies within `near` of the
-    boundary between the two. What is computed from such an element may differ by more, so that an
-    activation that depends on one which differs is not compared.
+    In a deep net one value on a rounding boundary moves all later layers. Here each layer starts from
+    Paddle's integers: the file's activations are fed between quantizing and what reads them. Then the
+    floats that are quantized must be Paddle's up to float rounding, their integers equal but for ties,
+    and the outputs equal up to float rounding.
     """
     graph = lower(model, "x86").graph
-    pairs = _pairs(model.graph, graph)
-    graph.fetches = tuple(integers for _, integers in pairs)
+    cuts = _cuts(model.graph, graph)
+    outputs = len(graph.fetches)
+    feeds = _feed_dequantized(graph, cuts)
+    graph.fetches += tuple(cut.source for cut in cuts) + tuple(cut.integers for cut in cuts)
     written(graph, path)
+    names = tuple(cut.quantize.input("X").name for cut in cuts)
+    names += tuple(cut.quantize.output("Out").name for cut in cuts)
+    wanted = Runner(model).run(inputs, (*model.fetches, *names))
+    integers = wanted[outputs + len(cuts) :]
+    fed = {feed: array * cut.step for feed, array, cut in zip(feeds, integers, cuts, strict=True)}
     with LiteRuntime(path) as runtime:
-        found = runtime.run(inputs)
-    names = tuple(op.output("Out").name for op, _ in pairs) + tuple(op.input("X").name for op, _ in pairs)
-    wanted = Runner(model).run(inputs, names)
-    differing: set[Var] = set()
-    off = compared = 0
-    for number, (op, _) in enumerate(pairs):
-        if _ancestors(op) & differing:
-            differing.add(op.output("Out"))
-            continue
-        compared += 1
-        apart = wanted[number].reshape(-1) - found[number].reshape(-1).astype(np.float32)
-        if not apart.any():
-            continue
-        _assert_ties(model, op, wanted[len(pairs) + number].reshape(-1), apart, near)
-        off += np.count_nonzero(apart)
-        differing.add(op.output("Out"))
-    return Ties(len(pairs), compared, off)
+        found = runtime.run({**inputs, **fed})
+    assert_close(found[:outputs], wanted[:outputs], tolerance)
+    ties = 0
+    for number, cut in enumerate(cuts, outputs):
+        floats, theirs = found[number].reshape(-1), wanted[number].reshape(-1)
+        assert_close([floats], [theirs], tolerance)
+        ties += _count_ties(cut, theirs, found[number + len(cuts)], wanted[number + len(cuts)])
+    return Seen(len(cuts), ties)
 
 
-def _pairs(frozen: Graph, graph: Graph) -> list[tuple[Op, str]]:
-    """Quantize ops of the frozen graph, in order, with the variable of the lowered graph that holds the integers."""
-    integers: dict[str, str] = {}
+@dataclass(frozen=True)
+class _Cut:
+    """Where a graph quantizes: Paddle's op, and the lowered graph's variables before, in and behind it."""
+
+    quantize: Op
+    source: str
+    integers: str
+    dequantized: Var
+    step: np.float32
+
+
+def _cuts(frozen: Graph, graph: Graph) -> list[_Cut]:
+    by_source = {cut[0]: cut for cut in _quantizing(graph)}
+    quantize = {op: _source(op.input("X"), by_source) for op in frozen.ops if op.type in QUANTIZE_OPS}
+    assert quantize, "nothing is quantized"
+    return [_Cut(op, *by_source[name]) for op, name in quantize.items()]
+
+
+def _quantizing(graph: Graph) -> Iterator[tuple[str, str, Var, np.float32]]:
     for op in graph.ops:
         if op.type == "calib" and op.output("Out").dtype == VarType.INT8:
-            integers[op.input("Input").name] = op.output("Out").name
+            integers = op.output("Out")
+            (reader,) = integers.consumers
+            yield op.input("Input").name, integers.name, reader.output("Out"), np.float32(op.attr("scale"))
         elif op.type == "round":
             scale = op.input("X").producer.input("X").producer
-            integers[scale.input("X").name] = op.output("Out").name
-    found = [op for op in frozen.ops if op.type in QUANTIZE_OPS and op.input("X").name in integers]
-    assert found, "nothing is quantized"
-    return [(op, integers[op.input("X").name]) for op in found]
+            (reader,) = op.output("Out").consumers
+            step = np.float32(reader.attr("scale"))
+            yield scale.input("X").name, op.output("Out").name, reader.output("Out"), step
 
 
-def _ancestors(op: Op) -> set[Var]:
-    """All variables that an op's result depends on."""
-    seen: set[Var] = set()
-    waiting = list(op.all_inputs())
-    while waiting:
-        var = waiting.pop()
-        if var not in seen:
-            seen.add(var)
-            waiting += [] if var.producer is None else list(var.producer.all_inputs())
-    return seen
+def _source(var: Var, known: Mapping[str, object]) -> str:
+    """The variable's name; that of what it is a copy of, where lowering has taken the copy out."""
+    while var.name not in known:
+        assert var.producer is not None
+        assert var.producer.type in _COPIES, f"{var.name} is not quantized after lowering"
+        var = var.producer.input("X")
+    return var.name
 
 
-def _assert_ties(model: Model, op: Op, floats: np.ndarray, apart: np.ndarray, near: float) -> None:
-    name = op.input("X").name
-    assert np.abs(apart).max() <= 1, f"{name}: off by {np.abs(apart).max()}"
-    scale = model.weights[op.input("InScale").name].reshape(-1)[0]
-    positions = np.abs(floats[apart != 0]) / scale * (2 ** (op.attr("bit_length") - 1) - 1)
+def _feed_dequantized(graph: Graph, cuts: list[_Cut]) -> list[str]:
+    """Let what reads a dequantized activation read a feed instead; the feeds, in the order of the cuts."""
+    feeds = []
+    for cut in cuts:
+        fed = graph.add_var_like(f"{cut.dequantized.name}.fed", cut.dequantized)
+        graph.replace_uses(cut.dequantized, fed)
+        feeds.append(fed.name)
+    graph.feeds += tuple(feeds)
+    return feeds
+
+
+def _count_ties(cut: _Cut, floats: np.ndarray, found: np.ndarray, wanted: np.ndarray) -> int:
+    """How many integers differ, all of them by one, and where the float lies between the two."""
+    apart = wanted.reshape(-1) - found.reshape(-1).astype(np.float32)
+    if not apart.any():
+        return 0
+    assert np.abs(apart).max() <= 1, f"{cut.source}: off by {np.abs(apart).max()}"
+    positions = np.abs(floats[apart != 0]) / cut.step
     distance = np.abs(positions - np.floor(positions) - 0.5).max()
-    assert distance <= near, f"{name}: a difference where the float is {distance} away from a tie"
+    assert distance <= _NEAR_A_TIE, f"{cut.source}: another integer {distance} away from a tie"
+    return int(np.count_nonzero(apart))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from agreement import observe
 from lite_ops import F, build_model, floats, multiclass_nms3, static
@@ -40,11 +41,47 @@ def vision(name: str, size: int = 64, **options: Any) -> tuple[Model, dict[str, 
     return build_model(build, inputs), {"x0": inputs[0]}
 
 
-def conv_bn(x: Any, channels: int, size: int, stride: int = 1, act: Any = None, groups: int = 1) -> Any:
-    """A convolution without bias, batch norm, and an activation (a leaky_relu unless another is given)."""
+def text_image(height: int, width: int) -> np.ndarray:
+    """A picture of some letters on paper, as the PP-OCR networks are fed with one: [1, 3, height, width]."""
+    paper = np.full((height, width, 3), 235, np.uint8)
+    cv2.putText(
+        paper, "Paddle", (4, int(height * 0.7)), cv2.FONT_HERSHEY_SIMPLEX, height / 50, (20, 20, 60), 2
+    )
+    return ((paper.astype(np.float32) / 255 - 0.485) / 0.229).transpose(2, 0, 1)[np.newaxis].copy()
+
+
+def leaky(x: Any) -> Any:
+    return F.leaky_relu(x, 0.1)
+
+
+def linear(x: Any) -> Any:
+    return x
+
+
+def conv_bn(x: Any, channels: int, size: int, stride: int = 1, act: Any = leaky, groups: int = 1) -> Any:
+    """A convolution without bias, batch norm, and an activation."""
     y = static.nn.conv2d(x, channels, size, stride, (size - 1) // 2, groups=groups, bias_attr=False)
     y = static.nn.batch_norm(y)
-    return F.leaky_relu(y, 0.1) if act is None else act(y)
+    return act(y)
+
+
+def resnet() -> tuple[Model, dict[str, np.ndarray]]:
+    """A small ResNet: three stages of basic blocks, two of them with a convolution in the shortcut."""
+
+    def block(x: Any, channels: int, stride: int) -> Any:
+        y = conv_bn(conv_bn(x, channels, 3, stride, F.relu), channels, 3, act=linear)
+        if stride > 1:
+            x = conv_bn(x, channels, 1, stride, act=linear)
+        return F.relu(x + y)
+
+    def build(image: Any) -> Any:
+        x = F.max_pool2d(conv_bn(image, 8, 7, 2, F.relu), 3, 2, 1)
+        for channels, stride in ((8, 1), (16, 2), (16, 1), (24, 2)):
+            x = block(x, channels, stride)
+        return F.softmax(paddle.nn.Linear(24, 10)(paddle.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
+
+    inputs = (floats(2, 3, 64, 64, low=-1.0, high=1.0),)
+    return build_model(build, inputs), {"x0": inputs[0]}
 
 
 def yolov3() -> tuple[Model, dict[str, np.ndarray]]:

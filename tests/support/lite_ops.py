@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +43,10 @@ def build_model(build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: i
             static.data(f"x{index}", [-1, *array.shape[1:]], str(array.dtype))
             for index, array in enumerate(inputs)
         ]
-        outputs = build(*variables)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The Attr.force_cpu. of Op")
+            warnings.filterwarnings("ignore", message="When training, we now always track")
+            outputs = build(*variables)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     scope = static.Scope()
     static.Executor(paddle.CPUPlace()).run(startup, scope=scope)

@@ -28,7 +28,13 @@ _SAME_SCALE = 1e-5
 
 
 def optimize(model: Model, arch: Arch) -> NaiveBuffer:
-    """What Paddle Lite's optimizer makes of a model, in a process of its own.
+    """What Paddle Lite's optimizer makes of a model.  Raises what `run_optimizer` raises."""
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        return read_naive_buffer(run_optimizer(model, arch, Path(folder)))
+
+
+def run_optimizer(model: Model, arch: Arch, folder: Path) -> Path:
+    """Let Paddle Lite's optimizer convert a model inside a folder, in a process of its own; its file.
 
     Raises MissingDependencyError when paddlelite is not installed, LiteRuntimeError when the optimizer
     aborts, as it does on some programs of Paddle 2.6.
@@ -39,18 +45,16 @@ def optimize(model: Model, arch: Arch) -> NaiveBuffer:
     copy = model.copy()
     shell = copy.graph.shell
     copy.graph.shell = replace(shell, stored_attrs=shell.stored_attrs | _KEPT_ATTRS)
-    with tempfile.TemporaryDirectory(prefix="qcc-") as name:
-        folder = Path(name)
-        qcc.save(copy, folder, form=stored_form(copy.graph), check=False)
-        # A model without weights has no file of them, and the optimizer wants one.
-        (folder / "model.pdiparams").touch()
-        files = [folder / "model.pdmodel", folder / "model.pdiparams", folder / "model"]
-        command = [sys.executable, "-I", str(_WORKER), *map(str, files), arch]
-        done = subprocess.run(command, capture_output=True, check=False)
-        if done.returncode != 0:
-            words = last_words(done.stderr.decode(errors="replace"))
-            raise LiteRuntimeError(f"Paddle Lite's optimizer ended with code {done.returncode}: {words}.")
-        return read_naive_buffer(folder / "model.nb")
+    qcc.save(copy, folder, form=stored_form(copy.graph), check=False)
+    # A model without weights has no file of them, and the optimizer wants one.
+    (folder / "model.pdiparams").touch()
+    files = [folder / "model.pdmodel", folder / "model.pdiparams", folder / "model"]
+    command = [sys.executable, "-I", str(_WORKER), *map(str, files), arch]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        words = last_words(done.stderr.decode(errors="replace"))
+        raise LiteRuntimeError(f"Paddle Lite's optimizer ended with code {done.returncode}: {words}.")
+    return folder / "model.nb"
 
 
 def cross_check(model: Model, ours: NaiveBuffer, arch: Arch) -> list[str]:

@@ -78,7 +78,7 @@ class LiteRuntime:
         """The outputs for these inputs (by name), in the model's order."""
         self._send({"do": "run"}, inputs)
         _, arrays = self._receive()
-        return list(arrays.values())
+        return arrays
 
     def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> list[float]:
         """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
@@ -107,12 +107,12 @@ class LiteRuntime:
         except BrokenPipeError:
             raise self._died() from None
 
-    def _receive(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def _receive(self) -> tuple[dict[str, Any], list[np.ndarray]]:
         header = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
-        arrays = {}
-        for name, dtype, shape in header["arrays"]:
+        arrays = []
+        for _, dtype, shape in header["arrays"]:
             size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            arrays[name] = np.frombuffer(self._read(size), dtype).reshape(shape)
+            arrays.append(np.frombuffer(self._read(size), dtype).reshape(shape))
         return header, arrays
 
     def _read(self, size: int) -> bytes:

@@ -19,11 +19,11 @@ import numpy as np
 from paddlelite.lite import MobileConfig, create_paddle_predictor
 
 
-def send(stream: IO[bytes], header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    listed = [[name, str(array.dtype), list(array.shape)] for name, array in arrays.items()]
+def send(stream: IO[bytes], header: dict[str, Any], arrays: list[tuple[str, np.ndarray]]) -> None:
+    listed = [[name, str(array.dtype), list(array.shape)] for name, array in arrays]
     text = json.dumps({**header, "arrays": listed}).encode()
     stream.write(struct.pack("<I", len(text)) + text)
-    for array in arrays.values():
+    for _, array in arrays:
         stream.write(np.ascontiguousarray(array).tobytes())
     stream.flush()
 
@@ -51,9 +51,9 @@ def feed(predictor: Any, arrays: dict[str, np.ndarray]) -> None:
             raise SystemExit(f"Paddle Lite did not take the array for {name!r}; it needs numpy below 2")
 
 
-def fetch(predictor: Any) -> dict[str, np.ndarray]:
+def fetch(predictor: Any) -> list[tuple[str, np.ndarray]]:
     names = predictor.get_output_names()
-    return {name: predictor.get_output(position).numpy() for position, name in enumerate(names)}
+    return [(name, predictor.get_output(position).numpy()) for position, name in enumerate(names)]
 
 
 def timed_run(predictor: Any) -> float:
@@ -69,7 +69,7 @@ def main() -> None:
     config = MobileConfig()
     config.set_model_from_file(sys.argv[1])
     predictor = create_paddle_predictor(config)
-    send(out, {"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}, {})
+    send(out, {"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}, [])
     while (request := receive(sys.stdin.buffer)) is not None:
         header, arrays = request
         feed(predictor, arrays)
@@ -77,7 +77,7 @@ def main() -> None:
             for _ in range(header["warm_up"]):
                 predictor.run()
             seconds = [timed_run(predictor) for _ in range(header["runs"])]
-            send(out, {"seconds": seconds}, {})
+            send(out, {"seconds": seconds}, [])
         else:
             predictor.run()
             send(out, {}, fetch(predictor))

@@ -1,0 +1,164 @@
+"""Whole networks: on x86 the runtime computes what Paddle computes, for ARM qcc writes what opt writes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lite_agreement import assert_close, assert_same_layers, lite_outputs, written
+from lite_nets import frozen, resnet, ssd, text_image, vision, yolov3
+
+import qcc
+from qcc.backends.lite.cross_check import differences, optimize, run_optimizer
+from qcc.backends.lite.file import read_naive_buffer, write_naive_buffer
+from qcc.backends.lite.lowering import lowering
+from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.model import Model
+from qcc.passes import PassManager
+from qcc.targets.lite import find_kernel
+from qcc.train.data.cache import dataset
+
+pytestmark = pytest.mark.lite
+
+Inputs = dict[str, np.ndarray]
+
+
+def ocr(folder: str, height: int, width: int) -> tuple[Model, Inputs]:
+    model = qcc.load(dataset("pp-ocr") / folder)
+    return model, {model.feeds[0]: text_image(height, width)}
+
+
+NETS: dict[str, Callable[[], tuple[Model, Inputs]]] = {
+    "mobilenet_v1": lambda: vision("mobilenet_v1", scale=0.25),
+    "mobilenet_v2": lambda: vision("mobilenet_v2", scale=0.25),
+    "mobilenet_v3": lambda: vision("mobilenet_v3_small", scale=0.5),
+    "resnet": resnet,
+    "yolov3": yolov3,
+    "ssd": ssd,
+    "ocr_det": lambda: ocr("ch_PP-OCRv4_det_infer", 64, 96),
+    "ocr_rec": lambda: ocr("ch_PP-OCRv4_rec_infer", 48, 96),
+    "ocr_cls": lambda: ocr("ch_ppocr_mobile_v2_cls_infer", 48, 192),
+}
+FORMS = ("float", "abs_max", "channel_wise_abs_max")
+
+
+@cache
+def net(name: str) -> tuple[Model, Inputs]:
+    return NETS[name]()
+
+
+@cache
+def in_form(name: str, form: str) -> tuple[Model, Inputs]:
+    model, inputs = net(name)
+    return (model if form == "float" else frozen(model, inputs, form)), inputs
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_float(name: str, tmp_path: Path) -> None:
+    model, inputs = net(name)
+    assert_close(lite_outputs(model, inputs, tmp_path / "a.nb"), model.run(inputs), 1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+@pytest.mark.parametrize("name", NETS)
+def test_frozen(name: str, form: str, tmp_path: Path) -> None:
+    """Layer by layer the same integers, up to ties; as a whole the same outputs, where there is no tie."""
+    model, inputs = in_form(name, form)
+    seen = assert_same_layers(model, inputs, tmp_path / "a.nb")
+    assert seen.activations >= 4
+    assert seen.ties <= 20
+    if seen.ties == 0:
+        assert_close(lite_outputs(model, inputs, tmp_path / "a.nb"), model.run(inputs), 1e-5)
+
+
+# In these nets no value of the input stands on a rounding boundary: their outputs must be equal.
+@pytest.mark.parametrize("name", ["mobilenet_v1", "resnet", "yolov3", "ssd"])
+def test_without_ties(name: str, tmp_path: Path) -> None:
+    model, inputs = in_form(name, "channel_wise_abs_max")
+    assert_close(lite_outputs(model, inputs, tmp_path / "a.nb"), model.run(inputs), 1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", NETS)
+def test_arm_is_what_opt_writes(name: str, form: str, tmp_path: Path) -> None:
+    """The same kernels on the same parameters, bit for bit, from the outputs to the inputs.
+
+    opt does not see the bias of a convolution behind the reshape that Paddle adds it by, so that pass is
+    left out here. And it multiplies the scales of transposed convolutions with a batch norm behind them
+    once for each input channel.
+    """
+    model, _ = in_form(name, form)
+    passes = tuple(step for step in lowering("arm").passes if step.name != "fold-reshape")
+    ours = written(PassManager(passes).run(model).graph, tmp_path / "a.nb")
+    found = differences(ours, optimize(model, "arm"))
+    if name == "ocr_det" and form != "float":
+        found = [what for what in found if "conv2d_transpose" not in what or "Filter0_scale" not in what]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3", "ocr_rec"])
+def test_arm_beyond_opt(name: str, tmp_path: Path) -> None:
+    """Biases that opt adds with ops of their own are biases of convolutions here; nothing else differs."""
+    model, _ = net(name)
+    ours = written(lowering("arm").run(model).graph, tmp_path / "a.nb")
+    theirs = optimize(model, "arm")
+    counts = [
+        {
+            kind: sum(op.type.startswith(kind) for op in buffer.ops)
+            for kind in ("conv2d", "reshape2", "fc", "pool2d")
+        }
+        for buffer in (ours, theirs)
+    ]
+    assert counts[0]["reshape2"] < counts[1]["reshape2"] or name == "ocr_rec"
+    assert {**counts[0], "reshape2": 0} == {**counts[1], "reshape2": 0}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_arm_runs_in_int8(name: str, tmp_path: Path) -> None:
+    """Whatever is quantized runs in int8, but for products of other forms."""
+    model, _ = in_form(name, "channel_wise_abs_max")
+    buffer = written(lowering("arm").run(model).graph, tmp_path / "a.nb")
+    kernels = [find_kernel(op.attr(KERNEL_ATTR)) for op in buffer.ops]
+    int8 = [kernel for kernel in kernels if kernel and kernel.precision == "int8" and kernel.op != "calib"]
+    quantized = [op for op in model.graph.ops if op.attr("quantization_type") == "qat_with_weight"]
+    assert len(int8) == len(quantized) > 6
+
+
+def test_writer_lays_bytes_down_like_opt(tmp_path: Path) -> None:
+    """What opt wrote, read and written again, is the same bytes, but for the garbage in its header."""
+    model, _ = in_form("mobilenet_v1", "channel_wise_abs_max")
+    original = run_optimizer(model, "arm", tmp_path)
+    stream = io.BytesIO()
+    write_naive_buffer(read_naive_buffer(original), stream)
+    assert stream.getvalue()[18:] == original.read_bytes()[18:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mobilenet_v1", {}),
+        ("mobilenet_v2", {}),
+        ("mobilenet_v3_large", {}),
+        ("resnet18", {}),
+        ("resnet50", {}),
+    ],
+)
+def test_full_size(name: str, options: dict[str, float], form: str, tmp_path: Path) -> None:
+    """Networks as they are used: x86 agrees, ARM is what opt writes, and int8 is a quarter of the size."""
+    model, inputs = vision(name, size=96, **options)
+    path = tmp_path / "a.nb"
+    if form == "float":
+        assert_close(lite_outputs(model, inputs, path), model.run(inputs), 1e-5)
+        chosen = model
+    else:
+        chosen = frozen(model, inputs, form)
+        assert assert_same_layers(chosen, inputs, path).activations > 10
+    passes = tuple(step for step in lowering("arm").passes if step.name != "fold-reshape")
+    ours = written(PassManager(passes).run(chosen).graph, path)
+    assert differences(ours, optimize(chosen, "arm")) == []

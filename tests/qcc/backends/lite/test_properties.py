@@ -1,0 +1,258 @@
+"""Random networks: the file that is written for x86 computes what Paddle computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
+from lite_nets import frozen
+from lite_ops import F, append_op, build_model, floats, static
+from random_nets import layer_lists, random_net
+
+from qcc._paddle import paddle
+from qcc.backends.lite.lowering import lowering
+from qcc.errors import PassError
+from qcc.graph import Graph
+from qcc.model import Model
+from qcc.passes import PassManager, PassResult
+from qcc.verify import verify
+
+FORMS = st.sampled_from(["float", "abs_max", "channel_wise_abs_max"])
+# Errors of single layers add up.
+DEEP = 1e-4
+
+Tensor = Any
+Layer = Callable[[Tensor, Tensor], Tensor]
+
+
+def convolution(channels: int, size: int, stride: int, groups: int, bias: bool) -> Layer:
+    def layer(x: Tensor, _: Tensor) -> Tensor:
+        count = x.shape[1] if groups == 0 else groups
+        out = x.shape[1] if groups == 0 else channels
+        step = stride if x.shape[2] >= 4 else 1
+        attr = None if bias else False
+        return static.nn.conv2d(x, out, size, step, size // 2, groups=count, bias_attr=attr)
+
+    return layer
+
+
+def squeeze(x: Tensor, _: Tensor) -> Tensor:
+    scale = static.nn.conv2d(F.adaptive_avg_pool2d(x, 1), x.shape[1], 1)
+    return x * F.hardsigmoid(scale)
+
+
+def halve(x: Tensor, _: Tensor) -> Tensor:
+    return F.max_pool2d(x, 2, 2, ceil_mode=True)
+
+
+def double(x: Tensor, _: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest") if x.shape[2] <= 8 else x
+
+
+def transposed(x: Tensor, _: Tensor) -> Tensor:
+    return static.nn.conv2d_transpose(x, 4, filter_size=2, stride=2) if x.shape[2] <= 8 else x
+
+
+def shuffle(x: Tensor, _: Tensor) -> Tensor:
+    n, c, h, w = -1, *x.shape[1:]
+    split = paddle.reshape(x, [n, 2, c // 2, h, w])
+    return paddle.reshape(paddle.transpose(split, [0, 2, 1, 3, 4]), [n, c, h, w])
+
+
+def merged(op: Callable[[Tensor, Tensor], Tensor]) -> Layer:
+    """An op on a tensor and an earlier one, brought to its shape."""
+
+    def layer(x: Tensor, y: Tensor) -> Tensor:
+        if y.shape[1] != x.shape[1]:
+            y = static.nn.conv2d(y, x.shape[1], 1)
+        if y.shape[2:] != x.shape[2:]:
+            y = F.interpolate(y, size=x.shape[2:], mode="nearest")
+        return op(x, y)
+
+    return layer
+
+
+def joined(x: Tensor, y: Tensor) -> Tensor:
+    if y.shape[2:] != x.shape[2:]:
+        y = F.interpolate(y, size=x.shape[2:], mode="nearest")
+    return static.nn.conv2d(paddle.concat([x, y], 1), 4, 1)
+
+
+def tokens(x: Tensor, _: Tensor) -> Tensor:
+    """Over the pixels: a norm, a product with a weight, and back."""
+    n, c, h, w = -1, *x.shape[1:]
+    flat = paddle.transpose(paddle.reshape(x, [n, c, h * w]), [0, 2, 1])
+    mixed = F.gelu(paddle.nn.Linear(c, c)(paddle.nn.LayerNorm(c)(flat)))
+    return paddle.reshape(paddle.transpose(mixed, [0, 2, 1]), [n, c, h, w])
+
+
+def identity(x: Tensor, _: Tensor) -> Tensor:
+    return F.dropout(paddle.scale(x, 1.0), 0.5)
+
+
+def halves(x: Tensor, _: Tensor) -> Tensor:
+    left, right = paddle.split(x, 2, 1)
+    return paddle.concat([F.relu(right), left], 1)
+
+
+def unary(function: Callable[[Tensor], Tensor]) -> Layer:
+    return lambda x, _: function(x)
+
+
+SIMPLE: dict[str, Layer] = {
+    "bn": unary(static.nn.batch_norm),
+    "relu": unary(F.relu),
+    "relu6": unary(F.relu6),
+    "leaky": unary(lambda x: F.leaky_relu(x, 0.1)),
+    "hard_swish": unary(F.hardswish),
+    "swish": unary(F.swish),
+    "sigmoid": unary(F.sigmoid),
+    "avg_pool": unary(lambda x: F.avg_pool2d(x, 3, 1, 1)),
+    "scale": unary(lambda x: x * 0.5 + 0.25),
+    "prelu": unary(lambda x: static.nn.prelu(x, "channel")),
+    "pad": unary(lambda x: F.pad(x, [1, 0, 0, 1])),
+    "softmax": unary(lambda x: F.softmax(x, axis=1)),
+    "squeeze": squeeze,
+    "halve": halve,
+    "double": double,
+    "transposed": transposed,
+    "shuffle": shuffle,
+    "channel_shuffle": unary(lambda x: F.channel_shuffle(x, 2)),
+    "add": merged(lambda x, y: x + y),
+    "multiply": merged(lambda x, y: x * y),
+    "subtract": merged(lambda x, y: x - y),
+    "maximum": merged(paddle.maximum),
+    "joined": joined,
+    "tokens": tokens,
+    "identity": identity,
+    "halves": halves,
+    "norm": unary(
+        lambda x: append_op("norm", {"X": x}, {"Out": "float32", "Norm": "float32"}, {"axis": 1})[0]
+    ),
+}
+CONVOLUTIONS = st.builds(
+    convolution,
+    channels=st.sampled_from([4, 6, 8]),
+    size=st.sampled_from([1, 3, 5]),
+    stride=st.sampled_from([1, 1, 2]),
+    groups=st.sampled_from([0, 1, 1, 2]),
+    bias=st.booleans(),
+)
+
+
+@dataclass(frozen=True)
+class Net:
+    """Layers, each with the number of the earlier tensor that it reads besides the one before it."""
+
+    layers: tuple[tuple[str, Layer, int], ...]
+    head: bool
+
+    def __repr__(self) -> str:
+        return f"Net({', '.join(f'{name}({other})' for name, _, other in self.layers)}, head={self.head})"
+
+    def model(self) -> Model:
+        return build_model(self.build, (self.image(),))
+
+    def image(self) -> np.ndarray:
+        return floats(2, 4, 8, 8)
+
+    def build(self, image: Tensor) -> list[Tensor]:
+        tensors = [image]
+        for _, layer, other in self.layers:
+            tensors.append(layer(tensors[-1], tensors[other % len(tensors)]))
+        last = tensors[-1]
+        if self.head:
+            flat = paddle.flatten(F.adaptive_avg_pool2d(last, 1), 1)
+            last = F.softmax(paddle.nn.Linear(flat.shape[1], 3)(flat))
+        # A tensor in the middle keeps its name.
+        return [last, tensors[len(tensors) // 2]] if len(tensors) > 2 else [last]
+
+
+@st.composite
+def nets(draw: st.DrawFn) -> Net:
+    """Half of the layers are convolutions, so that there is something to fuse and to quantize."""
+    kinds = draw(st.lists(st.sampled_from(["conv", *SIMPLE]), min_size=1, max_size=6))
+    names = [name for kind in kinds for name in (["conv", kind] if kind in SIMPLE else [kind])]
+    layers = [
+        (name, draw(CONVOLUTIONS) if name == "conv" else SIMPLE[name], draw(st.integers(0, 6)))
+        for name in names
+    ]
+    return Net(tuple(layers), draw(st.booleans()))
+
+
+def check(model: Model, inputs: dict[str, np.ndarray], form: str, folder: Path) -> None:
+    """Paddle Lite and Paddle agree; what the file for ARM holds satisfies the verifier."""
+    if form == "float":
+        assert_close(lite_outputs(model, inputs, folder / "x86.nb"), model.run(inputs), DEEP)
+    else:
+        model = frozen(model, inputs, form)
+        assert_same_layers(model, inputs, folder / "x86.nb", DEEP)
+    lowered(model, folder / "arm.nb", arch="arm")
+
+
+@pytest.mark.lite
+@settings(max_examples=30)
+@given(net=nets(), form=FORMS)
+def test_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(net.model(), {"x0": net.image()}, form, tmp_path_factory.mktemp("net"))
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@settings(max_examples=300)
+@given(net=nets(), form=FORMS)
+def test_many_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(net.model(), {"x0": net.image()}, form, tmp_path_factory.mktemp("net"))
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@settings(max_examples=150)
+@given(layers=layer_lists(), form=FORMS)
+def test_unusual_random_nets(layers: list[Any], form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Shared weights, variables written twice, weights on the left, ops that are skipped."""
+    net = random_net(layers)
+    model = net.test_model()
+    # Per channel, some nets have nothing to quantize.
+    possible = (
+        form == "float"
+        or PassManager.parse(f"transform{{weight_type={form}}}").apply(model.graph.copy()).modified
+    )
+    assume(possible)
+    check(model, net.batch(), form, tmp_path_factory.mktemp("net"))
+
+
+def state(graph: Graph) -> tuple[object, ...]:
+    """All that a pass can change."""
+    weights = {
+        name: (str(array.dtype), array.shape, array.tobytes()) for name, array in graph.weights.items()
+    }
+    return graph.to_proto().SerializeToString(), weights, graph.feeds, graph.fetches
+
+
+@settings(max_examples=40)
+@given(net=nets(), form=FORMS, arch=st.sampled_from(["arm", "x86"]), bits=st.sampled_from([None, 8]))
+def test_every_pass_is_truthful_and_done_at_once(net: Net, form: str, arch: str, bits: int | None) -> None:
+    """A pass says whether it changed anything, leaves a graph that verifies, and has nothing left to do."""
+    model = net.model()
+    model = model if form == "float" else frozen(model, {"x0": net.image()}, form)
+    graph = model.graph.copy()
+    for step in lowering(arch, weight_only=bits if form == "float" else None).passes:
+        before = state(graph)
+        result: PassResult | None = None
+        with suppress(PassError):
+            result = step.apply(graph)
+        assert result is not None, f"{step.name} was refused"
+        assert result.modified == (state(graph) != before), f"{step.name} says modified={result.modified}"
+        verify(graph)
+        again = state(graph)
+        assert not step.apply(graph).modified, f"{step.name} has something left to do"
+        assert state(graph) == again
