@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,7 +55,11 @@ class LiteRuntime:
             stderr=self._words,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
-        header, _ = self._receive()
+        try:
+            header, _ = self._receive()
+        except LiteRuntimeError:
+            self.close()
+            raise
         self.inputs: tuple[str, ...] = tuple(header["inputs"])
         self.outputs: tuple[str, ...] = tuple(header["outputs"])
 
@@ -69,8 +74,10 @@ class LiteRuntime:
     def close(self) -> None:
         """End the process."""
         for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+            # What was still to be sent to a process that has died is of no use to anybody.
+            with suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
         self._process.wait()
         self._words.close()
 

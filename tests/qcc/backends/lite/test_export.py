@@ -1,0 +1,476 @@
+"""Exporting, checking and looking at files, as users do it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from lite_agreement import assert_close
+from lite_nets import frozen
+from lite_ops import CASES, Case, F, build_model, conv, floats, ints
+from nets import several_blocks
+
+import qcc
+from qcc._paddle import paddle
+from qcc.backends.lite import runtime
+from qcc.backends.lite.calibrate import calibrated, dynamic_ops, read_batches
+from qcc.backends.lite.check import check
+from qcc.backends.lite.export import export, lower
+from qcc.backends.lite.file import read_naive_buffer
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.cli.main import cli
+from qcc.cli.main import run as run_program
+from qcc.errors import (
+    DataError,
+    LiteRuntimeError,
+    MissingDependencyError,
+    OutputError,
+    PassError,
+    QccError,
+    TargetError,
+)
+from qcc.model import Model
+from qcc.passes import PassManager
+
+
+def small(activation_type: str = "moving_average_abs_max") -> tuple[Model, dict[str, np.ndarray]]:
+    """Two convolutions and a classifier, frozen."""
+
+    def build(x: object) -> object:
+        y = conv(8, 1)(F.relu(conv(8, 3, padding=1)(x)))
+        return paddle.nn.Linear(8, 3)(paddle.flatten(F.adaptive_avg_pool2d(y, 1), 1))
+
+    inputs = {"x0": floats(2, 4, 8, 8)}
+    return frozen(build_model(build, tuple(inputs.values())), inputs, "abs_max", activation_type), inputs
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A folder with the small frozen model."""
+    qcc.save(small()[0], tmp_path / "model", check=False)
+    return tmp_path / "model"
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def outcome(*arguments: str | Path) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return result.output
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The sentence with which a command line is refused."""
+    result = invoke(*arguments)
+    assert isinstance(result.exception, QccError), result.output
+    return str(result.exception)
+
+
+# ---------------------------------------------------------------------- export
+
+
+def test_arm(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "model.nb"
+    text = outcome("export", saved, "--target", "lite", "--arch", "arm", "-o", out)
+    assert text.splitlines()[0] == f"wrote {out}, {out.stat().st_size} bytes, for lite-arm."
+    assert sorted(path.name for path in out.parent.iterdir()) == ["model.nb", "model.nb.json"]
+    kernels = [str(op.attr("__@kernel_type_attr@__")) for op in read_naive_buffer(out).ops]
+    assert kernels == [
+        "feed/def/1/4/2",
+        "calib/fp32_to_int8/4/2/1",
+        "conv2d/int8_out/4/2/1",
+        "conv2d/fp32_out/4/2/1",
+        "pool2d/def/4/1/1",
+        "calib/fp32_to_int8/4/2/1",
+        "fc/fp32out/4/2/1",
+        "fetch/def/1/4/2",
+    ]
+
+
+def test_record(saved: Path, tmp_path: Path) -> None:
+    outcome("export", saved, "-o", tmp_path / "model.nb")
+    record = json.loads((tmp_path / "model.nb.json").read_text())
+    assert (record["form"], record["state"]) == ("lite-arm", "frozen")
+    assert record["scheme"]["weight_type"] == ["abs_max"]
+    assert record["pipelines"][-1].startswith("prune,lite-quantize,")
+    assert record["pipelines"][-1].endswith("lite-kernels")
+    assert list(record["files"]) == ["model.nb"]
+    # The pipeline is one that qcc can run.
+    PassManager.parse(record["pipelines"][-1])
+
+
+@pytest.mark.lite
+@pytest.mark.parametrize("options", [(), ("--x86-int8",)])
+def test_x86(saved: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    out = tmp_path / "model.nb"
+    text = outcome("export", saved, "--arch", "x86", "-o", out, *options)
+    assert "Paddle Lite's x86 runtime: " in text
+    model, inputs = small()
+    with LiteRuntime(out) as runner:
+        assert (runner.inputs, runner.outputs) == (("x0",), model.fetches)
+        assert_close(runner.run(inputs), model.run(inputs))
+        assert len(runner.seconds(inputs, warm_up=1, runs=3)) == 3
+
+
+@pytest.mark.lite
+def test_cross_check(saved: Path, tmp_path: Path) -> None:
+    text = outcome("export", saved, "-o", tmp_path / "model.nb", "--cross-check")
+    assert text.splitlines()[-1] == "cross-check with opt: no differences."
+
+
+@pytest.mark.lite
+def test_cross_check_tells_differences(tmp_path: Path) -> None:
+    qcc.save(CASES["matmul_v1"].model(), tmp_path / "model", check=False)
+    text = outcome("export", tmp_path / "model", "-o", tmp_path / "model.nb", "--cross-check")
+    assert "matmul/def/4/1/1: the optimizer has mul/def/4/1/1 instead" in text
+    assert text.splitlines()[-1] == "cross-check with opt: 1 differences."
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [("int8", np.int8), ("int16", np.int16)])
+def test_weight_only(tmp_path: Path, bits: str, dtype: type) -> None:
+    qcc.save(CASES["linear"].model(), tmp_path / "model", check=False)
+    out = tmp_path / "model.nb"
+    outcome("export", tmp_path / "model", "--weight-only", bits, "-o", out)
+    weights = {param.name: param.variable.array for param in read_naive_buffer(out).params if param.variable}
+    assert weights["linear_0.w_0"].dtype == dtype
+    assert weights["linear_0.b_0"].dtype == np.float32
+
+
+def test_save(tmp_path: Path) -> None:
+    """The public function writes the same file."""
+    model, inputs = small()
+    found = qcc.save(model, tmp_path / "a.nb", target="lite", form="x86", check=False)
+    assert found.files == (tmp_path / "a.nb", tmp_path / "a.nb.json")
+    export(model, tmp_path / "b.nb", arch="x86", check=inputs)
+    assert (tmp_path / "a.nb").read_bytes() == (tmp_path / "b.nb").read_bytes()
+    with pytest.raises(TargetError, match="it has arm, x86, x86-int8"):
+        qcc.save(model, tmp_path / "c.nb", target="lite")
+    with pytest.raises(TargetError, match="is one file"):
+        qcc.save(model, tmp_path / "c.nb", target="lite", form="arm", model_filename="x")
+
+
+def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
+    model, _ = small()
+    before = (
+        model.graph.to_proto().SerializeToString(),
+        {name: w.tobytes() for name, w in model.weights.items()},
+    )
+    export(model, tmp_path / "a.nb", check=False)
+    after = (
+        model.graph.to_proto().SerializeToString(),
+        {name: w.tobytes() for name, w in model.weights.items()},
+    )
+    assert before == after
+
+
+@pytest.mark.parametrize("form", ["int8", "qdq"])
+def test_other_forms_give_the_same_integers(tmp_path: Path, form: str) -> None:
+    model, _ = small()
+    for name, chosen in (("a", model), ("b", PassManager.parse(form).run(model))):
+        export(chosen, tmp_path / f"{name}.nb", check=False)
+    left, right = (read_naive_buffer(tmp_path / f"{name}.nb") for name in "ab")
+    stored = [
+        sorted(param.variable.array.tobytes() for param in buffer.params if param.variable)
+        for buffer in (left, right)
+    ]
+    assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-o", "model.bin"), "model.bin does not end in .nb"),
+        (("-o", "model.nb", "--x86-int8"), "int8 kernels for x86 are asked for, but the file is for arm"),
+        (
+            ("-o", "model.nb", "--weight-only", "int8"),
+            "whose weights are integers already|leave out --weight-only",
+        ),
+        (("-o", "model.nb", "--calibrate", "none"), ""),
+    ],
+)
+def test_options_that_do_not_fit(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not words:
+        # There is nothing to measure, so the data is not looked at.
+        assert "nothing to calibrate" in invoke("export", saved, *arguments).output
+        return
+    with pytest.raises(QccError, match=words):
+        raise QccError(refusal("export", saved, *arguments))
+    assert not list(tmp_path.glob("*.nb*"))
+
+
+def test_refused_before_anything_is_written(tmp_path: Path) -> None:
+    def build(x: object) -> list[object]:
+        return [F.softsign(x), paddle.cast(x, "float64") * 2.0, paddle.sqrt(paddle.cast(x, "float64"))]
+
+    qcc.save(build_model(build, (floats(2, 3),)), tmp_path / "model", check=False)
+    text = refusal("export", tmp_path / "model", "-o", tmp_path / "new" / "a.nb")
+    assert text.startswith("Paddle Lite has no kernel on arm for these ops: softsign (X float), once, for")
+    assert "scale (X float64)" in text
+    assert "sqrt (X float64)" in text
+    assert not (tmp_path / "new").exists()
+    assert run_program(["export", str(tmp_path / "model"), "-o", str(tmp_path / "new" / "a.nb")]) == 2
+
+
+def test_several_blocks(tmp_path: Path) -> None:
+    with pytest.raises(PassError, match=r"the program has 4 blocks \(control flow\)"):
+        export(several_blocks(), tmp_path / "a.nb")
+
+
+def test_training_form_is_refused(tmp_path: Path) -> None:
+    model = PassManager.parse("transform").run(CASES["conv2d"].model())
+    with pytest.raises(PassError, match="freeze the graph before it is lowered"):
+        export(model, tmp_path / "a.nb")
+
+
+def test_a_file_that_is_wrong_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcc.backends.lite.export.complaints_about", lambda buffer: ["one", "two"])
+    (tmp_path / "a.nb").write_text("before")
+    with pytest.raises(OutputError, match="was not written: one and 1 more complaint"):
+        export(small()[0], tmp_path / "a.nb")
+    assert (tmp_path / "a.nb").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nb"]
+
+
+@pytest.mark.lite
+def test_a_file_that_computes_something_else_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "qcc.backends.lite.export.LiteRuntime.run", lambda self, inputs: [np.zeros((2, 3), "f")]
+    )
+    with pytest.raises(OutputError, match="gives other numbers than the model"):
+        export(small()[0], tmp_path / "a.nb", arch="x86", check=small()[1])
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is written all the same, on any Python and system; that it was not run is said."""
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    found = export(small()[0], tmp_path / "a.nb", arch="x86")
+    assert [check.good for check in found.checks] == [True, False]
+    assert "is not installed" in str(found.warnings[0])
+    with pytest.raises(MissingDependencyError, match="is not installed"):
+        LiteRuntime(tmp_path / "a.nb")
+
+
+def test_paddlelite_is_not_needed_to_write(tmp_path: Path) -> None:
+    """Nothing of the way from a model to a file imports it."""
+    code = (
+        "import sys\nsys.modules['paddlelite'] = None\n"
+        "import qcc.backends.lite.export, qcc.backends.lite.check, qcc.backends.lite.describe, qcc.cli.export"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+# ---------------------------------------------------------------------- the runtime's process
+
+
+@pytest.mark.lite
+def test_runtime_refuses(tmp_path: Path) -> None:
+    (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
+    with pytest.raises(
+        LiteRuntimeError, match=r"ended with code -\d+ on .*a.nb: .*The model format cannot be"
+    ):
+        LiteRuntime(tmp_path / "a.nb")
+
+
+@pytest.mark.lite
+def test_runtime_wants_its_inputs(tmp_path: Path) -> None:
+    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    with (
+        LiteRuntime(tmp_path / "a.nb") as runner,
+        pytest.raises(LiteRuntimeError, match=r"'x0'.* are missing"),
+    ):
+        runner.run({})
+
+
+@pytest.mark.lite
+def test_runtime_dies_at_work(tmp_path: Path) -> None:
+    """It aborts on an input of another rank; the next model has a process of its own."""
+    export(CASES["linear"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    with LiteRuntime(tmp_path / "a.nb") as runner, pytest.raises(LiteRuntimeError, match="ended with code"):
+        runner.run({"x0": floats(3, 7)})
+    with LiteRuntime(tmp_path / "a.nb") as runner:
+        assert runner.run({"x0": floats(3, 8)})[0].shape == (3, 5)
+
+
+@pytest.mark.lite
+def test_the_same_variable_fetched_twice(tmp_path: Path) -> None:
+    model = CASES["relu"].model()
+    model.graph.fetches = (*model.fetches, "x0", *model.fetches)
+    export(model, tmp_path / "a.nb", arch="x86", check=False)
+    inputs = CASES["relu"].feed()
+    with LiteRuntime(tmp_path / "a.nb") as runner:
+        found = runner.run(inputs)
+    assert_close(found, [np.maximum(inputs["x0"], 0), inputs["x0"], np.maximum(inputs["x0"], 0)])
+
+
+# ---------------------------------------------------------------------- calibration
+
+
+def test_dynamic_scales_are_refused_without_data(tmp_path: Path) -> None:
+    qcc.save(small("abs_max")[0], tmp_path / "model", check=False)
+    text = refusal("export", tmp_path / "model", "-o", tmp_path / "a.nb")
+    assert "whose scale is measured at every run (activation_type=abs_max)" in text
+    assert "--calibrate DATA" in text
+
+
+@pytest.mark.lite
+def test_calibrate(tmp_path: Path) -> None:
+    """With one batch as data, the file computes for it what the model does."""
+    model, inputs = small("abs_max")
+    qcc.save(model, tmp_path / "model", check=False)
+    (tmp_path / "data").mkdir()
+    np.save(tmp_path / "data" / "0.npy", inputs["x0"])
+    np.save(tmp_path / "data" / "1.npy", inputs["x0"][0] / 2)
+    (tmp_path / "data" / "notes.txt").write_text("not data")
+    out = tmp_path / "a.nb"
+    outcome("export", tmp_path / "model", "--arch", "x86", "-o", out, "--calibrate", tmp_path / "data")
+    with LiteRuntime(out) as runner:
+        assert_close(runner.run(inputs), model.run(inputs))
+    pipelines = json.loads(out.with_name("a.nb.json").read_text())["pipelines"]
+    largest = float(np.abs(inputs["x0"]).max())
+    assert pipelines[-2].startswith(f'static-scales{{scales=["x0={largest!r}",')
+
+
+def test_calibrated_model_has_nothing_to_measure() -> None:
+    model, inputs = small("abs_max")
+    fixed = calibrated(model, [inputs])
+    assert not list(dynamic_ops(fixed.graph))
+    assert calibrated(fixed, []) is fixed
+    for left, right in zip(fixed.run(inputs), model.run(inputs), strict=True):
+        assert left.tolist() == right.tolist()
+
+
+def test_calibration_data(tmp_path: Path) -> None:
+    model = build_model(lambda x, i: [conv(2, 1)(x), i + i], (floats(2, 4, 3, 3), ints(2, 1)))
+    np.savez(tmp_path / "a.npz", x0=floats(4, 3, 3), x1=ints(1), other=np.zeros(3))
+    (batch,) = read_batches(model, tmp_path)
+    assert {name: array.shape for name, array in batch.items()} == {"x0": (1, 4, 3, 3), "x1": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "words"),
+    [
+        ("a.npz", {}, "has no array 'x0'"),
+        (
+            "a.npz",
+            {"x0": np.zeros((2, 5, 8, 8), "f")},
+            r"'x0' is float32\[2, 5, 8, 8\], and the model is fed with",
+        ),
+        ("a.npz", {"x0": np.zeros((2, 4, 8, 8), "d")}, "'x0' is float64"),
+        ("a.npz", {"x0": np.array([{}])}, "cannot be read as numpy's arrays"),
+        ("a.jpg", None, "is no folder with .npy or .npz files"),
+    ],
+)
+def test_calibration_data_that_does_not_fit(
+    tmp_path: Path, name: str, arrays: dict[str, np.ndarray] | None, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"") if arrays is None else np.savez(path, **arrays)
+    with pytest.raises(DataError, match=words):
+        list(read_batches(small("abs_max")[0], path))
+
+
+def test_no_calibration_data(tmp_path: Path) -> None:
+    model, inputs = small("abs_max")
+    with pytest.raises(DataError, match="is no folder with"):
+        list(read_batches(model, tmp_path))
+    with pytest.raises(DataError, match="there is no data"):
+        calibrated(model, [])
+    with pytest.raises(DataError, match="'x0' is not finite on this data"):
+        calibrated(model, [{"x0": np.full_like(inputs["x0"], np.inf)}])
+
+
+# ---------------------------------------------------------------------- check
+
+
+def test_check_of_a_float_model(tmp_path: Path) -> None:
+    qcc.save(CASES["conv_bn_relu"].model(), tmp_path / "model", check=False)
+    lines = outcome("check", tmp_path / "model", "--target", "lite-arm").splitlines()
+    assert lines == [
+        "every op has a kernel of Paddle Lite on arm: 1 calib, 1 conv2d.",
+        "the model is float; what follows is for the scheme"
+        " transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}.",
+        "in int8: 1 conv2d.",
+    ]
+
+
+def test_check_says_what_export_says(tmp_path: Path) -> None:
+    qcc.save(CASES["softsign"].model(), tmp_path / "model", check=False)
+    said = refusal("check", tmp_path / "model", "--target", "lite-arm")
+    assert said == refusal("export", tmp_path / "model", "-o", tmp_path / "a.nb")
+    assert "there is one on x86" in said
+    assert "softsign" in outcome("check", tmp_path / "model", "--target", "lite-x86")
+
+
+def test_check_of_quantized_models() -> None:
+    case = CASES["conv2d_transpose_groups"]
+    model = case.model()
+    report = check(frozen(model, case.feed()), "arm")
+    assert (report.quantized, report.int8) == (True, {})
+    assert report.notes == (
+        "computes 1 conv2d_transpose by a float kernel, since the int8 kernel for groups is wrong.",
+    )
+    transformed = PassManager.parse("transform{activation_type=abs_max}").run(model)
+    assert check(transformed, "x86").notes[0] == (
+        "its activations' scales are measured at every run: export it with --calibrate DATA."
+    )
+
+
+def test_check_leaves_the_model_alone() -> None:
+    model = PassManager.parse("transform").run(CASES["conv2d"].model())
+    before = {name: array.tobytes() for name, array in model.weights.items()}
+    check(model, "arm")
+    assert {name: array.tobytes() for name, array in model.weights.items()} == before
+
+
+# ---------------------------------------------------------------------- inspect
+
+
+def test_inspect(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "whatever it is called.nb"
+    outcome("export", saved, "-o", out)
+    out = out.rename(tmp_path / "renamed")
+    text = outcome("inspect", out)
+    assert "ops: 6, 3 of them in int8" in text
+    assert "  conv2d/int8_out/4/2/1: 1, int8" in text
+    assert "  conv2d/int8_out/4/2/1 + relu: conv2d_0.b_0, conv2d_0.w_0, x0.int8 -> relu_0.tmp_0.int8" in text
+    assert "  conv2d_0.w_0: int8[8, 4, 3, 3], 288 bytes" in text
+    assert "  x0: float32[-1, 4, 8, 8]" in text
+    assert "Wrong" not in text
+    found = json.loads(outcome("inspect", out, "--json"))
+    assert [op["kernel"] for op in found["ops"]][-1] == "fc/fp32out/4/2/1"
+    assert found["complaints"] == []
+
+
+def test_inspect_tells_what_is_wrong(saved: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.nb"
+    outcome("export", saved, "-o", out)
+    out.write_bytes(out.read_bytes() + b"more")
+    assert "Wrong:\n  file: 4 bytes follow the last parameter" in outcome("inspect", out)
+    out.write_bytes(out.read_bytes()[:-100])
+    assert refusal("inspect", out).startswith(f"{out} is not a Paddle Lite naive buffer, or is damaged")
+
+
+# ---------------------------------------------------------------------- names and shapes
+
+
+def test_public_names_stay() -> None:
+    """Feeds and fetches keep their names and order, whatever is fused."""
+    case = Case(
+        "", (floats(1, 4, 6, 6), floats(1, 4, 6, 6)), lambda x, y: [F.relu(conv(2, 1)(y)), F.relu(x + y)]
+    )
+    model = case.model()
+    lowered = lower(model, "arm")
+    assert (lowered.feeds, lowered.fetches) == (model.feeds, model.fetches)
