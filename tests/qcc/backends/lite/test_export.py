@@ -215,8 +215,8 @@ def test_refused_before_anything_is_written(tmp_path: Path) -> None:
     qcc.save(build_model(build, (floats(2, 3),)), tmp_path / "model", check=False)
     text = refusal("export", tmp_path / "model", "-o", tmp_path / "new" / "a.nb")
     assert text.startswith("Paddle Lite has no kernel on arm for these ops: softsign (X float), once, for")
-    assert "scale (X float64)" in text
-    assert "sqrt (X float64)" in text
+    assert "scale (X fp64)" in text
+    assert "sqrt (X fp64)" in text
     assert not (tmp_path / "new").exists()
     assert run_program(["export", str(tmp_path / "model"), "-o", str(tmp_path / "new" / "a.nb")]) == 2
 
