@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--save", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="a data set to take instead of the configuration's")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=3)
     arguments = parser.parse_args()
     overrides = [] if arguments.data is None else _other_data(arguments.data)
     config = load_config(arguments.config, overrides)
