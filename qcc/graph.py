@@ -17,6 +17,7 @@ import numpy as np
 
 from qcc import program as programs
 from qcc._paddle import IrGraph, VarType, core, paddle
+from qcc.collector import collector_paused
 from qcc.dtypes import dtype_number
 from qcc.errors import GraphError
 from qcc.nodes import EMPTY_NAME, Op, Var
@@ -29,6 +30,8 @@ Slots = Mapping[str, "Var | Sequence[Var]"]
 
 # Paddle's own enumerators compare slowly.
 _LONG, _LONGS = int(core.AttrType.LONG), int(core.AttrType.LONGS)
+
+_BLANKS: dict[str, core.OpDesc] = {}
 
 
 class Graph:
@@ -65,7 +68,8 @@ class Graph:
         self._removed_nodes: set[core.Node] = set()
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
-        self._index(desc)
+        with collector_paused():
+            self._index(desc)
 
     # ------------------------------------------------------------------ building the index
 
@@ -240,16 +244,13 @@ class Graph:
         read = {slot: _as_list(variables) for slot, variables in inputs.items()}
         written = {slot: _as_list(variables) for slot, variables in outputs.items()}
         _check_unproduced([var for variables in written.values() for var in variables])
-        desc = core.OpDesc()
-        desc.set_type(op_type)
-        # Paddle gives these to every op that it reads from a file: a copy must not gain attributes.
-        for name, value in {**programs.runtime_defaults(op_type), **attrs}.items():
-            desc._set_attr(name, value)
+        node = self._core.create_op_node(_blank_op(op_type, attrs))
+        desc = node.op()
         for slot, variables in read.items():
             desc.set_input(slot, [var.name for var in variables])
         for slot, variables in written.items():
             desc.set_output(slot, [var.name for var in variables])
-        op = Op(self._core.create_op_node(desc), self._core, op_type, self._rank(before, after))
+        op = Op(node, self._core, op_type, self._rank(before, after))
         op.inputs, op.outputs = read, written
         for var in op.all_inputs():
             _link_input(op, var)
@@ -387,6 +388,20 @@ def _check_unproduced(variables: list[Var]) -> None:
             raise GraphError(f"variable {var.name!r} already has a producer, {var.producer}.")
     if len(set(variables)) < len(variables):
         raise GraphError(f"an op cannot write a variable twice, as in {variables}.")
+
+
+def _blank_op(op_type: str, attrs: Mapping[str, Any]) -> core.OpDesc:
+    """An op's description without inputs and outputs. A pass adds many ops of few kinds, so they are kept."""
+    kind = f"{op_type} {attrs}"
+    if kind not in _BLANKS:
+        if len(_BLANKS) >= 64:
+            _BLANKS.clear()
+        desc = _BLANKS[kind] = core.OpDesc()
+        desc.set_type(op_type)
+        # Paddle gives its own to every op that it reads from a file: a copy must not gain attributes.
+        for name, value in {**programs.runtime_defaults(op_type), **attrs}.items():
+            desc._set_attr(name, value)
+    return _BLANKS[kind]
 
 
 def _link_input(op: Op, var: Var) -> None:

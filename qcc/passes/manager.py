@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qcc.collector import collector_paused
 from qcc.errors import PassError, QccError
 from qcc.graph import Graph
 from qcc.model import Model
@@ -71,7 +72,8 @@ class PassManager(Pass):
 def _run_step(step: Pass, graph: Graph, instruments: Sequence[Instrument]) -> PassResult:
     for instrument in instruments:
         instrument.before(step, graph)
-    result = step.apply(graph)
+    with collector_paused():
+        result = step.apply(graph)
     if not isinstance(result, PassResult):
         raise PassError(f"apply() returned {type(result).__name__}, where a PassResult is wanted.")
     # In reverse, so that the first instrument stands outermost, before and after.
