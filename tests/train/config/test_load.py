@@ -93,7 +93,11 @@ def test_strides_are_counted(path: Path) -> None:
         load_config(path, ["MobileNetV1.strides=[1, 1]"])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yml")), ids=lambda path: path.stem)
+# The others are PaddleDetection's own, which know nothing of the float phase.
+OWN = [path for path in sorted((ROOT / "configs").glob("*.yml")) if "FloatTraining:" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", OWN, ids=lambda path: path.stem)
 def test_shipped_configurations(path: Path) -> None:
     config = load_config(path)
     assert config.float_training is not None
