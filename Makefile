@@ -6,7 +6,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-slow demo bench bench-inference lock clean
+.PHONY: help .venv test test-slow demo bench bench-inference bench-lite lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -31,6 +31,9 @@ bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
 
 bench-inference: .venv  ## Measure what int8 gains in oneDNN on networks of full size
 	$(BIN)/python bench/inference.py
+
+bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
+	$(BIN)/python bench/lite.py
 
 # uv keeps the versions that are in a lock file already; delete the file first to take the newest ones.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \

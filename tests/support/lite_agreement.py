@@ -12,6 +12,7 @@ import numpy as np
 from qcc._paddle import VarType
 from qcc.backends.lite.export import lower
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
+from qcc.backends.lite.passes.round import ROUNDING_SHIFT
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
@@ -124,8 +125,8 @@ def _quantizing(graph: Graph) -> Iterator[tuple[str, str, Var, np.float32]]:
             integers = op.output("Out")
             (reader,) = integers.consumers
             yield op.input("Input").name, integers.name, reader.output("Out"), np.float32(op.attr("scale"))
-        elif op.type == "round":
-            scale = op.input("X").producer.input("X").producer
+        elif op.type == "scale" and op.attr("bias") == -ROUNDING_SHIFT:
+            scale = op.input("X").producer.input("X").producer.input("X").producer
             (reader,) = op.output("Out").consumers
             step = np.float32(reader.attr("scale"))
             yield scale.input("X").name, op.output("Out").name, reader.output("Out"), step

@@ -1,0 +1,165 @@
+"""Measures exports for Paddle Lite of networks of full size: seconds, memory, sizes, and runs on x86.
+
+`make bench-lite` runs this. Weights and images are random, so times and sizes mean something and accuracy
+does not. Writes docs/records/lite-bench.json and from it docs/lite-bench.md. Each export runs in a process
+of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import qcc
+from qcc._paddle import paddle
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.files import atomic_file, write_json
+from qcc.model import Model, Runner
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.train.config import load_config
+from qcc.train.models.architectures import detector_network
+from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.resnet import ResNet
+from qcc.train.report import command_line, environment
+from qcc.train.timing import COUNTED_RUNS, WARM_UP_RUNS
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD = ROOT / "docs" / "records" / "lite-bench.json"
+PAGE = ROOT / "docs" / "lite-bench.md"
+TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+REPEATS = 5
+Inputs = dict[str, np.ndarray]
+
+
+def classifier(net: MobileNetV1 | ResNet, side: int = 224) -> tuple[Model, Inputs]:
+    """A classifier for 1,000 classes with random weights."""
+    main, startup, scope = paddle.static.Program(), paddle.static.Program(), paddle.static.Scope()
+    startup.random_seed = 1
+    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, startup):
+        image = paddle.static.data("image", [-1, 3, side, side])
+        logits = net.logits(image, 1000)
+        test = main.clone(for_test=True)
+    paddle.static.Executor().run(startup, scope=scope)
+    model = qcc.from_program(test, scope, ["image"], [logits.name], for_test=True)
+    return model, {"image": _picture(side)}
+
+
+def detector(side: int = 320) -> tuple[Model, Inputs]:
+    """YOLOv3 with MobileNetV1 at full width, as for Pascal VOC, with random weights."""
+    network = detector_network(load_config(ROOT / "configs" / "yolov3_mobilenet_v1_voc.yml", ()))
+    scope = paddle.static.Scope()
+    network.startup.random_seed = 1
+    paddle.static.Executor().run(network.startup, scope=scope)
+    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+    return model, {"image": _picture(side), "im_size": np.array([[side, side]], np.int32)}
+
+
+def _picture(side: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((1, 3, side, side)).astype(np.float32)
+
+
+NETWORKS = {
+    "MobileNetV1": lambda: classifier(MobileNetV1(1.0)),
+    "ResNet50": lambda: classifier(ResNet(50)),
+    "YOLOv3-MobileNetV1": detector,
+}
+
+
+def frozen(model: Model, inputs: Inputs) -> Model:
+    """The model, quantized with the largest magnitudes on one image as activation scales."""
+    transformed = qcc.PassManager.parse(TRANSFORM).run(model)
+    quantizers = [op for op in transformed.graph.ops if op.type in QUANTIZE_OPS and "InScale" in op.inputs]
+    values = Runner(model).run(inputs, tuple(op.input("X").name for op in quantizers))
+    for op, value in zip(quantizers, values, strict=True):
+        transformed.weights[op.input("InScale").name] = np.array([np.abs(value).max()], np.float32)
+    return qcc.PassManager.parse("freeze,prune").run(transformed)
+
+
+def measure(name: str, folder: Path) -> dict[str, Any]:
+    """What the exports of one network take, and how fast its files run."""
+    model, inputs = NETWORKS[name]()
+    qcc.save(model, folder / "float", check=False)
+    qcc.save(frozen(model, inputs), folder / "int8", form="int8", check=False)
+    exports = {}
+    for form in ("float", "int8"):
+        for arch in ("arm", "x86"):
+            runs = [_export(folder / form, folder / f"{form}-{arch}.nb", arch) for _ in range(REPEATS)]
+            exports[f"{form} {arch}"] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    milliseconds = {form: _milliseconds(folder / f"{form}-x86.nb", inputs) for form in ("float", "int8")}
+    return {"network": name, "exports": exports, "milliseconds": milliseconds}
+
+
+def _export(model: Path, out: Path, arch: str) -> dict[str, float]:
+    command = [sys.executable, str(ROOT / "bench" / "lite_export.py"), str(model), str(out), arch]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _milliseconds(path: Path, inputs: Mapping[str, np.ndarray]) -> float:
+    """Median time of a run of Paddle Lite's x86 runtime with one thread."""
+    with LiteRuntime(path) as runtime:
+        return statistics.median(runtime.seconds(inputs, WARM_UP_RUNS, COUNTED_RUNS)) * 1000
+
+
+def page(record: dict[str, Any]) -> str:
+    """The page for a record."""
+    where = record["environment"]
+    exports, runs = [], []
+    for network in record["networks"]:
+        name, found = network["network"], network["exports"]
+        for form, run in found.items():
+            ratio = found[form.replace("int8", "float")]["bytes"] / run["bytes"]
+            memory = run["memory"] / found["float arm"]["weights"]
+            exports.append(
+                f"| {name} | {form} | {run['export_seconds']:.2f} | {memory:.1f} | {run['bytes'] / 1e6:.2f}"
+                f" | {ratio:.2f} |"
+            )
+        for form, value in network["milliseconds"].items():
+            runs.append(f"| {name} | {form} | {value:.1f} |")
+    heads = "| network | form | seconds | memory / weights | MB | float / this |\n|---|---|---|---|---|---|"
+    return f"""# Exports for Paddle Lite at full size
+
+{heads}
+{chr(10).join(exports)}
+
+Random weights; medians of {REPEATS} exports, each in a process of its own, after the model was loaded; the
+file is verified, not run. Memory is the growth of the process from before loading to its peak, by the size
+of the float weights.
+
+| network | form | ms on x86 |
+|---|---|---|
+{chr(10).join(runs)}
+
+Paddle Lite's x86 runtime, one thread, batch 1, medians of {COUNTED_RUNS} runs after {WARM_UP_RUNS}. The int8
+form for x86 is the exact one: float kernels on weights that are stored as integers, with the activations
+rounded in between. It is for checking, and for files a quarter as large; what int8 gains on ARM is not
+measured here.
+
+Made by `{record["command"]}` from `docs/records/lite-bench.json` on {where["processor"]}, Paddle
+{where["paddle"]}, Paddle Lite 2.13rc0.
+"""
+
+
+def main() -> None:
+    networks = []
+    for name in NETWORKS:
+        with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
+            networks.append(measure(name, Path(folder)))
+    record = {"command": command_line(), "environment": environment(), "networks": networks}
+    write_json(RECORD, record)
+    with atomic_file(PAGE) as stream:
+        stream.write(page(json.loads(RECORD.read_text())).encode())
+    print(page(record))
+
+
+if __name__ == "__main__":
+    main()
