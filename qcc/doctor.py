@@ -24,6 +24,7 @@ RIVALS = (("paddlepaddle", "paddlepaddle-gpu"), ("opencv-python", "opencv-python
 # What a command needs beside Paddle, and for what.
 EXTRA_NEEDS = {
     "dump-graph": {DOT: "--svg"},
+    "export": {LITE: "running files for x86, and --cross-check"},
 }
 
 # Paddle is looked at in a process of its own, since a broken one may crash it. The first entry of the path is
