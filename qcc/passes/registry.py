@@ -32,6 +32,7 @@ BUILT_IN = {
     # What follows lowers a graph for Paddle Lite.
     "static-scales": "qcc.backends.lite.passes.static_scales:StaticScales",
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
+    "lite-ops": "qcc.backends.lite.passes.ops:LiteOps",
     "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",
     "fold-transpose": "qcc.backends.lite.passes.fold_transpose:FoldTranspose",
     "fuse-conv-bias": "qcc.backends.lite.passes.fuse_conv_bias:FuseConvBias",
@@ -47,7 +48,6 @@ BUILT_IN = {
     "fuse-pad2d": "qcc.backends.lite.passes.fuse_pad2d:FusePad2d",
     "global-pool": "qcc.backends.lite.passes.global_pool:GlobalPool",
     "remove-identity": "qcc.backends.lite.passes.remove_identity:RemoveIdentity",
-    "expand-gelu": "qcc.backends.lite.passes.expand_gelu:ExpandGelu",
     "weight-only": "qcc.backends.lite.passes.weight_only:WeightOnly",
     "lite-exact": "qcc.backends.lite.passes.exact:LiteExact",
     "lite-int8-bias": "qcc.backends.lite.passes.int8_bias:LiteInt8Bias",

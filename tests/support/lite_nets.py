@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from agreement import observe
-from lite_ops import F, build_model, floats, multiclass_nms3, static
+from lite_ops import F, build_model, floats, multiclass_nms3, scatter_weights, static
 
+import qcc
 from qcc._paddle import paddle
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.train.config import load_config
+from qcc.train.models.architectures import classifier, detector_network
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def frozen(
@@ -39,6 +45,29 @@ def vision(name: str, size: int = 64, **options: Any) -> tuple[Model, dict[str, 
         return F.softmax(net(image))
 
     return build_model(build, inputs), {"x0": inputs[0]}
+
+
+def project_detector() -> tuple[Model, dict[str, np.ndarray]]:
+    """The YOLOv3 of the example on composed images, with random weights; its sizes are open."""
+    network = detector_network(load_config(CONFIGS / "yolov3_mobilenet_v1_fashion_voc.yml", ()))
+    network.startup.random_seed = 1
+    scope = static.Scope()
+    static.Executor(paddle.CPUPlace()).run(network.startup, scope=scope)
+    scatter_weights(network.test, scope, 1)
+    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+    return model, {"image": floats(1, 3, 96, 96), "im_size": np.array([[96, 128]], np.int32)}
+
+
+def project_classifier() -> tuple[Model, dict[str, np.ndarray]]:
+    """The trained MobileNetV1 of the demo, for grey images of 28 x 28 pixels."""
+    config = load_config(CONFIGS / "mobilenet_v1_fashion_mnist.yml", ())
+    inputs = (floats(2, 1, 28, 28),)
+    model = build_model(lambda image: F.softmax(classifier(config).logits(image, 10)), inputs)
+    with np.load(CONFIGS / "weights" / "mobilenet_v1_x0_25_fashion_mnist.npz") as trained:
+        for name in trained.files:
+            if name in model.weights:
+                model.weights[name] = trained[name]
+    return model, {"x0": inputs[0]}
 
 
 def text_image(height: int, width: int) -> np.ndarray:

@@ -69,16 +69,16 @@ def scatter_weights(program: Any, scope: Any, seed: int) -> None:
             tensor.set(rng.uniform(low, high, value.shape).astype(np.float32), paddle.CPUPlace())
 
 
-def _rng() -> np.random.Generator:
+def generator() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
 def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-    return _rng().uniform(low, high, shape).astype(np.float32)
+    return generator().uniform(low, high, shape).astype(np.float32)
 
 
 def ints(*shape: int, low: int = 0, high: int = 10, dtype: str = "int64") -> np.ndarray:
-    return _rng().integers(low, high, shape).astype(dtype)
+    return generator().integers(low, high, shape).astype(dtype)
 
 
 def append_op(
@@ -415,9 +415,9 @@ def instance_norm(x: Any) -> Any:
 
 
 def _detection_cases() -> list[Case]:
-    boxes = np.sort(_rng().uniform(0, 50, (1, 12, 2, 2)), axis=2).astype(np.float32).reshape(1, 12, 4)
+    boxes = np.sort(generator().uniform(0, 50, (1, 12, 2, 2)), axis=2).astype(np.float32).reshape(1, 12, 4)
     boxes = boxes[..., [0, 1, 2, 3]].copy()
-    scores = _rng().uniform(0, 1, (1, 3, 12)).astype(np.float32)
+    scores = generator().uniform(0, 1, (1, 3, 12)).astype(np.float32)
     sizes = np.array([[96, 96]], np.int32)
     head = floats(1, 24, 3, 3)
     feature, picture = floats(1, 4, 5, 5), floats(1, 3, 40, 40)
@@ -438,7 +438,7 @@ def yolo_box(x: Any, sizes: Any) -> Any:
     return list(paddle.vision.ops.yolo_box(x, sizes, [10, 13, 16, 30, 33, 23], 3, 0.01, 32))
 
 
-def _nms_attrs() -> dict[str, Any]:
+def nms_attrs() -> dict[str, Any]:
     return {
         "background_label": -1,
         "score_threshold": 0.1,
@@ -452,17 +452,17 @@ def _nms_attrs() -> dict[str, Any]:
 
 def multiclass_nms3(boxes: Any, scores: Any) -> Any:
     outputs = {"Out": "float32", "Index": "int32", "NmsRoisNum": "int32"}
-    made = append_op("multiclass_nms3", {"BBoxes": boxes, "Scores": scores}, outputs, _nms_attrs())
+    made = append_op("multiclass_nms3", {"BBoxes": boxes, "Scores": scores}, outputs, nms_attrs())
     return [made[0], made[2]]
 
 
 def multiclass_nms2(boxes: Any, scores: Any) -> Any:
     outputs = {"Out": "float32", "Index": "int32"}
-    return append_op("multiclass_nms2", {"BBoxes": boxes, "Scores": scores}, outputs, _nms_attrs())[0]
+    return append_op("multiclass_nms2", {"BBoxes": boxes, "Scores": scores}, outputs, nms_attrs())[0]
 
 
 def multiclass_nms(boxes: Any, scores: Any) -> Any:
-    return append_op("multiclass_nms", {"BBoxes": boxes, "Scores": scores}, {"Out": "float32"}, _nms_attrs())[
+    return append_op("multiclass_nms", {"BBoxes": boxes, "Scores": scores}, {"Out": "float32"}, nms_attrs())[
         0
     ]
 

@@ -11,6 +11,7 @@ import numpy as np
 from qcc.backends.agreement import Agreement, compare
 from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
+from qcc.backends.lite.passes.limits import is_square
 from qcc.backends.lite.passes.rewrite import first_of
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.lite.translate import to_naive_buffer
@@ -19,6 +20,7 @@ from qcc.backends.report import Check, Saved
 from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PassError, TargetError
 from qcc.files import publish, staging, write_json
+from qcc.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
 from qcc.quantization import scheme, state
@@ -61,7 +63,7 @@ def export(
         file = staged / path.name
         with file.open("wb") as stream:
             write_naive_buffer(buffer, stream)
-        checks = [_check_structure(file, path)]
+        checks = [_check_structure(file, path), *_warnings(lowered.graph)]
         if check is not False and arch == "x86":
             rounded = weight_only is not None or state(model.graph) != "float"
             checks += _check_run(model, file, path, None if check is True else check, rounded)
@@ -106,6 +108,13 @@ def _check_structure(file: Path, shown: Path) -> Check:
     if complaints:
         raise OutputError(f"{shown} was not written: {first_of(complaints, 'complaint')}.")
     return Check("read back", "every byte accounted for, and the rules of the mobile reader kept")
+
+
+def _warnings(graph: Graph) -> list[Check]:
+    if any(op.type == "yolo_box" and is_square(op) is None for op in graph.ops):
+        words = "Paddle Lite takes every feature map for square, so feed the file with square images only"
+        return [Check("yolo_box", words, good=False)]
+    return []
 
 
 def _check_run(

@@ -8,7 +8,6 @@ from typing import Literal
 from qcc.backends.lite.passes.attributes import LiteAttributes
 from qcc.backends.lite.passes.calib import LiteCalib
 from qcc.backends.lite.passes.exact import LiteExact
-from qcc.backends.lite.passes.expand_gelu import ExpandGelu
 from qcc.backends.lite.passes.fold_bn import FoldBn
 from qcc.backends.lite.passes.fold_reshape import FoldReshape
 from qcc.backends.lite.passes.fold_transpose import FoldTranspose
@@ -23,6 +22,7 @@ from qcc.backends.lite.passes.global_pool import GlobalPool
 from qcc.backends.lite.passes.int8_bias import LiteInt8Bias
 from qcc.backends.lite.passes.int8_out import LiteInt8Out
 from qcc.backends.lite.passes.kernels import LiteKernels
+from qcc.backends.lite.passes.ops import LiteOps
 from qcc.backends.lite.passes.quantize import LiteQuantize
 from qcc.backends.lite.passes.remove_identity import RemoveIdentity
 from qcc.backends.lite.passes.round import LiteRound
@@ -45,14 +45,14 @@ def lowering(arch: Arch, *, x86_int8: bool = False, weight_only: Literal[8, 16] 
 
 def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> Iterator[Pass]:
     yield Prune()
-    yield LiteQuantize()
+    yield from (LiteQuantize(), LiteOps())
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
     yield from (FoldReshape(), FoldTranspose(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())
     yield FuseConvActivation(arch=arch)
     # Integers can be stored for the weight of an fc op, not for that of a matmul.
     yield from (FuseFc(bare=arch == "x86" or weight_only is not None), FuseFlattenFc())
     yield from (FuseShuffleChannel(), FuseElementwiseActivation(), FusePad2d(), GlobalPool())
-    yield from (RemoveIdentity(), ExpandGelu())
+    yield RemoveIdentity()
     if weight_only is not None:
         yield WeightOnly(bits=weight_only)
     if arch == "arm":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass as options
@@ -13,11 +13,6 @@ from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
-# Attributes that Paddle leaves out of files where they have these values.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "relu6": {"threshold": 6.0},
-    "swish": {"beta": 1.0},
-}
 _WITH_XSHAPE = (
     "flatten2",
     "flatten_contiguous_range",
@@ -34,15 +29,13 @@ class LiteAttributes(Pass):
 
     Before:
 
-        a = relu6(X=x)
-        b = flatten_contiguous_range(X=a)
+        b = flatten_contiguous_range(X=x)
         c = layer_norm(X=b)
         n = fill_constant()  {shape = []}
 
     After:
 
-        a = relu6(X=x)  {threshold = 6.0}
-        b, b.xshape = flatten_contiguous_range(X=a)
+        b, b.xshape = flatten_contiguous_range(X=x)
         c = layer_norm(X=b, Scale=c.scale, Bias=c.bias)
         n = fill_constant()  {shape = [1]}
     """
@@ -52,21 +45,11 @@ class LiteAttributes(Pass):
     def apply(self, graph: Graph) -> PassResult:
         modified = False
         for op in graph.ops:
-            modified |= _add_defaults(graph, op)
             if op.type in _WITH_XSHAPE:
                 modified |= _add_xshape(graph, op)
             if op.type in _SPECIAL:
                 modified |= _SPECIAL[op.type](graph, op)
         return PassResult(modified)
-
-
-def _add_defaults(graph: Graph, op: Op) -> bool:
-    missing = {
-        name: value for name, value in _DEFAULTS.get(op.type, {}).items() if not op.desc.has_attr(name)
-    }
-    for name, value in missing.items():
-        graph.set_attr(op, name, value)
-    return bool(missing)
 
 
 def _add_xshape(graph: Graph, op: Op) -> bool:
@@ -106,11 +89,14 @@ def _add_dimension(graph: Graph, op: Op) -> bool:
     return True
 
 
-def _shorten_axes(graph: Graph, op: Op) -> bool:
-    """Axes that Paddle holds as 64-bit integers, where the runtime wants others."""
-    if not op.desc.has_attr("dim") or op.desc.attr_type("dim") != core.AttrType.LONGS:
+def _tell_axes(graph: Graph, op: Op) -> bool:
+    """Axes as 32-bit integers, and all of them where Paddle takes none for all."""
+    if not op.desc.has_attr("dim"):
         return False
-    axes = [int(axis) for axis in op.attr("dim")]
+    given = [int(axis) for axis in op.attr("dim")]
+    axes = given or list(range(len(op.input("X").shape)))
+    if axes == given and op.desc.attr_type("dim") != core.AttrType.LONGS:
+        return False
     graph.remove_attr(op, "dim")
     graph.set_attr(op, "dim", axes)
     return True
@@ -121,6 +107,5 @@ _SPECIAL: dict[str, Callable[[Graph, Op], bool]] = {
     "instance_norm": _add_affine,
     "group_norm": _add_affine,
     "fill_constant": _add_dimension,
-    "reduce_all": _shorten_axes,
-    "reduce_any": _shorten_axes,
+    **{f"reduce_{kind}": _tell_axes for kind in ("all", "any", "max", "mean", "min", "prod", "sum")},
 }

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
 from qcc.backends.lite.passes.rewrite import first_of, is_fetched
 from qcc.dtypes import dtype_name
 from qcc.errors import PassError
@@ -49,7 +50,7 @@ class LiteKernels(Pass):
             )
         _refuse_nhwc(graph)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
-        without = [op for op, kernel in chosen.items() if kernel is None]
+        without = [op for op, kernel in chosen.items() if kernel is None or _limit(graph, op)]
         if without:
             raise PassError(refusal(graph, without, self.arch))
         modified = False
@@ -96,17 +97,23 @@ def _precision(op: Op, var: Var) -> str:
 
 def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
     """One sentence about all ops without a kernel, each kind once."""
-    kinds: dict[str, list[Op]] = {}
+    kinds: dict[tuple[str, str], list[Op]] = {}
     for op in ops:
         takes = ", ".join(
             f"{slot} {precision}"
             for slot, found in _precisions(op, op.inputs).items()
             for precision in dict.fromkeys(found)
         )
-        kinds.setdefault(f"{op.type} ({takes})", []).append(op)
+        reason = _limit(graph, op) or alternatives(op.type, arch)
+        kinds.setdefault((f"{op.type} ({takes})", reason), []).append(op)
     told = []
-    for kind, found in kinds.items():
+    for (kind, reason), found in kinds.items():
         first = ", ".join(var.name for var in found[0].all_outputs())
         count = f"{len(found)} times, first" if len(found) > 1 else "once,"
-        told.append(f"{kind}, {count} for {first!r}: {alternatives(found[0].type, arch)}")
-    return f"Paddle Lite has no kernel on {arch} for these ops: {'; '.join(told)}."
+        told.append(f"{kind}, {count} for {first!r}: {reason}")
+    return f"Paddle Lite has no kernel on {arch} that computes these ops: {'; '.join(told)}."
+
+
+def _limit(graph: Graph, op: Op) -> str | None:
+    fetched_state = any(is_fetched(graph, var) for var in op.outputs.get("State", ()))
+    return limit_of(op) or (UNFILLED_STATES if fetched_state and op.type == "rnn" else None)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from lite_agreement import assert_close
-from lite_nets import frozen
+from lite_nets import frozen, project_detector, yolov3
 from lite_ops import CASES, Case, F, build_model, conv, floats, ints
 from nets import several_blocks
 
@@ -214,7 +214,9 @@ def test_refused_before_anything_is_written(tmp_path: Path) -> None:
 
     qcc.save(build_model(build, (floats(2, 3),)), tmp_path / "model", check=False)
     text = refusal("export", tmp_path / "model", "-o", tmp_path / "new" / "a.nb")
-    assert text.startswith("Paddle Lite has no kernel on arm for these ops: softsign (X float), once, for")
+    assert text.startswith(
+        "Paddle Lite has no kernel on arm that computes these ops: softsign (X float), once, for"
+    )
     assert "scale (X fp64)" in text
     assert "sqrt (X fp64)" in text
     assert not (tmp_path / "new").exists()
@@ -474,3 +476,11 @@ def test_public_names_stay() -> None:
     model = case.model()
     lowered = lower(model, "arm")
     assert (lowered.feeds, lowered.fetches) == (model.feeds, model.fetches)
+
+
+def test_yolo_box_of_open_size_is_warned_of(tmp_path: Path) -> None:
+    """Paddle Lite's kernel is right for square feature maps only."""
+    model, _ = project_detector()
+    assert [str(check).split(":")[0] for check in export(model, tmp_path / "a.nb").warnings] == ["yolo_box"]
+    square, _ = yolov3()
+    assert export(square, tmp_path / "a.nb").warnings == ()

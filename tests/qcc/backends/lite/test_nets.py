@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, written
-from lite_nets import frozen, resnet, ssd, text_image, vision, yolov3
+from lite_nets import frozen, project_classifier, project_detector, resnet, ssd, text_image, vision, yolov3
 
 import qcc
 from qcc.backends.lite.cross_check import differences, optimize, run_optimizer
@@ -39,6 +39,8 @@ NETS: dict[str, Callable[[], tuple[Model, Inputs]]] = {
     "resnet": resnet,
     "yolov3": yolov3,
     "ssd": ssd,
+    "project_mobilenet_v1": project_classifier,
+    "project_yolov3": project_detector,
     "ocr_det": lambda: ocr("ch_PP-OCRv4_det_infer", 64, 96),
     "ocr_rec": lambda: ocr("ch_PP-OCRv4_rec_infer", 48, 96),
     "ocr_cls": lambda: ocr("ch_ppocr_mobile_v2_cls_infer", 48, 192),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lite_variants
 import numpy as np
 import pytest
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
@@ -22,6 +23,13 @@ REFUSED = {
     "add_n": "there is one on arm",
     "local_response_norm": "there is one on arm",
     "expand_as": "the nearest op with one is expand_v2",
+}
+# Refused on the other processor only.
+RUN_ON = {
+    ("affine_grid", "arm"),
+    ("concat_bool", "arm"),
+    ("slice_bool", "arm"),
+    ("transpose_bool", "arm"),
 }
 # Paddle's executor does not hand out what these find: it has a length per image.
 WITH_LENGTHS = ("multiclass_nms", "multiclass_nms2")
@@ -114,7 +122,7 @@ def test_float(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str, tmp_path: Path) -> None:
     model = CASES[name].model()
-    with pytest.raises(PassError, match=f"no kernel on x86 for these ops: .*: {REFUSED[name]}"):
+    with pytest.raises(PassError, match=f"no kernel on x86 that computes these ops: .*: {REFUSED[name]}"):
         lowered(model, tmp_path / "a.nb")
     assert not list(tmp_path.iterdir())
 
@@ -129,6 +137,29 @@ def test_detections_with_lengths(name: str, tmp_path: Path) -> None:
     )
     assert found.shape == (8, 6)
     assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@pytest.mark.parametrize("name", lite_variants.VARIANTS)
+def test_variant(name: str, tmp_path: Path) -> None:
+    """Other attributes, shapes and types than the usual ones."""
+    case = lite_variants.VARIANTS[name]
+    model = case.model()
+    # What is 1e5 times smaller than the largest value counts for nothing in a sum of 25 products.
+    assert_close(lite_outputs(model, case.feed(), tmp_path / "a.nb"), model.run(case.feed()), 2e-5)
+
+
+@pytest.mark.parametrize("name", lite_variants.REFUSED)
+def test_variant_is_refused(name: str, tmp_path: Path) -> None:
+    """What the runtime has no kernel for, aborts on or computes wrongly is refused, for both processors."""
+    model = lite_variants.REFUSED[name].model()
+    for arch in ("arm", "x86"):
+        if (name, arch) in RUN_ON:
+            continue
+        with pytest.raises(PassError, match=f"no kernel on {arch} that computes these ops"):
+            lowered(model, tmp_path / "a.nb", arch=arch)
+    assert not list(tmp_path.iterdir())
 
 
 def quantized(name: str, weight_type: str) -> tuple[Case, Model]:

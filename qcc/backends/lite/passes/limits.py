@@ -1,0 +1,92 @@
+"""Uses of ops that Paddle Lite has a kernel for, and gets wrong or aborts on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import zip_longest
+
+from qcc.nodes import Op
+
+UNFILLED_STATES = "it does not compute the last states"
+_SHIFT_RATIO = 0.25
+
+
+def is_square(op: Op) -> bool | None:
+    """Whether the feature map that a yolo_box op decodes is square; None when its size is open."""
+    height, width = op.input("X").shape[2:]
+    return None if height < 0 or width < 0 else height == width
+
+
+def limit_of(op: Op) -> str | None:
+    """Why Paddle Lite cannot compute this use of an op, as a clause; None when it can."""
+    found = _LIMITS.get(op.type)
+    return None if found is None else found(op)
+
+
+def _yolo_box(op: Op) -> str | None:
+    if op.attr("iou_aware", False):
+        return "it does not know iou_aware"
+    if is_square(op) is False:
+        height, width = op.input("X").shape[2:]
+        return (
+            f"it takes the feature map of {height} x {width} for square and puts boxes in the wrong place;"
+            " export the model for square images"
+        )
+    return None
+
+
+def _prelu(op: Op) -> str | None:
+    return "with a slope per element it is wrong" if op.attr("mode") == "element" else None
+
+
+def _top_k(op: Op) -> str | None:
+    return None if op.attr("largest", True) else "it finds the largest only"
+
+
+def _strided_slice(op: Op) -> str | None:
+    return "negative strides are wrong" if any(stride < 0 for stride in op.attr("strides", [])) else None
+
+
+def _p_norm(op: Op) -> str | None:
+    return None if op.attr("porder", 2.0) == 2.0 else "it computes the norm with porder=2 only"
+
+
+def _temporal_shift(op: Op) -> str | None:
+    return None if op.attr("shift_ratio", _SHIFT_RATIO) == _SHIFT_RATIO else "it shifts a quarter always"
+
+
+def _arg_max(op: Op) -> str | None:
+    return "it does not know flatten" if op.attr("flatten", False) else None
+
+
+def _rnn(op: Op) -> str | None:
+    if op.attr("mode") not in ("LSTM", "GRU"):
+        return f"it knows LSTM and GRU, not {op.attr('mode')}"
+    if any(var.consumers for var in op.outputs.get("State", ())):
+        return UNFILLED_STATES
+    return None
+
+
+def _matmul(op: Op) -> str | None:
+    """Matrices of one batch times matrices of another: both must be as many."""
+    left, right = (op.input(slot).shape[:-2] for slot in ("X", "Y"))
+    if not left or not right:
+        return None
+    pairs = zip_longest(reversed(left), reversed(right), fillvalue=1)
+    if any(a != b and a > 0 and b > 0 for a, b in pairs):
+        return f"it does not multiply {list(left)} by {list(right)} matrices"
+    return None
+
+
+_LIMITS: dict[str, Callable[[Op], str | None]] = {
+    "arg_max": _arg_max,
+    "matmul": _matmul,
+    "matmul_v2": _matmul,
+    "p_norm": _p_norm,
+    "prelu": _prelu,
+    "rnn": _rnn,
+    "strided_slice": _strided_slice,
+    "temporal_shift": _temporal_shift,
+    "top_k_v2": _top_k,
+    "yolo_box": _yolo_box,
+}

@@ -1,0 +1,124 @@
+"""lite-ops: ops that Paddle Lite has not, or not right, by ops that it has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from pydantic.dataclasses import dataclass as options
+
+from qcc.graph import Graph
+from qcc.nodes import Op, Var
+from qcc.passes.base import OPTIONS, Pass, PassResult
+
+_CUBIC = 0.044715
+_BUILT_IN = {
+    "relu6": {"threshold": 6.0},
+    "swish": {"beta": 1.0},
+    "hard_swish": {"threshold": 6.0, "scale": 6.0, "offset": 3.0},
+}
+
+
+@options(frozen=True, config=OPTIONS)
+class LiteOps(Pass):
+    """Compute by other ops what Paddle Lite has no kernel for, or one that ignores an attribute.
+
+    Before:
+
+        a = gelu(X=x)  {approximate = true}
+        b = brelu(X=x)  {t_min = -1.0, t_max = 1.0}
+        c = bmm(X=x, Y=z)
+        d = relu6(X=x)  {threshold = 4.0}
+
+    After:
+
+        a = ...  as x * (0.5 + 0.5 tanh(sqrt(2 / pi) * x * (1 + 0.044715 x^2)))
+        b = clip(X=x)  {min = -1.0, max = 1.0}
+        c = matmul_v2(X=x, Y=z)
+        d = relu6(X=x)  {threshold = 6.0}
+
+    It is the other way round with the attributes of relu6, swish and hard_swish: Paddle 2.6 ignores them, and
+    Paddle Lite does not, so that they get the values that Paddle computes with.
+    """
+
+    name: ClassVar[str] = "lite-ops"
+
+    def apply(self, graph: Graph) -> PassResult:
+        modified = False
+        for op in graph.ops:
+            rewrite = _REWRITES.get(op.type)
+            if rewrite is not None:
+                modified |= rewrite(_Expansion(graph, op))
+        return PassResult(modified)
+
+
+class _Expansion:
+    """An op on its way to be replaced: `add` makes the ops that do its work, the last one its output."""
+
+    def __init__(self, graph: Graph, op: Op) -> None:
+        self.graph = graph
+        self.op = op
+        self.x = op.input("X")
+        self.result = op.output("Out")
+
+    def add(self, op_type: str, suffix: str, inputs: dict[str, Var], **attrs: Any) -> Var:
+        """An op that writes a new variable `<output>.<suffix>`; without a suffix, the output itself."""
+        made = self.result
+        if suffix:
+            made = self.graph.add_var(f"{self.result.name}.{suffix}", "float32", self.result.shape)
+        else:
+            self.graph.set_output(self.op, "Out", [])
+        op = self.graph.add_op(op_type, inputs, {"Out": made}, attrs, before=self.op)
+        if op_type == "scale":
+            self.graph.set_flag(op, "bias_after_scale", True)
+        if not suffix:
+            self.graph.remove_op(self.op)
+        return made
+
+    def scaled(self, suffix: str, x: Var, factor: float = 1.0, bias: float = 0.0) -> Var:
+        return self.add("scale", suffix, {"X": x}, scale=factor, bias=bias)
+
+    def clipped(self, suffix: str, x: Var, low: float, high: float) -> Var:
+        return self.add("clip", suffix, {"X": x}, min=low, max=high)
+
+    def product(self, suffix: str, x: Var, y: Var) -> Var:
+        return self.add("elementwise_mul", suffix, {"X": x, "Y": y}, axis=-1)
+
+
+def _gelu(at: _Expansion) -> bool:
+    if not at.op.attr("approximate", False):
+        return False
+    root = math.sqrt(2 / math.pi)
+    square = at.add("square", "square", {"X": at.x})
+    inner = at.product("inner", at.x, at.scaled("bracket", square, root * _CUBIC, root))
+    tanh = at.add("tanh", "tanh", {"X": inner})
+    at.product("", at.x, at.scaled("half", tanh, 0.5, 0.5))
+    return True
+
+
+def _brelu(at: _Expansion) -> bool:
+    at.clipped("", at.x, float(at.op.attr("t_min", 0.0)), float(at.op.attr("t_max", 24.0)))
+    return True
+
+
+def _as_paddle_computes(at: _Expansion) -> bool:
+    """Give an op the parameters that Paddle's kernel has built in."""
+    built_in = _BUILT_IN[at.op.type]
+    changed = {name: value for name, value in built_in.items() if at.op.attr(name) != value}
+    for name, value in changed.items():
+        at.graph.set_attr(at.op, name, value)
+    return bool(changed)
+
+
+def _bmm(at: _Expansion) -> bool:
+    at.add("matmul_v2", "", {"X": at.x, "Y": at.op.input("Y")}, trans_x=False, trans_y=False)
+    return True
+
+
+_REWRITES: dict[str, Callable[[_Expansion], bool]] = {
+    "gelu": _gelu,
+    "brelu": _brelu,
+    "bmm": _bmm,
+    **dict.fromkeys(_BUILT_IN, _as_paddle_computes),
+}
