@@ -27,7 +27,6 @@ from qcc.graph import Graph
 from qcc.model import Model
 from qcc.passes import Pass, PassManager, PassResult
 from qcc.passes.instruments import Verification
-from qcc.passes.pipeline import build_pass, parse_specs
 from qcc.program import ProgramProto
 from qcc.verify import verify
 
@@ -93,7 +92,7 @@ def whole_way(chain: Chain) -> Sections:
     clock = Clock()
     with clock.section("load, transform, verify, to_program"):
         model = chain.load()
-        build_pass(parse_specs(TRANSFORM)[0]).apply(model.graph)
+        PassManager.parse(TRANSFORM).apply(model.graph, ())
         verify(model.graph)
         _program = model.to_program()
     return clock.sections
@@ -119,11 +118,12 @@ def inference(chain: Chain) -> Sections:
 
 
 def _run_pass(clock: Clock, text: str, graph: Graph) -> None:
-    spec = parse_specs(text)[0]
-    step = build_pass(spec)
-    with clock.section(spec.name):
-        step.apply(graph)
-        # Whoever comes next needs the order of the ops anew: part of the price of a pass.
+    manager = PassManager.parse(text)
+    (step,) = manager.passes
+    with clock.section(step.name):
+        manager.apply(graph, ())
+    # Whoever comes next needs the order of the ops anew.
+    with clock.section(f"order after {step.name}"):
         _ = graph.ops
 
 
@@ -212,7 +212,7 @@ def same_ops(chain: Chain) -> Sections:
     from paddle.static.quantization import QuantizationTransformPass
 
     model = chain.load()
-    build_pass(parse_specs(TRANSFORM)[0]).apply(model.graph)
+    PassManager.parse(TRANSFORM).apply(model.graph, ())
     graph = IrGraph(core.Graph(chain.program.desc), for_test=not chain.training)
     QuantizationTransformPass(
         chain.scope,

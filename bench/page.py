@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 # Steps of the way in, over and out, and whose work they are.
-TRAINING_STEPS = ("load", "verify", "transform", "verify transformed", "to_program")
+TRAINING_STEPS = (
+    "load",
+    "verify",
+    "transform",
+    "order after transform",
+    "verify transformed",
+    "to_program",
+)
 INFERENCE_STEPS = ("load", "transform", "freeze", "prune", "int8", "unpack", "copy", "qdq", "to_program")
 OUTSIDE = ("load", "copy", "to_program")
 PASSES = ("transform", "freeze", "int8", "unpack", "qdq", "prune")
@@ -119,9 +126,10 @@ def _parts(record: Record) -> Iterator[str]:
     yield "## Growth"
     yield (
         "Processor seconds (medians) by the number of ops that the chain has before the pass. The exponent is"
-        " the slope of the line through them, both logarithmic: 1 is linear, 2 quadratic. Loading, copying"
-        " and `to_program` are for the most part Paddle's own code; `load` includes the verification of the"
-        " whole graph."
+        " the slope of the line through them, both logarithmic: 1 is linear, 2 quadratic. After edits the ops"
+        " are ordered anew when somebody asks for them: `order after transform`. Loading, copying and"
+        " `to_program` are for the most part Paddle's own code; `load` includes the verification of the whole"
+        " graph."
     )
     yield "Training graphs:"
     yield _growth_table(measured, plan, True)
@@ -213,8 +221,7 @@ def _paddle_text(measured: Measured, record: Record) -> str:
             return f"**The two do not do the same work**: {counts}"
     text = (
         "`QuantizationTransformPass`, `QuantizationFreezePass` and `ConvertToInt8Pass` with the same options,"
-        " in the same run. After transform both have the same number of ops of each type. qcc's times include"
-        " putting the ops in order again."
+        " in the same run. After transform both have the same number of ops of each type."
     )
     if not record["plan"]["full"]:
         layers = record["plan"]["target_layers"]
