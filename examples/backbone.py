@@ -96,6 +96,9 @@ class CutTask:
     def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
         return {"accuracy": float((outputs[0].argmax(axis=1) == feeds[LABEL][:, 0]).mean())}
 
+    def example(self) -> Feeds:
+        return {IMAGE: _input(self._test[0][0])[None]}
+
     def evaluate(self, run: Run) -> dict[str, float]:
         cuts, labels = self._test
         border = (CUT_SIDE - SIDE) // 2

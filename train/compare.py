@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -47,12 +46,10 @@ class FormResult:
         return asdict(self)
 
 
-def compare_forms(
-    folders: Mapping[str, Path], task: Task, image: Feeds, console: Console
-) -> list[FormResult]:
-    """Evaluate and time saved forms; `image` is one input, with a batch dimension of 1."""
+def compare_forms(folders: Mapping[str, Path], task: Task, console: Console) -> list[FormResult]:
+    """Evaluate saved forms on the task's test set, and time them on its first sample."""
     predictors = open_predictors(folders)
-    times = time_forms(predictors, image)
+    times = time_forms(predictors, task.example())
     results = []
     for form, folder in folders.items():
         int8 = predictors.get((form, "int8"))
@@ -80,8 +77,8 @@ def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predic
 
 
 def time_forms(predictors: Mapping[tuple[str, str], Predictor], image: Feeds) -> dict[tuple[str, str], float]:
-    """Milliseconds per image of each predictor."""
-    return milliseconds({key: partial(predictor.run, image) for key, predictor in predictors.items()})
+    """Milliseconds per image of each predictor; `image` has a batch dimension of 1."""
+    return milliseconds({key: partial(_runner(one), image) for key, one in predictors.items()})
 
 
 def _runner(predictor: Predictor) -> Run:
@@ -91,11 +88,6 @@ def _runner(predictor: Predictor) -> Run:
 def model_size(folder: Path) -> int:
     """Bytes of a saved model's program and parameters."""
     return sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".json")
-
-
-def random_image(shape: Sequence[int]) -> Feeds:
-    """One input of the given shape to time a classifier with."""
-    return {"image": np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)}
 
 
 def print_forms(console: Console, results: Sequence[FormResult], metric: str) -> None:

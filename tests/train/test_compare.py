@@ -4,14 +4,13 @@ import io
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 from tiny import write_config, write_slim
 
 import qcc
 from qcc.cli.main import run as command
-from qcc.train.compare import FormResult, compare_forms, model_size, print_forms, random_image
+from qcc.train.compare import FormResult, compare_forms, model_size, print_forms
 from qcc.train.config import load_config
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.weights import float_model, load_weights
@@ -50,9 +49,7 @@ def test_all_forms_side_by_side(folder: Path) -> None:
         "int8": forms / "int8",
         "qdq": forms / "qdq",
     }
-    results = {
-        result.form: result for result in compare_forms(places, task, random_image((1, 28, 28)), output)
-    }
+    results = {result.form: result for result in compare_forms(places, task, output)}
     assert list(results) == list(places)
     metrics = json.loads((folder / "run" / "0" / "metrics.json").read_text())
     assert results["transformed"].accuracy == metrics["top1"]
@@ -75,9 +72,3 @@ def test_table_shows_what_cannot_be_run_as_a_dash() -> None:
     print_forms(Console(file=output, width=120), rows, "top-1")
     row = next(line for line in output.getvalue().splitlines() if "int8 " in line and "91" in line)
     assert [cell.strip() for cell in row.split("│")[1:-1]] == ["int8", "91.23 %", "-", "346", "-", "-"]
-
-
-def test_random_image_has_a_batch_of_one() -> None:
-    image = random_image((3, 4, 5))["image"]
-    assert image.shape == (1, 3, 4, 5)
-    assert image.dtype == np.float32

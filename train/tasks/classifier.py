@@ -14,7 +14,7 @@ from qcc.errors import ConfigError, DataError
 from qcc.train.config.schema import ClassifierConfig, Dataset
 from qcc.train.data.cache import dataset
 from qcc.train.data.fashion_mnist import NUM_CLASSES, LabelledImages, read_fashion_mnist
-from qcc.train.data.loader import Sample, load_batches, split_batches
+from qcc.train.data.loader import Sample, load_batches, split_batches, spread
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.transforms import Normalise, RandomCropFlip
 from qcc.train.metrics import TopAccuracy
@@ -77,6 +77,13 @@ class ClassifierTask:
 
     def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
         return {"accuracy": float((outputs[0].argmax(axis=1) == feeds[LABEL][:, 0]).mean())}
+
+    def example(self) -> Feeds:
+        return {IMAGE: self._normalise(self._test.images[0])[None]}
+
+    def calibration_batches(self, count: int) -> Iterator[Feeds]:
+        for index in spread(len(self._train), count):
+            yield {IMAGE: self._normalise(self._train.images[index])[None]}
 
     def evaluate(self, run: Run) -> dict[str, float]:
         feed, accuracy = self._config.eval_feed, TopAccuracy()

@@ -19,7 +19,7 @@ from qcc.train.data.augment import Sample
 from qcc.train.data.coco import CocoSet, open_coco, read_coco
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
 from qcc.train.data.image_file import read_image
-from qcc.train.data.loader import load_batches, split_batches
+from qcc.train.data.loader import load_batches, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc
 from qcc.train.models.architectures import detector_network
@@ -142,6 +142,16 @@ class DetectorTask:
 
     # ------------------------------------------------------------------ evaluation
 
+    def example(self) -> Feeds:
+        image, size, *_ = self._test_fields(0)
+        return {IMAGE: image[None], IM_SIZE: size[None]}
+
+    def calibration_batches(self, count: int) -> Iterator[Feeds]:
+        for index in spread(len(self.train_set), count):
+            image, size, *_, bad = self._fields(self.train_set, index)
+            self._note_bad(self.train_set, bad[None])
+            yield {IMAGE: image[None], IM_SIZE: size[None]}
+
     def evaluate(self, run: Run) -> dict[str, float]:
         data, feed = self.test_set, self._config.yolo_eval_feed
         metric = self._metric(data)
@@ -161,8 +171,12 @@ class DetectorTask:
         raise ConfigError(f"metric is COCO, but {data.source} is no .json file in COCO's format.")
 
     def _test_fields(self, index: int) -> tuple[NDArray[Any], ...]:
+        return self._fields(self.test_set, index)
+
+    def _fields(self, data: DetectionSet, index: int) -> tuple[NDArray[Any], ...]:
+        """What the test program is fed with for an image, the image's number, and what was bad."""
         height, width = self._config.yolo_eval_feed.image_shape[1:]
-        sample, bad = self._load(self.test_set, index)
+        sample, bad = self._load(data, index)
         image = augment.network_input(sample.image, (height, width), cv2.INTER_CUBIC)
         return (
             image,

@@ -44,6 +44,14 @@ class Task(Protocol):
         """What to report about one training batch besides its loss."""
         ...
 
+    def example(self) -> Feeds:
+        """The first sample of the test set, as the test program is fed with it, in a batch of one."""
+        ...
+
+    def calibration_batches(self, count: int) -> Iterator[Feeds]:
+        """At most `count` samples from all over the training set, as the test program is fed, one by one."""
+        ...
+
     def evaluate(self, run: Run) -> dict[str, float]:
         """Run the test set through `run`, which maps feeds to the test program's outputs."""
         ...

@@ -1,4 +1,4 @@
-"""The whole way of a classifier, as one would type it, for the scripts beside this."""
+"""The whole way of a network, as one would type it, for the scripts beside this."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 import qcc
-from qcc.train.compare import FormResult, compare_forms, random_image
-from qcc.train.config import ClassifierConfig, load_config, load_slim
+from qcc.train.compare import FormResult, compare_forms
+from qcc.train.config import ClassifierConfig, DetectorConfig, load_config, load_slim
 from qcc.train.report import run_record
-from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.tasks.build import build_task
 from qcc.train.weights import float_model, load_weights
 
 
@@ -63,14 +63,13 @@ class Flow:
         self.results = results
         return record
 
-    def _compare(self, config: ClassifierConfig, transformed: Path) -> list[FormResult]:
-        task = ClassifierTask(config)
+    def _compare(self, config: ClassifierConfig | DetectorConfig, transformed: Path) -> list[FormResult]:
+        task = build_task(config)
         weights = config.pretrain_weights
         assert weights is not None
         qcc.save(float_model(task.network(), load_weights(weights), weights), self.folder / "original")
         self.console.print("\nEvaluating every form on all test images, and timing them:")
-        folders = form_folders(self.folder, transformed)
-        return compare_forms(folders, task, random_image(config.image_shape), self.console)
+        return compare_forms(form_folders(self.folder, transformed), task, self.console)
 
 
 def form_folders(saved: Path, transformed: Path) -> dict[str, Path]:

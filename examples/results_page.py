@@ -1,0 +1,137 @@
+"""docs/results.md, from the stored records alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from studies import CLASSIFIER, DETECTOR, Study
+
+from qcc.train.compare import decimals, percent
+
+PAGE = Path("docs/results.md")
+Record = dict[str, Any]
+
+_READING = """\
+*frozen* is evaluated with the integers that weights and activations are rounded to, held in float32; *change*
+is frozen against float in points. The best epoch is chosen by the transformed network's {metric} on the test
+images, as in the original flow: differences of 0.1 or 0.2 points say nothing. *int8 kernels* is the frozen
+form in `paddle.inference` with oneDNN's int8 kernels. With activation type abs_max every run measures its
+scales anew; oneDNN's kernels do not, and compute something else: such a network is not for that runtime.
+Times are medians of 100 runs after 10, batch 1, one thread, oneDNN, in turns; compare within a row.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = ["# Results\n\nWritten by `python examples/results.py` from the records in `docs/records`.\n"]
+    for study, introduction in ((DETECTOR, _detector), (CLASSIFIER, _classifier)):
+        records = study.records()
+        if records:
+            parts += [introduction(study, next(iter(records.values()))), _READING.format(metric=study.metric)]
+            parts += [_overview(study, records)]
+            parts += [_combination(study, name, record) for name, record in records.items()]
+    return "\n".join(parts)
+
+
+def _detector(study: Study, record: Record) -> str:
+    settings = record["settings"]
+    shape = settings["YoloEvalFeed"]["image_shape"]
+    return f"""## YOLOv3-MobileNetV1 on composed pictures
+
+- Network: YOLOv3 on a MobileNetV1 of {settings["MobileNet"]["conv_group_scale"]} of the width,
+  {shape[1]} x {shape[2]} pixels.
+- Data: `python examples/fashion_voc/compose.py dataset/fashion_voc`: 5,000 training and 1,000 test pictures,
+  **composed** of real photos and items of Fashion-MNIST; Box AP is VOC's mAP at IoU 0.5
+  ({settings["map_type"]}) on all test pictures.
+{_where(study, record, "box_ap")}"""
+
+
+def _classifier(study: Study, record: Record) -> str:
+    network, shape = record["settings"]["MobileNetV1"], record["settings"]["image_shape"]
+    return f"""## MobileNetV1 on Fashion-MNIST
+
+- Network: MobileNetV1 of {network["scale"]} of the width, {shape[1]} x {shape[2]} pixels, strides
+  {network["strides"]}.
+- Data: Fashion-MNIST, all 60,000 training images; accuracy on all 10,000 test images.
+{_where(study, record, "top1")}"""
+
+
+def _where(study: Study, record: Record, key: str) -> str:
+    """Processor and float weights, which every study tells in the same words."""
+    where = record["environment"]
+    run = json.loads(study.float_record.read_text())
+    last = run["epochs"][-1]
+    return f"""\
+- Processor: {where["processor"]}, OMP_NUM_THREADS={where["OMP_NUM_THREADS"]}; Paddle {where["paddle"]},
+  Python {where["python"]}.
+- Float weights: `{run["command"]}`, {last["epoch"] + 1} epochs, {study.metric} {percent(last[key])}.
+- Quantized: {len(record["epochs"])} further epochs per combination.
+"""
+
+
+def _overview(study: Study, records: dict[str, Record]) -> str:
+    """The original's table: the float network, then a row per weight x activation type."""
+    first = _forms(next(iter(records.values())))["float"]
+    rows = [
+        ["-", "- (baseline)", percent(first["accuracy"]), "", "", decimals(first["float_ms"]), _kb(first)]
+    ]
+    for record in records.values():
+        scheme, forms = record["scheme"], _forms(record)
+        frozen = forms["frozen"]
+        rows.append(
+            [
+                scheme["weight_quantize_type"],
+                scheme["activation_quantize_type"],
+                percent(frozen["accuracy"]),
+                f"{(frozen['accuracy'] - forms['float']['accuracy']) * 100:+.2f}",
+                percent(frozen["int8_accuracy"]),
+                decimals(forms.get("qdq", frozen)["int8_ms"]),
+                _kb(forms["int8"]),
+            ]
+        )
+    metric = study.metric
+    head = ["weights", "activations", metric, "change", f"{metric}, int8 kernels", "Paddle, ms", "size, kB"]
+    return _table(head, rows)
+
+
+def _combination(study: Study, name: str, record: Record) -> str:
+    commands = "\n".join(record["commands"])
+    key = "box_ap" if study is DETECTOR else "top1"
+    epochs = ", ".join(f"{epoch['epoch']}: {percent(epoch[key])}" for epoch in record["epochs"])
+    rows = [
+        [
+            form["form"],
+            percent(form["accuracy"]),
+            percent(form["int8_accuracy"]),
+            f"{form['size']:,}",
+            decimals(form["float_ms"]),
+            decimals(form["int8_ms"]),
+        ]
+        for form in record["forms"]
+    ]
+    metric = study.metric
+    head = ["form", metric, f"{metric} in int8 kernels", "bytes", "ms, fp32 kernels", "ms, int8 kernels"]
+    return f"""### {study.name}: {name}
+
+```
+{commands}
+```
+
+Transformed network after each epoch: {epochs}. Frozen: epoch {record["best_epoch"]}.
+
+{_table(head, rows)}"""
+
+
+def _forms(record: Record) -> dict[str, Record]:
+    return {form["form"]: form for form in record["forms"]}
+
+
+def _kb(form: Record) -> str:
+    return f"{form['size'] / 1000:.0f}"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
