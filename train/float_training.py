@@ -10,7 +10,8 @@ from rich.console import Console
 import qcc
 from qcc._paddle import paddle
 from qcc.train.checkpoint import CheckpointStore, TrainingState
-from qcc.train.config.schema import FloatTraining, OptimizerBuilder
+from qcc.train.config.optimization import OptimizerBuilder
+from qcc.train.config.schema import FloatTraining
 from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record
@@ -77,9 +78,10 @@ def train_float(
 ) -> tuple[Arrays, list[Record]]:
     """Train the float network, with checkpoints in `folder`, going on from the newest.
 
+    `optimizer` is used when `training` names none.
     Returns the weights and a record per epoch. Raises Interrupted when `stop` was requested before the end.
     """
-    store = CheckpointStore(folder)
+    store, optimizer = CheckpointStore(folder), training.optimizer or optimizer
     settings = {"FloatTraining": training.model_dump(mode="json", by_alias=True), "seed": seed}
     settings["OptimizerBuilder"] = optimizer.model_dump(mode="json", by_alias=True)
     with store.lock():

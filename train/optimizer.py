@@ -6,7 +6,7 @@ from typing import Any
 
 from qcc._paddle import paddle
 from qcc.errors import TrainingError
-from qcc.train.config.schema import OptimizerBuilder
+from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.network import Network
 
 
@@ -17,20 +17,26 @@ def add_optimizer(network: Network, builder: OptimizerBuilder) -> str:
     Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
     a parameter gets no gradient.
     """
-    regularizer = builder.regularizer
     with (
         paddle.static.program_guard(network.train, network.startup),
         # A prefix of its own keeps these names apart from the network's.
         paddle.utils.unique_name.guard("optimizer/"),
     ):
-        optimizer = paddle.optimizer.Momentum(
-            learning_rate=0.0,  # set before every step
-            momentum=builder.optimizer.momentum,
-            weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
-        )
+        optimizer = _optimizer(builder)
         _, updated = optimizer.minimize(network.train.global_block().var(network.loss))
     _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
     return _learning_rate_name(network.train)
+
+
+def _optimizer(builder: OptimizerBuilder) -> Any:
+    regularizer, norm = builder.regularizer, builder.clip_grad_by_norm
+    kind = getattr(paddle.optimizer, builder.optimizer.type)
+    return kind(
+        learning_rate=0.0,  # set before every step
+        weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
+        grad_clip=None if norm is None else paddle.nn.ClipGradByGlobalNorm(norm),
+        **builder.optimizer.model_dump(exclude={"type"}),
+    )
 
 
 def _check_all_trained(program: Any, updated: set[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,18 @@ class PiecewiseDecay:
 
     def factor(self, step: int) -> float:
         return float(self.gamma ** sum(step >= milestone for milestone in self.milestones))
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """The rate falls along half a cosine to `least` times its value at step `steps`, and stays there."""
+
+    steps: int
+    least: float = 0.0
+
+    def factor(self, step: int) -> float:
+        done = min(step / self.steps, 1.0)
+        return self.least + (1 - self.least) * (1 + math.cos(math.pi * done)) / 2
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,7 @@ class Schedule:
     """`base_rate` times the factors of all parts; steps count from 0."""
 
     base_rate: float
-    parts: Sequence[PiecewiseDecay | LinearWarmup] = ()
+    parts: Sequence[PiecewiseDecay | CosineDecay | LinearWarmup] = ()
 
     def rate(self, step: int) -> float:
         rate = self.base_rate

@@ -125,6 +125,19 @@ def test_resumed_equals_uninterrupted(
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]
 
 
+def test_every_optimizer_state_is_kept(tiny_config: Path, tmp_path: Path) -> None:
+    builder = "OptimizerBuilder:\n  optimizer: {type: Adam}\n  clip_grad_by_norm: 0.5"
+    tiny_config.write_text(tiny_config.read_text().replace("OptimizerBuilder:", builder))
+    whole = write_slim(tmp_path / "whole", 2, end_epoch=1, start_epoch=1, **SCHEME)
+    broken = write_slim(tmp_path / "broken", 2, end_epoch=1, start_epoch=1, **SCHEME)
+    run(tiny_config, whole)
+    run(tiny_config, broken, (1, 2))
+    run(tiny_config, broken)
+    state = final_state(tmp_path / "whole")
+    assert state.arrays["optimizer/conv1_weights_beta1_pow_acc_0"] == pytest.approx(0.9**9)
+    assert_equal_states(state, final_state(tmp_path / "broken"))
+
+
 def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None:
     slim = write_slim(tmp_path / "run", 1, **SCHEME)
     run(tiny_config, slim)

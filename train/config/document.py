@@ -18,7 +18,7 @@ from qcc.errors import ConfigError
 KeyPath = tuple[str | int, ...]
 
 # PaddleDetection's tags: `!PiecewiseDecay {gamma: 0.1}` is read as `{type: PiecewiseDecay, gamma: 0.1}`.
-KNOWN_TAGS = ("!PiecewiseDecay", "!LinearWarmup")
+KNOWN_TAGS = ("!PiecewiseDecay", "!CosineDecay", "!LinearWarmup")
 _YAML_PREFIX = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset(
     f"{_YAML_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")

@@ -5,159 +5,141 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from qcc.train import schedule
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability
 from qcc.train.config.section import Section
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 ClassifierArchitecture = Literal["MobileNetV1", "MobileNetV2", "ResNet34", "ResNet50"]
-Probability = Annotated[float, Field(ge=0, le=1)]
 Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=2)], ...], Field(min_length=14, max_length=14)]
 
 
-class PiecewiseDecay(Section):
-    """`!PiecewiseDecay`: multiply the learning rate by `gamma` at each milestone, counted in steps."""
-
-    type: Literal["PiecewiseDecay"]
-    gamma: PositiveFloat = 0.1
-    milestones: tuple[PositiveInt, ...]
-
-    @model_validator(mode="after")
-    def _milestones_grow(self) -> PiecewiseDecay:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"milestones must grow from one to the next, unlike {list(self.milestones)}")
-        return self
-
-    def part(self) -> schedule.PiecewiseDecay:
-        return schedule.PiecewiseDecay(self.gamma, self.milestones)
-
-
-class LinearWarmup(Section):
-    """`!LinearWarmup`: start at `start_factor` times the rate and reach all of it after `steps` steps."""
-
-    type: Literal["LinearWarmup"]
-    steps: PositiveInt
-    start_factor: Probability = 0.0
-
-    def part(self) -> schedule.LinearWarmup:
-        return schedule.LinearWarmup(self.steps, self.start_factor)
-
-
-Scheduler = Annotated[PiecewiseDecay | LinearWarmup, Field(discriminator="type")]
-
-
-class LearningRate(Section):
-    base_lr: PositiveFloat
-    schedulers: tuple[Scheduler, ...] = ()
-
-    def schedule(self) -> schedule.Schedule:
-        return schedule.Schedule(self.base_lr, tuple(scheduler.part() for scheduler in self.schedulers))
-
-
-class Optimizer(Section):
-    type: Literal["Momentum"] = "Momentum"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-
-
-class Regularizer(Section):
-    type: Literal["L2"] = "L2"
-    factor: NonNegativeFloat
-
-
-class OptimizerBuilder(Section):
-    optimizer: Optimizer = Optimizer()
-    regularizer: Regularizer | None = None
-
-
 class FloatTraining(Section):
-    """How the float network is trained when no `pretrain_weights` are given.
-
-    `backbone_weights`: a file of weights, of which those that the network has, too, are its first values.
-    """
+    """How the float network is trained when no `pretrain_weights` are given."""
 
     epochs: PositiveInt
+    """How many."""
     backbone_weights: Path | None = None
+    """A file of weights, of which those that the network has, too, are its first values."""
     learning_rate: LearningRate = Field(alias="LearningRate")
+    """How fast."""
+    optimizer: OptimizerBuilder | None = Field(alias="OptimizerBuilder", default=None)
+    """How weights are updated; null: as the configuration's own OptimizerBuilder says."""
 
 
 class Dataset(Section):
-    """`dataset_dir`: a folder with the files; without it they are fetched into the cache.
-    `limit`: use only the first so many samples."""
+    """A data set of labelled images."""
 
     name: Literal["fashion-mnist"] = "fashion-mnist"
+    """Which."""
     dataset_dir: Path | None = None
+    """A folder with the files; null: they are fetched into the cache."""
     limit: PositiveInt | None = None
+    """Use only the first so many samples; null: all."""
 
 
 class ClassifierTrainFeed(Section):
-    """`padding`: random shift in pixels; `flip_probability`: of mirroring left and right."""
+    """What a classifier is trained on."""
 
     batch_size: PositiveInt
+    """Images per step, of each process."""
     dataset: Dataset = Dataset()
+    """Where they come from."""
     num_workers: NonNegativeInt = 0
+    """Processes that prepare them; 0: the training process does."""
     padding: NonNegativeInt = 0
+    """Random shift, in pixels."""
     flip_probability: Probability = 0.0
+    """Of mirroring left and right."""
 
 
 class ClassifierEvalFeed(Section):
+    """What a classifier is evaluated on."""
+
     batch_size: PositiveInt
+    """Images per run."""
     dataset: Dataset = Dataset()
+    """Where they come from."""
     num_workers: NonNegativeInt = 0
+    """Processes that prepare them; 0: the evaluating process does."""
 
 
 class NormalizeImage(Section):
     """Pixels become (value / 255 - mean) / std."""
 
     mean: float
+    """Of pixel values between 0 and 1."""
     std: PositiveFloat
+    """Standard deviation of pixel values between 0 and 1."""
 
 
 class MobileNetV1(Section):
-    """`scale`: factor on every channel count; `strides`: of the first convolution and the 13 blocks;
-    `norm_decay`: L2 factor of the batch norms' parameters."""
+    """The classifier MobileNetV1."""
 
     scale: PositiveFloat = 1.0
+    """Factor on every channel count."""
     strides: Strides = IMAGENET_STRIDES
+    """Of the first convolution and the 13 blocks."""
     norm_decay: NonNegativeFloat = 0.0
+    """L2 factor of the batch norms' parameters."""
 
 
 class MobileNetV2(Section):
-    """`scale`: factor on every channel count; `norm_decay`: L2 factor of the batch norms' parameters."""
+    """The classifier MobileNetV2."""
 
     scale: PositiveFloat = 1.0
+    """Factor on every channel count."""
     norm_decay: NonNegativeFloat = 0.0
+    """L2 factor of the batch norms' parameters."""
 
 
 class ResNetClassifier(Section):
-    """`norm_decay`: L2 factor of the batch norms' parameters."""
+    """The classifiers ResNet34 and ResNet50."""
 
     norm_decay: NonNegativeFloat = 0.0
+    """L2 factor of the batch norms' parameters."""
 
 
 class TrainingConfig(Section):
-    """What every configuration holds. `epochs` counts quantization-aware epochs; a slim file's
-    `compressor.epoch` takes its place. `save_dir` takes what no slim file directs elsewhere."""
+    """What every configuration holds."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides first weights, order of samples and augmentation."""
     epochs: PositiveInt = 1
+    """Quantization-aware epochs; a slim file's `compressor.epoch` takes its place."""
     save_dir: Path = Path("output")
+    """Takes what no slim file directs elsewhere."""
     pretrain_weights: Path | None = None
+    """The float weights: an .npz file or a Paddle model in any layout; null: FloatTraining makes them."""
     float_training: FloatTraining | None = Field(alias="FloatTraining", default=None)
+    """How the float network is trained."""
     learning_rate: LearningRate = Field(alias="LearningRate")
+    """How fast to learn."""
     optimizer: OptimizerBuilder = Field(alias="OptimizerBuilder", default=OptimizerBuilder())
+    """How weights are updated."""
 
 
 class ClassifierConfig(TrainingConfig):
-    """`image_shape`: channels, height, width. The section named as the architecture describes the network."""
+    """A classifier's configuration file. The section named as the architecture describes the network."""
 
     architecture: ClassifierArchitecture
+    """The network."""
     num_classes: PositiveInt
+    """As many as the data set has."""
     image_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    """Channels, height, width."""
     mobilenet_v1: MobileNetV1 = Field(alias="MobileNetV1", default=MobileNetV1())
+    """Read when it is the architecture."""
     mobilenet_v2: MobileNetV2 = Field(alias="MobileNetV2", default=MobileNetV2())
+    """Read when it is the architecture."""
     resnet34: ResNetClassifier = Field(alias="ResNet34", default=ResNetClassifier())
+    """Read when it is the architecture."""
     resnet50: ResNetClassifier = Field(alias="ResNet50", default=ResNetClassifier())
+    """Read when it is the architecture."""
     normalize: NormalizeImage = Field(alias="NormalizeImage")
+    """How pixels become inputs."""
     train_feed: ClassifierTrainFeed = Field(alias="ClassifierTrainFeed")
+    """What it is trained on."""
     eval_feed: ClassifierEvalFeed = Field(alias="ClassifierEvalFeed")
+    """What it is evaluated on."""

@@ -18,7 +18,8 @@ AnySection = TypeVar("AnySection", bound="Section")
 class Section(BaseModel):
     """A part of a configuration: immutable, and closed to keys that it does not declare."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The docstring behind a key is its description, which `qcc config help` shows.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -72,6 +73,9 @@ def _rule(error: ErrorDetails) -> str:
     if error["type"] in ("too_short", "too_long"):
         wanted = context.get("min_length", context.get("max_length"))
         return f"it needs {wanted} values, not {context['actual_length']}"
+    if error["type"] == "union_tag_invalid":
+        known = context["expected_tags"].replace("'", "")
+        return f"unknown type '{context['tag']}'; known are {known}"
     if error["type"] == "union_tag_not_found":
         return "it needs a tag, one of " + ", ".join(KNOWN_TAGS)
     return error["msg"].removeprefix("Value error, ").replace("Input should", "it should")

@@ -6,7 +6,8 @@ import pytest
 
 from qcc.errors import ConfigError
 from qcc.train.config import load_config
-from qcc.train.schedule import LinearWarmup, PiecewiseDecay, Schedule
+from qcc.train.config.optimization import Adam, Momentum, OptimizerBuilder
+from qcc.train.schedule import CosineDecay, LinearWarmup, PiecewiseDecay, Schedule
 
 ROOT = Path(__file__).parents[3]
 MINIMAL = """\
@@ -38,7 +39,7 @@ def test_reads_types_and_defaults(path: Path) -> None:
     config = load_config(path)
     assert config.image_shape == (1, 28, 28)
     assert config.mobilenet_v1.scale == 1.0
-    assert config.optimizer.optimizer.momentum == 0.9
+    assert config.optimizer.optimizer == Momentum(momentum=0.9)
     assert config.learning_rate.schedule() == Schedule(
         0.1, (PiecewiseDecay(0.1, (5, 9)), LinearWarmup(3, 0.0))
     )
@@ -49,6 +50,32 @@ def test_overrides_as_in_the_original(path: Path) -> None:
     config = load_config(path, ["LearningRate.base_lr=1e-4", schedulers, "pretrain_weights=w.npz"])
     assert config.learning_rate.schedule() == Schedule(0.0001, (PiecewiseDecay(0.5, (258, 516)),))
     assert config.pretrain_weights == Path("w.npz")
+
+
+def test_cosine_and_adam_by_override(path: Path) -> None:
+    overrides = (
+        "LearningRate.schedulers=[!CosineDecay {max_iters: 9, min_lr_ratio: 0.1}]",
+        "OptimizerBuilder.optimizer={type: Adam, beta1: 0.8}",
+        "OptimizerBuilder.clip_grad_by_norm=5",
+    )
+    config = load_config(path, overrides)
+    assert config.learning_rate.schedule() == Schedule(0.1, (CosineDecay(9, 0.1),))
+    assert config.optimizer == OptimizerBuilder(optimizer=Adam(type="Adam", beta1=0.8), clip_grad_by_norm=5.0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("{type: Adamm}", "OptimizerBuilder.optimizer: unknown type 'Adamm'; known are Momentum, SGD, Adam"),
+        ("{type: Adam, beta3: 1}", "in OptimizerBuilder.optimizer: unknown key 'beta3'; did you mean 'beta"),
+        ("{type: SGD, momentum: 0.9}", "in OptimizerBuilder.optimizer: unknown key 'momentum'"),
+        ("{momentum: 1}", "OptimizerBuilder.optimizer.momentum: it should be less than 1, not 1"),
+    ],
+)
+def test_optimizers_know_their_own_keys_only(path: Path, optimizer: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [f"OptimizerBuilder.optimizer={optimizer}"])
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(
