@@ -21,6 +21,7 @@ DOT = "dot"
 # Packages that own the same files: whichever was installed last has overwritten part of the other.
 RIVALS = (("paddlepaddle", "paddlepaddle-gpu"), ("opencv-python", "opencv-python-headless"))
 
+WITHOUT_PADDLE = frozenset({"config"})
 # What a command needs beside Paddle, and for what.
 EXTRA_NEEDS = {
     "dump-graph": {DOT: "--svg"},
@@ -135,7 +136,7 @@ def dot() -> Finding:
 def missing_for(command: str, findings: Iterable[Finding]) -> list[str]:
     """What keeps `command` from working, as clauses; an empty list when it can do all it does."""
     bad = {finding.name for finding in findings if not finding.ok}
-    missing = [f"needs {PADDLE}"] if PADDLE in bad else []
+    missing = [f"needs {PADDLE}"] if PADDLE in bad and command not in WITHOUT_PADDLE else []
     for name, purpose in EXTRA_NEEDS.get(command, {}).items():
         if name in bad:
             missing.append(f"{purpose} needs {name}")

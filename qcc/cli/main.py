@@ -17,6 +17,7 @@ from qcc.errors import QccError
 COMMANDS = {
     "apply": "qcc.cli.apply:apply",
     "check": "qcc.cli.check:check",
+    "config": "qcc.cli.config:config",
     "doctor": "qcc.cli.doctor:doctor",
     "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",

@@ -13,6 +13,7 @@ from qcc.errors import PipelineError
 from qcc.passes.base import Pass
 from qcc.passes.pipeline import format_value, option_default
 from qcc.passes.registry import find_pass, known_passes
+from qcc.schema_words import values
 
 
 @dataclass(frozen=True)
@@ -67,40 +68,13 @@ def _options(found: type[Pass]) -> tuple[Option, ...]:
     definitions = schema.get("$defs", {})
     options = []
     for field in dataclasses.fields(found):  # type: ignore[arg-type]
-        values = _values(schema["properties"][field.name], definitions)
+        admitted = _values(schema["properties"][field.name], definitions)
         default = option_default(field)
         text = "" if default is dataclasses.MISSING else format_value(default)
-        options.append(Option(field.name, values, text))
+        options.append(Option(field.name, admitted, text))
     return tuple(options)
 
 
 def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """The values that a JSON schema admits, in the words of the pipeline grammar."""
-    if "$ref" in schema:
-        return _values(definitions[schema["$ref"].rpartition("/")[2]], definitions)
-    if "anyOf" in schema:
-        return " | ".join(_values(choice, definitions) for choice in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(format_value(value) for value in schema["enum"])
-    if "const" in schema:
-        return format_value(schema["const"])
-    kind = schema.get("type")
-    if kind == "array":
-        return f"[{_values(schema.get('items', {}), definitions)}, ...]"
-    if kind in ("integer", "number"):
-        return f"{kind}{_bounds(schema)}"
-    return {"boolean": "true | false", "null": "none", "string": "text"}.get(kind or "", "any value")
-
-
-def _bounds(schema: dict[str, Any]) -> str:
-    bounds = [
-        f" {sign} {schema[key]:g}"
-        for key, sign in (
-            ("minimum", ">="),
-            ("exclusiveMinimum", ">"),
-            ("maximum", "<="),
-            ("exclusiveMaximum", "<"),
-        )
-        if key in schema
-    ]
-    return ",".join(bounds)
+    return values(schema, format_value, lambda name: _values(definitions[name], definitions))

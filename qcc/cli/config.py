@@ -1,0 +1,89 @@
+"""`qcc config`: what a configuration may say, and what one says after all overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qcc.cli.training_options import OverridesCommand, config_option, overrides_option
+
+if TYPE_CHECKING:
+    from qcc.train.config.describe import Description
+
+
+@click.group()
+def config() -> None:
+    """Explain configuration files: their sections, their keys, and what one says in the end."""
+
+
+@config.command("list")
+def list_sections() -> None:
+    """List the sections that configuration and slim files hold."""
+    from qcc.train.config.describe import describe_all
+
+    console = Console()
+    for description in describe_all():
+        if console.is_terminal:
+            console.print(Text.assemble((f"{description.name}: ", "bold cyan"), description.summary))
+        else:
+            click.echo(f"{description.name}: {description.summary}")
+
+
+@config.command("help")
+@click.argument("name")
+def explain(name: str) -> None:
+    """Explain the section NAME: every key with its values, its default and its meaning.
+
+    \b
+    qcc config help YOLOv3Head
+    """
+    from qcc.train.config.describe import describe
+
+    console, description = Console(), describe(name)
+    if console.is_terminal:
+        _show_on_terminal(console, description)
+    else:
+        _show_plain(description)
+
+
+@config.command("show", cls=OverridesCommand)
+@config_option
+@overrides_option
+def show(config_path: Path, overrides: tuple[str, ...]) -> None:
+    """Print all that a configuration says, with overrides and defaults, as a file that says the same.
+
+    \b
+    qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 LearningRate.base_lr=0.0001
+    """
+    from qcc.train.config import load_config
+    from qcc.train.config.yaml_text import as_yaml
+
+    click.echo(as_yaml(load_config(config_path, overrides)), nl=False)
+
+
+def _show_plain(description: Description) -> None:
+    click.echo(f"{description.name}: {description.text}")
+    if description.holders:
+        click.echo(f"It stands in {', '.join(description.holders)}.")
+    for key in description.keys:
+        default = f"={key.default}" if key.default else " (required)"
+        click.echo(f"  {key.name}{default}: {key.values}. {key.text}")
+
+
+def _show_on_terminal(console: Console, description: Description) -> None:
+    console.print(Text.assemble((f"{description.name}: ", "bold cyan"), description.text))
+    if description.holders:
+        console.print(Text(f"It stands in {', '.join(description.holders)}.", style="dim"))
+    table = Table(box=None, padding=(0, 0, 0, 2), header_style="dim")
+    for heading in ("key", "values", "default", "meaning"):
+        table.add_column(heading, overflow="fold")
+    for key in description.keys:
+        # Texts, since "[integer, ...]" is no mark-up.
+        cells = (Text(text) for text in (key.values, key.default or "required", key.text))
+        table.add_row(Text(key.name, style="bold"), *cells)
+    console.print(table)

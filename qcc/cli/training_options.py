@@ -1,0 +1,51 @@
+"""Options that several commands on training configurations share; each has the original's name, too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+OVERRIDE = "-o"
+
+config_option = click.option(
+    "-c", "--config", "config_path", required=True, type=Path, help="Training configuration."
+)
+dataset_option = click.option(
+    "-d", "--dataset_dir", type=Path, help="Folder of the data set, instead of the configuration's."
+)
+skip_bad_option = click.option(
+    "--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them."
+)
+overrides_option = click.option(
+    OVERRIDE,
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE...",
+    help="Change values of the configuration; takes several.",
+)
+
+
+class OverridesCommand(click.Command):
+    """A command whose `-o` takes all the KEY=VALUE words behind it: `-o a=1 b.c=2`, as the original's did."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _one_by_one(args))
+
+
+def _one_by_one(words: list[str]) -> list[str]:
+    """`-o a=1 b=2` becomes `-o a=1 -o b=2`."""
+    result: list[str] = []
+    inside = False
+    for word in words:
+        follows_option = result[-1:] in ([OVERRIDE], ["--override"])
+        if inside and not follows_option and _is_assignment(word):
+            result.append(OVERRIDE)
+        result.append(word)
+        inside = follows_option or word in (OVERRIDE, "--override") or (inside and _is_assignment(word))
+    return result
+
+
+def _is_assignment(word: str) -> bool:
+    return "=" in word and not word.startswith("-")

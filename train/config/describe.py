@@ -1,0 +1,116 @@
+"""What a configuration may say, as text: all of it is taken from the typed sections."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+# Imported so that their sections are there.
+import qcc.train.config.detection
+import qcc.train.config.slim
+from qcc.errors import ConfigError
+from qcc.schema_words import values
+from qcc.train.config.section import Section, unknown
+from qcc.train.config.yaml_text import value_as_yaml
+
+_PACKAGE = qcc.train.config.__name__
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a section. `default`: in YAML, and empty when a value must be given."""
+
+    name: str
+    values: str
+    default: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """A section. `summary`: the first paragraph of `text`; `holders`: names of the sections that hold it."""
+
+    name: str
+    summary: str
+    text: str
+    keys: tuple[Key, ...]
+    holders: tuple[str, ...]
+
+
+def describe_all() -> list[Description]:
+    """All sections, sorted by name."""
+    return [describe(name) for name in sorted(_names(), key=str.lower)]
+
+
+def describe(name: str) -> Description:
+    """One section. Raises ConfigError, with the nearest right name, when there is none of that name."""
+    if name not in _names():
+        raise ConfigError(unknown(name, _names(), "section"))
+    section = _names()[name]
+    text = inspect.cleandoc(section.__doc__ or "")
+    summary = text.partition("\n\n")[0].replace("\n", " ")
+    holders = [other for other, holder in _names().items() if name in _held(holder)]
+    return Description(name, summary, text, tuple(_keys(section)), tuple(sorted(holders)))
+
+
+def _keys(section: type[Section]) -> Iterator[Key]:
+    schema = section.model_json_schema()
+    # The names of definitions are those of classes.
+    held = {held.__name__: name for name, held in reversed(_held(section).items())}
+    required = schema.get("required", [])
+    texts = {
+        field.alias or name: " ".join((field.description or "").split())
+        for name, field in section.model_fields.items()
+    }
+    for name, content in schema["properties"].items():
+        own = "$ref" in content and name in _names()
+        admitted = name if own else values(content, value_as_yaml, held.__getitem__)
+        default = content.get("default", {})
+        shown = "{}" if isinstance(default, dict) else value_as_yaml(default)
+        yield Key(name, admitted, "" if name in required else shown, texts[name])
+
+
+@cache
+def _names() -> dict[str, type[Section]]:
+    """Every section by the name under which files hold it, or that of its class where there is none."""
+    sections = list(_sections(Section))
+    held = {name: section for holder in sections for name, section in _held(holder).items()}
+    # A base that no file holds, only what its sections have in common, has no name.
+    bases = {base for section in sections for base in section.__bases__}
+    files = [section for section in sections if section not in {*held.values(), *bases}]
+    return held | {section.__name__: section for section in files}
+
+
+def _sections(base: type[Section]) -> Iterator[type[Section]]:
+    for section in base.__subclasses__():
+        if section.__module__.startswith(_PACKAGE) and not section.__name__.startswith("_"):
+            yield section
+        yield from _sections(section)
+
+
+@cache
+def _held(section: type[Section]) -> dict[str, type[Section]]:
+    """The sections inside `section`, by key where that is a name, by tag or type, or by class."""
+    classes = {found.__name__: found for found in _sections(Section)}
+    found = {}
+    for key, content in section.model_json_schema()["properties"].items():
+        for name, reference in _references(content, key if key[:1].isupper() else None):
+            definition = reference.rpartition("/")[2]
+            found[name or definition] = classes[definition]
+    return found
+
+
+def _references(content: dict[str, Any], key: str | None) -> Iterator[tuple[str | None, str]]:
+    """(name or None, reference) of every definition that a part of a JSON schema refers to."""
+    if "$ref" in content:
+        yield key, content["$ref"]
+    elif "discriminator" in content:
+        yield from content["discriminator"]["mapping"].items()
+    else:
+        for choice in content.get("anyOf", ()):
+            yield from _references(choice, key)
+        if "items" in content:
+            yield from _references(content["items"], None)
