@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.files import atomic_file, write_json
 from qcc.model import Model, Runner
 from qcc.passes.fake_quant import QUANTIZE_OPS
@@ -93,7 +92,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         for arch in ("arm", "x86"):
             runs = [_export(folder / form, folder / f"{form}-{arch}.nb", arch) for _ in range(REPEATS)]
             exports[f"{form} {arch}"] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    milliseconds = {form: _milliseconds(folder / f"{form}-x86.nb", inputs) for form in ("float", "int8")}
+    milliseconds = {form: lite_milliseconds(folder / f"{form}-x86.nb", inputs) for form in ("float", "int8")}
     return {"network": name, "exports": exports, "milliseconds": milliseconds}
 
 
@@ -102,12 +101,6 @@ def _export(model: Path, out: Path, arch: str) -> dict[str, float]:
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def _milliseconds(path: Path, inputs: Mapping[str, np.ndarray]) -> float:
-    """Median time of a run of Paddle Lite's x86 runtime with one thread."""
-    with LiteRuntime(path) as runtime:
-        return statistics.median(runtime.seconds(inputs, WARM_UP_RUNS, COUNTED_RUNS)) * 1000
 
 
 def page(record: dict[str, Any]) -> str:

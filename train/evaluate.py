@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import core, paddle
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.model import Model
 from qcc.train.kernels import use_onednn
@@ -23,6 +25,15 @@ def evaluate(model: Model, task: Task) -> dict[str, float]:
     names that the task does not have.
     """
     return task.evaluate(ModelRunner(model).run)
+
+
+def evaluate_lite(path: Path, task: Task) -> dict[str, float]:
+    """The metrics of a Paddle Lite file for x86 on the task's test set, computed by Paddle Lite's runtime.
+
+    Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM.
+    """
+    with LiteRuntime(path) as runtime:
+        return task.evaluate(runtime.run)
 
 
 class RepeatedEvaluation:

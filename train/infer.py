@@ -21,6 +21,7 @@ from qcc.train.drawing import Detection, draw
 from qcc.train.evaluate import ModelRunner
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.tasks.detector import detections
+from qcc.train.tasks.task import Feeds
 from qcc.train.timing import milliseconds
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
@@ -50,17 +51,14 @@ class Detector:
 
     def find(self, image: NDArray[np.uint8], least_score: float) -> list[Detection]:
         """What is in an image, uint8 [H, W, 3] in RGB order, with a score of `least_score` or more."""
-        (rows,) = detections(self._run, *self._feeds(image))
+        feeds = image_feeds(image, self._size)
+        (rows,) = detections(self._run, feeds[IMAGE], feeds[IM_SIZE])
         return [self._detection(row) for row in rows if row[1] >= least_score]
 
     def time(self, image: NDArray[np.uint8]) -> float:
         """Median milliseconds of one run on `image`, of 100 after 10 that do not count."""
-        pixels, sizes = self._feeds(image)
-        return milliseconds({"run": lambda: self._run({IMAGE: pixels, IM_SIZE: sizes})})["run"]
-
-    def _feeds(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        pixels = network_input(image, self._size, cv2.INTER_CUBIC)
-        return pixels[None], np.array([image.shape[:2]], np.int32)
+        feeds = image_feeds(image, self._size)
+        return milliseconds({"run": lambda: self._run(feeds)})["run"]
 
     def _detection(self, row: NDArray[Any]) -> Detection:
         number = int(row[0])
@@ -71,6 +69,12 @@ class Detector:
             )
         left, top, right, bottom = (float(edge) for edge in row[2:])
         return Detection(number, self._class_names[number], float(row[1]), (left, top, right, bottom))
+
+
+def image_feeds(image: NDArray[np.uint8], size: tuple[int, int]) -> Feeds:
+    """What a detector is fed with for one image, uint8 [H, W, 3], resized to `size`, height and width."""
+    pixels = network_input(image, size, cv2.INTER_CUBIC)
+    return {IMAGE: pixels[None], IM_SIZE: np.array([image.shape[:2]], np.int32)}
 
 
 def infer(

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+LITE_SUFFIX = ".nb"
+
 
 @click.command("eval")
 @click.argument("model_path", metavar="MODEL", type=Path)
@@ -26,18 +28,26 @@ def evaluate(
     model_name: str | None,
     params_name: str | None,
 ) -> None:
-    """Evaluate MODEL, a folder or prefix in any form, on the configuration's test set."""
+    """Evaluate MODEL, a folder or prefix in any form, on the configuration's test set.
+
+    MODEL may also be a Paddle Lite file for x86, FILE.nb; that runs where Paddle Lite's runtime is installed.
+    """
     from qcc.train.config import load_config
 
     config = load_config(config_path, overrides)
 
     import qcc
     from qcc.train.evaluate import evaluate as run
+    from qcc.train.evaluate import evaluate_lite
     from qcc.train.tasks.build import build_task
 
-    model = qcc.load(str(model_path), model_filename=model_name, params_filename=params_name)
     task = build_task(config, dataset_dir, skip_bad)
-    for name, value in run(model, task).items():
+    if model_path.suffix == LITE_SUFFIX:
+        metrics = evaluate_lite(model_path, task)
+    else:
+        model = qcc.load(str(model_path), model_filename=model_name, params_filename=params_name)
+        metrics = run(model, task)
+    for name, value in metrics.items():
         click.echo(f"{name} {value:.4f}")
     for note in task.left_out():
         click.echo(note)

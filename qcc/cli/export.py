@@ -36,8 +36,17 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     "--calibrate",
     type=click.Path(path_type=Path),
     metavar="DATA",
-    help="Measure on this data the scales that the model measures at every run (activation_type=abs_max):"
-    " a .npz file per batch, with an array per feed, or .npy files for models with one feed; or a folder.",
+    help="Measure on this data, once, the scales that the model measures at every run"
+    " (activation_type=abs_max). A training configuration (.yml): 256 images of its training set. Arrays: a"
+    " .npz file per batch with an array per feed, a .npy file for models with one feed, or a folder of them."
+    " Images: a file or folder, with -c.",
+)
+@click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    help="Training configuration that says how the images of --calibrate are prepared.",
 )
 @click.option(
     "--cross-check", is_flag=True, help="Tell how the file differs from what Paddle Lite's opt makes."
@@ -56,6 +65,7 @@ def export(
     x86_int8: bool,
     weight_only: str | None,
     calibrate: Path | None,
+    config_path: Path | None,
     cross_check: bool,
     no_check: bool,
     dump_dir: Path | None,
@@ -73,9 +83,13 @@ def export(
     import qcc
     from qcc.backends.lite.export import export as write
 
+    if config_path is not None and calibrate is None:
+        raise click.UsageError(
+            "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
+        )
     loaded = qcc.load(model, model_filename, params_filename)
     if calibrate is not None:
-        loaded = _calibrated(loaded, calibrate)
+        loaded = _calibrated(loaded, calibrate, config_path)
     saved = write(
         loaded,
         output,
@@ -90,13 +104,14 @@ def export(
         _cross_check(loaded, output, arch)
 
 
-def _calibrated(model: Model, data: Path) -> Model:
-    from qcc.backends.lite.calibrate import calibrated, dynamic_ops, read_batches
+def _calibrated(model: Model, data: Path, config_path: Path | None) -> Model:
+    from qcc.backends.lite.calibrate import calibrated, dynamic_ops
+    from qcc.cli.calibration import calibration_batches
 
     if not any(True for _ in dynamic_ops(model.graph)):
         click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
         return model
-    return calibrated(model, read_batches(model, data))
+    return calibrated(model, calibration_batches(model, data, config_path))
 
 
 def _instruments(dump_dir: Path | None) -> list[Instrument]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nb_dump import read_nb
 
 from qcc._paddle import VarType
 from qcc.backends.lite.export import lower
@@ -28,11 +29,14 @@ _COPIES = ("flatten_contiguous_range", "dropout", "scale")
 
 
 def written(graph: Graph, path: Path) -> NaiveBuffer:
-    """Write a lowered graph, read it back, and let the verifier look at it."""
+    """Write a lowered graph, read it back by two readers, and let the verifier look at it."""
     with path.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(graph), stream)
     parsed = parse_naive_buffer(path)
     assert [*parsed.complaints, *complaints_about(parsed.buffer)] == []
+    program, params = read_nb(path.read_bytes())
+    assert [op["type"] for op in program["blocks"][0]["ops"]] == [op.type for op in parsed.buffer.ops]
+    assert [param["name"] for param in params] == [param.name for param in parsed.buffer.params]
     return parsed.buffer
 
 

@@ -64,6 +64,19 @@ def test_all_forms_have_the_same_ap(folder: Path, capsys: pytest.CaptureFixture[
     assert printed[0].startswith("box_ap ")
 
 
+@pytest.mark.lite
+def test_files_for_paddle_lite_have_the_same_ap(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, out = str(folder / "detector.yml"), str(folder / "a.nb")
+    assert run(["export", str(folder / "int8"), "--arch", "x86", "-o", out]) == 0
+    printed = []
+    for model in (str(folder / "int8"), out):
+        capsys.readouterr()
+        assert run(["eval", model, "-c", config]) == 0
+        printed.append(capsys.readouterr().out)
+
+    assert printed[0] == printed[1]
+
+
 def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "seen"
     arguments = ["infer", str(folder / "float"), "-c", str(folder / "detector.yml"), "--output_dir", str(out)]

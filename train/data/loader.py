@@ -37,6 +37,11 @@ class _Samples(paddle.io.Dataset):  # type: ignore[misc]
         return self._count
 
 
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of the indices below `total`, evenly apart."""
+    return [index * total // min(count, total) for index in range(min(count, total))]
+
+
 def split_batches(order: Sequence[int], batch_size: int, drop_last: bool) -> list[list[int]]:
     """Cut an order of sample indices into batches; `drop_last` leaves out a shorter last one."""
     batches = [list(order[start : start + batch_size]) for start in range(0, len(order), batch_size)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import statistics
 import struct
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from qcc.backends.lite.file import read_naive_buffer
+from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.errors import LiteRuntimeError, MissingDependencyError
+from qcc.targets.lite import find_kernel
 
 _WORKER = Path(__file__).with_name("worker.py")
 _SHOWN = 400
@@ -36,16 +40,17 @@ def runtime_missing() -> str | None:
 class LiteRuntime:
     """A model loaded by Paddle Lite's x86 runtime, in a process of its own; a context manager.
 
-    Models for ARM load as well, but the x86 library only pretends to run them.
+    Its `run` is what `Task.evaluate` takes. `threads` is the number of threads of its kernels.
 
-    Raises MissingDependencyError when paddlelite is not installed, LiteRuntimeError when the runtime
-    aborts. `threads` is the number of threads of its kernels.
+    Raises MissingDependencyError when paddlelite is not installed, ModelFormatError when the file is damaged,
+    LiteRuntimeError when it is for ARM, or the runtime aborts.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         missing = runtime_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
+        _refuse_arm(path)
         self._path = path
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
         self._process = subprocess.Popen(
@@ -82,7 +87,7 @@ class LiteRuntime:
         self._words.close()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs for these inputs (by name), in the model's order."""
+        """The outputs for these inputs (by name), in the model's order; other arrays are not used."""
         self._send({"do": "run"}, inputs)
         _, arrays = self._receive()
         return arrays
@@ -135,6 +140,28 @@ class LiteRuntime:
         self._words.seek(0)
         words = last_words(self._words.read().decode(errors="replace"))
         return LiteRuntimeError(f"Paddle Lite's runtime ended with code {code} on {self._path}: {words}.")
+
+
+def lite_milliseconds(
+    path: Path, feeds: Mapping[str, np.ndarray], warm_up: int = 10, runs: int = 100
+) -> float:
+    """Median milliseconds of a run of the file in Paddle Lite's x86 runtime, with one thread.
+
+    `feeds` are the inputs by name; feeding and fetching are not counted, nor are the first `warm_up` runs.
+    Raises what `LiteRuntime` raises.
+    """
+    with LiteRuntime(path) as runtime:
+        return statistics.median(runtime.seconds(feeds, warm_up, runs)) * 1000
+
+
+def _refuse_arm(path: Path) -> None:
+    """The x86 library loads files for ARM, but only pretends to run them."""
+    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in read_naive_buffer(path).ops]
+    if any(kernel is not None and kernel.target == "arm" for kernel in kernels):
+        raise LiteRuntimeError(
+            f"{path} is for ARM, and Paddle Lite's runtime runs files for x86 here: export the model with"
+            " --arch x86."
+        )
 
 
 def last_words(log: str) -> str:

@@ -12,23 +12,23 @@ import pytest
 from click.testing import CliRunner, Result
 from lite_agreement import assert_close
 from lite_nets import frozen, project_detector, yolov3
-from lite_ops import CASES, Case, F, build_model, conv, floats, ints
+from lite_ops import CASES, Case, F, build_model, conv, floats
 from nets import several_blocks
 
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.lite import runtime
-from qcc.backends.lite.calibrate import calibrated, dynamic_ops, read_batches
+from qcc.backends.lite.calibrate import calibrated, dynamic_ops
 from qcc.backends.lite.check import check
 from qcc.backends.lite.export import export, lower
 from qcc.backends.lite.file import read_naive_buffer
-from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.lite.runtime import LiteRuntime, lite_milliseconds
 from qcc.cli.main import cli
 from qcc.cli.main import run as run_program
 from qcc.errors import (
-    DataError,
     LiteRuntimeError,
     MissingDependencyError,
+    ModelFormatError,
     OutputError,
     PassError,
     QccError,
@@ -279,11 +279,29 @@ def test_paddlelite_is_not_needed_to_write(tmp_path: Path) -> None:
 
 @pytest.mark.lite
 def test_runtime_refuses(tmp_path: Path) -> None:
-    (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
-    with pytest.raises(
-        LiteRuntimeError, match=r"ended with code -\d+ on .*a.nb: .*The model format cannot be"
-    ):
+    """A file with a kernel that the library does not have makes it abort."""
+    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    data = (tmp_path / "a.nb").read_bytes()
+    (tmp_path / "a.nb").write_bytes(data.replace(b"relu/def/", b"relu/fed/"))
+    with pytest.raises(LiteRuntimeError, match=r"ended with code -\d+ on .*a.nb: "):
         LiteRuntime(tmp_path / "a.nb")
+
+
+@pytest.mark.lite
+def test_runtime_refuses_what_is_no_file_for_x86(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
+    with pytest.raises(ModelFormatError, match="is not a Paddle Lite naive buffer"):
+        LiteRuntime(tmp_path / "a.nb")
+    outcome("export", saved, "--arch", "arm", "-o", tmp_path / "b.nb")
+    with pytest.raises(LiteRuntimeError, match=r"b\.nb is for ARM, .* with --arch x86"):
+        LiteRuntime(tmp_path / "b.nb")
+
+
+@pytest.mark.lite
+def test_milliseconds(tmp_path: Path) -> None:
+    case = CASES["relu"]
+    export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
+    assert 0 < lite_milliseconds(tmp_path / "a.nb", case.feed(), warm_up=1, runs=3) < 1e4
 
 
 @pytest.mark.lite
@@ -352,46 +370,6 @@ def test_calibrated_model_has_nothing_to_measure() -> None:
     assert calibrated(fixed, []) is fixed
     for left, right in zip(fixed.run(inputs), model.run(inputs), strict=True):
         assert left.tolist() == right.tolist()
-
-
-def test_calibration_data(tmp_path: Path) -> None:
-    model = build_model(lambda x, i: [conv(2, 1)(x), i + i], (floats(2, 4, 3, 3), ints(2, 1)))
-    np.savez(tmp_path / "a.npz", x0=floats(4, 3, 3), x1=ints(1), other=np.zeros(3))
-    (batch,) = read_batches(model, tmp_path)
-    assert {name: array.shape for name, array in batch.items()} == {"x0": (1, 4, 3, 3), "x1": (1, 1)}
-
-
-@pytest.mark.parametrize(
-    ("name", "arrays", "words"),
-    [
-        ("a.npz", {}, "has no array 'x0'"),
-        (
-            "a.npz",
-            {"x0": np.zeros((2, 5, 8, 8), "f")},
-            r"'x0' is float32\[2, 5, 8, 8\], and the model is fed with",
-        ),
-        ("a.npz", {"x0": np.zeros((2, 4, 8, 8), "d")}, "'x0' is float64"),
-        ("a.npz", {"x0": np.array([{}])}, "cannot be read as numpy's arrays"),
-        ("a.jpg", None, "is no folder with .npy or .npz files"),
-    ],
-)
-def test_calibration_data_that_does_not_fit(
-    tmp_path: Path, name: str, arrays: dict[str, np.ndarray] | None, words: str
-) -> None:
-    path = tmp_path / name
-    path.write_bytes(b"") if arrays is None else np.savez(path, **arrays)
-    with pytest.raises(DataError, match=words):
-        list(read_batches(small("abs_max")[0], path))
-
-
-def test_no_calibration_data(tmp_path: Path) -> None:
-    model, inputs = small("abs_max")
-    with pytest.raises(DataError, match="is no folder with"):
-        list(read_batches(model, tmp_path))
-    with pytest.raises(DataError, match="there is no data"):
-        calibrated(model, [])
-    with pytest.raises(DataError, match="'x0' is not finite on this data"):
-        calibrated(model, [{"x0": np.full_like(inputs["x0"], np.inf)}])
 
 
 # ---------------------------------------------------------------------- check

@@ -1,0 +1,62 @@
+"""What `--calibrate DATA` may name, read as batches for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qcc.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from qcc.calibration import Batch
+    from qcc.model import Model
+
+CONFIG_SUFFIXES = (".yml", ".yaml")
+COUNTED_IMAGES = 256
+"""How many images of a configuration's training set are looked at, evenly spread."""
+
+
+def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Iterator[Batch]:
+    """The batches of DATA: a training configuration, files of arrays, or images as `config_path` wants them.
+
+    Raises DataError or ConfigError when it is none of these.
+    """
+    if not data.exists():
+        raise DataError(f"{data} does not exist: there is no data to measure scales on.")
+    if data.suffix in CONFIG_SUFFIXES:
+        return _of_configuration(data)
+    from qcc.calibration import has_arrays, read_batches
+
+    if has_arrays(data):
+        return read_batches(model, data)
+    if config_path is None:
+        raise DataError(
+            f"{data} is no training configuration (.yml) and holds no arrays (.npy, .npz); where it holds"
+            " images, say by -c CONFIG how they are prepared for the network."
+        )
+    return _of_images(data, config_path)
+
+
+def _of_configuration(path: Path) -> Iterator[Batch]:
+    from qcc.train.config import load_config
+    from qcc.train.tasks.build import build_task
+
+    return build_task(load_config(path, ())).calibration_batches(COUNTED_IMAGES)
+
+
+def _of_images(data: Path, config_path: Path) -> Iterator[Batch]:
+    from qcc.train.config import DetectorConfig, load_config
+
+    config = load_config(config_path, ())
+    if not isinstance(config, DetectorConfig):
+        raise ConfigError(
+            f"{config_path} describes a {config.architecture}, which is not trained on image files:"
+            f" calibrate it with --calibrate {config_path}."
+        )
+    from qcc.train.data.image_file import read_image
+    from qcc.train.infer import find_images, image_feeds
+
+    images = find_images(*((data, None) if data.is_dir() else (None, data)))
+    size = config.yolo_test_feed.image_shape[1:]
+    return (image_feeds(read_image(image), size) for image in images)

@@ -1,0 +1,154 @@
+"""Trained networks in Paddle Lite files: calibrated by their configuration, with the same accuracy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny import write_config, write_slim
+from tiny_detector import write_detector_config
+
+from qcc.cli.main import run as command
+from qcc.train.config import load_config
+from qcc.train.tasks.build import build_task
+from qcc.train.tasks.detector import DetectorTask
+
+COMBINATIONS = [
+    ("abs_max", "abs_max"),
+    ("abs_max", "moving_average_abs_max"),
+    ("channel_wise_abs_max", "abs_max"),
+    ("channel_wise_abs_max", "moving_average_abs_max"),
+]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """What a command that succeeds prints."""
+    capsys.readouterr()
+    assert command([str(argument) for argument in arguments]) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    capsys.readouterr()
+    assert command([str(argument) for argument in arguments]) == 2
+    return capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path:
+    """A folder with tiny.yml, and in dynamic/ a frozen network that measures its activations' scales."""
+    folder = tmp_path_factory.mktemp("lite")
+    freeze(folder, tiny_images, "channel_wise_abs_max", "abs_max", "dynamic")
+    return folder
+
+
+def freeze(folder: Path, images: Path, weights: str, activations: str, name: str) -> Path:
+    config = write_config(folder, images)
+    slim = write_slim(
+        folder / f"{name}_run", 1, weight_quantize_type=weights, activation_quantize_type=activations
+    )
+    assert command(["quantize", "-c", str(config), "-s", str(slim)]) == 0
+    saved = folder / name
+    assert command(["freeze", "--checkpoint", str(folder / f"{name}_run"), "--save", str(saved)]) == 0
+    return saved / "float"
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@pytest.mark.parametrize(("weights", "activations"), COMBINATIONS)
+def test_all_combinations_deploy(
+    weights: str, activations: str, tmp_path: Path, tiny_images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the original's table, and the one that Paddle's documents call the best."""
+    frozen = freeze(tmp_path, tiny_images, weights, activations, "model")
+    config, out = tmp_path / "tiny.yml", tmp_path / "a.nb"
+    for arch in ("arm", "x86"):
+        printed(capsys, "export", frozen, "--arch", arch, "-o", out, "--calibrate", config)
+    if activations == "abs_max":
+        assert "--calibrate DATA" in refusal(capsys, "export", frozen, "-o", tmp_path / "b.nb")
+    else:
+        # Nothing was measured anew, so the numbers are those of the frozen network.
+        assert printed(capsys, "eval", out, "-c", config) == printed(capsys, "eval", frozen, "-c", config)
+    assert printed(capsys, "eval", out, "-c", config).startswith("top1 ")
+
+
+def test_calibrated_by_a_configuration(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frozen, config, out = classifier / "dynamic/float", classifier / "tiny.yml", classifier / "a.nb"
+    text = printed(capsys, "export", frozen, "-o", out, "--calibrate", config, "--no-check")
+    assert text.startswith(f"wrote {out}")
+    task = build_task(load_config(config, ()))
+    images = np.concatenate([batch["image"] for batch in task.calibration_batches(1000)])
+    assert images.shape == (64, 1, 28, 28)
+    pipelines = json.loads((classifier / "a.nb.json").read_text())["pipelines"]
+    assert f'"image={float(np.abs(images).max())!r}"' in pipelines[-2]
+
+
+def test_samples_for_calibration_are_spread_over_the_training_set(classifier: Path) -> None:
+    task = build_task(load_config(classifier / "tiny.yml", ()))
+    all_images = [batch["image"] for batch in task.calibration_batches(64)]
+    some = [batch["image"] for batch in task.calibration_batches(3)]
+    assert [array.tolist() for array in some] == [all_images[index].tolist() for index in (0, 21, 42)]
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "words"),
+    [
+        ("missing", (), "missing does not exist"),
+        ("empty", (), "is no training configuration (.yml) and holds no arrays (.npy, .npz)"),
+        ("empty", ("-c", "tiny.yml"), "describes a MobileNetV1, which is not trained on image files"),
+        ("empty", ("-c", "detector.yml"), "empty holds no image"),
+        ("broken.jpg", ("-c", "detector.yml"), "broken.jpg"),
+        ("faces.jpg", ("-c", "detector.yml"), "the model is fed by 'image'|does not run on batch 1"),
+        ("broken.yml", (), "broken.yml"),
+    ],
+)
+def test_calibration_data_that_does_not_fit(
+    classifier: Path, data: str, more: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (classifier / "empty").mkdir(exist_ok=True)
+    (classifier / "broken.jpg").write_bytes(b"no picture")
+    (classifier / "broken.yml").write_text("architecture: [")
+    cv2.imwrite(str(classifier / "faces.jpg"), np.zeros((20, 30, 3), np.uint8))
+    if not (classifier / "detector.yml").exists():
+        write_detector_config(classifier, 2, 2)
+    options = [classifier / word if word.endswith(".yml") else word for word in more]
+    out = classifier / "never.nb"
+    said = refusal(
+        capsys, "export", classifier / "dynamic/float", "-o", out, "--calibrate", classifier / data, *options
+    )
+    assert any(part in said for part in words.split("|")), said
+    assert not out.exists()
+
+
+def test_a_configuration_without_data(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = classifier / "tiny.yml"
+    said = refusal(capsys, "export", classifier / "dynamic/float", "-o", "a.nb", "-c", config)
+    assert "there is no --calibrate" in said
+
+
+def test_detectors_are_calibrated_on_images(tmp_path: Path) -> None:
+    """As their test program is fed with them, from the training set."""
+    task = build_task(load_config(write_detector_config(tmp_path, 5, 2), ()))
+    assert isinstance(task, DetectorTask)
+    batches = list(task.calibration_batches(3))
+    assert [{name: array.shape for name, array in batch.items()} for batch in batches] == [
+        {"image": (1, 3, 64, 64), "im_size": (1, 2)}
+    ] * 3
+    names = [task.train_set.images[index].path.name for index in (0, 1, 3)]
+    assert names == ["trainval_0.jpg", "trainval_1.jpg", "trainval_3.jpg"]
+
+
+# ---------------------------------------------------------------------- qcc eval FILE.nb
+
+
+@pytest.mark.lite
+def test_eval_of_a_file_that_cannot_be_run(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = classifier / "tiny.yml"
+    (classifier / "text.nb").write_text("nothing of the kind")
+    assert "text.nb is not a Paddle Lite naive buffer" in refusal(
+        capsys, "eval", classifier / "text.nb", "-c", config
+    )
+    assert "cannot be read" in refusal(capsys, "eval", classifier / "none.nb", "-c", config)
