@@ -16,6 +16,7 @@ from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record
 from qcc.train.optimizer import add_optimizer
+from qcc.train.programs import TrainingProgram
 from qcc.train.scope import Arrays, persistable_names, read_scope
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
@@ -33,16 +34,9 @@ class FloatPhase:
         self._seed = seed
         self._backbone = training.backbone_weights
         self._network = task.network()
-        learning_rate = add_optimizer(self._network, optimizer)
+        program = TrainingProgram(self._network, add_optimizer(self._network, optimizer))
         self._scope = paddle.static.Scope()
-        self._stepper = Stepper(
-            self._network.train.clone(),
-            self._scope,
-            self._network.loss,
-            self._network.train_outputs,
-            learning_rate,
-            training.learning_rate.schedule(),
-        )
+        self._stepper = Stepper(program, self._scope, training.learning_rate.schedule())
 
     def start(self, state: TrainingState | None) -> None:
         initialise(self._network, self._scope, self._seed)

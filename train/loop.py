@@ -16,7 +16,7 @@ from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, Trainin
 from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.journal import Journal
 from qcc.train.progress import EpochProgress
-from qcc.train.stepper import Stepper
+from qcc.train.stepper import Step, Stepper
 from qcc.train.tasks.task import Task
 
 _STEPS_PER_RECORD = 20
@@ -27,7 +27,11 @@ class Phase(Protocol):
     """What is trained. The loop calls `start`, then for each epoch `begin_epoch` and `end_epoch`."""
 
     epochs: int
-    quantized: bool
+
+    @property
+    def quantized(self) -> bool:
+        """Whether what is trained has fake quantization in it."""
+        ...
 
     def start(self, state: TrainingState | None) -> None:
         """Bring every variable to its first value, or to those of an earlier run."""
@@ -105,8 +109,8 @@ class Loop:
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         with progress.showing(position.batch):
             for feeds in self._task.train_batches(position.epoch, position.batch):
-                loss, outputs = self._step(stepper, feeds, position.step)
-                scores = {"loss": loss, **self._task.train_scores(feeds, outputs)}
+                done = self._step(stepper, feeds, position.step)
+                scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
                 sums = {name: sums.get(name, 0.0) + value for name, value in scores.items()}
                 position = replace(position, batch=position.batch + 1, step=position.step + 1)
                 means = {name: total / position.batch for name, total in sums.items()}
@@ -119,7 +123,7 @@ class Loop:
                     break
         return position, sums
 
-    def _step(self, stepper: Stepper, feeds: Any, step: int) -> tuple[float, list[Any]]:
+    def _step(self, stepper: Stepper, feeds: Any, step: int) -> Step:
         try:
             return stepper.step(feeds, step)
         except TrainingError as error:

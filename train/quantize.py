@@ -16,18 +16,20 @@ from qcc.files import write_json
 from qcc.model import Model
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
+from qcc.train.config.section import Section
+from qcc.train.config.slim import Distillation
+from qcc.train.distillation import Teacher
 from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record
-from qcc.train.optimizer import add_optimizer
+from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.scheme import freeze, save_form, scheme_record, take_weights, transform_pipeline
 from qcc.train.scope import Arrays
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
+from qcc.train.teacher import FirstWeights, load_teacher
 from qcc.train.weights import initialise, load_weights, put_weights
-
-FirstWeights = Callable[[], tuple[Arrays, Path]]
 
 
 class QuantizationPhase:
@@ -37,7 +39,6 @@ class QuantizationPhase:
         self, task: Task, config: TrainingConfig, slim: Slim, first_weights: FirstWeights, console: Console
     ) -> None:
         self.epochs = slim.epochs
-        self.quantized = False
         self._task = task
         self._evaluate = RepeatedEvaluation(task)
         self._config = config
@@ -47,22 +48,31 @@ class QuantizationPhase:
         self._scope = paddle.static.Scope()
         self._network = task.network()
         self._check_nodes()
-        self._learning_rate = add_optimizer(self._network, config.optimizer)
-        self._stepper = self._stepper_of(self._network.train.clone())
+        self._programs = TrainingPrograms(self._network, config.optimizer, slim.strategy, self._teacher)
+
+    @property
+    def quantized(self) -> bool:
+        return self._stage.quantized
 
     def start(self, state: TrainingState | None) -> None:
-        initialise(self._network, self._scope, self._config.seed)
+        plain = self._programs.plain()
+        initialise(plain.network, self._scope, self._config.seed)
         if state is None:
             weights, source = self._first_weights()
             put_weights(self._network, self._scope, weights, source)
-            return
-        if state.quantized:
-            self._insert_quantization()
-        self._stepper.set_state(state.arrays)
+        self._use(Stage(), plain)
+        if state is not None:
+            if state.quantized:
+                self._enter(Stage(quantized=True))
+            self._stepper.set_state(state.arrays)
 
     def begin_epoch(self, epoch: int) -> Stepper:
-        if epoch >= self._strategy.start_epoch and not self.quantized:
-            self._insert_quantization()
+        stage = Stage(
+            quantized=self.quantized or epoch >= self._strategy.start_epoch,
+            distillation=self._slim.distillation(epoch),
+        )
+        if stage != self._stage:
+            self._enter(stage)
         return self._stepper
 
     def end_epoch(self, epoch: int, record: Record) -> Callable[[Path], None]:
@@ -79,21 +89,17 @@ class QuantizationPhase:
     def _strategy(self) -> QuantizationStrategy:
         return self._slim.strategy
 
-    def _stepper_of(self, program: Any) -> Stepper:
-        network, schedule = self._network, self._config.learning_rate.schedule()
-        return Stepper(
-            program, self._scope, network.loss, network.train_outputs, self._learning_rate, schedule
-        )
+    def _enter(self, stage: Stage) -> None:
+        """Go on with the training program of `stage`, from the values of now."""
+        self._use(stage, self._programs.build(stage, self._scope))
 
-    def _insert_quantization(self) -> None:
-        network = self._network
-        fetches = [network.loss, *network.train_outputs]
-        model = qcc.from_program(network.train, self._scope, network.train_feeds, fetches, for_test=False)
-        transformed = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
-        transformed.write_weights(self._scope, overwrite=False)
-        self._stepper = self._stepper_of(transformed.to_program())
+    def _use(self, stage: Stage, program: TrainingProgram) -> None:
+        self._stage = stage
+        self._stepper = Stepper(program, self._scope, self._config.learning_rate.schedule())
         self._evaluate = RepeatedEvaluation(self._task)
-        self.quantized = True
+
+    def _teacher(self, distillation: Distillation) -> Teacher:
+        return load_teacher(distillation.strategy, self._network, self._first_weights)
 
     def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
         """The test graph with the weights of now, transformed if training has come so far."""
@@ -195,7 +201,15 @@ def settings(config: TrainingConfig, slim: Slim) -> dict[str, Any]:
     return {
         **config.model_dump(mode="json", by_alias=True),
         "slim": {
-            "strategy": slim.strategy.model_dump(mode="json", by_alias=True),
-            "compressor": slim.compressor.model_dump(mode="json", by_alias=True),
+            "strategy": _plain(slim.strategy),
+            "compressor": _plain(slim.compressor),
+            "distillations": [
+                {**_plain(found.strategy), "distillers": [_plain(one) for one in found.distillers]}
+                for found in slim.distillations
+            ],
         },
     }
+
+
+def _plain(section: Section) -> dict[str, Any]:
+    return section.model_dump(mode="json", by_alias=True)

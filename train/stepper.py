@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,57 +11,58 @@ from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
 from qcc.errors import CheckpointError, TrainingError
+from qcc.train.distillation import TEACHER_PREFIX
 from qcc.train.kernels import use_onednn
+from qcc.train.programs import TrainingProgram
 from qcc.train.schedule import Schedule
 from qcc.train.scope import Arrays, persistable_names, read_scope, write_scope
 from qcc.train.tasks.task import Feeds
 
 
-class Stepper:
-    """A training program with its scope. `program` is compiled at the first step and then belongs to this.
+@dataclass(frozen=True)
+class Step:
+    """What a batch has given: `loss`, what it is made of by name, and the network's train outputs."""
 
-    `learning_rate`: name of the variable, float32 [1], that the optimizer reads; it is set before every step
-    from `schedule`, so that the rate needs no state.
+    loss: float
+    parts: dict[str, float]
+    outputs: list[NDArray[Any]]
+
+
+class Stepper:
+    """A training program with its scope. The program is compiled at the first step and then belongs to this.
+
+    The learning rate is set before every step from `schedule`, so that it needs no state.
     """
 
-    def __init__(
-        self,
-        program: Any,
-        scope: Any,
-        loss: str,
-        outputs: tuple[str, ...],
-        learning_rate: str,
-        schedule: Schedule,
-    ) -> None:
+    def __init__(self, training: TrainingProgram, scope: Any, schedule: Schedule) -> None:
+        network = training.network
         self.scope = scope
-        self._program = program
-        self._fetches = [loss, *outputs]
-        self._learning_rate = learning_rate
+        self.program = network.train
+        self._parts = list(training.parts)
+        self._fetches = [network.loss, *training.parts.values(), *network.train_outputs]
+        self._learning_rate = training.learning_rate
         self._schedule = schedule
         self._executor = paddle.static.Executor(core.CPUPlace())
-        use_onednn(program)
+        use_onednn(self.program)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         return self._schedule.rate(step)
 
-    def step(self, feeds: Feeds, step: int) -> tuple[float, list[NDArray[Any]]]:
-        """Train on one batch; returns its loss and the train outputs.
-
-        Raises TrainingError when the loss is not finite.
-        """
+    def step(self, feeds: Feeds, step: int) -> Step:
+        """Train on one batch. Raises TrainingError when the loss is not finite."""
         write_scope(self.scope, {self._learning_rate: np.array([self.rate(step)], np.float32)})
-        loss, *outputs = self._executor.run(
-            self._program, feed=feeds, fetch_list=self._fetches, scope=self.scope
+        loss, *others = self._executor.run(
+            self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
         )
-        value = float(loss)
+        value, count = float(loss), len(self._parts)
         if not math.isfinite(value):
             raise TrainingError(f"the loss of step {step} is {value}")
-        return value, outputs
+        return Step(value, dict(zip(self._parts, map(float, others[:count]), strict=True)), others[count:])
 
     def state(self) -> Arrays:
-        """Copies of everything that the program keeps from step to step, the learning rate aside."""
-        names = persistable_names(self._program)
+        """Copies of everything that the program changes from step to step, the learning rate aside."""
+        names = [name for name in persistable_names(self.program) if not name.startswith(TEACHER_PREFIX)]
         names.remove(self._learning_rate)
         return read_scope(self.scope, names)
 

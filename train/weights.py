@@ -77,7 +77,12 @@ def float_model(network: Network, weights: Mapping[str, NDArray[Any]], source: P
 
 
 def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path) -> None:
-    """Write the test program's weights into `scope`; what `source` holds beyond them is not used.
+    """Write the test program's weights into `scope`, as `fitting_weights` finds them."""
+    write_scope(scope, fitting_weights(network, weights, source))
+
+
+def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Arrays:
+    """The test program's weights out of `weights`; what `source` holds beyond them is left out.
 
     Raises CheckpointError when one is missing or has another shape.
     """
@@ -95,7 +100,7 @@ def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]
                 f"{source}: '{name}' has shape {list(weights[name].shape)} where the network has"
                 f" {list(shapes[name])}; it belongs to another network, or to another width."
             )
-    write_scope(scope, {name: weights[name].astype(np.float32) for name in names})
+    return {name: weights[name].astype(np.float32) for name in names}
 
 
 def put_known_weights(

@@ -10,6 +10,7 @@ from qcc.errors import TrainingError
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.classifier import build_classifier
 from qcc.train.optimizer import add_optimizer
+from qcc.train.programs import TrainingProgram
 from qcc.train.schedule import Schedule
 from qcc.train.scope import read_scope
 from qcc.train.stepper import Stepper
@@ -58,7 +59,8 @@ def test_clipping_bounds_the_norm_of_all_gradients_together() -> None:
     initialise(network, scope, seed=0)
     before = read_scope(scope, ["fc_0.w_0", "fc_0.b_0"])
     feeds = {"image": np.full((1, 1, 2, 2), 9, np.float32), "label": np.array([[1]])}
-    Stepper(network.train, scope, network.loss, (), learning_rate, Schedule(1.0)).step(feeds, 0)
+    program = TrainingProgram(network, learning_rate)
+    Stepper(program, scope, Schedule(1.0)).step(feeds, 0)
     after = read_scope(scope, ["fc_0.w_0", "fc_0.b_0"])
     moved = sum(np.sum((after[name] - before[name]) ** 2) for name in before)
     assert np.sqrt(moved) == pytest.approx(0.25, rel=1e-4)

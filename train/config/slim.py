@@ -1,80 +1,94 @@
-"""The slim file: what to quantize, when, and where the results go.
+"""The slim file: what to do to a network, when, and where the results go.
 
-The grammar is that of Paddle's Compressor (fluid.contrib.slim): `version`, `include`, `strategies`,
-`compressor`; the string 'none' stands for no value.
+The grammar is that of Paddle's Compressor (fluid.contrib.slim): `version`, `include`, `distillers`,
+`strategies`, `compressor`; the string 'none' stands for no value.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
 from qcc.errors import ConfigError
 from qcc.train.config.document import Document, read_document
 from qcc.train.config.section import Section, unknown, validate
+from qcc.train.config.strategies import (
+    DistillationStrategy,
+    Distiller,
+    FSPDistiller,
+    L2Distiller,
+    QuantizationStrategy,
+    SoftLabelDistiller,
+    Strategy,
+)
 
-Bits = Annotated[int, Field(ge=2, le=16)]
-
-
-class QuantizationStrategy(Section):
-    """Quantize at the start of `start_epoch`; freeze and save at the end of `end_epoch`.
-
-    A path that is not given saves nothing. `save_in_nodes` and `save_out_nodes` are the feeds and fetches of
-    the saved models, by default those of the evaluation program.
-    """
-
-    kind: Literal["QuantizationStrategy"] = Field(alias="class", default="QuantizationStrategy")
-    start_epoch: NonNegativeInt = 0
-    end_epoch: NonNegativeInt = 0
-    float_model_save_path: Path | None = None
-    mobile_model_save_path: Path | None = None
-    int8_model_save_path: Path | None = None
-    weight_bits: Bits = 8
-    activation_bits: Bits = 8
-    weight_quantize_type: Literal[
-        "abs_max", "channel_wise_abs_max", "range_abs_max", "moving_average_abs_max"
-    ] = "abs_max"
-    activation_quantize_type: Literal["abs_max", "range_abs_max", "moving_average_abs_max"] = "abs_max"
-    save_in_nodes: tuple[str, ...] | None = None
-    save_out_nodes: tuple[str, ...] | None = None
-
-    @model_validator(mode="after")
-    def _epochs_in_order(self) -> QuantizationStrategy:
-        if self.end_epoch < self.start_epoch:
-            raise ValueError(f"end_epoch {self.end_epoch} lies before start_epoch {self.start_epoch}")
-        return self
+_STRATEGIES: Mapping[str, type[Strategy]] = {
+    "QuantizationStrategy": QuantizationStrategy,
+    "DistillationStrategy": DistillationStrategy,
+}
+_DISTILLERS: Mapping[str, type[Distiller]] = {
+    "L2Distiller": L2Distiller,
+    "SoftLabelDistiller": SoftLabelDistiller,
+    "FSPDistiller": FSPDistiller,
+}
 
 
 class Compressor(Section):
-    """`epoch`: how many epochs to train; `eval_epoch`: evaluate after every so many epochs."""
+    """The part `compressor` of a slim file: how long to train, and which strategies to run."""
 
     epoch: PositiveInt | None = None
+    """How many epochs, raised so that the strategies' last ones are among them; null: 1."""
     checkpoint_path: Path | None = None
+    """Folder for checkpoints; null: `checkpoints` inside `save_dir`."""
     init_model: Path | None = None
+    """Float weights to start from; null: the configuration's."""
     eval_epoch: PositiveInt = 1
+    """Evaluate after every so many epochs."""
     strategies: tuple[str, ...] = ()
+    """The names of those to run."""
 
 
 class _SlimFile(Section):
     version: Annotated[float, Field(ge=1, le=1)] = 1.0
     include: tuple[Path, ...] = ()
+    distillers: dict[str, Any] = Field(default_factory=dict)
     strategies: dict[str, Any] = Field(default_factory=dict)
     compressor: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """A distillation strategy with the distillers that it names."""
+
+    strategy: DistillationStrategy
+    distillers: tuple[Distiller, ...]
+
+    def covers(self, epoch: int) -> bool:
+        """Whether the epoch trains with these distillers."""
+        return self.strategy.start_epoch <= epoch < self.strategy.end_epoch
+
+
+@dataclass(frozen=True)
 class Slim:
-    """A checked slim file; `epochs` is the Compressor's `epoch`, raised to hold the strategy's last one."""
+    """A checked slim file; no two of `distillations` cover the same epoch."""
 
     strategy: QuantizationStrategy
     compressor: Compressor
+    distillations: tuple[Distillation, ...] = ()
 
     @property
     def epochs(self) -> int:
-        return max(self.compressor.epoch or 1, self.strategy.end_epoch + 1)
+        """The Compressor's `epoch`, raised to hold the last one of each strategy."""
+        ends = [distillation.strategy.end_epoch for distillation in self.distillations]
+        return max(self.compressor.epoch or 1, self.strategy.end_epoch + 1, *ends)
+
+    def distillation(self, epoch: int) -> Distillation | None:
+        """What the epoch trains with besides its own loss."""
+        return next((found for found in self.distillations if found.covers(epoch)), None)
 
 
 def default_slim(epochs: int) -> Slim:
@@ -90,26 +104,76 @@ def default_slim(epochs: int) -> Slim:
 def load_slim(path: Path) -> Slim:
     """Read a slim file and those that it includes. Raises ConfigError with file, line and key."""
     document = read_document(path)
-    file = _check(document)
-    strategies = _strategies(document, file, (path.resolve(),))
-    if file.compressor is None:
+    parts = _Parts({}, {})
+    parts.add(document, (path.resolve(),))
+    content = document.data.get("compressor")
+    if content is None:
         raise ConfigError(f"{path}: key 'compressor' is missing; it says which strategies to run.")
-    compressor = validate(Compressor, file.compressor, document, ["compressor"])
-    return Slim(_one_strategy(compressor, strategies, document), compressor)
+    compressor = validate(Compressor, content, document, ["compressor"])
+    return _chosen(compressor, parts, document)
 
 
-def _one_strategy(
-    compressor: Compressor, strategies: dict[str, QuantizationStrategy], document: Document
-) -> QuantizationStrategy:
-    for index, name in enumerate(compressor.strategies):
-        if name not in strategies:
-            place = document.place(["compressor", "strategies", index])
-            raise ConfigError(f"{place}: {unknown(name, strategies, 'strategy')}")
-    if len(compressor.strategies) != 1:
-        place = document.place(["compressor", "strategies"])
-        count = len(compressor.strategies)
-        raise ConfigError(f"{place}: compressor.strategies must name exactly one strategy, not {count}.")
-    return strategies[compressor.strategies[0]]
+def _chosen(compressor: Compressor, parts: _Parts, document: Document) -> Slim:
+    """What of a file's parts `compressor.strategies` names."""
+    where = document.place(["compressor", "strategies"])
+    strategies = [
+        _named(name, parts.strategies, "strategy", document.place(["compressor", "strategies", index]))
+        for index, name in enumerate(compressor.strategies)
+    ]
+    *before, last = strategies or [None]
+    if not isinstance(last, QuantizationStrategy):
+        raise ConfigError(f"{where}: the last of compressor.strategies must be a QuantizationStrategy.")
+    distillations = []
+    for strategy in before:
+        if not isinstance(strategy, DistillationStrategy):
+            raise ConfigError(
+                f"{where}: compressor.strategies names several QuantizationStrategies, but a network is"
+                " quantized once, with the scales that it trains with from then on."
+            )
+        distillers = [_named(name, parts.distillers, "distiller", where) for name in strategy.distillers]
+        distillations.append(Distillation(strategy, tuple(distillers)))
+    _check_disjoint(distillations, where)
+    return Slim(last, compressor, tuple(distillations))
+
+
+def _check_disjoint(distillations: Iterable[Distillation], where: str) -> None:
+    end = 0
+    for strategy in sorted((found.strategy for found in distillations), key=lambda found: found.start_epoch):
+        if strategy.start_epoch < end:
+            raise ConfigError(
+                f"{where}: two DistillationStrategies cover epoch {strategy.start_epoch}; let one of them"
+                " name the distillers of both."
+            )
+        end = strategy.end_epoch
+
+
+def _named(name: str, known: Mapping[str, Any], what: str, where: str) -> Any:
+    if name not in known:
+        raise ConfigError(f"{where}: {unknown(name, known, what)}")
+    return known[name]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a slim file and those that it includes define, by name."""
+
+    strategies: dict[str, Strategy]
+    distillers: dict[str, Distiller]
+
+    def add(self, document: Document, including: tuple[Path, ...]) -> None:
+        """Add the definitions of a file, whose path is the last of `including`, and of those it includes."""
+        file = _check(document)
+        for index, included in enumerate(file.include):
+            path = (including[-1].parent / included).resolve()
+            if path in including:
+                raise ConfigError(f"{document.place(['include', index])}: {included} includes itself.")
+            inner = read_document(path)
+            if "compressor" in inner.data:
+                place = inner.place(["compressor"])
+                raise ConfigError(f"{place}: an included file cannot hold 'compressor'.")
+            self.add(inner, (*including, path))
+        _define(self.distillers, file.distillers, _DISTILLERS, document, ("distillers", "distiller"))
+        _define(self.strategies, file.strategies, _STRATEGIES, document, ("strategies", "strategy"))
 
 
 def _check(document: Document) -> _SlimFile:
@@ -120,27 +184,23 @@ def _check(document: Document) -> _SlimFile:
     return validate(_SlimFile, document.data, document, ())
 
 
-def _strategies(
-    document: Document, file: _SlimFile, including: tuple[Path, ...]
-) -> dict[str, QuantizationStrategy]:
-    result: dict[str, QuantizationStrategy] = {}
-    for index, included in enumerate(file.include):
-        path = (including[-1].parent / included).resolve()
-        if path in including:
-            raise ConfigError(f"{document.place(['include', index])}: {included} includes itself.")
-        inner = read_document(path)
-        inner_file = _check(inner)
-        if inner_file.compressor is not None:
-            raise ConfigError(f"{inner.place(['compressor'])}: an included file cannot hold 'compressor'.")
-        result |= _strategies(inner, inner_file, (*including, path))
-    for name, content in file.strategies.items():
-        place = document.place(["strategies", name])
-        if name in result:
-            raise ConfigError(f"{place}: strategy '{name}' is defined in an included file, too.")
+def _define(
+    defined: dict[str, Any],
+    contents: Mapping[str, Any],
+    kinds: Mapping[str, type[Any]],
+    document: Document,
+    words: tuple[str, str],
+) -> None:
+    """Check each of a section's contents as its class says; `words`: the section's key, and one of it."""
+    section, what = words
+    for name, content in contents.items():
+        place = document.place([section, name])
+        if name in defined:
+            raise ConfigError(f"{place}: {what} '{name}' is defined in an included file, too.")
         if not isinstance(content, dict) or "class" not in content:
-            raise ConfigError(f"{place}: strategy '{name}' needs the key class: QuantizationStrategy.")
-        result[name] = validate(QuantizationStrategy, content, document, ["strategies", name])
-    return result
+            raise ConfigError(f"{place}: {what} '{name}' needs the key class, one of {', '.join(kinds)}.")
+        kind = _named(content["class"], kinds, "class", document.place([section, name, "class"]))
+        defined[name] = validate(kind, content, document, [section, name])
 
 
 def _without_none_words(value: Any) -> Any:

@@ -94,7 +94,7 @@ def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) ->
         (
             "'QuantizationStrategy'",
             "'PruneStrategy'",
-            "line 4: strategies.quantization_strategy.class: it should",
+            "line 4: unknown class 'PruneStrategy'; did you mean 'QuantizationStrategy'?",
         ),
         (
             "class: 'QuantizationStrategy'",
@@ -106,7 +106,7 @@ def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) ->
             "- quantisation_strategy",
             "line 20: unknown strategy 'quantisation_strategy'",
         ),
-        ("- quantization_strategy", "[]", "must name exactly one strategy, not 0"),
+        ("- quantization_strategy", "[]", "line 19: the last of compressor.strategies must be a Quant"),
         ("epoch: 5", "epoch: many", "line 17: compressor.epoch: it should be a valid integer"),
         ("version: 1.0", "version: 2.0", "line 1: version: it should be less than or equal to 1"),
         ("compressor:", "compresor:", "line 16: unknown key 'compresor'; did you mean 'compressor'?"),
@@ -154,3 +154,70 @@ def test_default_covers_all_epochs() -> None:
 def test_shipped_slim_files_do_what_their_names_say(path: Path) -> None:
     strategy = load_slim(path).strategy
     assert path.stem == f"weight_{strategy.weight_quantize_type}_act_{strategy.activation_quantize_type}"
+
+
+# The grammar of Paddle 1.6's distillation demos, with a quantization strategy behind.
+DISTILLING = """\
+distillers:
+  maps:
+    class: 'L2Distiller'
+    student_feature_map: 'a'
+    teacher_feature_map: 'b'
+    distillation_loss_weight: 2
+  labels: {class: SoftLabelDistiller, student_feature_map: c, teacher_feature_map: d, teacher_temperature: 4}
+  flows:
+    class: 'FSPDistiller'
+    student_pairs: [['e', 'f']]
+    teacher_pairs: [['g', 'h']]
+strategies:
+  distil:
+    class: 'DistillationStrategy'
+    distillers: ['maps', 'flows']
+    start_epoch: 0
+    end_epoch: 3
+  later: {class: DistillationStrategy, distillers: [labels], start_epoch: 3, end_epoch: 6}
+  quantize: {class: QuantizationStrategy, start_epoch: 1, end_epoch: 3}
+compressor:
+  strategies: [distil, later, quantize]
+"""
+
+
+def test_distillation_before_and_along_with_quantization(path: Path) -> None:
+    path.write_text(DISTILLING)
+    slim = load_slim(path)
+    assert slim.epochs == 6
+    assert slim.strategy.end_epoch == 3
+    kinds = [
+        None if found is None else [distiller.kind for distiller in found.distillers]
+        for found in map(slim.distillation, range(7))
+    ]
+    first, second = ["L2Distiller", "FSPDistiller"], ["SoftLabelDistiller"]
+    assert kinds == [first, first, first, second, second, second, None]
+    labels = slim.distillations[1].distillers[0]
+    assert (labels.student_temperature, labels.teacher_temperature) == (1, 4)
+    assert slim.distillations[0].distillers[0].distillation_loss_weight == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "[distil, later, quantize]",
+            "[quantize, distil]",
+            "line 21: the last of compressor.strategies must",
+        ),
+        ("[distil, later, quantize]", "[quantize, quantize]", "names several QuantizationStrategies"),
+        ("start_epoch: 3, end", "start_epoch: 2, end", "two DistillationStrategies cover epoch 2; let one"),
+        ("['maps', 'flows']", "['maps', 'flow']", "unknown distiller 'flow'; did you mean 'flows'?"),
+        ("['maps', 'flows']", "[]", "strategies.distil.distillers: it needs 1 values, not 0"),
+        ("start_epoch: 0", "start_epoch: 3", "end_epoch 3, the first epoch without distillation, must lie"),
+        ("'L2Distiller'", "'L1Distiller'", "line 3: unknown class 'L1Distiller'; did you mean 'L2Distiller'"),
+        ("[['g', 'h']]", "[['g', 'h'], ['i', 'j']]", "there are 1 student_pairs, but 2 teacher_pairs"),
+        ("student_feature_map: 'a'", "feature_map: 'a'", "unknown key 'feature_map'; did you mean"),
+    ],
+)
+def test_errors_of_distillation(path: Path, old: str, new: str, message: str) -> None:
+    path.write_text(DISTILLING.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        load_slim(path)
+    assert message in str(error.value)

@@ -1,0 +1,208 @@
+"""The losses that a teacher adds, and training with them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+from tiny import write_config, write_slim
+
+import qcc
+from qcc._paddle import core, paddle
+from qcc.errors import CheckpointError, ConfigError
+from qcc.train.checkpoint import CheckpointStore, TrainingState
+from qcc.train.config import load_config, load_slim
+from qcc.train.config.strategies import (
+    Distiller,
+    FSPDistiller,
+    L2Distiller,
+    SoftLabelDistiller,
+)
+from qcc.train.distillation import Teacher, add_distillation, teacher_values
+from qcc.train.interrupt import StopRequest
+from qcc.train.models.classifier import build_classifier
+from qcc.train.models.network import Network
+from qcc.train.quantize import QuantizationPhase, QuantizeResult, quantize
+from qcc.train.scope import Arrays, persistable_names, read_scope, write_scope
+from qcc.train.tasks.classifier import ClassifierTask
+from qcc.train.weights import initialise, save_arrays
+
+FEEDS = {
+    "image": np.random.default_rng(0).standard_normal((2, 1, 4, 4)).astype(np.float32),
+    "label": np.array([[1], [2]]),
+}
+
+
+def network() -> Network:
+    """Two feature maps, `one` and `two`, and logits, `fc_0.tmp_1`."""
+
+    def logits(image: Any) -> Any:
+        one = paddle.static.nn.conv2d(image, 2, 3, padding=1, name="one")
+        two = paddle.static.nn.batch_norm(paddle.static.nn.conv2d(one, 3, 3, padding=1, name="two"))
+        return paddle.static.nn.fc(two, 5)
+
+    return build_classifier(logits, (1, 4, 4))
+
+
+def weights_of(net: Network, seed: int) -> Arrays:
+    scope = paddle.static.Scope()
+    initialise(net, scope, seed)
+    return read_scope(scope, persistable_names(net.test))
+
+
+def run(program: Any, weights: Arrays, names: list[str]) -> list[NDArray[np.float32]]:
+    scope = paddle.static.Scope()
+    write_scope(scope, weights)
+    feeds = {name: FEEDS[name] for name in FEEDS if program.global_block().has_var(name)}
+    return paddle.static.Executor(core.CPUPlace()).run(program, feed=feeds, fetch_list=names, scope=scope)
+
+
+def distance(distiller: Distiller) -> tuple[list[NDArray[Any]], list[NDArray[Any]], float, float]:
+    """The maps of the student and the teacher, the distiller's loss, and what it adds to the network's."""
+    net, other = network(), network()
+    own, foreign = weights_of(net, 1), weights_of(other, 2)
+    teacher = Teacher(other.test, foreign)
+    maps = ["one.tmp_1", "two.tmp_1", "fc_0.tmp_1"]
+    own_maps = run(net.train, own, maps)
+    foreign_maps = run(other.test, foreign, maps)
+    both, part = add_distillation(net, teacher, [distiller])
+    values = own | teacher_values(both.train, teacher)
+    plain, total, added = run(both.train, values, [net.loss, both.loss, part])
+    return own_maps, foreign_maps, float(added), float(total) - float(plain)
+
+
+def test_l2() -> None:
+    options = {"student_feature_map": "two.tmp_1", "teacher_feature_map": "two.tmp_1"}
+    distiller = L2Distiller.model_validate({"class": "L2Distiller", **options, "distillation_loss_weight": 3})
+    own, foreign, loss, added = distance(distiller)
+    assert loss == pytest.approx(3 * np.mean((own[1] - foreign[1]) ** 2), rel=1e-5)
+    assert added == pytest.approx(loss, rel=1e-4)
+
+
+def test_soft_labels() -> None:
+    options = {"student_feature_map": "fc_0.tmp_1", "teacher_feature_map": "fc_0.tmp_1"}
+    temperatures = {"student_temperature": 2, "teacher_temperature": 4}
+    distiller = SoftLabelDistiller.model_validate({"class": "SoftLabelDistiller", **options, **temperatures})
+    own, foreign, loss, _ = distance(distiller)
+
+    def log_softmax(logits: NDArray[Any]) -> NDArray[Any]:
+        return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+    expected = -np.mean(np.sum(np.exp(log_softmax(foreign[2] / 4)) * log_softmax(own[2] / 2), axis=1))
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_flow_matrices() -> None:
+    pairs = [["one.tmp_1", "two.tmp_1"]]
+    distiller = FSPDistiller.model_validate(
+        {"class": "FSPDistiller", "student_pairs": pairs, "teacher_pairs": pairs}
+    )
+    own, foreign, loss, _ = distance(distiller)
+    flows = [np.einsum("nihw,njhw->nij", maps[0], maps[1]) / 16 for maps in (own, foreign)]
+    assert loss == pytest.approx(np.mean((flows[0] - flows[1]) ** 2), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ("three", "one.tmp_1", r"student_feature_map: the student's program has no variable 'three'\."),
+        ("one.tmp_1", "three", r"teacher_feature_map: the teacher's program has no variable 'three'\."),
+        ("one.tmp_1", "two.tmp_1", r"has shape \[-1, 2, 4, 4\], but the teacher's 'two\.tmp_1' has \[-1, 3"),
+    ],
+)
+def test_maps_that_are_not_there(student: str, teacher: str, message: str) -> None:
+    options = {"student_feature_map": student, "teacher_feature_map": teacher}
+    with pytest.raises(ConfigError, match=message):
+        distance(L2Distiller.model_validate({"class": "L2Distiller", **options}))
+
+
+# ---------------------------------------------------------------------- in a run
+
+
+def distilling_slim(checkpoints: Path, teacher: str = "") -> Path:
+    """Three epochs, quantized from the second on, with a teacher in the first two."""
+    slim = write_slim(checkpoints, 3, start_epoch=1, end_epoch=2)
+    distiller = (
+        "{class: L2Distiller, student_feature_map: fc_0.tmp_1, teacher_feature_map: fc_0.tmp_1,"
+        " distillation_loss_weight: 0.1}"
+    )
+    strategy = f"{{class: DistillationStrategy, distillers: [l2], end_epoch: 2{teacher}}}"
+    text = slim.read_text().replace("strategies:\n", f"strategies:\n  d: {strategy}\n", 1)
+    slim.write_text(f"distillers:\n  l2: {distiller}\n" + text.replace("[q]", "[d, q]"))
+    return slim
+
+
+def train(config_path: Path, slim: Path) -> QuantizeResult:
+    config = load_config(config_path)
+    task, console = ClassifierTask(config), Console(file=io.StringIO())
+    return quantize(task, config, load_slim(slim), console, StopRequest())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path:
+    """A run in run/."""
+    folder = tmp_path_factory.mktemp("distillation")
+    train(write_config(folder, tiny_images), distilling_slim(folder / "run"))
+    return folder
+
+
+def state(root: Path, epoch: int | None = None) -> TrainingState:
+    store = CheckpointStore(root)
+    return TrainingState.read(store.epoch(store.epochs()[-1] if epoch is None else epoch))
+
+
+def test_the_teachers_part_of_the_loss_is_told(folder: Path) -> None:
+    records = state(folder / "run").history
+    assert ["train_distillation" in record for record in records] == [True, True, False]
+    # The student starts as the teacher, and then the batch norms and the training draw them apart.
+    assert 0 < records[0]["train_distillation"] < records[0]["train_loss"]
+
+
+def test_the_teacher_is_in_no_checkpoint_and_no_model(folder: Path) -> None:
+    for epoch in range(3):
+        assert not any("teacher_" in name for name in state(folder / "run", epoch).arrays)
+        model = qcc.load(folder / "run" / str(epoch) / "eval_model")
+        assert not any("teacher_" in var.name for var in model.graph.vars)
+
+
+def test_the_teacher_stays_float_and_as_it_was(folder: Path) -> None:
+    config, slim = load_config(folder / "tiny.yml"), load_slim(distilling_slim(folder / "other"))
+    task = ClassifierTask(config)
+    first = weights_of(task.network(), 7)
+    phase = QuantizationPhase(task, config, slim, lambda: (first, Path("made-up")), Console())
+    phase.start(None)
+    stepper = phase.begin_epoch(1)
+    ops = stepper.program.global_block().ops
+    teachers = [op for op in ops if any(name.startswith("teacher_") for name in op.output_arg_names)]
+    assert {"conv2d", "batch_norm", "mul"} <= {op.type for op in teachers}
+    assert not any(op.type.endswith("_grad") or op.type.startswith("fake_") for op in teachers)
+    assert all(op.attr("is_test") for op in teachers if op.type == "batch_norm")
+    names = [name for op in teachers for name in op.input_arg_names]
+    assert not any("quantized" in name for name in names)
+    stepper.step(next(task.train_batches(0, 0)), 0)
+    stepper.step(next(task.train_batches(0, 1)), 1)
+    kept = read_scope(stepper.scope, ["teacher_conv1_weights", "teacher_conv1_bn_mean", "conv1_weights"])
+    np.testing.assert_array_equal(kept["teacher_conv1_weights"], first["conv1_weights"])
+    np.testing.assert_array_equal(kept["teacher_conv1_bn_mean"], first["conv1_bn_mean"])
+    assert not np.array_equal(kept["conv1_weights"], first["conv1_weights"])
+
+
+def test_a_teacher_of_its_own(folder: Path, tmp_path: Path) -> None:
+    """A wider network as the teacher, whose logits the student's are to be like."""
+    config = tmp_path / "teacher.yml"
+    config.write_text((folder / "tiny.yml").read_text().replace("scale: 0.07", "scale: 0.1"))
+    wide = weights_of(ClassifierTask(load_config(config)).network(), 5)
+    save_arrays(tmp_path / "wide.npz", wide)
+    with pytest.raises(ConfigError, match=r"the teacher has no weights: give teacher_weights"):
+        train(folder / "tiny.yml", distilling_slim(tmp_path / "one", f", teacher_config: {config}"))
+    keys = f", teacher_config: {config}, teacher_weights: {tmp_path / 'wide.npz'}"
+    result = train(folder / "tiny.yml", distilling_slim(tmp_path / "two", keys))
+    assert result.records[0]["train_distillation"] > 0
+    slim = distilling_slim(tmp_path / "three", f", teacher_weights: {tmp_path / 'wide.npz'}")
+    with pytest.raises(CheckpointError, match=r"has shape .* another width"):
+        train(folder / "tiny.yml", slim)

@@ -1,0 +1,161 @@
+"""A teacher in the training program, and the losses by which the student is to be like it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qcc._paddle import paddle
+from qcc.errors import ConfigError
+from qcc.train.config.strategies import Distiller, FSPDistiller, L2Distiller, SoftLabelDistiller
+from qcc.train.models.network import Network
+from qcc.train.scope import Arrays, persistable_names
+
+TEACHER_PREFIX = "teacher_"
+# Ops in a scope of this name stay float when quantization is inserted.
+_NAME_SCOPE = "/skip_quant/teacher/"
+
+FeatureMap = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """`program`: the teacher's test program; `weights`: of all that is persistable in it."""
+
+    program: Any
+    weights: Arrays
+
+
+def add_distillation(
+    network: Network, teacher: Teacher, distillers: Sequence[Distiller]
+) -> tuple[Network, str]:
+    """Append the teacher and the losses to `network.train`, which must have no backward part yet.
+
+    Returns the network with the sum as its loss, and the name of the distillers' part of it, float32 [].
+    The teacher's variables are called like in its own program, with the prefix `teacher_`; it reads the
+    student's feeds, has no gradients, and its ops are marked to stay float. Raises ConfigError for a
+    feature map that is not there.
+    """
+    block = network.train.global_block()
+    wanted = [name for distiller in distillers for name in _teacher_maps(distiller)]
+    _append_teacher(block, teacher.program.global_block(), wanted)
+    with (
+        paddle.static.program_guard(network.train, paddle.static.Program()),
+        paddle.utils.unique_name.guard("distillation/"),
+    ):
+
+        def student(name: str) -> Any:
+            return _variable(block, name, "student")
+
+        losses = [
+            _loss(distiller, student, lambda name: block.var(TEACHER_PREFIX + name))
+            for distiller in distillers
+        ]
+        distance = paddle.add_n(losses)
+        loss = block.var(network.loss) + distance
+    return replace(network, loss=loss.name), distance.name
+
+
+def teacher_values(program: Any, teacher: Teacher) -> Arrays:
+    """The values of the teacher's variables in a program that `add_distillation` has extended."""
+    names = [name for name in persistable_names(program) if name.startswith(TEACHER_PREFIX)]
+    return {name: teacher.weights[name.removeprefix(TEACHER_PREFIX)] for name in names}
+
+
+# ---------------------------------------------------------------------- the teacher
+
+
+def _append_teacher(block: Any, source: Any, wanted: Iterable[str]) -> None:
+    """Copy what computes the variables `wanted` from the teacher's block to the end of the student's."""
+    needed = {_variable(source, name, "teacher").name for name in wanted}
+    ops = []
+    for op in reversed(source.ops):
+        if needed.intersection(op.output_arg_names):
+            ops.append(op)
+            needed.update(op.input_arg_names, op.output_arg_names)
+    names = {}
+    for name in sorted(needed):
+        var = source.var(name)
+        names[name] = name if var.is_data else TEACHER_PREFIX + name
+        if not var.is_data:
+            _declare(block, var)
+        elif not block.has_var(name):
+            raise ConfigError(f"the teacher is fed by '{name}', which training does not give.")
+    for op in reversed(ops):
+        copy = block.desc.append_op()
+        copy.copy_from(op.desc)
+        for name in op.input_arg_names:
+            copy._rename_input(name, names[name])
+        for name in op.output_arg_names:
+            copy._rename_output(name, names[name])
+        copy._set_attr("op_namescope", _NAME_SCOPE)
+    block._sync_with_cpp()
+
+
+def _declare(block: Any, var: Any) -> None:
+    """A variable like the teacher's, but never a parameter: nothing may train it."""
+    block.create_var(
+        name=TEACHER_PREFIX + var.name,
+        shape=var.shape,
+        dtype=var.dtype,
+        type=var.type,
+        persistable=var.persistable,
+        stop_gradient=True,
+    )
+
+
+def _variable(block: Any, name: str, whose: str) -> Any:
+    if not block.has_var(name):
+        raise ConfigError(f"{whose}_feature_map: the {whose}'s program has no variable '{name}'.")
+    return block.var(name)
+
+
+# ---------------------------------------------------------------------- the losses
+
+
+def _teacher_maps(distiller: Distiller) -> list[str]:
+    if isinstance(distiller, FSPDistiller):
+        return [name for pair in distiller.teacher_pairs for name in pair]
+    return [distiller.teacher_feature_map]
+
+
+def _loss(distiller: Distiller, student: FeatureMap, teacher: FeatureMap) -> Any:
+    if isinstance(distiller, L2Distiller):
+        distance = _l2(student(distiller.student_feature_map), teacher(distiller.teacher_feature_map))
+    elif isinstance(distiller, SoftLabelDistiller):
+        distance = _soft_label(distiller, student, teacher)
+    else:
+        pairs = zip(distiller.student_pairs, distiller.teacher_pairs, strict=True)
+        distance = paddle.add_n(
+            [
+                _l2(_flow(student(own[0]), student(own[1])), _flow(teacher(other[0]), teacher(other[1])))
+                for own, other in pairs
+            ]
+        )
+    return distance * distiller.distillation_loss_weight
+
+
+def _l2(student: Any, teacher: Any) -> Any:
+    if tuple(student.shape) != tuple(teacher.shape):
+        raise ConfigError(
+            f"student_feature_map: '{student.name}' has shape {list(student.shape)}, but the teacher's"
+            f" '{teacher.name.removeprefix(TEACHER_PREFIX)}' has {list(teacher.shape)}."
+        )
+    return paddle.mean(paddle.square(student - teacher))
+
+
+def _soft_label(distiller: SoftLabelDistiller, student: FeatureMap, teacher: FeatureMap) -> Any:
+    logits = student(distiller.student_feature_map) / distiller.student_temperature
+    label = paddle.nn.functional.softmax(
+        teacher(distiller.teacher_feature_map) / distiller.teacher_temperature
+    )
+    label.stop_gradient = True
+    return paddle.mean(paddle.nn.functional.softmax_with_cross_entropy(logits, label, soft_label=True))
+
+
+def _flow(first: Any, second: Any) -> Any:
+    """[N, C1, H, W] and [N, C2, H, W] to [N, C1, C2]."""
+    one, two = paddle.flatten(first, 2), paddle.flatten(second, 2)
+    places = paddle.cast(paddle.shape(one)[2], "float32")
+    return paddle.matmul(one, two, transpose_y=True) / places

@@ -1,0 +1,94 @@
+"""The training program of each epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import qcc
+from qcc.train.config.optimization import OptimizerBuilder
+from qcc.train.config.slim import Distillation
+from qcc.train.config.strategies import QuantizationStrategy
+from qcc.train.distillation import Teacher, add_distillation, teacher_values
+from qcc.train.models.network import Network
+from qcc.train.optimizer import add_optimizer
+from qcc.train.scheme import transform_pipeline
+from qcc.train.scope import write_scope
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What the training program of an epoch depends on."""
+
+    quantized: bool = False
+    distillation: Distillation | None = None
+    norms_frozen: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingProgram:
+    """`network.train` with gradients and updates, and `network.startup`, which also gives a first value to
+    the optimizer's state; `learning_rate`: name of its variable; `parts`: names of what the loss is made of,
+    by what people call it."""
+
+    network: Network
+    learning_rate: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+
+
+class TrainingPrograms:
+    """Makes the training program of a stage from a network that has no backward part.
+
+    All stages keep the same state from step to step, but for that of the quantizers.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: OptimizerBuilder,
+        strategy: QuantizationStrategy,
+        teacher: Callable[[Distillation], Teacher],
+    ) -> None:
+        self._network = network
+        self._optimizer = optimizer
+        self._strategy = strategy
+        self._teacher = teacher
+
+    def plain(self) -> TrainingProgram:
+        """The program that trains in float."""
+        return self._with_optimizer(self._copy(), {})
+
+    def build(self, stage: Stage, scope: Any) -> TrainingProgram:
+        """The program of `stage`; what `scope` lacks for it, quantizers and teacher, is put there."""
+        network, parts = self._copy(), {}
+        if stage.norms_frozen:
+            _freeze_norms(network.train)
+        if stage.distillation is not None:
+            teacher = self._teacher(stage.distillation)
+            network, parts["distillation"] = add_distillation(network, teacher, stage.distillation.distillers)
+            write_scope(scope, teacher_values(network.train, teacher))
+        built = self._with_optimizer(network, parts)
+        return self._quantized(built, scope) if stage.quantized else built
+
+    def _copy(self) -> Network:
+        network = self._network
+        return replace(network, train=network.train.clone(), startup=network.startup.clone())
+
+    def _with_optimizer(self, network: Network, parts: Mapping[str, str]) -> TrainingProgram:
+        return TrainingProgram(network, add_optimizer(network, self._optimizer), parts)
+
+    def _quantized(self, built: TrainingProgram, scope: Any) -> TrainingProgram:
+        network = built.network
+        fetches = [network.loss, *network.train_outputs, *built.parts.values()]
+        model = qcc.from_program(network.train, scope, network.train_feeds, fetches, for_test=False)
+        transformed = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
+        transformed.write_weights(scope, overwrite=False)
+        return replace(built, network=replace(network, train=transformed.to_program()))
+
+
+def _freeze_norms(program: Any) -> None:
+    """Let batch norms use their moving statistics, and leave them as they are."""
+    for op in program.global_block().ops:
+        if op.type == "batch_norm":
+            op._set_attr("use_global_stats", True)
