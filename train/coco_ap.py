@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
+from qcc.train.coco_results import coco_results
 from qcc.train.data.coco import CocoSet
 from qcc.train.data.detection_set import BoxedImage
 
@@ -41,15 +42,7 @@ class CocoAp:
     def add(self, detections: NDArray[Any], item: BoxedImage) -> None:
         """`detections`: [M, 6], class, score, left, top, right, bottom in pixels of the image `item`."""
         self._image_ids.append(item.image_id)
-        for number, score, left, top, right, bottom in detections.tolist():
-            self._results.append(
-                {
-                    "image_id": item.image_id,
-                    "category_id": self._data.category_ids[int(number)],
-                    "bbox": [left, top, right - left, bottom - top],
-                    "score": score,
-                }
-            )
+        self._results += coco_results(detections, item, self._data.category_ids)
 
     def result(self) -> dict[str, float]:
         """COCO's twelve figures between 0 and 1, without those that no object counts for."""

@@ -1,4 +1,4 @@
-"""Freezing a checkpoint of a training run."""
+"""Freezing what a training run has made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import qcc
 from qcc.backends import Saved
-from qcc.errors import CheckpointError
+from qcc.errors import CheckpointError, ModelFormatError
+from qcc.model import Model
+from qcc.quantization import scheme, state
 from qcc.train.checkpoint import CheckpointStore
 from qcc.train.scheme import forms, freeze, save_form
 
@@ -18,19 +20,41 @@ def freeze_checkpoint(
 ) -> Iterator[Saved]:
     """Write the forms of one epoch, by default the best, under `folder`; yields a report of each.
 
-    There is no qdq form of a network with activation type abs_max. Raises CheckpointError when there is no
-    such checkpoint or it was not trained with quantization.
+    Raises CheckpointError when there is no such checkpoint or it was not trained with quantization.
+    """
+    yield from freeze_to(checkpoint_model(store, epoch), folder, weight_type)
+
+
+def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
+    """The evaluation model of one epoch, by default the best.
+
+    Raises CheckpointError when there is no such checkpoint or it was not trained with quantization.
     """
     checkpoint = store.epoch(best_epoch(store) if epoch is None else epoch)
     path = checkpoint / "scheme.json"
-    scheme = json.loads(path.read_text()) if path.exists() else None
-    if scheme is None:
+    if not path.exists() or json.loads(path.read_text()) is None:
         raise CheckpointError(
             f"{checkpoint} comes from before quantization was inserted; take a later epoch."
         )
-    model = qcc.load(str(checkpoint / "eval_model"), model_filename="__model__", params_filename="__params__")
-    for form in forms(scheme["activation_quantize_type"]):
-        yield save_form(freeze(model, form, weight_type), form, folder / form)
+    return qcc.load(checkpoint / "eval_model", model_filename="__model__", params_filename="__params__")
+
+
+def freeze_to(
+    model: Model, folder: Path, weight_type: str | None = None, *, old_names: bool = False
+) -> Iterator[Saved]:
+    """Write the forms of a transformed model to float/, int8/ and qdq/ of `folder`; yields a report of each.
+
+    There is no qdq form of a network with activation type abs_max. `old_names`: see `save_form`. Raises
+    ModelFormatError when the model is in another form.
+    """
+    form = state(model.graph)
+    if form != "transformed":
+        raise ModelFormatError(
+            f"the model is in the form {form}, and what can be frozen is the transformed one, as"
+            " `qcc quantize` writes it to EPOCH/eval_model of its checkpoints."
+        )
+    for wanted in forms(scheme(model.graph)["activation_type"]):
+        yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
 
 
 def best_epoch(store: CheckpointStore) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ FREEZE = {
 }
 
 
-def forms(activation_type: str) -> list[str]:
+def forms(activation_types: Collection[str]) -> list[str]:
     """The forms that a network can be saved in: a scale measured at every run has no place in qdq."""
-    return [form for form in FREEZE if form != "qdq" or activation_type != "abs_max"]
+    return [form for form in FREEZE if form != "qdq" or "abs_max" not in activation_types]
 
 
 def transform_pipeline(strategy: QuantizationStrategy) -> str:

@@ -6,25 +6,33 @@ from pathlib import Path
 
 import click
 
+from qcc.cli.training_options import (
+    OverridesCommand,
+    config_option,
+    dataset_option,
+    model_options,
+    output_eval_option,
+    overrides_option,
+    skip_bad_option,
+)
+
 LITE_SUFFIX = ".nb"
 
 
-@click.command("eval")
-@click.argument("model_path", metavar="MODEL", type=Path)
-@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
-@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
-@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
-@click.option(
-    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
-)
-@click.option("--model_name", help="File name of the program, when it cannot be told from the folder.")
-@click.option("--params_name", help="File name of the parameters, likewise.")
+@click.command("eval", cls=OverridesCommand)
+@model_options()
+@config_option
+@dataset_option
+@overrides_option
+@output_eval_option
+@skip_bad_option
 def evaluate(
-    model_path: Path,
+    model: Path,
     config_path: Path,
     dataset_dir: Path | None,
     skip_bad: bool,
     overrides: tuple[str, ...],
+    output_eval: Path | None,
     model_name: str | None,
     params_name: str | None,
 ) -> None:
@@ -41,12 +49,11 @@ def evaluate(
     from qcc.train.evaluate import evaluate_lite
     from qcc.train.tasks.build import build_task
 
-    task = build_task(config, dataset_dir, skip_bad)
-    if model_path.suffix == LITE_SUFFIX:
-        metrics = evaluate_lite(model_path, task)
+    task = build_task(config, dataset_dir, skip_bad, output_eval)
+    if model.suffix == LITE_SUFFIX:
+        metrics = evaluate_lite(model, task)
     else:
-        model = qcc.load(str(model_path), model_filename=model_name, params_filename=params_name)
-        metrics = run(model, task)
+        metrics = run(qcc.load(model, model_filename=model_name, params_filename=params_name), task)
     for name, value in metrics.items():
         click.echo(f"{name} {value:.4f}")
     for note in task.left_out():

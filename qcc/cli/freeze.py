@@ -1,10 +1,19 @@
-"""`qcc freeze`: from a checkpoint to the forms that are deployed."""
+"""`qcc freeze`: from what was trained to the forms that are deployed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+from qcc.cli.training_options import (
+    OverridesCommand,
+    dataset_option,
+    model_options,
+    output_eval_option,
+    overrides_option,
+    skip_bad_option,
+)
 
 
 class EpochOrBest(click.ParamType):
@@ -20,24 +29,84 @@ class EpochOrBest(click.ParamType):
         return int(str(value))
 
 
-@click.command()
-@click.option("--checkpoint", required=True, type=Path, metavar="DIR", help="Folder of the checkpoints.")
+@click.command(cls=OverridesCommand)
+@model_options(required=False)
+@click.option("--checkpoint", type=Path, metavar="DIR", help="Folder of the checkpoints, instead of MODEL.")
 @click.option("--epoch", default="best", show_default=True, type=EpochOrBest(), help="Which checkpoint.")
-@click.option("--save", "save_path", required=True, type=Path, metavar="DIR", help="Where to write.")
+@click.option(
+    "--save",
+    "--save_path",
+    "save_path",
+    type=Path,
+    metavar="DIR",
+    default=Path("output"),
+    show_default=True,
+    help="Where to write.",
+)
 @click.option(
     "--weight-quant-type",
+    "--weight_quant_type",
+    "weight_quant_type",
     type=click.Choice(["abs_max", "channel_wise_abs_max"]),
     help="How to round weights, instead of as they were trained.",
 )
-def freeze(checkpoint: Path, epoch: int | None, save_path: Path, weight_quant_type: str | None) -> None:
-    """Freeze a checkpoint of `qcc quantize` and write its forms to float/, int8/ and qdq/ of a folder.
+@click.option("-c", "--config", "config_path", type=Path, help="Evaluate with this training configuration.")
+@dataset_option
+@overrides_option
+@output_eval_option
+@skip_bad_option
+def freeze(
+    model: Path | None,
+    model_name: str | None,
+    params_name: str | None,
+    checkpoint: Path | None,
+    epoch: int | None,
+    save_path: Path,
+    weight_quant_type: str | None,
+    config_path: Path | None,
+    dataset_dir: Path | None,
+    overrides: tuple[str, ...],
+    output_eval: Path | None,
+    skip_bad: bool,
+) -> None:
+    """Freeze a network that was trained quantization-aware, after evaluating it where -c is given.
 
-    qdq/ needs fixed activation scales, so there is none for activation type abs_max.
+    The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so there is none
+    for activation type abs_max. What is frozen is a checkpoint of `qcc quantize`, or MODEL, such as the
+    eval_model/ of one; the forms of MODEL get the original's file names, `model` and `weights`.
+
+    \b
+    qcc freeze -m checkpoints/1/eval_model -c CONFIG --weight_quant_type channel_wise_abs_max
+    qcc freeze --checkpoint checkpoints --epoch best --save forms
     """
-    from qcc.train.checkpoint import CheckpointStore
-    from qcc.train.freeze import freeze_checkpoint
+    wrong = click.UsageError("Give one thing to freeze: MODEL, -m MODEL or --checkpoint DIR.")
+    if model is not None and checkpoint is not None:
+        raise wrong
+    if config_path is None and (dataset_dir or overrides or output_eval or skip_bad):
+        raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
+    from qcc.train.config import load_config
 
-    for saved in freeze_checkpoint(CheckpointStore(checkpoint), epoch, save_path, weight_quant_type):
+    config = None if config_path is None else load_config(config_path, overrides)
+
+    import qcc
+    from qcc.train.checkpoint import CheckpointStore
+    from qcc.train.evaluate import evaluate
+    from qcc.train.freeze import checkpoint_model, freeze_to
+    from qcc.train.tasks.build import build_task
+
+    if checkpoint is not None:
+        loaded = checkpoint_model(CheckpointStore(checkpoint), epoch)
+    elif model is not None:
+        loaded = qcc.load(model, model_filename=model_name, params_filename=params_name)
+    else:
+        raise wrong
+    if config is not None:
+        task = build_task(config, dataset_dir, skip_bad, output_eval)
+        for name, value in evaluate(loaded, task).items():
+            click.echo(f"{name} {value:.4f}")
+        for note in task.left_out():
+            click.echo(note)
+    for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None):
         click.echo(f"saved the {saved.form} form in {saved.files[0].parent}.")
         for warning in saved.warnings:
             click.echo(f"  warning: {warning}", err=True)

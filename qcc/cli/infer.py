@@ -6,15 +6,20 @@ from pathlib import Path
 
 import click
 
-
-@click.command()
-@click.argument("model", required=False, type=Path)
-@click.option("-m", "--model_path", type=Path, help="The same as MODEL, under the original's name.")
-@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
-@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set, for the names of the classes.")
-@click.option(
-    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
+from qcc.cli.training_options import (
+    OverridesCommand,
+    config_option,
+    dataset_option,
+    model_options,
+    overrides_option,
 )
+
+
+@click.command(cls=OverridesCommand)
+@model_options()
+@config_option
+@dataset_option
+@overrides_option
 @click.option("--infer_dir", type=Path, help="Look at all images of this folder.")
 @click.option("--infer_img", type=Path, help="Look at this image.")
 @click.option("--output_dir", type=Path, default=Path("output"), show_default=True, help="For the results.")
@@ -25,11 +30,8 @@ import click
     show_default=True,
     help="Least score of a detection that is drawn.",
 )
-@click.option("--model_name", help="File name of the program, when it cannot be told from the folder.")
-@click.option("--params_name", help="File name of the parameters, likewise.")
 def infer(
-    model: Path | None,
-    model_path: Path | None,
+    model: Path,
     config_path: Path,
     dataset_dir: Path | None,
     overrides: tuple[str, ...],
@@ -46,9 +48,6 @@ def infer(
     """
     from qcc.train.config import DetectorConfig, load_config
 
-    chosen = model or model_path
-    if chosen is None or (model and model_path):
-        raise click.UsageError("Give the model once: MODEL, or --model_path MODEL.")
     config = load_config(config_path, overrides)
     if not isinstance(config, DetectorConfig):
         raise click.UsageError(f"{config_path} describes a {config.architecture}, which finds no boxes.")
@@ -61,7 +60,7 @@ def infer(
 
     images = find_images(infer_dir, infer_img)
     names = infer_class_names(config, dataset_dir)
-    loaded = qcc.load(str(chosen), model_filename=model_name, params_filename=params_name)
+    loaded = qcc.load(str(model), model_filename=model_name, params_filename=params_name)
     detector = Detector(loaded, config, names)
     for picture, found in run(detector, images, output_dir, draw_threshold):
         text = ", ".join(f"{one.class_name} {one.score:.2f}" for one in found) or "nothing"

@@ -7,17 +7,25 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from qcc.cli.training_options import (
+    OverridesCommand,
+    config_option,
+    dataset_option,
+    output_eval_option,
+    overrides_option,
+    skip_bad_option,
+)
+
 INTERRUPTED_EXIT_CODE = 130
 
 
-@click.command()
-@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
+@click.command(cls=OverridesCommand)
+@config_option
 @click.option("-s", "--slim_file", type=Path, help="What to quantize, when, and where results go.")
-@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
-@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
-@click.option(
-    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
-)
+@dataset_option
+@overrides_option
+@output_eval_option
+@skip_bad_option
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def quantize(
     config_path: Path,
@@ -25,6 +33,7 @@ def quantize(
     dataset_dir: Path | None,
     skip_bad: bool,
     overrides: tuple[str, ...],
+    output_eval: Path | None,
     more_overrides: tuple[str, ...],
 ) -> int:
     """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
@@ -43,7 +52,7 @@ def quantize(
     from qcc.train.tasks.build import build_task
 
     console, stop = Console(soft_wrap=True), StopRequest()
-    task = build_task(config, dataset_dir, skip_bad)
+    task = build_task(config, dataset_dir, skip_bad, output_eval)
     for note in task.notes():
         console.print(note)
     try:

@@ -8,16 +8,21 @@ import click
 from rich.console import Console
 
 from qcc.cli.quantize import INTERRUPTED_EXIT_CODE
+from qcc.cli.training_options import (
+    OverridesCommand,
+    config_option,
+    dataset_option,
+    overrides_option,
+    skip_bad_option,
+)
 from qcc.errors import ConfigError
 
 
-@click.command()
-@click.option("-c", "--config", "config_path", required=True, type=Path, help="Training configuration.")
-@click.option("-d", "--dataset_dir", type=Path, help="Folder of the data set; else it is fetched.")
-@click.option("--skip-bad", is_flag=True, help="Leave out bad images, counted at the end, not stop at them.")
-@click.option(
-    "-o", "--override", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a configuration value."
-)
+@click.command(cls=OverridesCommand)
+@config_option
+@dataset_option
+@overrides_option
+@skip_bad_option
 @click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def train(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +28,33 @@ overrides_option = click.option(
     metavar="KEY=VALUE...",
     help="Change values of the configuration; takes several.",
 )
+output_eval_option = click.option(
+    "--output_eval", type=Path, metavar="DIR", help="Write all detections to DIR/bbox.json, as COCO has them."
+)
+
+
+def model_options(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add what names a saved model: MODEL or `-m`, which arrive as `model`, and its files' names."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.argument("model", required=False, type=Path)
+        @click.option("-m", "--model_path", type=Path, metavar="MODEL", help="The same as the argument.")
+        @click.option(
+            "--model_name", help="File name of the program, when it cannot be told from the folder."
+        )
+        @click.option("--params_name", help="File name of the parameters, likewise.")
+        @functools.wraps(command)
+        def chosen(*, model: Path | None, model_path: Path | None, **others: Any) -> Any:
+            if model is not None and model_path is not None:
+                raise click.UsageError(f"Give one model, not both {model} and -m {model_path}.")
+            found = model or model_path
+            if found is None and required:
+                raise click.UsageError("Give the model: MODEL, or -m MODEL.")
+            return command(model=found, **others)
+
+        return chosen
+
+    return add
 
 
 class OverridesCommand(click.Command):

@@ -12,14 +12,20 @@ from qcc.train.tasks.task import Task
 
 
 def build_task(
-    config: ClassifierConfig | DetectorConfig, dataset_dir: Path | None = None, skip_bad: bool = False
+    config: ClassifierConfig | DetectorConfig,
+    dataset_dir: Path | None = None,
+    skip_bad: bool = False,
+    output_eval: Path | None = None,
 ) -> Task:
     """The task that `config` describes; `dataset_dir` takes precedence over the configuration's folders.
 
     `skip_bad`: leave out bad images, and tell so in the task's notes, instead of raising DataError.
+    `output_eval`: a folder that takes the detections of the last evaluation.
     """
     if isinstance(config, DetectorConfig):
-        return DetectorTask(config, dataset_dir, skip_bad)
+        return DetectorTask(config, dataset_dir, skip_bad, output_eval)
     if skip_bad:
         raise ConfigError("--skip-bad is for data sets with a file per image, which a classifier's is not.")
+    if output_eval is not None:
+        raise ConfigError("--output_eval takes detections, and a classifier makes none.")
     return ClassifierTask(config, dataset_dir)

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.errors import ConfigError, DataError
+from qcc.files import write_json
 from qcc.train.coco_ap import CocoAp
+from qcc.train.coco_results import coco_results
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
 from qcc.train.data import augment
 from qcc.train.data.augment import Sample
@@ -34,16 +36,22 @@ _GOOD = -1  # in place of the number of a bad image
 
 class DetectorTask:
     """A `Task` on images with boxes. `dataset_dir` takes precedence over the configuration's folders;
-    `skip_bad`: leave out images that are bad instead of raising DataError."""
+    `skip_bad`: leave out images that are bad instead of raising DataError; `output_eval`: a folder for
+    bbox.json, all detections of the last evaluation as a list in COCO's format."""
 
     main_metric = "box_ap"
 
     def __init__(
-        self, config: DetectorConfig, dataset_dir: Path | None = None, skip_bad: bool = False
+        self,
+        config: DetectorConfig,
+        dataset_dir: Path | None = None,
+        skip_bad: bool = False,
+        output_eval: Path | None = None,
     ) -> None:
         self._config = config
         self._dataset_dir = dataset_dir
         self._bad = BadData(skip_bad)
+        self._output_eval = output_eval
         augmentation = config.yolo_train_feed.augmentation
         self._mixup = (augmentation.mixup_alpha, augmentation.mixup_beta)
         self._transforms: list[augment.Transform] = [
@@ -154,13 +162,16 @@ class DetectorTask:
 
     def evaluate(self, run: Run) -> dict[str, float]:
         data, feed = self.test_set, self._config.yolo_eval_feed
-        metric = self._metric(data)
+        metric, results = self._metric(data), []
         batches = split_batches(range(len(data)), feed.batch_size, drop_last=False)
         for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
                 if index not in bad:
                     metric.add(found, data.images[index])
+                    results += coco_results(found, data.images[index], category_ids(data))
+        if self._output_eval is not None:
+            write_json(self._output_eval / "bbox.json", results)
         return metric.result()
 
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
@@ -233,6 +244,11 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
             f"num_classes is {config.num_classes}, but YoloTestFeed's data set has {len(names)} classes."
         )
     return names
+
+
+def category_ids(data: DetectionSet) -> Sequence[int]:
+    """By class number: COCO's id of the class, or the number itself where the set is not COCO's."""
+    return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 
 
 def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
