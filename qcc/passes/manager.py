@@ -19,7 +19,8 @@ from qcc.passes.pipeline import build_pass, format_pass, parse_specs
 class PassManager(Pass):
     """Run passes one after the other; itself a pass, so that pipelines nest.
 
-    `str(manager)` is the textual form, and parses back to an equal manager.
+    `str(manager)` is the textual form, and parses back to an equal manager; a manager inside another is
+    written as the passes that it runs. A manager without passes has no textual form.
     """
 
     name: ClassVar[str] = "pipeline"

@@ -35,6 +35,10 @@ class Qdq(Pass):
         out = conv2d(Input=x.quantized.dequantized, Filter=w.int8.dequantized)
 
     Activation scales must be static: scales of type abs_max, measured at every run, are refused.
+
+    `quantize_linear` rounds ties to even and clips to [-128, 127] (ONNX's QuantizeLinear, which runtimes
+    implement); the fake quantize ops of a frozen graph round ties away from zero and clip to [-127, 127].
+    So the two forms differ by one step where a value is a tie or is clipped at the lower end.
     """
 
     name: ClassVar[str] = "qdq"

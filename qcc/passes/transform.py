@@ -81,6 +81,8 @@ class Transform(Pass):
         plan = _Plan(skipped=[found.op for found in candidates if self._in_skipped_scope(found.op)])
         for found in self._chosen(candidates, frozenset(plan.skipped)):
             self._plan_op(plan, found)
+        if not plan.chosen and not plan.notes:
+            plan.notes.append(self._why_nothing(len(candidates)))
         plan.check_names(graph)
         if plan.chosen and not graph.for_test and not any(op.type.endswith("_grad") for op in graph.ops):
             raise PassError(
@@ -116,6 +118,12 @@ class Transform(Pass):
     def _touches_skipped_var(self, op: Op) -> bool:
         names = [var.name for var in (*op.all_inputs(), *op.all_outputs())]
         return any(fnmatchcase(name, pattern) for pattern in self.skip_vars for name in names)
+
+    def _why_nothing(self, candidates: int) -> str:
+        if candidates:
+            return f"nothing was quantized: the options leave all {candidates} ops that could be float."
+        types = ", ".join(type_ for type_ in self.op_types if type_ not in self.skip_op_types) or "none"
+        return f"nothing was quantized: no op with a weight is left to quantize (types: {types})."
 
     # ------------------------------------------------------------------ planning
 
