@@ -1,32 +1,34 @@
-"""Quantize a small classifier on real images and show what each step does to it; `make demo` runs this.
+"""The main job on real data, as a user would type it: `make demo` runs this.
 
-MobileNetV1 of a quarter of the width starts from float weights that are kept in `configs/weights`, trains
-quantization-aware on a part of Fashion-MNIST, is frozen, converted to int8 and to QDQ, and evaluated in every
-form. Everything goes into `output/demo`, with pictures of the passes and a record of all numbers.
+    python examples/demo.py               a detector: YOLOv3-MobileNetV1 finds trees in aerial photos
+    python examples/demo.py classifier    MobileNetV1 on Fashion-MNIST
+
+A network starts from float weights that are kept in `configs/weights`, trains quantization-aware with an
+evaluation after each epoch; the best epoch is frozen and converted to int8 and QDQ; every form is evaluated
+and timed. Everything goes into `output/demo-...`, with pictures of what the passes do and a record of all
+numbers.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from classifier_flow import Flow
+from flow import Flow
 from rich.console import Console
 
 from qcc.files import write_json
 from qcc.train.compare import print_forms
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = Path("configs/mobilenet_v1_fashion_mnist.yml")
-OUTPUT = Path("output/demo")
-FORMS, PICTURES, CHECKPOINTS = OUTPUT / "forms", OUTPUT / "pictures", OUTPUT / "checkpoints"
-# Two epochs of a third of the training images; the accuracy is that of all 10,000 test images.
-OVERRIDES = (
-    "ClassifierTrainFeed.dataset.limit=19200",
-    "LearningRate.schedulers=[!PiecewiseDecay {gamma: 0.1, milestones: [300]}]",
-)
-SLIM = f"""\
+TREES = Path("dataset/tree_crowns")
+SLIM = """\
 version: 1.0
 strategies:
     quantization_strategy:
@@ -37,7 +39,7 @@ strategies:
         activation_quantize_type: 'moving_average_abs_max'
 compressor:
     epoch: 2
-    checkpoint_path: '{CHECKPOINTS}'
+    checkpoint_path: '{checkpoints}'
     strategies:
         - quantization_strategy
 """
@@ -46,38 +48,88 @@ TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_a
 PLACE, DEPTH = "conv2d_1.tmp_0", 4
 
 
+@dataclass(frozen=True)
+class Demo:
+    """`prepare` makes the data; `show` runs at the end, on the frozen model; `overrides`: KEY=VALUE."""
+
+    config: Path
+    metric: str
+    prepare: Callable[[], None]
+    show: Callable[[Flow, Path], None]
+    overrides: Sequence[str] = ()
+
+
+def cut_tiles() -> None:
+    """Make the tiles, unless they are there."""
+    if not TREES.exists():
+        subprocess.run([sys.executable, "examples/tree_crowns/tile.py", str(TREES)], check=True)
+
+
+def find_trees(flow: Flow, output: Path) -> None:
+    """Draw what the frozen detector finds in a test tile."""
+    first = (TREES / "test.txt").read_text().split()[0]
+    image = TREES / first
+    found = ["--infer_img", image, "--output_dir", output / "found", "--draw_threshold", "0.3"]
+    flow.qcc("infer", flow.folder / "float", "-c", flow.config, *found)
+
+
+DEMOS = {
+    "detector": Demo(Path("configs/yolov3_mobilenet_v1_tree_crowns.yml"), "Box AP", cut_tiles, find_trees),
+    "classifier": Demo(
+        Path("configs/mobilenet_v1_fashion_mnist.yml"),
+        "top-1",
+        lambda: None,
+        lambda flow, output: None,
+        # Two epochs of a third of the training images; the accuracy is that of all 10,000 test images.
+        (
+            "ClassifierTrainFeed.dataset.limit=19200",
+            "LearningRate.schedulers=[!PiecewiseDecay {gamma: 0.1, milestones: [300]}]",
+        ),
+    ),
+}
+
+
 def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("what", nargs="?", choices=sorted(DEMOS), default="detector")
+    name = arguments.parse_args().what
     os.chdir(ROOT)
-    console = Console(soft_wrap=True)
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    OUTPUT.mkdir(parents=True)
-    slim = OUTPUT / "slim.yaml"
-    slim.write_text(SLIM)
-    flow = Flow(CONFIG, slim, FORMS, console, OVERRIDES)
+    run(DEMOS[name], Path(f"output/demo-{name}"), Console(soft_wrap=True))
+
+
+def run(demo: Demo, output: Path, console: Console) -> None:
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    demo.prepare()
+    slim, checkpoints = output / "slim.yaml", output / "checkpoints"
+    slim.write_text(SLIM.format(checkpoints=checkpoints))
+    flow = Flow(demo.config, slim, output / "forms", console, demo.overrides)
     record = flow.run()
-    write_json(OUTPUT / "record.json", record)
-    draw(flow, CHECKPOINTS / str(record["best_epoch"]) / "eval_model", console)
+    write_json(output / "record.json", record)
+    demo.show(flow, output)
+    draw(flow, checkpoints / str(record["best_epoch"]) / "eval_model", output / "pictures", console)
     console.print()
-    print_forms(console, flow.results, "top-1")
-    console.print(f"Everything is in {OUTPUT}: forms/, pictures/, checkpoints/ and record.json.")
+    print_forms(console, flow.results, demo.metric)
+    console.print(f"Everything is in {output}: {', '.join(sorted(p.name for p in output.iterdir()))}.")
 
 
-def draw(flow: Flow, transformed: Path, console: Console) -> None:
+def draw(flow: Flow, transformed: Path, pictures: Path, console: Console) -> None:
     """One picture per pass of what it did near a convolution."""
-    PICTURES.mkdir()
+    pictures.mkdir()
     can_draw = shutil.which("dot") is not None
     if not can_draw:
         console.print("\nGraphviz's program `dot` is not installed: pictures are written as .dot files only.")
+    forms = flow.folder
     for number, (name, model, pipeline) in enumerate(
         (
-            ("transform", FORMS / "original", TRANSFORM),
+            ("transform", forms / "original", TRANSFORM),
             ("freeze", transformed, "freeze"),
-            ("int8", FORMS / "float", "int8"),
-            ("qdq", FORMS / "float", "qdq"),
+            ("int8", forms / "float", "int8"),
+            ("qdq", forms / "float", "qdq"),
         ),
         start=1,
     ):
-        stem = PICTURES / f"{number}-{name}"
+        stem = pictures / f"{number}-{name}"
         files = ["--dot", f"{stem}.dot", *(["--svg", f"{stem}.svg"] if can_draw else [])]
         flow.qcc("dump-graph", model, "-p", pipeline, "--diff", "--around", PLACE, "--depth", DEPTH, *files)
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 import qcc
+from qcc.backends.lite.runtime import runtime_missing
 from qcc.train.compare import FormResult, compare_forms
 from qcc.train.config import ClassifierConfig, DetectorConfig, load_config, load_slim
 from qcc.train.report import run_record
@@ -46,7 +47,8 @@ class Flow:
         checkpoints = load_slim(self.slim).compressor.checkpoint_path
         overrides = [word for override in self.overrides for word in ("-o", override)]
         self.qcc("quantize", "-c", self.config, "-s", self.slim, *overrides)
-        self.qcc("freeze", "--checkpoint", checkpoints, "--epoch", "best", "--save", self.folder)
+        scheme = json.loads((checkpoints / "0" / "scheme.json").read_text())
+        self._freeze(checkpoints, dynamic=scheme["activation_quantize_type"] == "abs_max")
         summary = json.loads((checkpoints / "metrics.json").read_text())
         config = load_config(self.config, self.overrides)
         results = self._compare(config, checkpoints / str(summary["best"]["epoch"]) / "eval_model")
@@ -54,7 +56,7 @@ class Flow:
             config.model_dump(mode="json", by_alias=True),
             {
                 "commands": self.commands,
-                "scheme": json.loads((checkpoints / "0" / "scheme.json").read_text()),
+                "scheme": scheme,
                 "epochs": summary["epochs"],
                 "best_epoch": summary["best"]["epoch"],
                 "forms": [result.record() for result in results],
@@ -63,20 +65,43 @@ class Flow:
         self.results = results
         return record
 
+    def _freeze(self, checkpoints: Path, dynamic: bool) -> None:
+        """A dynamic network is frozen twice: as it is, and with fixed scales, which runtimes want."""
+        best = ("freeze", "--checkpoint", checkpoints, "--epoch", "best")
+        if dynamic:
+            self.qcc(*best, "--save", self.folder / "dynamic")
+            self.qcc(*best, "--calibrate", self.config, "--save", self.folder)
+        else:
+            self.qcc(*best, "--save", self.folder)
+
     def _compare(self, config: ClassifierConfig | DetectorConfig, transformed: Path) -> list[FormResult]:
         task = build_task(config)
         weights = config.pretrain_weights
         assert weights is not None
         qcc.save(float_model(task.network(), load_weights(weights), weights), self.folder / "original")
+        folders = form_folders(self.folder, transformed)
+        lite_files = self._export(folders)
         self.console.print("\nEvaluating every form on all test images, and timing them:")
-        return compare_forms(form_folders(self.folder, transformed), task, self.console)
+        return compare_forms(folders, task, self.console, lite_files)
+
+    def _export(self, folders: Mapping[str, Path]) -> dict[str, Path]:
+        """Files for Paddle Lite on x86, where its runtime is."""
+        missing = runtime_missing()
+        if missing is not None:
+            self.console.print(f"\nNothing is measured in Paddle Lite: {missing}")
+            return {}
+        files = {form: self.folder / f"{form}.nb" for form in ("float", "frozen")}
+        for form, file in files.items():
+            self.qcc("export", folders[form], "--target", "lite", "--arch", "x86", "-o", file)
+        return files
 
 
 def form_folders(saved: Path, transformed: Path) -> dict[str, Path]:
-    """Where each form of a run is; there is no qdq form of networks with dynamic activation scales."""
+    """Where each form of a run is. "dynamic": frozen, with activation scales measured in each run."""
     folders = {
         "float": saved / "original",
         "transformed": transformed,
+        "dynamic": saved / "dynamic" / "float",
         "frozen": saved / "float",
         "int8": saved / "int8",
         "qdq": saved / "qdq",

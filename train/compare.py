@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 import qcc
+from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.backends.predictor import Engine, Predictor
-from qcc.train.evaluate import evaluate
+from qcc.train.evaluate import evaluate, evaluate_lite
 from qcc.train.tasks.task import Feeds, Run, Task
 from qcc.train.timing import milliseconds
 
 FLOAT_KERNELS, INT8_KERNELS = Engine(onednn=True), Engine(onednn=True, int8=True)
 # Which engines can run which form. paddle.inference folds constants and trips over the fake quantize ops of
-# weights in the transformed form; Paddle has no kernels for INT8 weights without quantize_linear.
+# weights in the transformed form; Paddle has no kernels for INT8 weights without quantize_linear, and the
+# int8 kernels of oneDNN do not measure the scales of a dynamic network anew.
 _ENGINES = {
     "float": {"float": FLOAT_KERNELS},
     "transformed": {},
+    "dynamic": {},
     "frozen": {"float": FLOAT_KERNELS, "int8": INT8_KERNELS},
     "int8": {},
     "qdq": {"int8": INT8_KERNELS},
@@ -33,7 +37,8 @@ _ENGINES = {
 class FormResult:
     """`accuracy`: the main metric, computed in float32 with the integers of the quantized network.
     `int8_accuracy`: the same in oneDNN's int8 kernels. `size`: bytes of program and parameters. Times in ms
-    per image (batch 1, one thread) in paddle.inference with oneDNN. None: the form cannot be run so."""
+    per image (batch 1, one thread) in paddle.inference with oneDNN. `lite_...`: the same of a file for Paddle
+    Lite, in its x86 runtime. None: the form cannot be run so."""
 
     form: str
     accuracy: float
@@ -41,30 +46,50 @@ class FormResult:
     size: int
     float_ms: float | None
     int8_ms: float | None
+    lite_accuracy: float | None = None
+    lite_ms: float | None = None
+    lite_size: int | None = None
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def compare_forms(folders: Mapping[str, Path], task: Task, console: Console) -> list[FormResult]:
-    """Evaluate saved forms on the task's test set, and time them on its first sample."""
+def compare_forms(
+    folders: Mapping[str, Path],
+    task: Task,
+    console: Console,
+    lite_files: Mapping[str, Path] = MappingProxyType({}),
+) -> list[FormResult]:
+    """Evaluate saved forms on the task's test set, and time them on its first sample.
+
+    `lite_files`: of those forms that were exported for Paddle Lite on x86.
+    """
     predictors = open_predictors(folders)
     times = time_forms(predictors, task.example())
     results = []
     for form, folder in folders.items():
         int8 = predictors.get((form, "int8"))
-        results.append(
-            FormResult(
-                form,
-                evaluate(qcc.load(folder), task)[task.main_metric],
-                None if int8 is None else task.evaluate(_runner(int8))[task.main_metric],
-                model_size(folder),
-                times.get((form, "float")),
-                times.get((form, "int8")),
-            )
+        result = FormResult(
+            form,
+            evaluate(qcc.load(folder), task)[task.main_metric],
+            None if int8 is None else task.evaluate(_runner(int8))[task.main_metric],
+            model_size(folder),
+            times.get((form, "float")),
+            times.get((form, "int8")),
         )
-        console.print(f"  {form}: {task.main_metric} {results[-1].accuracy:.4f}", highlight=False)
+        if form in lite_files:
+            result = replace(result, **_in_lite(lite_files[form], task))
+        results.append(result)
+        console.print(f"  {form}: {task.main_metric} {result.accuracy:.4f}", highlight=False)
     return results
+
+
+def _in_lite(file: Path, task: Task) -> dict[str, Any]:
+    return {
+        "lite_accuracy": evaluate_lite(file, task)[task.main_metric],
+        "lite_ms": lite_milliseconds(file, task.example()),
+        "lite_size": file.stat().st_size,
+    }
 
 
 def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predictor]:
@@ -93,7 +118,14 @@ def model_size(folder: Path) -> int:
 def print_forms(console: Console, results: Sequence[FormResult], metric: str) -> None:
     """The table of forms."""
     table = Table(
-        "form", metric, f"{metric}, int8 kernels", "size, kB", "ms, fp32 kernels", "ms, int8 kernels"
+        "form",
+        metric,
+        f"{metric}, int8 kernels",
+        "size, kB",
+        "ms, fp32 kernels",
+        "ms, int8 kernels",
+        f"{metric}, Paddle Lite",
+        "ms, Paddle Lite",
     )
     for result in results:
         table.add_row(
@@ -103,6 +135,8 @@ def print_forms(console: Console, results: Sequence[FormResult], metric: str) ->
             f"{result.size / 1000:.0f}",
             decimals(result.float_ms),
             decimals(result.int8_ms),
+            percent(result.lite_accuracy),
+            decimals(result.lite_ms),
         )
     console.print(table)
 

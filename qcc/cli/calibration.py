@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from qcc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -15,6 +17,27 @@ if TYPE_CHECKING:
 CONFIG_SUFFIXES = (".yml", ".yaml")
 COUNTED_IMAGES = 256
 """How many images of a configuration's training set are looked at, evenly spread."""
+
+
+calibrate_option = click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Measure on this data, once, the scales that the model measures at every run"
+    f" (activation_type=abs_max). A training configuration (.yml): {COUNTED_IMAGES} images of its training"
+    " set. Arrays: a .npz file per batch with an array per feed, a .npy file for models with one feed, or a"
+    " folder of them. Images: a file or folder, with -c.",
+)
+
+
+def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
+    """The model with fixed activation scales; see `calibration_batches` for what `data` may be."""
+    from qcc.backends.lite.calibrate import calibrated, dynamic_ops
+
+    if not any(True for _ in dynamic_ops(model.graph)):
+        click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
+        return model
+    return calibrated(model, calibration_batches(model, data, config_path))
 
 
 def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Iterator[Batch]:

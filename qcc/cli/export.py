@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from qcc.cli.calibration import calibrate_option, calibrated_on
+
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
     from qcc.model import Model
@@ -32,15 +34,7 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     type=click.Choice(list(_BITS)),
     help="Store the weights of a float model as integers, to be turned back when the file is loaded.",
 )
-@click.option(
-    "--calibrate",
-    type=click.Path(path_type=Path),
-    metavar="DATA",
-    help="Measure on this data, once, the scales that the model measures at every run"
-    " (activation_type=abs_max). A training configuration (.yml): 256 images of its training set. Arrays: a"
-    " .npz file per batch with an array per feed, a .npy file for models with one feed, or a folder of them."
-    " Images: a file or folder, with -c.",
-)
+@calibrate_option
 @click.option(
     "-c",
     "--config",
@@ -89,7 +83,7 @@ def export(
         )
     loaded = qcc.load(model, model_filename, params_filename)
     if calibrate is not None:
-        loaded = _calibrated(loaded, calibrate, config_path)
+        loaded = calibrated_on(loaded, calibrate, config_path)
     saved = write(
         loaded,
         output,
@@ -102,16 +96,6 @@ def export(
     _tell(saved, output)
     if cross_check:
         _cross_check(loaded, output, arch)
-
-
-def _calibrated(model: Model, data: Path, config_path: Path | None) -> Model:
-    from qcc.backends.lite.calibrate import calibrated, dynamic_ops
-    from qcc.cli.calibration import calibration_batches
-
-    if not any(True for _ in dynamic_ops(model.graph)):
-        click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
-        return model
-    return calibrated(model, calibration_batches(model, data, config_path))
 
 
 def _instruments(dump_dir: Path | None) -> list[Instrument]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.calibration import calibrate_option, calibrated_on
 from qcc.cli.training_options import (
     OverridesCommand,
     dataset_option,
@@ -14,6 +16,9 @@ from qcc.cli.training_options import (
     overrides_option,
     skip_bad_option,
 )
+
+if TYPE_CHECKING:
+    from qcc.model import Model
 
 
 class EpochOrBest(click.ParamType):
@@ -50,6 +55,7 @@ class EpochOrBest(click.ParamType):
     type=click.Choice(["abs_max", "channel_wise_abs_max"]),
     help="How to round weights, instead of as they were trained.",
 )
+@calibrate_option
 @click.option("-c", "--config", "config_path", type=Path, help="Evaluate with this training configuration.")
 @dataset_option
 @overrides_option
@@ -63,6 +69,7 @@ def freeze(
     epoch: int | None,
     save_path: Path,
     weight_quant_type: str | None,
+    calibrate: Path | None,
     config_path: Path | None,
     dataset_dir: Path | None,
     overrides: tuple[str, ...],
@@ -71,42 +78,53 @@ def freeze(
 ) -> None:
     """Freeze a network that was trained quantization-aware, after evaluating it where -c is given.
 
-    The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so there is none
-    for activation type abs_max. What is frozen is a checkpoint of `qcc quantize`, or MODEL, such as the
-    eval_model/ of one; the forms of MODEL get the original's file names, `model` and `weights`.
+    The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so for activation
+    type abs_max there is one with --calibrate only. What is frozen is a checkpoint of `qcc quantize`, or
+    MODEL, such as the eval_model/ of one; the forms of MODEL get the original's file names, `model` and
+    `weights`.
 
     \b
     qcc freeze -m checkpoints/1/eval_model -c CONFIG --weight_quant_type channel_wise_abs_max
     qcc freeze --checkpoint checkpoints --epoch best --save forms
     """
-    wrong = click.UsageError("Give one thing to freeze: MODEL, -m MODEL or --checkpoint DIR.")
-    if model is not None and checkpoint is not None:
-        raise wrong
     if config_path is None and (dataset_dir or overrides or output_eval or skip_bad):
         raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
     from qcc.train.config import load_config
 
     config = None if config_path is None else load_config(config_path, overrides)
 
-    import qcc
-    from qcc.train.checkpoint import CheckpointStore
     from qcc.train.evaluate import evaluate
-    from qcc.train.freeze import checkpoint_model, freeze_to
+    from qcc.train.freeze import freeze_to
     from qcc.train.tasks.build import build_task
 
-    if checkpoint is not None:
-        loaded = checkpoint_model(CheckpointStore(checkpoint), epoch)
-    elif model is not None:
-        loaded = qcc.load(model, model_filename=model_name, params_filename=params_name)
-    else:
-        raise wrong
+    loaded = _load(model, model_name, params_name, checkpoint, epoch)
     if config is not None:
         task = build_task(config, dataset_dir, skip_bad, output_eval)
         for name, value in evaluate(loaded, task).items():
             click.echo(f"{name} {value:.4f}")
         for note in task.left_out():
             click.echo(note)
+    if calibrate is not None:
+        loaded = calibrated_on(loaded, calibrate, config_path)
     for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None):
         click.echo(f"saved the {saved.form} form in {saved.files[0].parent}.")
         for warning in saved.warnings:
             click.echo(f"  warning: {warning}", err=True)
+
+
+def _load(
+    model: Path | None,
+    model_name: str | None,
+    params_name: str | None,
+    checkpoint: Path | None,
+    epoch: int | None,
+) -> Model:
+    import qcc
+    from qcc.train.checkpoint import CheckpointStore
+    from qcc.train.freeze import checkpoint_model
+
+    if checkpoint is not None and model is None:
+        return checkpoint_model(CheckpointStore(checkpoint), epoch)
+    if model is not None and checkpoint is None:
+        return qcc.load(model, model_filename=model_name, params_filename=params_name)
+    raise click.UsageError("Give one thing to freeze: MODEL, -m MODEL or --checkpoint DIR.")

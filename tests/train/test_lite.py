@@ -11,7 +11,11 @@ import pytest
 from tiny import write_config, write_slim
 from tiny_detector import write_detector_config
 
+import qcc
 from qcc.cli.main import run as command
+from qcc.graph import Graph
+from qcc.nodes import Op
+from qcc.quantization import scheme
 from qcc.train.config import load_config
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask
@@ -84,6 +88,34 @@ def test_calibrated_by_a_configuration(classifier: Path, capsys: pytest.CaptureF
     assert images.shape == (64, 1, 28, 28)
     pipelines = json.loads((classifier / "a.nb.json").read_text())["pipelines"]
     assert f'"image={float(np.abs(images).max())!r}"' in pipelines[-2]
+
+
+def test_a_dynamic_network_is_frozen_with_fixed_scales(
+    classifier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --calibrate there is a qdq form, and oneDNN's int8 kernels compute what was trained."""
+    checkpoints, saved = classifier / "dynamic_run", classifier / "fixed"
+    freeze = ("freeze", "--checkpoint", checkpoints, "--save", saved)
+    said = printed(capsys, *freeze, "--calibrate", classifier / "tiny.yml")
+    assert said.count("saved the") == 3
+    model = qcc.load(saved / "qdq")
+    assert scheme(model.graph)["activation_type"] == ["static"]
+    scales = [model.weights[op.input("Scale").name] for op in input_quantizers(model.graph, "image")]
+    task = build_task(load_config(classifier / "tiny.yml", ()))
+    largest = max(np.abs(batch["image"]).max() for batch in task.calibration_batches(1000))
+    assert [scale.tolist() for scale in scales] == [[largest]]
+
+
+def input_quantizers(graph: Graph, feed: str) -> list[Op]:
+    return [op for op in graph.ops if op.type == "quantize_linear" and op.input("X").name == feed]
+
+
+def test_saving_a_dynamic_network_tells_that_int8_kernels_are_not_for_it(
+    classifier: Path, tmp_path: Path
+) -> None:
+    (warning,) = qcc.save(qcc.load(classifier / "dynamic/float"), tmp_path).warnings
+    assert warning.what == "paddle.inference, oneDNN int8"
+    assert "qcc freeze --calibrate" in warning.outcome
 
 
 def test_samples_for_calibration_are_spread_over_the_training_set(classifier: Path) -> None:
