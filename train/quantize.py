@@ -14,6 +14,7 @@ from qcc._paddle import paddle
 from qcc.errors import ConfigError
 from qcc.files import write_json
 from qcc.model import Model
+from qcc.train.averages import Averages
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.section import Section
@@ -25,7 +26,7 @@ from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record
 from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.scheme import freeze, save_form, scheme_record, take_weights, transform_pipeline
-from qcc.train.scope import Arrays
+from qcc.train.scope import Arrays, persistable_names
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
 from qcc.train.teacher import FirstWeights, load_teacher
@@ -49,6 +50,8 @@ class QuantizationPhase:
         self._network = task.network()
         self._check_nodes()
         self._programs = TrainingPrograms(self._network, config.optimizer, slim.strategy, self._teacher)
+        averaged = persistable_names(self._network.test) if config.use_ema else []
+        self._averages = Averages(averaged, config.ema_decay)
 
     @property
     def quantized(self) -> bool:
@@ -60,6 +63,7 @@ class QuantizationPhase:
         if state is None:
             weights, source = self._first_weights()
             put_weights(self._network, self._scope, weights, source)
+            self._averages.start(self._scope)
         self._use(Stage(), plain)
         if state is not None:
             if state.quantized:
@@ -67,9 +71,11 @@ class QuantizationPhase:
             self._stepper.set_state(state.arrays)
 
     def begin_epoch(self, epoch: int) -> Stepper:
+        norms = self._config.freeze_norm_epoch
         stage = Stage(
             quantized=self.quantized or epoch >= self._strategy.start_epoch,
             distillation=self._slim.distillation(epoch),
+            norms_frozen=norms is not None and epoch >= norms,
         )
         if stage != self._stage:
             self._enter(stage)
@@ -95,7 +101,7 @@ class QuantizationPhase:
 
     def _use(self, stage: Stage, program: TrainingProgram) -> None:
         self._stage = stage
-        self._stepper = Stepper(program, self._scope, self._config.learning_rate.schedule())
+        self._stepper = Stepper(program, self._scope, self._config.learning_rate.schedule(), self._averages)
         self._evaluate = RepeatedEvaluation(self._task)
 
     def _teacher(self, distillation: Distillation) -> Teacher:
@@ -106,7 +112,7 @@ class QuantizationPhase:
         model = qcc.from_program(self._network.test, self._scope, feeds, fetches, for_test=True)
         if self.quantized:
             model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
-            take_weights(model, self._scope)
+        take_weights(model, self._scope, self._averages.values())
         return model
 
     # ------------------------------------------------------------------ saving

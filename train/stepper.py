@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
 from qcc.errors import CheckpointError, TrainingError
+from qcc.train.averages import Averages, split_averages, with_averages
 from qcc.train.distillation import TEACHER_PREFIX
 from qcc.train.kernels import use_onednn
 from qcc.train.programs import TrainingProgram
@@ -31,10 +32,13 @@ class Step:
 class Stepper:
     """A training program with its scope. The program is compiled at the first step and then belongs to this.
 
-    The learning rate is set before every step from `schedule`, so that it needs no state.
+    The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
+    what every step leaves in the scope, and are part of the state.
     """
 
-    def __init__(self, training: TrainingProgram, scope: Any, schedule: Schedule) -> None:
+    def __init__(
+        self, training: TrainingProgram, scope: Any, schedule: Schedule, averages: Averages | None = None
+    ) -> None:
         network = training.network
         self.scope = scope
         self.program = network.train
@@ -42,6 +46,7 @@ class Stepper:
         self._fetches = [network.loss, *training.parts.values(), *network.train_outputs]
         self._learning_rate = training.learning_rate
         self._schedule = schedule
+        self._averages = averages or Averages()
         self._executor = paddle.static.Executor(core.CPUPlace())
         use_onednn(self.program)
 
@@ -58,20 +63,20 @@ class Stepper:
         value, count = float(loss), len(self._parts)
         if not math.isfinite(value):
             raise TrainingError(f"the loss of step {step} is {value}")
+        self._averages.update(self.scope, step)
         return Step(value, dict(zip(self._parts, map(float, others[:count]), strict=True)), others[count:])
 
     def state(self) -> Arrays:
-        """Copies of everything that the program changes from step to step, the learning rate aside."""
-        names = [name for name in persistable_names(self.program) if not name.startswith(TEACHER_PREFIX)]
-        names.remove(self._learning_rate)
-        return read_scope(self.scope, names)
+        """Copies of everything that changes from step to step, the learning rate aside."""
+        return with_averages(self._variables(), self._averages)
 
     def set_state(self, arrays: Arrays) -> None:
-        """Take over what `state` returned in an earlier run.
+        """Take over what `state` returned in an earlier run, which may have kept no averages.
 
         Raises CheckpointError when it is the state of another network or quantization scheme.
         """
-        present = self.state()
+        arrays, averages = split_averages(arrays)
+        present = self._variables()
         other = sorted(present.keys() ^ arrays.keys()) or sorted(
             name for name in present if present[name].shape != arrays[name].shape
         )
@@ -81,3 +86,10 @@ class Stepper:
                 f" differ, the first is '{other[0]}'; choose another checkpoint_path to start anew."
             )
         write_scope(self.scope, arrays)
+        self._averages.start(self.scope)
+        self._averages.resume(averages)
+
+    def _variables(self) -> Arrays:
+        names = [name for name in persistable_names(self.program) if not name.startswith(TEACHER_PREFIX)]
+        names.remove(self._learning_rate)
+        return read_scope(self.scope, names)

@@ -22,6 +22,7 @@ LearningRate:
   - !PiecewiseDecay {{gamma: 0.1, milestones: [6]}}
 OptimizerBuilder:
   regularizer: {{type: L2, factor: 0.0005}}
+  clip_grad_by_norm: 1.0
 NormalizeImage: {{mean: 0.286, std: 0.353}}
 ClassifierTrainFeed:
   batch_size: 16
@@ -51,3 +52,16 @@ def write_slim(checkpoints: Path, epoch: int, **strategy: object) -> Path:
         + f"compressor:\n  epoch: {epoch}\n  checkpoint_path: {checkpoints}\n  strategies: [q]\n"
     )
     return path
+
+
+def distilling_slim(checkpoints: Path, teacher: str = "") -> Path:
+    """Three epochs, quantized from the second on, with a teacher in the first two."""
+    slim = write_slim(checkpoints, 3, start_epoch=1, end_epoch=2)
+    distiller = (
+        "{class: L2Distiller, student_feature_map: fc_0.tmp_1, teacher_feature_map: fc_0.tmp_1,"
+        " distillation_loss_weight: 0.1}"
+    )
+    strategy = f"{{class: DistillationStrategy, distillers: [l2], end_epoch: 2{teacher}}}"
+    text = slim.read_text().replace("strategies:\n", f"strategies:\n  d: {strategy}\n", 1)
+    slim.write_text(f"distillers:\n  l2: {distiller}\n" + text.replace("[q]", "[d, q]"))
+    return slim

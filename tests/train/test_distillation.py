@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from rich.console import Console
-from tiny import write_config, write_slim
+from tiny import distilling_slim, write_config
 
 import qcc
 from qcc._paddle import core, paddle
@@ -122,19 +122,6 @@ def test_maps_that_are_not_there(student: str, teacher: str, message: str) -> No
 
 
 # ---------------------------------------------------------------------- in a run
-
-
-def distilling_slim(checkpoints: Path, teacher: str = "") -> Path:
-    """Three epochs, quantized from the second on, with a teacher in the first two."""
-    slim = write_slim(checkpoints, 3, start_epoch=1, end_epoch=2)
-    distiller = (
-        "{class: L2Distiller, student_feature_map: fc_0.tmp_1, teacher_feature_map: fc_0.tmp_1,"
-        " distillation_loss_weight: 0.1}"
-    )
-    strategy = f"{{class: DistillationStrategy, distillers: [l2], end_epoch: 2{teacher}}}"
-    text = slim.read_text().replace("strategies:\n", f"strategies:\n  d: {strategy}\n", 1)
-    slim.write_text(f"distillers:\n  l2: {distiller}\n" + text.replace("[q]", "[d, q]"))
-    return slim
 
 
 def train(config_path: Path, slim: Path) -> QuantizeResult:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tiny import write_config, write_slim
+from tiny import distilling_slim, write_config, write_slim
 
 from qcc.errors import CheckpointError, ConfigError, TrainingError
 from qcc.train.checkpoint import CheckpointStore, TrainingState
@@ -49,10 +49,15 @@ class StoppingTask(ClassifierTask):
 
 
 def run(
-    config_path: Path, slim_path: Path, where: tuple[int, int] | None = None, *, kill: bool = False
+    config_path: Path,
+    slim_path: Path,
+    where: tuple[int, int] | None = None,
+    *,
+    kill: bool = False,
+    overrides: tuple[str, ...] = (),
 ) -> str:
     """Run to the end, or until `where`; returns what was printed."""
-    config, stop, output = load_config(config_path), StopRequest(), io.StringIO()
+    config, stop, output = load_config(config_path, overrides), StopRequest(), io.StringIO()
     task = ClassifierTask(config) if where is None else StoppingTask(config, *where, None if kill else stop)
     try:
         quantize(task, config, load_slim(slim_path), Console(file=output, width=200), stop)
@@ -126,7 +131,7 @@ def test_resumed_equals_uninterrupted(
 
 
 def test_every_optimizer_state_is_kept(tiny_config: Path, tmp_path: Path) -> None:
-    builder = "OptimizerBuilder:\n  optimizer: {type: Adam}\n  clip_grad_by_norm: 0.5"
+    builder = "OptimizerBuilder:\n  optimizer: {type: Adam}"
     tiny_config.write_text(tiny_config.read_text().replace("OptimizerBuilder:", builder))
     whole = write_slim(tmp_path / "whole", 2, end_epoch=1, start_epoch=1, **SCHEME)
     broken = write_slim(tmp_path / "broken", 2, end_epoch=1, start_epoch=1, **SCHEME)
@@ -136,6 +141,35 @@ def test_every_optimizer_state_is_kept(tiny_config: Path, tmp_path: Path) -> Non
     state = final_state(tmp_path / "whole")
     assert state.arrays["optimizer/conv1_weights_beta1_pow_acc_0"] == pytest.approx(0.9**9)
     assert_equal_states(state, final_state(tmp_path / "broken"))
+
+
+# A float epoch, a quantized one and one with fixed batch norm statistics; a teacher in the first two.
+OPTIONS = (
+    "use_ema=true",
+    "ema_decay=0.9",
+    "freeze_norm_epoch=2",
+    "OptimizerBuilder.optimizer={type: RMSProp}",
+)
+
+
+def test_options_that_change_the_program_and_the_state(tiny_config: Path, tmp_path: Path) -> None:
+    whole, broken = (distilling_slim(tmp_path / name) for name in ("whole", "broken"))
+    run(tiny_config, whole, overrides=OPTIONS)
+    run(tiny_config, broken, (0, 2), overrides=OPTIONS)
+    run(tiny_config, broken, (1, 1), overrides=OPTIONS)
+    run(tiny_config, broken, (2, 1), kill=True, overrides=OPTIONS)
+    run(tiny_config, broken, overrides=OPTIONS)
+    state = final_state(tmp_path / "whole")
+    assert {"ema/conv1_weights", "ema/conv1_bn_variance"} <= state.arrays.keys()
+    assert_equal_states(state, final_state(tmp_path / "broken"))
+
+
+def test_averages_may_be_turned_on_and_off(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
+    run(tiny_config, write_slim(tmp_path / "run", 2, **SCHEME), overrides=("use_ema=true",))
+    assert "ema/conv1_weights" in final_state(tmp_path / "run").arrays
+    run(tiny_config, write_slim(tmp_path / "run", 3, **SCHEME))
+    assert "ema/conv1_weights" not in final_state(tmp_path / "run").arrays
 
 
 def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability, Share
 from qcc.train.config.section import Section
 from qcc.train.models.strides import IMAGENET_STRIDES
 
@@ -118,6 +118,12 @@ class TrainingConfig(Section):
     """How fast to learn."""
     optimizer: OptimizerBuilder = Field(alias="OptimizerBuilder", default=OptimizerBuilder())
     """How weights are updated."""
+    use_ema: bool = False
+    """Whether `qcc quantize` evaluates and saves running averages of the weights in their place."""
+    ema_decay: Share = 0.9998
+    """The share of such an average that is kept in a step; less in the first steps."""
+    freeze_norm_epoch: NonNegativeInt | None = None
+    """The first epoch of `qcc quantize` that leaves batch norm statistics as they are; null: none."""
 
 
 class ClassifierConfig(TrainingConfig):
