@@ -105,19 +105,15 @@ def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], sourc
 
 def put_known_weights(
     network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path
-) -> None:
+) -> list[str]:
     """Write into `scope` those of `weights` that the test program has under the same name and shape.
 
-    Raises CheckpointError when `source` has none of them, or one of another shape.
+    Returns the names of the program's weights that `source` does not give. Raises CheckpointError when it
+    gives none at all.
     """
     shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
-    known = {name: array for name, array in weights.items() if name in shapes}
+    known = {name: array for name, array in weights.items() if array.shape == shapes.get(name)}
     if not known:
         raise CheckpointError(f"{source} holds none of the network's weights; it belongs to another network.")
-    for name, array in known.items():
-        if array.shape != shapes[name]:
-            raise CheckpointError(
-                f"{source}: '{name}' has shape {list(array.shape)} where the network has"
-                f" {list(shapes[name])}."
-            )
     write_scope(scope, {name: array.astype(np.float32) for name, array in known.items()})
+    return sorted(shapes.keys() - known.keys())

@@ -88,11 +88,11 @@ def test_known_weights_are_taken_and_others_are_not() -> None:
     scope = paddle.static.Scope()
     initialise(network, scope, 0)
     taken = np.full((4, 2), 3, np.float32)
+    weights = {"w": taken, "b": np.zeros(3, np.float32), "other": np.zeros(3, np.float32)}
 
-    put_known_weights(network, scope, {"w": taken, "other": np.zeros(3, np.float32)}, Path("some.npz"))
+    others = put_known_weights(network, scope, weights, Path("some.npz"))
 
+    assert others == ["b"]
     assert np.array_equal(read_scope(scope, ["w"])["w"], taken)
     with pytest.raises(CheckpointError, match=r"some\.npz holds none of the network's weights"):
-        put_known_weights(network, scope, {"other": taken}, Path("some.npz"))
-    with pytest.raises(CheckpointError, match=r"'w' has shape \[2, 4\] where the network has \[4, 2\]"):
-        put_known_weights(network, scope, {"w": taken.T}, Path("some.npz"))
+        put_known_weights(network, scope, {"other": taken, "w": taken.T}, Path("some.npz"))
