@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from qcc.errors import ConfigError
 from qcc.train.config.strategies import Distiller, FSPDistiller, L2Distiller, SoftLabelDistiller
 from qcc.train.models.network import Network
 from qcc.train.scope import Arrays, persistable_names
+from qcc.train.slicing import ops_behind, variables_of
 
 TEACHER_PREFIX = "teacher_"
 # Ops in a scope of this name stay float when quantization is inserted.
@@ -66,23 +67,18 @@ def teacher_values(program: Any, teacher: Teacher) -> Arrays:
 # ---------------------------------------------------------------------- the teacher
 
 
-def _append_teacher(block: Any, source: Any, wanted: Iterable[str]) -> None:
+def _append_teacher(block: Any, source: Any, wanted: Sequence[str]) -> None:
     """Copy what computes the variables `wanted` from the teacher's block to the end of the student's."""
-    needed = {_variable(source, name, "teacher").name for name in wanted}
-    ops = []
-    for op in reversed(source.ops):
-        if needed.intersection(op.output_arg_names):
-            ops.append(op)
-            needed.update(op.input_arg_names, op.output_arg_names)
+    ops = ops_behind(source, [_variable(source, name, "teacher").name for name in wanted])
     names = {}
-    for name in sorted(needed):
+    for name in sorted({*wanted, *variables_of(ops)}):
         var = source.var(name)
         names[name] = name if var.is_data else TEACHER_PREFIX + name
         if not var.is_data:
             _declare(block, var)
         elif not block.has_var(name):
             raise ConfigError(f"the teacher is fed by '{name}', which training does not give.")
-    for op in reversed(ops):
+    for op in ops:
         copy = block.desc.append_op()
         copy.copy_from(op.desc)
         for name in op.input_arg_names:

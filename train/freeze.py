@@ -12,6 +12,7 @@ from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
 from qcc.train.checkpoint import CheckpointStore
+from qcc.train.saving import EVAL_MODEL
 from qcc.train.scheme import forms, freeze, save_form
 
 
@@ -31,12 +32,27 @@ def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
     Raises CheckpointError when there is no such checkpoint or it was not trained with quantization.
     """
     checkpoint = store.epoch(best_epoch(store) if epoch is None else epoch)
-    path = checkpoint / "scheme.json"
-    if not path.exists() or json.loads(path.read_text()) is None:
+    if not is_quantized(checkpoint):
         raise CheckpointError(
             f"{checkpoint} comes from before quantization was inserted; take a later epoch."
         )
-    return qcc.load(checkpoint / "eval_model", model_filename="__model__", params_filename="__params__")
+    return eval_model(checkpoint)
+
+
+def is_quantized(checkpoint: Path) -> bool:
+    """Whether the model of a checkpoint's folder has fake quantization in it."""
+    path = checkpoint / "scheme.json"
+    return path.exists() and json.loads(path.read_text()) is not None
+
+
+def eval_model(checkpoint: Path) -> Model:
+    """The model of a checkpoint's folder, as it was evaluated. Raises CheckpointError when there is none."""
+    folder = checkpoint / "eval_model"
+    if not folder.exists():
+        raise CheckpointError(
+            f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False."
+        )
+    return qcc.load(folder, model_filename=EVAL_MODEL, params_filename="__params__")
 
 
 def freeze_to(

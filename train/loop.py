@@ -47,16 +47,26 @@ class Phase(Protocol):
 
 
 class Loop:
-    """Runs a phase. The checkpoint folder must be locked by the caller."""
+    """Runs a phase. The checkpoint folder must be locked by the caller.
+
+    `keep`: how many of the newest epochs keep their checkpoints, besides the best one; None: all.
+    """
 
     def __init__(
-        self, task: Task, phase: Phase, store: CheckpointStore, settings: dict[str, Any], console: Console
+        self,
+        task: Task,
+        phase: Phase,
+        store: CheckpointStore,
+        settings: dict[str, Any],
+        console: Console,
+        keep: int | None = None,
     ) -> None:
         self._task = task
         self._phase = phase
         self._store = store
         self._settings = settings
         self._console = console
+        self._keep = keep
         self._journal = Journal(store.root / "metrics.jsonl")
         self._history: list[Record] = []
 
@@ -151,6 +161,14 @@ class Loop:
         self._store.write(str(position.epoch - 1), fill)
         self._store.remove(INTERRUPTED)
         write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
+        if self._keep is not None:
+            self._thin_out(self._keep)
+
+    def _thin_out(self, keep: int) -> None:
+        best = best_record(self._history, self._task.main_metric)
+        for epoch in self._store.epochs()[:-keep]:
+            if best is None or epoch != best["epoch"]:
+                self._store.remove(str(epoch))
 
     def _write_interrupted(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> None:
         folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)

@@ -12,7 +12,6 @@ from rich.console import Console
 import qcc
 from qcc._paddle import paddle
 from qcc.errors import ConfigError
-from qcc.files import write_json
 from qcc.model import Model
 from qcc.train.averages import Averages
 from qcc.train.checkpoint import CheckpointStore, TrainingState
@@ -25,7 +24,8 @@ from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record
 from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
-from qcc.train.scheme import freeze, save_form, scheme_record, take_weights, transform_pipeline
+from qcc.train.saving import Outputs
+from qcc.train.scheme import take_weights, transform_pipeline
 from qcc.train.scope import Arrays, persistable_names
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
@@ -45,10 +45,9 @@ class QuantizationPhase:
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
-        self._console = console
         self._scope = paddle.static.Scope()
         self._network = task.network()
-        self._check_nodes()
+        self._outputs = Outputs(self._network, slim, console)
         self._programs = TrainingPrograms(self._network, config.optimizer, slim.strategy, self._teacher)
         averaged = persistable_names(self._network.test) if config.use_ema else []
         self._averages = Averages(averaged, config.ema_decay)
@@ -86,8 +85,8 @@ class QuantizationPhase:
         if epoch % self._slim.compressor.eval_epoch == 0 or epoch + 1 == self.epochs:
             record |= self._evaluate(model)
         if epoch == self._strategy.end_epoch:
-            self._save_forms()
-        return lambda folder: self._write_eval_model(model, folder)
+            self._outputs.save_forms(self._test_model)
+        return lambda folder: self._outputs.write_eval_model(folder, model, self.quantized, self._test_model)
 
     # ------------------------------------------------------------------ programs
 
@@ -115,47 +114,6 @@ class QuantizationPhase:
         take_weights(model, self._scope, self._averages.values())
         return model
 
-    # ------------------------------------------------------------------ saving
-
-    def _nodes(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        strategy = self._strategy
-        return (
-            strategy.save_in_nodes or self._network.test_feeds,
-            strategy.save_out_nodes or self._network.outputs,
-        )
-
-    def _check_nodes(self) -> None:
-        """Refuse names that cannot be saved before any training is spent on them."""
-        feeds, fetches = self._nodes()
-        for name in feeds:
-            if name not in self._network.test_feeds:
-                known = ", ".join(self._network.test_feeds)
-                raise ConfigError(f"save_in_nodes: the test program is not fed by '{name}', only by {known}.")
-        for name in fetches:
-            if not self._network.test.global_block().has_var(name):
-                known = ", ".join(self._network.outputs)
-                raise ConfigError(
-                    f"save_out_nodes: the test program has no variable '{name}'; its outputs are {known}."
-                )
-
-    def _write_eval_model(self, model: Model, folder: Path) -> None:
-        # Unchecked: it has just been evaluated, and the checkpoint keeps digests of its files.
-        qcc.save(model, folder / "eval_model", model_filename="__model__", check=False)
-        write_json(folder / "scheme.json", scheme_record(self._strategy) if self.quantized else None)
-
-    def _save_forms(self) -> None:
-        strategy = self._strategy
-        model = self._test_model(*self._nodes())
-        for form, path in (
-            ("float", strategy.float_model_save_path),
-            ("int8", strategy.int8_model_save_path),
-        ):
-            if path is not None:
-                saved = save_form(freeze(model, form), form, path, old_names=True)
-                self._console.print(f"saved the {form} form in {path}.")
-                for warning in saved.warnings:
-                    self._console.print(f"  warning: {warning}")
-
 
 @dataclass(frozen=True)
 class QuantizeResult:
@@ -176,11 +134,6 @@ def quantize(
     """
     root = slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
     store = CheckpointStore(root)
-    if slim.strategy.mobile_model_save_path is not None:
-        console.print(
-            "mobile_model_save_path: nothing is written there, since no runtime loads that form any more;"
-            " `qcc export --target lite` writes what Paddle Lite loads."
-        )
 
     def first_weights() -> tuple[Arrays, Path]:
         source = slim.compressor.init_model or config.pretrain_weights
@@ -198,7 +151,8 @@ def quantize(
 
     with store.lock():
         phase = QuantizationPhase(task, config, slim, first_weights, console)
-        records = Loop(task, phase, store, settings(config, slim), console).run(stop)
+        loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints)
+        records = loop.run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric))
 
 

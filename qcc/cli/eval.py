@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from qcc.cli.training_options import (
     skip_bad_option,
 )
 
+if TYPE_CHECKING:
+    from qcc.train.tasks.task import Task
+
 LITE_SUFFIX = ".nb"
 
 
@@ -26,6 +30,7 @@ LITE_SUFFIX = ".nb"
 @overrides_option
 @output_eval_option
 @skip_bad_option
+@click.option("--all-epochs", is_flag=True, help="MODEL is a folder of checkpoints: compare all of them.")
 def evaluate(
     model: Path,
     config_path: Path,
@@ -35,10 +40,13 @@ def evaluate(
     output_eval: Path | None,
     model_name: str | None,
     params_name: str | None,
+    all_epochs: bool,
 ) -> None:
     """Evaluate MODEL, a folder or prefix in any form, on the configuration's test set.
 
     MODEL may also be a Paddle Lite file for x86, FILE.nb; that runs where Paddle Lite's runtime is installed.
+
+    With --all-epochs it is the folder of a run's checkpoints; the table of its epochs tells the best one.
     """
     from qcc.train.config import load_config
 
@@ -50,7 +58,10 @@ def evaluate(
     from qcc.train.tasks.build import build_task
 
     task = build_task(config, dataset_dir, skip_bad, output_eval)
-    if model.suffix == LITE_SUFFIX:
+    if all_epochs:
+        _compare_epochs(model, task)
+        metrics = {}
+    elif model.suffix == LITE_SUFFIX:
         metrics = evaluate_lite(model, task)
     else:
         metrics = run(qcc.load(model, model_filename=model_name, params_filename=params_name), task)
@@ -58,3 +69,15 @@ def evaluate(
         click.echo(f"{name} {value:.4f}")
     for note in task.left_out():
         click.echo(note)
+
+
+def _compare_epochs(folder: Path, task: Task) -> None:
+    from rich.console import Console
+
+    from qcc.train.checkpoint import CheckpointStore
+    from qcc.train.epochs import evaluate_epochs
+    from qcc.train.loop import best_record
+    from qcc.train.report import print_epochs
+
+    records = evaluate_epochs(CheckpointStore(folder), task)
+    print_epochs(Console(soft_wrap=True), records, best_record(records, task.main_metric))

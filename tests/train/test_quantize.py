@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tiny import write_config, write_slim
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.lite.file import read_naive_buffer
 from qcc.errors import CheckpointError, ConfigError
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.checkpoint import CheckpointStore
@@ -92,8 +94,20 @@ def test_forms_are_saved_at_the_end_under_the_old_names(folder: Path) -> None:
         assert {path.name for path in (folder / form).iterdir()} == {"model", "weights", "qcc.json"}
         model = qcc.load(folder / form)
         assert (model.feeds, model.fetches) == (("image",), ("fc_0.tmp_1", "fc_0.tmp_2"))
+
+
+def test_a_mobile_form_that_cannot_be_written_ends_no_run(folder: Path) -> None:
     assert not (folder / "mobile").exists()
-    assert "mobile_model_save_path: nothing is written there" in (folder / "printed.txt").read_text()
+    assert "mobile_model_save_path: nothing is written there: " in (folder / "printed.txt").read_text()
+
+
+def test_the_mobile_form_is_what_paddle_lite_loads(tiny_config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mobile" / "model.nb"
+    options = {"activation_quantize_type": "moving_average_abs_max", "mobile_model_save_path": file.parent}
+    _, printed = run(tiny_config, write_slim(tmp_path / "run", 1, **options))
+    kernels = [str(op.attr("__@kernel_type_attr@__")) for op in read_naive_buffer(file).ops]
+    assert any("conv2d" in kernel and "int8" in kernel for kernel in kernels), kernels
+    assert f"saved the mobile form in {file}, as Paddle Lite loads it on ARM." in printed
 
 
 def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_path: Path) -> None:
@@ -134,6 +148,78 @@ def test_evaluation_every_second_epoch_and_after_the_last(tiny_config: Path, tmp
     slim.write_text(slim.read_text().replace("compressor:\n", "compressor:\n  eval_epoch: 2\n"))
     result, _ = run(tiny_config, slim)
     assert ["top1" in record for record in result.records] == [True, False, True, True]
+
+
+def change_compressor(slim: Path, text: str) -> Path:
+    slim.write_text(slim.read_text().replace("compressor:\n", f"compressor:\n  {text}\n"))
+    return slim
+
+
+def test_without_eval_models_there_is_nothing_to_freeze(tiny_config: Path, tmp_path: Path) -> None:
+    slim = change_compressor(write_slim(tmp_path / "run", 1), "save_eval_model: False")
+    result, _ = run(tiny_config, slim)
+    assert result.best is not None
+    assert not (tmp_path / "run" / "0" / "eval_model").exists()
+    with pytest.raises(CheckpointError, match="0 holds no eval_model, since it was trained with"):
+        list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
+
+
+def test_pruned_program_beside_the_parameters(tiny_config: Path, tmp_path: Path) -> None:
+    slim = write_slim(tmp_path / "run", 1)
+    run(tiny_config, change_compressor(slim, "prune_infer_model: [[image], [fc_0.tmp_1]]"))
+    folder = tmp_path / "run" / "0" / "eval_model"
+    pruned = qcc.load(folder, model_filename="__model__.infer", params_filename="__params__")
+    assert (pruned.feeds, pruned.fetches) == (("image",), ("fc_0.tmp_1",))
+    whole = qcc.load(folder, model_filename="__model__")
+    (logits,), (probabilities,) = (ModelRunner(model).run(IMAGES) for model in (pruned, whole))
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(exponents / exponents.sum(axis=1, keepdims=True), probabilities, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ("[[image], [nothing]]", "prune_infer_model: the test program has no variable 'nothing'"),
+        ("[[label], [fc_0.tmp_1]]", "prune_infer_model: the test program is not fed by 'label'"),
+        (
+            "[[image], [batch_norm_0.tmp_2]]",
+            r"does not depend on 1\d\d of the network's param",
+        ),
+    ],
+)
+def test_pruned_programs_that_cannot_be(tiny_config: Path, tmp_path: Path, nodes: str, message: str) -> None:
+    slim = change_compressor(write_slim(tmp_path / "run", 1), f"prune_infer_model: {nodes}")
+    with pytest.raises(ConfigError, match=message):
+        run(tiny_config, slim)
+
+
+def test_all_epochs_are_compared(folder: Path, capfd: Any) -> None:
+    from qcc.cli.main import run as command
+
+    assert command(["eval", str(folder / "run"), "-c", str(folder / "tiny.yml"), "--all-epochs"]) == 0
+    rows = [re.findall(r"[\w.()]+", line) for line in capfd.readouterr().out.splitlines()]
+    shown = {row[0]: row for row in rows if row and row[0].isdigit()}
+    records = [json.loads((folder / "run" / str(epoch) / "metrics.json").read_text()) for epoch in range(3)]
+    assert list(shown) == ["0", "1", "2"]
+    for record in records:
+        row = shown[str(record["epoch"])]
+        assert f"{record['top1']:.4f}" in row
+        assert str(record["quantized"]) in row
+    (best,) = [epoch for epoch, row in shown.items() if "(best)" in row]
+    assert int(best) == best_epoch(CheckpointStore(folder / "run"))
+    assert command(["eval", str(folder), "-c", str(folder / "tiny.yml"), "--all-epochs"]) == 2
+
+
+def test_checkpoints_are_thinned_out_but_for_the_best(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = iter([0.4, 0.5, 0.9, 0.2, 0.3, 0.1])  # the first one is that of the float network
+    monkeypatch.setattr(ClassifierTask, "evaluate", lambda self, run: {"top1": next(accuracies)})
+    slim = write_slim(tmp_path / "run", 5, end_epoch=4)
+    result, _ = run(tiny_config, slim, ("keep_checkpoints=2",))
+    assert CheckpointStore(tmp_path / "run").epochs() == [1, 3, 4]
+    assert len(result.records) == 5
+    assert best_epoch(CheckpointStore(tmp_path / "run")) == 1
 
 
 @pytest.mark.parametrize("activation", ["abs_max", "range_abs_max"])

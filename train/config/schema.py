@@ -122,6 +122,8 @@ class TrainingConfig(Section):
     """Whether `qcc quantize` evaluates and saves running averages of the weights in their place."""
     ema_decay: Share = 0.9998
     """The share of such an average that is kept in a step; less in the first steps."""
+    keep_checkpoints: PositiveInt | None = None
+    """How many checkpoints to keep, the newest ones, besides the best one; null: all."""
     freeze_norm_epoch: NonNegativeInt | None = None
     """The first epoch of `qcc quantize` that leaves batch norm statistics as they are; null: none."""
 

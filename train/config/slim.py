@@ -26,6 +26,7 @@ from qcc.train.config.strategies import (
     Strategy,
 )
 
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
 _STRATEGIES: Mapping[str, type[Strategy]] = {
     "QuantizationStrategy": QuantizationStrategy,
     "DistillationStrategy": DistillationStrategy,
@@ -48,6 +49,10 @@ class Compressor(Section):
     """Float weights to start from; null: the configuration's."""
     eval_epoch: PositiveInt = 1
     """Evaluate after every so many epochs."""
+    save_eval_model: bool = True
+    """Whether checkpoints hold the model that was evaluated, which can be frozen and evaluated again."""
+    prune_infer_model: tuple[Names, Names] | None = None
+    """Feeds and fetches of a second program, `__model__.infer`, beside that model; null: none."""
     strategies: tuple[str, ...] = ()
     """The names of those to run."""
 

@@ -1,0 +1,112 @@
+"""What a quantization-aware run writes besides its training state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+import qcc
+from qcc.backends import Saved
+from qcc.backends.lite.export import export
+from qcc.errors import ConfigError, PassError
+from qcc.files import write_json
+from qcc.model import Model
+from qcc.train.config import Slim
+from qcc.train.models.network import Network
+from qcc.train.scheme import freeze, save_form, scheme_record
+from qcc.train.scope import persistable_names
+from qcc.train.slicing import ops_behind, variables_of
+
+Names = tuple[str, ...]
+TestModel = Callable[[Names, Names], Model]
+"""Makes the test model of now with given feeds and fetches."""
+
+EVAL_MODEL, PRUNED = "__model__", "__model__.infer"
+LITE_FILE = "model.nb"
+
+
+class Outputs:
+    """The models that a slim file asks for. Raises ConfigError for names that the network does not have."""
+
+    def __init__(self, network: Network, slim: Slim, console: Console) -> None:
+        self._network = network
+        self._strategy = strategy = slim.strategy
+        self._compressor = slim.compressor
+        self._console = console
+        self._nodes = (
+            strategy.save_in_nodes or network.test_feeds,
+            strategy.save_out_nodes or network.outputs,
+        )
+        self._check_names(*self._nodes, "save_in_nodes", "save_out_nodes")
+        if slim.compressor.prune_infer_model is not None:
+            self._check_names(*slim.compressor.prune_infer_model, "prune_infer_model", "prune_infer_model")
+            self._check_pruned(slim.compressor.prune_infer_model[1])
+
+    def write_eval_model(self, folder: Path, model: Model, quantized: bool, test_model: TestModel) -> None:
+        """Write into a checkpoint's folder `model`, which was evaluated, and what it takes to freeze it."""
+        write_json(folder / "scheme.json", scheme_record(self._strategy) if quantized else None)
+        if not self._compressor.save_eval_model:
+            return
+        target, pruned = folder / "eval_model", self._compressor.prune_infer_model
+        # Unchecked: it has just been evaluated, and the checkpoint keeps digests of its files.
+        if pruned is not None:
+            part = qcc.PassManager.parse("prune").run(test_model(*pruned))
+            qcc.save(part, target, model_filename=PRUNED, check=False)
+        qcc.save(model, target, model_filename=EVAL_MODEL, check=False)
+
+    def save_forms(self, test_model: TestModel) -> None:
+        """Freeze the transformed test model and write the forms that have a path."""
+        strategy = self._strategy
+        model = test_model(*self._nodes)
+        for form, path in (
+            ("float", strategy.float_model_save_path),
+            ("int8", strategy.int8_model_save_path),
+        ):
+            if path is not None:
+                saved = save_form(freeze(model, form), form, path, old_names=True)
+                self._tell(saved, f"saved the {form} form in {path}.")
+        if strategy.mobile_model_save_path is not None:
+            self._save_mobile(model, strategy.mobile_model_save_path / LITE_FILE)
+
+    def _save_mobile(self, model: Model, path: Path) -> None:
+        """The form for phones was one for Paddle Lite to convert; this is what comes out of converting."""
+        try:
+            saved = export(freeze(model, "float"), path)
+        except PassError as error:
+            # Hours of training are not to be lost for it: the checkpoint is there to be exported from.
+            self._console.print(f"mobile_model_save_path: nothing is written there: {error}")
+            return
+        self._tell(saved, f"saved the mobile form in {path}, as Paddle Lite loads it on ARM.")
+
+    def _tell(self, saved: Saved, message: str) -> None:
+        self._console.print(message)
+        for warning in saved.warnings:
+            self._console.print(f"  warning: {warning}")
+
+    # ------------------------------------------------------------------ names
+
+    def _check_names(self, feeds: Names, fetches: Names, feeds_key: str, fetches_key: str) -> None:
+        """Refuse names that cannot be saved before any training is spent on them."""
+        for name in feeds:
+            if name not in self._network.test_feeds:
+                known = ", ".join(self._network.test_feeds)
+                raise ConfigError(f"{feeds_key}: the test program is not fed by '{name}', only by {known}.")
+        for name in fetches:
+            if not self._network.test.global_block().has_var(name):
+                known = ", ".join(self._network.outputs)
+                raise ConfigError(
+                    f"{fetches_key}: the test program has no variable '{name}'; its outputs are {known}."
+                )
+
+    def _check_pruned(self, fetches: Names) -> None:
+        """The pruned program reads the parameters of the whole one, so that it must need all of them."""
+        used = variables_of(ops_behind(self._network.test.global_block(), fetches))
+        spared = [name for name in persistable_names(self._network.test) if name not in used]
+        if spared:
+            raise ConfigError(
+                f"prune_infer_model: {', '.join(fetches)} does not depend on {len(spared)} of the network's"
+                f" parameters, the first is '{spared[0]}', but {PRUNED} shares its parameter file with"
+                f" {EVAL_MODEL}; name the network's outputs."
+            )
