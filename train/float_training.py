@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
@@ -28,22 +29,34 @@ class FloatPhase:
 
     quantized = False
 
-    def __init__(self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int) -> None:
+    def __init__(
+        self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int, console: Console
+    ) -> None:
+        self._console = console
         self.epochs = training.epochs
         self._evaluate = RepeatedEvaluation(task)
         self._seed = seed
         self._backbone = training.backbone_weights
         self._network = task.network()
-        program = TrainingProgram(self._network, add_optimizer(self._network, optimizer))
+        program = TrainingProgram(self._network, add_optimizer(self._network, optimizer, task.group.size))
         self._scope = paddle.static.Scope()
-        self._stepper = Stepper(program, self._scope, training.learning_rate.schedule())
+        self._stepper = Stepper(program, self._scope, training.learning_rate.schedule(), group=task.group)
 
     def start(self, state: TrainingState | None) -> None:
         initialise(self._network, self._scope, self._seed)
         if state is None and self._backbone is not None:
-            put_known_weights(self._network, self._scope, load_weights(self._backbone), self._backbone)
+            self._take_known_weights(self._backbone)
         if state is not None:
             self._stepper.set_state(state.arrays)
+
+    def _take_known_weights(self, source: Path) -> None:
+        others = put_known_weights(self._network, self._scope, load_weights(source), source)
+        if others:
+            self._console.print(
+                f"{len(others)} of the network's weights are not in {source} and start at random, the first"
+                f" is {others[0]}.",
+                highlight=False,
+            )
 
     def begin_epoch(self, epoch: int) -> Stepper:
         return self._stepper
@@ -78,7 +91,7 @@ def train_float(
     store, optimizer = CheckpointStore(folder), training.optimizer or optimizer
     settings = {"FloatTraining": training.model_dump(mode="json", by_alias=True), "seed": seed}
     settings["OptimizerBuilder"] = optimizer.model_dump(mode="json", by_alias=True)
-    with store.lock():
-        phase = FloatPhase(task, training, optimizer, seed)
+    with store.lock() if task.group.rank == 0 else nullcontext():
+        phase = FloatPhase(task, training, optimizer, seed, console)
         history = Loop(task, phase, store, settings, console).run(stop)
     return phase.weights(), history

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+INTERRUPTED_EXIT_CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

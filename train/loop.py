@@ -15,6 +15,7 @@ from qcc.files import write_json
 from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
 from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.journal import Journal
+from qcc.train.parallel.state import shared_state
 from qcc.train.progress import EpochProgress
 from qcc.train.stepper import Step, Stepper
 from qcc.train.tasks.task import Task
@@ -76,17 +77,19 @@ class Loop:
         Raises Interrupted when `stop` was requested before the end, TrainingError when the loss is not
         finite; the message names the last good checkpoint.
         """
-        state = self._store.newest()
+        group = self._task.group
+        state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}
         if state is not None:
             position, sums, self._history = state.position, state.sums, state.history
             self._tell_resumed(state)
-        self._journal.rewind(position.step)
+        if group.rank == 0:
+            self._journal.rewind(position.step)
         self._phase.start(state)
         while position.epoch < self._phase.epochs:
             position = self._run_epoch(position, sums, stop)
             sums = {}
-            if stop.requested and position.epoch < self._phase.epochs:
+            if self._agreed(stop, {})[0] and position.epoch < self._phase.epochs:
                 raise Interrupted
         return self._history
 
@@ -96,8 +99,17 @@ class Loop:
         began = time.monotonic()
         position, sums = self._train(stepper, position, sums, stop)
         if position.batch < self._task.steps_per_epoch:
-            self._write_interrupted(stepper, position, sums)
+            if self._task.group.rank == 0:
+                self._write_interrupted(stepper, position, sums)
             return position
+        if self._task.group.rank == 0:
+            self._finish_epoch(stepper, position, sums, began)
+        return Position(position.epoch + 1, 0, position.step)
+
+    def _finish_epoch(
+        self, stepper: Stepper, position: Position, sums: dict[str, float], began: float
+    ) -> None:
+        """Evaluate and write the epoch's checkpoint."""
         epoch = position.epoch
         record: Record = {"epoch": epoch, "quantized": self._phase.quantized}
         record |= {f"train_{name}": total / position.batch for name, total in sums.items()}
@@ -108,7 +120,11 @@ class Loop:
         self._write_checkpoint(stepper, position, record, write_more)
         self._journal.write(position.step, {"kind": "epoch", **record})
         self._tell_epoch(record)
-        return position
+
+    def _agreed(self, stop: StopRequest, scores: dict[str, float]) -> tuple[bool, dict[str, float]]:
+        """Whether any process was asked to stop, so that all do, and the means of the scores over all."""
+        stopping, *means = self._task.group.mean([float(stop.requested), *scores.values()])
+        return stopping > 0, dict(zip(scores, means, strict=True))
 
     def _train(
         self, stepper: Stepper, position: Position, sums: dict[str, float], stop: StopRequest
@@ -121,15 +137,16 @@ class Loop:
             for feeds in self._task.train_batches(position.epoch, position.batch):
                 done = self._step(stepper, feeds, position.step)
                 scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
+                stopping, scores = self._agreed(stop, scores)
                 sums = {name: sums.get(name, 0.0) + value for name, value in scores.items()}
                 position = replace(position, batch=position.batch + 1, step=position.step + 1)
                 means = {name: total / position.batch for name, total in sums.items()}
                 progress.update(position.batch, means)
-                if position.step % _STEPS_PER_RECORD == 0:
+                if position.step % _STEPS_PER_RECORD == 0 and self._task.group.rank == 0:
                     rate = stepper.rate(position.step - 1)
                     where = {"kind": "step", "epoch": position.epoch, "learning_rate": rate}
                     self._journal.write(position.step, where | means)
-                if stop.requested:
+                if stopping:
                     break
         return position, sums
 

@@ -8,10 +8,14 @@ from qcc._paddle import paddle
 from qcc.errors import TrainingError
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.network import Network
+from qcc.train.parallel.collectives import mean_gradients
 
 
-def add_optimizer(network: Network, builder: OptimizerBuilder) -> str:
+def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 1) -> str:
     """Append gradients and updates of all parameters to `network.train`.
+
+    With several `processes` that train together, gradients are averaged over them before anything acts on
+    them, such as clipping.
 
     This must come before quantization is inserted: a gradient that is derived from rounding is zero.
     Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
@@ -23,7 +27,12 @@ def add_optimizer(network: Network, builder: OptimizerBuilder) -> str:
         paddle.utils.unique_name.guard("optimizer/"),
     ):
         optimizer = _optimizer(builder)
-        _, updated = optimizer.minimize(network.train.global_block().var(network.loss))
+        block = network.train.global_block()
+        updated = optimizer.backward(block.var(network.loss))
+        if processes > 1:
+            parameters, gradients = zip(*updated, strict=True)
+            updated = list(zip(parameters, mean_gradients(block, gradients, processes), strict=True))
+        optimizer.apply_gradients(updated)
     _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
     return _learning_rate_name(network.train)
 

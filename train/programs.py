@@ -49,11 +49,13 @@ class TrainingPrograms:
         optimizer: OptimizerBuilder,
         strategy: QuantizationStrategy,
         teacher: Callable[[Distillation], Teacher],
+        processes: int = 1,
     ) -> None:
         self._network = network
         self._optimizer = optimizer
         self._strategy = strategy
         self._teacher = teacher
+        self._processes = processes
 
     def plain(self) -> TrainingProgram:
         """The program that trains in float."""
@@ -76,7 +78,7 @@ class TrainingPrograms:
         return replace(network, train=network.train.clone(), startup=network.startup.clone())
 
     def _with_optimizer(self, network: Network, parts: Mapping[str, str]) -> TrainingProgram:
-        return TrainingProgram(network, add_optimizer(network, self._optimizer), parts)
+        return TrainingProgram(network, add_optimizer(network, self._optimizer, self._processes), parts)
 
     def _quantized(self, built: TrainingProgram, scope: Any) -> TrainingProgram:
         network = built.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,13 @@ class QuantizationPhase:
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
+        self._console = console
         self._scope = paddle.static.Scope()
         self._network = task.network()
-        self._outputs = Outputs(self._network, slim, console)
-        self._programs = TrainingPrograms(self._network, config.optimizer, slim.strategy, self._teacher)
+        self._check_nodes()
+        self._programs = TrainingPrograms(
+            self._network, config.optimizer, slim.strategy, self._teacher, task.group.size
+        )
         averaged = persistable_names(self._network.test) if config.use_ema else []
         self._averages = Averages(averaged, config.ema_decay)
 
@@ -100,7 +104,13 @@ class QuantizationPhase:
 
     def _use(self, stage: Stage, program: TrainingProgram) -> None:
         self._stage = stage
-        self._stepper = Stepper(program, self._scope, self._config.learning_rate.schedule(), self._averages)
+        self._stepper = Stepper(
+            program,
+            self._scope,
+            self._config.learning_rate.schedule(),
+            self._averages,
+            self._task.group,
+        )
         self._evaluate = RepeatedEvaluation(self._task)
 
     def _teacher(self, distillation: Distillation) -> Teacher:
@@ -149,10 +159,9 @@ def quantize(
         weights, _ = train_float(task, training, config.optimizer, config.seed, folder, console, stop)
         return weights, folder
 
-    with store.lock():
+    with store.lock() if task.group.rank == 0 else nullcontext():
         phase = QuantizationPhase(task, config, slim, first_weights, console)
-        loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints)
-        records = loop.run(stop)
+        records = Loop(task, phase, store, settings(config, slim), console).run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric))
 
 

@@ -14,6 +14,8 @@ from qcc.errors import CheckpointError, TrainingError
 from qcc.train.averages import Averages, split_averages, with_averages
 from qcc.train.distillation import TEACHER_PREFIX
 from qcc.train.kernels import use_onednn
+from qcc.train.parallel.collectives import share_state
+from qcc.train.parallel.group import ALONE, Group
 from qcc.train.programs import TrainingProgram
 from qcc.train.schedule import Schedule
 from qcc.train.scope import Arrays, persistable_names, read_scope, write_scope
@@ -33,11 +35,17 @@ class Stepper:
     """A training program with its scope. The program is compiled at the first step and then belongs to this.
 
     The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
-    what every step leaves in the scope, and are part of the state.
+    what every step leaves in the scope, and are part of the state. After every step, all variables have the
+    same values in every process of `group`.
     """
 
     def __init__(
-        self, training: TrainingProgram, scope: Any, schedule: Schedule, averages: Averages | None = None
+        self,
+        training: TrainingProgram,
+        scope: Any,
+        schedule: Schedule,
+        averages: Averages | None = None,
+        group: Group = ALONE,
     ) -> None:
         network = training.network
         self.scope = scope
@@ -47,7 +55,10 @@ class Stepper:
         self._learning_rate = training.learning_rate
         self._schedule = schedule
         self._averages = averages or Averages()
+        self._group = group
         self._executor = paddle.static.Executor(core.CPUPlace())
+        if group.size > 1:
+            share_state(self.program, group.size)
         use_onednn(self.program)
 
     def rate(self, step: int) -> float:
@@ -60,11 +71,13 @@ class Stepper:
         loss, *others = self._executor.run(
             self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
         )
-        value, count = float(loss), len(self._parts)
+        count = len(self._parts)
+        # The means over all processes, so that a loss that is not finite ends all of them.
+        value, *parts = self._group.mean([float(loss), *map(float, others[:count])])
         if not math.isfinite(value):
             raise TrainingError(f"the loss of step {step} is {value}")
         self._averages.update(self.scope, step)
-        return Step(value, dict(zip(self._parts, map(float, others[:count]), strict=True)), others[count:])
+        return Step(value, dict(zip(self._parts, parts, strict=True)), others[count:])
 
     def state(self) -> Arrays:
         """Copies of everything that changes from step to step, the learning rate aside."""

@@ -11,12 +11,14 @@ from qcc.cli.training_options import (
     OverridesCommand,
     config_option,
     dataset_option,
+    nproc_option,
     output_eval_option,
     overrides_option,
     skip_bad_option,
 )
-
-INTERRUPTED_EXIT_CODE = 130
+from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
+from qcc.train.parallel.environment import place
+from qcc.train.parallel.launch import launch, this_command
 
 
 @click.command(cls=OverridesCommand)
@@ -26,6 +28,7 @@ INTERRUPTED_EXIT_CODE = 130
 @overrides_option
 @output_eval_option
 @skip_bad_option
+@nproc_option
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def quantize(
     config_path: Path,
@@ -34,6 +37,7 @@ def quantize(
     skip_bad: bool,
     overrides: tuple[str, ...],
     output_eval: Path | None,
+    nproc: int,
     more_overrides: tuple[str, ...],
 ) -> int:
     """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
@@ -46,22 +50,30 @@ def quantize(
     config = load_config(config_path, (*overrides, *more_overrides))
     slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
 
+    if nproc > 1 and place() is None:
+        return launch(this_command(), nproc, config.save_dir / "log")
+
     from qcc.train.interrupt import Interrupted, StopRequest
+    from qcc.train.parallel.group import join
+    from qcc.train.parallel.watched import stop_with_launcher
     from qcc.train.quantize import quantize as run
     from qcc.train.report import print_epochs
     from qcc.train.tasks.build import build_task
 
     console, stop = Console(soft_wrap=True), StopRequest()
-    task = build_task(config, dataset_dir, skip_bad, output_eval)
+    task = build_task(config, dataset_dir, skip_bad, output_eval, join())
     for note in task.notes():
         console.print(note)
     try:
         with stop.listening():
+            stop_with_launcher()
             result = run(task, config, slim, console, stop)
     except Interrupted:
         return INTERRUPTED_EXIT_CODE
     for note in task.left_out():
         console.print(note)
+    if task.group.rank > 0:
+        return 0
     print_epochs(console, result.records, result.best)
     console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
     return 0

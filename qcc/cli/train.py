@@ -7,15 +7,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from qcc.cli.quantize import INTERRUPTED_EXIT_CODE
 from qcc.cli.training_options import (
     OverridesCommand,
     config_option,
     dataset_option,
+    nproc_option,
     overrides_option,
     skip_bad_option,
 )
 from qcc.errors import ConfigError
+from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
+from qcc.train.parallel.environment import place
+from qcc.train.parallel.launch import launch, this_command
 
 
 @click.command(cls=OverridesCommand)
@@ -23,6 +26,7 @@ from qcc.errors import ConfigError
 @dataset_option
 @overrides_option
 @skip_bad_option
+@nproc_option
 @click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def train(
@@ -30,6 +34,7 @@ def train(
     dataset_dir: Path | None,
     skip_bad: bool,
     overrides: tuple[str, ...],
+    nproc: int,
     save_path: Path,
     more_overrides: tuple[str, ...],
 ) -> int:
@@ -43,19 +48,25 @@ def train(
     if config.float_training is None:
         raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
 
+    if nproc > 1 and place() is None:
+        return launch(this_command(), nproc, config.save_dir / "log")
+
     from qcc.files import write_json
     from qcc.train.float_training import train_float
     from qcc.train.interrupt import Interrupted, StopRequest
+    from qcc.train.parallel.group import join
+    from qcc.train.parallel.watched import stop_with_launcher
     from qcc.train.report import run_record
     from qcc.train.tasks.build import build_task
     from qcc.train.weights import save_arrays
 
     console, stop = Console(soft_wrap=True), StopRequest()
-    task, folder = build_task(config, dataset_dir, skip_bad), config.save_dir / "float"
+    task, folder = build_task(config, dataset_dir, skip_bad, group=join()), config.save_dir / "float"
     for note in task.notes():
         console.print(note)
     try:
         with stop.listening():
+            stop_with_launcher()
             weights, records = train_float(
                 task, config.float_training, config.optimizer, config.seed, folder, console, stop
             )
@@ -63,6 +74,8 @@ def train(
         return INTERRUPTED_EXIT_CODE
     for note in task.left_out():
         console.print(note)
+    if task.group.rank > 0:
+        return 0
     save_arrays(save_path, weights)
     settings = config.model_dump(mode="json", by_alias=True)
     write_json(save_path.with_suffix(".json"), run_record(settings, {"epochs": records}))

@@ -28,6 +28,13 @@ overrides_option = click.option(
     metavar="KEY=VALUE...",
     help="Change values of the configuration; takes several.",
 )
+nproc_option = click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train in so many processes of this machine, each on its part of every batch.",
+)
 output_eval_option = click.option(
     "--output_eval", type=Path, metavar="DIR", help="Write all detections to DIR/bbox.json, as COCO has them."
 )

@@ -50,6 +50,12 @@ def split_batches(order: Sequence[int], batch_size: int, drop_last: bool) -> lis
     return batches
 
 
+def part_of_each(batches: Sequence[Sequence[int]], part: int, parts: int) -> list[list[int]]:
+    """Part number `part` of each batch, all of whose `parts` are as large; together they are the batch."""
+    sizes = [len(batch) // parts for batch in batches]
+    return [list(batch[part * size : (part + 1) * size]) for batch, size in zip(batches, sizes, strict=True)]
+
+
 def load_batches(
     sample: Callable[[int], Sample], batches: Sequence[Sequence[int]], num_workers: int
 ) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qcc.errors import ConfigError
 from qcc.train.config import ClassifierConfig, DetectorConfig
+from qcc.train.parallel.group import ALONE, Group
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.detector import DetectorTask
 from qcc.train.tasks.task import Task
@@ -16,16 +17,17 @@ def build_task(
     dataset_dir: Path | None = None,
     skip_bad: bool = False,
     output_eval: Path | None = None,
+    group: Group = ALONE,
 ) -> Task:
     """The task that `config` describes; `dataset_dir` takes precedence over the configuration's folders.
 
     `skip_bad`: leave out bad images, and tell so in the task's notes, instead of raising DataError.
-    `output_eval`: a folder that takes the detections of the last evaluation.
+    `output_eval`: a folder that takes the detections of the last evaluation. `group`: see `Task`.
     """
     if isinstance(config, DetectorConfig):
-        return DetectorTask(config, dataset_dir, skip_bad, output_eval)
+        return DetectorTask(config, dataset_dir, skip_bad, output_eval, group)
     if skip_bad:
         raise ConfigError("--skip-bad is for data sets with a file per image, which a classifier's is not.")
     if output_eval is not None:
         raise ConfigError("--output_eval takes detections, and a classifier makes none.")
-    return ClassifierTask(config, dataset_dir)
+    return ClassifierTask(config, dataset_dir, group)

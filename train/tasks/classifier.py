@@ -14,22 +14,27 @@ from qcc.errors import ConfigError, DataError
 from qcc.train.config.schema import ClassifierConfig, Dataset
 from qcc.train.data.cache import dataset
 from qcc.train.data.fashion_mnist import NUM_CLASSES, LabelledImages, read_fashion_mnist
-from qcc.train.data.loader import Sample, load_batches, split_batches, spread
+from qcc.train.data.loader import Sample, load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.transforms import Normalise, RandomCropFlip
 from qcc.train.metrics import TopAccuracy
 from qcc.train.models.architectures import classifier
 from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
 from qcc.train.models.network import Network
+from qcc.train.parallel.group import ALONE, Group
 from qcc.train.tasks.task import Feeds, Run
 
 
 class ClassifierTask:
-    """A `Task` on labelled images. `dataset_dir` takes precedence over the configuration's folders."""
+    """A `Task` on labelled images. `dataset_dir` takes precedence over the configuration's folders;
+    `group`: the processes that train together."""
 
     main_metric = "top1"
 
-    def __init__(self, config: ClassifierConfig, dataset_dir: Path | None = None) -> None:
+    def __init__(
+        self, config: ClassifierConfig, dataset_dir: Path | None = None, group: Group = ALONE
+    ) -> None:
+        self.group = group
         self._config = config
         self._dataset_dir = dataset_dir
         if config.num_classes != NUM_CLASSES:
@@ -40,7 +45,7 @@ class ClassifierTask:
 
     @property
     def batch_size(self) -> int:
-        return self._config.train_feed.batch_size
+        return self._config.train_feed.batch_size * self.group.size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -71,7 +76,8 @@ class ClassifierTask:
 
         order = epoch_order(seed, epoch, len(self._train)).tolist()
         # A short last batch would give its few samples more weight, and batch norm a poor estimate.
-        batches = split_batches(order, feed.batch_size, drop_last=True)[first:]
+        whole = split_batches(order, self.batch_size, drop_last=True)[first:]
+        batches = part_of_each(whole, self.group.rank, self.group.size)
         for images, labels in load_batches(sample, batches, feed.num_workers):
             yield {IMAGE: images, LABEL: labels}
 

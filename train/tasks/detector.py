@@ -21,12 +21,13 @@ from qcc.train.data.augment import Sample
 from qcc.train.data.coco import CocoSet, open_coco, read_coco
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
 from qcc.train.data.image_file import read_image
-from qcc.train.data.loader import load_batches, split_batches, spread
+from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc
 from qcc.train.models.architectures import detector_network
 from qcc.train.models.detector import GT_BOX, GT_LABEL, GT_SCORE, IM_SIZE, IMAGE
 from qcc.train.models.network import Network
+from qcc.train.parallel.group import ALONE, Group
 from qcc.train.tasks.task import Feeds, Run
 from qcc.train.voc_map import VocMap
 
@@ -37,7 +38,8 @@ _GOOD = -1  # in place of the number of a bad image
 class DetectorTask:
     """A `Task` on images with boxes. `dataset_dir` takes precedence over the configuration's folders;
     `skip_bad`: leave out images that are bad instead of raising DataError; `output_eval`: a folder for
-    bbox.json, all detections of the last evaluation as a list in COCO's format."""
+    bbox.json, all detections of the last evaluation as a list in COCO's format; `group`: the processes
+    that train together."""
 
     main_metric = "box_ap"
 
@@ -47,7 +49,9 @@ class DetectorTask:
         dataset_dir: Path | None = None,
         skip_bad: bool = False,
         output_eval: Path | None = None,
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self._config = config
         self._dataset_dir = dataset_dir
         self._bad = BadData(skip_bad)
@@ -63,7 +67,7 @@ class DetectorTask:
 
     @property
     def batch_size(self) -> int:
-        return self._config.yolo_train_feed.batch_size
+        return self._config.yolo_train_feed.batch_size * self.group.size
 
     @property
     def steps_per_epoch(self) -> int:
@@ -88,8 +92,8 @@ class DetectorTask:
         if iters is not None and iters != batches:
             notes.append(
                 f"max_iters is {iters}, while one pass over the data has {batches} batches of"
-                f" {self.batch_size}: an epoch will be {iters} batches, that is {iters / batches:.2f} passes,"
-                " and the next one goes on where it ends."
+                f" {self.batch_size} images: an epoch will be {iters} batches, that is"
+                f" {iters / batches:.2f} passes, and the next one goes on where it ends."
             )
         return notes
 
@@ -105,8 +109,9 @@ class DetectorTask:
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
         feed, steps = self._config.yolo_train_feed, self.steps_per_epoch
         # Places in the endless sequence of all passes over the data: batch b holds places b * size and on.
-        places = range((epoch * steps + first) * feed.batch_size, (epoch + 1) * steps * feed.batch_size)
-        batches = split_batches(places, feed.batch_size, drop_last=True)
+        places = range((epoch * steps + first) * self.batch_size, (epoch + 1) * steps * self.batch_size)
+        whole = split_batches(places, self.batch_size, drop_last=True)
+        batches = part_of_each(whole, self.group.rank, self.group.size)
         for images, boxes, labels, scores, bad in load_batches(self._train_fields, batches, feed.num_workers):
             self._note_bad(self.train_set, bad)
             yield {IMAGE: images, GT_BOX: boxes, GT_LABEL: labels, GT_SCORE: scores}
@@ -117,9 +122,9 @@ class DetectorTask:
     def _train_fields(self, place: int) -> tuple[NDArray[Any], ...]:
         """What the network trains on at one place; a pure function of it."""
         feed, seed = self._config.yolo_train_feed, self._config.seed
-        batch, slot = divmod(place, feed.batch_size)
+        batch, slot = divmod(place, self.batch_size)
         data_pass, batch_in_pass = divmod(batch, self.batches_per_pass)
-        index = int(_order(seed, data_pass, len(self.train_set))[batch_in_pass * feed.batch_size + slot])
+        index = int(_order(seed, data_pass, len(self.train_set))[batch_in_pass * self.batch_size + slot])
         random = sample_generator(seed, data_pass, index)
         sample, bad = self._load(self.train_set, index)
         if data_pass < feed.mixup_epoch:

@@ -8,21 +8,26 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from qcc.train.models.network import Network
+from qcc.train.parallel.group import Group
 
 Feeds = dict[str, NDArray[Any]]
 Run = Callable[[Feeds], Sequence[NDArray[Any]]]
 
 
 class Task(Protocol):
-    """`main_metric` is the key of the evaluation's result by which epochs are compared, higher is better."""
+    """`main_metric` is the key of the evaluation's result by which epochs are compared, higher is better;
+    `group`: the processes that train together, of which each takes its part of every batch."""
 
     main_metric: str
+    group: Group
 
     @property
     def steps_per_epoch(self) -> int: ...
 
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Images per step, of all processes together."""
+        ...
 
     def notes(self) -> list[str]:
         """What a person should know before training starts, one sentence each."""
@@ -37,7 +42,7 @@ class Task(Protocol):
         ...
 
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
-        """The epoch's batches from number `first` on; equal in every process."""
+        """This process's part of the epoch's batches, from number `first` on."""
         ...
 
     def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:

@@ -1,0 +1,61 @@
+"""`qcc quantize --nproc 2` from its start to its end, interrupted and gone on with."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny import write_config, write_slim
+
+from qcc.train.checkpoint import CheckpointStore, TrainingState
+
+pytestmark = pytest.mark.slow
+EPOCHS = 6
+SCHEME = {"start_epoch": 1, "end_epoch": EPOCHS - 1, "activation_quantize_type": "moving_average_abs_max"}
+
+
+def command(folder: Path, images: Path) -> list[str]:
+    slim, config = write_slim(folder / "run", EPOCHS, **SCHEME), write_config(folder, images)
+    return [sys.executable, "-m", "qcc", "quantize", "-c", str(config), "-s", str(slim), "--nproc", "2"]
+
+
+def final_state(folder: Path) -> TrainingState:
+    state = CheckpointStore(folder / "run").newest()
+    assert state is not None
+    assert state.position.epoch == EPOCHS
+    return state
+
+
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path, tiny_images: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    done = subprocess.run(command(whole, tiny_images), capture_output=True, text=True, cwd=whole)
+    assert done.returncode == 0, done.stderr
+
+    with subprocess.Popen(
+        command(parts, tiny_images), cwd=parts, stdout=subprocess.PIPE, text=True
+    ) as process:
+        while not (parts / "run/0/complete.json").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate()
+    assert process.returncode == 130
+    assert "stopped after batch" in printed or not (parts / "run/interrupted").exists()
+    resumed = subprocess.run(command(parts, tiny_images), capture_output=True, text=True, cwd=parts)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from" in resumed.stdout
+
+    one, other = final_state(whole), final_state(parts)
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        assert array.tobytes() == other.arrays[name].tobytes(), name
+    assert [record["top1"] for record in one.history] == [record["top1"] for record in other.history]
+    logs = {path.name for path in (parts / "output/log").iterdir()}
+    assert logs == {"workerlog.1"}
+    assert {path.name for path in parts.iterdir()} == {"run", "run.yaml", "tiny.yml", "output"}

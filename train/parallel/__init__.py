@@ -1,0 +1,1 @@
+"""Training in several processes at once, each on its part of every batch."""

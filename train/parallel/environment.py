@@ -1,0 +1,53 @@
+"""What the environment says about the processes that train together, as Paddle's launcher sets it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from qcc.errors import ConfigError
+
+_RANK, _SIZE, _ENDPOINTS = "PADDLE_TRAINER_ID", "PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ENDPOINTS"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of this process: number `rank` of `size`; `endpoints`: "HOST:PORT" of each, by rank."""
+
+    rank: int
+    size: int
+    endpoints: tuple[str, ...]
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables that say this."""
+        return {
+            _RANK: str(self.rank),
+            _SIZE: str(self.size),
+            _ENDPOINTS: ",".join(self.endpoints),
+            "PADDLE_CURRENT_ENDPOINT": self.endpoints[self.rank],
+        }
+
+
+def place() -> Place | None:
+    """This process's place among several; None when it trains alone. Raises ConfigError."""
+    size = _number(_SIZE, default=1)
+    if size < 2:
+        return None
+    endpoints = tuple(os.environ.get(_ENDPOINTS, "").split(","))
+    rank = _number(_RANK, default=-1)
+    if len(endpoints) != size or not 0 <= rank < size:
+        raise ConfigError(
+            f"the environment variables {_SIZE}, {_RANK} and {_ENDPOINTS} do not fit together: {size},"
+            f" {os.environ.get(_RANK)!r}, {os.environ.get(_ENDPOINTS)!r}; `python -m"
+            " paddle.distributed.launch` sets them, or unset them to train in one process."
+        )
+    return Place(rank, size, endpoints)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    if not text.isdigit():
+        raise ConfigError(f"the environment variable {name} must be a whole number, not {text!r}.")
+    return int(text)
