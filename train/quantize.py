@@ -46,10 +46,9 @@ class QuantizationPhase:
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
-        self._console = console
         self._scope = paddle.static.Scope()
         self._network = task.network()
-        self._check_nodes()
+        self._outputs = Outputs(self._network, slim, console)
         self._programs = TrainingPrograms(
             self._network, config.optimizer, slim.strategy, self._teacher, task.group.size
         )
@@ -161,7 +160,8 @@ def quantize(
 
     with store.lock() if task.group.rank == 0 else nullcontext():
         phase = QuantizationPhase(task, config, slim, first_weights, console)
-        records = Loop(task, phase, store, settings(config, slim), console).run(stop)
+        loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints)
+        records = loop.run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric))
 
 
