@@ -20,8 +20,6 @@ from qcc.cli.training_options import (
 if TYPE_CHECKING:
     from qcc.train.tasks.task import Task
 
-LITE_SUFFIX = ".nb"
-
 
 @click.command("eval", cls=OverridesCommand)
 @model_options()
@@ -53,6 +51,7 @@ def evaluate(
     config = load_config(config_path, overrides)
 
     import qcc
+    from qcc.frontend.layout import LITE_SUFFIX
     from qcc.train.evaluate import evaluate as run
     from qcc.train.evaluate import evaluate_lite
     from qcc.train.tasks.build import build_task

@@ -58,8 +58,10 @@ def _is_lite(model: Path) -> bool:
     if not model.is_file():
         return False
     from qcc.backends.lite.file import is_naive_buffer
+    from qcc.frontend.layout import LITE_SUFFIX
 
-    return is_naive_buffer(model)
+    # A file that claims to be one and is damaged is told so; one under another name is recognized.
+    return model.suffix == LITE_SUFFIX or is_naive_buffer(model)
 
 
 def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Section:

@@ -11,6 +11,7 @@ from qcc.frontend.program_file import ProgramFile, is_new_ir, is_program, new_ir
 
 PROGRAM_SUFFIX = ".pdmodel"
 PARAMS_SUFFIX = ".pdiparams"
+LITE_SUFFIX = ".nb"
 # Parameter files that go by the program's name; the first is what Paddle's examples write.
 PARAMS_NAMES = {
     "__model__": ("__params__", "weights"),
@@ -31,6 +32,11 @@ def find_program(path: Path, model_filename: str | None) -> Path:
         folder = path if path.is_dir() else path.parent
         return _existing(folder / model_filename)
     if path.is_file():
+        if path.suffix == LITE_SUFFIX:
+            raise ModelFormatError(
+                f"{path} is a Paddle Lite file, which is not read back: give the Paddle model that it was made"
+                " of."
+            )
         return path
     with_suffix = path.with_name(path.name + PROGRAM_SUFFIX)
     if with_suffix.is_file():

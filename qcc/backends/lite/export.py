@@ -20,6 +20,7 @@ from qcc.backends.report import Check, Saved
 from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PassError, TargetError
 from qcc.files import publish, staging, write_json
+from qcc.frontend.layout import LITE_SUFFIX
 from qcc.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
@@ -27,7 +28,6 @@ from qcc.quantization import scheme, state
 from qcc.record import make_record
 from qcc.targets.lite import Arch
 
-SUFFIX = ".nb"
 RECORD_SUFFIX = ".json"
 _ROUNDING = 1e-5
 _STEPS = 0.1
@@ -92,8 +92,14 @@ def lower(
 
 
 def _check_options(model: Model, path: Path, arch: Arch, x86_int8: bool, weight_only: int | None) -> None:
-    if path.suffix != SUFFIX:
-        raise TargetError(f"{path} does not end in {SUFFIX}, by which Paddle Lite's tools know their files.")
+    if path.suffix != LITE_SUFFIX:
+        raise TargetError(
+            f"{path} does not end in {LITE_SUFFIX}, by which Paddle Lite's tools know their files."
+        )
+    if path.is_dir():
+        raise TargetError(
+            f"{path} is a folder, and a naive buffer is one file: give a name inside, or another."
+        )
     if x86_int8 and arch != "x86":
         raise TargetError("int8 kernels for x86 are asked for, but the file is for arm: say --arch x86.")
     if weight_only is not None and state(model.graph) != "float":

@@ -208,6 +208,18 @@ def test_options_that_do_not_fit(
     assert not list(tmp_path.glob("*.nb*"))
 
 
+def test_an_export_is_not_read_back(saved: Path, tmp_path: Path) -> None:
+    outcome("export", saved, "-o", tmp_path / "a.nb")
+    for command in (("export", "-o", tmp_path / "b.nb"), ("check", "--target", "lite-arm")):
+        assert "a.nb is a Paddle Lite file, which is not read back" in refusal(*command, tmp_path / "a.nb")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.nb").mkdir()
+    with pytest.raises(TargetError, match=r"a\.nb is a folder"):
+        export(small()[0], tmp_path / "a.nb", check=False)
+
+
 def test_refused_before_anything_is_written(tmp_path: Path) -> None:
     def build(x: object) -> list[object]:
         return [F.softsign(x), paddle.cast(x, "float64") * 2.0, paddle.sqrt(paddle.cast(x, "float64"))]
@@ -439,8 +451,9 @@ def test_inspect_tells_what_is_wrong(saved: Path, tmp_path: Path) -> None:
     outcome("export", saved, "-o", out)
     out.write_bytes(out.read_bytes() + b"more")
     assert "Wrong:\n  file: 4 bytes follow the last parameter" in outcome("inspect", out)
-    out.write_bytes(out.read_bytes()[:-100])
-    assert refusal("inspect", out).startswith(f"{out} is not a Paddle Lite naive buffer, or is damaged")
+    for damaged in (out.read_bytes()[:-100], out.read_bytes()[:100], b"text", b""):
+        out.write_bytes(damaged)
+        assert refusal("inspect", out).startswith(f"{out} is not a Paddle Lite naive buffer, or is damaged")
 
 
 # ---------------------------------------------------------------------- names and shapes
