@@ -29,11 +29,11 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
         optimizer = _optimizer(builder)
         block = network.train.global_block()
         updated = optimizer.backward(block.var(network.loss))
+        _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
         if processes > 1:
             parameters, gradients = zip(*updated, strict=True)
             updated = list(zip(parameters, mean_gradients(block, gradients, processes), strict=True))
         optimizer.apply_gradients(updated)
-    _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
     return _learning_rate_name(network.train)
 
 

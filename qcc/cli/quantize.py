@@ -61,12 +61,14 @@ def quantize(
     from qcc.train.tasks.build import build_task
 
     console, stop = Console(soft_wrap=True), StopRequest()
+    stop_with_launcher()
     task = build_task(config, dataset_dir, skip_bad, output_eval, join())
+    if "epochs" in config.model_fields_set and config.epochs != slim.epochs:
+        console.print(f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts.")
     for note in task.notes():
         console.print(note)
     try:
         with stop.listening():
-            stop_with_launcher()
             result = run(task, config, slim, console, stop)
     except Interrupted:
         return INTERRUPTED_EXIT_CODE

@@ -61,12 +61,12 @@ def train(
     from qcc.train.weights import save_arrays
 
     console, stop = Console(soft_wrap=True), StopRequest()
+    stop_with_launcher()
     task, folder = build_task(config, dataset_dir, skip_bad, group=join()), config.save_dir / "float"
     for note in task.notes():
         console.print(note)
     try:
         with stop.listening():
-            stop_with_launcher()
             weights, records = train_float(
                 task, config.float_training, config.optimizer, config.seed, folder, console, stop
             )

@@ -261,7 +261,9 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
 
     config, slim = folder / "tiny.yml", write_slim(tmp_path / "run", 1)
     assert command(["quantize", "-c", str(config), "-s", str(slim), "-o", "seed=4", "epochs=9"]) == 0
-    assert "checkpoints are in" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert f"epochs is 9, but {slim} says 1, which counts." in printed
+    assert "checkpoints are in" in printed
     forms = tmp_path / "forms"
     assert command(["freeze", "--checkpoint", str(tmp_path / "run"), "--save", str(forms)]) == 0
     assert f"saved the int8 form in {forms / 'int8'}." in capfd.readouterr().out

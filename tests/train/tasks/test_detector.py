@@ -11,6 +11,7 @@ from tiny_detector import write_detector_config
 
 from qcc.errors import ConfigError, DataError
 from qcc.train.config import DetectorConfig, load_config
+from qcc.train.parallel.group import Alone
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask, detections
 
@@ -89,6 +90,28 @@ def test_max_iters_cuts_passes_into_epochs(path: Path) -> None:
     (note,) = task(path, "max_iters=2").notes()
     assert "max_iters is 2, while one pass over the data has 3 batches of 4" in note
     assert task(path, "max_iters=3").notes() == []
+
+
+class Part(Alone):
+    """One of several processes that tell each other nothing."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+
+def test_processes_share_the_batches_of_one_with_the_whole_batch(path: Path) -> None:
+    config = load_config(path, ("YoloTrainFeed.batch_size=3",))
+    assert isinstance(config, DetectorConfig)
+    parts = [DetectorTask(config, group=Part(rank, 2)) for rank in range(2)]
+
+    halves = [list(part.train_batches(1, 1)) for part in parts]
+
+    together = [
+        {name: np.concatenate([left[name], right[name]]) for name in left}
+        for left, right in zip(*halves, strict=True)
+    ]
+    assert same(together, batches(path, "YoloTrainFeed.batch_size=6", epoch=1, first=1))
+    assert [part.batch_size for part in parts] == [6, 6]
 
 
 def test_fewer_images_than_a_batch(path: Path) -> None:
