@@ -34,8 +34,8 @@ def find_program(path: Path, model_filename: str | None) -> Path:
     if path.is_file():
         if path.suffix == LITE_SUFFIX:
             raise ModelFormatError(
-                f"{path} is a Paddle Lite file, which is not read back: give the Paddle model that it was made"
-                " of."
+                f"{path} is a Paddle Lite file, which is not read back: give the Paddle model that it was"
+                " made of."
             )
         return path
     with_suffix = path.with_name(path.name + PROGRAM_SUFFIX)

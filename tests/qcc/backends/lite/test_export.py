@@ -267,6 +267,29 @@ def test_a_file_that_computes_something_else_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.lite
+def test_another_number_of_detections_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One value on a rounding boundary may move a score over the threshold."""
+    model, inputs = yolov3()
+    one_more = [np.repeat(output, 2, 0)[: len(output) + 1] for output in model.run(inputs)]
+    monkeypatch.setattr("qcc.backends.lite.export.LiteRuntime.run", lambda self, inputs: one_more)
+    with pytest.raises(OutputError, match="another shape"):
+        export(model, tmp_path / "a.nb", arch="x86", check=inputs)
+    found = export(frozen(model, inputs), tmp_path / "a.nb", arch="x86", check=inputs)
+    assert "another number of detections" in str(found.warnings[0])
+
+
+@pytest.mark.lite
+def test_a_comparison_of_nothing_is_none(tmp_path: Path) -> None:
+    model, inputs = project_detector()
+    for level in range(3):
+        # Nothing is likely to be an object.
+        bias = f"yolo_output.{level}.conv.bias"
+        model.weights[bias] = np.full_like(model.weights[bias], -50)
+    found = export(model, tmp_path / "a.nb", arch="x86", check=inputs)
+    assert "the model finds nothing on this input" in str(found.warnings[-1])
+
+
 def test_without_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is written all the same, on any Python and system; that it was not run is said."""
     monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
