@@ -14,12 +14,14 @@ PAGE = Path("docs/results.md")
 Record = dict[str, Any]
 
 _READING = """\
-*frozen* is evaluated with the integers that weights and activations are rounded to, held in float32; *change*
-is frozen against float in points. The best epoch is chosen by the transformed network's {metric} on the test
-images, as in the original flow: differences of 0.1 or 0.2 points say nothing. *int8 kernels* is the frozen
-form in `paddle.inference` with oneDNN's int8 kernels. With activation type abs_max every run measures its
-scales anew; oneDNN's kernels do not, and compute something else: such a network is not for that runtime.
-Times are medians of 100 runs after 10, batch 1, one thread, oneDNN, in turns; compare within a row.
+*change* is against float in points. {metric} is computed with the integers that weights and activations are
+rounded to, held in float32; *int8 kernels* is that of `paddle.inference` with oneDNN's int8 kernels, *Lite*
+that of Paddle Lite's x86 runtime, which computes a quantized file by float kernels from the same integers.
+The best epoch is chosen by the transformed network's {metric} on the test images, as in the original flow:
+differences of 0.1 or 0.2 points say nothing. With activation type abs_max a network measures its scales in
+every run, which is what {metric} is of; runtimes want fixed ones, so *int8 kernels* and *Lite* are those of
+the network frozen again with `--calibrate`. Times are medians of 100 runs after 10, batch 1, one thread;
+those of Paddle are taken in turns, with fp32 kernels for the float network and int8 kernels for the others.
 """
 
 
@@ -45,7 +47,7 @@ def _detector(study: Study, record: Record) -> str:
 - Data: `python examples/fashion_voc/compose.py dataset/fashion_voc`: 5,000 training and 1,000 test pictures,
   **composed** of real photos and items of Fashion-MNIST; Box AP is VOC's mAP at IoU 0.5
   ({settings["map_type"]}) on all test pictures.
-{_where(study, record, "box_ap")}"""
+{_where(study, record)}"""
 
 
 def _classifier(study: Study, record: Record) -> str:
@@ -55,10 +57,10 @@ def _classifier(study: Study, record: Record) -> str:
 - Network: MobileNetV1 of {network["scale"]} of the width, {shape[1]} x {shape[2]} pixels, strides
   {network["strides"]}.
 - Data: Fashion-MNIST, all 60,000 training images; accuracy on all 10,000 test images.
-{_where(study, record, "top1")}"""
+{_where(study, record)}"""
 
 
-def _where(study: Study, record: Record, key: str) -> str:
+def _where(study: Study, record: Record) -> str:
     """Processor and float weights, which every study tells in the same words."""
     where = record["environment"]
     run = json.loads(study.float_record.read_text())
@@ -66,53 +68,84 @@ def _where(study: Study, record: Record, key: str) -> str:
     return f"""\
 - Processor: {where["processor"]}, OMP_NUM_THREADS={where["OMP_NUM_THREADS"]}; Paddle {where["paddle"]},
   Python {where["python"]}.
-- Float weights: `{run["command"]}`, {last["epoch"] + 1} epochs, {study.metric} {percent(last[key])}.
+- Float weights: `{run["command"]}`, {last["epoch"] + 1} epochs, {study.metric} {percent(last[study.key])}.
 - Quantized: {len(record["epochs"])} further epochs per combination.
 """
 
 
 def _overview(study: Study, records: dict[str, Record]) -> str:
     """The original's table: the float network, then a row per weight x activation type."""
-    first = _forms(next(iter(records.values())))["float"]
-    rows = [
-        ["-", "- (baseline)", percent(first["accuracy"]), "", "", decimals(first["float_ms"]), _kb(first)]
-    ]
-    for record in records.values():
-        scheme, forms = record["scheme"], _forms(record)
-        frozen = forms["frozen"]
-        rows.append(
-            [
-                scheme["weight_quantize_type"],
-                scheme["activation_quantize_type"],
-                percent(frozen["accuracy"]),
-                f"{(frozen['accuracy'] - forms['float']['accuracy']) * 100:+.2f}",
-                percent(frozen["int8_accuracy"]),
-                decimals(forms.get("qdq", frozen)["int8_ms"]),
-                _kb(forms["int8"]),
-            ]
-        )
     metric = study.metric
-    head = ["weights", "activations", metric, "change", f"{metric}, int8 kernels", "Paddle, ms", "size, kB"]
+    head = [
+        "weights",
+        "activations",
+        metric,
+        "change",
+        f"{metric}, int8 kernels",
+        f"{metric}, Lite",
+        "Paddle, ms",
+        "Lite, ms",
+        "Paddle, kB",
+        "Lite, kB",
+    ]
+    rows = [_row(_forms(next(iter(records.values()))), "-", "- (baseline)")]
+    for record in records.values():
+        scheme = record["scheme"]
+        rows.append(_row(_forms(record), scheme["weight_quantize_type"], scheme["activation_quantize_type"]))
     return _table(head, rows)
+
+
+def _row(forms: dict[str, Record], weights: str, activations: str) -> list[str]:
+    """The float network where `weights` is "-"."""
+    first = forms["float"]
+    if weights == "-":
+        trained, deployed, stored, change, kernels = first, first, first, "", "float_ms"
+    else:
+        trained, stored, kernels = forms.get("dynamic", forms["frozen"]), forms["int8"], "int8_ms"
+        deployed = forms["frozen"]
+        change = f"{(trained['accuracy'] - first['accuracy']) * 100:+.2f}"
+    fastest = forms["qdq"] if "qdq" in forms and deployed is not first else deployed
+    return [
+        weights,
+        activations,
+        percent(trained["accuracy"]),
+        change,
+        percent(deployed["int8_accuracy"]),
+        percent(deployed.get("lite_accuracy")),
+        decimals(fastest[kernels]),
+        decimals(deployed.get("lite_ms")),
+        _kb(stored["size"]),
+        _kb(deployed.get("lite_size")),
+    ]
 
 
 def _combination(study: Study, name: str, record: Record) -> str:
     commands = "\n".join(record["commands"])
-    key = "box_ap" if study is DETECTOR else "top1"
-    epochs = ", ".join(f"{epoch['epoch']}: {percent(epoch[key])}" for epoch in record["epochs"])
+    epochs = ", ".join(f"{epoch['epoch']}: {percent(epoch[study.key])}" for epoch in record["epochs"])
     rows = [
         [
             form["form"],
             percent(form["accuracy"]),
             percent(form["int8_accuracy"]),
+            percent(form.get("lite_accuracy")),
             f"{form['size']:,}",
             decimals(form["float_ms"]),
             decimals(form["int8_ms"]),
+            decimals(form.get("lite_ms")),
         ]
         for form in record["forms"]
     ]
     metric = study.metric
-    head = ["form", metric, f"{metric} in int8 kernels", "bytes", "ms, fp32 kernels", "ms, int8 kernels"]
+    head = [
+        "form",
+        metric,
+        f"{metric}, int8 kernels",
+        f"{metric}, Lite",
+        "bytes",
+        "ms, fp32 kernels",
+        "ms, int8 kernels",
+        "ms, Lite",
+    ]
     return f"""### {study.name}: {name}
 
 ```
@@ -128,8 +161,8 @@ def _forms(record: Record) -> dict[str, Record]:
     return {form["form"]: form for form in record["forms"]}
 
 
-def _kb(form: Record) -> str:
-    return f"{form['size'] / 1000:.0f}"
+def _kb(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1000:.0f}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

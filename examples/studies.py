@@ -13,10 +13,12 @@ _RECORDS = Path("docs/records")
 @dataclass(frozen=True)
 class Study:
     """`slim_files`: folder with a slim file per combination; `outputs`: where those put checkpoints;
-    `metric`: what people call the main metric; `float_record`: of the run that made the float weights."""
+    `metric`: what people call the main metric, `key` its name in records; `float_record`: of the run that
+    made the float weights."""
 
     name: str
     metric: str
+    key: str
     config: Path
     slim_files: Path
     outputs: Path
@@ -44,6 +46,7 @@ class Study:
 CLASSIFIER = Study(
     "classifier",
     "top-1",
+    "top1",
     Path("configs/mobilenet_v1_fashion_mnist.yml"),
     Path("configs/slim"),
     Path("output/mobilenet_v1"),
@@ -52,6 +55,7 @@ CLASSIFIER = Study(
 DETECTOR = Study(
     "detector",
     "Box AP",
+    "box_ap",
     Path("configs/yolov3_mobilenet_v1_fashion_voc.yml"),
     Path("configs/slim/yolov3_mobilenet_v1_fashion_voc"),
     Path("output/yolov3_mobilenet_v1_fashion_voc"),

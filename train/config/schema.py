@@ -21,7 +21,8 @@ class FloatTraining(Section):
     epochs: PositiveInt
     """How many."""
     backbone_weights: Path | None = None
-    """A file of weights, of which those that the network has, too, are its first values."""
+    """A file of weights, of a backbone or of another detector: those that the network has under the same name
+    and shape are its first values."""
     learning_rate: LearningRate = Field(alias="LearningRate")
     """How fast."""
     optimizer: OptimizerBuilder | None = Field(alias="OptimizerBuilder", default=None)
