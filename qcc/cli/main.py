@@ -70,7 +70,9 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; what is no `QccError` is a bug and gets through."""
     debug = "--debug" in arguments
     try:
-        code = cli.main([word for word in arguments if word != "--debug"], "qcc", standalone_mode=False)
+        words = [word for word in arguments if word != "--debug"]
+        # Commands find the arguments in `obj`, for when they have to be run again in further processes.
+        code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
     except QccError as error:
         if debug:

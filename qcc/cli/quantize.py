@@ -18,7 +18,7 @@ from qcc.cli.training_options import (
 )
 from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
 from qcc.train.parallel.environment import place
-from qcc.train.parallel.launch import launch, this_command
+from qcc.train.parallel.launch import launch, qcc_command
 
 
 @click.command(cls=OverridesCommand)
@@ -30,7 +30,9 @@ from qcc.train.parallel.launch import launch, this_command
 @skip_bad_option
 @nproc_option
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.pass_obj
 def quantize(
+    arguments: list[str],
     config_path: Path,
     slim_file: Path | None,
     dataset_dir: Path | None,
@@ -51,7 +53,7 @@ def quantize(
     slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
 
     if nproc > 1 and place() is None:
-        return launch(this_command(), nproc, config.save_dir / "log")
+        return launch(qcc_command(arguments), nproc, config.save_dir / "log")
 
     from qcc.train.interrupt import Interrupted, StopRequest
     from qcc.train.parallel.group import join

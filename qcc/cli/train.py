@@ -18,7 +18,7 @@ from qcc.cli.training_options import (
 from qcc.errors import ConfigError
 from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
 from qcc.train.parallel.environment import place
-from qcc.train.parallel.launch import launch, this_command
+from qcc.train.parallel.launch import launch, qcc_command
 
 
 @click.command(cls=OverridesCommand)
@@ -29,7 +29,9 @@ from qcc.train.parallel.launch import launch, this_command
 @nproc_option
 @click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.pass_obj
 def train(
+    arguments: list[str],
     config_path: Path,
     dataset_dir: Path | None,
     skip_bad: bool,
@@ -49,7 +51,7 @@ def train(
         raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
 
     if nproc > 1 and place() is None:
-        return launch(this_command(), nproc, config.save_dir / "log")
+        return launch(qcc_command(arguments), nproc, config.save_dir / "log")
 
     from qcc.files import write_json
     from qcc.train.float_training import train_float

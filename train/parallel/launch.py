@@ -127,6 +127,6 @@ def _free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
-def this_command() -> list[str]:
-    """The running command, to be run again."""
-    return [sys.executable, "-m", "qcc", *sys.argv[1:]]
+def qcc_command(arguments: Sequence[str]) -> list[str]:
+    """The command that runs `qcc` with these arguments in a process of its own."""
+    return [sys.executable, "-m", "qcc", *arguments]
