@@ -92,6 +92,30 @@ def test_without_ties(name: str, tmp_path: Path) -> None:
     assert_close(lite_outputs(model, inputs, tmp_path / "a.nb"), model.run(inputs), 1e-5)
 
 
+@pytest.mark.parametrize("form", ["int8", "qdq"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "yolov3"])
+def test_other_forms(name: str, form: str, tmp_path: Path) -> None:
+    """Weights stored as INT8, alone or between quantize_linear and dequantize_linear ops."""
+    model, inputs = in_form(name, "channel_wise_abs_max")
+    converted = PassManager.parse(form).run(model)
+    assert_close(lite_outputs(converted, inputs, tmp_path / "a.nb"), converted.run(inputs), 1e-5)
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(8, 0.1), (16, 1e-3)])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "ocr_cls"])
+def test_weight_only(name: str, bits: int, tolerance: float, tmp_path: Path) -> None:
+    """Float networks with integers for weights: the file shrinks, and computes nearly the same."""
+    model, inputs = net(name)
+    lowered(model, tmp_path / "float.nb")
+    found = lite_outputs(model, inputs, tmp_path / "a.nb", weight_only=bits)
+    assert_close(found, model.run(inputs), tolerance)
+    sizes = [
+        sum(len(param.variable.data) for param in read_naive_buffer(path).params if param.variable)
+        for path in (tmp_path / "float.nb", tmp_path / "a.nb")
+    ]
+    assert sizes[0] > 0.8 * 32 / bits * sizes[1]
+
+
 @pytest.mark.parametrize("form", ALL_FORMS)
 @pytest.mark.parametrize("name", NETS)
 def test_arm_is_what_opt_writes(name: str, form: str, tmp_path: Path) -> None:
