@@ -10,6 +10,7 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
+from qcc.train.board import board_in
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.schema import FloatTraining
@@ -82,16 +83,18 @@ def train_float(
     folder: Path,
     console: Console,
     stop: StopRequest,
+    tb_folder: Path | None = None,
 ) -> tuple[Arrays, list[Record]]:
     """Train the float network, with checkpoints in `folder`, going on from the newest.
 
-    `optimizer` is used when `training` names none.
+    `optimizer` is used when `training` names none. TensorBoard files go to `tb_folder`.
     Returns the weights and a record per epoch. Raises Interrupted when `stop` was requested before the end.
     """
     store, optimizer = CheckpointStore(folder), training.optimizer or optimizer
     settings = {"FloatTraining": training.model_dump(mode="json", by_alias=True), "seed": seed}
     settings["OptimizerBuilder"] = optimizer.model_dump(mode="json", by_alias=True)
-    with store.lock() if task.group.rank == 0 else nullcontext():
+    lock = store.lock() if task.group.rank == 0 else nullcontext()
+    with lock, board_in(tb_folder) as board:
         phase = FloatPhase(task, training, optimizer, seed, console)
-        history = Loop(task, phase, store, settings, console).run(stop)
+        history = Loop(task, phase, store, settings, console, board=board).run(stop)
     return phase.weights(), history

@@ -1,17 +1,27 @@
-"""metrics.jsonl: one JSON record per line, of which an interrupted run leaves no line that is told twice."""
+"""Records of a training run, of which an interrupted run leaves none that is told twice."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from qcc.files import atomic_file
 
 
+class Recorder(Protocol):
+    """Takes records; `step` is the number of steps done, `kind` of a record is "step" or "epoch"."""
+
+    def rewind(self, step: int) -> None:
+        """Begin, or go on after that many steps: what was written after `step` does not count."""
+        ...
+
+    def write(self, step: int, record: Mapping[str, Any]) -> None: ...
+
+
 class Journal:
-    """Appends records; each holds `step`, the number of steps done when it was written."""
+    """metrics.jsonl: one JSON record per line, which also holds `step`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

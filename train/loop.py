@@ -14,7 +14,7 @@ from qcc.errors import TrainingError
 from qcc.files import write_json
 from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
 from qcc.train.interrupt import Interrupted, StopRequest
-from qcc.train.journal import Journal
+from qcc.train.journal import Journal, Recorder
 from qcc.train.parallel.state import shared_state
 from qcc.train.progress import EpochProgress
 from qcc.train.stepper import Step, Stepper
@@ -51,6 +51,7 @@ class Loop:
     """Runs a phase. The checkpoint folder must be locked by the caller.
 
     `keep`: how many of the newest epochs keep their checkpoints, besides the best one; None: all.
+    `board`: told the same as metrics.jsonl.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Loop:
         settings: dict[str, Any],
         console: Console,
         keep: int | None = None,
+        board: Recorder | None = None,
     ) -> None:
         self._task = task
         self._phase = phase
@@ -68,7 +70,10 @@ class Loop:
         self._settings = settings
         self._console = console
         self._keep = keep
-        self._journal = Journal(store.root / "metrics.jsonl")
+        self._recorders: list[Recorder] = [
+            Journal(store.root / "metrics.jsonl"),
+            *([] if board is None else [board]),
+        ]
         self._history: list[Record] = []
 
     def run(self, stop: StopRequest) -> list[Record]:
@@ -84,7 +89,8 @@ class Loop:
             position, sums, self._history = state.position, state.sums, state.history
             self._tell_resumed(state)
         if group.rank == 0:
-            self._journal.rewind(position.step)
+            for recorder in self._recorders:
+                recorder.rewind(position.step)
         self._phase.start(state)
         while position.epoch < self._phase.epochs:
             position = self._run_epoch(position, sums, stop)
@@ -118,7 +124,7 @@ class Loop:
         self._history.append(record)
         position = Position(epoch + 1, 0, position.step)
         self._write_checkpoint(stepper, position, record, write_more)
-        self._journal.write(position.step, {"kind": "epoch", **record})
+        self._record(position.step, {"kind": "epoch", **record})
         self._tell_epoch(record)
 
     def _agreed(self, stop: StopRequest, scores: dict[str, float]) -> tuple[bool, dict[str, float]]:
@@ -145,7 +151,7 @@ class Loop:
                 if position.step % _STEPS_PER_RECORD == 0 and self._task.group.rank == 0:
                     rate = stepper.rate(position.step - 1)
                     where = {"kind": "step", "epoch": position.epoch, "learning_rate": rate}
-                    self._journal.write(position.step, where | means)
+                    self._record(position.step, where | means)
                 if stopping:
                     break
         return position, sums
@@ -195,6 +201,10 @@ class Loop:
         )
 
     # ------------------------------------------------------------------ telling
+
+    def _record(self, step: int, record: Record) -> None:
+        for recorder in self._recorders:
+            recorder.write(step, record)
 
     def _tell_resumed(self, state: TrainingState) -> None:
         position = state.position

@@ -15,6 +15,7 @@ from qcc._paddle import paddle
 from qcc.errors import ConfigError
 from qcc.model import Model
 from qcc.train.averages import Averages
+from qcc.train.board import board_in
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.section import Section
@@ -134,9 +135,14 @@ class QuantizeResult:
 
 
 def quantize(
-    task: Task, config: TrainingConfig, slim: Slim, console: Console, stop: StopRequest
+    task: Task,
+    config: TrainingConfig,
+    slim: Slim,
+    console: Console,
+    stop: StopRequest,
+    tb_folder: Path | None = None,
 ) -> QuantizeResult:
-    """Run the whole flow, going on from the newest checkpoint.
+    """Run the whole flow, going on from the newest checkpoint; TensorBoard files go to `tb_folder`.
 
     Raises Interrupted when `stop` was requested before the end; ConfigError, DataError, CheckpointError and
     TrainingError for what cannot go on.
@@ -155,12 +161,16 @@ def quantize(
             )
         folder = root / "float"
         training = config.float_training
-        weights, _ = train_float(task, training, config.optimizer, config.seed, folder, console, stop)
+        tb_inside = None if tb_folder is None else tb_folder / "float"
+        weights, _ = train_float(
+            task, training, config.optimizer, config.seed, folder, console, stop, tb_inside
+        )
         return weights, folder
 
-    with store.lock() if task.group.rank == 0 else nullcontext():
+    lock = store.lock() if task.group.rank == 0 else nullcontext()
+    with lock, board_in(tb_folder) as board:
         phase = QuantizationPhase(task, config, slim, first_weights, console)
-        loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints)
+        loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints, board)
         records = loop.run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric))
 

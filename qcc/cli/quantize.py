@@ -15,6 +15,8 @@ from qcc.cli.training_options import (
     output_eval_option,
     overrides_option,
     skip_bad_option,
+    tb_log_dir_option,
+    use_tb_option,
 )
 from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
 from qcc.train.parallel.environment import place
@@ -29,6 +31,8 @@ from qcc.train.parallel.launch import launch, qcc_command
 @output_eval_option
 @skip_bad_option
 @nproc_option
+@use_tb_option
+@tb_log_dir_option
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.pass_obj
 def quantize(
@@ -40,6 +44,8 @@ def quantize(
     overrides: tuple[str, ...],
     output_eval: Path | None,
     nproc: int,
+    use_tb: bool,
+    tb_log_dir: Path,
     more_overrides: tuple[str, ...],
 ) -> int:
     """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
@@ -71,7 +77,7 @@ def quantize(
         console.print(note)
     try:
         with stop.listening():
-            result = run(task, config, slim, console, stop)
+            result = run(task, config, slim, console, stop, tb_log_dir if use_tb else None)
     except Interrupted:
         return INTERRUPTED_EXIT_CODE
     for note in task.left_out():

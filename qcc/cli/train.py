@@ -14,6 +14,8 @@ from qcc.cli.training_options import (
     nproc_option,
     overrides_option,
     skip_bad_option,
+    tb_log_dir_option,
+    use_tb_option,
 )
 from qcc.errors import ConfigError
 from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
@@ -27,6 +29,8 @@ from qcc.train.parallel.launch import launch, qcc_command
 @overrides_option
 @skip_bad_option
 @nproc_option
+@use_tb_option
+@tb_log_dir_option
 @click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
 @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.pass_obj
@@ -37,6 +41,8 @@ def train(
     skip_bad: bool,
     overrides: tuple[str, ...],
     nproc: int,
+    use_tb: bool,
+    tb_log_dir: Path,
     save_path: Path,
     more_overrides: tuple[str, ...],
 ) -> int:
@@ -70,7 +76,14 @@ def train(
     try:
         with stop.listening():
             weights, records = train_float(
-                task, config.float_training, config.optimizer, config.seed, folder, console, stop
+                task,
+                config.float_training,
+                config.optimizer,
+                config.seed,
+                folder,
+                console,
+                stop,
+                tb_log_dir if use_tb else None,
             )
     except Interrupted:
         return INTERRUPTED_EXIT_CODE

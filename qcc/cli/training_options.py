@@ -35,6 +35,15 @@ nproc_option = click.option(
     show_default=True,
     help="Train in so many processes of this machine, each on its part of every batch.",
 )
+use_tb_option = click.option("--use_tb", is_flag=True, help="Write TensorBoard files, too.")
+tb_log_dir_option = click.option(
+    "--tb_log_dir",
+    type=Path,
+    default=Path("tb_log_dir/scalar"),
+    show_default=True,
+    metavar="DIR",
+    help="Where --use_tb writes.",
+)
 output_eval_option = click.option(
     "--output_eval", type=Path, metavar="DIR", help="Write all detections to DIR/bbox.json, as COCO has them."
 )

@@ -1,0 +1,72 @@
+"""TensorBoard files of a training run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from qcc.errors import MissingDependencyError, OutputError
+
+
+class Board:
+    """A `Recorder` that writes every fractional number of a record as a scalar, by the kind of the record.
+
+    Every record is on the disk when `write` returns; tensorboardX's own SummaryWriter writes behind, from
+    another thread. Raises MissingDependencyError when tensorboardX cannot be imported.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tensorboardX import event_file_writer
+            from tensorboardX.proto import event_pb2, summary_pb2
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"TensorBoard files need the package tensorboardX ({error}): pip install tensorboardX."
+            ) from error
+        self._folder = folder
+        self._files, self._events, self._summaries = event_file_writer, event_pb2, summary_pb2
+        self._writer: Any = None
+
+    def rewind(self, step: int) -> None:
+        """Begin a file; TensorBoard hides what others of the folder tell about steps after `step`."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._writer = self._files.EventsWriter(str(self._folder / "events"), f".{os.getpid()}.{step}")
+        except OSError as error:
+            raise OutputError(f"{self._folder} cannot be written: {error}.") from error
+        log = self._events.SessionLog(status=self._events.SessionLog.START)
+        self._write(step + 1, session_log=log)
+
+    def write(self, step: int, record: Mapping[str, Any]) -> None:
+        values = [
+            self._summaries.Summary.Value(tag=f"{record['kind']}/{name}", simple_value=value)
+            for name, value in record.items()
+            if isinstance(value, float)
+        ]
+        self._write(step, summary=self._summaries.Summary(value=values))
+
+    def close(self) -> None:
+        """Leave the file that `rewind` has begun, if it came to that."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._writer.write_event(self._events.Event(step=step, wall_time=time.time(), **content))
+        self._writer.flush()
+
+
+@contextmanager
+def board_in(folder: Path | None) -> Iterator[Board | None]:
+    """A board, where one is wanted, that is closed at the end of the block."""
+    if folder is None:
+        yield None
+        return
+    board = Board(folder)
+    try:
+        yield board
+    finally:
+        board.close()
