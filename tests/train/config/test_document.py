@@ -38,7 +38,7 @@ def test_known_tags_become_a_type_key(tmp_path: Path) -> None:
     [
         (
             "a: !Unknown {x: 1}",
-            "line 1: tag '!Unknown' is not known; known are !PiecewiseDecay, !LinearWarmup",
+            "line 1: tag '!Unknown' is not known; known are !PiecewiseDecay, !CosineDecay, !LinearWarmup",
         ),
         ("\na: !!python/object/apply:os.system ['true']", "line 2: tag '!!python/object/apply:os.system'"),
         ("a: !PiecewiseDecay [1]", "line 1: !PiecewiseDecay takes keys and values"),
