@@ -57,12 +57,13 @@ def export(
     """
     _check_options(model, path, arch, x86_int8, weight_only)
     lowered = lower(model, arch, x86_int8=x86_int8, weight_only=weight_only, instruments=instruments)
-    buffer = to_naive_buffer(lowered.graph)
     record_name = path.name + RECORD_SUFFIX
     with staging(path.parent) as staged:
         file = staged / path.name
         with file.open("wb") as stream:
-            write_naive_buffer(buffer, stream)
+            write_naive_buffer(to_naive_buffer(lowered.graph), stream)
+        # Folding has made new weights; they need not stand beside the bytes that are read back.
+        lowered.weights.clear()
         checks = [_check_structure(file, path), *_warnings(lowered.graph)]
         if check is not False and arch == "x86":
             rounded = weight_only is not None or state(model.graph) != "float"

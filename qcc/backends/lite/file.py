@@ -69,9 +69,14 @@ def write_naive_buffer(buffer: NaiveBuffer, stream: IO[bytes]) -> None:
     sizes = [len(param.variable.data) for param in buffer.params if param.variable is not None]
     stream.write(_PARAMS_HEADER.pack(0, 0, 6, len(buffer.params), max(sizes, default=0)))
     for param, size in zip(buffer.params, sizes, strict=True):
-        packed = pack(param, room=size + _ROOM)
-        stream.write(_ENTRY.pack(len(packed) + 4, 4))
-        stream.write(packed)
+        _write_param(param, size, stream)
+
+
+def _write_param(param: ParamDesc, size: int, stream: IO[bytes]) -> None:
+    """One at a time: nothing of the parameter before is in memory any more."""
+    packed = pack(param, room=size + _ROOM)
+    stream.write(_ENTRY.pack(len(packed) + 4, 4))
+    stream.write(packed)
 
 
 @dataclass

@@ -96,11 +96,21 @@ class _Packer:
     def scalars(self, element: str, values: Any) -> int:
         builder = self.builder
         if isinstance(values, np.ndarray):
-            return builder.CreateNumpyVector(values)
+            return self.raw(values)
         scalar = _SCALARS[element]
         if len(values):
             return builder.CreateNumpyVector(np.array(values, scalar.dtype))
         builder.StartVector(scalar.width, 0, scalar.width)
+        return builder.EndVector()
+
+    def raw(self, values: np.ndarray) -> int:
+        """A vector of bytes; the builder's own function for arrays copies them three times."""
+        builder = self.builder
+        builder.StartVector(1, values.size, 1)
+        end, builder.head = builder.head, builder.head - values.size
+        with memoryview(builder.Bytes) as place:
+            place[builder.head : end] = values.view(np.uint8).data
+        builder.vectorNumElems = values.size
         return builder.EndVector()
 
 

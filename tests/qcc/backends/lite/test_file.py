@@ -87,6 +87,17 @@ def test_round_trip(tmp_path: Path) -> None:
     assert written(parsed.buffer) == written(example())
 
 
+def test_a_parameter_without_elements(tmp_path: Path) -> None:
+    path = tmp_path / "a.nb"
+    empty = ParamDesc(name="a", variable_type=1, variable=ParamTensor.of(np.zeros((0, 3), np.float32)))
+    path.write_bytes(written(NaiveBuffer(example().program, [empty])))
+    parsed = parse_naive_buffer(path)
+    assert parsed.complaints == []
+    (param,) = parsed.buffer.params
+    assert param.variable is not None
+    assert param.variable.array.shape == (0, 3)
+
+
 def test_meta_1_is_read(tmp_path: Path) -> None:
     """Release 2.7 wrote all parameters into one FlatBuffer."""
     buffer = example()
