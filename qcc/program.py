@@ -23,6 +23,7 @@ VarTypeProto: TypeAlias = framework_pb2.VarType
 TensorProto: TypeAlias = framework_pb2.VarType.TensorDesc
 
 __all__ = [
+    "PLAIN_ATTR_FIELDS",
     "AttrProto",
     "AttrType",
     "BlockProto",
@@ -38,6 +39,22 @@ __all__ = [
 ]
 
 CALL_STACK = "op_callstack"
+
+PLAIN_ATTR_FIELDS = {
+    AttrType.INT: "i",
+    AttrType.FLOAT: "f",
+    AttrType.STRING: "s",
+    AttrType.INTS: "ints",
+    AttrType.FLOATS: "floats",
+    AttrType.STRINGS: "strings",
+    AttrType.BOOLEAN: "b",
+    AttrType.BOOLEANS: "bools",
+    AttrType.LONG: "l",
+    AttrType.LONGS: "longs",
+    AttrType.FLOAT64: "float64",
+    AttrType.FLOAT64S: "float64s",
+}
+"""The field of an attribute's message that holds a value of each type of numbers and strings."""
 
 
 @dataclass(frozen=True)

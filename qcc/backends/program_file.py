@@ -6,6 +6,7 @@ from typing import Any
 
 from qcc.graph import Graph
 from qcc.program import (
+    PLAIN_ATTR_FIELDS,
     AttrProto,
     AttrType,
     BlockProto,
@@ -15,22 +16,6 @@ from qcc.program import (
     VarTypeProto,
     runtime_defaults,
 )
-
-# The field of an attribute's message that holds a value of each type.
-_FIELDS = {
-    AttrType.INT: "i",
-    AttrType.FLOAT: "f",
-    AttrType.STRING: "s",
-    AttrType.INTS: "ints",
-    AttrType.FLOATS: "floats",
-    AttrType.STRINGS: "strings",
-    AttrType.BOOLEAN: "b",
-    AttrType.BOOLEANS: "bools",
-    AttrType.LONG: "l",
-    AttrType.LONGS: "longs",
-    AttrType.FLOAT64: "float64",
-    AttrType.FLOAT64S: "float64s",
-}
 
 
 def inference_program(graph: Graph) -> ProgramProto:
@@ -94,7 +79,7 @@ def _tidy_attrs(op: OpProto, shell: Shell) -> None:
 
 def attr_value(attr: AttrProto) -> Any:
     """The value of an attribute; None for types that have no plain value, such as blocks."""
-    field = _FIELDS.get(attr.type)
+    field = PLAIN_ATTR_FIELDS.get(attr.type)
     if field is None:
         return None
     value = getattr(attr, field)

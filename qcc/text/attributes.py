@@ -23,26 +23,14 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from qcc.program import AttrProto, AttrType
+from qcc.program import PLAIN_ATTR_FIELDS, AttrProto, AttrType
 from qcc.text.lexer import BARE_NAME, NAME, NUMBER, STRING, Lexer
 
-_FIELDS = {
-    AttrType.INT: "i",
-    AttrType.FLOAT: "f",
-    AttrType.STRING: "s",
-    AttrType.INTS: "ints",
-    AttrType.FLOATS: "floats",
-    AttrType.STRINGS: "strings",
-    AttrType.BOOLEAN: "b",
-    AttrType.BOOLEANS: "bools",
+_FIELDS = PLAIN_ATTR_FIELDS | {
     AttrType.BLOCK: "block_idx",
-    AttrType.LONG: "l",
     AttrType.BLOCKS: "blocks_idx",
-    AttrType.LONGS: "longs",
-    AttrType.FLOAT64S: "float64s",
     AttrType.VAR: "var_name",
     AttrType.VARS: "vars_name",
-    AttrType.FLOAT64: "float64",
     AttrType.SCALAR: "scalar",
     AttrType.SCALARS: "scalars",
 }

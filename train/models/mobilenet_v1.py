@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcc._paddle import paddle
+from qcc.train.models.layers import NormNames, batch_norm, convolution
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 # (name, input channels, output channels) of the 13 depthwise-separable blocks at width 1.
@@ -68,28 +69,7 @@ class MobileNetV1:
         return max(1, int(channels * self.scale))
 
     def _conv_bn(self, data: Any, channels: int, kernel: int, stride: int, name: str, groups: int = 1) -> Any:
-        conv = _conv(data, channels, kernel, stride, name, groups)
-        decay = paddle.regularizer.L2Decay(self.norm_decay)
-        return paddle.static.nn.batch_norm(
-            conv,
-            act="relu",
-            param_attr=paddle.ParamAttr(name=f"{name}_bn_scale", regularizer=decay),
-            bias_attr=paddle.ParamAttr(name=f"{name}_bn_offset", regularizer=decay),
-            moving_mean_name=f"{name}_bn_mean",
-            moving_variance_name=f"{name}_bn_variance",
-        )
-
-
-def _conv(data: Any, channels: int, kernel: int, stride: int, name: str, groups: int) -> Any:
-    return paddle.static.nn.conv2d(
-        data,
-        channels,
-        kernel,
-        stride=stride,
-        padding=(kernel - 1) // 2,
-        groups=groups,
-        param_attr=paddle.ParamAttr(name=f"{name}_weights"),
-        bias_attr=False,
-        # With use_cudnn Paddle emits a grouped conv2d where the depthwise operator is meant.
-        use_cudnn=groups == 1,
-    )
+        conv = convolution(data, channels, kernel, f"{name}_weights", stride, groups)
+        norm = f"{name}_bn"
+        names = NormNames(f"{norm}_scale", f"{norm}_offset", f"{norm}_mean", f"{norm}_variance")
+        return batch_norm(conv, names, self.norm_decay, "relu")
