@@ -49,8 +49,9 @@ def run_record(settings: dict[str, Any], results: dict[str, Any]) -> dict[str, A
 def command_line() -> str:
     """The running command, as one would type it in the top folder of the repository."""
     program, *arguments = sys.argv
-    name = Path(program).name
-    start = [name] if name == "qcc" else ["python", os.path.relpath(program)]
+    # Further processes of a run are started as `python -m qcc`.
+    own = Path(program).name == "qcc" or Path(program) == Path(qcc.__file__).with_name("__main__.py")
+    start = ["qcc"] if own else ["python", os.path.relpath(program)]
     return shlex.join([*start, *arguments])
 
 

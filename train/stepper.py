@@ -68,9 +68,10 @@ class Stepper:
     def step(self, feeds: Feeds, step: int) -> Step:
         """Train on one batch. Raises TrainingError when the loss is not finite."""
         write_scope(self.scope, {self._learning_rate: np.array([self.rate(step)], np.float32)})
-        loss, *others = self._executor.run(
-            self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
-        )
+        with self._group.exchange():
+            loss, *others = self._executor.run(
+                self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
+            )
         count = len(self._parts)
         # The means over all processes, so that a loss that is not finite ends all of them.
         value, *parts = self._group.mean([float(loss), *map(float, others[:count])])

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import qcc
 from qcc.train.loop import best_record, changed_settings
 from qcc.train.report import command_line, environment, print_epochs
 
@@ -40,6 +42,8 @@ def test_changed_settings_are_named_by_their_whole_key() -> None:
 def test_command_line_is_what_one_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/some/bin/qcc", "quantize", "-o", "a=[1, 2]"])
     assert command_line() == "qcc quantize -o 'a=[1, 2]'"
+    monkeypatch.setattr(sys, "argv", [str(Path(qcc.__file__).with_name("__main__.py")), "passes"])
+    assert command_line() == "qcc passes"
 
 
 def test_environment_names_versions_and_processor() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from io import StringIO
 from typing import Any, Protocol
 
 import numpy as np
 
 from qcc._paddle import core, paddle
+from qcc.errors import TrainingError
 from qcc.train.parallel.environment import Place, place
 
 # As Paddle's own programs call the collectives of the one group that there is.
@@ -34,6 +35,10 @@ class Group(Protocol):
         """What process 0 gave."""
         ...
 
+    def exchange(self) -> AbstractContextManager[None]:
+        """For a block that runs a program with collectives: raises TrainingError when a process has gone."""
+        ...
+
 
 class Alone:
     """The group of one process."""
@@ -45,6 +50,9 @@ class Alone:
 
     def share(self, data: bytes) -> bytes:
         return data
+
+    def exchange(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 ALONE = Alone()
@@ -79,13 +87,27 @@ class CpuGroup:
             words[:] = np.frombuffer(data.ljust(4 * len(words), b"\0"), np.int32)
         return self._sum(words).tobytes()[:length] if length else b""
 
+    @contextmanager
+    def exchange(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            # All that Paddle tells of an error of gloo's.
+            if "std::exception" not in str(error):
+                raise
+            raise TrainingError(
+                f"process {self.rank} of {self.size} cannot go on, since another one has ended; the output of"
+                " that one says why"
+            ) from error
+
     def _sum(self, array: np.ndarray) -> np.ndarray:
         """The sum over all processes of an array that has one shape in all."""
         dtype = array.dtype.name
         if dtype not in self._sums:
             self._sums[dtype] = _sum_program(dtype)
         program, name = self._sums[dtype]
-        (total,) = self._executor.run(program, feed={"values": array}, fetch_list=[name])
+        with self.exchange():
+            (total,) = self._executor.run(program, feed={"values": array}, fetch_list=[name])
         return np.asarray(total)
 
 

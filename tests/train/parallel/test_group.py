@@ -1,0 +1,44 @@
+"""What processes tell each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qcc.train.parallel.group import ALONE
+from qcc.train.parallel.launch import launch
+
+
+def test_alone() -> None:
+    assert ALONE.mean([1.0, 2.0]) == [1.0, 2.0]
+    assert ALONE.share(b"data") == b"data"
+
+
+PROGRAM = """
+import os
+from qcc.errors import TrainingError
+from qcc.train.parallel.group import join
+group = join()
+assert group.mean([group.rank, 0.1]) == [0.5, 0.1], group.mean([group.rank, 0.1])
+assert group.share(b"of process %d" % group.rank) == b"of process 0"
+assert group.share(b"") == b""
+if group.rank == 1:
+    os._exit(0)
+try:
+    group.mean([1.0])
+except TrainingError as error:
+    assert "process 0 of 2 cannot go on, since another one has ended" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+@pytest.mark.slow
+def test_together_until_one_has_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert launch([sys.executable, "-c", PROGRAM], 2, tmp_path / "log") == 0
+
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]  # Paddle would leave an http.log
