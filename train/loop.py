@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.journal import Journal, Recorder
 from qcc.train.parallel.state import shared_state
 from qcc.train.progress import EpochProgress
-from qcc.train.stepper import Step, Stepper
+from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
 
 _STEPS_PER_RECORD = 20
@@ -80,7 +81,7 @@ class Loop:
         """Train to the last epoch; returns a record per epoch.
 
         Raises Interrupted when `stop` was requested before the end, TrainingError when the loss is not
-        finite; the message names the last good checkpoint.
+        finite or, at the end of an epoch, a variable; the message names the last good checkpoint.
         """
         group = self._task.group
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
@@ -104,6 +105,8 @@ class Loop:
         stepper = self._phase.begin_epoch(position.epoch)
         began = time.monotonic()
         position, sums = self._train(stepper, position, sums, stop)
+        with self._naming_last_good(stepper, position.step - 1):
+            stepper.check_finite()
         if position.batch < self._task.steps_per_epoch:
             if self._task.group.rank == 0:
                 self._write_interrupted(stepper, position, sums)
@@ -141,7 +144,8 @@ class Loop:
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         with progress.showing(position.batch):
             for feeds in self._task.train_batches(position.epoch, position.batch):
-                done = self._step(stepper, feeds, position.step)
+                with self._naming_last_good(stepper, position.step):
+                    done = stepper.step(feeds, position.step)
                 scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
                 stopping, scores = self._agreed(stop, scores)
                 sums = {name: sums.get(name, 0.0) + value for name, value in scores.items()}
@@ -156,9 +160,11 @@ class Loop:
                     break
         return position, sums
 
-    def _step(self, stepper: Stepper, feeds: Any, step: int) -> Step:
+    @contextmanager
+    def _naming_last_good(self, stepper: Stepper, step: int) -> Iterator[None]:
+        """Complete the message of a TrainingError."""
         try:
-            return stepper.step(feeds, step)
+            yield
         except TrainingError as error:
             epochs = self._store.epochs()
             good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"

@@ -80,6 +80,16 @@ class Stepper:
         self._averages.update(self.scope, step)
         return Step(value, dict(zip(self._parts, parts, strict=True)), others[count:])
 
+    def check_finite(self) -> None:
+        """Raise TrainingError when a variable is not finite, which relus can hide from the loss."""
+        arrays = self._variables()
+        broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if broken:
+            raise TrainingError(
+                f"{len(broken)} of {len(arrays)} variables are not finite any more, though the loss is; the"
+                f" first is '{broken[0]}'"
+            )
+
     def state(self) -> Arrays:
         """Copies of everything that changes from step to step, the learning rate aside."""
         return with_averages(self._variables(), self._averages)

@@ -93,3 +93,21 @@ def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixt
 
 def test_classifiers_find_no_boxes(tiny_config: Path) -> None:
     assert run(["infer", "model", "-c", str(tiny_config), "--infer_img", "x.jpg"]) == 2
+
+
+def test_outputs_are_distilled(folder: Path, tmp_path: Path) -> None:
+    """The student starts as the teacher, whose three outputs it is to keep."""
+    slim = write_slim(tmp_path / "run", 1)
+    outputs = [f"conv2d_{number}.tmp_1" for number in (20, 28, 36)]
+    distillers = "".join(
+        f"  d{number}: {{class: L2Distiller, student_feature_map: {name}, teacher_feature_map: {name}}}\n"
+        for number, name in enumerate(outputs)
+    )
+    strategy = "  d: {class: DistillationStrategy, distillers: [d0, d1, d2], end_epoch: 1}\n"
+    text = slim.read_text().replace("strategies:\n", f"strategies:\n{strategy}", 1).replace("[q]", "[d, q]")
+    slim.write_text(f"distillers:\n{distillers}{text}")
+    weights = f"pretrain_weights={folder / 'run' / '1' / 'eval_model'}"
+    command = ["quantize", "-c", str(folder / "detector.yml"), "-s", str(slim), "max_iters=2", weights]
+    assert run(command) == 0
+    metrics = json.loads((tmp_path / "run" / "0" / "metrics.json").read_text())
+    assert 0 < metrics["train_distillation"] < metrics["train_loss"]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
@@ -22,6 +23,8 @@ from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config, load_slim
 from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.quantize import quantize
+from qcc.train.scope import write_scope
+from qcc.train.stepper import Step, Stepper
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds
 
@@ -216,6 +219,28 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_config: Path, tmp_path: Pat
         quantize(ClassifierTask(config), config, slim, Console(file=io.StringIO()), StopRequest())
     last_good = tmp_path / "run" / "0"
     assert str(error.value).endswith(f"the learning rate was 1e+33, the last good checkpoint is {last_good}.")
+    assert CheckpointStore(tmp_path / "run").epochs() == [0]
+
+
+def test_weights_that_are_not_finite_end_the_run(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where relus turn what is not a number into zeros, the loss goes on to be one."""
+    step = Stepper.step
+
+    def breaking(stepper: Stepper, feeds: Feeds, number: int) -> Step:
+        done = step(stepper, feeds, number)
+        if number == 7:
+            write_scope(stepper.scope, {"conv1_bn_mean": np.full(2, np.nan, np.float32)})
+        return done
+
+    monkeypatch.setattr(Stepper, "step", breaking)
+    slim = write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME)
+    with pytest.raises(TrainingError) as error:
+        run(tiny_config, slim)
+    message = str(error.value)
+    assert "variables are not finite any more, though the loss is; the first is 'conv1_bn_mean'" in message
+    assert message.endswith(f"the last good checkpoint is {tmp_path / 'run' / '0'}.")
     assert CheckpointStore(tmp_path / "run").epochs() == [0]
 
 
