@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability, Share
 from qcc.train.config.section import Section
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 ClassifierArchitecture = Literal["MobileNetV1", "MobileNetV2", "ResNet34", "ResNet50"]
+# A path makes one slash of the two in a web address, which is where PaddleDetection's files find weights.
+Weights = Annotated[
+    Path,
+    PlainSerializer(
+        lambda path: re.sub("^(https?:)/", r"\1//", str(path)), return_type=str, when_used="json"
+    ),
+]
 Strides = Annotated[tuple[Annotated[int, Field(ge=1, le=2)], ...], Field(min_length=14, max_length=14)]
 
 
@@ -111,7 +126,7 @@ class TrainingConfig(Section):
     """Quantization-aware epochs; a slim file's `compressor.epoch` takes its place."""
     save_dir: Path = Path("output")
     """Takes what no slim file directs elsewhere."""
-    pretrain_weights: Path | None = None
+    pretrain_weights: Weights | None = None
     """The float weights: an .npz file or a Paddle model in any layout; null: FloatTraining makes them."""
     float_training: FloatTraining | None = Field(alias="FloatTraining", default=None)
     """How the float network is trained."""

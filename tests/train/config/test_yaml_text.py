@@ -30,6 +30,15 @@ def test_reads_back_to_the_same(path: Path, overrides: tuple[str, ...], tmp_path
     assert as_yaml(load_config(copy)) == copy.read_text()
 
 
+def test_web_addresses_stay_whole() -> None:
+    text = as_yaml(load_config(CONFIGS[0].with_name("yolov3_mobilenet_v1_voc.yml")))
+
+    assert (
+        "pretrain_weights: http://paddle-imagenet-models-name.bj.bcebos.com/MobileNetV1_pretrained.tar\n"
+        in text
+    )
+
+
 def test_tags_are_written_as_tags() -> None:
     text = as_yaml(load_config(CONFIGS[0], OVERRIDES))
 
