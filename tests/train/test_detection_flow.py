@@ -12,6 +12,7 @@ from tiny import write_slim
 from tiny_detector import write_detector_config
 
 import qcc
+from qcc.backends.lite.file import read_naive_buffer
 from qcc.cli.main import run
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         activation_quantize_type="moving_average_abs_max",
         float_model_save_path=folder / "float",
         int8_model_save_path=folder / "int8",
+        mobile_model_save_path=folder / "mobile",
         save_in_nodes="[image, im_size]",
         save_out_nodes="[multiclass_nms_0.tmp_0]",
     )
@@ -50,6 +52,11 @@ def test_saved_forms_have_the_originals_feeds_and_fetches(folder: Path, form: st
 
     assert model.feeds == ("image", "im_size")
     assert model.fetches == ("multiclass_nms_0.tmp_0",)
+
+
+def test_the_mobile_form_is_a_file_for_paddle_lite(folder: Path) -> None:
+    file = read_naive_buffer(folder / "mobile" / "model.nb")
+    assert {"yolo_box", "multiclass_nms3"} <= {op.type for op in file.ops}
 
 
 def test_all_forms_have_the_same_ap(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
