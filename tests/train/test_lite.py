@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,13 +14,21 @@ from tiny import write_config, write_slim
 from tiny_detector import write_detector_config
 
 import qcc
+from qcc.backends.lite.calibrate import calibrated
+from qcc.backends.lite.export import export
 from qcc.cli.main import run as command
 from qcc.graph import Graph
 from qcc.nodes import Op
+from qcc.passes import PassManager
+from qcc.passes.scales import fresh_weight_scales
 from qcc.quantization import scheme
 from qcc.train.config import load_config
+from qcc.train.evaluate import evaluate, evaluate_lite
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask
+from qcc.train.weights import float_model, load_weights
+
+ROOT = Path(__file__).parents[2]
 
 COMBINATIONS = [
     ("abs_max", "abs_max"),
@@ -174,6 +184,36 @@ def test_detectors_are_calibrated_on_images(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- qcc eval FILE.nb
+
+
+@pytest.fixture(scope="module")
+def clothes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first pictures of the example's data set."""
+    folder = tmp_path_factory.mktemp("clothes")
+    compose = [sys.executable, str(ROOT / "examples/fashion_voc/compose.py"), str(folder)]
+    subprocess.run([*compose, "--train", "48", "--test", "120"], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@pytest.mark.parametrize("weight_type", ["abs_max", "channel_wise_abs_max"])
+def test_the_trained_detector_has_the_same_ap(weight_type: str, clothes: Path, tmp_path: Path) -> None:
+    """The example's network with its weights, quantized on training pictures, on pictures of its test set."""
+    config = load_config(ROOT / "configs/yolov3_mobilenet_v1_fashion_voc.yml", ())
+    task = build_task(config, clothes)
+    weights = ROOT / "configs/weights/yolov3_mobilenet_v1_x0_25_fashion_voc.npz"
+    model = float_model(task.network(), load_weights(weights), weights)
+    model = PassManager.parse(f"transform{{weight_type={weight_type},activation_type=abs_max}}").run(model)
+    for name, scale in fresh_weight_scales(model.graph).items():
+        model.weights[name] = scale
+    frozen = calibrated(PassManager.parse("freeze,prune").run(model), task.calibration_batches(48))
+
+    export(frozen, tmp_path / "a.nb", arch="x86")
+
+    ap, lite_ap = evaluate(frozen, task)["box_ap"], evaluate_lite(tmp_path / "a.nb", task)["box_ap"]
+    assert ap > 0.4
+    assert lite_ap == pytest.approx(ap, abs=0.001)
 
 
 @pytest.mark.lite
