@@ -1,8 +1,9 @@
-"""TensorBoard files of a training run."""
+"""TensorBoard files of a training run, and of pictures."""
 
 from __future__ import annotations
 
 import os
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,16 @@ class Board:
             if isinstance(value, float)
         ]
         self._write(step, summary=self._summaries.Summary(value=values))
+
+    def show(self, picture: Path) -> None:
+        """Show a PNG file, as the image `bbox/NAME`."""
+        data = picture.read_bytes()
+        width, height = struct.unpack(">II", data[16:24])
+        image = self._summaries.Summary.Image(
+            width=width, height=height, colorspace=3, encoded_image_string=data
+        )
+        value = self._summaries.Summary.Value(tag=f"bbox/{picture.stem}", image=image)
+        self._write(0, summary=self._summaries.Summary(value=[value]))
 
     def close(self) -> None:
         """Leave the file that `rewind` has begun, if it came to that."""

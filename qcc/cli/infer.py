@@ -12,6 +12,7 @@ from qcc.cli.training_options import (
     dataset_option,
     model_options,
     overrides_option,
+    use_tb_option,
 )
 
 
@@ -30,6 +31,15 @@ from qcc.cli.training_options import (
     show_default=True,
     help="Least score of a detection that is drawn.",
 )
+@use_tb_option
+@click.option(
+    "--tb_log_dir",
+    type=Path,
+    default=Path("tb_log_dir/image"),
+    show_default=True,
+    metavar="DIR",
+    help="Where --use_tb writes the pictures.",
+)
 def infer(
     model: Path,
     config_path: Path,
@@ -39,6 +49,8 @@ def infer(
     infer_img: Path | None,
     output_dir: Path,
     draw_threshold: float,
+    use_tb: bool,
+    tb_log_dir: Path,
     model_name: str | None,
     params_name: str | None,
 ) -> None:
@@ -53,6 +65,7 @@ def infer(
         raise click.UsageError(f"{config_path} describes a {config.architecture}, which finds no boxes.")
 
     import qcc
+    from qcc.train.board import board_in
     from qcc.train.data.image_file import read_image
     from qcc.train.infer import Detector, find_images
     from qcc.train.infer import infer as run
@@ -62,7 +75,12 @@ def infer(
     names = infer_class_names(config, dataset_dir)
     loaded = qcc.load(str(model), model_filename=model_name, params_filename=params_name)
     detector = Detector(loaded, config, names)
-    for picture, found in run(detector, images, output_dir, draw_threshold):
-        text = ", ".join(f"{one.class_name} {one.score:.2f}" for one in found) or "nothing"
-        click.echo(f"{picture}: {text}")
+    with board_in(tb_log_dir if use_tb else None) as board:
+        if board is not None:
+            board.rewind(0)
+        for picture, found in run(detector, images, output_dir, draw_threshold):
+            text = ", ".join(f"{one.class_name} {one.score:.2f}" for one in found) or "nothing"
+            click.echo(f"{picture}: {text}")
+            if board is not None:
+                board.show(picture)
     click.echo(f"{detector.time(read_image(images[0])):.2f} ms per image (median of 100 runs, Paddle, CPU)")

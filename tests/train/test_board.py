@@ -7,6 +7,8 @@ import struct
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -64,6 +66,19 @@ def test_what_an_interrupted_run_wrote_too_much_is_hidden(tmp_path: Path) -> Non
             for step in steps:
                 board.write(step, {"kind": "step", "loss": float(step + first)})
     assert scalars(tmp_path) == {"step/loss": [(20, 20), (40, 40), (60, 100), (80, 120)]}
+
+
+def test_pictures_are_images(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.png"
+    cv2.imwrite(str(picture), np.zeros((20, 30, 3), np.uint8))
+    with board_in(tmp_path) as board:
+        assert board is not None
+        board.rewind(0)
+        board.show(picture)
+    (file,) = tmp_path.glob("events.out.tfevents.*")
+    (value,) = events(file)[-1].summary.value
+    assert (value.tag, value.image.width, value.image.height) == ("bbox/cat", 30, 20)
+    assert value.image.encoded_image_string == picture.read_bytes()
 
 
 def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

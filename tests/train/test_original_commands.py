@@ -65,6 +65,8 @@ def test_the_flow_reaches_its_end(folder: Path) -> None:
     assert (folder / "output/test_0.png").exists()
     names = {path.name for path in (folder / "output/frozen/float").iterdir()}
     assert names == {"model", "weights", "qcc.json"}
+    for board in ("numbers", "board"):
+        assert list((folder / "output" / board).glob("events.out.tfevents.*"))
 
 
 @pytest.mark.parametrize("name", ["detections", "before", "after"])
