@@ -153,7 +153,7 @@ with millions of weights in few layers shrink to a quarter, those of small or ma
 Paddle Lite's x86 runtime, one thread, batch 1, medians of {COUNTED_RUNS} runs after {WARM_UP_RUNS}. The int8
 form for x86 is the exact one: float kernels on weights that are stored as integers, with the activations
 rounded in between. It is for checking, and for files a quarter as large; what int8 gains on ARM is not
-measured here.
+measured here. Other programs ran on the machine at the same time and slowed some runs down more than others.
 
 Made by `{record["command"]}` from `docs/records/lite-bench.json` on {where["processor"]}, Paddle
 {where["paddle"]}, Paddle Lite 2.13rc0.

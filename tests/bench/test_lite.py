@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ def lite() -> Iterator[ModuleType]:
     yield importlib.import_module("lite")
     sys.path.remove(str(BENCH))
     del sys.modules["lite"]
+
+
+def test_the_page_is_made_from_the_record(lite: ModuleType) -> None:
+    assert lite.PAGE.read_text() == lite.page(json.loads(lite.RECORD.read_text()))
 
 
 @pytest.mark.slow
