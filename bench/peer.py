@@ -26,17 +26,17 @@ from typing import Any
 from rich.console import Console
 from slim_phase import SlimPhase
 
-import qcc
 from qcc.files import atomic_file, write_json
 from qcc.train.checkpoint import CheckpointStore
 from qcc.train.config import load_config, load_slim
 from qcc.train.config.slim import Compressor, Slim
 from qcc.train.evaluate import evaluate
-from qcc.train.freeze import freeze_checkpoint
+from qcc.train.freeze import checkpoint_model
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop
 from qcc.train.quantize import QuantizationPhase, quantize
 from qcc.train.report import command_line, environment
+from qcc.train.scheme import freeze
 from qcc.train.tasks.build import build_task
 from qcc.train.weights import load_weights
 
@@ -91,9 +91,9 @@ def train_qcc(overrides: list[str]) -> dict[str, Any]:
         result = quantize(task, config, slim, Console(stderr=True), StopRequest())
         memory = _peak_memory()
         last = result.records[-1]["epoch"]
-        freeze_checkpoint(CheckpointStore(result.checkpoints), last, Path(folder) / "forms", None)
-        frozen = evaluate(qcc.load(Path(folder) / "forms" / "float"), task)
-    return {"epochs": result.records, "frozen": frozen, "peak_memory": memory}
+        frozen = freeze(checkpoint_model(CheckpointStore(result.checkpoints), last), "float")
+        accuracy = evaluate(frozen, task)
+    return {"epochs": result.records, "frozen": accuracy, "peak_memory": memory}
 
 
 def train_peer(overrides: list[str]) -> dict[str, Any]:

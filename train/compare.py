@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 import qcc
 from qcc.backends.lite.runtime import lite_milliseconds
@@ -118,7 +118,7 @@ def model_size(folder: Path) -> int:
 def print_forms(console: Console, results: Sequence[FormResult], metric: str) -> None:
     """The table of forms."""
     table = Table(
-        "form",
+        Column("form", no_wrap=True),
         metric,
         f"{metric}, int8 kernels",
         "size, kB",
