@@ -19,6 +19,7 @@ from results_page import PAGE, page
 from rich.console import Console
 from studies import STUDIES, Study
 
+from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.files import atomic_file, write_json
 from qcc.train.compare import open_predictors, print_forms, time_forms
 from qcc.train.config import load_config
@@ -66,10 +67,13 @@ def time_again(study: Study, name: str) -> None:
     record = json.loads(path.read_text())
     transformed = output / "checkpoints" / str(record["best_epoch"]) / "eval_model"
     predictors = open_predictors(form_folders(output / "forms", transformed))
-    times = time_forms(predictors, build_task(load_config(study.config)).example())
+    example = build_task(load_config(study.config)).example()
+    times = time_forms(predictors, example)
     for form in record["forms"]:
         form["float_ms"] = times.get((form["form"], "float"))
         form["int8_ms"] = times.get((form["form"], "int8"))
+        if form.get("lite_ms") is not None:
+            form["lite_ms"] = lite_milliseconds(output / "forms" / f"{form['form']}.nb", example)
     record["timed"] = {"command": command_line(), "environment": environment()}
     write_json(path, record)
 
