@@ -56,7 +56,7 @@ def train(study: Study, name: str, console: Console) -> None:
     if path.exists():
         console.print(f"{path} is there already; remove it to run {name} again.")
         return
-    flow = Flow(study.config, study.slim(name), study.output(name) / "forms", console)
+    flow = Flow(study.config, study.slim(name), study.output(name) / "forms", console, study.overrides)
     write_json(path, flow.run())
     print_forms(console, flow.results, study.metric)
 

@@ -6,33 +6,40 @@ import json
 from pathlib import Path
 from typing import Any
 
-from studies import CLASSIFIER, DETECTOR, Study
+from studies import CLASSIFIER, DETECTOR, FROZEN_NORMS, Study
 
 from qcc.train.compare import decimals, percent
 
 PAGE = Path("docs/results.md")
 Record = dict[str, Any]
 
-_READING = """\
-*change* is against float in points. {metric} is computed with the integers that weights and activations are
-rounded to, held in float32; *int8 kernels* is that of `paddle.inference` with oneDNN's int8 kernels, *Lite*
-that of Paddle Lite's x86 runtime, which computes a quantized file by float kernels from the same integers.
-The best epoch is chosen by the transformed network's {metric} on the test images, as in the original flow:
-differences of 0.1 or 0.2 points say nothing. With activation type abs_max a network measures its scales in
-every run, which is what {metric} is of; runtimes want fixed ones, so *int8 kernels* and *Lite* are those of
-the network frozen again with `--calibrate`. Times are medians of 100 runs after 10, batch 1, one thread;
-those of Paddle are taken in turns, with fp32 kernels for the float network and int8 kernels for the others.
+_START = """# Results
+
+Written by `python examples/results.py` from the records in `docs/records`.
+
+*change* is against float in points. Box AP and top-1 are computed with the integers that weights and
+activations are rounded to, held in float32; *int8 kernels* is that of `paddle.inference` with oneDNN's int8
+kernels, *Lite* that of Paddle Lite's x86 runtime, which computes a quantized file by float kernels from the
+same integers. The best epoch is chosen by what the transformed network reaches on the test images, as in
+the original flow: differences of 0.1 or 0.2 points say nothing. With activation type abs_max a network
+measures its scales in every run, and so it is evaluated; runtimes want fixed ones, so *int8 kernels* and
+*Lite* are those of the network frozen again with `--calibrate`. Times are medians of 100 runs after 10,
+batch 1, one thread; those of Paddle are taken in turns, with fp32 kernels for the float network and int8
+kernels for the others.
 """
 
 
 def page() -> str:
     """The whole page."""
-    parts = ["# Results\n\nWritten by `python examples/results.py` from the records in `docs/records`.\n"]
-    for study, introduction in ((DETECTOR, _detector), (CLASSIFIER, _classifier)):
+    parts = [_START]
+    for study, introduction in (
+        (DETECTOR, _detector),
+        (FROZEN_NORMS, _frozen_norms),
+        (CLASSIFIER, _classifier),
+    ):
         records = study.records()
         if records:
-            parts += [introduction(study, next(iter(records.values()))), _READING.format(metric=study.metric)]
-            parts += [_overview(study, records)]
+            parts += [introduction(study, next(iter(records.values()))), _overview(study, records)]
             parts += [_combination(study, name, record) for name, record in records.items()]
     return "\n".join(parts)
 
@@ -47,6 +54,14 @@ def _detector(study: Study, record: Record) -> str:
 - Data: `python examples/fashion_voc/compose.py dataset/fashion_voc`: 5,000 training and 1,000 test pictures,
   **composed** of real photos and items of Fashion-MNIST; Box AP is VOC's mAP at IoU 0.5
   ({settings["map_type"]}) on all test pictures.
+{_where(study, record)}"""
+
+
+def _frozen_norms(study: Study, record: Record) -> str:
+    return f"""## The same detector with batch norms that stand still
+
+- As above, but for `{" ".join(study.overrides)}`: batch norms use their moving statistics from the
+  first quantized epoch on, and leave them as they are.
 {_where(study, record)}"""
 
 

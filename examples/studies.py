@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ _RECORDS = Path("docs/records")
 class Study:
     """`slim_files`: folder with a slim file per combination; `outputs`: where those put checkpoints;
     `metric`: what people call the main metric, `key` its name in records; `float_record`: of the run that
-    made the float weights."""
+    made the float weights; `overrides`: KEY=VALUE, on top of the configuration."""
 
     name: str
     metric: str
@@ -23,6 +23,7 @@ class Study:
     slim_files: Path
     outputs: Path
     float_record: Path
+    overrides: tuple[str, ...] = ()
 
     def combinations(self) -> list[str]:
         return sorted(path.stem for path in self.slim_files.glob("weight_*.yaml"))
@@ -61,4 +62,11 @@ DETECTOR = Study(
     Path("output/yolov3_mobilenet_v1_fashion_voc"),
     Path("configs/weights/yolov3_mobilenet_v1_x0_25_fashion_voc.json"),
 )
-STUDIES = {study.name: study for study in (DETECTOR, CLASSIFIER)}
+FROZEN_NORMS = replace(
+    DETECTOR,
+    name="detector-norms",
+    slim_files=Path("configs/slim/yolov3_mobilenet_v1_fashion_voc_norms"),
+    outputs=Path("output/yolov3_mobilenet_v1_fashion_voc_norms"),
+    overrides=("freeze_norm_epoch=0",),
+)
+STUDIES = {study.name: study for study in (DETECTOR, FROZEN_NORMS, CLASSIFIER)}
