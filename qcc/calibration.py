@@ -1,4 +1,4 @@
-"""Measuring a model's activations on data, and reading that data from files of arrays."""
+"""Measuring a model's activations on data, fixing its scales by them, and reading that data from files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from qcc.dtypes import numpy_dtype
 from qcc.errors import DataError
 from qcc.model import Model, Runner
 from qcc.numerics import SCALE_FLOOR
+from qcc.passes.manager import PassManager
+from qcc.passes.static_scales import StaticScales, dynamic_ops
 
 ARRAY_SUFFIXES = (".npy", ".npz")
 
@@ -52,6 +54,22 @@ def _run(
         return runner.run({name: batch[name] for name in model.feeds}, tuple(names))
     except PADDLE_FAILURES as error:
         raise DataError(f"the model does not run on batch {number}: {reason(error)}") from error
+
+
+def calibrated(model: Model, batches: Iterable[Batch]) -> Model:
+    """The model with fixed scales in place of those measured at every run; itself when it has none.
+
+    A scale is the largest that any batch gives, so that nothing which the data holds is clipped. The
+    model's history records the numbers, as options of the pass `static-scales`.
+
+    Raises DataError when there is no batch, the model does not run on one, or a value is not finite.
+    """
+    names = list(dict.fromkeys(op.input("X").name for op in dynamic_ops(model.graph)))
+    if not names:
+        return model
+    scales = largest_magnitudes(model, names, batches)
+    entries = tuple(f"{name}={scale!r}" for name, scale in scales.items())
+    return PassManager((StaticScales(scales=entries),)).run(model)
 
 
 # ---------------------------------------------------------------------- arrays in files

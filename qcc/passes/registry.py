@@ -25,12 +25,12 @@ OWN_PACKAGE = "qcc"
 BUILT_IN = {
     "transform": "qcc.passes.transform:Transform",
     "freeze": "qcc.passes.freeze:Freeze",
+    "static-scales": "qcc.passes.static_scales:StaticScales",
     "int8": "qcc.passes.int8:Int8",
     "unpack": "qcc.passes.unpack:Unpack",
     "qdq": "qcc.passes.qdq:Qdq",
     "prune": "qcc.passes.prune:Prune",
     # What follows lowers a graph for Paddle Lite.
-    "static-scales": "qcc.backends.lite.passes.static_scales:StaticScales",
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
     "lite-ops": "qcc.backends.lite.passes.ops:LiteOps",
     "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",

@@ -14,8 +14,8 @@ from tiny import write_config, write_slim
 from tiny_detector import write_detector_config
 
 import qcc
-from qcc.backends.lite.calibrate import calibrated
 from qcc.backends.lite.export import export
+from qcc.calibration import calibrated
 from qcc.cli.main import run as command
 from qcc.graph import Graph
 from qcc.nodes import Op

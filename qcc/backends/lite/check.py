@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.backends.lite.calibrate import dynamic_ops
 from qcc.backends.lite.export import lower
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
-from qcc.backends.lite.passes.static_scales import StaticScales
 from qcc.errors import PassError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.instruments import OpCount
+from qcc.passes.static_scales import StaticScales, dynamic_ops
 from qcc.quantization import state
 from qcc.targets.lite import Arch, find_kernel
 

@@ -18,11 +18,11 @@ from nets import several_blocks
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.lite import runtime
-from qcc.backends.lite.calibrate import calibrated, dynamic_ops
 from qcc.backends.lite.check import check
 from qcc.backends.lite.export import export, lower
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.runtime import LiteRuntime, lite_milliseconds
+from qcc.calibration import calibrated
 from qcc.cli.main import cli
 from qcc.cli.main import run as run_program
 from qcc.errors import (
@@ -36,6 +36,7 @@ from qcc.errors import (
 )
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.passes.static_scales import dynamic_ops
 
 
 def small(activation_type: str = "moving_average_abs_max") -> tuple[Model, dict[str, np.ndarray]]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import first_of
 from qcc.errors import PassError
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
-
-DYNAMIC = "fake_quantize_abs_max"
 
 
 @options(frozen=True, config=OPTIONS)
@@ -29,7 +27,7 @@ class StaticScales(Pass):
 
         x.quantized, x@scale = fake_quantize_moving_average_abs_max(X=x, InScale=x@scale)
 
-    `scales` has an entry `variable=scale` for each of them; `qcc.backends.lite.calibrate` measures them.
+    `scales` has an entry `variable=scale` for each of them; `qcc.calibration.calibrated` measures them.
     """
 
     name: ClassVar[str] = "static-scales"
@@ -37,14 +35,22 @@ class StaticScales(Pass):
     scales: tuple[str, ...] = ()
 
     def apply(self, graph: Graph) -> PassResult:
-        dynamic = [op for op in graph.ops if op.type == DYNAMIC and not op.input("X").persistable]
+        dynamic = list(dynamic_ops(graph))
         scales = dict(_parse(entry) for entry in self.scales)
         missing = [op.input("X").name for op in dynamic if op.input("X").name not in scales]
         if missing:
-            raise PassError(f"scales has no entry for {first_of(list(map(repr, missing)), 'variable')}.")
+            others = f" and {len(missing) - 1} more variables" if len(missing) > 1 else ""
+            raise PassError(f"scales has no entry for {missing[0]!r}{others}.")
         for op in dynamic:
             _fix(graph, op, scales[op.input("X").name])
         return PassResult(bool(dynamic))
+
+
+def dynamic_ops(graph: Graph) -> Iterator[Op]:
+    """The ops that measure the scale of an activation at every run."""
+    for op in graph.ops:
+        if op.type == "fake_quantize_abs_max" and not op.input("X").persistable:
+            yield op
 
 
 def _parse(entry: str) -> tuple[str, float]:
