@@ -71,4 +71,5 @@ def test_table_shows_what_cannot_be_run_as_a_dash() -> None:
     rows = [FormResult("int8", 0.91234, None, 345_678, None, None)]
     print_forms(Console(file=output, width=120), rows, "top-1")
     row = next(line for line in output.getvalue().splitlines() if "int8 " in line and "91" in line)
-    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["int8", "91.23", "-", "-", "346", "-", "-", "-"]
+    cells = [cell.strip() for cell in row.split("│")[1:-1]]
+    assert cells == ["int8", "91.23", "-", "-", "346", "-", "-", "-"]
