@@ -6,7 +6,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-slow demo bench bench-inference bench-lite lock clean
+.PHONY: help .venv test test-slow demo demo-classifier bench bench-inference bench-peer bench-lite lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -23,14 +23,20 @@ test: .venv  ## Check style and types, then run the tests that are not slow
 test-slow: .venv  ## Run the slow tests
 	$(BIN)/pytest -n 2 -m slow
 
-demo: .venv  ## Train, freeze, convert and evaluate a small classifier on real images
+demo: .venv  ## Train a detector quantized on real photos, freeze, convert, evaluate, infer, draw
 	$(BIN)/python examples/demo.py
+
+demo-classifier: .venv  ## The same with a small classifier on Fashion-MNIST
+	$(BIN)/python examples/demo.py classifier
 
 bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
 	$(BIN)/python bench/compile.py
 
 bench-inference: .venv  ## Measure what int8 gains in oneDNN on networks of full size
 	$(BIN)/python bench/inference.py
+
+bench-peer: .venv  ## Train quantized beside paddleslim
+	$(BIN)/python bench/peer.py
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py

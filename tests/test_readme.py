@@ -1,10 +1,14 @@
-"""The figures in README.md are those of the stored run records."""
+"""The figures in README.md and docs/ are those of the stored run records."""
 
 from __future__ import annotations
 
+import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,3 +19,22 @@ def test_the_tables_are_made_from_the_records() -> None:
     done = subprocess.run(check, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_results_are_made_from_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(ROOT / "examples")
+
+    page = importlib.import_module("results_page").page()
+
+    assert page == (ROOT / "docs" / "results.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["inference", "peer"])
+def test_measurements_are_made_from_the_records(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    bench = importlib.import_module(name)
+
+    page = bench.page(json.loads(bench.RECORD.read_text()))
+
+    assert page == bench.PAGE.read_text()

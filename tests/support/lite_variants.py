@@ -141,11 +141,6 @@ VARIANTS = {
             (IMAGE,),
             lambda x: static.nn.conv2d_transpose(x, 6, filter_size=3, stride=2, padding=[0, 1, 1, 2]),
         ),
-        Case(
-            "deconv_dw",
-            (IMAGE,),
-            lambda x: static.nn.conv2d_transpose(x, 4, filter_size=4, stride=2, padding=1, groups=4),
-        ),
         Case("conv_valid", (IMAGE,), conv(6, 3, padding="VALID")),
         Case("conv_stride_21", (IMAGE,), conv(6, 3, stride=[2, 1], padding=[1, 0])),
         Case("conv_1x5", (IMAGE,), lambda x: static.nn.conv2d(x, 6, (1, 5), padding=(0, 2))),
@@ -449,6 +444,11 @@ VARIANTS = {
 REFUSED = {
     case.name: case
     for case in (
+        Case(
+            "deconv_dw",
+            (IMAGE,),
+            lambda x: static.nn.conv2d_transpose(x, 4, filter_size=4, stride=2, padding=1, groups=4),
+        ),
         Case(
             "yolo_iou_aware",
             (floats(1, 27, 3, 3), np.array([[96, 80]], "int32")),

@@ -50,7 +50,7 @@ class LiteKernels(Pass):
             )
         _refuse_nhwc(graph)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
-        without = [op for op, kernel in chosen.items() if kernel is None or _limit(graph, op)]
+        without = [op for op, kernel in chosen.items() if kernel is None or _limit(graph, op, self.arch)]
         if without:
             raise PassError(refusal(graph, without, self.arch))
         modified = False
@@ -104,7 +104,7 @@ def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
             for slot, found in _precisions(op, op.inputs).items()
             for precision in dict.fromkeys(found)
         )
-        reason = _limit(graph, op) or alternatives(op.type, arch)
+        reason = _limit(graph, op, arch) or alternatives(op.type, arch)
         kinds.setdefault((f"{op.type} ({takes})", reason), []).append(op)
     told = []
     for (kind, reason), found in kinds.items():
@@ -114,6 +114,6 @@ def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
     return f"Paddle Lite has no kernel on {arch} that computes these ops: {'; '.join(told)}."
 
 
-def _limit(graph: Graph, op: Op) -> str | None:
+def _limit(graph: Graph, op: Op, arch: Arch) -> str | None:
     fetched_state = any(is_fetched(graph, var) for var in op.outputs.get("State", ()))
-    return limit_of(op) or (UNFILLED_STATES if fetched_state and op.type == "rnn" else None)
+    return limit_of(op, arch) or (UNFILLED_STATES if fetched_state and op.type == "rnn" else None)

@@ -28,6 +28,7 @@ REFUSED = {
 RUN_ON = {
     ("affine_grid", "arm"),
     ("concat_bool", "arm"),
+    ("deconv_dw", "arm"),
     ("slice_bool", "arm"),
     ("transpose_bool", "arm"),
 }
