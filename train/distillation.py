@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qcc._paddle import paddle
 from qcc.errors import ConfigError
-from qcc.train.config.strategies import Distiller, FSPDistiller, L2Distiller, SoftLabelDistiller
+from qcc.train.config.strategies import Distiller, FSPDistiller, Pair, SoftLabelDistiller
+from qcc.train.feature_maps import (
+    FeatureMap,
+    check_equal,
+    check_feature_map,
+    check_flows,
+    check_logits,
+    check_pair,
+    shapes_of,
+)
 from qcc.train.models.network import Network
 from qcc.train.scope import Arrays, persistable_names
 from qcc.train.slicing import ops_behind, variables_of
@@ -17,7 +26,8 @@ TEACHER_PREFIX = "teacher_"
 # Ops in a scope of this name stay float when quantization is inserted.
 _NAME_SCOPE = "/skip_quant/teacher/"
 
-FeatureMap = Callable[[str], Any]
+Lookup = Callable[[str, str], FeatureMap]
+"""The feature map of a key of the slim file and a name."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +45,28 @@ def add_distillation(
 
     Returns the network with the sum as its loss, and the name of the distillers' part of it, float32 [].
     The teacher's variables are called like in its own program, with the prefix `teacher_`; it reads the
-    student's feeds, has no gradients, and its ops are marked to stay float. Raises ConfigError for a
-    feature map that is not there.
+    student's feeds, has no gradients, and its ops are marked to stay float. Raises ConfigError for
+    feature maps that are not there, or of which one cannot be held against the other.
     """
-    block = network.train.global_block()
-    wanted = [name for distiller in distillers for name in _teacher_maps(distiller)]
-    _append_teacher(block, teacher.program.global_block(), wanted)
+    block, source = network.train.global_block(), teacher.program.global_block()
+    wanted = []
+    for distiller in distillers:
+        for key, name in _maps(distiller):
+            of_teacher = key.startswith("teacher")
+            check_feature_map(source if of_teacher else block, key, name)
+            wanted += [name] if of_teacher else []
+    _append_teacher(block, source, wanted)
+    shapes = shapes_of(network.train)
     with (
         paddle.static.program_guard(network.train, paddle.static.Program()),
         paddle.utils.unique_name.guard("distillation/"),
     ):
 
-        def student(name: str) -> Any:
-            return _variable(block, name, "student")
+        def feature_map(key: str, name: str) -> FeatureMap:
+            var = block.var(TEACHER_PREFIX + name if key.startswith("teacher") else name)
+            return FeatureMap(key, name, var, shapes[var.name])
 
-        losses = [
-            _loss(distiller, student, lambda name: block.var(TEACHER_PREFIX + name))
-            for distiller in distillers
-        ]
+        losses = [_loss(distiller, feature_map) for distiller in distillers]
         distance = paddle.add_n(losses)
         loss = block.var(network.loss) + distance
     return replace(network, loss=loss.name), distance.name
@@ -69,7 +83,7 @@ def teacher_values(program: Any, teacher: Teacher) -> Arrays:
 
 def _append_teacher(block: Any, source: Any, wanted: Sequence[str]) -> None:
     """Copy what computes the variables `wanted` from the teacher's block to the end of the student's."""
-    ops = ops_behind(source, [_variable(source, name, "teacher").name for name in wanted])
+    ops = ops_behind(source, wanted)
     names = {}
     for name in sorted({*wanted, *variables_of(ops)}):
         var = source.var(name)
@@ -101,53 +115,56 @@ def _declare(block: Any, var: Any) -> None:
     )
 
 
-def _variable(block: Any, name: str, whose: str) -> Any:
-    if not block.has_var(name):
-        raise ConfigError(f"{whose}_feature_map: the {whose}'s program has no variable '{name}'.")
-    return block.var(name)
-
-
 # ---------------------------------------------------------------------- the losses
 
 
-def _teacher_maps(distiller: Distiller) -> list[str]:
+def _maps(distiller: Distiller) -> Iterator[tuple[str, str]]:
+    """(key of the slim file, name) of each feature map."""
     if isinstance(distiller, FSPDistiller):
-        return [name for pair in distiller.teacher_pairs for name in pair]
-    return [distiller.teacher_feature_map]
-
-
-def _loss(distiller: Distiller, student: FeatureMap, teacher: FeatureMap) -> Any:
-    if isinstance(distiller, L2Distiller):
-        distance = _l2(student(distiller.student_feature_map), teacher(distiller.teacher_feature_map))
-    elif isinstance(distiller, SoftLabelDistiller):
-        distance = _soft_label(distiller, student, teacher)
+        for key, pairs in (
+            ("student_pairs", distiller.student_pairs),
+            ("teacher_pairs", distiller.teacher_pairs),
+        ):
+            for pair in pairs:
+                yield from ((key, name) for name in pair)
     else:
+        yield "student_feature_map", distiller.student_feature_map
+        yield "teacher_feature_map", distiller.teacher_feature_map
+
+
+def _loss(distiller: Distiller, lookup: Lookup) -> Any:
+    if isinstance(distiller, FSPDistiller):
         pairs = zip(distiller.student_pairs, distiller.teacher_pairs, strict=True)
-        distance = paddle.add_n(
-            [
-                _l2(_flow(student(own[0]), student(own[1])), _flow(teacher(other[0]), teacher(other[1])))
-                for own, other in pairs
-            ]
-        )
+        distance = paddle.add_n([_flow_distance(own, other, lookup) for own, other in pairs])
+    else:
+        student, teacher = (lookup(key, name) for key, name in _maps(distiller))
+        if isinstance(distiller, SoftLabelDistiller):
+            check_logits(student, teacher)
+            distance = _soft_label(distiller, student.var, teacher.var)
+        else:
+            check_equal(student, teacher)
+            distance = _l2(student.var, teacher.var)
     return distance * distiller.distillation_loss_weight
 
 
 def _l2(student: Any, teacher: Any) -> Any:
-    if tuple(student.shape) != tuple(teacher.shape):
-        raise ConfigError(
-            f"student_feature_map: '{student.name}' has shape {list(student.shape)}, but the teacher's"
-            f" '{teacher.name.removeprefix(TEACHER_PREFIX)}' has {list(teacher.shape)}."
-        )
     return paddle.mean(paddle.square(student - teacher))
 
 
-def _soft_label(distiller: SoftLabelDistiller, student: FeatureMap, teacher: FeatureMap) -> Any:
-    logits = student(distiller.student_feature_map) / distiller.student_temperature
-    label = paddle.nn.functional.softmax(
-        teacher(distiller.teacher_feature_map) / distiller.teacher_temperature
-    )
+def _soft_label(distiller: SoftLabelDistiller, student: Any, teacher: Any) -> Any:
+    logits = student / distiller.student_temperature
+    label = paddle.nn.functional.softmax(teacher / distiller.teacher_temperature)
     label.stop_gradient = True
     return paddle.mean(paddle.nn.functional.softmax_with_cross_entropy(logits, label, soft_label=True))
+
+
+def _flow_distance(own: Pair, other: Pair, lookup: Lookup) -> Any:
+    student = (lookup("student_pairs", own[0]), lookup("student_pairs", own[1]))
+    teacher = (lookup("teacher_pairs", other[0]), lookup("teacher_pairs", other[1]))
+    for pair in student, teacher:
+        check_pair(*pair)
+    check_flows(student, teacher)
+    return _l2(*(_flow(first.var, second.var) for first, second in (student, teacher)))
 
 
 def _flow(first: Any, second: Any) -> Any:

@@ -61,6 +61,10 @@ class TrainingPrograms:
         """The program that trains in float."""
         return self._with_optimizer(self._copy(), {})
 
+    def check(self, distillation: Distillation) -> None:
+        """Raise what `build` would, for the teacher and the feature maps of `distillation`."""
+        add_distillation(self._copy(), self._teacher(distillation), distillation.distillers)
+
     def build(self, stage: Stage, scope: Any) -> TrainingProgram:
         """The program of `stage`; what `scope` lacks for it, quantizers and teacher, is put there."""
         network, parts = self._copy(), {}

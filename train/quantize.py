@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class QuantizationPhase:
             weights, source = self._first_weights()
             put_weights(self._network, self._scope, weights, source)
             self._averages.start(self._scope)
+        self._check_distillations(0 if state is None else state.position.epoch)
         self._use(Stage(), plain)
         if state is not None:
             if state.quantized:
@@ -113,6 +115,12 @@ class QuantizationPhase:
         )
         self._evaluate = RepeatedEvaluation(self._task)
 
+    def _check_distillations(self, epoch: int) -> None:
+        """Refuse those of `epoch` and later ones before any training is spent on them."""
+        for distillation in self._slim.distillations:
+            if distillation.strategy.end_epoch > epoch:
+                self._programs.check(distillation)
+
     def _teacher(self, distillation: Distillation) -> Teacher:
         return load_teacher(distillation.strategy, self._network, self._first_weights)
 
@@ -150,6 +158,7 @@ def quantize(
     root = slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
     store = CheckpointStore(root)
 
+    @cache
     def first_weights() -> tuple[Arrays, Path]:
         source = slim.compressor.init_model or config.pretrain_weights
         if source is not None:

@@ -24,6 +24,7 @@ from qcc.train.config.strategies import (
     SoftLabelDistiller,
 )
 from qcc.train.distillation import Teacher, add_distillation, teacher_values
+from qcc.train.feature_maps import shapes_of
 from qcc.train.interrupt import StopRequest
 from qcc.train.models.classifier import build_classifier
 from qcc.train.models.network import Network
@@ -112,13 +113,60 @@ def test_flow_matrices() -> None:
     [
         ("three", "one.tmp_1", r"student_feature_map: the student's program has no variable 'three'\."),
         ("one.tmp_1", "three", r"teacher_feature_map: the teacher's program has no variable 'three'\."),
-        ("one.tmp_1", "two.tmp_1", r"has shape \[-1, 2, 4, 4\], but the teacher's 'two\.tmp_1' has \[-1, 3"),
+        (
+            "one.tmp_1",
+            "two.tmp_1",
+            r"has shape \[-1, 2, 4, 4\], but the teacher's 'two\.tmp_1' has shape \[-1, 3",
+        ),
     ],
 )
 def test_maps_that_are_not_there(student: str, teacher: str, message: str) -> None:
     options = {"student_feature_map": student, "teacher_feature_map": teacher}
     with pytest.raises(ConfigError, match=message):
         distance(L2Distiller.model_validate({"class": "L2Distiller", **options}))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ("label", "fc_0.tmp_1", r"student_feature_map: 'label' is no feature map: it must be float32"),
+        ("fc_0.tmp_1", "image", r"teacher_feature_map: 'image' is no feature map"),
+        (
+            "one.tmp_1",
+            "one.tmp_1",
+            r"student_feature_map: 'one\.tmp_1' has shape \[-1, 2, 4, 4\], but must be",
+        ),
+        ("fc_0.tmp_1", "two.tmp_1", r"'fc_0\.tmp_1' has shape \[-1, 5\], but the teacher's 'two"),
+    ],
+)
+def test_maps_that_are_no_logits(student: str, teacher: str, message: str) -> None:
+    options = {"student_feature_map": student, "teacher_feature_map": teacher}
+    with pytest.raises(ConfigError, match=message):
+        distance(SoftLabelDistiller.model_validate({"class": "SoftLabelDistiller", **options}))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        (("one.tmp_1", "three"), ("one.tmp_1", "two.tmp_1"), "student_pairs: the student's program has no"),
+        (("one.tmp_1", "fc_0.tmp_1"), ("one.tmp_1", "two.tmp_1"), "student_pairs: .* with one height and"),
+        (("fc_0.tmp_1", "fc_0.tmp_1"), ("one.tmp_1", "two.tmp_1"), r"a pair must be \[N, C, H, W\]"),
+        (("one.tmp_1", "one.tmp_1"), ("one.tmp_1", "two.tmp_1"), r"have \[2, 2\] channels, but .* \[2, 3\]"),
+    ],
+)
+def test_pairs_without_a_flow(student: tuple[str, str], teacher: tuple[str, str], message: str) -> None:
+    pairs = {"student_pairs": [student], "teacher_pairs": [teacher]}
+    with pytest.raises(ConfigError, match=message):
+        distance(FSPDistiller.model_validate({"class": "FSPDistiller", **pairs}))
+
+
+def test_shapes_where_images_have_any_size() -> None:
+    def logits(image: Any) -> Any:
+        coarse = paddle.static.nn.conv2d(image, 2, 3, stride=2, padding=1, name="coarse")
+        return paddle.static.nn.fc(paddle.mean(coarse, axis=[2, 3]), 5)
+
+    shapes = shapes_of(build_classifier(logits, (1, -1, -1)).train)
+    assert shapes["coarse.tmp_1"] == (-1, 2, 48, 48)
 
 
 # ---------------------------------------------------------------------- in a run
@@ -177,6 +225,14 @@ def test_the_teacher_stays_float_and_as_it_was(folder: Path) -> None:
     np.testing.assert_array_equal(kept["teacher_conv1_weights"], first["conv1_weights"])
     np.testing.assert_array_equal(kept["teacher_conv1_bn_mean"], first["conv1_bn_mean"])
     assert not np.array_equal(kept["conv1_weights"], first["conv1_weights"])
+
+
+def test_later_epochs_are_checked_before_the_first(folder: Path, tmp_path: Path) -> None:
+    slim = distilling_slim(tmp_path / "run", ", start_epoch: 1")
+    slim.write_text(slim.read_text().replace("teacher_feature_map: fc_0.tmp_1", "teacher_feature_map: no"))
+    with pytest.raises(ConfigError, match="teacher's program has no variable 'no'"):
+        train(folder / "tiny.yml", slim)
+    assert CheckpointStore(tmp_path / "run").epochs() == []
 
 
 def test_a_teacher_of_its_own(folder: Path, tmp_path: Path) -> None:
