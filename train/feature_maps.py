@@ -19,7 +19,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """`name` stands at `key` of the slim file; `var`: in the training program, float32 of `shape` [N, ...]."""
+    """`name` stands at `key` of the slim file; `var`: in training, float32 of `shape` [N, ...]."""
 
     key: str
     name: str

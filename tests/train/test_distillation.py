@@ -229,8 +229,10 @@ def test_the_teacher_stays_float_and_as_it_was(folder: Path) -> None:
 
 def test_later_epochs_are_checked_before_the_first(folder: Path, tmp_path: Path) -> None:
     slim = distilling_slim(tmp_path / "run", ", start_epoch: 1")
-    slim.write_text(slim.read_text().replace("teacher_feature_map: fc_0.tmp_1", "teacher_feature_map: no"))
-    with pytest.raises(ConfigError, match="teacher's program has no variable 'no'"):
+    slim.write_text(
+        slim.read_text().replace("teacher_feature_map: fc_0.tmp_1", "teacher_feature_map: absent")
+    )
+    with pytest.raises(ConfigError, match="teacher's program has no variable 'absent'"):
         train(folder / "tiny.yml", slim)
     assert CheckpointStore(tmp_path / "run").epochs() == []
 
