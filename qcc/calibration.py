@@ -134,4 +134,8 @@ def _fitting(model: Model, name: str, array: np.ndarray, file: Path) -> np.ndarr
             f"{file}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
             f" {dtype}{list(var.shape)}."
         )
+    if not array.size:
+        raise DataError(
+            f"{file}: {name!r} is empty, {array.dtype}{list(array.shape)}; it must hold a sample."
+        )
     return array

@@ -84,6 +84,7 @@ def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]
         node = loader.get_single_node()
         builder = _Builder(loader, place)
         data = None if node is None else builder.build(node, (), ())
+        builder.places.setdefault((), source)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = place(mark) if mark is not None else source

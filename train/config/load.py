@@ -29,7 +29,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ClassifierConfig |
     architecture = document.data.get("architecture")
     if architecture is None:
         raise ConfigError(f"{path}: key 'architecture' is missing; known are {', '.join(_ARCHITECTURES)}.")
-    if architecture not in _ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in _ARCHITECTURES:
         place = document.place(["architecture"])
         raise ConfigError(f"{place}: {unknown(architecture, _ARCHITECTURES, 'architecture')}")
     return validate(_ARCHITECTURES[architecture], document.data, document, ())

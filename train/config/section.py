@@ -12,6 +12,15 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from qcc.errors import ConfigError
 from qcc.train.config.document import KNOWN_TAGS, Document
 
+# Where pydantic speaks of Python's types.
+_WORDS = {
+    "tuple_type": "it should be a list",
+    "dict_type": "it should be a mapping of keys to values",
+    "model_type": "it should be a mapping of keys to values",
+    "model_attributes_type": "it should be a mapping of keys to values",
+    "string_type": "it should be a word",
+}
+
 AnySection = TypeVar("AnySection", bound="Section")
 
 
@@ -19,7 +28,7 @@ class Section(BaseModel):
     """A part of a configuration: immutable, and closed to keys that it does not declare."""
 
     # The docstring behind a key is its description, which `qcc config help` shows.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +49,8 @@ class Section(BaseModel):
 def unknown(key: Any, known: Iterable[str], what: str = "key") -> str:
     """`unknown key 'gama'; did you mean 'gamma'?`, or the list of known ones when none is near."""
     known = sorted(known)
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
+    other_case = [name for name in known if name.lower() == str(key).lower()]
+    near = other_case or difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
     return f"unknown {what} '{key}'; {hint}"
 
@@ -78,6 +88,8 @@ def _rule(error: ErrorDetails) -> str:
         return f"unknown type '{context['tag']}'; known are {known}"
     if error["type"] == "union_tag_not_found":
         return "it needs a tag, one of " + ", ".join(KNOWN_TAGS)
+    if error["type"] in _WORDS:
+        return _WORDS[error["type"]]
     return error["msg"].removeprefix("Value error, ").replace("Input should", "it should")
 
 

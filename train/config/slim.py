@@ -152,8 +152,8 @@ def _check_disjoint(distillations: Iterable[Distillation], where: str) -> None:
         end = strategy.end_epoch
 
 
-def _named(name: str, known: Mapping[str, Any], what: str, where: str) -> Any:
-    if name not in known:
+def _named(name: Any, known: Mapping[str, Any], what: str, where: str) -> Any:
+    if not isinstance(name, str) or name not in known:
         raise ConfigError(f"{where}: {unknown(name, known, what)}")
     return known[name]
 

@@ -56,3 +56,5 @@ def test_where_a_section_stands() -> None:
 def test_nearest_name() -> None:
     with pytest.raises(ConfigError, match=r"unknown section 'YOLOv3Hed'; did you mean 'YOLOv3Head'\?"):
         describe("YOLOv3Hed")
+    with pytest.raises(ConfigError, match=r"did you mean 'YOLOv3Head'\?"):
+        describe("yolov3head")

@@ -69,6 +69,8 @@ def test_cosine_and_adam_by_override(path: Path) -> None:
         ("{type: Adamm}", "OptimizerBuilder.optimizer: unknown type 'Adamm'; known are Momentum, SGD, Adam"),
         ("{type: Adam, beta3: 1}", "in OptimizerBuilder.optimizer: unknown key 'beta3'; did you mean 'beta"),
         ("{type: SGD, momentum: 0.9}", "in OptimizerBuilder.optimizer: unknown key 'momentum'"),
+        ("Adam", "OptimizerBuilder.optimizer: it should be a mapping of keys to values, not 'Adam'"),
+        ("", "option -o OptimizerBuilder.optimizer=: OptimizerBuilder.optimizer: it should be a mapping"),
         ("{momentum: 1}", "OptimizerBuilder.optimizer.momentum: it should be less than 1, not 1"),
     ],
 )
@@ -98,6 +100,9 @@ def test_optimizers_know_their_own_keys_only(path: Path, optimizer: str, message
             "MobileNetV11",
             "line 1: unknown architecture 'MobileNetV11'; did you mean 'MobileNetV1'?",
         ),
+        ("architecture: MobileNetV1", "architecture: [a]", "line 1: unknown architecture '['a']'; known are"),
+        ("base_lr: 0.1", "base_lr: .inf", "line 5: LearningRate.base_lr: it should be a finite number"),
+        ("[5, 9]", "5", "LearningRate.schedulers[0].milestones: it should be a list, not 5."),
         ("architecture: MobileNetV1\n", "", "key 'architecture' is missing"),
     ],
 )

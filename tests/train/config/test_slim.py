@@ -96,6 +96,7 @@ def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) ->
             "'PruneStrategy'",
             "line 4: unknown class 'PruneStrategy'; did you mean 'QuantizationStrategy'?",
         ),
+        ("'QuantizationStrategy'", "[Q]", "line 4: unknown class '['Q']'; known are"),
         (
             "class: 'QuantizationStrategy'",
             "a: 1",
