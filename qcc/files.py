@@ -48,6 +48,15 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise OutputError when `folder` cannot be made or written to, as far as that shows beforehand."""
+    present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not present.is_dir():
+        raise OutputError(f"{folder} cannot be written to: {present} is no folder.")
+    if not os.access(present, os.W_OK):
+        raise OutputError(f"{folder} cannot be written to: permission denied for {present}.")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically.  Raises OutputError."""
     with atomic_file(path) as stream:

@@ -11,7 +11,7 @@ import qcc
 from qcc.backends import Saved
 from qcc.backends.lite.export import export
 from qcc.errors import ConfigError, PassError
-from qcc.files import write_json
+from qcc.files import check_folder, write_json
 from qcc.model import Model
 from qcc.train.config import Slim
 from qcc.train.models.network import Network
@@ -28,7 +28,10 @@ LITE_FILE = "model.nb"
 
 
 class Outputs:
-    """The models that a slim file asks for. Raises ConfigError for names that the network does not have."""
+    """The models that a slim file asks for.
+
+    Raises ConfigError for names that the network does not have, OutputError for folders that cannot be.
+    """
 
     def __init__(self, network: Network, slim: Slim, console: Console) -> None:
         self._network = network
@@ -40,6 +43,13 @@ class Outputs:
             strategy.save_out_nodes or network.outputs,
         )
         self._check_names(*self._nodes, "save_in_nodes", "save_out_nodes")
+        for path in (
+            strategy.float_model_save_path,
+            strategy.int8_model_save_path,
+            strategy.mobile_model_save_path,
+        ):
+            if path is not None:
+                check_folder(path)
         if slim.compressor.prune_infer_model is not None:
             self._check_names(*slim.compressor.prune_infer_model, "prune_infer_model", "prune_infer_model")
             self._check_pruned(slim.compressor.prune_infer_model[1])

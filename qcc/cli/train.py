@@ -59,7 +59,7 @@ def train(
     if nproc > 1 and place() is None:
         return launch(qcc_command(arguments), nproc, config.save_dir / "log")
 
-    from qcc.files import write_json
+    from qcc.files import check_folder, write_json
     from qcc.train.float_training import train_float
     from qcc.train.interrupt import Interrupted, StopRequest
     from qcc.train.parallel.group import join
@@ -68,6 +68,7 @@ def train(
     from qcc.train.tasks.build import build_task
     from qcc.train.weights import save_arrays
 
+    check_folder(save_path.parent)
     console, stop = Console(soft_wrap=True), StopRequest()
     stop_with_launcher()
     task, folder = build_task(config, dataset_dir, skip_bad, group=join()), config.save_dir / "float"

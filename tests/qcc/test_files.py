@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import OutputError
-from qcc.files import atomic_file, publish, sha256, staging, write_json
+from qcc.files import atomic_file, check_folder, publish, sha256, staging, write_json
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -60,6 +60,14 @@ def test_atomic_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "plain").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot be written"), atomic_file(tmp_path / "plain" / "file"):
         pass
+
+
+def test_check_folder(tmp_path: Path) -> None:
+    check_folder(tmp_path / "one" / "two")
+    (tmp_path / "plain").write_bytes(b"")
+    with pytest.raises(OutputError, match=r"plain/two cannot be written to: .*/plain is no folder\."):
+        check_folder(tmp_path / "plain" / "two")
+    assert contents(tmp_path) == {"plain": b""}
 
 
 def test_write_json(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tiny import write_config, write_slim
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.lite.file import read_naive_buffer
-from qcc.errors import CheckpointError, ConfigError
+from qcc.errors import CheckpointError, ConfigError, OutputError
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.checkpoint import CheckpointStore
 from qcc.train.config import load_config, load_slim
@@ -192,6 +192,14 @@ def test_pruned_programs_that_cannot_be(tiny_config: Path, tmp_path: Path, nodes
     slim = change_compressor(write_slim(tmp_path / "run", 1), f"prune_infer_model: {nodes}")
     with pytest.raises(ConfigError, match=message):
         run(tiny_config, slim)
+
+
+def test_folders_that_cannot_be_are_refused_before_training(tiny_config: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    slim = write_slim(tmp_path / "run", 1, int8_model_save_path=tmp_path / "plain" / "int8")
+    with pytest.raises(OutputError, match=r"plain/int8 cannot be written to: .*plain is no folder\."):
+        run(tiny_config, slim)
+    assert CheckpointStore(tmp_path / "run").epochs() == []
 
 
 def test_all_epochs_are_compared(folder: Path, capfd: Any) -> None:

@@ -18,6 +18,8 @@ from qcc.train.parallel.environment import Place, place
 
 # As Paddle's own programs call the collectives of the one group that there is.
 COLLECTIVE = {"ring_id": 0, "use_calc_stream": True}
+# What Paddle tells of an error of gloo's: often no more than its type, else where in gloo.
+_PEER_GONE = ("std::exception", "third_party/gloo/")
 
 
 class Group(Protocol):
@@ -92,8 +94,7 @@ class CpuGroup:
         try:
             yield
         except RuntimeError as error:
-            # All that Paddle tells of an error of gloo's.
-            if "std::exception" not in str(error):
+            if not any(words in str(error) for words in _PEER_GONE):
                 raise
             raise TrainingError(
                 f"process {self.rank} of {self.size} cannot go on, since another one has ended; the output of"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.errors import ConfigError, DataError
-from qcc.files import write_json
+from qcc.files import check_folder, write_json
 from qcc.train.coco_ap import CocoAp
 from qcc.train.coco_results import coco_results
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
@@ -56,6 +56,8 @@ class DetectorTask:
         self._dataset_dir = dataset_dir
         self._bad = BadData(skip_bad)
         self._output_eval = output_eval
+        if output_eval is not None:
+            check_folder(output_eval)
         augmentation = config.yolo_train_feed.augmentation
         self._mixup = (augmentation.mixup_alpha, augmentation.mixup_beta)
         self._transforms: list[augment.Transform] = [

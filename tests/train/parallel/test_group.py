@@ -7,13 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from qcc.train.parallel.group import ALONE
+from qcc.errors import TrainingError
+from qcc.train.parallel.group import ALONE, CpuGroup
 from qcc.train.parallel.launch import launch
 
 
 def test_alone() -> None:
     assert ALONE.mean([1.0, 2.0]) == [1.0, 2.0]
     assert ALONE.share(b"data") == b"data"
+
+
+@pytest.mark.parametrize(
+    "words", ["std::exception", "[/paddle/third_party/gloo/gloo/transport/tcp/pair.cc:587] TIMEOUT self_rank"]
+)
+def test_what_gloo_says_when_a_process_has_gone(words: str) -> None:
+    group = object.__new__(CpuGroup)
+    group.rank, group.size = 1, 2
+    with pytest.raises(TrainingError, match="process 1 of 2 cannot go on"), group.exchange():
+        raise RuntimeError(words)
+    with pytest.raises(RuntimeError, match="of another kind"), group.exchange():
+        raise RuntimeError("of another kind")
 
 
 PROGRAM = """
