@@ -48,6 +48,15 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(shown: Path) -> Iterator[None]:
+    """Turns errors of the file system inside the block into an OutputError about `shown`."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{shown} cannot be written: {_reason(error)}.") from error
+
+
 def check_folder(folder: Path) -> None:
     """Raise OutputError when `folder` cannot be made or written to, as far as that shows beforehand."""
     present = next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import CheckpointError, OutputError
-from qcc.files import atomic_file, sync, sync_tree, write_json
+from qcc.files import atomic_file, sync, sync_tree, write_json, writing
 from qcc.train.scope import Arrays
 from qcc.train.weights import read_arrays, write_arrays
 
@@ -94,16 +94,20 @@ class CheckpointStore:
             yield
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
-        """Make checkpoint `name` of what `fill` writes into the folder it is given; replaces an old one."""
+        """Make checkpoint `name` of what `fill` writes into the folder it is given; replaces an old one.
+
+        Raises OutputError when it cannot be written, and what `fill` raises.
+        """
         final, temporary = self.root / name, self.root / f".{name}.tmp"
-        temporary.mkdir()
-        fill(temporary)
-        digests = {str(path.relative_to(temporary)): _digest(path) for path in _files(temporary)}
-        sync_tree(temporary)
-        self.remove(name)
-        os.rename(temporary, final)
-        sync(self.root)
-        write_json(final / MARKER, digests)
+        with writing(final):
+            temporary.mkdir()
+            fill(temporary)
+            digests = {str(path.relative_to(temporary)): _digest(path) for path in _files(temporary)}
+            sync_tree(temporary)
+            self.remove(name)
+            os.rename(temporary, final)
+            sync(self.root)
+            write_json(final / MARKER, digests)
         return final
 
     def remove(self, name: str) -> None:

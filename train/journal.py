@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from qcc.files import atomic_file
+from qcc.files import atomic_file, writing
 
 
 class Recorder(Protocol):
@@ -36,5 +36,5 @@ class Journal:
             stream.write("".join(kept).encode())
 
     def write(self, step: int, record: Mapping[str, Any]) -> None:
-        with open(self._path, "a", encoding="utf-8") as stream:
+        with writing(self._path), open(self._path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, **record}) + "\n")

@@ -92,6 +92,8 @@ class Loop:
         if group.rank == 0:
             for recorder in self._recorders:
                 recorder.rewind(position.step)
+            if self._history:
+                self._write_summary()  # a kill may have come between the last checkpoint and this
         self._phase.start(state)
         while position.epoch < self._phase.epochs:
             position = self._run_epoch(position, sums, stop)
@@ -189,9 +191,12 @@ class Loop:
 
         self._store.write(str(position.epoch - 1), fill)
         self._store.remove(INTERRUPTED)
-        write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
+        self._write_summary()
         if self._keep is not None:
             self._thin_out(self._keep)
+
+    def _write_summary(self) -> None:
+        write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
 
     def _thin_out(self, keep: int) -> None:
         best = best_record(self._history, self._task.main_metric)

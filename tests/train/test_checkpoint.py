@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcc.errors import CheckpointError
+from qcc.errors import CheckpointError, OutputError
 from qcc.train.checkpoint import INTERRUPTED, MARKER, CheckpointStore, Position, TrainingState
 
 
@@ -111,6 +111,12 @@ def test_nothing_there(store: CheckpointStore) -> None:
     assert store.newest() is None
     with pytest.raises(CheckpointError, match="it has none"):
         store.epoch(0)
+
+
+def test_a_folder_that_has_gone(store: CheckpointStore) -> None:
+    gone = CheckpointStore(store.root / "gone")
+    with pytest.raises(OutputError, match=r"gone/0 cannot be written: No such file or directory\."):
+        gone.write("0", lambda folder: None)
 
 
 def test_two_runs_cannot_share_a_folder(store: CheckpointStore) -> None:

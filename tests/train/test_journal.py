@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from qcc.errors import OutputError
 from qcc.train.journal import Journal
 
 
@@ -18,3 +21,8 @@ def test_rewind_drops_what_comes_again(tmp_path: Path) -> None:
     journal.write(60, {"loss": 1.5})
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines == [{"step": 20, "loss": 2.0}, {"step": 40, "loss": 4.0}, {"step": 60, "loss": 1.5}]
+
+
+def test_a_full_disk() -> None:
+    with pytest.raises(OutputError, match=r"full cannot be written: No space left on device\."):
+        Journal(Path("/dev/full")).write(20, {"loss": 2.0})

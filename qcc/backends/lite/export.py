@@ -19,7 +19,7 @@ from qcc.backends.lite.verifier import complaints_about
 from qcc.backends.report import Check, Saved
 from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PassError, TargetError
-from qcc.files import publish, staging, write_json
+from qcc.files import publish, staging, write_json, writing
 from qcc.frontend.layout import LITE_SUFFIX
 from qcc.graph import Graph
 from qcc.model import Model
@@ -60,7 +60,7 @@ def export(
     record_name = path.name + RECORD_SUFFIX
     with staging(path.parent) as staged:
         file = staged / path.name
-        with file.open("wb") as stream:
+        with writing(path), file.open("wb") as stream:
             write_naive_buffer(to_naive_buffer(lowered.graph), stream)
         # Folding has made new weights; they need not stand beside the bytes that are read back.
         lowered.weights.clear()

@@ -157,6 +157,16 @@ def test_save(tmp_path: Path) -> None:
         qcc.save(model, tmp_path / "c.nb", target="lite", form="arm", model_filename="x")
 
 
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("qcc.backends.lite.export.write_naive_buffer", fail)
+    with pytest.raises(OutputError, match=r"a\.nb cannot be written: No space left on device\."):
+        export(small()[0], tmp_path / "new" / "a.nb")
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
     model, _ = small()
     before = (
