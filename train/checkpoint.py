@@ -141,6 +141,14 @@ class CheckpointStore:
         return [marker.parent for marker in self.root.glob(f"*/{MARKER}")]
 
 
+def read_json(path: Path) -> Any:
+    """What a file of a checkpoint says. Raises CheckpointError when that is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
@@ -150,7 +158,7 @@ def _digest(path: Path) -> str:
 
 
 def _check_digests(folder: Path, names: tuple[str, ...]) -> None:
-    digests = json.loads((folder / MARKER).read_text())
+    digests = read_json(folder / MARKER)
     for name in names:
         path = folder / name
         if not path.exists() or _digest(path) != digests.get(name):

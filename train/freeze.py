@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.checkpoint import CheckpointStore
+from qcc.train.checkpoint import CheckpointStore, read_json
 from qcc.train.saving import EVAL_MODEL
 from qcc.train.scheme import forms, freeze, save_form
 
@@ -42,7 +41,7 @@ def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
 def is_quantized(checkpoint: Path) -> bool:
     """Whether the model of a checkpoint's folder has fake quantization in it."""
     path = checkpoint / "scheme.json"
-    return path.exists() and json.loads(path.read_text()) is not None
+    return path.exists() and read_json(path) is not None
 
 
 def eval_model(checkpoint: Path) -> Model:
@@ -76,7 +75,7 @@ def freeze_to(
 def best_epoch(store: CheckpointStore) -> int:
     """The epoch with the highest main metric among the whole, quantized and evaluated checkpoints."""
     summary = store.root / "metrics.json"
-    best = json.loads(summary.read_text())["best"] if summary.exists() else None
+    best = read_json(summary)["best"] if summary.exists() else None
     if best is None:
         raise CheckpointError(f"{store.root} has no evaluated checkpoint of a quantized network yet.")
     return int(best["epoch"])

@@ -113,6 +113,13 @@ def test_nothing_there(store: CheckpointStore) -> None:
         store.epoch(0)
 
 
+def test_a_damaged_marker(store: CheckpointStore) -> None:
+    store.write("0", state(1).write)
+    (store.root / "0" / "complete.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"0/complete\.json is damaged: Expecting"):
+        store.newest()
+
+
 def test_a_folder_that_has_gone(store: CheckpointStore) -> None:
     gone = CheckpointStore(store.root / "gone")
     with pytest.raises(OutputError, match=r"gone/0 cannot be written: No such file or directory\."):
