@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 import qcc
 from qcc._paddle import core, paddle
 from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.predictor import reason
 from qcc.errors import DataError
 from qcc.model import Model
 from qcc.train.kernels import use_onednn
@@ -75,14 +76,20 @@ class ModelRunner:
         _unpacked(model).write_weights(self._scope, overwrite=True)
 
     def run(self, batch: Feeds) -> Sequence[NDArray[Any]]:
-        """The model's outputs for one batch; what the batch holds beyond the model's feeds is not used."""
+        """The model's outputs for one batch; what the batch holds beyond the model's feeds is not used.
+
+        Raises DataError when the model does not take the batch.
+        """
         missing = [name for name in self._feeds if name not in batch]
         if missing:
             raise DataError(f"the model is fed by '{missing[0]}', but the data set gives {list(batch)}.")
         feeds = {name: batch[name] for name in self._feeds}
-        outputs: Sequence[NDArray[Any]] = self._executor.run(
-            self._program, feed=feeds, fetch_list=self._fetches, scope=self._scope
-        )
+        try:
+            outputs: Sequence[NDArray[Any]] = self._executor.run(
+                self._program, feed=feeds, fetch_list=self._fetches, scope=self._scope
+            )
+        except ValueError as error:  # Paddle's for shapes
+            raise DataError(f"the model does not run on the data set's images: {reason(error)}") from error
         return outputs
 
 

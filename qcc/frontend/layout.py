@@ -81,7 +81,8 @@ def _is_program_by_name(path: Path) -> bool:
 def _ambiguous(path: Path, found: list[Path]) -> ModelFormatError:
     names = ", ".join(file.name for file in found)
     return ModelFormatError(
-        f"{path} holds several programs ({names}); say which one with model_filename (and params_filename)."
+        f"{path} holds several programs ({names}); say which one by model_filename, on the command line"
+        " --model_name or --model-filename."
     )
 
 

@@ -16,7 +16,7 @@ from tiny import write_config, write_slim
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.lite.file import read_naive_buffer
-from qcc.errors import CheckpointError, ConfigError, OutputError
+from qcc.errors import CheckpointError, ConfigError, DataError, OutputError
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.checkpoint import CheckpointStore
 from qcc.train.config import load_config, load_slim
@@ -192,6 +192,14 @@ def test_pruned_programs_that_cannot_be(tiny_config: Path, tmp_path: Path, nodes
     slim = change_compressor(write_slim(tmp_path / "run", 1), f"prune_infer_model: {nodes}")
     with pytest.raises(ConfigError, match=message):
         run(tiny_config, slim)
+
+
+def test_images_that_the_model_does_not_take(folder: Path) -> None:
+    model = qcc.load(folder / "run" / "0" / "eval_model", model_filename="__model__")
+    with pytest.raises(
+        DataError, match="does not run on the data set's images: The fed Variable 'image' sho"
+    ):
+        ModelRunner(model).run({"image": np.zeros((1, 3, 28, 28), np.float32)})
 
 
 def test_folders_that_cannot_be_are_refused_before_training(tiny_config: Path, tmp_path: Path) -> None:

@@ -99,7 +99,13 @@ class ClassifierTask:
 
         batches = split_batches(range(len(self._test)), feed.batch_size, drop_last=False)
         for images, labels in load_batches(sample, batches, feed.num_workers):
-            accuracy.update(run({IMAGE: images})[0], labels)
+            scores = run({IMAGE: images})[0]
+            if scores.shape != (len(images), self._config.num_classes):
+                raise DataError(
+                    f"the model's first output is {list(scores.shape)} for {len(images)} images, but"
+                    f" num_classes is {self._config.num_classes}."
+                )
+            accuracy.update(scores, labels)
         return accuracy.result()
 
     @cached_property

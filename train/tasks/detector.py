@@ -174,6 +174,7 @@ class DetectorTask:
         for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
+                _check_classes(found, self._config.num_classes)
                 if index not in bad:
                     metric.add(found, data.images[index])
                     results += coco_results(found, data.images[index], category_ids(data))
@@ -258,13 +259,28 @@ def category_ids(data: DetectionSet) -> Sequence[int]:
     return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 
 
+_DETECTION_SIZE = 6  # class, score and box
+
+
+def _check_classes(found: NDArray[Any], count: int) -> None:
+    largest = int(found[:, 0].max(initial=-1))
+    if largest >= count:
+        raise DataError(f"the model finds class number {largest}, but num_classes is {count}.")
+
+
 def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Per image, what a model finds in it: float32 [M, 6], class, score, left, top, right, bottom in pixels.
 
     `images`: float32 [N, 3, H, W]; `sizes`: int32 [N, 2], height and width of the files. A model that does
-    not tell how many detections belong to which image is run with one image at a time.
+    not tell how many detections belong to which image is run with one image at a time. Raises DataError
+    when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
+    if outputs[0].ndim != 2 or outputs[0].shape[1] != _DETECTION_SIZE:
+        raise DataError(
+            f"the model's first output is {list(outputs[0].shape)}, and detections are"
+            f" [M, {_DETECTION_SIZE}]: it is no detector."
+        )
     if len(outputs) > 1:
         yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])
         return

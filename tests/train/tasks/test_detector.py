@@ -207,6 +207,16 @@ def test_a_model_without_counts_is_run_image_by_image() -> None:
     assert sizes[1:] == [1, 1, 1]
 
 
+def test_models_of_other_tasks(path: Path, tiny_config: Path) -> None:
+    detector, classifier = task(path), build_task(load_config(tiny_config))
+    with pytest.raises(DataError, match=r"first output is \[2, 10\], and detections are \[M, 6\]"):
+        detector.evaluate(lambda feeds: [np.zeros((2, 10), np.float32)])
+    with pytest.raises(DataError, match="the model finds class number 7, but num_classes is"):
+        detector.evaluate(lambda feeds: [np.full((1, 6), 7, np.float32), np.array([1] + [0] * 99)])
+    with pytest.raises(DataError, match=r"first output is \[1, 6\] for 10 images, but num_classes is 10\."):
+        classifier.evaluate(lambda feeds: [np.zeros((1, 6), np.float32)])
+
+
 def test_skip_bad_is_not_for_classifiers(tiny_config: Path) -> None:
     with pytest.raises(ConfigError, match="--skip-bad is for data sets with a file per image"):
         build_task(load_config(tiny_config), skip_bad=True)
