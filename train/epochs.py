@@ -10,14 +10,21 @@ from qcc.train.loop import Record
 from qcc.train.tasks.task import Task
 
 
-def evaluate_epochs(store: CheckpointStore, task: Task) -> list[Record]:
-    """Evaluate the model of each whole checkpoint on the task's test set; a record per epoch.
+def epochs_without_model(store: CheckpointStore) -> list[int]:
+    """The epochs whose checkpoint was written with save_eval_model: False."""
+    return [epoch for epoch in store.epochs() if not (store.epoch(epoch) / "eval_model").exists()]
 
-    Raises CheckpointError when there are no checkpoints, or when they hold no models.
+
+def evaluate_epochs(store: CheckpointStore, task: Task) -> list[Record]:
+    """Evaluate the model of each whole checkpoint that holds one on the task's test set; a record per epoch.
+
+    Raises CheckpointError when there are no checkpoints, or when none holds a model.
     """
     epochs = store.epochs()
     if not epochs:
         raise CheckpointError(f"{store.root} has no whole checkpoints.")
+    without = epochs_without_model(store)
+    epochs = [epoch for epoch in epochs if epoch not in without] or epochs
     # A graph for the epochs before quantization, and one for those with it.
     evaluations = {quantized: RepeatedEvaluation(task) for quantized in (False, True)}
     records = []

@@ -107,7 +107,8 @@ class Stepper:
         if other:
             raise CheckpointError(
                 f"the checkpoint is that of another network or quantization scheme: {len(other)} variables"
-                f" differ, the first is '{other[0]}'; choose another checkpoint_path to start anew."
+                f" differ, the first is '{other[0]}'; choose another checkpoint_path or save_dir to start"
+                " anew."
             )
         write_scope(self.scope, arrays)
         self._averages.start(self.scope)

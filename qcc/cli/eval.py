@@ -74,9 +74,12 @@ def _compare_epochs(folder: Path, task: Task) -> None:
     from rich.console import Console
 
     from qcc.train.checkpoint import CheckpointStore
-    from qcc.train.epochs import evaluate_epochs
+    from qcc.train.epochs import epochs_without_model, evaluate_epochs
     from qcc.train.loop import best_record
     from qcc.train.report import print_epochs
 
-    records = evaluate_epochs(CheckpointStore(folder), task)
+    store = CheckpointStore(folder)
+    records = evaluate_epochs(store, task)
     print_epochs(Console(soft_wrap=True), records, best_record(records, task.main_metric))
+    for epoch in epochs_without_model(store):
+        click.echo(f"epoch {epoch} holds no eval_model, since it was trained with save_eval_model: False.")

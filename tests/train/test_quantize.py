@@ -165,6 +165,20 @@ def test_without_eval_models_there_is_nothing_to_freeze(tiny_config: Path, tmp_p
         list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
 
 
+def test_epochs_without_a_model_are_told(tiny_config: Path, tmp_path: Path, capfd: Any) -> None:
+    from qcc.cli.main import run as command
+
+    run(tiny_config, change_compressor(write_slim(tmp_path / "run", 1), "save_eval_model: False"))
+    words = ["eval", str(tmp_path / "run"), "-c", str(tiny_config), "--all-epochs"]
+    assert command(words) == 2
+    assert "holds no eval_model" in capfd.readouterr().err
+    run(tiny_config, write_slim(tmp_path / "run", 2))
+    assert command(words) == 0
+    shown = capfd.readouterr().out
+    assert "1 (best)" in shown
+    assert "epoch 0 holds no eval_model" in shown
+
+
 def test_pruned_program_beside_the_parameters(tiny_config: Path, tmp_path: Path) -> None:
     slim = write_slim(tmp_path / "run", 1)
     run(tiny_config, change_compressor(slim, "prune_infer_model: [[image], [fc_0.tmp_1]]"))
