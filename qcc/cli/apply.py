@@ -15,6 +15,8 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.model_files import model_files
+
 if TYPE_CHECKING:
     from qcc.model import Model
     from qcc.passes.instruments import Instrument, OpChange, Progress
@@ -36,8 +38,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 )
 @click.option("--timing", is_flag=True, help="Show the seconds that each pass took.")
 @click.option("--no-verify", is_flag=True, help="Do not check the graph after each pass.")
-@click.option("--model-filename", help="The program's name inside the folder MODEL.")
-@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+@model_files
 def apply(
     model: Path,
     pipeline: str,

@@ -7,14 +7,15 @@ from typing import Literal
 
 import click
 
+from qcc.cli.model_files import model_files
+
 _ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"}
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, type=click.Choice(list(_ARCHS)), help="The runtime and processor.")
-@click.option("--model-filename", help="The program's name inside the folder MODEL.")
-@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+@model_files
 def check(model: Path, target: str, model_filename: str | None, params_filename: str | None) -> None:
     """Say whether a target runs all ops of the model in MODEL, and which of them in int8.
 

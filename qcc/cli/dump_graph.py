@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.model_files import model_files
+
 if TYPE_CHECKING:
     from qcc.draw import Picture
     from qcc.model import Model
@@ -24,8 +26,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--diff", is_flag=True, help="Mark what the pipeline, or the pass given by --after, did.")
 @click.option("--around", "name", metavar="NAME", help="Draw only what is near this variable.")
 @click.option("--depth", type=click.IntRange(min=0), help="How many steps far from NAME (4).")
-@click.option("--model-filename", help="The program's name inside the folder MODEL.")
-@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+@model_files
 def dump_graph(
     model: Path,
     dot: Path,

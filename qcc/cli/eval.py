@@ -36,8 +36,8 @@ def evaluate(
     skip_bad: bool,
     overrides: tuple[str, ...],
     output_eval: Path | None,
-    model_name: str | None,
-    params_name: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
     all_epochs: bool,
 ) -> None:
     """Evaluate MODEL, a folder or prefix in any form, on the configuration's test set.
@@ -63,7 +63,7 @@ def evaluate(
     elif model.suffix == LITE_SUFFIX:
         metrics = evaluate_lite(model, task)
     else:
-        metrics = run(qcc.load(model, model_filename=model_name, params_filename=params_name), task)
+        metrics = run(qcc.load(model, model_filename=model_filename, params_filename=params_filename), task)
     for name, value in metrics.items():
         click.echo(f"{name} {value:.4f}")
     for note in task.left_out():

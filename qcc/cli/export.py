@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on
+from qcc.cli.model_files import model_files
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
@@ -49,8 +50,7 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 @click.option(
     "--dump-dir", type=click.Path(path_type=Path), help="Write the graph's text there after each pass."
 )
-@click.option("--model-filename", help="The program's name inside the folder MODEL.")
-@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+@model_files
 def export(
     model: Path,
     target: str,

@@ -63,8 +63,8 @@ class EpochOrBest(click.ParamType):
 @skip_bad_option
 def freeze(
     model: Path | None,
-    model_name: str | None,
-    params_name: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
     checkpoint: Path | None,
     epoch: int | None,
     save_path: Path,
@@ -97,7 +97,7 @@ def freeze(
     from qcc.train.freeze import freeze_to
     from qcc.train.tasks.build import build_task
 
-    loaded = _load(model, model_name, params_name, checkpoint, epoch)
+    loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
     if config is not None:
         task = build_task(config, dataset_dir, skip_bad, output_eval)
         for name, value in evaluate(loaded, task).items():
@@ -114,8 +114,8 @@ def freeze(
 
 def _load(
     model: Path | None,
-    model_name: str | None,
-    params_name: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
     checkpoint: Path | None,
     epoch: int | None,
 ) -> Model:
@@ -126,5 +126,5 @@ def _load(
     if checkpoint is not None and model is None:
         return checkpoint_model(CheckpointStore(checkpoint), epoch)
     if model is not None and checkpoint is None:
-        return qcc.load(model, model_filename=model_name, params_filename=params_name)
+        return qcc.load(model, model_filename=model_filename, params_filename=params_filename)
     raise click.UsageError("Give one thing to freeze: MODEL, -m MODEL or --checkpoint DIR.")

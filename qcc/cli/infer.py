@@ -51,8 +51,8 @@ def infer(
     draw_threshold: float,
     use_tb: bool,
     tb_log_dir: Path,
-    model_name: str | None,
-    params_name: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
 ) -> None:
     """Draw what the detector MODEL, in any form, finds in pictures, with JSON beside each.
 
@@ -73,7 +73,7 @@ def infer(
 
     images = find_images(infer_dir, infer_img)
     names = infer_class_names(config, dataset_dir)
-    loaded = qcc.load(str(model), model_filename=model_name, params_filename=params_name)
+    loaded = qcc.load(str(model), model_filename=model_filename, params_filename=params_filename)
     detector = Detector(loaded, config, names)
     with board_in(tb_log_dir if use_tb else None) as board:
         if board is not None:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.model_files import model_files
+
 if TYPE_CHECKING:
     from qcc.inspection import Inspection
 
@@ -24,8 +26,7 @@ Section = tuple[str, list[tuple[str, str]]]
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("--model-filename", help="The program's name inside the folder MODEL.")
-@click.option("--params-filename", help="The parameters' name inside the folder MODEL.")
+@model_files
 def inspect(model: Path, as_json: bool, model_filename: str | None, params_filename: str | None) -> None:
     """Show what the model in MODEL is made of: a folder, a program file or the prefix of one, or a .nb file.
 

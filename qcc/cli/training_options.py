@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from qcc.cli.model_files import model_files
+
 OVERRIDE = "-o"
 
 config_option = click.option(
@@ -55,10 +57,7 @@ def model_options(*, required: bool = True) -> Callable[[Callable[..., Any]], Ca
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         @click.argument("model", required=False, type=Path)
         @click.option("-m", "--model_path", type=Path, metavar="MODEL", help="The same as the argument.")
-        @click.option(
-            "--model_name", help="File name of the program, when it cannot be told from the folder."
-        )
-        @click.option("--params_name", help="File name of the parameters, likewise.")
+        @model_files
         @functools.wraps(command)
         def chosen(*, model: Path | None, model_path: Path | None, **others: Any) -> Any:
             if model is not None and model_path is not None:

@@ -82,7 +82,7 @@ def _ambiguous(path: Path, found: list[Path]) -> ModelFormatError:
     names = ", ".join(file.name for file in found)
     return ModelFormatError(
         f"{path} holds several programs ({names}); say which one by model_filename, on the command line"
-        " --model_name or --model-filename."
+        " by --model-filename."
     )
 
 

@@ -18,12 +18,12 @@ from qcc.cli.training_options import OverridesCommand, model_options, overrides_
 @click.option("-d", "--dataset_dir")
 def command(
     model: Path,
-    model_name: str | None,
-    params_name: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
     overrides: tuple[str, ...],
     dataset_dir: str | None,
 ) -> None:
-    click.echo(f"{model} {model_name} {params_name} {list(overrides)} {dataset_dir}")
+    click.echo(f"{model} {model_filename} {params_filename} {list(overrides)} {dataset_dir}")
 
 
 def output(*words: str) -> str:

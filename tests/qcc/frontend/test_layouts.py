@@ -113,7 +113,7 @@ def test_several_programs_are_listed(original: Path, folder: Path) -> None:
     put(original, folder, "__model__", "__params__")
     with pytest.raises(
         ModelFormatError,
-        match=r"\(__model__, a.pdmodel\); say which one by model_filename, .* --model_name or",
+        match=r"\(__model__, a.pdmodel\); say which one by model_filename, .* --model-filename",
     ):
         qcc.load(folder)
 
