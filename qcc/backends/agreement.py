@@ -10,6 +10,12 @@ import numpy as np
 # Predictors round numbers this small to zero (the processor's denormals).
 _NEGLIGIBLE = 1e-30
 
+OTHER_LENGTHS = (
+    "another number of detections than the model on this input, as one value on a rounding boundary can"
+    " cause: compare the accuracy of both with `qcc eval`"
+)
+"""What to tell of a quantized model when `lengths` differ."""
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -44,6 +50,11 @@ def compare(arrays: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Agr
         min(pair.cosine for pair in pairs),
         all(pair.sound for pair in pairs),
     )
+
+
+def lengths(outputs: Sequence[np.ndarray]) -> list[int]:
+    """The first dimensions, which for one input differ only where the data decides on them."""
+    return [len(np.atleast_1d(output)) for output in outputs]
 
 
 def _compare(array: np.ndarray, expected: np.ndarray) -> Agreement:

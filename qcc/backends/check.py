@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import Agreement, compare
+from qcc.backends.agreement import OTHER_LENGTHS, compare, lengths
 from qcc.backends.predictor import Engine, Predictor, reason
 from qcc.backends.program_file import inference_program
 from qcc.backends.report import Check
@@ -134,7 +134,7 @@ def _measures_scales(graph: Graph) -> bool:
 def _check_unfused(files: Written, sample: Sample, quantized: bool) -> Check:
     what = f"paddle.inference, {_UNFUSED}"
     try:
-        agreement = _run(files, sample, _UNFUSED)
+        agreement = compare(_run(files, sample, _UNFUSED), sample.outputs)
     except PaddleError as error:
         raise files.error(f"{what} does not run it: {_cause(error)}") from error
     if agreement.relative > _ROUNDING and not (quantized and agreement.distance <= _TIES):
@@ -145,11 +145,14 @@ def _check_unfused(files: Written, sample: Sample, quantized: bool) -> Check:
 def _check_engine(files: Written, sample: Sample, quantized: bool, engine: Engine) -> list[Check]:
     what = f"paddle.inference, {engine}"
     try:
-        agreement = _run(files, sample, engine)
+        outputs = _run(files, sample, engine)
     except PaddleError as error:
         if not engine.onednn:
             raise files.error(f"{what} does not run it: {_cause(error)}") from error
         return [Check(what, f"does not run: {_cause(error)}", good=False)]
+    if quantized and lengths(outputs) != lengths(sample.outputs):
+        return [Check(what, OTHER_LENGTHS, good=False)]
+    agreement = compare(outputs, sample.outputs)
     if not quantized:
         return [Check(what, str(agreement), good=agreement.relative <= _FUSED_ROUNDING)]
     if agreement.sound and agreement.cosine >= _SANE_COSINE:
@@ -160,8 +163,8 @@ def _check_engine(files: Written, sample: Sample, quantized: bool, engine: Engin
     return checks
 
 
-def _run(files: Written, sample: Sample, engine: Engine) -> Agreement:
-    return compare(Predictor(files.program, files.params, engine).run(sample.inputs), sample.outputs)
+def _run(files: Written, sample: Sample, engine: Engine) -> list[np.ndarray]:
+    return Predictor(files.program, files.params, engine).run(sample.inputs)
 
 
 def _cause(error: PaddleError) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from qcc.backends.agreement import Agreement, compare
+from qcc.backends.agreement import OTHER_LENGTHS, Agreement, compare, lengths
 from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.limits import is_square
@@ -137,12 +137,8 @@ def _check_run(
         return [Check(what, f"not run, because {error}", good=False)]
     with LiteRuntime(file) as runtime:
         found = runtime.run(sample.inputs)
-    if rounded and _lengths(found) != _lengths(sample.outputs):
-        words = (
-            "another number of detections than the model on this input, as one value on a rounding boundary"
-            " can cause: compare the accuracy of both with `qcc eval`"
-        )
-        return [Check(what, words, good=False)]
+    if rounded and lengths(found) != lengths(sample.outputs):
+        return [Check(what, OTHER_LENGTHS, good=False)]
     agreement = compare(found, sample.outputs)
     if not _agrees(agreement, rounded):
         raise OutputError(f"{shown} was not written: {what} gives other numbers than the model: {agreement}.")
@@ -150,11 +146,6 @@ def _check_run(
         words = "run, but nothing is compared, since the model finds nothing on this input: use `qcc eval`"
         return [Check(what, words, good=False)]
     return [Check(what, str(agreement))]
-
-
-def _lengths(outputs: Sequence[np.ndarray]) -> list[int]:
-    """The first dimensions, which for one input differ only where the data decides on them."""
-    return [len(np.atleast_1d(output)) for output in outputs]
 
 
 def _agrees(agreement: Agreement, rounded: bool) -> bool:

@@ -19,6 +19,7 @@ import qcc
 from qcc._paddle import paddle
 from qcc.backends import check as checks
 from qcc.backends import fluid
+from qcc.backends.agreement import OTHER_LENGTHS
 from qcc.errors import OutputError, PaddleError, PassError, TargetError
 from qcc.files import sha256
 from qcc.model import Model
@@ -383,6 +384,19 @@ def test_a_runtime_that_does_not_cope_is_a_warning(
         "paddle.inference, oneDNN float32: does not run: (Unimplemented) no kernel",
         "paddle.inference, oneDNN int8: does not run: (Unimplemented) no kernel",
     ]
+
+
+def test_another_number_of_detections_is_told_as_such(
+    frozen_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OneLess(checks.Predictor):
+        def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+            outputs = super().run(inputs)
+            return [output[1:] for output in outputs] if "oneDNN" in self._what else outputs
+
+    monkeypatch.setattr(checks, "Predictor", OneLess)
+    saved = qcc.save(frozen_model, tmp_path)
+    assert [check.outcome for check in saved.warnings] == [OTHER_LENGTHS] * 2
 
 
 def test_transposed_convolution_does_not_run_in_onednn_int8(tmp_path: Path) -> None:
