@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +67,9 @@ def load_batches(
     """
     if not batches:
         return
+    if num_workers:
+        # A forked process inherits the locks of OpenCV's threads and not the threads, and would wait forever.
+        cv2.setNumThreads(0)
     count = 1 + max(max(batch) for batch in batches)
     loader = paddle.io.DataLoader(
         _Samples(sample, count),

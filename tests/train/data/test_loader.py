@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -49,3 +50,11 @@ def test_bad_data_is_raised_where_the_batch_is_asked_for(num_workers: int) -> No
     next(loaded)
     with pytest.raises(DataError, match=r"^file\.xml, line 3: no such class\.$"):
         next(loaded)
+
+
+def test_workers_do_not_wait_for_threads_that_were_not_forked() -> None:
+    cv2.setNumThreads(2)
+
+    (batch,) = load_batches(lambda index: (np.array(cv2.getNumThreads()),), [[0, 1]], 1)
+
+    assert batch[0].tolist() == [1, 1]
