@@ -39,7 +39,7 @@ def test_refuses_damaged_files_by_name(tmp_path: Path, content: bytes, message: 
         read_idx(path, 3)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(CONTENT)[:-6]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(CONTENT)[:-6]], ids=["other", "cut off"])
 def test_refuses_damaged_compression(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "images.gz"
     path.write_bytes(content)
