@@ -93,7 +93,10 @@ def test_what_does_not_parse(text: str, column: int, wanted: str, found: str) ->
     ("text", "message"),
     [
         ("tranform", "there is no pass 'tranform'; did you mean 'transform'?"),
-        ("xyzzy", "there is no pass 'xyzzy'; known are transform, freeze, static-scales, int8, unpack, qdq, prune"),
+        (
+            "xyzzy",
+            "there is no pass 'xyzzy'; known are transform, freeze, static-scales, int8, unpack, qdq, prune",
+        ),
         ("freeze{bias=true,bias=true}", "pass 'freeze' is given option 'bias' twice."),
         (
             "freeze{bias_corection=true}",
