@@ -29,8 +29,9 @@ from qcc.frontend.program_file import read_program
 from qcc.graph import Graph
 from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
+from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
-from qcc.quantization import scheme, state
+from qcc.quantization import state
 from qcc.weights import Weights
 
 _UNFUSED = Engine(optimize=False)
@@ -120,15 +121,11 @@ def check_runs(model: Model, files: Written, inputs: Mapping[str, np.ndarray] | 
         # It is for training and evaluation; some of its ops do not survive Paddle's optimizations.
         return checks
     for engine in _ENGINES:
-        if engine.int8 and _measures_scales(model.graph):
+        if engine.int8 and is_dynamic(model.graph):
             checks.append(Check(f"paddle.inference, {engine}", _OTHER_SCALES, good=False))
         else:
             checks += _check_engine(files, sample, form != "float", engine)
     return checks
-
-
-def _measures_scales(graph: Graph) -> bool:
-    return "abs_max" in scheme(graph)["activation_type"]
 
 
 def _check_unfused(files: Written, sample: Sample, quantized: bool) -> Check:

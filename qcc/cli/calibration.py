@@ -33,9 +33,9 @@ calibrate_option = click.option(
 def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     """The model with fixed activation scales; see `calibration_batches` for what `data` may be."""
     from qcc.calibration import calibrated
-    from qcc.passes.static_scales import dynamic_ops
+    from qcc.passes.static_scales import is_dynamic
 
-    if not any(True for _ in dynamic_ops(model.graph)):
+    if not is_dynamic(model.graph):
         click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
         return model
     return calibrated(model, calibration_batches(model, data, config_path))

@@ -7,6 +7,7 @@ from qcc.draw.picture import Role
 from qcc.nodes import Op, Var
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS
+from qcc.passes.static_scales import measures_scale
 from qcc.verify import SCALE_SLOTS
 
 QUANTIZE_TYPES = frozenset({*QUANTIZE_OPS, "quantize_linear", "quantize"})
@@ -54,7 +55,7 @@ def scale_outputs(op: Op) -> list[Var]:
 def is_dynamic(scale: Var) -> bool:
     """True for a scale that is measured at every run, so that its stored value means nothing."""
     op = scale.producer
-    return op is not None and op.type == "fake_quantize_abs_max" and not op.input("X").persistable
+    return op is not None and measures_scale(op)
 
 
 def is_weight_data(var: Var) -> bool:

@@ -46,11 +46,19 @@ class StaticScales(Pass):
         return PassResult(bool(dynamic))
 
 
+def measures_scale(op: Op) -> bool:
+    """True for an op that measures the scale of an activation at every run."""
+    return op.type == "fake_quantize_abs_max" and not op.input("X").persistable
+
+
 def dynamic_ops(graph: Graph) -> Iterator[Op]:
-    """The ops that measure the scale of an activation at every run."""
-    for op in graph.ops:
-        if op.type == "fake_quantize_abs_max" and not op.input("X").persistable:
-            yield op
+    """All ops that do."""
+    return filter(measures_scale, graph.ops)
+
+
+def is_dynamic(graph: Graph) -> bool:
+    """True when there is one."""
+    return any(map(measures_scale, graph.ops))
 
 
 def _parse(entry: str) -> tuple[str, float]:

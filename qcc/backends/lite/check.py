@@ -15,7 +15,7 @@ from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.instruments import OpCount
-from qcc.passes.static_scales import StaticScales, dynamic_ops
+from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 from qcc.targets.lite import Arch, find_kernel
 
@@ -56,7 +56,7 @@ def check(model: Model, arch: Arch) -> Report:
     notes: list[str] = []
     quantized = state(model.graph) != "float"
     prepared = _frozen(model, quantized)
-    if any(True for _ in dynamic_ops(prepared.graph)):
+    if is_dynamic(prepared.graph):
         notes.append("its activations' scales are measured at every run: export it with --calibrate DATA.")
         prepared = _with_stand_ins(prepared)
     counts = OpCount()
