@@ -56,15 +56,23 @@ class TrainingState:
     def write(self, folder: Path) -> None:
         with atomic_file(folder / _TENSORS) as stream:
             write_arrays(stream, self.arrays)
-        facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "arrays"}
-        write_json(folder / _STATE, facts | {"position": asdict(self.position)})
+        write_json(folder / _STATE, self.facts())
 
     @classmethod
     def read(cls, folder: Path) -> TrainingState:
         _check_digests(folder, (_TENSORS, _STATE))
         facts = json.loads((folder / _STATE).read_text())
-        position = Position(**facts.pop("position"))
-        return cls(arrays=read_arrays(folder / _TENSORS), position=position, **facts)
+        return cls.of(facts, read_arrays(folder / _TENSORS))
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON data."""
+        facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "arrays"}
+        return facts | {"position": asdict(self.position)}
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
+        """The state that `facts` came from."""
+        return cls(arrays=arrays, **facts | {"position": Position(**facts["position"])})
 
 
 class CheckpointStore:
