@@ -17,6 +17,7 @@ import qcc
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.train.compare import FormResult, compare_forms
 from qcc.train.config import ClassifierConfig, DetectorConfig, load_config, load_slim
+from qcc.train.parallel.launch import qcc_command
 from qcc.train.report import run_record
 from qcc.train.tasks.build import build_task
 from qcc.train.weights import float_model, load_weights
@@ -38,7 +39,7 @@ class Flow:
         words = [str(argument) for argument in arguments]
         self.commands.append(shlex.join(["qcc", *words]))
         self.console.print(f"\n$ {self.commands[-1]}", style="bold", highlight=False, soft_wrap=True)
-        done = subprocess.run([sys.executable, "-m", "qcc.cli.main", *words], check=False)
+        done = subprocess.run(qcc_command(words), check=False)
         if done.returncode != 0:
             sys.exit(done.returncode)
 
