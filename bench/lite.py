@@ -15,18 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from networks import classifier, detector, frozen, text_network
 
 import qcc
-from qcc._paddle import paddle
 from qcc.backends.lite.runtime import lite_milliseconds
-from qcc.calibration import largest_magnitudes
 from qcc.files import atomic_file, write_json
-from qcc.model import Model
-from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.train.config import load_config
-from qcc.train.data.cache import dataset
-from qcc.train.models.architectures import detector_network
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.mobilenet_v2 import MobileNetV2
 from qcc.train.models.resnet import ResNet
@@ -36,42 +29,7 @@ from qcc.train.timing import COUNTED_RUNS, WARM_UP_RUNS
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "records" / "lite-bench.json"
 PAGE = ROOT / "docs" / "lite-bench.md"
-TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
 REPEATS = 3
-Inputs = dict[str, np.ndarray]
-
-
-def classifier(net: MobileNetV1 | MobileNetV2 | ResNet, side: int = 224) -> tuple[Model, Inputs]:
-    """A classifier for 1,000 classes with random weights."""
-    main, startup, scope = paddle.static.Program(), paddle.static.Program(), paddle.static.Scope()
-    startup.random_seed = 1
-    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, startup):
-        image = paddle.static.data("image", [-1, 3, side, side])
-        logits = net.logits(image, 1000)
-        test = main.clone(for_test=True)
-    paddle.static.Executor().run(startup, scope=scope)
-    model = qcc.from_program(test, scope, ["image"], [logits.name], for_test=True)
-    return model, {"image": _picture(side, side)}
-
-
-def detector(side: int = 320) -> tuple[Model, Inputs]:
-    """YOLOv3 with MobileNetV1 at full width, as for Pascal VOC, with random weights."""
-    network = detector_network(load_config(ROOT / "configs" / "yolov3_mobilenet_v1_voc.yml", ()))
-    scope = paddle.static.Scope()
-    network.startup.random_seed = 1
-    paddle.static.Executor().run(network.startup, scope=scope)
-    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
-    return model, {"image": _picture(side, side), "im_size": np.array([[side, side]], np.int32)}
-
-
-def text_network(folder: str, height: int, width: int) -> tuple[Model, Inputs]:
-    """One of the three networks of PP-OCR, as published."""
-    model = qcc.load(dataset("pp-ocr") / folder)
-    return model, {model.feeds[0]: _picture(height, width)}
-
-
-def _picture(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(1).standard_normal((1, 3, height, width)).astype(np.float32)
 
 
 NETWORKS = {
@@ -83,17 +41,6 @@ NETWORKS = {
     "PP-OCRv4 rec": lambda: text_network("ch_PP-OCRv4_rec_infer", 48, 320),
     "PP-OCR cls": lambda: text_network("ch_ppocr_mobile_v2_cls_infer", 48, 192),
 }
-
-
-def frozen(model: Model, inputs: Inputs) -> Model:
-    """The model, quantized with the largest magnitudes on one image as activation scales."""
-    transformed = qcc.PassManager.parse(TRANSFORM).run(model)
-    quantizers = [op for op in transformed.graph.ops if op.type in QUANTIZE_OPS and "InScale" in op.inputs]
-    scales = largest_magnitudes(model, [op.input("X").name for op in quantizers], [inputs])
-    for op in quantizers:
-        scale = scales[op.input("X").name]
-        transformed.weights[op.input("InScale").name] = np.array([scale], np.float32)
-    return qcc.PassManager.parse("freeze,prune").run(transformed)
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:

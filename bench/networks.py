@@ -1,0 +1,72 @@
+"""Networks of full size to measure: float, with random weights unless said otherwise, and one input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import qcc
+from qcc._paddle import paddle
+from qcc.calibration import largest_magnitudes
+from qcc.model import Model
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.train.config import DetectorConfig, load_config
+from qcc.train.data.cache import dataset
+from qcc.train.models.architectures import detector_network
+from qcc.train.models.detector import IM_SIZE, IMAGE
+from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.mobilenet_v2 import MobileNetV2
+from qcc.train.models.resnet import ResNet
+from qcc.train.weights import initialise
+
+CLASSIFIER_SIDE, DETECTOR_SIDE = 224, 320
+_DETECTOR = Path(__file__).resolve().parent.parent / "configs" / "yolov3_mobilenet_v1_voc.yml"
+_TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+
+Inputs = dict[str, np.ndarray]
+
+
+def classifier(net: MobileNetV1 | MobileNetV2 | ResNet, side: int = CLASSIFIER_SIDE) -> tuple[Model, Inputs]:
+    """A classifier for 1,000 classes."""
+    main, startup, scope = paddle.static.Program(), paddle.static.Program(), paddle.static.Scope()
+    startup.random_seed = 1
+    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, startup):
+        image = paddle.static.data("image", [-1, 3, side, side])
+        logits = net.logits(image, 1000)
+        test = main.clone(for_test=True)
+    paddle.static.Executor().run(startup, scope=scope)
+    model = qcc.from_program(test, scope, ["image"], [logits.name], for_test=True)
+    return model, {"image": _picture(side, side)}
+
+
+def detector() -> tuple[Model, Inputs]:
+    """PaddleDetection's YOLOv3-MobileNetV1 for VOC's 20 classes, all of its width."""
+    config = load_config(_DETECTOR)
+    assert isinstance(config, DetectorConfig)
+    network, scope = detector_network(config), paddle.static.Scope()
+    initialise(network, scope, 1)
+    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+    sides = np.array([[DETECTOR_SIDE] * 2], np.int32)
+    return model, {IMAGE: _picture(DETECTOR_SIDE, DETECTOR_SIDE), IM_SIZE: sides}
+
+
+def text_network(folder: str, height: int, width: int) -> tuple[Model, Inputs]:
+    """One of the three networks of PP-OCR, as published."""
+    model = qcc.load(dataset("pp-ocr") / folder)
+    return model, {model.feeds[0]: _picture(height, width)}
+
+
+def frozen(model: Model, inputs: Inputs) -> Model:
+    """The model, quantized with the largest magnitudes on one input as activation scales."""
+    transformed = qcc.PassManager.parse(_TRANSFORM).run(model)
+    quantizers = [op for op in transformed.graph.ops if op.type in QUANTIZE_OPS and "InScale" in op.inputs]
+    scales = largest_magnitudes(model, [op.input("X").name for op in quantizers], [inputs])
+    for op in quantizers:
+        scale = scales[op.input("X").name]
+        transformed.weights[op.input("InScale").name] = np.array([scale], np.float32)
+    return qcc.PassManager.parse("freeze,prune").run(transformed)
+
+
+def _picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((1, 3, height, width)).astype(np.float32)
