@@ -9,23 +9,24 @@ from typing import Any
 from numpy.typing import NDArray
 
 import qcc
-from qcc._paddle import core, paddle
+from qcc._paddle import paddle
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import reason
 from qcc.errors import DataError
 from qcc.model import Model
-from qcc.train.kernels import use_onednn
+from qcc.train.kernels import choose_kernels
+from qcc.train.scope import move_scope
 from qcc.train.tasks.task import Feeds, Task
 
 
 def evaluate(model: Model, task: Task) -> dict[str, float]:
-    """The metrics of `model` on the task's test set, computed on the CPU.
+    """The metrics of `model` on the task's test set, computed on the device of the task's group.
 
     A frozen or int8 model computes with the integers that its weights and activations are rounded to, held
     in float32, so the result is that of the quantized network. Raises DataError when the model is fed by
     names that the task does not have.
     """
-    return task.evaluate(ModelRunner(model).run)
+    return task.evaluate(ModelRunner(model, task.group.device).run)
 
 
 def evaluate_lite(path: Path, task: Task) -> dict[str, float]:
@@ -51,29 +52,30 @@ class RepeatedEvaluation:
     def __call__(self, model: Model) -> dict[str, float]:
         """The metrics of `model`, as `evaluate` gives them."""
         if self._runner is None:
-            self._runner = ModelRunner(model)
+            self._runner = ModelRunner(model, self._task.group.device)
         else:
             self._runner.take_weights(model)
         return self._task.evaluate(self._runner.run)
 
 
 class ModelRunner:
-    """A model made ready for many batches: INT8 weights turned into float32, oneDNN's convolutions."""
+    """A model made ready for many batches on a device, a Paddle place: INT8 weights turned into float32, and
+    on the CPU oneDNN's convolutions."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, device: Any) -> None:
         runnable = _unpacked(model)
         self._feeds = model.feeds
         self._fetches = list(model.fetches)
         self._program = runnable.to_program()
-        use_onednn(self._program)
+        choose_kernels(self._program, device)
         _keep_no_weights(self._program)
-        self._scope = paddle.static.Scope()
-        runnable.write_weights(self._scope, overwrite=True)
-        self._executor = paddle.static.Executor(core.CPUPlace())
+        self._scope, self._device = paddle.static.Scope(), device
+        self._put_weights(runnable)
+        self._executor = paddle.static.Executor(device)
 
     def take_weights(self, model: Model) -> None:
         """Go on with the weights of `model`, which must be of the same graph as the one before."""
-        _unpacked(model).write_weights(self._scope, overwrite=True)
+        self._put_weights(_unpacked(model))
 
     def run(self, batch: Feeds) -> Sequence[NDArray[Any]]:
         """The model's outputs for one batch; what the batch holds beyond the model's feeds is not used.
@@ -91,6 +93,10 @@ class ModelRunner:
         except ValueError as error:  # Paddle's for shapes
             raise DataError(f"the model does not run on the data set's images: {reason(error)}") from error
         return outputs
+
+    def _put_weights(self, runnable: Model) -> None:
+        runnable.write_weights(self._scope, overwrite=True)
+        move_scope(self._scope, self._program, self._device)
 
 
 def _keep_no_weights(program: Any) -> None:

@@ -39,14 +39,18 @@ class FloatPhase:
         self._seed = seed
         self._backbone = training.backbone_weights
         self._network = task.network()
-        program = TrainingProgram(self._network, add_optimizer(self._network, optimizer, task.group.size))
+        self._program = TrainingProgram(
+            self._network, add_optimizer(self._network, optimizer, task.group.size)
+        )
+        self._schedule = training.learning_rate.schedule()
+        self._group = task.group
         self._scope = paddle.static.Scope()
-        self._stepper = Stepper(program, self._scope, training.learning_rate.schedule(), group=task.group)
 
     def start(self, state: TrainingState | None) -> None:
         initialise(self._network, self._scope, self._seed)
         if state is None and self._backbone is not None:
             self._take_known_weights(self._backbone)
+        self._stepper = Stepper(self._program, self._scope, self._schedule, group=self._group)
         if state is not None:
             self._stepper.set_state(state.arrays)
 

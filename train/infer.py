@@ -17,6 +17,7 @@ from qcc.model import Model
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.data.augment import network_input
 from qcc.train.data.image_file import read_image
+from qcc.train.device import choose_device, is_cpu
 from qcc.train.drawing import Detection, draw
 from qcc.train.evaluate import ModelRunner
 from qcc.train.models.detector import IM_SIZE, IMAGE
@@ -42,10 +43,12 @@ def find_images(folder: Path | None, image: Path | None) -> list[Path]:
 
 
 class Detector:
-    """A detection model made ready for image files."""
+    """A detection model made ready for image files. `device`: what it runs on, "CPU" or "GPU"."""
 
     def __init__(self, model: Model, config: DetectorConfig, class_names: Sequence[str]) -> None:
-        self._run = ModelRunner(model).run
+        device = choose_device(config.use_gpu)
+        self.device = "CPU" if is_cpu(device) else "GPU"
+        self._run = ModelRunner(model, device).run
         self._size = config.yolo_test_feed.image_shape[1:]
         self._class_names = class_names
 

@@ -1,8 +1,10 @@
-"""Which kernels a training program runs with on a CPU."""
+"""Which kernels a training program runs with."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from qcc.train.device import is_cpu
 
 # Paddle's plain CPU kernels of depthwise convolution and of convolution gradients are several times slower
 # than oneDNN's. batch_norm stays plain: in training, oneDNN's forward kernel saves another statistic
@@ -12,11 +14,13 @@ _ONEDNN_OPS = frozenset(
 )
 
 
-def use_onednn(program: Any) -> None:
-    """Let the convolutions and relus of a `paddle.static.Program` that is about to be run use oneDNN.
+def choose_kernels(program: Any, device: Any) -> None:
+    """Let convolutions and relus of a `paddle.static.Program` that is about to be run use oneDNN on a CPU.
 
     Call it on the program that runs, never on one that is saved: the choice is written into the operators.
     """
+    if not is_cpu(device):
+        return
     for block in program.blocks:
         for op in block.ops:
             if op.type in _ONEDNN_OPS:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc._paddle import VarType, core
+from qcc.train.device import is_cpu
 
 Arrays = dict[str, NDArray[Any]]
+_CPU = core.CPUPlace()
 
 
 def persistable_names(program: Any) -> list[str]:
@@ -25,8 +27,13 @@ def read_scope(scope: Any, names: list[str]) -> Arrays:
     return {name: np.array(scope.find_var(name).get_tensor()) for name in names}
 
 
-def write_scope(scope: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Set the named variables, creating those that are not there."""
-    place = core.CPUPlace()
+def write_scope(scope: Any, arrays: Mapping[str, NDArray[Any]], device: Any = _CPU) -> None:
+    """Set the named variables, creating those that are not there, in the memory of a device."""
     for name, array in arrays.items():
-        scope.var(name).get_tensor().set(array, place)
+        scope.var(name).get_tensor().set(array, device)
+
+
+def move_scope(scope: Any, program: Any, device: Any) -> None:
+    """Move what outlives a run of `program` to a device, so that not every run copies it there."""
+    if not is_cpu(device):
+        write_scope(scope, read_scope(scope, persistable_names(program)), device)

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc._paddle import core, paddle
+from qcc._paddle import paddle
 from qcc.errors import CheckpointError, TrainingError
 from qcc.train.averages import Averages, split_averages, with_averages
 from qcc.train.distillation import TEACHER_PREFIX
-from qcc.train.kernels import use_onednn
+from qcc.train.kernels import choose_kernels
 from qcc.train.parallel.collectives import share_state
 from qcc.train.parallel.group import ALONE, Group
 from qcc.train.programs import TrainingProgram
 from qcc.train.schedule import Schedule
-from qcc.train.scope import Arrays, persistable_names, read_scope, write_scope
+from qcc.train.scope import Arrays, move_scope, persistable_names, read_scope, write_scope
 from qcc.train.tasks.task import Feeds
 
 
@@ -33,6 +33,7 @@ class Step:
 
 class Stepper:
     """A training program with its scope. The program is compiled at the first step and then belongs to this.
+    Every variable must have a value by now.
 
     The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
     what every step leaves in the scope, and are part of the state. After every step, all variables have the
@@ -56,10 +57,12 @@ class Stepper:
         self._schedule = schedule
         self._averages = averages or Averages()
         self._group = group
-        self._executor = paddle.static.Executor(core.CPUPlace())
+        self._device = group.device
+        self._executor = paddle.static.Executor(self._device)
         if group.size > 1:
             share_state(self.program, group.size)
-        use_onednn(self.program)
+        choose_kernels(self.program, self._device)
+        move_scope(scope, self.program, self._device)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -67,7 +70,8 @@ class Stepper:
 
     def step(self, feeds: Feeds, step: int) -> Step:
         """Train on one batch. Raises TrainingError when the loss is not finite."""
-        write_scope(self.scope, {self._learning_rate: np.array([self.rate(step)], np.float32)})
+        rate = np.array([self.rate(step)], np.float32)
+        write_scope(self.scope, {self._learning_rate: rate}, self._device)
         with self._group.exchange():
             loss, *others = self._executor.run(
                 self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
@@ -110,7 +114,7 @@ class Stepper:
                 f" differ, the first is '{other[0]}'; choose another checkpoint_path or save_dir to start"
                 " anew."
             )
-        write_scope(self.scope, arrays)
+        write_scope(self.scope, arrays, self._device)
         self._averages.start(self.scope)
         self._averages.resume(averages)
 

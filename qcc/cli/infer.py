@@ -83,4 +83,5 @@ def infer(
             click.echo(f"{picture}: {text}")
             if board is not None:
                 board.show(picture)
-    click.echo(f"{detector.time(read_image(images[0])):.2f} ms per image (median of 100 runs, Paddle, CPU)")
+    time = detector.time(read_image(images[0]))
+    click.echo(f"{time:.2f} ms per image (median of 100 runs, Paddle, {detector.device})")

@@ -70,7 +70,7 @@ def quantize(
 
     console, stop = Console(soft_wrap=True), StopRequest()
     stop_with_launcher()
-    task = build_task(config, dataset_dir, skip_bad, output_eval, join())
+    task = build_task(config, dataset_dir, skip_bad, output_eval, join(config.use_gpu))
     if "epochs" in config.model_fields_set and config.epochs != slim.epochs:
         console.print(f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts.")
     for note in task.notes():

@@ -71,7 +71,10 @@ def train(
     check_folder(save_path.parent)
     console, stop = Console(soft_wrap=True), StopRequest()
     stop_with_launcher()
-    task, folder = build_task(config, dataset_dir, skip_bad, group=join()), config.save_dir / "float"
+    task, folder = (
+        build_task(config, dataset_dir, skip_bad, group=join(config.use_gpu)),
+        config.save_dir / "float",
+    )
     for note in task.notes():
         console.print(note)
     try:

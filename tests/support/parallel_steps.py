@@ -21,7 +21,7 @@ from qcc.train.weights import initialise, save_arrays
 
 def main(config_path: str, slim_path: str, folder: str, steps: str, *overrides: str) -> None:
     config, slim = load_config(Path(config_path), overrides), load_slim(Path(slim_path))
-    task = build_task(config, group=join())
+    task = build_task(config, group=join(config.use_gpu))
 
     def first_weights() -> tuple[Arrays, Path]:
         import qcc._paddle as paddle_module

@@ -14,7 +14,7 @@ from rich.console import Console
 from tiny import write_config, write_slim
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import core, paddle
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.errors import CheckpointError, ConfigError, DataError, OutputError
 from qcc.passes.scales import fresh_weight_scales
@@ -27,6 +27,7 @@ from qcc.train.quantize import QuantizeResult, quantize
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.weights import initialise
 
+CPU = core.CPUPlace()
 # Within the range that training has seen: below it, qdq clips one step lower than the other forms.
 IMAGES = {"image": np.random.default_rng(0).uniform(-0.8, 1.6, (8, 1, 28, 28)).astype(np.float32)}
 
@@ -112,10 +113,10 @@ def test_the_mobile_form_is_what_paddle_lite_loads(tiny_config: Path, tmp_path: 
 
 
 def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_path: Path) -> None:
-    transformed = ModelRunner(qcc.load(folder / "run" / "2" / "eval_model")).run(IMAGES)[0]
+    transformed = ModelRunner(qcc.load(folder / "run" / "2" / "eval_model"), CPU).run(IMAGES)[0]
     saved = list(freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path))
     assert [report.form for report in saved] == ["float", "int8", "qdq"]
-    outputs = [ModelRunner(qcc.load(tmp_path / report.form)).run(IMAGES)[0] for report in saved]
+    outputs = [ModelRunner(qcc.load(tmp_path / report.form), CPU).run(IMAGES)[0] for report in saved]
     np.testing.assert_array_equal(outputs[0], outputs[1])
     for output in outputs:
         # An activation on the border between two integers may fall to either side.
@@ -186,7 +187,7 @@ def test_pruned_program_beside_the_parameters(tiny_config: Path, tmp_path: Path)
     pruned = qcc.load(folder, model_filename="__model__.infer", params_filename="__params__")
     assert (pruned.feeds, pruned.fetches) == (("image",), ("fc_0.tmp_1",))
     whole = qcc.load(folder, model_filename="__model__")
-    (logits,), (probabilities,) = (ModelRunner(model).run(IMAGES) for model in (pruned, whole))
+    (logits,), (probabilities,) = (ModelRunner(model, CPU).run(IMAGES) for model in (pruned, whole))
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(exponents / exponents.sum(axis=1, keepdims=True), probabilities, rtol=1e-5)
 
@@ -213,7 +214,7 @@ def test_images_that_the_model_does_not_take(folder: Path) -> None:
     with pytest.raises(
         DataError, match="does not run on the data set's images: The fed Variable 'image' sho"
     ):
-        ModelRunner(model).run({"image": np.zeros((1, 3, 28, 28), np.float32)})
+        ModelRunner(model, CPU).run({"image": np.zeros((1, 3, 28, 28), np.float32)})
 
 
 def test_folders_that_cannot_be_are_refused_before_training(tiny_config: Path, tmp_path: Path) -> None:
@@ -314,9 +315,9 @@ def test_a_runner_goes_on_with_other_weights(tiny_config: Path) -> None:
         models.append(
             qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
         )
-    runner = ModelRunner(models[0])
+    runner = ModelRunner(models[0], CPU)
     runner.run(IMAGES)
 
     runner.take_weights(models[1])
 
-    np.testing.assert_array_equal(runner.run(IMAGES)[0], ModelRunner(models[1]).run(IMAGES)[0])
+    np.testing.assert_array_equal(runner.run(IMAGES)[0], ModelRunner(models[1], CPU).run(IMAGES)[0])

@@ -223,8 +223,6 @@ class DetectorConfig(TrainingConfig):
     """The section that says what it is evaluated on."""
     test_feed: Literal["YoloTestFeed"] = "YoloTestFeed"
     """The section that says what `qcc infer` reads."""
-    use_gpu: bool = False
-    """Whether to train on a GPU."""
     max_iters: PositiveInt | None = None
     """Batches per epoch, as the original's compress.py counts them; null: one pass over the data."""
     log_smooth_window: PositiveInt | None = None

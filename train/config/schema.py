@@ -122,6 +122,8 @@ class TrainingConfig(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides first weights, order of samples and augmentation."""
+    use_gpu: bool = False
+    """Whether to train, evaluate and infer on GPUs, one per process; it needs the CUDA build of Paddle."""
     epochs: PositiveInt = 1
     """Quantization-aware epochs; a slim file's `compressor.epoch` takes its place."""
     save_dir: Path = Path("output")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qcc.errors import ConfigError
 
 _RANK, _SIZE, _ENDPOINTS = "PADDLE_TRAINER_ID", "PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ENDPOINTS"
+_GPU = "FLAGS_selected_gpus"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Place:
             _SIZE: str(self.size),
             _ENDPOINTS: ",".join(self.endpoints),
             "PADDLE_CURRENT_ENDPOINT": self.endpoints[self.rank],
+            "PADDLE_MASTER": self.endpoints[0],
         }
 
 
@@ -42,6 +44,16 @@ def place() -> Place | None:
             " paddle.distributed.launch` sets them, or unset them to train in one process."
         )
     return Place(rank, size, endpoints)
+
+
+def gpu_number() -> int:
+    """Which of the machine's visible GPUs is this process's. Raises ConfigError."""
+    return _number(_GPU, default=0)
+
+
+def gpu_variable(number: int) -> dict[str, str]:
+    """The environment variable that says this."""
+    return {_GPU: str(number)}
 
 
 def _number(name: str, default: int) -> int:

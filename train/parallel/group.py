@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib
-import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from io import StringIO
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 
-from qcc._paddle import core, paddle
+from qcc._paddle import paddle
 from qcc.errors import TrainingError
+from qcc.train.device import choose_device, is_cpu
+from qcc.train.parallel.connect import connect_cpus, connect_gpus
 from qcc.train.parallel.environment import Place, place
 
 # As Paddle's own programs call the collectives of the one group that there is.
@@ -24,10 +22,11 @@ _PEER_GONE = ("std::exception", "third_party/gloo/")
 
 class Group(Protocol):
     """`size` processes, of which this is number `rank`; number 0 evaluates and writes. All must call the
-    same methods in the same order."""
+    same methods in the same order. `device`: the Paddle place that this one computes on."""
 
     rank: int
     size: int
+    device: Any
 
     def mean(self, values: Sequence[float]) -> list[float]:
         """The means over all processes, in float64; as many values in each."""
@@ -47,6 +46,9 @@ class Alone:
 
     rank, size = 0, 1
 
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
     def mean(self, values: Sequence[float]) -> list[float]:
         return list(values)
 
@@ -57,26 +59,28 @@ class Alone:
         return nullcontext()
 
 
-ALONE = Alone()
+ALONE = Alone(choose_device(use_gpu=False))
 
 
-def join() -> Group:
-    """Join the group that the environment names, and wait until all have; the group of one without it."""
-    found = place()
-    return ALONE if found is None else CpuGroup(found)
+def join(use_gpu: bool = False) -> Group:
+    """Join the group that the environment names, and wait until all have; the group of one without it.
+
+    Raises ConfigError where `choose_device` does.
+    """
+    device, found = choose_device(use_gpu), place()
+    return Alone(device) if found is None else Processes(found, device)
 
 
-class CpuGroup:
-    """Processes on CPUs, of one machine or several, connected by gloo. There can be one per process."""
+class Processes:
+    """Processes of one machine or several. There can be one such group per process."""
 
-    def __init__(self, place: Place) -> None:
-        self.rank, self.size = place.rank, place.size
-        _import_meeting_point()
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # it tells how it waits for the others
-            paddle.distributed.gloo_init_parallel_env(place.rank, place.size, place.endpoints[0])
-        # Without this, gloo's threads outlive what they use at the end of the process.
-        atexit.register(paddle.distributed.gloo_release)
-        self._executor = paddle.static.Executor(core.CPUPlace())
+    def __init__(self, place: Place, device: Any) -> None:
+        self.rank, self.size, self.device = place.rank, place.size, device
+        if is_cpu(device):
+            connect_cpus(place)
+        else:
+            connect_gpus(device)
+        self._executor = paddle.static.Executor(device)
         self._sums: dict[str, tuple[Any, str]] = {}
 
     def mean(self, values: Sequence[float]) -> list[float]:
@@ -110,16 +114,6 @@ class CpuGroup:
         with self.exchange():
             (total,) = self._executor.run(program, feed={"values": array}, fetch_list=[name])
         return np.asarray(total)
-
-
-def _import_meeting_point() -> None:
-    """Import the server at which processes find each other without the http.log that it leaves behind."""
-    handler = logging.FileHandler
-    setattr(logging, "FileHandler", lambda *_, **__: logging.NullHandler())  # noqa: B010
-    try:
-        importlib.import_module("paddle.distributed.fleet.utils.http_server")
-    finally:
-        setattr(logging, "FileHandler", handler)  # noqa: B010
 
 
 def _sum_program(dtype: str) -> tuple[Any, str]:

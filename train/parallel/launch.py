@@ -16,7 +16,7 @@ from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
 from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
-from qcc.train.parallel.environment import Place
+from qcc.train.parallel.environment import Place, gpu_variable
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 WATCHED = "QCC_WATCHED"
@@ -59,7 +59,13 @@ def launch(command: Sequence[str], count: int, logs: Path) -> int:
 
 def _start(command: Sequence[str], place: Place, logs: Path) -> _Worker:
     threads = max(1, len(os.sched_getaffinity(0)) // place.size)
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, **place.variables(), WATCHED: "1"}
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        **os.environ,
+        **place.variables(),
+        **gpu_variable(place.rank),
+        WATCHED: "1",
+    }
     log = None if place.rank == 0 else logs / f"workerlog.{place.rank}"
     with contextlib.ExitStack() as stack:
         output = None

@@ -17,6 +17,7 @@ from qcc.train.data.fashion_mnist import NUM_CLASSES, LabelledImages, read_fashi
 from qcc.train.data.loader import Sample, load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.transforms import Normalise, RandomCropFlip
+from qcc.train.device import device_notes
 from qcc.train.metrics import TopAccuracy
 from qcc.train.models.architectures import classifier
 from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
@@ -57,7 +58,7 @@ class ClassifierTask:
         return steps
 
     def notes(self) -> list[str]:
-        return []
+        return device_notes(self._config.use_gpu)
 
     def left_out(self) -> list[str]:
         return []

@@ -24,6 +24,7 @@ from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc
+from qcc.train.device import device_notes
 from qcc.train.models.architectures import detector_network
 from qcc.train.models.detector import GT_BOX, GT_LABEL, GT_SCORE, IM_SIZE, IMAGE
 from qcc.train.models.network import Network
@@ -87,9 +88,7 @@ class DetectorTask:
         return batches
 
     def notes(self) -> list[str]:
-        notes = []
-        if self._config.use_gpu:
-            notes.append("use_gpu is true, but this version of qcc trains on the CPU.")
+        notes = device_notes(self._config.use_gpu)
         iters, batches = self._config.max_iters, self.batches_per_pass
         if iters is not None and iters != batches:
             notes.append(

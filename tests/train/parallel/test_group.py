@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import TrainingError
-from qcc.train.parallel.group import ALONE, CpuGroup
+from qcc.train.parallel.group import ALONE, Processes
 from qcc.train.parallel.launch import launch
 
 
@@ -21,7 +21,7 @@ def test_alone() -> None:
     "words", ["std::exception", "[/paddle/third_party/gloo/gloo/transport/tcp/pair.cc:587] TIMEOUT self_rank"]
 )
 def test_what_gloo_says_when_a_process_has_gone(words: str) -> None:
-    group = object.__new__(CpuGroup)
+    group = object.__new__(Processes)
     group.rank, group.size = 1, 2
     with pytest.raises(TrainingError, match="process 1 of 2 cannot go on"), group.exchange():
         raise RuntimeError(words)

@@ -25,14 +25,14 @@ def python(program: str) -> list[str]:
 
 
 def test_all_know_their_place(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tell = "from qcc.train.parallel.environment import place\n"
-    tell += "p = place(); print(p.rank, p.size, len(set(p.endpoints)))"
+    tell = "from qcc.train.parallel.environment import gpu_number, place\n"
+    tell += "p = place(); print(p.rank, p.size, len(set(p.endpoints)), gpu_number())"
 
     assert launch(python(tell), 3, tmp_path / "log") == 0
 
-    assert capfd.readouterr().out == "0 3 3\n"
-    assert (tmp_path / "log/workerlog.1").read_text() == "1 3 3\n"
-    assert (tmp_path / "log/workerlog.2").read_text() == "2 3 3\n"
+    assert capfd.readouterr().out == "0 3 3 0\n"
+    assert (tmp_path / "log/workerlog.1").read_text() == "1 3 3 1\n"
+    assert (tmp_path / "log/workerlog.2").read_text() == "2 3 3 2\n"
 
 
 @pytest.mark.parametrize(
