@@ -133,6 +133,10 @@ def _free_ports(count: int) -> list[int]:
         return [int(one.getsockname()[1]) for one in sockets]
 
 
+# Unlike `-m qcc`, it does not look for qcc in the current folder first, which may hold another version.
+_MAIN = "import sys; sys.path = list(filter(None, sys.path)); from qcc.cli.main import main; main()"
+
+
 def qcc_command(arguments: Sequence[str]) -> list[str]:
     """The command that runs `qcc` with these arguments in a process of its own."""
-    return [sys.executable, "-m", "qcc", *arguments]
+    return [sys.executable, "-c", _MAIN, *arguments]

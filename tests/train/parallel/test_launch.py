@@ -14,7 +14,7 @@ import pytest
 from qcc.errors import ConfigError, TrainingError
 from qcc.train.data.loader import part_of_each
 from qcc.train.parallel.environment import place
-from qcc.train.parallel.launch import launch
+from qcc.train.parallel.launch import launch, qcc_command
 
 RANK = "import os, sys, time, signal; rank = os.environ['PADDLE_TRAINER_ID']\n"
 VARIABLES = ("PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ID", "PADDLE_TRAINER_ENDPOINTS")
@@ -75,7 +75,7 @@ open(sys.argv[1] + rank + 'stopped', 'w').close()
 sys.exit(130)
 """
 LAUNCHING = """
-import sys; from pathlib import Path; from qcc.train.parallel.launch import launch
+import sys; from pathlib import Path; from qcc.train.parallel.launch import launch, qcc_command
 sys.exit(launch(sys.argv[2:], 2, Path(sys.argv[1])))
 """
 
@@ -124,3 +124,13 @@ def test_parts_of_batches_do_not_overlap() -> None:
     parts = [part_of_each(batches, part, 2) for part in range(2)]
 
     assert parts == [[[4, 1], [0, 3]], [[7, 2], [5, 6]]]
+
+
+def test_what_is_run_is_qcc_as_installed(tmp_path: Path) -> None:
+    (tmp_path / "qcc").mkdir()
+    (tmp_path / "qcc/__init__.py").write_text("raise RuntimeError('of the current folder')")
+
+    done = subprocess.run(qcc_command(["--version"]), cwd=tmp_path, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("qcc")
