@@ -10,6 +10,7 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
+from qcc.train.averages import Averages
 from qcc.train.board import board_in
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config.optimization import OptimizerBuilder
@@ -19,6 +20,7 @@ from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record
 from qcc.train.optimizer import add_optimizer
 from qcc.train.programs import TrainingProgram
+from qcc.train.scheme import take_weights
 from qcc.train.scope import Arrays, persistable_names, read_scope
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
@@ -45,13 +47,17 @@ class FloatPhase:
         self._schedule = training.learning_rate.schedule()
         self._group = task.group
         self._scope = paddle.static.Scope()
+        self._names = persistable_names(self._network.test)
+        self._averages = Averages(self._names if training.use_ema else [], training.ema_decay)
 
     def start(self, state: TrainingState | None) -> None:
         initialise(self._network, self._scope, self._seed)
         if state is None and self._backbone is not None:
             self._take_known_weights(self._backbone)
-        self._stepper = Stepper(self._program, self._scope, self._schedule, group=self._group)
-        if state is not None:
+        self._stepper = Stepper(self._program, self._scope, self._schedule, self._averages, self._group)
+        if state is None:
+            self._averages.start(self._scope)
+        else:
             self._stepper.set_state(state.arrays)
 
     def _take_known_weights(self, source: Path) -> None:
@@ -71,12 +77,13 @@ class FloatPhase:
         model = qcc.from_program(
             network.test, self._scope, network.test_feeds, network.outputs, for_test=True
         )
+        take_weights(model, self._scope, self._averages.values())
         record |= self._evaluate(model)
         return lambda folder: None
 
     def weights(self) -> Arrays:
-        """The test program's weights."""
-        return read_scope(self._scope, persistable_names(self._network.test))
+        """The test program's weights, or their averages."""
+        return read_scope(self._scope, self._names) | self._averages.values()
 
 
 def train_float(

@@ -42,6 +42,10 @@ class FloatTraining(Section):
     """How fast."""
     optimizer: OptimizerBuilder | None = Field(alias="OptimizerBuilder", default=None)
     """How weights are updated; null: as the configuration's own OptimizerBuilder says."""
+    use_ema: bool = False
+    """Whether running averages of the weights are evaluated and saved in their place."""
+    ema_decay: Share = 0.9998
+    """The share of such an average that is kept in a step; less in the first steps."""
 
 
 class Dataset(Section):
