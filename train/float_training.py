@@ -95,10 +95,12 @@ def train_float(
     console: Console,
     stop: StopRequest,
     tb_folder: Path | None = None,
+    keep: int | None = None,
 ) -> tuple[Arrays, list[Record]]:
     """Train the float network, with checkpoints in `folder`, going on from the newest.
 
-    `optimizer` is used when `training` names none. TensorBoard files go to `tb_folder`.
+    `optimizer` is used when `training` names none. TensorBoard files go to `tb_folder`. `keep`: how many of
+    the newest epochs keep their checkpoints, besides the best one; None: all.
     Returns the weights and a record per epoch. Raises Interrupted when `stop` was requested before the end.
     """
     store, optimizer = CheckpointStore(folder), training.optimizer or optimizer
@@ -107,5 +109,5 @@ def train_float(
     lock = store.lock() if task.group.rank == 0 else nullcontext()
     with lock, board_in(tb_folder) as board:
         phase = FloatPhase(task, training, optimizer, seed, console)
-        history = Loop(task, phase, store, settings, console, board=board).run(stop)
+        history = Loop(task, phase, store, settings, console, keep, board).run(stop)
     return phase.weights(), history

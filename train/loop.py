@@ -199,7 +199,7 @@ class Loop:
         write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
 
     def _thin_out(self, keep: int) -> None:
-        best = best_record(self._history, self._task.main_metric)
+        best = best_record(self._history, self._task.main_metric, quantized=self._phase.quantized)
         for epoch in self._store.epochs()[:-keep]:
             if best is None or epoch != best["epoch"]:
                 self._store.remove(str(epoch))
@@ -236,9 +236,9 @@ def summary(history: list[Record], main_metric: str) -> dict[str, Any]:
     return {"epochs": history, "best": best_record(history, main_metric)}
 
 
-def best_record(history: list[Record], main_metric: str) -> Record | None:
-    """The quantized epoch with the highest main metric, the earliest of equals."""
-    rated = [record for record in history if record["quantized"] and main_metric in record]
+def best_record(history: list[Record], main_metric: str, *, quantized: bool = True) -> Record | None:
+    """The quantized (or float) epoch with the highest main metric, the earliest of equals."""
+    rated = [record for record in history if record["quantized"] == quantized and main_metric in record]
     return max(rated, key=lambda record: record[main_metric], default=None)
 
 

@@ -171,8 +171,9 @@ def quantize(
         folder = root / "float"
         training = config.float_training
         tb_inside = None if tb_folder is None else tb_folder / "float"
+        keep = config.keep_checkpoints
         weights, _ = train_float(
-            task, training, config.optimizer, config.seed, folder, console, stop, tb_inside
+            task, training, config.optimizer, config.seed, folder, console, stop, tb_inside, keep
         )
         return weights, folder
 

@@ -88,6 +88,7 @@ def train(
                 console,
                 stop,
                 tb_log_dir if use_tb else None,
+                config.keep_checkpoints,
             )
     except Interrupted:
         return INTERRUPTED_EXIT_CODE

@@ -49,6 +49,7 @@ def train(
         folder,
         Console(file=io.StringIO()),
         StopRequest(),
+        keep=config.keep_checkpoints,
     )
 
 
@@ -102,3 +103,30 @@ def test_a_killed_run_goes_on_with_its_averages(averaged: Path, tmp_path: Path) 
         assert array.tobytes() == state.arrays[name].tobytes(), name
     for name, array in weights.items():
         assert array.tobytes() == whole.arrays[f"ema/{name}"].tobytes()
+
+
+ACCURACIES = [0.4, 0.9, 0.2, 0.3, 0.1]
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("2", [1, 3, 4]), ("null", [0, 1, 2, 3, 4])])
+def test_checkpoints_are_thinned_out_but_for_the_best(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: str, kept: list[int]
+) -> None:
+    accuracies = iter(ACCURACIES)
+    monkeypatch.setattr(ClassifierTask, "evaluate", lambda self, run: {"top1": next(accuracies)})
+    overrides = ("FloatTraining.epochs=5", f"keep_checkpoints={keep}")
+    _, records = train(tiny_config, tmp_path / "run", overrides)
+    assert CheckpointStore(tmp_path / "run").epochs() == kept
+    assert [record["top1"] for record in records] == ACCURACIES
+
+
+def test_both_commands_thin_out_float_checkpoints(tiny_config: Path, tmp_path: Path) -> None:
+    from qcc.cli.main import run as command
+
+    overrides = ["-o", "FloatTraining.epochs=4", "keep_checkpoints=1"]
+    assert command(["train", "-c", str(tiny_config), "--save", str(tmp_path / "w.npz"), *overrides]) == 0
+    assert command(["quantize", "-c", str(tiny_config), *overrides]) == 0
+    for folder in (tmp_path / "output" / "float", tmp_path / "output" / "checkpoints" / "float"):
+        epochs = CheckpointStore(folder).epochs()
+        assert len(epochs) <= 2
+        assert epochs[-1] == 3
