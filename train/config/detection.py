@@ -16,7 +16,7 @@ from pydantic import (
 
 from qcc.train.config.optimization import Probability
 from qcc.train.config.schema import TrainingConfig
-from qcc.train.config.section import Section
+from qcc.train.config.section import Section, YamlPath
 
 Anchor = Annotated[tuple[PositiveInt, PositiveInt], Field(description="width and height in pixels")]
 ImageShape = tuple[Literal[3], PositiveInt, PositiveInt]
@@ -120,7 +120,7 @@ class YOLOv3(Section):
 class DetectionDataset(Section):
     """A data set of images with boxes, in the layout of COCO or of Pascal VOC."""
 
-    dataset_dir: Path = Path(".")
+    dataset_dir: YamlPath = Path(".")
     """The folder; `-d` takes its place."""
     annotation: str = ""
     """COCO's .json, or a list of images and XML files, relative to `dataset_dir`."""
@@ -233,7 +233,7 @@ class DetectorConfig(TrainingConfig):
     """How detections are rated."""
     map_type: Literal["11point", "integral"] = "11point"
     """How VOC's average precision is computed."""
-    weights: Path | None = None
+    weights: YamlPath | None = None
     """Has no effect: the original's other programs read it."""
     num_classes: PositiveInt
     """As many as the data sets have."""

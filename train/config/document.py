@@ -6,6 +6,7 @@ lists become dict and list, and a few known tags become a `type` key. No tag eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,12 @@ KeyPath = tuple[str | int, ...]
 # PaddleDetection's tags: `!PiecewiseDecay {gamma: 0.1}` is read as `{type: PiecewiseDecay, gamma: 0.1}`.
 KNOWN_TAGS = ("!PiecewiseDecay", "!CosineDecay", "!LinearWarmup")
 _YAML_PREFIX = "tag:yaml.org,2002:"
+# YAML 1.1, which PyYAML reads, takes 1e-4 for a word: it wants the dot and the sign of 1.0e-4.
+EXPONENT_FLOAT = (
+    f"{_YAML_PREFIX}float",
+    re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 _PLAIN_TAGS = frozenset(
     f"{_YAML_PREFIX}{name}" for name in ("null", "bool", "int", "float", "str", "map", "seq")
 )
@@ -79,7 +86,7 @@ def read_document(path: Path) -> Document:
 
 
 def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]:
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         builder = _Builder(loader, place)
@@ -94,6 +101,13 @@ def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]
     finally:
         loader.dispose()
     return data, builder.places
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also knows numbers as YAML 1.2 writes them."""
+
+
+_Loader.add_implicit_resolver(*EXPONENT_FLOAT)
 
 
 class _Builder:

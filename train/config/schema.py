@@ -16,13 +16,13 @@ from pydantic import (
 )
 
 from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability, Share
-from qcc.train.config.section import Section
+from qcc.train.config.section import Section, YamlPath
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 ClassifierArchitecture = Literal["MobileNetV1", "MobileNetV2", "ResNet34", "ResNet50"]
 # A path makes one slash of the two in a web address, which is where PaddleDetection's files find weights.
 Weights = Annotated[
-    Path,
+    YamlPath,
     PlainSerializer(
         lambda path: re.sub("^(https?:)/", r"\1//", str(path)), return_type=str, when_used="json"
     ),
@@ -35,7 +35,7 @@ class FloatTraining(Section):
 
     epochs: PositiveInt
     """How many."""
-    backbone_weights: Path | None = None
+    backbone_weights: YamlPath | None = None
     """A file of weights, of a backbone or of another detector: those that the network has under the same name
     and shape are its first values."""
     learning_rate: LearningRate = Field(alias="LearningRate")
@@ -53,7 +53,7 @@ class Dataset(Section):
 
     name: Literal["fashion-mnist"] = "fashion-mnist"
     """Which."""
-    dataset_dir: Path | None = None
+    dataset_dir: YamlPath | None = None
     """A folder with the files; null: they are fetched into the cache."""
     limit: PositiveInt | None = None
     """Use only the first so many samples; null: all."""
@@ -130,7 +130,7 @@ class TrainingConfig(Section):
     """Whether to train, evaluate and infer on GPUs, one per process; it needs the CUDA build of Paddle."""
     epochs: PositiveInt = 1
     """Quantization-aware epochs; a slim file's `compressor.epoch` takes its place."""
-    save_dir: Path = Path("output")
+    save_dir: YamlPath = Path("output")
     """Takes what no slim file directs elsewhere."""
     pretrain_weights: Weights | None = None
     """The float weights: an .npz file or a Paddle model in any layout; null: FloatTraining makes them."""

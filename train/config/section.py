@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from qcc.errors import ConfigError
@@ -19,31 +20,47 @@ _WORDS = {
     "model_type": "it should be a mapping of keys to values",
     "model_attributes_type": "it should be a mapping of keys to values",
     "string_type": "it should be a word",
+    "path_type": "it should be a path, in quotes where it looks like something else",
 }
+
+# YAML has no paths, but words for them.
+YamlPath = Annotated[Path, Strict(False)]
 
 AnySection = TypeVar("AnySection", bound="Section")
 
 
 class Section(BaseModel):
-    """A part of a configuration: immutable, and closed to keys that it does not declare."""
+    """A part of a configuration: immutable, and closed to keys that it does not declare.
+
+    A value has to be of the type that its key wants, but for whole numbers where any number will do: `true`
+    is no number, 2.0 no whole number, and a number or a truth value in quotes is a word.
+    """
 
     # The docstring behind a key is its description, which `qcc config help` shows.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.known_keys():
-                    raise PydanticCustomError(
-                        "unknown_key", "{hint}", {"key": key, "hint": unknown(key, cls.known_keys())}
-                    )
-        return data
+    def _known_keys_and_tuples(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        for key in data:
+            if key not in cls.known_keys():
+                raise PydanticCustomError(
+                    "unknown_key", "{hint}", {"key": key, "hint": unknown(key, cls.known_keys())}
+                )
+        return {key: _immutable(value) for key, value in data.items()}
 
     @classmethod
     def known_keys(cls) -> list[str]:
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def _immutable(value: Any) -> Any:
+    """YAML's lists, and those in them, as tuples; mappings are the business of their own sections."""
+    return tuple(_immutable(item) for item in value) if isinstance(value, list) else value
 
 
 def unknown(key: Any, known: Iterable[str], what: str = "key") -> str:
@@ -71,7 +88,7 @@ def _sentence(error: ErrorDetails, document: Document, path: Sequence[str | int]
     place = document.place(location)
     if error["type"] == "missing" and isinstance(error["loc"][-1], str):
         return f"{place}: key '{error['loc'][-1]}' is missing{_dotted(location, ' in ', '')}."
-    shown = "" if isinstance(error["input"], dict | list) else f", not {error['input']!r}"
+    shown = "" if isinstance(error["input"], dict | list | tuple) else f", not {error['input']!r}"
     return f"{place}: {_dotted(location)}{_rule(error)}{shown}."
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt
 
 from qcc.errors import ConfigError
 from qcc.train.config.document import Document, read_document
-from qcc.train.config.section import Section, unknown, validate
+from qcc.train.config.section import Section, YamlPath, unknown, validate
 from qcc.train.config.strategies import (
     DistillationStrategy,
     Distiller,
@@ -43,9 +43,9 @@ class Compressor(Section):
 
     epoch: PositiveInt | None = None
     """How many epochs, raised so that the strategies' last ones are among them; null: 1."""
-    checkpoint_path: Path | None = None
+    checkpoint_path: YamlPath | None = None
     """Folder for checkpoints; null: `checkpoints` inside `save_dir`."""
-    init_model: Path | None = None
+    init_model: YamlPath | None = None
     """Float weights to start from; null: the configuration's."""
     eval_epoch: PositiveInt = 1
     """Evaluate after every so many epochs."""
@@ -59,7 +59,7 @@ class Compressor(Section):
 
 class _SlimFile(Section):
     version: Annotated[float, Field(ge=1, le=1)] = 1.0
-    include: tuple[Path, ...] = ()
+    include: tuple[YamlPath, ...] = ()
     distillers: dict[str, Any] = Field(default_factory=dict)
     strategies: dict[str, Any] = Field(default_factory=dict)
     compressor: dict[str, Any] | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from qcc.train.config.section import Section
+from qcc.train.config.section import Section, YamlPath
 
 Bits = Annotated[int, Field(ge=2, le=16)]
 Pair = tuple[str, str]
@@ -22,11 +21,11 @@ class QuantizationStrategy(Section):
     """Quantization is inserted at the start of this epoch; earlier ones train in float."""
     end_epoch: NonNegativeInt = 0
     """The network is frozen and saved at the end of this epoch; later ones train on."""
-    float_model_save_path: Path | None = None
+    float_model_save_path: YamlPath | None = None
     """Folder for the float form; null: it is not saved."""
-    mobile_model_save_path: Path | None = None
+    mobile_model_save_path: YamlPath | None = None
     """Folder for the mobile form; null: it is not saved."""
-    int8_model_save_path: Path | None = None
+    int8_model_save_path: YamlPath | None = None
     """Folder for the int8 form; null: it is not saved."""
     weight_bits: Bits = 8
     """Bits of a weight."""
@@ -121,9 +120,9 @@ class DistillationStrategy(Section):
     """The first epoch with them."""
     end_epoch: PositiveInt
     """The first epoch without them again."""
-    teacher_config: Path | None = None
+    teacher_config: YamlPath | None = None
     """The teacher's configuration; null: the network that is trained, without quantization."""
-    teacher_weights: Path | None = None
+    teacher_weights: YamlPath | None = None
     """The teacher's weights; null: the `pretrain_weights` of `teacher_config`, or those that training
     starts from."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from qcc.train.config.document import KNOWN_TAGS
+from qcc.train.config.document import EXPONENT_FLOAT, KNOWN_TAGS
 from qcc.train.config.section import Section
 
 
@@ -38,6 +38,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+_Dumper.add_implicit_resolver(*EXPONENT_FLOAT)  # so that such a word gets quotes
 _Dumper.add_representer(_Tagged, lambda dumper, data: dumper.represent_mapping(data.tag, data))
 
 

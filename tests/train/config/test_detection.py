@@ -89,6 +89,10 @@ def test_the_originals_overrides() -> None:
             "image_shape must have sides that are multiples of 32",
         ),
         ("MobileNet: {with_extra_blocks: true}\n", "MobileNet.with_extra_blocks"),
+        ("max_iters: 3.7\n", "line 4: max_iters: it should be a valid integer, not 3.7."),
+        ('use_gpu: "yes"\n', "line 4: use_gpu: it should be a valid boolean, not 'yes'."),
+        ("YOLOv3Head: {anchor_masks: [[0, true]]}\n", "line 4: YOLOv3Head.anchor_masks[0][1]: it should be"),
+        ("MobileNet: {conv_group_scale: true}\n", "conv_group_scale: it should be a valid number, not True."),
         ("map_type: 12point\n", "line 4: map_type: it should be '11point' or 'integral'"),
     ],
 )

@@ -113,6 +113,42 @@ def test_errors_name_file_line_and_key(path: Path, old: str, new: str, message: 
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seed: true", "seed: it should be a valid integer, not True."),
+        ("epochs: 2.0", "epochs: it should be a valid integer, not 2.0."),
+        ("epochs: '2'", "epochs: it should be a valid integer, not '2'."),
+        ("keep_checkpoints: 3.7", "keep_checkpoints: it should be a valid integer, not 3.7."),
+        ('use_ema: "yes"', "use_ema: it should be a valid boolean, not 'yes'."),
+        ("use_ema: 1", "use_ema: it should be a valid boolean, not 1."),
+        ("ema_decay: false", "ema_decay: it should be a valid number, not False."),
+        ("ema_decay: '0.9'", "ema_decay: it should be a valid number, not '0.9'."),
+        (
+            "save_dir: 1.5",
+            "save_dir: it should be a path, in quotes where it looks like something else, not 1.5.",
+        ),
+        ("ClassifierEvalFeed: {batch_size: true}", "batch_size: it should be a valid integer, not True."),
+    ],
+)
+def test_values_of_another_type_are_refused(path: Path, line: str, message: str) -> None:
+    path.write_text(MINIMAL.replace("ClassifierEvalFeed: {batch_size: 8}\n", "") + line + "\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(path)
+    assert f"config.yml, line {MINIMAL.count(chr(10))}: " in str(error.value)
+    assert str(error.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("1E3", 1e3), ("2.5e-3", 2.5e-3), (".5e-1", 0.05), ("1.0e+1", 10.0), ("1", 1.0)],
+)
+def test_numbers_in_all_their_spellings(path: Path, text: str, value: float) -> None:
+    path.write_text(MINIMAL.replace("base_lr: 0.1", f"base_lr: {text}"))
+    assert load_config(path).learning_rate.base_lr == value
+    assert load_config(path, [f"NormalizeImage.std={text}"]).normalize.std == value
+
+
 def test_error_in_an_override_names_the_override(path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"^option -o MobileNetV1\.scal=1: in MobileNetV1: unknown key 'scal'"

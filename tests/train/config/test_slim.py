@@ -108,6 +108,8 @@ def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) ->
             "line 20: unknown strategy 'quantisation_strategy'",
         ),
         ("- quantization_strategy", "[]", "line 19: the last of compressor.strategies must be a Quant"),
+        ("epoch: 5", "epoch: true", "line 17: compressor.epoch: it should be a valid integer, not True."),
+        ("weight_bits: 8", "weight_bits: 8.0", "weight_bits: it should be a valid integer, not 8.0."),
         ("epoch: 5", "epoch: many", "line 17: compressor.epoch: it should be a valid integer"),
         ("version: 1.0", "version: 2.0", "line 1: version: it should be less than or equal to 1"),
         ("compressor:", "compresor:", "line 16: unknown key 'compresor'; did you mean 'compressor'?"),
