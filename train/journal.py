@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from qcc.errors import CheckpointError
 from qcc.files import atomic_file, writing
 
 
@@ -27,14 +28,36 @@ class Journal:
         self._path = path
 
     def rewind(self, step: int) -> None:
-        """Drop what was written after `step`, and a last line that is not whole."""
+        """Drop what was written after `step`, and a last line that a kill or a full disk has cut short.
+
+        Raises CheckpointError when any other line is no record.
+        """
         if not self._path.exists():
             return
-        lines = self._path.read_text().splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        kept = []
+        for number, line in enumerate(lines, start=1):
+            written = _step(line)
+            if written is None and number < len(lines):
+                raise CheckpointError(
+                    f"{self._path}, line {number}: this is no record of a training run; remove the line, or"
+                    " the whole file, to go on."
+                )
+            if written is not None and written <= step:
+                kept.append(line)
         with atomic_file(self._path) as stream:
-            stream.write("".join(kept).encode())
+            stream.writelines(kept)
 
     def write(self, step: int, record: Mapping[str, Any]) -> None:
         with writing(self._path), open(self._path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, **record}) + "\n")
+
+
+def _step(line: bytes) -> int | None:
+    """The number of steps that a line's record was written after; None when it is no whole record."""
+    try:
+        record = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return step if isinstance(step, int) else None

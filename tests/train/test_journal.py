@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qcc.errors import OutputError
+from qcc.errors import CheckpointError, OutputError
 from qcc.train.journal import Journal
 
 
@@ -21,6 +21,40 @@ def test_rewind_drops_what_comes_again(tmp_path: Path) -> None:
     journal.write(60, {"loss": 1.5})
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines == [{"step": 20, "loss": 2.0}, {"step": 40, "loss": 4.0}, {"step": 60, "loss": 1.5}]
+
+
+WHOLE = b'{"step": 20, "loss": 2.0}\n{"step": 40, "loss": 4.0}\n'
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'{"step": 40, "loss": 5.0}',
+        b'{"step": 40, "lo\n',
+        b"\0\0\0\0",
+        b"\xff\xfe\n",
+        b"\n",
+        b"30\n",
+        b"{}\n",
+    ],
+)
+def test_a_broken_last_line_is_dropped(tmp_path: Path, tail: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(WHOLE + tail)
+    Journal(path).rewind(60)
+    assert path.read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("line", [b'{"step": 20, "lo\n', b"\xff\n", b"\n", b"[20]\n", b'{"step": null}\n'])
+def test_a_broken_line_before_others_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 10}\n' + line + WHOLE)
+    with pytest.raises(CheckpointError) as error:
+        Journal(path).rewind(60)
+    assert str(error.value) == (
+        f"{path}, line 2: this is no record of a training run; remove the line, or the whole file, to go on."
+    )
+    assert path.read_bytes() == b'{"step": 10}\n' + line + WHOLE
 
 
 def test_a_full_disk() -> None:
