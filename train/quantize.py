@@ -13,7 +13,7 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
-from qcc.errors import ConfigError
+from qcc.errors import CheckpointError, ConfigError
 from qcc.model import Model
 from qcc.train.averages import Averages
 from qcc.train.board import board_in
@@ -26,13 +26,15 @@ from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record
+from qcc.train.models.network import Network
 from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
+from qcc.train.pruning import can_take_shapes, take_shapes
 from qcc.train.saving import Outputs
 from qcc.train.scheme import take_weights, transform_pipeline
 from qcc.train.scope import Arrays, persistable_names
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
-from qcc.train.teacher import FirstWeights, load_teacher
+from qcc.train.teacher import FirstWeights, OwnNetwork, load_teacher
 from qcc.train.weights import initialise, load_weights, put_weights
 
 
@@ -48,8 +50,9 @@ class QuantizationPhase:
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
+        self._console = console
         self._scope = paddle.static.Scope()
-        self._network = task.network()
+        self._network = self._first_network()
         self._outputs = Outputs(self._network, slim, console)
         self._programs = TrainingPrograms(
             self._network, config.optimizer, slim.strategy, self._teacher, task.group.size
@@ -65,8 +68,7 @@ class QuantizationPhase:
         plain = self._programs.plain()
         initialise(plain.network, self._scope, self._config.seed)
         if state is None:
-            weights, source = self._first_weights()
-            put_weights(self._network, self._scope, weights, source)
+            self._put_first_weights()
             self._averages.start(self._scope)
         self._check_distillations(0 if state is None else state.position.epoch)
         self._use(Stage(), plain)
@@ -115,6 +117,33 @@ class QuantizationPhase:
         )
         self._evaluate = RepeatedEvaluation(self._task)
 
+    def _first_network(self) -> Network:
+        """The configuration's network, with the shapes of `init_model`, which may be that network pruned."""
+        network = self._task.network()
+        if self._slim.compressor.init_model is None:
+            return network
+        weights, source = self._first_weights()
+        network, changed = take_shapes(network, weights, source)
+        if changed:
+            self._console.print(
+                f"{len(changed)} of {len(persistable_names(network.test))} weights have other shapes in"
+                f" {source} than in the configuration's network, which takes them over.",
+                highlight=False,
+            )
+        return network
+
+    def _put_first_weights(self) -> None:
+        weights, source = self._first_weights()
+        try:
+            put_weights(self._network, self._scope, weights, source)
+        except CheckpointError as error:
+            if not can_take_shapes(self._network, weights):
+                raise
+            raise CheckpointError(
+                f"{str(error).removesuffix('.')}; given as compressor.init_model of a slim file, it gives its"
+                " shapes to the network."
+            ) from error
+
     def _check_distillations(self, epoch: int) -> None:
         """Refuse those of `epoch` and later ones before any training is spent on them."""
         for distillation in self._slim.distillations:
@@ -122,7 +151,8 @@ class QuantizationPhase:
                 self._programs.check(distillation)
 
     def _teacher(self, distillation: Distillation) -> Teacher:
-        return load_teacher(distillation.strategy, self._network, self._first_weights)
+        own = OwnNetwork(self._network, self._task.network, self._first_weights)
+        return load_teacher(distillation.strategy, own)
 
     def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
         """The test graph with the weights of now, transformed if training has come so far."""

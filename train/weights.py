@@ -86,14 +86,9 @@ def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], sourc
 
     Raises CheckpointError when one is missing or has another shape.
     """
+    check_complete(network, weights, source)
     shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
     names = persistable_names(network.test)
-    missing = [name for name in names if name not in weights]
-    if missing:
-        raise CheckpointError(
-            f"{source} lacks {len(missing)} of the network's {len(names)} weights, the first is"
-            f" '{missing[0]}'; it belongs to another network."
-        )
     for name in names:
         if weights[name].shape != shapes[name]:
             raise CheckpointError(
@@ -101,6 +96,17 @@ def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], sourc
                 f" {list(shapes[name])}; it belongs to another network, or to another width."
             )
     return {name: weights[name].astype(np.float32) for name in names}
+
+
+def check_complete(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> None:
+    """Raise CheckpointError unless `weights` holds all weights of the test program."""
+    names = persistable_names(network.test)
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise CheckpointError(
+            f"{source} lacks {len(missing)} of the network's {len(names)} weights, the first is"
+            f" '{missing[0]}'; it belongs to another network."
+        )
 
 
 def put_known_weights(

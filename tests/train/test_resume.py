@@ -9,19 +9,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from broken_runs import assert_equal_states, final_state, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
 from qcc.errors import CheckpointError, ConfigError, TrainingError
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config, load_slim
-from qcc.train.interrupt import Interrupted, StopRequest
+from qcc.train.interrupt import StopRequest
 from qcc.train.quantize import quantize
 from qcc.train.scope import write_scope
 from qcc.train.stepper import Step, Stepper
@@ -32,59 +31,6 @@ SCHEME = {
     "weight_quantize_type": "channel_wise_abs_max",
     "activation_quantize_type": "moving_average_abs_max",
 }
-
-
-class StoppingTask(ClassifierTask):
-    """Asks for a stop, or fails, while batch number `batch` of `epoch` is trained on."""
-
-    def __init__(self, config: Any, epoch: int, batch: int, stop: StopRequest | None) -> None:
-        super().__init__(config)
-        self._where = (epoch, batch)
-        self._stop = stop
-
-    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
-        for batch, feeds in enumerate(super().train_batches(epoch, first), start=first):
-            if (epoch, batch) == self._where:
-                if self._stop is None:
-                    raise RuntimeError("killed")
-                self._stop.requested = True
-            yield feeds
-
-
-def run(
-    config_path: Path,
-    slim_path: Path,
-    where: tuple[int, int] | None = None,
-    *,
-    kill: bool = False,
-    overrides: tuple[str, ...] = (),
-) -> str:
-    """Run to the end, or until `where`; returns what was printed."""
-    config, stop, output = load_config(config_path, overrides), StopRequest(), io.StringIO()
-    task = ClassifierTask(config) if where is None else StoppingTask(config, *where, None if kill else stop)
-    try:
-        quantize(task, config, load_slim(slim_path), Console(file=output, width=200), stop)
-    except Interrupted:
-        assert where is not None
-        assert not kill
-    except RuntimeError:
-        assert kill
-    return output.getvalue()
-
-
-def final_state(root: Path) -> TrainingState:
-    state = CheckpointStore(root).newest()
-    assert state is not None
-    return state
-
-
-def assert_equal_states(one: TrainingState, two: TrainingState) -> None:
-    assert one.position == two.position
-    assert one.arrays.keys() == two.arrays.keys()
-    for name, array in one.arrays.items():
-        assert array.tobytes() == two.arrays[name].tobytes(), name
-    for first, second in zip(one.history, two.history, strict=True):
-        assert {**first, "seconds": 0} == {**second, "seconds": 0}
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ class Compressor(Section):
     checkpoint_path: YamlPath | None = None
     """Folder for checkpoints; null: `checkpoints` inside `save_dir`."""
     init_model: YamlPath | None = None
-    """Float weights to start from; null: the configuration's."""
+    """Float weights to start from, whose shapes the network takes over; null: the configuration's."""
     eval_epoch: PositiveInt = 1
     """Evaluate after every so many epochs."""
     save_eval_model: bool = True

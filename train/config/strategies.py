@@ -121,7 +121,8 @@ class DistillationStrategy(Section):
     end_epoch: PositiveInt
     """The first epoch without them again."""
     teacher_config: YamlPath | None = None
-    """The teacher's configuration; null: the network that is trained, without quantization."""
+    """The teacher's configuration; null: the network that is trained, without quantization, and where
+    `teacher_weights` are given also without pruning."""
     teacher_weights: YamlPath | None = None
     """The teacher's weights; null: the `pretrain_weights` of `teacher_config`, or those that training
     starts from."""
