@@ -19,6 +19,7 @@ from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record
 from qcc.train.optimizer import add_optimizer
+from qcc.train.parallel.agreement import check_weights
 from qcc.train.programs import TrainingProgram
 from qcc.train.scheme import take_weights
 from qcc.train.scope import Arrays, persistable_names, read_scope
@@ -36,6 +37,7 @@ class FloatPhase:
         self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int, console: Console
     ) -> None:
         self._console = console
+        self._group = task.group
         self.epochs = training.epochs
         self._evaluate = RepeatedEvaluation(task)
         self._seed = seed
@@ -59,6 +61,7 @@ class FloatPhase:
             self._averages.start(self._scope)
         else:
             self._stepper.set_state(state.arrays)
+        check_weights(self._group, self._stepper.state())
 
     def _take_known_weights(self, source: Path) -> None:
         others = put_known_weights(self._network, self._scope, load_weights(source), source)

@@ -14,8 +14,10 @@ from rich.console import Console
 from qcc.errors import TrainingError
 from qcc.files import write_json
 from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
+from qcc.train.differences import changed_settings
 from qcc.train.interrupt import Interrupted, StopRequest
 from qcc.train.journal import Journal, Recorder
+from qcc.train.parallel.agreement import check_settings
 from qcc.train.parallel.state import shared_state
 from qcc.train.progress import EpochProgress
 from qcc.train.stepper import Stepper
@@ -82,13 +84,16 @@ class Loop:
 
         Raises Interrupted when `stop` was requested before the end, TrainingError when the loss is not
         finite or, at the end of an epoch, a variable; the message names the last good checkpoint.
+        Raises ConfigError when the processes that train together were not started alike.
         """
         group = self._task.group
+        check_settings(group, self._settings, self._task.training_data)
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}
         if state is not None:
             position, sums, self._history = state.position, state.sums, state.history
-            self._tell_resumed(state)
+            if group.rank == 0:
+                self._tell_resumed(state)
         if group.rank == 0:
             for recorder in self._recorders:
                 recorder.rewind(position.step)
@@ -168,11 +173,16 @@ class Loop:
         try:
             yield
         except TrainingError as error:
-            epochs = self._store.epochs()
-            good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
             raise TrainingError(
-                f"{error}; the learning rate was {stepper.rate(step):g}, the last good checkpoint is {good}."
+                f"{error}; the learning rate was {stepper.rate(step):g}, {self._last_good()}."
             ) from error
+
+    def _last_good(self) -> str:
+        if self._task.group.rank > 0:
+            return "and process 0 says which checkpoint is the last good one"
+        epochs = self._store.epochs()
+        good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
+        return f"the last good checkpoint is {good}"
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -240,16 +250,3 @@ def best_record(history: list[Record], main_metric: str, *, quantized: bool = Tr
     """The quantized (or float) epoch with the highest main metric, the earliest of equals."""
     rated = [record for record in history if record["quantized"] == quantized and main_metric in record]
     return max(rated, key=lambda record: record[main_metric], default=None)
-
-
-def changed_settings(before: Any, after: Any, key: str = "") -> list[str]:
-    """One line for each setting that differs: `LearningRate.base_lr: 0.01 -> 0.001`."""
-    if before == after:
-        return []
-    if isinstance(before, dict) and isinstance(after, dict):
-        lines = []
-        for name in sorted({*before, *after}):
-            inner = f"{key}.{name}" if key else name
-            lines += changed_settings(before.get(name), after.get(name), inner)
-        return lines
-    return [f"{key}: {before} -> {after}"]

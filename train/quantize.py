@@ -27,6 +27,7 @@ from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
 from qcc.train.loop import Loop, Record, best_record
 from qcc.train.models.network import Network
+from qcc.train.parallel.agreement import check_weights
 from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.pruning import can_take_shapes, take_shapes
 from qcc.train.saving import Outputs
@@ -76,6 +77,7 @@ class QuantizationPhase:
             if state.quantized:
                 self._enter(Stage(quantized=True))
             self._stepper.set_state(state.arrays)
+        check_weights(self._task.group, self._stepper.state())
 
     def begin_epoch(self, epoch: int) -> Stepper:
         norms = self._config.freeze_norm_epoch

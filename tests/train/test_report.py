@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 import qcc
-from qcc.train.loop import best_record, changed_settings
+from qcc.train.differences import changed_settings
+from qcc.train.loop import best_record
 from qcc.train.report import command_line, environment, print_epochs
 
 RECORDS = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qcc.errors import ConfigError
@@ -18,6 +21,11 @@ class Place:
     rank: int
     size: int
     endpoints: tuple[str, ...]
+
+    def other_machines(self) -> list[str]:
+        """The hosts of the processes that are not on this one's machine."""
+        own = host_and_port(self.endpoints[self.rank])[0]
+        return sorted({host_and_port(endpoint)[0] for endpoint in self.endpoints} - {own})
 
     def variables(self) -> dict[str, str]:
         """The environment variables that say this."""
@@ -43,6 +51,7 @@ def place() -> Place | None:
             f" {os.environ.get(_RANK)!r}, {os.environ.get(_ENDPOINTS)!r}; `python -m"
             " paddle.distributed.launch` sets them, or unset them to train in one process."
         )
+    _check_addresses(endpoints)
     return Place(rank, size, endpoints)
 
 
@@ -54,6 +63,31 @@ def gpu_number() -> int:
 def gpu_variable(number: int) -> dict[str, str]:
     """The environment variable that says this."""
     return {_GPU: str(number)}
+
+
+def host_and_port(endpoint: str) -> tuple[str, int]:
+    """The two parts of "HOST:PORT". Raises ConfigError."""
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"the environment variable {_ENDPOINTS} has {endpoint!r}, which is no HOST:PORT.")
+    return host, int(port)
+
+
+def _check_addresses(endpoints: Sequence[str]) -> None:
+    """Refuse addresses at which a machine finds itself alone, when there are several machines."""
+    hosts = {host_and_port(endpoint)[0] for endpoint in endpoints}
+    if len(hosts) == 1:
+        return
+    for host in sorted(hosts):
+        try:
+            address = socket.gethostbyname(host)
+        except OSError as error:
+            raise ConfigError(f"{host}, in {_ENDPOINTS}, has no known address: {error.strerror}.") from error
+        if ipaddress.ip_address(address).is_loopback:
+            raise ConfigError(
+                f"a machine is known to the others as {host}, where none but itself can reach it; start"
+                " `paddle.distributed.launch` there with `--host ADDRESS`, its address in the network."
+            )
 
 
 def _number(name: str, default: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
@@ -11,8 +12,9 @@ import numpy as np
 from qcc._paddle import paddle
 from qcc.errors import TrainingError
 from qcc.train.device import choose_device, is_cpu
-from qcc.train.parallel.connect import connect_cpus, connect_gpus
 from qcc.train.parallel.environment import Place, place
+from qcc.train.parallel.meeting import meet
+from qcc.train.parallel.nccl import connect_gpus
 
 # As Paddle's own programs call the collectives of the one group that there is.
 COLLECTIVE = {"ring_id": 0, "use_calc_stream": True}
@@ -32,8 +34,8 @@ class Group(Protocol):
         """The means over all processes, in float64; as many values in each."""
         ...
 
-    def share(self, data: bytes) -> bytes:
-        """What process 0 gave."""
+    def share(self, data: bytes, source: int = 0) -> bytes:
+        """What process `source` gave."""
         ...
 
     def exchange(self) -> AbstractContextManager[None]:
@@ -52,7 +54,7 @@ class Alone:
     def mean(self, values: Sequence[float]) -> list[float]:
         return list(values)
 
-    def share(self, data: bytes) -> bytes:
+    def share(self, data: bytes, source: int = 0) -> bytes:
         return data
 
     def exchange(self) -> AbstractContextManager[None]:
@@ -76,8 +78,10 @@ class Processes:
 
     def __init__(self, place: Place, device: Any) -> None:
         self.rank, self.size, self.device = place.rank, place.size, device
+        self._other_machines = place.other_machines()
         if is_cpu(device):
-            connect_cpus(place)
+            # Without this, gloo's threads outlive what they use at the end of the process.
+            atexit.register(meet(place).release)
         else:
             connect_gpus(device)
         self._executor = paddle.static.Executor(device)
@@ -86,10 +90,10 @@ class Processes:
     def mean(self, values: Sequence[float]) -> list[float]:
         return [float(value) / self.size for value in self._sum(np.array(values, np.float64))]
 
-    def share(self, data: bytes) -> bytes:
-        length = int(self._sum(np.array([len(data) if self.rank == 0 else 0], np.int64))[0])
+    def share(self, data: bytes, source: int = 0) -> bytes:
+        length = int(self._sum(np.array([len(data) if self.rank == source else 0], np.int64))[0])
         words = np.zeros(-(-length // 4), np.int32)
-        if self.rank == 0:
+        if self.rank == source:
             words[:] = np.frombuffer(data.ljust(4 * len(words), b"\0"), np.int32)
         return self._sum(words).tobytes()[:length] if length else b""
 
@@ -100,9 +104,12 @@ class Processes:
         except RuntimeError as error:
             if not any(words in str(error) for words in _PEER_GONE):
                 raise
+            where = (
+                f", workerlog.N here or on {', '.join(others)}," if (others := self._other_machines) else ""
+            )
             raise TrainingError(
-                f"process {self.rank} of {self.size} cannot go on, since another one has ended; the output of"
-                " that one says why"
+                f"process {self.rank} of {self.size} cannot go on, since another one has ended or cannot be"
+                f" reached; the output of that one{where} says why"
             ) from error
 
     def _sum(self, array: np.ndarray) -> np.ndarray:

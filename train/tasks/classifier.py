@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +63,10 @@ class ClassifierTask:
 
     def left_out(self) -> list[str]:
         return []
+
+    def training_data(self) -> dict[str, Any]:
+        content = hashlib.sha256(self._train.images.tobytes() + self._train.labels.tobytes())
+        return {"images": len(self._train), "content": content.hexdigest()[:12]}
 
     def network(self) -> Network:
         model = classifier(self._config)

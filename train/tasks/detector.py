@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -101,6 +102,13 @@ class DetectorTask:
     def left_out(self) -> list[str]:
         messages = self._bad.messages
         return [*messages[:_MOST_TOLD], f"{len(messages)} bad images were left out."] if messages else []
+
+    def training_data(self) -> dict[str, Any]:
+        listed = hashlib.sha256()
+        for image in self.train_set.images:
+            listed.update(f"{image.path.name} {image.width} {image.height}\n".encode())
+            listed.update(image.boxes.tobytes() + image.labels.tobytes() + image.difficult.tobytes())
+        return {"images": len(self.train_set), "listed": listed.hexdigest()[:12]}
 
     def network(self) -> Network:
         return detector_network(self._config)

@@ -37,6 +37,10 @@ class Task(Protocol):
         """What bad data has been left out so far, one sentence each."""
         ...
 
+    def training_data(self) -> dict[str, Any]:
+        """What tells this training set from others, as JSON data."""
+        ...
+
     def network(self) -> Network:
         """Build the programs anew."""
         ...

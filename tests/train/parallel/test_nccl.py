@@ -9,9 +9,9 @@ import pytest
 from cuda import needs_cuda_build, needs_gpus
 from tiny import write_config, write_slim
 
-from qcc.train.parallel.connect import communicator_program
 from qcc.train.parallel.environment import Place
 from qcc.train.parallel.launch import launch
+from qcc.train.parallel.nccl import communicator_program
 from qcc.train.weights import read_arrays
 
 PROGRAM = str(Path(__file__).parents[2] / "support/parallel_steps.py")

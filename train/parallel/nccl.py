@@ -1,25 +1,12 @@
-"""How processes that train together find each other: by gloo on CPUs, by NCCL on GPUs."""
+"""How processes with a GPU each find each other and connect, by NCCL."""
 
 from __future__ import annotations
 
-import atexit
-import importlib
-import logging
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
 from qcc._paddle import paddle
-from qcc.train.parallel.environment import Place
-
-
-def connect_cpus(place: Place) -> None:
-    """Connect this process with the others by gloo, and wait until all are."""
-    _import_meeting_point()
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # it tells how it waits for the others
-        paddle.distributed.gloo_init_parallel_env(place.rank, place.size, place.endpoints[0])
-    # Without this, gloo's threads outlive what they use at the end of the process.
-    atexit.register(paddle.distributed.gloo_release)
 
 
 def connect_gpus(device: Any) -> None:
@@ -42,13 +29,3 @@ def communicator_program() -> Any:
             optimizer = fleet.distributed_optimizer(paddle.optimizer.SGD(0.0))
             optimizer.minimize(paddle.mean(weight))
     return startup
-
-
-def _import_meeting_point() -> None:
-    """Import the server at which processes find each other without the http.log that it leaves behind."""
-    handler = logging.FileHandler
-    setattr(logging, "FileHandler", lambda *_, **__: logging.NullHandler())  # noqa: B010
-    try:
-        importlib.import_module("paddle.distributed.fleet.utils.http_server")
-    finally:
-        setattr(logging, "FileHandler", handler)  # noqa: B010
