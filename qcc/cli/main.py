@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 import click
 
 import qcc
+from qcc.cli.stdout import checked, discard
 from qcc.errors import QccError
 
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
@@ -63,6 +63,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
+    sys.stdout = checked(sys.stdout)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -86,8 +87,8 @@ def run(arguments: list[str]) -> int:
         click.echo("qcc: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader, such as `head`, has had enough. What is still buffered must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, such as `head`, has had enough.
+        discard(sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from full_disk import SENTENCE, run_on_full_disk
 from tiny import write_slim
 from tiny_detector import write_detector_config
 
@@ -96,6 +97,13 @@ def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixt
     assert len(list(out.glob("*.png"))) == 20
     scores = [found["score"] for found in record["objects"]]
     assert np.isfinite(scores).all()
+
+
+def test_infer_on_a_full_disk(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = next((folder / "data/JPEGImages").iterdir())
+    words = ["infer", str(folder / "float"), "-c", str(folder / "detector.yml"), "--infer_img", str(image)]
+    assert run_on_full_disk([*words, "--output_dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == SENTENCE
 
 
 def test_classifiers_find_no_boxes(tiny_config: Path) -> None:
