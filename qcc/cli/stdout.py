@@ -34,7 +34,7 @@ def checked(stream: TextIO | None) -> TextIO:
         io.BufferedWriter(descriptor),
         encoding=stream.encoding,
         errors=stream.errors,
-        line_buffering=stream.line_buffering,
+        line_buffering=bool(stream.line_buffering),
     )
 
 

@@ -24,7 +24,7 @@ PRINTING = [
     ["config", "show", "-c", str(CONFIG)],
     ["doctor"],
     ["dump-graph", "MODEL", "--dot", "OUT.dot"],
-    ["export", "MODEL", "--target", "lite", "--arch", "arm", "-o", "OUT"],
+    ["export", "MODEL", "--target", "lite", "--arch", "arm", "-o", "OUT.nb"],
     ["inspect", "MODEL"],
     ["inspect", "MODEL", "--json"],
     ["passes"],
@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_full_disk_is_one_sentence(
     words: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"MODEL": str(model), "OUT": str(tmp_path / "out"), "OUT.dot": str(tmp_path / "out.dot")}
+    places = {"MODEL": str(model), **{name: str(tmp_path / name) for name in ("OUT", "OUT.dot", "OUT.nb")}}
     assert run_on_full_disk([places.get(word, word) for word in words]) == 2
     assert capsys.readouterr().err == SENTENCE
 
