@@ -63,7 +63,8 @@ def load_batches(
     """Yield one list of arrays per batch, in order: field i stacked over the samples of the batch.
 
     `sample` maps an index to a tuple of arrays and must be a pure function of it; with workers it runs in
-    `num_workers` forked processes. A DataError that it raises is raised here.
+    `num_workers` forked processes. A DataError that it raises is raised here. The processes end with the
+    batches: when there are no more, at an error, and when nobody wants any more.
     """
     if not batches:
         return
@@ -80,11 +81,16 @@ def load_batches(
         num_workers=num_workers,
         worker_init_fn=_leave_signals_to_the_parent,
     )
-    for tensors in loader:
-        message, *fields = (np.array(tensor) for tensor in tensors)
-        if message.tobytes() != _NO_MESSAGE:
-            raise DataError(message.tobytes().decode())
-        yield fields
+    iterator = iter(loader)
+    try:
+        for tensors in iterator:
+            message, *fields = (np.array(tensor) for tensor in tensors)
+            if message.tobytes() != _NO_MESSAGE:
+                raise DataError(message.tobytes().decode())
+            yield fields
+    finally:
+        # The thread that collects batches refers to the iterator, which therefore never ends by itself.
+        iterator._try_shutdown_all()
 
 
 def _leave_signals_to_the_parent(_worker: int) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import multiprocessing
+import threading
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import pytest
@@ -58,3 +62,50 @@ def test_workers_do_not_wait_for_threads_that_were_not_forked() -> None:
     (batch,) = load_batches(lambda index: (np.array(cv2.getNumThreads()),), [[0, 1]], 1)
 
     assert batch[0].tolist() == [1, 1]
+
+
+def bad_from_five(index: int) -> Sample:
+    if index >= 5:
+        raise DataError("broken")
+    return noisy(index)
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    assert not multiprocessing.active_children()
+    yield
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_ends_the_workers() -> None:
+    loaded = load_batches(bad_from_five, [[index] for index in range(20)], 2)
+    next(loaded)
+    assert len(multiprocessing.active_children()) == 2
+    with pytest.raises(DataError, match="broken"):
+        list(loaded)
+    assert not multiprocessing.active_children()
+
+
+def test_a_loop_that_is_left_ends_the_workers() -> None:
+    for _ in load_batches(noisy, [[index] for index in range(20)], 2):
+        assert len(multiprocessing.active_children()) == 2
+        break
+    assert not multiprocessing.active_children()
+
+
+def test_an_error_of_the_one_who_asks_ends_the_workers() -> None:
+    def ask() -> None:
+        for _ in load_batches(noisy, [[index] for index in range(20)], 2):
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        ask()
+    assert not multiprocessing.active_children()
+
+
+def test_the_thread_that_prepares_batches_ends_with_them() -> None:
+    """Without workers, too, nothing goes on in the background."""
+    threads = threading.active_count()
+    for _ in load_batches(noisy, [[index] for index in range(20)], 0):
+        break
+    assert threading.active_count() == threads
