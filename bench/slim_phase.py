@@ -34,6 +34,7 @@ class SlimPhase:
     """
 
     quantized = True
+    distiller_optimizer = False
 
     def __init__(self, task: Task, config: TrainingConfig, strategy: QuantizationStrategy, epochs: int):
         self.epochs = epochs

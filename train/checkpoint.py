@@ -43,7 +43,8 @@ class TrainingState:
 
     `arrays`: every persistable variable of the training program. `sums`: of the running epoch's scores.
     `history`: one record per finished epoch. `settings`: the configuration, to tell what has changed.
-    `quantized`: whether quantization has been inserted.
+    `quantized`: whether quantization has been inserted. `distiller_optimizer`: whether the optimizer's state
+    is that of DistillerOptimizer.
     """
 
     arrays: Arrays
@@ -52,6 +53,7 @@ class TrainingState:
     sums: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
+    distiller_optimizer: bool = False
 
     def write(self, folder: Path) -> None:
         with atomic_file(folder / _TENSORS) as stream:

@@ -32,6 +32,7 @@ class FloatPhase:
     """A `Phase` that trains the network as it is, from random weights or on a trained backbone."""
 
     quantized = False
+    distiller_optimizer = False
 
     def __init__(
         self, task: Task, training: FloatTraining, optimizer: OptimizerBuilder, seed: int, console: Console

@@ -37,6 +37,11 @@ class Phase(Protocol):
         """Whether what is trained has fake quantization in it."""
         ...
 
+    @property
+    def distiller_optimizer(self) -> bool:
+        """Whether it is trained by the optimizer of DistillerOptimizer."""
+        ...
+
     def start(self, state: TrainingState | None) -> None:
         """Bring every variable to its first value, or to those of an earlier run."""
         ...
@@ -188,7 +193,13 @@ class Loop:
 
     def _state(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> TrainingState:
         return TrainingState(
-            stepper.state(), position, self._phase.quantized, sums, self._history, self._settings
+            stepper.state(),
+            position,
+            self._phase.quantized,
+            sums,
+            self._history,
+            self._settings,
+            self._phase.distiller_optimizer,
         )
 
     def _write_checkpoint(

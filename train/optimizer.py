@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from qcc._paddle import paddle
+from qcc._paddle import core, paddle
 from qcc.errors import TrainingError
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.network import Network
 from qcc.train.parallel.collectives import mean_gradients
+
+# A prefix of its own keeps the names of the optimizer's variables apart from the network's.
+_PREFIX = "optimizer/"
 
 
 def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 1) -> str:
@@ -23,8 +26,7 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
     """
     with (
         paddle.static.program_guard(network.train, network.startup),
-        # A prefix of its own keeps these names apart from the network's.
-        paddle.utils.unique_name.guard("optimizer/"),
+        paddle.utils.unique_name.guard(_PREFIX),
     ):
         optimizer = _optimizer(builder)
         block = network.train.global_block()
@@ -35,6 +37,16 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
             updated = list(zip(parameters, mean_gradients(block, gradients, processes), strict=True))
         optimizer.apply_gradients(updated)
     return _learning_rate_name(network.train)
+
+
+def restart_optimizer(network: Network, scope: Any) -> None:
+    """Give the state of the optimizer, which must have been added, its first values; nothing else."""
+    startup = network.startup.clone()
+    block = startup.global_block()
+    for index in reversed(range(len(block.ops))):
+        if not any(name.startswith(_PREFIX) for name in block.ops[index].output_arg_names):
+            block._remove_op(index)
+    paddle.static.Executor(core.CPUPlace()).run(startup, scope=scope)
 
 
 def _optimizer(builder: OptimizerBuilder) -> Any:

@@ -12,18 +12,20 @@ from qcc.train.config.slim import Distillation
 from qcc.train.config.strategies import QuantizationStrategy
 from qcc.train.distillation import Teacher, add_distillation, teacher_values
 from qcc.train.models.network import Network
-from qcc.train.optimizer import add_optimizer
+from qcc.train.optimizer import add_optimizer, restart_optimizer
 from qcc.train.scheme import transform_pipeline
 from qcc.train.scope import write_scope
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What the training program of an epoch depends on."""
+    """What the training program of an epoch depends on. `distiller_optimizer`: whether its optimizer is that
+    of DistillerOptimizer."""
 
     quantized: bool = False
     distillation: Distillation | None = None
     norms_frozen: bool = False
+    distiller_optimizer: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class TrainingProgram:
 class TrainingPrograms:
     """Makes the training program of a stage from a network that has no backward part.
 
-    All stages keep the same state from step to step, but for that of the quantizers.
+    All stages keep the same state from step to step, but for that of the quantizers, and of the optimizer
+    where `distiller_optimizer` is of another kind.
     """
 
     def __init__(
@@ -49,24 +52,28 @@ class TrainingPrograms:
         optimizer: OptimizerBuilder,
         strategy: QuantizationStrategy,
         teacher: Callable[[Distillation], Teacher],
+        distiller_optimizer: OptimizerBuilder,
         processes: int = 1,
     ) -> None:
         self._network = network
-        self._optimizer = optimizer
+        self._optimizers = {False: optimizer, True: distiller_optimizer}
         self._strategy = strategy
         self._teacher = teacher
         self._processes = processes
 
     def plain(self) -> TrainingProgram:
         """The program that trains in float."""
-        return self._with_optimizer(self._copy(), {})
+        return self._with_optimizer(self._copy(), Stage(), {})
 
     def check(self, distillation: Distillation) -> None:
         """Raise what `build` would, for the teacher and the feature maps of `distillation`."""
         add_distillation(self._copy(), self._teacher(distillation), distillation.distillers)
 
-    def build(self, stage: Stage, scope: Any) -> TrainingProgram:
-        """The program of `stage`; what `scope` lacks for it, quantizers and teacher, is put there."""
+    def build(self, stage: Stage, scope: Any, before: Stage) -> TrainingProgram:
+        """The program of `stage`, which comes after `before`.
+
+        What `scope` lacks for it, quantizers and teacher, is put there; another optimizer starts anew.
+        """
         network, parts = self._copy(), {}
         if stage.norms_frozen:
             _freeze_norms(network.train)
@@ -74,15 +81,18 @@ class TrainingPrograms:
             teacher = self._teacher(stage.distillation)
             network, parts["distillation"] = add_distillation(network, teacher, stage.distillation.distillers)
             write_scope(scope, teacher_values(network.train, teacher))
-        built = self._with_optimizer(network, parts)
+        built = self._with_optimizer(network, stage, parts)
+        if stage.distiller_optimizer != before.distiller_optimizer:
+            restart_optimizer(built.network, scope)
         return self._quantized(built, scope) if stage.quantized else built
 
     def _copy(self) -> Network:
         network = self._network
         return replace(network, train=network.train.clone(), startup=network.startup.clone())
 
-    def _with_optimizer(self, network: Network, parts: Mapping[str, str]) -> TrainingProgram:
-        return TrainingProgram(network, add_optimizer(network, self._optimizer, self._processes), parts)
+    def _with_optimizer(self, network: Network, stage: Stage, parts: Mapping[str, str]) -> TrainingProgram:
+        optimizer = self._optimizers[stage.distiller_optimizer]
+        return TrainingProgram(network, add_optimizer(network, optimizer, self._processes), parts)
 
     def _quantized(self, built: TrainingProgram, scope: Any) -> TrainingProgram:
         network = built.network

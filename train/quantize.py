@@ -55,8 +55,14 @@ class QuantizationPhase:
         self._scope = paddle.static.Scope()
         self._network = self._first_network()
         self._outputs = Outputs(self._network, slim, console)
+        own = config.distiller_optimizer
         self._programs = TrainingPrograms(
-            self._network, config.optimizer, slim.strategy, self._teacher, task.group.size
+            self._network,
+            config.optimizer,
+            slim.strategy,
+            self._teacher,
+            distiller_optimizer=(None if own is None else own.optimizer) or config.optimizer,
+            processes=task.group.size,
         )
         averaged = persistable_names(self._network.test) if config.use_ema else []
         self._averages = Averages(averaged, config.ema_decay)
@@ -64,6 +70,10 @@ class QuantizationPhase:
     @property
     def quantized(self) -> bool:
         return self._stage.quantized
+
+    @property
+    def distiller_optimizer(self) -> bool:
+        return self._stage.distiller_optimizer
 
     def start(self, state: TrainingState | None) -> None:
         plain = self._programs.plain()
@@ -74,17 +84,21 @@ class QuantizationPhase:
         self._check_distillations(0 if state is None else state.position.epoch)
         self._use(Stage(), plain)
         if state is not None:
-            if state.quantized:
-                self._enter(Stage(quantized=True))
+            own = state.distiller_optimizer and self._config.distiller_optimizer is not None
+            stage = Stage(quantized=state.quantized, distiller_optimizer=own)
+            if stage != self._stage:
+                self._enter(stage)
             self._stepper.set_state(state.arrays)
         check_weights(self._task.group, self._stepper.state())
 
     def begin_epoch(self, epoch: int) -> Stepper:
         norms = self._config.freeze_norm_epoch
+        distillation = self._slim.distillation(epoch)
         stage = Stage(
             quantized=self.quantized or epoch >= self._strategy.start_epoch,
-            distillation=self._slim.distillation(epoch),
+            distillation=distillation,
             norms_frozen=norms is not None and epoch >= norms,
+            distiller_optimizer=distillation is not None and self._config.distiller_optimizer is not None,
         )
         if stage != self._stage:
             self._enter(stage)
@@ -106,14 +120,15 @@ class QuantizationPhase:
 
     def _enter(self, stage: Stage) -> None:
         """Go on with the training program of `stage`, from the values of now."""
-        self._use(stage, self._programs.build(stage, self._scope))
+        self._use(stage, self._programs.build(stage, self._scope, self._stage))
 
     def _use(self, stage: Stage, program: TrainingProgram) -> None:
         self._stage = stage
+        own = self._config.distiller_optimizer if stage.distiller_optimizer else None
         self._stepper = Stepper(
             program,
             self._scope,
-            self._config.learning_rate.schedule(),
+            (own or self._config).learning_rate.schedule(),
             self._averages,
             self._task.group,
         )

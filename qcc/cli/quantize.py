@@ -73,6 +73,8 @@ def quantize(
     task = build_task(config, dataset_dir, skip_bad, output_eval, join(config.use_gpu))
     if "epochs" in config.model_fields_set and config.epochs != slim.epochs:
         console.print(f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts.")
+    if config.distiller_optimizer is not None and not slim.distillations:
+        console.print("DistillerOptimizer has no effect: there is no DistillationStrategy.")
     for note in task.notes():
         console.print(note)
     try:

@@ -227,6 +227,34 @@ def test_the_teacher_stays_float_and_as_it_was(folder: Path) -> None:
     assert not np.array_equal(kept["conv1_weights"], first["conv1_weights"])
 
 
+@pytest.mark.parametrize("kind", ["Momentum", "Adam"])
+def test_an_optimizer_while_there_is_a_teacher(folder: Path, tmp_path: Path, kind: str) -> None:
+    """It has its own learning rate, and starts anew; so does the other one after it."""
+    own = f"{{LearningRate: {{base_lr: 0.002}}, OptimizerBuilder: {{optimizer: {{type: {kind}}}}}}}"
+    config = load_config(folder / "tiny.yml", [f"DistillerOptimizer={own}"])
+    slim = distilling_slim(tmp_path / "run", ", start_epoch: 1")
+    slim.write_text(slim.read_text().replace("compressor:\n  epoch: 3", "compressor:\n  epoch: 4"))
+    task = ClassifierTask(config)
+    first = weights_of(task.network(), 7)
+    phase = QuantizationPhase(task, config, load_slim(slim), lambda: (first, Path("made-up")), Console())
+    phase.start(None)
+    batch = next(task.train_batches(0, 0))
+    rates, anew, kinds, teachers = [], [], [], []
+    for epoch in range(4):
+        stepper = phase.begin_epoch(epoch)
+        state = stepper.state()
+        moments = [name for name in state if name.endswith(("velocity_0", "moment1_0"))]
+        anew.append(all(not state[name].any() for name in moments))
+        kinds.append({op.type for op in stepper.program.global_block().ops} & {"momentum", "adam"})
+        teachers.append(any(name.startswith("teacher_") for name in stepper.program.global_block().vars))
+        rates.append(stepper.rate(0))
+        stepper.step(batch, epoch)
+    assert teachers == [False, True, False, False]
+    assert rates == [0.01, 0.002, 0.01, 0.01]
+    assert kinds == [{"momentum"}, {kind.lower()}, {"momentum"}, {"momentum"}]
+    assert anew == [True, True, True, False]
+
+
 def test_later_epochs_are_checked_before_the_first(folder: Path, tmp_path: Path) -> None:
     slim = distilling_slim(tmp_path / "run", ", start_epoch: 1")
     slim.write_text(

@@ -113,6 +113,23 @@ def test_options_that_change_the_program_and_the_state(tiny_config: Path, tmp_pa
     assert_equal_states(state, final_state(tmp_path / "broken"))
 
 
+# Kinds of which one, and equal kinds of which each, begins anew: with the teacher, and after it.
+@pytest.mark.parametrize("kind", ["Adam", "RMSProp"])
+def test_the_optimizer_of_the_distillers_is_kept(tiny_config: Path, tmp_path: Path, kind: str) -> None:
+    own = f"{{LearningRate: {{base_lr: 0.002}}, OptimizerBuilder: {{optimizer: {{type: {kind}}}}}}}"
+    overrides = (*OPTIONS, f"DistillerOptimizer={own}")
+    whole, broken = (distilling_slim(tmp_path / name) for name in ("whole", "broken"))
+    run(tiny_config, whole, overrides=overrides)
+    for where, kill in (((1, 0), True), ((1, 2), False), ((2, 0), True)):
+        run(tiny_config, broken, where, kill=kill, overrides=overrides)
+        state = final_state(tmp_path / "broken")
+        assert state.distiller_optimizer
+        assert ("optimizer/fc7_offset_moment1_0" in state.arrays) == (kind == "Adam")
+    run(tiny_config, broken, overrides=overrides)
+    assert not final_state(tmp_path / "broken").distiller_optimizer
+    assert_equal_states(final_state(tmp_path / "whole"), final_state(tmp_path / "broken"))
+
+
 def test_averages_may_be_turned_on_and_off(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
     run(tiny_config, write_slim(tmp_path / "run", 2, **SCHEME), overrides=("use_ema=true",))

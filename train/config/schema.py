@@ -48,6 +48,15 @@ class FloatTraining(Section):
     """The share of such an average that is kept in a step; less in the first steps."""
 
 
+class DistillerOptimizer(Section):
+    """How the weights are updated in epochs of `qcc quantize` with a DistillationStrategy."""
+
+    learning_rate: LearningRate = Field(alias="LearningRate")
+    """How fast; schedulers count all steps of the run, also those without distillation."""
+    optimizer: OptimizerBuilder | None = Field(alias="OptimizerBuilder", default=None)
+    """How weights are updated; null: as the configuration's own OptimizerBuilder says."""
+
+
 class Dataset(Section):
     """A data set of labelled images."""
 
@@ -140,6 +149,9 @@ class TrainingConfig(Section):
     """How fast to learn."""
     optimizer: OptimizerBuilder = Field(alias="OptimizerBuilder", default=OptimizerBuilder())
     """How weights are updated."""
+    distiller_optimizer: DistillerOptimizer | None = Field(alias="DistillerOptimizer", default=None)
+    """What takes the place of LearningRate and OptimizerBuilder in epochs with a DistillationStrategy; null:
+    nothing does."""
     use_ema: bool = False
     """Whether `qcc quantize` evaluates and saves running averages of the weights in their place."""
     ema_decay: Share = 0.9998
