@@ -92,7 +92,7 @@ class Loop:
         Raises ConfigError when the processes that train together were not started alike.
         """
         group = self._task.group
-        check_settings(group, self._settings, self._task.training_data)
+        check_settings(group, self._settings, self._task.facts)
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}
         if state is not None:

@@ -38,13 +38,13 @@ OWN = frozenset(
 _MOST_TOLD = 3
 
 
-def check_settings(group: Group, settings: dict[str, Any], data: Callable[[], dict[str, Any]]) -> None:
-    """Raise ConfigError when a process has other settings, training data (what `data` returns tells them
-    apart) or versions of qcc and Paddle than process 0."""
+def check_settings(group: Group, settings: dict[str, Any], facts: Callable[[], dict[str, Any]]) -> None:
+    """Raise ConfigError when a process has other settings, facts of its task (which tell of the training
+    data, too) or versions of qcc and Paddle than process 0."""
     if group.size > 1:
         versions = {"qcc": qcc.__version__, "Paddle": paddle.__version__}
-        facts = {**_without_own(settings), "training data": data(), "versions": versions}
-        _check(group, facts, "all need the same settings, training data and versions")
+        told = _without_own({**facts(), **settings, "versions": versions})
+        _check(group, told, "all need the same settings, training data and versions")
 
 
 def check_weights(group: Group, arrays: Arrays) -> None:

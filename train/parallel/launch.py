@@ -106,9 +106,15 @@ def _watch(workers: Sequence[_Worker]) -> int:
     """Wait for the end of all; returns their common exit code."""
     while True:
         codes = [worker.process.poll() for worker in workers]
-        for worker, code in zip(workers, codes, strict=True):
-            if code not in (None, 0, INTERRUPTED_EXIT_CODE):
-                raise TrainingError(_obituary(worker, code or 0, len(workers)))
+        dead = [
+            (code, worker)
+            for worker, code in zip(workers, codes, strict=True)
+            if code is not None and code not in (0, INTERRUPTED_EXIT_CODE)
+        ]
+        if dead:
+            # Process 0 tells itself when it ends because another one has; one that was killed tells nothing.
+            code, worker = min(dead, key=lambda pair: (pair[0] > 0, pair[1].rank == 0))
+            raise TrainingError(_obituary(worker, code, len(workers)))
         if None not in codes:
             return max(code or 0 for code in codes)
         time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -52,10 +52,11 @@ def meet(place: Place, seconds: float = _SECONDS_TO_MEET) -> Any:
         try:
             context.init()
         except RuntimeError as error:
+            words = str(error).strip().rpartition("] ")[2]
             raise TrainingError(
                 f"process {place.rank} of {place.size} could not connect to the others within {seconds:g} s;"
                 f" they are expected at {', '.join(place.endpoints)}, their output says whether they have"
-                f" started (gloo: {str(error).strip().splitlines()[-1]})."
+                f" started (gloo: {words})."
             ) from error
     _watch_over_connections()
     return context

@@ -64,9 +64,10 @@ class ClassifierTask:
     def left_out(self) -> list[str]:
         return []
 
-    def training_data(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         content = hashlib.sha256(self._train.images.tobytes() + self._train.labels.tobytes())
-        return {"images": len(self._train), "content": content.hexdigest()[:12]}
+        data = {"images": len(self._train), "content": content.hexdigest()[:12]}
+        return {**self._config.model_dump(mode="json", by_alias=True), "training data": data}
 
     def network(self) -> Network:
         model = classifier(self._config)

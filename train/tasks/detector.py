@@ -103,12 +103,13 @@ class DetectorTask:
         messages = self._bad.messages
         return [*messages[:_MOST_TOLD], f"{len(messages)} bad images were left out."] if messages else []
 
-    def training_data(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         listed = hashlib.sha256()
         for image in self.train_set.images:
             listed.update(f"{image.path.name} {image.width} {image.height}\n".encode())
             listed.update(image.boxes.tobytes() + image.labels.tobytes() + image.difficult.tobytes())
-        return {"images": len(self.train_set), "listed": listed.hexdigest()[:12]}
+        data = {"images": len(self.train_set), "listed": listed.hexdigest()[:12]}
+        return {**self._config.model_dump(mode="json", by_alias=True), "training data": data}
 
     def network(self) -> Network:
         return detector_network(self._config)

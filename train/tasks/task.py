@@ -37,8 +37,8 @@ class Task(Protocol):
         """What bad data has been left out so far, one sentence each."""
         ...
 
-    def training_data(self) -> dict[str, Any]:
-        """What tells this training set from others, as JSON data."""
+    def facts(self) -> dict[str, Any]:
+        """The configuration and what tells the training set from others, as JSON data."""
         ...
 
     def network(self) -> Network:

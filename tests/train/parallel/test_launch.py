@@ -13,8 +13,8 @@ import pytest
 
 from qcc.errors import ConfigError, TrainingError
 from qcc.train.data.loader import part_of_each
-from qcc.train.parallel.environment import place
-from qcc.train.parallel.launch import launch, qcc_command
+from qcc.train.parallel.environment import Place, place
+from qcc.train.parallel.launch import _watch, _Worker, launch, qcc_command
 
 RANK = "import os, sys, time, signal; rank = os.environ['PADDLE_TRAINER_ID']\n"
 VARIABLES = ("PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ID", "PADDLE_TRAINER_ENDPOINTS")
@@ -60,6 +60,23 @@ def test_a_death_ends_all_and_names_the_log(tmp_path: Path, death: str, message:
 def test_a_death_of_the_first_process(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"process 0 of 2 ended with exit code 3, .* stands above"):
         launch(python("sys.exit(3) if rank == '0' else time.sleep(600)"), 2, tmp_path)
+
+
+def test_one_that_did_not_follow_another_is_named(tmp_path: Path) -> None:
+    """Also when all are found dead at once."""
+    (tmp_path / "workerlog").write_text("")
+
+    def ended(rank: int, program: str) -> _Worker:
+        process = subprocess.Popen([sys.executable, "-c", program])
+        process.wait()
+        return _Worker(rank, process, tmp_path / "workerlog" if rank else None)
+
+    follower, failed = "raise SystemExit(2)", "raise SystemExit(3)"
+    killed = "import os; os.kill(os.getpid(), 9)"
+    with pytest.raises(TrainingError, match="process 1 of 2 ended with exit code 3"):
+        _watch([ended(0, follower), ended(1, failed)])
+    with pytest.raises(TrainingError, match="process 2 of 3 was ended by SIGKILL"):
+        _watch([ended(0, follower), ended(1, follower), ended(2, killed)])
 
 
 WAITING = """
@@ -116,6 +133,26 @@ def test_variables_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, values: tupl
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match="PADDLE_TRAINERS_NUM"):
         place()
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "message"),
+    [
+        ("10.0.0.1:1,127.0.1.1:1", "known to the others as 127.0.1.1, .*--host ADDRESS"),
+        ("10.0.0.1:1,10.0.0.2", "'10.0.0.2', which is no HOST:PORT"),
+    ],
+)
+def test_endpoints_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, endpoints: str, message: str) -> None:
+    for name, value in zip(VARIABLES, ("2", "1", endpoints), strict=True):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=message):
+        place()
+
+
+def test_the_other_machines() -> None:
+    endpoints = ("10.0.0.2:1", "10.0.0.2:2", "10.0.0.1:1", "10.0.0.3:1")
+    assert Place(1, 4, endpoints).other_machines() == ["10.0.0.1", "10.0.0.3"]
+    assert Place(0, 2, ("127.0.0.1:1", "127.0.0.1:2")).other_machines() == []
 
 
 def test_parts_of_batches_do_not_overlap() -> None:
