@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from qcc._paddle import paddle
@@ -11,6 +11,7 @@ from qcc.errors import ConfigError
 from qcc.train.config.strategies import Distiller, FSPDistiller, Pair, SoftLabelDistiller
 from qcc.train.feature_maps import (
     FeatureMap,
+    MapName,
     check_equal,
     check_feature_map,
     check_flows,
@@ -26,45 +27,33 @@ TEACHER_PREFIX = "teacher_"
 # Ops in a scope of this name stay float when quantization is inserted.
 _NAME_SCOPE = "/skip_quant/teacher/"
 
-Lookup = Callable[[str, str], FeatureMap]
-"""The feature map of a key of the slim file and a name."""
+Lookup = Callable[[MapName], FeatureMap]
+_Names = tuple[MapName, ...]
 
 
-@dataclass(frozen=True)
-class Teacher:
-    """`program`: the teacher's test program; `weights`: of all that is persistable in it."""
-
-    program: Any
-    weights: Arrays
-
-
-def add_distillation(
-    network: Network, teacher: Teacher, distillers: Sequence[Distiller]
-) -> tuple[Network, str]:
-    """Append the teacher and the losses to `network.train`, which must have no backward part yet.
+def add_distillation(network: Network, teacher: Any, distillers: Sequence[Distiller]) -> tuple[Network, str]:
+    """Append the test program `teacher` and the losses to `network.train`, which has no backward part yet.
 
     Returns the network with the sum as its loss, and the name of the distillers' part of it, float32 [].
     The teacher's variables are called like in its own program, with the prefix `teacher_`; it reads the
     student's feeds, has no gradients, and its ops are marked to stay float. Raises ConfigError for
     feature maps that are not there, or of which one cannot be held against the other.
     """
-    block, source = network.train.global_block(), teacher.program.global_block()
-    wanted = []
-    for distiller in distillers:
-        for key, name in _maps(distiller):
-            of_teacher = key.startswith("teacher")
-            check_feature_map(source if of_teacher else block, key, name)
-            wanted += [name] if of_teacher else []
-    _append_teacher(block, source, wanted)
+    block, source = network.train.global_block(), teacher.global_block()
+    pairs = [pair for distiller in distillers for pair in _pairs(distiller)]
+    names = [named for own, other in pairs for named in (*own, *other)]
+    for named in names:
+        check_feature_map(source if named.of_teacher else block, named)
+    _append_teacher(block, source, [named.name for named in names if named.of_teacher])
     shapes = shapes_of(network.train)
     with (
         paddle.static.program_guard(network.train, paddle.static.Program()),
         paddle.utils.unique_name.guard("distillation/"),
     ):
 
-        def feature_map(key: str, name: str) -> FeatureMap:
-            var = block.var(TEACHER_PREFIX + name if key.startswith("teacher") else name)
-            return FeatureMap(key, name, var, shapes[var.name])
+        def feature_map(named: MapName) -> FeatureMap:
+            var = block.var(TEACHER_PREFIX + named.name if named.of_teacher else named.name)
+            return FeatureMap(named, var, shapes[var.name])
 
         losses = [_loss(distiller, feature_map) for distiller in distillers]
         distance = paddle.add_n(losses)
@@ -72,10 +61,10 @@ def add_distillation(
     return replace(network, loss=loss.name), distance.name
 
 
-def teacher_values(program: Any, teacher: Teacher) -> Arrays:
+def teacher_values(program: Any, weights: Arrays) -> Arrays:
     """The values of the teacher's variables in a program that `add_distillation` has extended."""
     names = [name for name in persistable_names(program) if name.startswith(TEACHER_PREFIX)]
-    return {name: teacher.weights[name.removeprefix(TEACHER_PREFIX)] for name in names}
+    return {name: weights[name.removeprefix(TEACHER_PREFIX)] for name in names}
 
 
 # ---------------------------------------------------------------------- the teacher
@@ -118,26 +107,35 @@ def _declare(block: Any, var: Any) -> None:
 # ---------------------------------------------------------------------- the losses
 
 
-def _maps(distiller: Distiller) -> Iterator[tuple[str, str]]:
-    """(key of the slim file, name) of each feature map."""
-    if isinstance(distiller, FSPDistiller):
-        for key, pairs in (
-            ("student_pairs", distiller.student_pairs),
-            ("teacher_pairs", distiller.teacher_pairs),
-        ):
-            for pair in pairs:
-                yield from ((key, name) for name in pair)
-    else:
-        yield "student_feature_map", distiller.student_feature_map
-        yield "teacher_feature_map", distiller.teacher_feature_map
+def _pairs(distiller: Distiller) -> list[tuple[_Names, _Names]]:
+    """The names of the student and those of the teacher that are held against each other."""
+    if not isinstance(distiller, FSPDistiller):
+        student = MapName(distiller.student_feature_map, distiller.where("student_feature_map"))
+        teacher = MapName(distiller.teacher_feature_map, distiller.where("teacher_feature_map"), True)
+        return [((student,), (teacher,))]
+    return [
+        (_pair(distiller, "student_pairs", index, own), _pair(distiller, "teacher_pairs", index, other))
+        for index, (own, other) in enumerate(
+            zip(distiller.student_pairs, distiller.teacher_pairs, strict=True)
+        )
+    ]
+
+
+def _pair(distiller: FSPDistiller, key: str, index: int, pair: Pair) -> _Names:
+    of_teacher = key == "teacher_pairs"
+    return tuple(
+        MapName(name, distiller.where(key, index, number), of_teacher) for number, name in enumerate(pair)
+    )
 
 
 def _loss(distiller: Distiller, lookup: Lookup) -> Any:
+    maps = [
+        ([lookup(one) for one in own], [lookup(one) for one in other]) for own, other in _pairs(distiller)
+    ]
     if isinstance(distiller, FSPDistiller):
-        pairs = zip(distiller.student_pairs, distiller.teacher_pairs, strict=True)
-        distance = paddle.add_n([_flow_distance(own, other, lookup) for own, other in pairs])
+        distance = paddle.add_n([_flow_distance(own, other) for own, other in maps])
     else:
-        student, teacher = (lookup(key, name) for key, name in _maps(distiller))
+        (([student], [teacher]),) = maps
         if isinstance(distiller, SoftLabelDistiller):
             check_logits(student, teacher)
             distance = _soft_label(distiller, student.var, teacher.var)
@@ -158,9 +156,7 @@ def _soft_label(distiller: SoftLabelDistiller, student: Any, teacher: Any) -> An
     return paddle.mean(paddle.nn.functional.softmax_with_cross_entropy(logits, label, soft_label=True))
 
 
-def _flow_distance(own: Pair, other: Pair, lookup: Lookup) -> Any:
-    student = (lookup("student_pairs", own[0]), lookup("student_pairs", own[1]))
-    teacher = (lookup("teacher_pairs", other[0]), lookup("teacher_pairs", other[1]))
+def _flow_distance(student: Sequence[FeatureMap], teacher: Sequence[FeatureMap]) -> Any:
     for pair in student, teacher:
         check_pair(*pair)
     check_flows(student, teacher)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,29 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class FeatureMap:
-    """`name` stands at `key` of the slim file; `var`: in training, float32 of `shape` [N, ...]."""
+class MapName:
+    """`name` of a variable, of the student or of the teacher, that stands at `where` of a slim file."""
 
-    key: str
     name: str
+    where: str
+    of_teacher: bool = False
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """`var`: what a name stands for in training, float32 of `shape` [N, ...]."""
+
+    named: MapName
     var: Any
     shape: Shape
+
+    @property
+    def where(self) -> str:
+        return self.named.where
+
+    @property
+    def name(self) -> str:
+        return self.named.name
 
     def __str__(self) -> str:
         return f"'{self.name}' has shape {list(self.shape)}"
@@ -42,28 +58,29 @@ def shapes_of(program: Any) -> Mapping[str, Shape]:
     return {name: tuple(var.shape) for name, var in block.vars.items() if var.type == _DENSE}
 
 
-def check_feature_map(block: Any, key: str, name: str) -> None:
-    """Raise ConfigError unless `name`, which `key` says, is computed in the block of its program."""
-    whose = key.partition("_")[0]
-    if not block.has_var(name):
-        raise ConfigError(f"{key}: the {whose}'s program has no variable '{name}'.")
-    var = block.var(name)
+def check_feature_map(block: Any, named: MapName) -> None:
+    """Raise ConfigError unless the name is that of something computed in the block of its program."""
+    if not block.has_var(named.name):
+        whose = "teacher" if named.of_teacher else "student"
+        raise ConfigError(f"{named.where}: the {whose}'s program has no variable '{named.name}'.")
+    var = block.var(named.name)
     if var.is_data or var.dtype != paddle.float32:
         raise ConfigError(
-            f"{key}: '{name}' is no feature map: it must be float32, and what the network computes."
+            f"{named.where}: '{named.name}' is no feature map: it must be float32, and what the network"
+            " computes."
         )
 
 
 def check_equal(student: FeatureMap, teacher: FeatureMap) -> None:
     """Raise ConfigError unless both have one shape."""
     if student.shape != teacher.shape:
-        raise ConfigError(f"{student.key}: {student}, but the teacher's {teacher}.")
+        raise ConfigError(f"{student.where}: {student}, but the teacher's {teacher}.")
 
 
 def check_logits(student: FeatureMap, teacher: FeatureMap) -> None:
     """Raise ConfigError unless both are [N, classes]."""
     if len(student.shape) != 2:
-        raise ConfigError(f"{student.key}: {student}, but must be logits, [N, classes].")
+        raise ConfigError(f"{student.where}: {student}, but must be logits, [N, classes].")
     check_equal(student, teacher)
 
 
@@ -71,15 +88,15 @@ def check_pair(first: FeatureMap, second: FeatureMap) -> None:
     """Raise ConfigError unless both are [N, C, H, W], with one height and width."""
     if len(first.shape) != 4 or first.shape[2:] != second.shape[2:]:
         raise ConfigError(
-            f"{first.key}: {first} and {second}, but a pair must be [N, C, H, W] with one height and width."
+            f"{first.where}: {first} and {second}, but a pair must be [N, C, H, W] with one height and width."
         )
 
 
-def check_flows(student: tuple[FeatureMap, FeatureMap], teacher: tuple[FeatureMap, FeatureMap]) -> None:
+def check_flows(student: Sequence[FeatureMap], teacher: Sequence[FeatureMap]) -> None:
     """Raise ConfigError unless the flow matrices of two pairs have one shape."""
     own, other = ([one.shape[1] for one in pair] for pair in (student, teacher))
     if own != other:
         raise ConfigError(
-            f"{student[0].key}: '{student[0].name}' and '{student[1].name}' have {own} channels, but the"
+            f"{student[0].where}: '{student[0].name}' and '{student[1].name}' have {own} channels, but the"
             f" teacher's '{teacher[0].name}' and '{teacher[1].name}' have {other}."
         )

@@ -10,11 +10,12 @@ import qcc
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.slim import Distillation
 from qcc.train.config.strategies import QuantizationStrategy
-from qcc.train.distillation import Teacher, add_distillation, teacher_values
+from qcc.train.distillation import add_distillation, teacher_values
 from qcc.train.models.network import Network
 from qcc.train.optimizer import add_optimizer, restart_optimizer
 from qcc.train.scheme import transform_pipeline
 from qcc.train.scope import write_scope
+from qcc.train.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,14 @@ class TrainingPrograms:
         return self._with_optimizer(self._copy(), Stage(), {})
 
     def check(self, distillation: Distillation) -> None:
-        """Raise what `build` would, for the teacher and the feature maps of `distillation`."""
-        add_distillation(self._copy(), self._teacher(distillation), distillation.distillers)
+        """Raise what `build` would, for the teacher and the feature maps of `distillation`.
+
+        Of weights, only those that a file holds already are looked at.
+        """
+        teacher = self._teacher(distillation)
+        add_distillation(self._copy(), teacher.network.test, distillation.distillers)
+        if not teacher.trained:
+            teacher.weights()
 
     def build(self, stage: Stage, scope: Any, before: Stage) -> TrainingProgram:
         """The program of `stage`, which comes after `before`.
@@ -79,8 +86,9 @@ class TrainingPrograms:
             _freeze_norms(network.train)
         if stage.distillation is not None:
             teacher = self._teacher(stage.distillation)
-            network, parts["distillation"] = add_distillation(network, teacher, stage.distillation.distillers)
-            write_scope(scope, teacher_values(network.train, teacher))
+            distillers = stage.distillation.distillers
+            network, parts["distillation"] = add_distillation(network, teacher.network.test, distillers)
+            write_scope(scope, teacher_values(network.train, teacher.weights()))
         built = self._with_optimizer(network, stage, parts)
         if stage.distiller_optimizer != before.distiller_optimizer:
             restart_optimizer(built.network, scope)

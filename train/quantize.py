@@ -21,7 +21,6 @@ from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.section import Section
 from qcc.train.config.slim import Distillation
-from qcc.train.distillation import Teacher
 from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.float_training import train_float
 from qcc.train.interrupt import StopRequest
@@ -35,7 +34,7 @@ from qcc.train.scheme import take_weights, transform_pipeline
 from qcc.train.scope import Arrays, persistable_names
 from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
-from qcc.train.teacher import FirstWeights, OwnNetwork, load_teacher
+from qcc.train.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.weights import initialise, load_weights, put_weights
 
 
@@ -76,12 +75,13 @@ class QuantizationPhase:
         return self._stage.distiller_optimizer
 
     def start(self, state: TrainingState | None) -> None:
+        # First, since the weights that training starts from may have to be trained themselves.
+        self._check_distillations(0 if state is None else state.position.epoch)
         plain = self._programs.plain()
         initialise(plain.network, self._scope, self._config.seed)
         if state is None:
             self._put_first_weights()
             self._averages.start(self._scope)
-        self._check_distillations(0 if state is None else state.position.epoch)
         self._use(Stage(), plain)
         if state is not None:
             own = state.distiller_optimizer and self._config.distiller_optimizer is not None
@@ -169,7 +169,7 @@ class QuantizationPhase:
 
     def _teacher(self, distillation: Distillation) -> Teacher:
         own = OwnNetwork(self._network, self._task.network, self._first_weights)
-        return load_teacher(distillation.strategy, own)
+        return find_teacher(distillation.strategy, own)
 
     def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
         """The test graph with the weights of now, transformed if training has come so far."""

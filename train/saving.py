@@ -14,6 +14,7 @@ from qcc.errors import ConfigError, PassError
 from qcc.files import check_folder, write_json
 from qcc.model import Model
 from qcc.train.config import Slim
+from qcc.train.config.section import Section
 from qcc.train.models.network import Network
 from qcc.train.scheme import freeze, save_form, scheme_record
 from qcc.train.scope import persistable_names
@@ -42,7 +43,8 @@ class Outputs:
             strategy.save_in_nodes or network.test_feeds,
             strategy.save_out_nodes or network.outputs,
         )
-        self._check_names(*self._nodes, "save_in_nodes", "save_out_nodes")
+        self._check_feeds(self._nodes[0], strategy, "save_in_nodes")
+        self._check_fetches(self._nodes[1], strategy, "save_out_nodes")
         for path in (
             strategy.float_model_save_path,
             strategy.int8_model_save_path,
@@ -50,9 +52,11 @@ class Outputs:
         ):
             if path is not None:
                 check_folder(path)
-        if slim.compressor.prune_infer_model is not None:
-            self._check_names(*slim.compressor.prune_infer_model, "prune_infer_model", "prune_infer_model")
-            self._check_pruned(slim.compressor.prune_infer_model[1])
+        pruned = slim.compressor.prune_infer_model
+        if pruned is not None:
+            self._check_feeds(pruned[0], slim.compressor, "prune_infer_model", 0)
+            self._check_fetches(pruned[1], slim.compressor, "prune_infer_model", 1)
+            self._check_pruned(pruned[1])
 
     def write_eval_model(self, folder: Path, model: Model, quantized: bool, test_model: TestModel) -> None:
         """Write into a checkpoint's folder `model`, which was evaluated, and what it takes to freeze it."""
@@ -97,17 +101,24 @@ class Outputs:
 
     # ------------------------------------------------------------------ names
 
-    def _check_names(self, feeds: Names, fetches: Names, feeds_key: str, fetches_key: str) -> None:
-        """Refuse names that cannot be saved before any training is spent on them."""
-        for name in feeds:
+    # Names that cannot be saved are refused before any training is spent on them.
+
+    def _check_feeds(self, names: Names, section: Section, *path: str | int) -> None:
+        for index, name in enumerate(names):
             if name not in self._network.test_feeds:
                 known = ", ".join(self._network.test_feeds)
-                raise ConfigError(f"{feeds_key}: the test program is not fed by '{name}', only by {known}.")
-        for name in fetches:
+                raise ConfigError(
+                    f"{section.where(*path, index)}: the test program is not fed by '{name}', only by"
+                    f" {known}."
+                )
+
+    def _check_fetches(self, names: Names, section: Section, *path: str | int) -> None:
+        for index, name in enumerate(names):
             if not self._network.test.global_block().has_var(name):
                 known = ", ".join(self._network.outputs)
                 raise ConfigError(
-                    f"{fetches_key}: the test program has no variable '{name}'; its outputs are {known}."
+                    f"{section.where(*path, index)}: the test program has no variable '{name}'; its outputs"
+                    f" are {known}."
                 )
 
     def _check_pruned(self, fetches: Names) -> None:
@@ -116,7 +127,7 @@ class Outputs:
         spared = [name for name in persistable_names(self._network.test) if name not in used]
         if spared:
             raise ConfigError(
-                f"prune_infer_model: {', '.join(fetches)} does not depend on {len(spared)} of the network's"
-                f" parameters, the first is '{spared[0]}', but {PRUNED} shares its parameter file with"
-                f" {EVAL_MODEL}; name the network's outputs."
+                f"{self._compressor.where('prune_infer_model', 1)}: {', '.join(fetches)} does not depend on"
+                f" {len(spared)} of the network's parameters, the first is '{spared[0]}', but {PRUNED} shares"
+                f" its parameter file with {EVAL_MODEL}; name the network's outputs."
             )

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from qcc.errors import ConfigError
 from qcc.train.config import DistillationStrategy, load_config
-from qcc.train.distillation import Teacher
 from qcc.train.models.network import Network
 from qcc.train.scope import Arrays
 from qcc.train.tasks.build import build_task
@@ -28,21 +27,41 @@ class OwnNetwork:
     first_weights: FirstWeights
 
 
-def load_teacher(strategy: DistillationStrategy, own: OwnNetwork) -> Teacher:
-    """The teacher that a strategy names, by default the student's own float network.
+@dataclass(frozen=True)
+class Teacher:
+    """`network`, whose test program teaches, and what reads its weights.
 
-    Raises ConfigError when it has no weights, CheckpointError when they are those of another network.
+    `trained`: whether these are the student's first weights, which may have to be trained yet.
+    """
+
+    network: Network
+    read: FirstWeights
+    trained: bool
+
+    def weights(self) -> Arrays:
+        """The test program's weights. Raises CheckpointError when they are those of another network."""
+        weights, source = self.read()
+        return fitting_weights(self.network, weights, source)
+
+
+def find_teacher(strategy: DistillationStrategy, own: OwnNetwork) -> Teacher:
+    """The teacher that a strategy names, by default the student's own float network; reads no weights.
+
+    Raises ConfigError when there is no such configuration, or it has no weights.
     """
     path = strategy.teacher_weights
     if strategy.teacher_config is not None:
         config = load_config(strategy.teacher_config)
-        network, path = build_task(config).network(), path or config.pretrain_weights
+        path = path or config.pretrain_weights
         if path is None:
             raise ConfigError(
-                f"the teacher has no weights: give teacher_weights, or pretrain_weights in"
-                f" {strategy.teacher_config}."
+                f"{strategy.where('teacher_config')}: the teacher has no weights: give teacher_weights, or"
+                f" pretrain_weights in {strategy.teacher_config}."
             )
+        network = build_task(config).network()
+    elif path is None:
+        return Teacher(own.network, own.first_weights, trained=True)
     else:
-        network = own.network if path is None else own.configured()
-    weights, source = own.first_weights() if path is None else (load_weights(path), path)
-    return Teacher(network.test, fitting_weights(network, weights, source))
+        network = own.configured()
+    source = path
+    return Teacher(network, lambda: (load_weights(source), source), trained=False)

@@ -23,7 +23,7 @@ from qcc.train.config.strategies import (
     L2Distiller,
     SoftLabelDistiller,
 )
-from qcc.train.distillation import Teacher, add_distillation, teacher_values
+from qcc.train.distillation import add_distillation, teacher_values
 from qcc.train.feature_maps import shapes_of
 from qcc.train.interrupt import StopRequest
 from qcc.train.models.classifier import build_classifier
@@ -67,12 +67,11 @@ def distance(distiller: Distiller) -> tuple[list[NDArray[Any]], list[NDArray[Any
     """The maps of the student and the teacher, the distiller's loss, and what it adds to the network's."""
     net, other = network(), network()
     own, foreign = weights_of(net, 1), weights_of(other, 2)
-    teacher = Teacher(other.test, foreign)
     maps = ["one.tmp_1", "two.tmp_1", "fc_0.tmp_1"]
     own_maps = run(net.train, own, maps)
     foreign_maps = run(other.test, foreign, maps)
-    both, part = add_distillation(net, teacher, [distiller])
-    values = own | teacher_values(both.train, teacher)
+    both, part = add_distillation(net, other.test, [distiller])
+    values = own | teacher_values(both.train, foreign)
     plain, total, added = run(both.train, values, [net.loss, both.loss, part])
     return own_maps, foreign_maps, float(added), float(total) - float(plain)
 
@@ -148,8 +147,16 @@ def test_maps_that_are_no_logits(student: str, teacher: str, message: str) -> No
 @pytest.mark.parametrize(
     ("student", "teacher", "message"),
     [
-        (("one.tmp_1", "three"), ("one.tmp_1", "two.tmp_1"), "student_pairs: the student's program has no"),
-        (("one.tmp_1", "fc_0.tmp_1"), ("one.tmp_1", "two.tmp_1"), "student_pairs: .* with one height and"),
+        (
+            ("one.tmp_1", "three"),
+            ("one.tmp_1", "two.tmp_1"),
+            r"student_pairs\[0\]\[1\]: the student's program has no",
+        ),
+        (
+            ("one.tmp_1", "fc_0.tmp_1"),
+            ("one.tmp_1", "two.tmp_1"),
+            r"student_pairs\[0\]\[0\]: .* with one height and",
+        ),
         (("fc_0.tmp_1", "fc_0.tmp_1"), ("one.tmp_1", "two.tmp_1"), r"a pair must be \[N, C, H, W\]"),
         (("one.tmp_1", "one.tmp_1"), ("one.tmp_1", "two.tmp_1"), r"have \[2, 2\] channels, but .* \[2, 3\]"),
     ],
@@ -260,22 +267,78 @@ def test_later_epochs_are_checked_before_the_first(folder: Path, tmp_path: Path)
     slim.write_text(
         slim.read_text().replace("teacher_feature_map: fc_0.tmp_1", "teacher_feature_map: absent")
     )
-    with pytest.raises(ConfigError, match="teacher's program has no variable 'absent'"):
+    with pytest.raises(ConfigError) as error:
         train(folder / "tiny.yml", slim)
+    assert str(error.value) == (
+        f"{slim}, line 2: distillers.l2.teacher_feature_map: the teacher's program has no variable 'absent'."
+    )
     assert CheckpointStore(tmp_path / "run").epochs() == []
 
 
-def test_a_teacher_of_its_own(folder: Path, tmp_path: Path) -> None:
-    """A wider network as the teacher, whose logits the student's are to be like."""
-    config = tmp_path / "teacher.yml"
+@pytest.fixture
+def no_float_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spent(*_: Any) -> None:
+        raise AssertionError("the float network is trained")
+
+    monkeypatch.setattr("qcc.train.quantize.train_float", spent)
+
+
+@pytest.fixture(scope="module")
+def wide(folder: Path) -> dict[str, Path]:
+    """A wider network than that of the run: its configuration and its weights."""
+    config, weights = folder / "wide.yml", folder / "wide.npz"
     config.write_text((folder / "tiny.yml").read_text().replace("scale: 0.07", "scale: 0.1"))
-    wide = weights_of(ClassifierTask(load_config(config)).network(), 5)
-    save_arrays(tmp_path / "wide.npz", wide)
-    with pytest.raises(ConfigError, match=r"the teacher has no weights: give teacher_weights"):
-        train(folder / "tiny.yml", distilling_slim(tmp_path / "one", f", teacher_config: {config}"))
-    keys = f", teacher_config: {config}, teacher_weights: {tmp_path / 'wide.npz'}"
+    save_arrays(weights, weights_of(ClassifierTask(load_config(config)).network(), 5))
+    return {"config": config, "weights": weights}
+
+
+@pytest.mark.parametrize("teacher", ["", ", teacher_config: {config}, teacher_weights: {weights}"])
+@pytest.mark.parametrize(
+    ("maps", "message"),
+    [
+        (("absent", "fc_0.tmp_1"), "student_feature_map: the student's program has no variable 'absent'."),
+        (("fc_0.tmp_1", "absent"), "teacher_feature_map: the teacher's program has no variable 'absent'."),
+        (
+            ("conv2d_0.tmp_0", "fc_0.tmp_1"),
+            "student_feature_map: 'conv2d_0.tmp_0' has shape [-1, 2, 14, 14], but the teacher's 'fc_0.tmp_1'"
+            " has shape [-1, 10].",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("no_float_training")
+def test_slips_are_found_before_float_training(
+    folder: Path, tmp_path: Path, wide: dict[str, Path], maps: tuple[str, str], message: str, teacher: str
+) -> None:
+    slim = distilling_slim(tmp_path / "run", teacher.format(**wide))
+    text = slim.read_text().replace("student_feature_map: fc_0.tmp_1", f"student_feature_map: {maps[0]}")
+    slim.write_text(text.replace("teacher_feature_map: fc_0.tmp_1", f"teacher_feature_map: {maps[1]}"))
+    with pytest.raises(ConfigError) as error:
+        train(folder / "tiny.yml", slim)
+    assert str(error.value) == f"{slim}, line 2: distillers.l2.{message}"
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (
+            ", teacher_config: {config}",
+            r"run\.yaml, line 4: strategies\.d\.teacher_config: .* no weights",
+        ),
+        (", teacher_config: absent.yml", r"absent\.yml does not exist"),
+        (", teacher_weights: absent.npz", r"absent\.npz does not exist"),
+        (", teacher_weights: {weights}", r"wide\.npz: .* has shape .* another width"),
+    ],
+)
+@pytest.mark.usefixtures("no_float_training")
+def test_teachers_without_weights_are_found_before_float_training(
+    folder: Path, tmp_path: Path, wide: dict[str, Path], teacher: str, message: str
+) -> None:
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        train(folder / "tiny.yml", distilling_slim(tmp_path / "run", teacher.format(**wide)))
+
+
+def test_a_teacher_of_its_own(folder: Path, tmp_path: Path, wide: dict[str, Path]) -> None:
+    """A wider network as the teacher, whose logits the student's are to be like."""
+    keys = ", teacher_config: {config}, teacher_weights: {weights}".format(**wide)
     result = train(folder / "tiny.yml", distilling_slim(tmp_path / "two", keys))
     assert result.records[0]["train_distillation"] > 0
-    slim = distilling_slim(tmp_path / "three", f", teacher_weights: {tmp_path / 'wide.npz'}")
-    with pytest.raises(CheckpointError, match=r"has shape .* another width"):
-        train(folder / "tiny.yml", slim)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, Strict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from qcc.errors import ConfigError
@@ -29,6 +30,14 @@ YamlPath = Annotated[Path, Strict(False)]
 AnySection = TypeVar("AnySection", bound="Section")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a section was written. All are equal, so that sections are that say the same."""
+
+    document: Document | None = field(default=None, compare=False)
+    path: tuple[str | int, ...] = field(default=(), compare=False)
+
+
 class Section(BaseModel):
     """A part of a configuration: immutable, and closed to keys that it does not declare.
 
@@ -40,6 +49,8 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    _origin: Origin = PrivateAttr(default=Origin())
 
     @model_validator(mode="before")
     @classmethod
@@ -56,6 +67,14 @@ class Section(BaseModel):
     @classmethod
     def known_keys(cls) -> list[str]:
         return [field.alias or name for name, field in cls.model_fields.items()]
+
+    def where(self, *path: str | int) -> str:
+        """What errors begin with that are about a value of this section: `FILE, line N: section.key`.
+
+        There is no file in it where the section was not read from one.
+        """
+        document, whole = self._origin.document, [*self._origin.path, *path]
+        return ("" if document is None else f"{document.place(whole)}: ") + _dotted(whole, after="")
 
 
 def _immutable(value: Any) -> Any:
@@ -75,9 +94,11 @@ def unknown(key: Any, known: Iterable[str], what: str = "key") -> str:
 def validate(model: type[AnySection], data: Any, document: Document, path: Sequence[str | int]) -> AnySection:
     """Check `data`, which stands at `path` of `document`. Raises ConfigError with file, line and key."""
     try:
-        return model.model_validate(data)
+        section = model.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_sentence(error.errors()[0], document, path)) from error
+    section._origin = Origin(document, tuple(path))
+    return section
 
 
 def _sentence(error: ErrorDetails, document: Document, path: Sequence[str | int]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import ConfigError
-from qcc.train.config import load_slim
+from qcc.train.config import QuantizationStrategy, load_slim
 from qcc.train.config.slim import default_slim
 
 ROOT = Path(__file__).parents[3]
@@ -120,6 +120,20 @@ def test_errors_name_file_line_and_key(path: Path, old: str, new: str, message: 
     with pytest.raises(ConfigError) as error:
         load_slim(path)
     assert message in str(error.value)
+
+
+def test_sections_know_where_they_stand(path: Path) -> None:
+    path.write_text(ORIGINAL)
+    slim = load_slim(path)
+    name = f"{path}, line 15: strategies.quantization_strategy.save_out_nodes[0]"
+    assert slim.strategy.where("save_out_nodes", 0) == name
+    assert slim.compressor.where("prune_infer_model") == f"{path}, line 16: compressor.prune_infer_model"
+    assert QuantizationStrategy().where("save_in_nodes", 1) == "save_in_nodes[1]"
+
+    # Two that say the same are equal, wherever they stand.
+    path.write_text("\n" + ORIGINAL)
+    assert load_slim(path) == slim
+    assert slim.strategy.model_copy(update={"start_epoch": 1}) != slim.strategy
 
 
 def test_include(path: Path, tmp_path: Path) -> None:
