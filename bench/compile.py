@@ -24,7 +24,8 @@ from chains import stretch
 from page import render
 from rich.console import Console
 
-from qcc.files import atomic_file, write_json
+from qcc.files import write_json, write_text
+from qcc.train.report import processor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -161,8 +162,7 @@ def main(
     result["load_average_at_end"] = os.getloadavg()
     write_json(record, result)
     text = render(result)
-    with atomic_file(page) as stream:
-        stream.write(text.encode())
+    write_text(page, text)
     click.echo(text)
 
 
@@ -210,7 +210,7 @@ def _surroundings() -> dict[str, Any]:
     return {
         "command": " ".join(["python", *sys.argv]),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.release()}",
@@ -222,13 +222,6 @@ def _surroundings() -> dict[str, Any]:
         "threads": 1,
         "load_average_at_start": os.getloadavg(),
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

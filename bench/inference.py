@@ -7,20 +7,17 @@ network take turns.
 
 from __future__ import annotations
 
-import json
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from networks import CLASSIFIER_SIDE, DETECTOR_SIDE, classifier, detector, frozen
+from outcome import Outcome
 
 import qcc
 from qcc.backends.predictor import Engine, Predictor
-from qcc.files import atomic_file, write_json
 from qcc.train.compare import model_size
 from qcc.train.models.mobilenet_v1 import MobileNetV1
-from qcc.train.report import command_line, environment
 from qcc.train.timing import milliseconds
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,17 +81,5 @@ other ratios.
 """
 
 
-def main() -> None:
-    networks = []
-    for name in SUBJECTS:
-        with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
-            networks.append(measure(name, Path(folder)))
-    record = {"command": command_line(), "environment": environment(), "networks": networks}
-    write_json(RECORD, record)
-    with atomic_file(PAGE) as stream:
-        stream.write(page(json.loads(RECORD.read_text())).encode())
-    print(page(record))
-
-
 if __name__ == "__main__":
-    main()
+    Outcome(RECORD, PAGE, page).measure(SUBJECTS, measure)

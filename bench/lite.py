@@ -11,19 +11,17 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from networks import classifier, detector, frozen, text_network
+from outcome import Outcome
 
 import qcc
 from qcc.backends.lite.runtime import lite_milliseconds
-from qcc.files import atomic_file, write_json
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.mobilenet_v2 import MobileNetV2
 from qcc.train.models.resnet import ResNet
-from qcc.train.report import command_line, environment
 from qcc.train.timing import COUNTED_RUNS, WARM_UP_RUNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,17 +105,5 @@ Made by `{record["command"]}` from `docs/records/lite-bench.json` on {where["pro
 """
 
 
-def main() -> None:
-    networks = []
-    for name in NETWORKS:
-        with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
-            networks.append(measure(name, Path(folder)))
-    record = {"command": command_line(), "environment": environment(), "networks": networks}
-    write_json(RECORD, record)
-    with atomic_file(PAGE) as stream:
-        stream.write(page(json.loads(RECORD.read_text())).encode())
-    print(page(record))
-
-
 if __name__ == "__main__":
-    main()
+    Outcome(RECORD, PAGE, page).measure(NETWORKS, measure)

@@ -23,10 +23,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from outcome import Outcome
 from rich.console import Console
 from slim_phase import SlimPhase
 
-from qcc.files import atomic_file, write_json
+from qcc.files import write_json
 from qcc.train.checkpoint import CheckpointStore
 from qcc.train.config import load_config, load_slim
 from qcc.train.config.slim import Compressor, Slim
@@ -64,8 +65,7 @@ def main() -> None:
         return
     if not options.render:
         write_json(RECORD, measure(options.overrides))
-    with atomic_file(PAGE) as stream:
-        stream.write(page(json.loads(RECORD.read_text())).encode())
+    Outcome(RECORD, PAGE, page).render()
 
 
 def measure(overrides: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from rich.console import Console
 from studies import STUDIES, Study
 
 from qcc.backends.lite.runtime import lite_milliseconds
-from qcc.files import atomic_file, write_json
+from qcc.files import write_json, write_text
 from qcc.train.compare import open_predictors, print_forms, time_forms
 from qcc.train.config import load_config
 from qcc.train.report import command_line, environment
@@ -45,8 +45,7 @@ def main() -> None:
                 time_again(study, name)
             else:
                 train(study, name, console)
-    with atomic_file(PAGE) as stream:
-        stream.write(page().encode())
+    write_text(PAGE, page())
     console.print(f"wrote {PAGE}.")
 
 

@@ -68,8 +68,13 @@ def check_folder(folder: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically.  Raises OutputError."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically.  Raises OutputError."""
     with atomic_file(path) as stream:
-        stream.write((json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+        stream.write(text.encode())
 
 
 def sync(path: Path) -> None:

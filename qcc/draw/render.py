@@ -7,13 +7,12 @@ from pathlib import Path
 import graphviz
 
 from qcc.errors import MissingDependencyError, OutputError
-from qcc.files import atomic_file
+from qcc.files import atomic_file, write_text
 
 
 def write_dot(source: str, path: Path) -> None:
     """Write Graphviz source, atomically.  Raises OutputError."""
-    with atomic_file(path) as stream:
-        stream.write(source.encode())
+    write_text(path, source)
 
 
 def write_svg(source: str, path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from qcc.files import atomic_file
+from qcc.files import write_text
 from qcc.graph import Graph
 from qcc.nodes import Op
 from qcc.passes.base import Pass, PassResult
@@ -103,8 +103,7 @@ class Dump(Instrument):
         self._write(step.name, graph)
 
     def _write(self, label: str, graph: Graph) -> None:
-        with atomic_file(self.folder / f"{self._number:02}-{label}.txt") as stream:
-            stream.write(self.printer(graph).encode())
+        write_text(self.folder / f"{self._number:02}-{label}.txt", self.printer(graph))
 
 
 @dataclass

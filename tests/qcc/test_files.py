@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import OutputError
-from qcc.files import atomic_file, check_folder, publish, sha256, staging, write_json
+from qcc.files import atomic_file, check_folder, publish, sha256, staging, write_json, write_text
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -68,6 +68,11 @@ def test_check_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"plain/two cannot be written to: .*/plain is no folder\."):
         check_folder(tmp_path / "plain" / "two")
     assert contents(tmp_path) == {"plain": b""}
+
+
+def test_write_text(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.md", "größer\n")
+    assert (tmp_path / "a.md").read_bytes() == "größer\n".encode()
 
 
 def test_write_json(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import cv2
 from numpy.typing import NDArray
 
 from qcc.errors import OutputError
-from qcc.files import atomic_file
+from qcc.files import write_text
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,7 @@ class VocWriter:
         self._write_lines(Path("label_list.txt"), self._class_names)
 
     def _write_lines(self, path: Path, lines: Sequence[str]) -> None:
-        with atomic_file(self._root / path) as stream:
-            stream.write("".join(f"{line}\n" for line in lines).encode())
+        write_text(self._root / path, "".join(f"{line}\n" for line in lines))
 
 
 def _image_path(name: str) -> str:
