@@ -1,4 +1,4 @@
-"""Convolution with batch norm, as the static networks here use it.
+"""Convolution with batch norm and the head of classifiers, as the static networks here use them.
 
 Nothing is passed by a generated name: every parameter and statistic is named by the caller.
 """
@@ -47,4 +47,14 @@ def batch_norm(data: Any, names: NormNames, decay: float, activation: str | None
         bias_attr=paddle.ParamAttr(name=names.offset, regularizer=regularizer),
         moving_mean_name=names.mean,
         moving_variance_name=names.variance,
+    )
+
+
+def pooled_logits(data: Any, num_classes: int, weight: str, offset: str) -> Any:
+    """Append a mean over all places and a matrix product; `data`: [N, C, H, W]. Returns [N, num_classes]."""
+    return paddle.static.nn.fc(
+        paddle.nn.functional.adaptive_avg_pool2d(data, 1),
+        num_classes,
+        weight_attr=paddle.ParamAttr(name=weight),
+        bias_attr=paddle.ParamAttr(name=offset),
     )

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from qcc._paddle import paddle
-from qcc.train.models.layers import NormNames, batch_norm, convolution
+from qcc.train.models.layers import NormNames, batch_norm, convolution, pooled_logits
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 # (name, input channels, output channels) of the 13 depthwise-separable blocks at width 1.
@@ -47,13 +46,7 @@ class MobileNetV1:
         `image`: float32 variable [N, C, H, W]. Returns float32 [N, num_classes], named `fc_0.tmp_1` in a
         fresh program.
         """
-        pooled = paddle.nn.functional.adaptive_avg_pool2d(self.features(image)[-1], 1)
-        return paddle.static.nn.fc(
-            pooled,
-            num_classes,
-            weight_attr=paddle.ParamAttr(name="fc7_weights"),
-            bias_attr=paddle.ParamAttr(name="fc7_offset"),
-        )
+        return pooled_logits(self.features(image)[-1], num_classes, "fc7_weights", "fc7_offset")
 
     def features(self, image: Any) -> list[Any]:
         """Append the convolutional part; returns the outputs of the first convolution and of every block."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcc._paddle import paddle
-from qcc.train.models.layers import NormNames, batch_norm, convolution
+from qcc.train.models.layers import NormNames, batch_norm, convolution, pooled_logits
 
 # (expansion, channels, blocks, stride of the first block), table 2 of the paper.
 _GROUPS = (
@@ -41,13 +41,7 @@ class MobileNetV2:
                 width = int(channels * self.scale)
                 data = self._block(data, width, stride if block == 0 else 1, expansion, name)
         data = self._conv_bn(data, int(_LAST_CHANNELS * max(1.0, self.scale)), 1, "conv9")
-        pooled = paddle.nn.functional.adaptive_avg_pool2d(data, 1)
-        return paddle.static.nn.fc(
-            pooled,
-            num_classes,
-            weight_attr=paddle.ParamAttr(name="fc10_weights"),
-            bias_attr=paddle.ParamAttr(name="fc10_offset"),
-        )
+        return pooled_logits(data, num_classes, "fc10_weights", "fc10_offset")
 
     def _block(self, data: Any, channels: int, stride: int, expansion: int, name: str) -> Any:
         """An inverted residual: expand, filter per channel, project without an activation."""

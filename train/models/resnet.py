@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcc._paddle import paddle
-from qcc.train.models.layers import NormNames, batch_norm, convolution
+from qcc.train.models.layers import NormNames, batch_norm, convolution, pooled_logits
 
 # Blocks per stage; a stage's first block, but for the first stage's, halves the resolution.
 _STAGES = {34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -27,13 +27,7 @@ class ResNet:
 
     def logits(self, image: Any, num_classes: int) -> Any:
         """Append the classifier; `image`: float32 [N, C, H, W]. Returns float32 [N, num_classes]."""
-        pooled = paddle.nn.functional.adaptive_avg_pool2d(self.features(image)[-1], 1)
-        return paddle.static.nn.fc(
-            pooled,
-            num_classes,
-            weight_attr=paddle.ParamAttr(name="fc_0.w_0"),
-            bias_attr=paddle.ParamAttr(name="fc_0.b_0"),
-        )
+        return pooled_logits(self.features(image)[-1], num_classes, "fc_0.w_0", "fc_0.b_0")
 
     def features(self, image: Any) -> list[Any]:
         """Append the convolutional part; returns the outputs of the four stages, of stride 4, 8, 16, 32."""
