@@ -28,7 +28,6 @@ _SECONDS_TO_MEET = 120.0
 # No exchange has an end in time: a process may have to wait for another one's evaluation.
 _SECONDS_TO_EXCHANGE = 9999999
 _SECONDS_BETWEEN_LOOKS = 0.1
-_SECONDS_TO_LEAVE = 5.0
 _SIOCGIFADDR = 0x8915  # <linux/sockios.h>
 # A machine that is silent for so many seconds is asked, so often, and after so many questions given up.
 _SILENCE, _BETWEEN_QUESTIONS, _QUESTIONS = 60, 10, 6
@@ -45,7 +44,7 @@ def meet(place: Place, seconds: float = _SECONDS_TO_MEET) -> Any:
     strategy.ip_address, strategy.ip_port = host_and_port(place.endpoints[0])
     strategy.iface = _interface(host_and_port(place.endpoints[place.rank])[0])
     strategy.run_seconds = _SECONDS_TO_EXCHANGE
-    with _meeting_point(place):
+    with _meeting_point(place, end):
         _wait_for_first(place, end)
         strategy.init_seconds = max(1, round(end - time.monotonic()))
         context = core.GlooParallelContext(strategy)
@@ -63,7 +62,7 @@ def meet(place: Place, seconds: float = _SECONDS_TO_MEET) -> Any:
 
 
 @contextmanager
-def _meeting_point(place: Place) -> Iterator[None]:
+def _meeting_point(place: Place, end: float) -> Iterator[None]:
     """In process 0: serve what gloo meets at, in a process of its own, since gloo holds the interpreter."""
     if place.rank != 0:
         yield
@@ -82,7 +81,7 @@ def _meeting_point(place: Place) -> Iterator[None]:
     server.http_server.server_close()
     try:
         yield
-        process.join(_SECONDS_TO_LEAVE)
+        process.join(max(0.0, end - time.monotonic()))  # the others may not have found each other yet
     finally:
         process.kill()
         process.join()
