@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 # Paddle's library exports its own copy of zlib, and a `zlib` module that is loaded after it binds to half of
 # that copy: the first gzip or zip file that is read crashes the process. Loaded before, it keeps its own.
@@ -22,7 +23,10 @@ if "paddle" not in sys.modules:
     os.environ.setdefault("GLOG_minloglevel", "2")
 
 try:
-    import paddle
+    with warnings.catch_warnings():
+        # The build for GPUs says so wherever there is none, also to who needs none; `qcc doctor` counts them.
+        warnings.filterwarnings("ignore", "You are using GPU version Paddle", UserWarning)
+        import paddle
 except ImportError as error:
     raise PaddleError(
         f"Paddle cannot be imported ({error}); install it with `pip install 'qcc[cpu]'`"
@@ -30,7 +34,9 @@ except ImportError as error:
     ) from error
 
 from paddle.base import core
-from paddle.base.framework import IrGraph, IrOpNode, IrVarNode
+from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder
+from paddle.base.layer_helper import LayerHelper
+from paddle.base.proto import framework_pb2
 
 if int(paddle.__version__.split(".")[0]) >= 3 and os.environ.get("FLAGS_enable_pir_api") != "0":
     raise PaddleError(
@@ -42,4 +48,14 @@ paddle.enable_static()
 
 VarType = core.VarDesc.VarType
 
-__all__ = ["IrGraph", "IrOpNode", "IrVarNode", "VarType", "core", "paddle"]
+__all__ = [
+    "IrGraph",
+    "IrOpNode",
+    "IrVarNode",
+    "LayerHelper",
+    "OpProtoHolder",
+    "VarType",
+    "core",
+    "framework_pb2",
+    "paddle",
+]

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paddle.base.framework import OpProtoHolder
-
-from qcc._paddle import VarType
+from qcc._paddle import OpProtoHolder, VarType
 from qcc.dtypes import dtype_name
 from qcc.graph import Graph
 from qcc.model import Model

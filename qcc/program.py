@@ -8,9 +8,8 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from paddle.base.proto import framework_pb2
 
-from qcc._paddle import core
+from qcc._paddle import core, framework_pb2
 from qcc.nodes import EMPTY_NAME
 
 ProgramProto: TypeAlias = framework_pb2.ProgramDesc

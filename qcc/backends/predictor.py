@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from paddle import inference
 
+from qcc._paddle import paddle
 from qcc.errors import GraphError, ModelFormatError, PaddleError
 
 # What Paddle's C++ errors become in Python (`pybind/exception.cc`), by kind of error.
@@ -49,7 +49,7 @@ class Predictor:
     """
 
     def __init__(self, program: Path, params: Path | None, engine: Engine) -> None:
-        config = inference.Config(str(program), str(params or ""))
+        config = paddle.inference.Config(str(program), str(params or ""))
         config.disable_gpu()
         config.disable_glog_info()
         config.switch_ir_optim(engine.optimize)
@@ -62,7 +62,7 @@ class Predictor:
             elif engine.int8:
                 config.enable_mkldnn_int8()
             with _silent_stderr():
-                self._predictor = inference.create_predictor(config)
+                self._predictor = paddle.inference.create_predictor(config)
         except PADDLE_FAILURES as error:
             raise PaddleError(
                 f"paddle.inference ({engine}) cannot load {program}: {reason(error)}"

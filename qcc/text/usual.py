@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TypeAlias
 
-from paddle.base.proto import framework_pb2
-
-from qcc._paddle import core
+from qcc._paddle import core, framework_pb2
 from qcc.program import AttrProto, AttrType, OpProto, ProgramProto
 from qcc.text.attributes import make_attr
 

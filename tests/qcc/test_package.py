@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,17 @@ def test_train_is_found_from_every_folder(folder: Path) -> None:
     program = "import qcc.train.data; print(qcc.train.data.__name__)"
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True)
     assert done.stdout == "qcc.train.data\n", done.stderr
+
+
+def test_paddle_is_imported_in_one_place() -> None:
+    """Else what has to be set before its import depends on which module comes first."""
+    importing = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("qcc", "train")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"^\s*(import|from) paddle\b", path.read_text(), re.MULTILINE)
+    }
+    assert importing == {"qcc/_paddle.py"}
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])

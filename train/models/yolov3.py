@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from paddle.base.layer_helper import LayerHelper
 
-from qcc._paddle import paddle
+from qcc._paddle import LayerHelper, paddle
 from qcc.train.models.layers import NormNames, batch_norm, convolution
 
 # Channels of the first detection block and of the first transition at scale 1; each further block has half.
