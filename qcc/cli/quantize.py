@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from qcc.cli.training_options import (
     OverridesCommand,
@@ -18,9 +19,16 @@ from qcc.cli.training_options import (
     tb_log_dir_option,
     use_tb_option,
 )
-from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
-from qcc.train.parallel.environment import place
-from qcc.train.parallel.launch import launch, qcc_command
+from qcc.cli.training_run import run_training
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from qcc.train.config import Slim, TrainingConfig
+    from qcc.train.interrupt import StopRequest
+    from qcc.train.parallel.group import Group
+    from qcc.train.quantize import QuantizeResult
+    from qcc.train.tasks.task import Task
 
 
 @click.command(cls=OverridesCommand)
@@ -47,7 +55,7 @@ def quantize(
     use_tb: bool,
     tb_log_dir: Path,
     more_overrides: tuple[str, ...],
-) -> int:
+) -> None:
     """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
 
     Without a slim file all epochs of the configuration train with per-channel weights (channel_wise_abs_max)
@@ -58,34 +66,29 @@ def quantize(
     config = load_config(config_path, (*overrides, *more_overrides))
     slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
 
-    if nproc > 1 and place() is None:
-        return launch(qcc_command(arguments), nproc, config.save_dir / "log")
+    def build(group: Group) -> Task:
+        from qcc.train.tasks.build import build_task
 
-    from qcc.train.interrupt import Interrupted, StopRequest
-    from qcc.train.parallel.group import join
-    from qcc.train.parallel.watched import stop_with_launcher
-    from qcc.train.quantize import quantize as run
+        return build_task(config, dataset_dir, skip_bad, output_eval, group)
+
+    def run(task: Task, console: Console, stop: StopRequest) -> QuantizeResult:
+        from qcc.train.quantize import quantize
+
+        for note in _notes(config, slim, slim_file):
+            console.print(note)
+        return quantize(task, config, slim, console, stop, tb_log_dir if use_tb else None)
+
+    console, result = run_training(arguments, nproc, config, build, run)
+
     from qcc.train.report import print_epochs
-    from qcc.train.tasks.build import build_task
 
-    console, stop = Console(soft_wrap=True), StopRequest()
-    stop_with_launcher()
-    task = build_task(config, dataset_dir, skip_bad, output_eval, join(config.use_gpu))
-    if "epochs" in config.model_fields_set and config.epochs != slim.epochs:
-        console.print(f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts.")
-    if config.distiller_optimizer is not None and not slim.distillations:
-        console.print("DistillerOptimizer has no effect: there is no DistillationStrategy.")
-    for note in task.notes():
-        console.print(note)
-    try:
-        with stop.listening():
-            result = run(task, config, slim, console, stop, tb_log_dir if use_tb else None)
-    except Interrupted:
-        return INTERRUPTED_EXIT_CODE
-    for note in task.left_out():
-        console.print(note)
-    if task.group.rank > 0:
-        return 0
     print_epochs(console, result.records, result.best)
     console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
-    return 0
+
+
+def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterator[str]:
+    """What of the configuration does not count."""
+    if "epochs" in config.model_fields_set and config.epochs != slim.epochs:
+        yield f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts."
+    if config.distiller_optimizer is not None and not slim.distillations:
+        yield "DistillerOptimizer has no effect: there is no DistillationStrategy."

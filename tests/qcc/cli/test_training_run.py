@@ -1,0 +1,72 @@
+"""How the commands that train begin and end, without any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.exceptions import Exit
+
+from qcc.cli import training_run
+from qcc.cli.training_run import run_training
+from qcc.train.interrupt import Interrupted
+
+CONFIG: Any = SimpleNamespace(use_gpu=False, save_dir=Path("out"))
+
+
+@dataclass(frozen=True)
+class FakeTask:
+    group: Any
+
+    def notes(self) -> list[str]:
+        return ["before"]
+
+    def left_out(self) -> list[str]:
+        return ["after"]
+
+
+def in_rank(rank: int) -> Any:
+    """What builds a task in the process of that rank."""
+    return lambda group: FakeTask(SimpleNamespace(rank=rank))
+
+
+def finish(task: Any, console: Any, stop: Any) -> str:
+    console.print("trained")
+    return "result"
+
+
+def interrupt(task: Any, console: Any, stop: Any) -> str:
+    raise Interrupted
+
+
+def test_the_first_process_gets_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_training([], 1, CONFIG, in_rank(0), finish)[1] == "result"
+    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+
+
+def test_the_others_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit) as end:
+        run_training([], 1, CONFIG, in_rank(1), finish)
+    assert end.value.exit_code == 0
+    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+
+
+def test_an_interrupted_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit) as end:
+        run_training([], 1, CONFIG, in_rank(0), interrupt)
+    assert end.value.exit_code == 130
+    assert capsys.readouterr().out.split() == ["before"]
+
+
+def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        training_run,
+        "launch",
+        lambda command, count, logs: (command[-2:], count, logs) == (["a", "b"], 3, Path("out/log")),
+    )
+    with pytest.raises(Exit) as end:
+        run_training(["a", "b"], 3, CONFIG, in_rank(0), finish)
+    assert end.value.exit_code == 1  # that of launch, which has got what it should
