@@ -24,6 +24,7 @@ from chains import stretch
 from page import render
 from rich.console import Console
 
+from qcc._paddle import paddle
 from qcc.files import write_json, write_text
 from qcc.train.report import processor
 
@@ -216,7 +217,8 @@ def _surroundings() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "versions": {
             "python": platform.python_version(),
-            **{package: version(package) for package in ("paddlepaddle", "qcc", "numpy", "protobuf")},
+            "paddlepaddle": paddle.__version__,  # of whichever build is installed
+            **{package: version(package) for package in ("qcc", "numpy", "protobuf")},
         },
         "garbage_collector": "on; run before each section that is measured",
         "threads": 1,
