@@ -41,8 +41,8 @@ def evaluate_lite(path: Path, task: Task) -> dict[str, float]:
 class RepeatedEvaluation:
     """Evaluates models of one graph again and again, as a training run does.
 
-    Paddle keeps the activations of every scope that oneDNN's operators have run in, so that a new runner for
-    each epoch would take more and more memory.
+    With a new runner for each epoch the process would grow: of the memory that one gives back, the C library
+    keeps much, in pieces that do not fit the next one.
     """
 
     def __init__(self, task: Task) -> None:
