@@ -88,7 +88,8 @@ class Loop:
         """Train to the last epoch; returns a record per epoch.
 
         Raises Interrupted when `stop` was requested before the end, TrainingError when the loss is not
-        finite or, at the end of an epoch, a variable; the message names the last good checkpoint.
+        finite, when at the end of an epoch a variable is not, and when another process has gone; the message
+        names the last good checkpoint.
         Raises ConfigError when the processes that train together were not started alike.
         """
         group = self._task.group
@@ -105,11 +106,12 @@ class Loop:
             if self._history:
                 self._write_summary()  # a kill may have come between the last checkpoint and this
         self._phase.start(state)
-        while position.epoch < self._phase.epochs:
-            position = self._run_epoch(position, sums, stop)
-            sums = {}
-            if self._agreed(stop, {})[0] and position.epoch < self._phase.epochs:
-                raise Interrupted
+        with self._naming_last_good():
+            while position.epoch < self._phase.epochs:
+                position = self._run_epoch(position, sums, stop)
+                sums = {}
+                if self._agreed(stop, {})[0] and position.epoch < self._phase.epochs:
+                    raise Interrupted
         return self._history
 
     def _run_epoch(self, position: Position, sums: dict[str, float], stop: StopRequest) -> Position:
@@ -117,8 +119,7 @@ class Loop:
         stepper = self._phase.begin_epoch(position.epoch)
         began = time.monotonic()
         position, sums = self._train(stepper, position, sums, stop)
-        with self._naming_last_good(stepper, position.step - 1):
-            stepper.check_finite()
+        stepper.check_finite(position.step - 1)
         if position.batch < self._task.steps_per_epoch:
             if self._task.group.rank == 0:
                 self._write_interrupted(stepper, position, sums)
@@ -156,8 +157,7 @@ class Loop:
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         with progress.showing(position.batch):
             for feeds in self._task.train_batches(position.epoch, position.batch):
-                with self._naming_last_good(stepper, position.step):
-                    done = stepper.step(feeds, position.step)
+                done = stepper.step(feeds, position.step)
                 scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
                 stopping, scores = self._agreed(stop, scores)
                 sums = {name: sums.get(name, 0.0) + value for name, value in scores.items()}
@@ -173,18 +173,17 @@ class Loop:
         return position, sums
 
     @contextmanager
-    def _naming_last_good(self, stepper: Stepper, step: int) -> Iterator[None]:
+    def _naming_last_good(self) -> Iterator[None]:
         """Complete the message of a TrainingError."""
         try:
             yield
         except TrainingError as error:
-            raise TrainingError(
-                f"{error}; the learning rate was {stepper.rate(step):g}, {self._last_good()}."
-            ) from error
+            message = str(error).removesuffix(".")
+            raise TrainingError(f"{message}; {self._last_good()}.") from error
 
     def _last_good(self) -> str:
         if self._task.group.rank > 0:
-            return "and process 0 says which checkpoint is the last good one"
+            return "process 0 says which checkpoint is the last good one"
         epochs = self._store.epochs()
         good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
         return f"the last good checkpoint is {good}"

@@ -80,18 +80,20 @@ class Stepper:
         # The means over all processes, so that a loss that is not finite ends all of them.
         value, *parts = self._group.mean([float(loss), *map(float, others[:count])])
         if not math.isfinite(value):
-            raise TrainingError(f"the loss of step {step} is {value}")
+            raise TrainingError(
+                f"the loss of step {step} is {value}; the learning rate was {self.rate(step):g}"
+            )
         self._averages.update(self.scope, step)
         return Step(value, dict(zip(self._parts, parts, strict=True)), others[count:])
 
-    def check_finite(self) -> None:
-        """Raise TrainingError when a variable is not finite, which relus can hide from the loss."""
+    def check_finite(self, step: int) -> None:
+        """Raise TrainingError when a variable is not finite after `step`; relus can hide it from the loss."""
         arrays = self._variables()
         broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if broken:
             raise TrainingError(
-                f"{len(broken)} of {len(arrays)} variables are not finite any more, though the loss is; the"
-                f" first is '{broken[0]}'"
+                f"{len(broken)} of {len(arrays)} variables are not finite any more, though the loss is, the"
+                f" first is '{broken[0]}'; the learning rate was {self.rate(step):g}"
             )
 
     def state(self) -> Arrays:

@@ -181,7 +181,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_config: Path, tmp_path: Pat
     with pytest.raises(TrainingError) as error:
         quantize(ClassifierTask(config), config, slim, Console(file=io.StringIO()), StopRequest())
     last_good = tmp_path / "run" / "0"
-    assert str(error.value).endswith(f"the learning rate was 1e+33, the last good checkpoint is {last_good}.")
+    assert str(error.value).endswith(f"the learning rate was 1e+33; the last good checkpoint is {last_good}.")
     assert CheckpointStore(tmp_path / "run").epochs() == [0]
 
 
@@ -202,7 +202,7 @@ def test_weights_that_are_not_finite_end_the_run(
     with pytest.raises(TrainingError) as error:
         run(tiny_config, slim)
     message = str(error.value)
-    assert "variables are not finite any more, though the loss is; the first is 'conv1_bn_mean'" in message
+    assert "variables are not finite any more, though the loss is, the first is 'conv1_bn_mean'" in message
     assert message.endswith(f"the last good checkpoint is {tmp_path / 'run' / '0'}.")
     assert CheckpointStore(tmp_path / "run").epochs() == [0]
 
