@@ -160,7 +160,7 @@ class YoloTrainFeed(Section):
     """Processes that prepare them; 0: the training process does."""
     mixup_epoch: int = 250
     """Up to which pass over the data two images are blended."""
-    num_max_boxes: PositiveInt = 50
+    num_max_boxes: Annotated[PositiveInt, Field(le=10_000)] = 50
     """Boxes per image; further ones are left out."""
     random_shapes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = tuple(range(320, 609, 32))
     """Heights (and widths) of which each batch takes one at random."""

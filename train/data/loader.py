@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -13,26 +15,21 @@ from numpy.typing import NDArray
 from qcc._paddle import core, paddle
 from qcc.errors import DataError
 
-_NO_MESSAGE = b"\0"
+_GOOD, _BAD_DATA, _DEFECT = (np.array([kind], np.uint8) for kind in range(3))
 
 Sample = tuple[NDArray[Any], ...]
 Batch = list[NDArray[Any]]
 
 
-class _Samples(paddle.io.Dataset):  # type: ignore[misc]
-    """A function of the index, as the data set that DataLoader asks for."""
+class _Indices(paddle.io.Dataset):  # type: ignore[misc]
+    """The data set that DataLoader asks for: the samples are made where a batch is put together."""
 
-    def __init__(self, sample: Callable[[int], Sample], count: int) -> None:
+    def __init__(self, count: int) -> None:
         super().__init__()
-        self._sample = sample
         self._count = count
 
-    def __getitem__(self, index: int) -> Sample | DataError:
-        try:
-            return self._sample(index)
-        except DataError as error:
-            # DataLoader prints what is raised here from a thread of its own, and tells its caller nothing.
-            return error
+    def __getitem__(self, index: int) -> int:
+        return index
 
     def __len__(self) -> int:
         return self._count
@@ -63,8 +60,9 @@ def load_batches(
     """Yield one list of arrays per batch, in order: field i stacked over the samples of the batch.
 
     `sample` maps an index to a tuple of arrays and must be a pure function of it; with workers it runs in
-    `num_workers` forked processes. A DataError that it raises is raised here. The processes end with the
-    batches: when there are no more, at an error, and when nobody wants any more.
+    `num_workers` forked processes. A DataError that it raises is raised here, also for a batch that does not
+    fit into memory. The processes end with the batches: when there are no more, at an error, and when nobody
+    wants any more.
     """
     if not batches:
         return
@@ -73,20 +71,22 @@ def load_batches(
         cv2.setNumThreads(0)
     count = 1 + max(max(batch) for batch in batches)
     loader = paddle.io.DataLoader(
-        _Samples(sample, count),
+        _Indices(count),
         batch_sampler=[list(batch) for batch in batches],
         places=core.CPUPlace(),
         return_list=True,
-        collate_fn=_stack,
+        collate_fn=partial(_batch, sample),
         num_workers=num_workers,
         worker_init_fn=_leave_signals_to_the_parent,
     )
     iterator = iter(loader)
     try:
         for tensors in iterator:
-            message, *fields = (np.array(tensor) for tensor in tensors)
-            if message.tobytes() != _NO_MESSAGE:
-                raise DataError(message.tobytes().decode())
+            kind, *fields = (np.array(tensor) for tensor in tensors)
+            if kind == _BAD_DATA:
+                raise DataError(fields[0].tobytes().decode())
+            if kind == _DEFECT:
+                raise RuntimeError(f"a batch could not be made:\n{fields[0].tobytes().decode()}")
             yield fields
     finally:
         # The thread that collects batches refers to the iterator, which therefore never ends by itself.
@@ -99,11 +99,22 @@ def _leave_signals_to_the_parent(_worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _stack(samples: Sequence[Sample | DataError]) -> Batch:
-    """What went wrong with one of the samples, as bytes, or `_NO_MESSAGE` and the fields."""
-    good: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, DataError):
-            return [np.frombuffer(str(sample).encode(), np.uint8)]
-        good.append(sample)
-    return [np.frombuffer(_NO_MESSAGE, np.uint8), *(np.stack(field) for field in zip(*good, strict=True))]
+def _batch(sample: Callable[[int], Sample], indices: Sequence[int]) -> Batch:
+    """`_GOOD` and the fields, or how it failed and a message.
+
+    DataLoader prints what is raised here from a thread of its own and waits forever for the batch. So every
+    error, also one that is a defect of qcc, goes to the process that asks, in place of the batch.
+    """
+    try:
+        fields = zip(*(sample(index) for index in indices), strict=True)
+        return [_GOOD, *(np.stack(field) for field in fields)]
+    except DataError as error:
+        return [_BAD_DATA, _text(str(error))]
+    except MemoryError as error:
+        return [_BAD_DATA, _text(f"a batch of {len(indices)} samples does not fit into memory: {error}.")]
+    except Exception:
+        return [_DEFECT, _text(traceback.format_exc())]
+
+
+def _text(message: str) -> NDArray[Any]:
+    return np.frombuffer(message.encode(), np.uint8)

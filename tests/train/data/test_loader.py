@@ -56,6 +56,29 @@ def test_bad_data_is_raised_where_the_batch_is_asked_for(num_workers: int) -> No
         next(loaded)
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (MemoryError("20 GiB"), DataError, r"^a batch of 2 samples does not fit into memory: 20 GiB\.$"),
+        (
+            KeyError("a slip"),
+            RuntimeError,
+            r"a batch could not be made:(.|\n)*KeyError: 'a slip'",
+        ),
+    ],
+    ids=["memory", "defect"],
+)
+def test_every_error_reaches_the_one_who_asks(
+    num_workers: int, error: Exception, raised: type[Exception], message: str
+) -> None:
+    def sample(index: int) -> Sample:
+        raise error
+
+    with pytest.raises(raised, match=message):
+        next(load_batches(sample, [[0, 1]], num_workers))
+
+
 def test_workers_do_not_wait_for_threads_that_were_not_forked() -> None:
     cv2.setNumThreads(2)
 
