@@ -30,8 +30,10 @@ def sha256(path: Path) -> str:
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that appears under `path` when the block ends without an error.
 
-    Raises OutputError when it cannot be written.
+    Raises OutputError when it cannot be written, or is something else than a file, such as a device.
     """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} cannot be written: it is there, and is no file.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

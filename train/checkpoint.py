@@ -8,7 +8,6 @@ Training state is plain tensors (.npz) and JSON.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import CheckpointError, OutputError
-from qcc.files import atomic_file, sync, sync_tree, write_json, writing
+from qcc.files import atomic_file, sha256, sync, sync_tree, write_json, writing
 from qcc.train.scope import Arrays
 from qcc.train.weights import read_arrays, write_arrays
 
@@ -112,7 +111,7 @@ class CheckpointStore:
         with writing(final):
             temporary.mkdir()
             fill(temporary)
-            digests = {str(path.relative_to(temporary)): _digest(path) for path in _files(temporary)}
+            digests = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
             sync_tree(temporary)
             self.remove(name)
             os.rename(temporary, final)
@@ -163,15 +162,21 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def check_files(folder: Path, beginnings: tuple[str, ...]) -> bool:
+    """Whether a whole checkpoint was written with files whose names begin with the first of `beginnings`.
+
+    Raises CheckpointError when one that begins with any of them is not what was written.
+    """
+    digests = read_json(folder / MARKER)
+    _check_digests(folder, tuple(name for name in digests if name.startswith(beginnings)))
+    return any(name.startswith(beginnings[0]) for name in digests)
 
 
 def _check_digests(folder: Path, names: tuple[str, ...]) -> None:
     digests = read_json(folder / MARKER)
     for name in names:
         path = folder / name
-        if not path.exists() or _digest(path) != digests.get(name):
+        if not path.is_file() or sha256(path) != digests.get(name):
             raise CheckpointError(
                 f"{path} is not what was written there; remove {folder} to go on from an older checkpoint."
             )

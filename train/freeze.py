@@ -10,7 +10,7 @@ from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.checkpoint import CheckpointStore, read_json
+from qcc.train.checkpoint import CheckpointStore, check_files, read_json
 from qcc.train.saving import EVAL_MODEL
 from qcc.train.scheme import forms, freeze, save_form
 
@@ -47,7 +47,7 @@ def is_quantized(checkpoint: Path) -> bool:
 def eval_model(checkpoint: Path) -> Model:
     """The model of a checkpoint's folder, as it was evaluated. Raises CheckpointError when there is none."""
     folder = checkpoint / "eval_model"
-    if not folder.exists():
+    if not check_files(checkpoint, ("eval_model/", "scheme.json")):
         raise CheckpointError(
             f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False."
         )
@@ -75,7 +75,12 @@ def freeze_to(
 def best_epoch(store: CheckpointStore) -> int:
     """The epoch with the highest main metric among the whole, quantized and evaluated checkpoints."""
     summary = store.root / "metrics.json"
-    best = read_json(summary)["best"] if summary.exists() else None
-    if best is None:
-        raise CheckpointError(f"{store.root} has no evaluated checkpoint of a quantized network yet.")
-    return int(best["epoch"])
+    if summary.exists():
+        match read_json(summary):
+            case {"best": {"epoch": int(epoch)}}:
+                return epoch
+            case {"best": None}:
+                pass
+            case _:
+                raise CheckpointError(f"{summary} is damaged: it does not say which epoch is the best one.")
+    raise CheckpointError(f"{store.root} has no evaluated checkpoint of a quantized network.")

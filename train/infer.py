@@ -91,6 +91,8 @@ def infer(
         image = read_image(path)
         found = detector.find(image, least_score)
         picture = folder / f"{name}.png"
+        if picture.exists() and any(picture.samefile(one) for one in images if one.exists()):
+            raise OutputError(f"{picture} would be overwritten by its drawing: give another --output_dir.")
         _write_picture(picture, draw(image, found))
         write_json(
             folder / f"{name}.json",

@@ -93,6 +93,8 @@ class Loop:
         Raises ConfigError when the processes that train together were not started alike.
         """
         group = self._task.group
+        if group.rank == 0:
+            self._task.check()
         check_settings(group, self._settings, self._task.facts)
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}

@@ -13,7 +13,7 @@ from qcc.backends.lite.export import export
 from qcc.errors import ConfigError, PassError
 from qcc.files import check_folder, write_json
 from qcc.model import Model
-from qcc.train.config import Slim
+from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.config.section import Section
 from qcc.train.models.network import Network
 from qcc.train.scheme import freeze, save_form, scheme_record
@@ -45,17 +45,13 @@ class Outputs:
         )
         self._check_feeds(self._nodes[0], strategy, "save_in_nodes")
         self._check_fetches(self._nodes[1], strategy, "save_out_nodes")
-        for path in (
-            strategy.float_model_save_path,
-            strategy.int8_model_save_path,
-            strategy.mobile_model_save_path,
-        ):
-            if path is not None:
-                check_folder(path)
+        self._check_suffices(*self._nodes, strategy.where("save_in_nodes"))
+        self._check_paths(strategy)
         pruned = slim.compressor.prune_infer_model
         if pruned is not None:
             self._check_feeds(pruned[0], slim.compressor, "prune_infer_model", 0)
             self._check_fetches(pruned[1], slim.compressor, "prune_infer_model", 1)
+            self._check_suffices(*pruned, slim.compressor.where("prune_infer_model", 0))
             self._check_pruned(pruned[1])
 
     def write_eval_model(self, folder: Path, model: Model, quantized: bool, test_model: TestModel) -> None:
@@ -119,6 +115,25 @@ class Outputs:
                 raise ConfigError(
                     f"{section.where(*path, index)}: the test program has no variable '{name}'; its outputs"
                     f" are {known}."
+                )
+
+    def _check_suffices(self, feeds: Names, fetches: Names, where: str) -> None:
+        used = variables_of(ops_behind(self._network.test.global_block(), fetches))
+        missing = [name for name in self._network.test_feeds if name in used and name not in feeds]
+        if missing:
+            raise ConfigError(f"{where}: {', '.join(fetches)} cannot be computed without '{missing[0]}'.")
+
+    def _check_paths(self, strategy: QuantizationStrategy) -> None:
+        taken: dict[Path, str] = {}
+        for key in ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path"):
+            path: Path | None = getattr(strategy, key)
+            if path is None:
+                continue
+            check_folder(path)
+            other = taken.setdefault(path.resolve(), key)
+            if other != key:
+                raise ConfigError(
+                    f"{strategy.where(key)}: {path} is that of {other}, too: give each its own."
                 )
 
     def _check_pruned(self, fetches: Names) -> None:

@@ -18,7 +18,7 @@ from qcc.cli.training_options import (
     use_tb_option,
 )
 from qcc.cli.training_run import run_training
-from qcc.errors import ConfigError
+from qcc.errors import ConfigError, OutputError
 from qcc.files import check_folder, write_json
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def train(
     training = config.float_training
     if training is None:
         raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
+    if save_path.suffix != ".npz" or save_path.is_dir():
+        raise OutputError(f"--save {save_path}: the weights go to a file, whose name ends in .npz.")
     check_folder(save_path.parent)
 
     def build(group: Group) -> Task:

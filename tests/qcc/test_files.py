@@ -62,6 +62,16 @@ def test_atomic_file_in_the_way(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OutputError, match=r"pipe cannot be written: it is there, and is no file\.$"),
+        atomic_file(tmp_path / "pipe"),
+    ):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_check_folder(tmp_path: Path) -> None:
     check_folder(tmp_path / "one" / "two")
     (tmp_path / "plain").write_bytes(b"")

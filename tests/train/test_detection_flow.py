@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from full_disk import SENTENCE, run_on_full_disk
@@ -97,6 +99,55 @@ def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixt
     assert len(list(out.glob("*.png"))) == 20
     scores = [found["score"] for found in record["objects"]]
     assert np.isfinite(scores).all()
+
+
+def test_infer_does_not_draw_over_what_it_reads(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "seen.png"
+    image.write_bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
+    before = image.read_bytes()
+    words = ["infer", str(folder / "float"), "-c", str(folder / "detector.yml"), "--infer_img", str(image)]
+
+    assert run([*words, "--output_dir", str(tmp_path)]) == 2
+
+    assert (
+        "seen.png would be overwritten by its drawing: give another --output_dir." in capsys.readouterr().err
+    )
+    assert image.read_bytes() == before
+
+
+def test_a_test_set_without_images_is_told_before_training(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(folder / "data", data)
+    (data / "test.txt").write_text("")
+    words = [
+        "quantize",
+        "-c",
+        str(folder / "detector.yml"),
+        "-d",
+        str(data),
+        "-o",
+        f"save_dir={tmp_path}/out",
+    ]
+
+    assert run(words) == 2
+
+    assert "test.txt gives no image" in capsys.readouterr().err
+    assert not (tmp_path / "out/checkpoints/metrics.jsonl").exists()
+
+
+def test_feeds_that_do_not_suffice(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slim = write_slim(tmp_path / "run", 1, save_in_nodes="[image]", save_out_nodes="[multiclass_nms_0.tmp_0]")
+
+    assert run(["quantize", "-c", str(folder / "detector.yml"), "-s", str(slim)]) == 2
+
+    assert (
+        f"{slim}, line 4: strategies.q.save_in_nodes: multiclass_nms_0.tmp_0 cannot be computed without"
+        " 'im_size'."
+    ) in capsys.readouterr().err
 
 
 def test_infer_on_a_full_disk(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,33 @@ def test_folders_that_cannot_be_are_refused_before_training(tiny_config: Path, t
     with pytest.raises(OutputError, match=r"plain/int8 cannot be written to: .*plain is no folder\."):
         run(tiny_config, slim)
     assert CheckpointStore(tmp_path / "run").epochs() == []
+
+
+def test_forms_need_folders_of_their_own(tiny_config: Path, tmp_path: Path) -> None:
+    form = tmp_path / "form"
+    slim = write_slim(tmp_path / "run", 1, float_model_save_path=form, int8_model_save_path=form)
+    with pytest.raises(
+        ConfigError,
+        match=r"line 5: strategies\.q\.int8_model_save_path: .*form is that of float_model_save_path",
+    ):
+        run(tiny_config, slim)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"best": 7}', '{"best": {"epoch": "x"}}'])
+def test_a_damaged_summary(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"metrics\.json is damaged: it does not say which epoch"):
+        best_epoch(CheckpointStore(tmp_path))
+
+
+def test_a_damaged_eval_model_is_not_frozen(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "run", tmp_path / "run")
+    params = tmp_path / "run/2/eval_model/__params__"
+    content = bytearray(params.read_bytes())
+    content[-1] ^= 1
+    params.write_bytes(content)
+    with pytest.raises(CheckpointError, match="__params__ is not what was written there"):
+        list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), 2, tmp_path / "forms"))
 
 
 def test_all_epochs_are_compared(folder: Path, capfd: Any) -> None:

@@ -19,7 +19,8 @@ from qcc.train.config.schema import TrainingConfig
 from qcc.train.config.section import Section, YamlPath
 
 Anchor = Annotated[tuple[PositiveInt, PositiveInt], Field(description="width and height in pixels")]
-ImageShape = tuple[Literal[3], PositiveInt, PositiveInt]
+Side = Annotated[PositiveInt, Field(le=8192)]
+ImageShape = tuple[Literal[3], Side, Side]
 COARSEST_STRIDE = 32
 
 
@@ -162,7 +163,7 @@ class YoloTrainFeed(Section):
     """Up to which pass over the data two images are blended."""
     num_max_boxes: Annotated[PositiveInt, Field(le=10_000)] = 50
     """Boxes per image; further ones are left out."""
-    random_shapes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = tuple(range(320, 609, 32))
+    random_shapes: Annotated[tuple[Side, ...], Field(min_length=1)] = tuple(range(320, 609, 32))
     """Heights (and widths) of which each batch takes one at random."""
     augmentation: Augmentation = Augmentation()
     """How strongly images are changed."""
@@ -223,7 +224,7 @@ class DetectorConfig(TrainingConfig):
     """The section that says what it is evaluated on."""
     test_feed: Literal["YoloTestFeed"] = "YoloTestFeed"
     """The section that says what `qcc infer` reads."""
-    max_iters: PositiveInt | None = None
+    max_iters: Annotated[PositiveInt, Field(lt=2**31)] | None = None
     """Batches per epoch, as the original's compress.py counts them; null: one pass over the data."""
     log_smooth_window: PositiveInt | None = None
     """Has no effect."""

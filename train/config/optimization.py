@@ -52,9 +52,9 @@ class LinearWarmup(Section):
 
     type: Literal["LinearWarmup"]
     """Written as the tag."""
-    steps: PositiveInt
+    steps: PositiveInt = 500
     """After how many steps all of the rate is reached."""
-    start_factor: Probability = 0.0
+    start_factor: Probability = 1 / 3
     """The part of the rate to start at."""
 
     def part(self) -> schedule.LinearWarmup:

@@ -91,6 +91,10 @@ class ClassifierTask:
     def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
         return {"accuracy": float((outputs[0].argmax(axis=1) == feeds[LABEL][:, 0]).mean())}
 
+    def check(self) -> None:
+        if len(self._test) == 0:
+            raise DataError("the test set has no images.")
+
     def example(self) -> Feeds:
         return {IMAGE: self._normalise(self._test.images[0])[None]}
 

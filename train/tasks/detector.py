@@ -165,6 +165,9 @@ class DetectorTask:
 
     # ------------------------------------------------------------------ evaluation
 
+    def check(self) -> None:
+        self._metric(self.test_set)
+
     def example(self) -> Feeds:
         image, size, *_ = self._test_fields(0)
         return {IMAGE: image[None], IM_SIZE: size[None]}

@@ -53,6 +53,10 @@ class Task(Protocol):
         """What to report about one training batch besides its loss."""
         ...
 
+    def check(self) -> None:
+        """Raise what evaluating would find wrong with the test set, as far as its lists show that."""
+        ...
+
     def example(self) -> Feeds:
         """The first sample of the test set, as the test program is fed with it, in a batch of one."""
         ...

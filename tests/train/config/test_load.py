@@ -41,7 +41,7 @@ def test_reads_types_and_defaults(path: Path) -> None:
     assert config.mobilenet_v1.scale == 1.0
     assert config.optimizer.optimizer == Momentum(momentum=0.9)
     assert config.learning_rate.schedule() == Schedule(
-        0.1, (PiecewiseDecay(0.1, (5, 9)), LinearWarmup(3, 0.0))
+        0.1, (PiecewiseDecay(0.1, (5, 9)), LinearWarmup(3, 1 / 3))
     )
 
 
