@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from qcc.errors import TrainingError
+from qcc.errors import QccError, TrainingError
 from qcc.files import write_json
 from qcc.train.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
 from qcc.train.differences import changed_settings
@@ -137,7 +137,12 @@ class Loop:
         epoch = position.epoch
         record: Record = {"epoch": epoch, "quantized": self._phase.quantized}
         record |= {f"train_{name}": total / position.batch for name, total in sums.items()}
-        write_more = self._phase.end_epoch(epoch, record)
+        try:
+            write_more = self._phase.end_epoch(epoch, record)
+        except QccError:
+            # What evaluating or saving tripped over can be mended, and the epoch need not be trained again.
+            self._write_interrupted(stepper, position, sums)
+            raise
         record["seconds"] = round(time.monotonic() - began, 3)
         self._history.append(record)
         position = Position(epoch + 1, 0, position.step)

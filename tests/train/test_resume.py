@@ -17,11 +17,12 @@ from broken_runs import assert_equal_states, final_state, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
-from qcc.errors import CheckpointError, ConfigError, TrainingError
+from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError
 from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config, load_slim
 from qcc.train.interrupt import StopRequest
 from qcc.train.quantize import quantize
+from qcc.train.saving import Outputs
 from qcc.train.scope import write_scope
 from qcc.train.stepper import Step, Stepper
 from qcc.train.tasks.classifier import ClassifierTask
@@ -54,6 +55,30 @@ def test_the_state_is_complete(uninterrupted: TrainingState) -> None:
     assert {"conv1_weights@scale", "image@scale", "image@state", "image@accum"} <= names
     assert uninterrupted.position.step == 12
     assert [record["quantized"] for record in uninterrupted.history] == [False, True, True]
+
+
+def test_an_epoch_is_not_lost_when_what_comes_after_it_fails(
+    uninterrupted: TrainingState, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slim = write_slim(
+        tmp_path / "broken", 3, end_epoch=2, start_epoch=1, float_model_save_path=tmp_path / "f", **SCHEME
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Outputs, "save_forms", _full)
+        with pytest.raises(OutputError, match="disk is full"):
+            run(tiny_config, slim)
+    assert CheckpointStore(tmp_path / "broken").epochs() == [0, 1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", None)  # no batch is trained on again
+        run(tiny_config, slim)
+
+    assert_equal_states(uninterrupted, final_state(tmp_path / "broken"))
+    assert (tmp_path / "f" / "model").exists()
+
+
+def _full(*_: object) -> None:
+    raise OutputError("the disk is full")
 
 
 # While the float weights are trained, at the first quantized batch, and in the middle of a quantized epoch.
