@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -61,7 +61,7 @@ class TrainingState:
 
     @classmethod
     def read(cls, folder: Path) -> TrainingState:
-        _check_digests(folder, (_TENSORS, _STATE))
+        check_digests(folder, (_TENSORS, _STATE))
         facts = json.loads((folder / _STATE).read_text())
         return cls.of(facts, read_arrays(folder / _TENSORS))
 
@@ -162,17 +162,13 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def check_files(folder: Path, beginnings: tuple[str, ...]) -> bool:
-    """Whether a whole checkpoint was written with files whose names begin with the first of `beginnings`.
-
-    Raises CheckpointError when one that begins with any of them is not what was written.
-    """
-    digests = read_json(folder / MARKER)
-    _check_digests(folder, tuple(name for name in digests if name.startswith(beginnings)))
-    return any(name.startswith(beginnings[0]) for name in digests)
+def files_of(folder: Path, part: str) -> list[str]:
+    """The files that a whole checkpoint was written with in its folder `part`."""
+    return [name for name in read_json(folder / MARKER) if name.startswith(f"{part}/")]
 
 
-def _check_digests(folder: Path, names: tuple[str, ...]) -> None:
+def check_digests(folder: Path, names: Iterable[str]) -> None:
+    """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
     digests = read_json(folder / MARKER)
     for name in names:
         path = folder / name

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from qcc.errors import CheckpointError
-from qcc.train.checkpoint import CheckpointStore, check_files
+from qcc.train.checkpoint import CheckpointStore, files_of
 from qcc.train.evaluate import RepeatedEvaluation
 from qcc.train.freeze import eval_model, is_quantized
 from qcc.train.loop import Record
+from qcc.train.saving import EVAL_FOLDER
 from qcc.train.tasks.task import Task
 
 
 def epochs_without_model(store: CheckpointStore) -> list[int]:
     """The epochs whose checkpoint was written with save_eval_model: False."""
-    return [epoch for epoch in store.epochs() if not check_files(store.epoch(epoch), ("eval_model/",))]
+    return [epoch for epoch in store.epochs() if not files_of(store.epoch(epoch), EVAL_FOLDER)]
 
 
 def evaluate_epochs(store: CheckpointStore, task: Task) -> list[Record]:

@@ -10,8 +10,8 @@ from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.checkpoint import CheckpointStore, check_files, read_json
-from qcc.train.saving import EVAL_MODEL
+from qcc.train.checkpoint import CheckpointStore, check_digests, files_of, read_json
+from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
 from qcc.train.scheme import forms, freeze, save_form
 
 
@@ -40,18 +40,19 @@ def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
 
 def is_quantized(checkpoint: Path) -> bool:
     """Whether the model of a checkpoint's folder has fake quantization in it."""
-    path = checkpoint / "scheme.json"
+    path = checkpoint / SCHEME
     return path.exists() and read_json(path) is not None
 
 
 def eval_model(checkpoint: Path) -> Model:
     """The model of a checkpoint's folder, as it was evaluated. Raises CheckpointError when there is none."""
-    folder = checkpoint / "eval_model"
-    if not check_files(checkpoint, ("eval_model/", "scheme.json")):
+    written = files_of(checkpoint, EVAL_FOLDER)
+    if not written:
         raise CheckpointError(
             f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False."
         )
-    return qcc.load(folder, model_filename=EVAL_MODEL, params_filename="__params__")
+    check_digests(checkpoint, (*written, SCHEME))
+    return qcc.load(checkpoint / EVAL_FOLDER, model_filename=EVAL_MODEL, params_filename="__params__")
 
 
 def freeze_to(

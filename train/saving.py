@@ -25,6 +25,8 @@ TestModel = Callable[[Names, Names], Model]
 """Makes the test model of now with given feeds and fetches."""
 
 EVAL_MODEL, PRUNED = "__model__", "__model__.infer"
+# In a checkpoint's folder: that of the model that was evaluated, and what it was quantized by.
+EVAL_FOLDER, SCHEME = "eval_model", "scheme.json"
 LITE_FILE = "model.nb"
 
 
@@ -56,10 +58,10 @@ class Outputs:
 
     def write_eval_model(self, folder: Path, model: Model, quantized: bool, test_model: TestModel) -> None:
         """Write into a checkpoint's folder `model`, which was evaluated, and what it takes to freeze it."""
-        write_json(folder / "scheme.json", scheme_record(self._strategy) if quantized else None)
+        write_json(folder / SCHEME, scheme_record(self._strategy) if quantized else None)
         if not self._compressor.save_eval_model:
             return
-        target, pruned = folder / "eval_model", self._compressor.prune_infer_model
+        target, pruned = folder / EVAL_FOLDER, self._compressor.prune_infer_model
         # Unchecked: it has just been evaluated, and the checkpoint keeps digests of its files.
         if pruned is not None:
             part = qcc.PassManager.parse("prune").run(test_model(*pruned))

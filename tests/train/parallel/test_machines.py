@@ -71,6 +71,15 @@ def check_equal(folder: Path, other: Path) -> None:
         assert array.tobytes() == two.arrays[name].tobytes(), name
 
 
+def launch_both(
+    hosts: Hosts, folders: tuple[Path, Path], tmp_path: Path, epochs: int
+) -> list[subprocess.Popen[str]]:
+    return [
+        host.launch(folder, tmp_path / "qcc", arguments(folder, epochs))
+        for host, folder in zip(hosts, folders, strict=True)
+    ]
+
+
 def train_on_one_machine(folder: Path, images: Path, epochs: int) -> None:
     folder.mkdir()
     write_config(folder, images)
@@ -81,10 +90,7 @@ def train_on_one_machine(folder: Path, images: Path, epochs: int) -> None:
 def test_two_machines_train_as_two_processes_of_one(
     hosts: Hosts, folders: tuple[Path, Path], tmp_path: Path, tiny_images: Path
 ) -> None:
-    launchers = [
-        host.launch(folder, tmp_path / "qcc", arguments(folder, 3))
-        for host, folder in zip(hosts, folders, strict=True)
-    ]
+    launchers = launch_both(hosts, folders, tmp_path, 3)
     first, second = outputs(*launchers)
 
     assert codes(*launchers) == [0, 0], first + second
@@ -123,10 +129,7 @@ def test_all_of_two_processes_on_each_hold_equal_weights(
 def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
     hosts: Hosts, folders: tuple[Path, Path], tmp_path: Path, tiny_images: Path
 ) -> None:
-    launchers = [
-        host.launch(folder, tmp_path / "qcc", arguments(folder, 1000))
-        for host, folder in zip(hosts, folders, strict=True)
-    ]
+    launchers = launch_both(hosts, folders, tmp_path, 1000)
     while not (folders[0] / "run/1/complete.json").exists():
         assert launchers[0].poll() is None, outputs(*launchers)
         time.sleep(0.02)
@@ -141,10 +144,7 @@ def test_a_killed_worker_ends_the_run_and_the_next_one_goes_on(
 
     epochs = newest(folders[0]).position.epoch + 1
     assert not (folders[1] / "run").exists()
-    launchers = [
-        host.launch(folder, tmp_path / "qcc", arguments(folder, epochs))
-        for host, folder in zip(hosts, folders, strict=True)
-    ]
+    launchers = launch_both(hosts, folders, tmp_path, epochs)
     first, second = outputs(*launchers)
     assert codes(*launchers) == [0, 0], first + second
     assert f"going on from {folders[0] / 'run'}" in first
