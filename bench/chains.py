@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from qcc._paddle import paddle
-from qcc.program import AttrType, BlockProto, OpProto, ProgramProto, VarProto
+from qcc.ir.program import AttrType, BlockProto, OpProto, ProgramProto, VarProto
 
 static = paddle.static
 

@@ -21,12 +21,12 @@ from typing import Any
 
 import click
 from chains import stretch
+from outcome import Outcome
 from page import render
 from rich.console import Console
 
 from qcc._paddle import paddle
-from qcc.files import write_json, write_text
-from qcc.train.report import processor
+from qcc.train.evaluation.report import processor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -161,10 +161,7 @@ def main(
     plan = Plan(layers, target_layers, paddle_layers, rounds, full)
     result = {**_surroundings(), "plan": asdict(plan), "measured": _measure(plan)}
     result["load_average_at_end"] = os.getloadavg()
-    write_json(record, result)
-    text = render(result)
-    write_text(page, text)
-    click.echo(text)
+    Outcome(record, page, render).store(result)
 
 
 def _measure(plan: Plan) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ from outcome import Outcome
 
 import qcc
 from qcc.backends.predictor import Engine, Predictor
-from qcc.train.compare import model_size
+from qcc.train.evaluation.compare import model_size
+from qcc.train.evaluation.timing import milliseconds
 from qcc.train.models.mobilenet_v1 import MobileNetV1
-from qcc.train.timing import milliseconds
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "records" / "inference-bench.json"

@@ -19,10 +19,10 @@ from outcome import Outcome
 
 import qcc
 from qcc.backends.lite.runtime import lite_milliseconds
+from qcc.train.evaluation.timing import COUNTED_RUNS, WARM_UP_RUNS
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.mobilenet_v2 import MobileNetV2
 from qcc.train.models.resnet import ResNet
-from qcc.train.timing import COUNTED_RUNS, WARM_UP_RUNS
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "docs" / "records" / "lite-bench.json"

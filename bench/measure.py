@@ -23,12 +23,12 @@ from chains import FEED, fetch_name, random_values, stretch
 
 import qcc
 from qcc._paddle import IrGraph, core, paddle
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.program import ProgramProto
+from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import Pass, PassManager, PassResult
 from qcc.passes.instruments import Verification
-from qcc.program import ProgramProto
-from qcc.verify import verify
 
 static = paddle.static
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import qcc
 from qcc._paddle import paddle
-from qcc.calibration import largest_magnitudes
+from qcc.calibrate.activations import largest_magnitudes
 from qcc.model import Model
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.train.config import DetectorConfig, load_config
 from qcc.train.data.cache import dataset
-from qcc.train.models.architectures import detector_network
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.mobilenet_v2 import MobileNetV2
 from qcc.train.models.resnet import ResNet
-from qcc.train.weights import initialise
+from qcc.train.programs.weights import initialise
+from qcc.train.tasks.architectures import detector_network
 
 CLASSIFIER_SIDE, DETECTOR_SIDE = 224, 320
 _DETECTOR = Path(__file__).resolve().parent.parent / "configs" / "yolov3_mobilenet_v1_voc.yml"
@@ -36,6 +38,7 @@ def classifier(net: MobileNetV1 | MobileNetV2 | ResNet, side: int = CLASSIFIER_S
         logits = net.logits(image, 1000)
         test = main.clone(for_test=True)
     paddle.static.Executor().run(startup, scope=scope)
+    settle_norms(test, scope, [{"image": picture} for picture in _pictures(side)])
     model = qcc.from_program(test, scope, ["image"], [logits.name], for_test=True)
     return model, {"image": _picture(side, side)}
 
@@ -46,9 +49,32 @@ def detector() -> tuple[Model, Inputs]:
     assert isinstance(config, DetectorConfig)
     network, scope = detector_network(config), paddle.static.Scope()
     initialise(network, scope, 1)
-    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
     sides = np.array([[DETECTOR_SIDE] * 2], np.int32)
+    batches = [
+        {IMAGE: pictures, IM_SIZE: np.repeat(sides, len(pictures), 0)}
+        for pictures in _pictures(DETECTOR_SIDE)
+    ]
+    settle_norms(network.test, scope, batches)
+    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
     return model, {IMAGE: _picture(DETECTOR_SIDE, DETECTOR_SIDE), IM_SIZE: sides}
+
+
+def settle_norms(test: Any, scope: Any, batches: Sequence[Inputs]) -> None:
+    """Set the statistics of the batch norms of a test program to their means over some batches.
+
+    With those that a new network has, mean 0 and variance 1, the activations of a deep one shrink or grow by
+    a factor a layer: MobileNetV1 of all its width would give 1e-15, and zeros when it is quantized.
+    """
+    for number, batch in enumerate(batches):
+        program = test.clone()
+        block = program.global_block()
+        for op in block.ops:
+            if op.type == "batch_norm":
+                op._set_attr("is_test", False)
+                op._set_attr("momentum", number / (number + 1))
+                # A test program lacks it; the kernels of training want it.
+                op.desc.set_output("ReserveSpace", [block.create_var(dtype="float32").name])
+        paddle.static.Executor().run(program, feed=batch, scope=scope)
 
 
 def text_network(folder: str, height: int, width: int) -> tuple[Model, Inputs]:
@@ -66,6 +92,12 @@ def frozen(model: Model, inputs: Inputs) -> Model:
         scale = scales[op.input("X").name]
         transformed.weights[op.input("InScale").name] = np.array([scale], np.float32)
     return qcc.PassManager.parse("freeze,prune").run(transformed)
+
+
+def _pictures(side: int) -> list[np.ndarray]:
+    """Three batches of four pictures."""
+    random = np.random.default_rng(2)
+    return [random.standard_normal((4, 3, side, side)).astype(np.float32) for _ in range(3)]
 
 
 def _picture(height: int, width: int) -> np.ndarray:

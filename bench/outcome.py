@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.files import write_json, write_text
-from qcc.train.report import command_line, environment
+from qcc.train.evaluation.report import command_line, environment
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,11 @@ class Outcome:
         for name in names:
             with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
                 networks.append(measure(name, Path(folder)))
-        write_json(
-            self.record, {"command": command_line(), "environment": environment(), "networks": networks}
-        )
+        self.store({"command": command_line(), "environment": environment(), "networks": networks})
+
+    def store(self, record: dict[str, Any]) -> None:
+        """Write the record and the page made from it, and print the page."""
+        write_json(self.record, record)
         print(self.render())
 
     def render(self) -> str:

@@ -27,19 +27,18 @@ from outcome import Outcome
 from rich.console import Console
 from slim_phase import SlimPhase
 
-from qcc.files import write_json
-from qcc.train.checkpoint import CheckpointStore
 from qcc.train.config import load_config, load_slim
 from qcc.train.config.slim import Compressor, Slim
-from qcc.train.evaluate import evaluate
+from qcc.train.evaluation.evaluate import evaluate
+from qcc.train.evaluation.report import command_line, environment
 from qcc.train.freeze import checkpoint_model
-from qcc.train.interrupt import StopRequest
-from qcc.train.loop import Loop
+from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.loop import Loop
+from qcc.train.programs.scheme import freeze
+from qcc.train.programs.weights import load_weights
 from qcc.train.quantize import QuantizationPhase, quantize
-from qcc.train.report import command_line, environment
-from qcc.train.scheme import freeze
 from qcc.train.tasks.build import build_task
-from qcc.train.weights import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD, PAGE = ROOT / "docs" / "records" / "peer.json", ROOT / "docs" / "peer.md"
@@ -63,9 +62,11 @@ def main() -> None:
         )
         print(json.dumps(measured(options.overrides)))
         return
-    if not options.render:
-        write_json(RECORD, measure(options.overrides))
-    Outcome(RECORD, PAGE, page).render()
+    outcome = Outcome(RECORD, PAGE, page)
+    if options.render:
+        outcome.render()
+    else:
+        outcome.store(measure(options.overrides))
 
 
 def measure(overrides: list[str]) -> dict[str, Any]:

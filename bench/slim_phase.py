@@ -12,16 +12,16 @@ from paddleslim.quant import convert, quant_aware
 import qcc
 from qcc._paddle import core, paddle
 from qcc.model import Model
-from qcc.train.checkpoint import TrainingState
 from qcc.train.config import TrainingConfig
 from qcc.train.config.slim import QuantizationStrategy
-from qcc.train.evaluate import RepeatedEvaluation
-from qcc.train.loop import Record
-from qcc.train.optimizer import add_optimizer
-from qcc.train.programs import TrainingProgram
-from qcc.train.stepper import Stepper
+from qcc.train.evaluation.evaluate import RepeatedEvaluation
+from qcc.train.loop.checkpoint import TrainingState
+from qcc.train.loop.loop import Record
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.optimizer import add_optimizer
+from qcc.train.programs.programs import TrainingProgram
+from qcc.train.programs.weights import initialise, load_weights, put_weights
 from qcc.train.tasks.task import Task
-from qcc.train.weights import initialise, load_weights, put_weights
 
 _PLACE = core.CPUPlace()
 

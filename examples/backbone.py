@@ -31,16 +31,16 @@ from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names
+from qcc.train.evaluation.report import run_record
 from qcc.train.float_training import train_float
-from qcc.train.interrupt import StopRequest
-from qcc.train.metrics import TopAccuracy
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.metrics.top_accuracy import TopAccuracy
 from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.network import Network
-from qcc.train.report import run_record
+from qcc.train.programs.weights import save_arrays
 from qcc.train.tasks.detector import DetectorTask
 from qcc.train.tasks.task import Feeds, Run
-from qcc.train.weights import save_arrays
 
 SIDE = 64  # of what the backbone sees, pixels
 CUT_SIDE = 80  # of a cut, which leaves room to shift

@@ -24,7 +24,7 @@ from flow import Flow
 from rich.console import Console
 
 from qcc.files import write_json
-from qcc.train.compare import print_forms
+from qcc.train.evaluation.compare import print_forms
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = Path("dataset/tree_crowns")

@@ -15,12 +15,12 @@ from rich.console import Console
 
 import qcc
 from qcc.backends.lite.runtime import runtime_missing
-from qcc.train.compare import FormResult, compare_forms
 from qcc.train.config import ClassifierConfig, DetectorConfig, load_config, load_slim
+from qcc.train.evaluation.compare import FormResult, compare_forms
+from qcc.train.evaluation.report import run_record
 from qcc.train.parallel.launch import qcc_command
-from qcc.train.report import run_record
+from qcc.train.programs.weights import float_model, load_weights
 from qcc.train.tasks.build import build_task
-from qcc.train.weights import float_model, load_weights
 
 
 @dataclass

@@ -21,9 +21,9 @@ from studies import STUDIES, Study
 
 from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.files import write_json, write_text
-from qcc.train.compare import open_predictors, print_forms, time_forms
 from qcc.train.config import load_config
-from qcc.train.report import command_line, environment
+from qcc.train.evaluation.compare import open_predictors, print_forms, time_forms
+from qcc.train.evaluation.report import command_line, environment
 from qcc.train.tasks.build import build_task
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from studies import CLASSIFIER, DETECTOR, FROZEN_NORMS, Study
 
-from qcc.train.compare import decimals, percent
+from qcc.train.evaluation.compare import decimals, percent
 
 PAGE = Path("docs/results.md")
 Record = dict[str, Any]

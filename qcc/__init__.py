@@ -12,19 +12,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qcc.backends import save
     from qcc.frontend import from_program, load
+    from qcc.ir.graph import Graph
+    from qcc.ir.networkx_form import to_networkx
+    from qcc.ir.nodes import Op, Var
     from qcc.model import Model
     from qcc.passes import PassManager
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "PassManager", "__version__", "from_program", "load", "save"]
+__all__ = [
+    "Graph",
+    "Model",
+    "Op",
+    "PassManager",
+    "Var",
+    "__version__",
+    "from_program",
+    "load",
+    "save",
+    "to_networkx",
+]
 
 _HOMES = {
+    "Graph": "qcc.ir.graph",
     "Model": "qcc.model",
+    "Op": "qcc.ir.nodes",
     "PassManager": "qcc.passes",
+    "Var": "qcc.ir.nodes",
     "from_program": "qcc.frontend",
     "load": "qcc.frontend",
     "save": "qcc.backends",
+    "to_networkx": "qcc.ir.networkx_form",
 }
 
 

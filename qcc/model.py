@@ -10,8 +10,8 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.errors import GraphError
-from qcc.graph import Graph
-from qcc.weights import Weights
+from qcc.ir.graph import Graph
+from qcc.ir.weights import Weights
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcc._paddle import VarType
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import pair_behind
 from qcc.passes.frozen import FrozenOp, frozen_op
 from qcc.passes.quantizable import KINDS

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qcc.errors import CheckpointError
-from qcc.train.checkpoint import CheckpointStore, files_of
-from qcc.train.evaluate import RepeatedEvaluation
+from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.freeze import eval_model, is_quantized
-from qcc.train.loop import Record
+from qcc.train.loop.checkpoint import CheckpointStore, files_of
+from qcc.train.loop.loop import Record
 from qcc.train.saving import EVAL_FOLDER
 from qcc.train.tasks.task import Task
 

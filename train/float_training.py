@@ -10,22 +10,22 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
-from qcc.train.averages import Averages
-from qcc.train.board import board_in
-from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.schema import FloatTraining
-from qcc.train.evaluate import RepeatedEvaluation
-from qcc.train.interrupt import StopRequest
-from qcc.train.loop import Loop, Record
-from qcc.train.optimizer import add_optimizer
-from qcc.train.parallel.agreement import check_weights
-from qcc.train.programs import TrainingProgram
-from qcc.train.scheme import take_weights
-from qcc.train.scope import Arrays, persistable_names, read_scope
-from qcc.train.stepper import Stepper
+from qcc.train.evaluation.evaluate import RepeatedEvaluation
+from qcc.train.loop.agreement import check_weights
+from qcc.train.loop.board import board_in
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.loop import Loop, Record
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.averages import Averages
+from qcc.train.programs.optimizer import add_optimizer
+from qcc.train.programs.programs import TrainingProgram
+from qcc.train.programs.scheme import take_weights
+from qcc.train.programs.scope import Arrays, persistable_names, read_scope
+from qcc.train.programs.weights import initialise, load_weights, put_known_weights
 from qcc.train.tasks.task import Task
-from qcc.train.weights import initialise, load_weights, put_known_weights
 
 
 class FloatPhase:

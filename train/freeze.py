@@ -10,9 +10,9 @@ from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.checkpoint import CheckpointStore, check_digests, files_of, read_json
+from qcc.train.loop.checkpoint import CheckpointStore, check_digests, files_of, read_json
+from qcc.train.programs.scheme import forms, freeze, save_form
 from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
-from qcc.train.scheme import forms, freeze, save_form
 
 
 def freeze_checkpoint(

@@ -15,27 +15,27 @@ import qcc
 from qcc._paddle import paddle
 from qcc.errors import CheckpointError, ConfigError
 from qcc.model import Model
-from qcc.train.averages import Averages
-from qcc.train.board import board_in
-from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.section import Section
 from qcc.train.config.slim import Distillation
-from qcc.train.evaluate import RepeatedEvaluation
+from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.float_training import train_float
-from qcc.train.interrupt import StopRequest
-from qcc.train.loop import Loop, Record, best_record
+from qcc.train.loop.agreement import check_weights
+from qcc.train.loop.board import board_in
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.loop import Loop, Record, best_record
+from qcc.train.loop.stepper import Stepper
 from qcc.train.models.network import Network
-from qcc.train.parallel.agreement import check_weights
-from qcc.train.programs import Stage, TrainingProgram, TrainingPrograms
-from qcc.train.pruning import can_take_shapes, take_shapes
+from qcc.train.programs.averages import Averages
+from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
+from qcc.train.programs.pruning import can_take_shapes, take_shapes
+from qcc.train.programs.scheme import take_weights, transform_pipeline
+from qcc.train.programs.scope import Arrays, persistable_names
+from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
+from qcc.train.programs.weights import initialise, load_weights, put_weights
 from qcc.train.saving import Outputs
-from qcc.train.scheme import take_weights, transform_pipeline
-from qcc.train.scope import Arrays, persistable_names
-from qcc.train.stepper import Stepper
 from qcc.train.tasks.task import Task
-from qcc.train.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
-from qcc.train.weights import initialise, load_weights, put_weights
 
 
 class QuantizationPhase:

@@ -16,9 +16,9 @@ from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.config.section import Section
 from qcc.train.models.network import Network
-from qcc.train.scheme import freeze, save_form, scheme_record
-from qcc.train.scope import persistable_names
-from qcc.train.slicing import ops_behind, variables_of
+from qcc.train.programs.scheme import freeze, save_form, scheme_record
+from qcc.train.programs.scope import persistable_names
+from qcc.train.programs.slicing import ops_behind, variables_of
 
 Names = tuple[str, ...]
 TestModel = Callable[[Names, Names], Model]

@@ -26,13 +26,13 @@ from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PaddleError
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.weights import Weights
 from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state
-from qcc.weights import Weights
 
 _UNFUSED = Engine(optimize=False)
 _ENGINES = (Engine(), Engine(onednn=True), Engine(onednn=True, int8=True))

@@ -15,11 +15,11 @@ from qcc.errors import OutputError, TargetError
 from qcc.files import publish, staging, write_json
 from qcc.frontend.layout import PARAMS_NAMES, PARAMS_SUFFIX, PROGRAM_SUFFIX
 from qcc.frontend.program_file import ProgramFile
+from qcc.ir.tensor_stream import write_tensor
+from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.quantization import scheme, state
-from qcc.tensor_stream import write_tensor
-from qcc.verify import verify
 
 FORMS = ("float", "int8", "qdq")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qcc.graph import Graph
-from qcc.program import (
+from qcc.ir.graph import Graph
+from qcc.ir.program import (
     PLAIN_ATTR_FIELDS,
     AttrProto,
     AttrType,

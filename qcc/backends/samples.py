@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc.backends.predictor import PADDLE_FAILURES, reason
-from qcc.dtypes import numpy_dtype
 from qcc.errors import GraphError
+from qcc.ir.dtypes import numpy_dtype
+from qcc.ir.nodes import Var
 from qcc.model import Model
-from qcc.nodes import Var
 
 # Height and width of images whose size the model leaves open, and other open lengths: small is fast,
 # but strides and anchors may want more. All are multiples of 32 as detectors want them.

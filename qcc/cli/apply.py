@@ -61,9 +61,9 @@ def apply(
     if form is not None and output is None:
         raise click.UsageError("--form says how to save the model, so it needs -o.")
     import qcc
+    from qcc.ir.text import print_graph
     from qcc.passes.instruments import Dump, OpCount, Timing, Verification
     from qcc.quantization import stored_form
-    from qcc.text import print_graph
 
     manager = qcc.PassManager.parse(pipeline)
     loaded = qcc.load(model, model_filename, params_filename)

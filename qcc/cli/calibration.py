@@ -11,7 +11,7 @@ import click
 from qcc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from qcc.calibration import Batch
+    from qcc.calibrate.activations import Batch
     from qcc.model import Model
 
 CONFIG_SUFFIXES = (".yml", ".yaml")
@@ -32,7 +32,7 @@ calibrate_option = click.option(
 
 def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     """The model with fixed activation scales; see `calibration_batches` for what `data` may be."""
-    from qcc.calibration import calibrated
+    from qcc.calibrate.activations import calibrated
     from qcc.passes.static_scales import is_dynamic
 
     if not is_dynamic(model.graph):
@@ -50,7 +50,7 @@ def calibration_batches(model: Model, data: Path, config_path: Path | None) -> I
         raise DataError(f"{data} does not exist: there is no data to measure scales on.")
     if data.suffix in CONFIG_SUFFIXES:
         return _of_configuration(data)
-    from qcc.calibration import has_arrays, read_batches
+    from qcc.calibrate.arrays import has_arrays, read_batches
 
     if has_arrays(data):
         return read_batches(model, data)
@@ -79,7 +79,7 @@ def _of_images(data: Path, config_path: Path) -> Iterator[Batch]:
             f" calibrate it with --calibrate {config_path}."
         )
     from qcc.train.data.image_file import read_image
-    from qcc.train.infer import find_images, image_feeds
+    from qcc.train.evaluation.infer import find_images, image_feeds
 
     images = find_images(*((data, None) if data.is_dir() else (None, data)))
     size = config.yolo_test_feed.image_shape[1:]

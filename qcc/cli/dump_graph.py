@@ -74,8 +74,8 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
         return qcc.load(path, model_filename, params_filename)
     from qcc.errors import ModelFormatError, TextError
+    from qcc.ir.text import parse_graph
     from qcc.model import Model
-    from qcc.text import parse_graph
 
     try:
         return Model(parse_graph(path.read_text(encoding="utf-8")))

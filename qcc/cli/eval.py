@@ -52,8 +52,8 @@ def evaluate(
 
     import qcc
     from qcc.frontend.layout import LITE_SUFFIX
-    from qcc.train.evaluate import evaluate as run
-    from qcc.train.evaluate import evaluate_lite
+    from qcc.train.evaluation.evaluate import evaluate as run
+    from qcc.train.evaluation.evaluate import evaluate_lite
     from qcc.train.tasks.build import build_task
 
     task = build_task(config, dataset_dir, skip_bad, output_eval)
@@ -73,10 +73,10 @@ def evaluate(
 def _compare_epochs(folder: Path, task: Task) -> None:
     from rich.console import Console
 
-    from qcc.train.checkpoint import CheckpointStore
     from qcc.train.epochs import epochs_without_model, evaluate_epochs
-    from qcc.train.loop import best_record
-    from qcc.train.report import print_epochs
+    from qcc.train.evaluation.report import print_epochs
+    from qcc.train.loop.checkpoint import CheckpointStore
+    from qcc.train.loop.loop import best_record
 
     store = CheckpointStore(folder)
     records = evaluate_epochs(store, task)

@@ -99,8 +99,8 @@ def export(
 
 
 def _instruments(dump_dir: Path | None) -> list[Instrument]:
+    from qcc.ir.text import print_graph
     from qcc.passes.instruments import Dump, Verification
-    from qcc.text import print_graph
 
     return [Verification(), *([] if dump_dir is None else [Dump(dump_dir, print_graph)])]
 

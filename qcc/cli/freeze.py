@@ -93,7 +93,7 @@ def freeze(
 
     config = None if config_path is None else load_config(config_path, overrides)
 
-    from qcc.train.evaluate import evaluate
+    from qcc.train.evaluation.evaluate import evaluate
     from qcc.train.freeze import freeze_to
     from qcc.train.tasks.build import build_task
 
@@ -120,8 +120,8 @@ def _load(
     epoch: int | None,
 ) -> Model:
     import qcc
-    from qcc.train.checkpoint import CheckpointStore
     from qcc.train.freeze import checkpoint_model
+    from qcc.train.loop.checkpoint import CheckpointStore
 
     if checkpoint is not None and model is None:
         return checkpoint_model(CheckpointStore(checkpoint), epoch)

@@ -65,10 +65,10 @@ def infer(
         raise click.UsageError(f"{config_path} describes a {config.architecture}, which finds no boxes.")
 
     import qcc
-    from qcc.train.board import board_in
     from qcc.train.data.image_file import read_image
-    from qcc.train.infer import Detector, find_images
-    from qcc.train.infer import infer as run
+    from qcc.train.evaluation.infer import Detector, find_images
+    from qcc.train.evaluation.infer import infer as run
+    from qcc.train.loop.board import board_in
     from qcc.train.tasks.detector import infer_class_names
 
     images = find_images(infer_dir, infer_img)

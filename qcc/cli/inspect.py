@@ -17,7 +17,7 @@ from rich.text import Text
 from qcc.cli.model_files import model_files
 
 if TYPE_CHECKING:
-    from qcc.inspection import Inspection
+    from qcc.analyze.inspection import Inspection
 
 # A title and its rows: a name and what there is to say about it.
 Section = tuple[str, list[tuple[str, str]]]
@@ -42,8 +42,8 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
             _show(inspect_lite.sections(model))
         return
     import qcc
+    from qcc.analyze.inspection import inspect as look
     from qcc.frontend.saved import has_stale_record
-    from qcc.inspection import inspect as look
 
     loaded = qcc.load(model, model_filename, params_filename)
     found = look(loaded)

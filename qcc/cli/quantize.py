@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from qcc.train.config import Slim, TrainingConfig
-    from qcc.train.interrupt import StopRequest
+    from qcc.train.loop.interrupt import StopRequest
     from qcc.train.parallel.group import Group
     from qcc.train.quantize import QuantizeResult
     from qcc.train.tasks.task import Task
@@ -80,7 +80,7 @@ def quantize(
 
     console, result = run_training(arguments, nproc, config, build, run)
 
-    from qcc.train.report import print_epochs
+    from qcc.train.evaluation.report import print_epochs
 
     print_epochs(console, result.records, result.best)
     console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")

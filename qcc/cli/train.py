@@ -24,10 +24,10 @@ from qcc.files import check_folder, write_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qcc.train.interrupt import StopRequest
-    from qcc.train.loop import Record
+    from qcc.train.loop.interrupt import StopRequest
+    from qcc.train.loop.loop import Record
     from qcc.train.parallel.group import Group
-    from qcc.train.scope import Arrays
+    from qcc.train.programs.scope import Arrays
     from qcc.train.tasks.task import Task
 
 
@@ -90,8 +90,8 @@ def train(
 
     console, (weights, records) = run_training(arguments, nproc, config, build, run)
 
-    from qcc.train.report import run_record
-    from qcc.train.weights import save_arrays
+    from qcc.train.evaluation.report import run_record
+    from qcc.train.programs.weights import save_arrays
 
     save_arrays(save_path, weights)
     settings = config.model_dump(mode="json", by_alias=True)

@@ -8,8 +8,8 @@ import numpy as np
 
 from qcc.draw.picture import Role
 from qcc.draw.roles import op_role
-from qcc.dtypes import dtype_name
-from qcc.nodes import Op, Var
+from qcc.ir.dtypes import dtype_name
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import UNOBSERVED_SCALE
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS

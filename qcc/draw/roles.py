@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from qcc._paddle import VarType
 from qcc.draw.picture import Role
-from qcc.nodes import Op, Var
+from qcc.ir.nodes import Op, Var
+from qcc.ir.verify import SCALE_SLOTS
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS
 from qcc.passes.static_scales import measures_scale
-from qcc.verify import SCALE_SLOTS
 
 QUANTIZE_TYPES = frozenset({*QUANTIZE_OPS, "quantize_linear", "quantize"})
 DEQUANTIZE_TYPES = frozenset({*DEQUANTIZE_OPS, "dequantize_linear", "dequantize"})

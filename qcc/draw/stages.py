@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from qcc.draw.picture import Picture
 from qcc.draw.view import view
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import Pass, PassResult
 from qcc.passes.instruments import Instrument
 

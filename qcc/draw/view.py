@@ -15,8 +15,8 @@ from qcc.draw.roles import (
     scale_inputs,
     scale_outputs,
 )
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS
 
 

@@ -13,11 +13,11 @@ from qcc._paddle import paddle
 from qcc.errors import GraphError
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
+from qcc.ir.nodes import EMPTY_NAME
+from qcc.ir.program import BlockProto, OpProto, ProgramProto, drop_call_stacks
+from qcc.ir.verify import verify
+from qcc.ir.weights import Weights
 from qcc.model import Model, scope_holds
-from qcc.nodes import EMPTY_NAME
-from qcc.program import BlockProto, OpProto, ProgramProto, drop_call_stacks
-from qcc.verify import verify
-from qcc.weights import Weights
 
 # Bits of the attribute op_role (`OpRole` in op_proto_maker.h).
 _BACKWARD = 1

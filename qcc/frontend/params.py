@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qcc.dtypes import dtype_name
 from qcc.errors import ModelFormatError
 from qcc.frontend.program_file import ProgramFile
-from qcc.program import VarProto
-from qcc.tensor_stream import TensorHeader, TensorReader
-from qcc.weights import Weights
+from qcc.ir.dtypes import dtype_name
+from qcc.ir.program import VarProto
+from qcc.ir.tensor_stream import TensorHeader, TensorReader
+from qcc.ir.weights import Weights
 
 
 @dataclass(frozen=True)

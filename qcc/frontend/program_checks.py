@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qcc.errors import ModelFormatError
-from qcc.nodes import EMPTY_NAME
-from qcc.program import AttrProto, AttrType, BlockProto, OpProto, ProgramProto, VarProto, VarTypeProto
+from qcc.ir.nodes import EMPTY_NAME
+from qcc.ir.program import AttrProto, AttrType, BlockProto, OpProto, ProgramProto, VarProto, VarTypeProto
 
 # The message in which a variable of each type keeps its data type and shape.
 _TENSOR_FIELDS = {

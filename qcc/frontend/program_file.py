@@ -9,8 +9,8 @@ from pathlib import Path
 from qcc._paddle import core
 from qcc.errors import ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
-from qcc.graph import Graph
-from qcc.program import (
+from qcc.ir.graph import Graph
+from qcc.ir.program import (
     BlockProto,
     DecodeError,
     OpProto,
@@ -21,7 +21,7 @@ from qcc.program import (
     drop_call_stacks,
     runtime_defaults,
 )
-from qcc.weights import Weights
+from qcc.ir.weights import Weights
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)

@@ -9,9 +9,9 @@ from qcc.errors import ModelFormatError, VerifyError
 from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import ParamsFile, read_weights
 from qcc.frontend.program_file import ProgramFile, read_program
+from qcc.ir.verify import verify
 from qcc.model import Model, Provenance
 from qcc.record import FILE_NAME, read_record, source_digest
-from qcc.verify import verify
 
 
 def load(

@@ -10,8 +10,8 @@ from typing import ClassVar
 from pydantic import ConfigDict
 
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 
 OPTIONS = ConfigDict(extra="forbid", strict=False)
 """Pydantic's configuration of every pass: an unknown option is an error."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import UNOBSERVED_SCALE, abs_max, max_int
 
 STEP_COUNTER = "@STEP_COUNTER@"

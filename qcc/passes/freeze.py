@@ -10,8 +10,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import UNOBSERVED_SCALE, correct_bias, max_int, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, pair_behind

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import bits_for, max_int
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS, Quantizer, read_quantizer
 from qcc.passes.quantizable import KINDS, Operands, is_marked

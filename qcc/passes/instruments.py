@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qcc.files import write_text
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.ir.verify import verify_changes
 from qcc.passes.base import Pass, PassResult
-from qcc.verify import verify_changes
 
 
 class Instrument:

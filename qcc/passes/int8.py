@@ -9,8 +9,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.numerics import max_int
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops

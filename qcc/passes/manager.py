@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
-from qcc.collector import collector_paused
 from qcc.errors import PassError, QccError
-from qcc.graph import Graph
-from qcc.model import Model
+from qcc.ir.collector import collector_paused
+from qcc.ir.graph import Graph
 from qcc.passes.base import Pass, PassResult
 from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.pipeline import build_pass, format_pass, parse_specs
+
+if TYPE_CHECKING:
+    from qcc.model import Model
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PassManager(Pass):
         Instruments watch from outside; by default every pass is verified.  Raises PassError, or what
         else a pass or instrument raises, with the name of the pass in front.
         """
-        result = Model(model.graph.copy(), model.provenance.then(str(self)))
+        result = replace(model, graph=model.graph.copy(), provenance=model.provenance.then(str(self)))
         self.apply(result.graph, instruments)
         return result
 

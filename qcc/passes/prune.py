@@ -7,11 +7,11 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.ir.program import OpProto
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
-from qcc.program import OpProto
 
 # Ops that matter although nothing reads what they write.
 SIDE_EFFECTS = frozenset({"assert", "print", "py_func", "save", "save_combine", "send_v2"})

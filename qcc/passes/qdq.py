@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import FrozenOp, frozen_ops
 from qcc.passes.int8 import check_can_be_int8, int8_name, to_int8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.nodes import Op, Var
+from qcc.ir.nodes import Op, Var
 
 QUANTIZATION_TYPE = "quantization_type"
 WITH_WEIGHT = "qat_with_weight"

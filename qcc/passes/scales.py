@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.numerics import abs_max
 from qcc.passes.fake_quant import QUANTIZE_OPS, Quantizer, read_quantizer
 

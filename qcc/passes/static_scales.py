@@ -10,8 +10,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 
@@ -27,7 +27,8 @@ class StaticScales(Pass):
 
         x.quantized, x@scale = fake_quantize_moving_average_abs_max(X=x, InScale=x@scale)
 
-    `scales` has an entry `variable=scale` for each of them; `qcc.calibration.calibrated` measures them.
+    `scales` has an entry `variable=scale` for each of them; `qcc.calibrate.activations.calibrated` measures
+    them.
     """
 
     name: ClassVar[str] = "static-scales"

@@ -11,8 +11,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind, pair_names
 from qcc.passes.quantizable import (

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
-from qcc.graph import Graph
-from qcc.nodes import Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import frozen_ops
 

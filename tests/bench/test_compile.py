@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from qcc.program import ProgramProto
+from qcc.ir.program import ProgramProto
 
 BENCH = Path(__file__).parents[2] / "bench"
 MODULES = ("chains", "measure", "page", "compile")

@@ -27,12 +27,12 @@ from qat_nets import (
 import qcc
 from qcc._paddle import paddle
 from qcc.errors import PassError, PipelineError
+from qcc.ir.nodes import Op
+from qcc.ir.verify import verify
 from qcc.model import Model
-from qcc.nodes import Op
 from qcc.numerics import abs_max, quantize_weight
 from qcc.passes import PassManager
 from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.verify import verify
 
 PER_CHANNEL = Scheme("channel_wise_abs_max", "moving_average_abs_max")
 PER_TENSOR = Scheme("abs_max", "moving_average_abs_max")

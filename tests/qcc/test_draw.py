@@ -13,8 +13,8 @@ from qcc.draw import Picture, Stages, around, difference, to_dot, view
 from qcc.draw.dot import _LOOKS
 from qcc.draw.picture import Change, Edge, Key, Node, Role
 from qcc.errors import GraphError
+from qcc.ir.text import parse_graph
 from qcc.model import Model
-from qcc.text import parse_graph
 
 TEXT = """
 graph {for_test=true}

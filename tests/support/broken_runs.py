@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config, load_slim
-from qcc.train.interrupt import Interrupted, StopRequest
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.interrupt import Interrupted, StopRequest
 from qcc.train.quantize import quantize
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds

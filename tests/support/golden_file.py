@@ -32,10 +32,10 @@ from filecheck.parser import Parser, pattern_for_opts
 
 import qcc
 from qcc.errors import QccError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.text import parse_graph, print_graph
+from qcc.ir.verify import verify
 from qcc.model import Model
-from qcc.text import parse_graph, print_graph
-from qcc.verify import verify
 
 _RUN = re.compile(
     r"// RUN: (?P<refused>not )?qcc-opt(?: -p (?P<pipeline>'[^']*'|\"[^\"]*\"|\S+))?"

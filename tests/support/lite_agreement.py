@@ -17,9 +17,9 @@ from qcc.backends.lite.passes.round import ROUNDING_SHIFT
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.model import Model, Runner
-from qcc.nodes import Op, Var
 from qcc.passes.fake_quant import QUANTIZE_OPS
 
 Arrays = Mapping[str, np.ndarray]

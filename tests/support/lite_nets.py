@@ -9,14 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 from agreement import observe
-from lite_ops import F, build_model, floats, multiclass_nms3, scatter_weights, static
+from lite_case import F, build_model, floats, scatter_weights, static
+from lite_detection_ops import multiclass_nms3
 
 import qcc
 from qcc._paddle import paddle
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.train.config import load_config
-from qcc.train.models.architectures import classifier, detector_network
+from qcc.train.tasks.architectures import classifier, detector_network
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

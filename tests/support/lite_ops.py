@@ -2,109 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-import qcc
-from qcc._paddle import paddle
-
-F = paddle.nn.functional
-static = paddle.static
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model: its inputs (the arrays that it is fed) and the function that builds it from variables."""
-
-    name: str
-    inputs: tuple[np.ndarray, ...]
-    build: Callable[..., Any]
-    exact: bool = False
-
-    def feed(self) -> dict[str, np.ndarray]:
-        """The arrays by the names under which they are fed."""
-        return {f"x{index}": array for index, array in enumerate(self.inputs)}
-
-    def model(self) -> qcc.Model:
-        """The model, with weights drawn from a fixed seed."""
-        return build_model(self.build, self.inputs)
-
-
-def build_model(build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: int = 7) -> qcc.Model:
-    """A test-mode model of what `build` makes of static variables like `inputs`; batch size is free."""
-    main, startup = static.Program(), static.Program()
-    startup.random_seed = main.random_seed = seed
-    with static.program_guard(main, startup), paddle.utils.unique_name.guard():
-        variables = [
-            static.data(f"x{index}", [-1, *array.shape[1:]], str(array.dtype))
-            for index, array in enumerate(inputs)
-        ]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The Attr.force_cpu. of Op")
-            warnings.filterwarnings("ignore", message="When training, we now always track")
-            outputs = build(*variables)
-    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
-    scope = static.Scope()
-    static.Executor(paddle.CPUPlace()).run(startup, scope=scope)
-    scatter_weights(main, scope, seed)
-    feeds = [variable.name for variable in variables]
-    fetches = [output.name for output in outputs]
-    return qcc.from_program(main.clone(for_test=True), scope, feeds, fetches, for_test=True)
-
-
-def scatter_weights(program: Any, scope: Any, seed: int) -> None:
-    """Give norms and biases values as after training, where they start as zeros and ones."""
-    rng = np.random.default_rng(seed)
-    for variable in program.list_vars():
-        if not variable.persistable or variable.dtype != paddle.float32:
-            continue
-        tensor = scope.find_var(variable.name).get_tensor()
-        value = np.array(tensor)
-        if value.ndim == 1 and np.ptp(value) == 0:
-            low, high = (0.5, 1.5) if value[0] == 1 else (-0.5, 0.5)
-            tensor.set(rng.uniform(low, high, value.shape).astype(np.float32), paddle.CPUPlace())
-
-
-def generator() -> np.random.Generator:
-    return np.random.default_rng(3)
-
-
-def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:
-    return generator().uniform(low, high, shape).astype(np.float32)
-
-
-def ints(*shape: int, low: int = 0, high: int = 10, dtype: str = "int64") -> np.ndarray:
-    return generator().integers(low, high, shape).astype(dtype)
-
-
-def append_op(
-    op_type: str, inputs: dict[str, Any], outputs: dict[str, str], attrs: dict[str, Any]
-) -> list[Any]:
-    """An op that Paddle's Python functions do not make; outputs are slot -> dtype."""
-    from paddle.base.layer_helper import LayerHelper
-
-    helper = LayerHelper(op_type)
-    made = {slot: helper.create_variable_for_type_inference(dtype) for slot, dtype in outputs.items()}
-    helper.append_op(
-        type=op_type,
-        inputs={slot: value if isinstance(value, list) else [value] for slot, value in inputs.items()},
-        outputs={slot: [variable] for slot, variable in made.items()},
-        attrs=attrs,
-    )
-    return list(made.values())
-
-
-def conv(channels: int, size: int, **options: Any) -> Callable[[Any], Any]:
-    return lambda x: static.nn.conv2d(x, channels, size, **options)
-
-
-OUT = {"Out": "float32"}
-IMAGE = floats(2, 4, 9, 10)
-MATRIX = floats(3, 8)
+from lite_case import (
+    IMAGE,
+    MATRIX,
+    OUT,
+    Case,
+    F,
+    append_op,
+    conv,
+    floats,
+    ints,
+    paddle,
+    parameter,
+    static,
+)
+from lite_detection_ops import detection_cases
 
 
 def _cases() -> list[Case]:
@@ -355,12 +269,7 @@ def _cases() -> list[Case]:
             lambda x: append_op("lrn", {"X": x}, {"Out": "float32", "MidOut": "float32"}, {"n": 5})[0],
         ),
     ]
-    return [*found, *_detection_cases()]
-
-
-def parameter(*shape: int) -> Any:
-    uniform = paddle.nn.initializer.Uniform(-1.0, 1.0)
-    return paddle.create_parameter(list(shape), "float32", default_initializer=uniform)
+    return [*found, *detection_cases()]
 
 
 def matrix_weight() -> Any:
@@ -412,100 +321,6 @@ def affine_channel(x: Any) -> Any:
 def instance_norm(x: Any) -> Any:
     # Paddle declares the norm's other outputs by a product with the open batch size, and refuses to read it.
     return paddle.nn.InstanceNorm2D(4)(paddle.reshape(x, [2, 4, 9, 10]))
-
-
-def _detection_cases() -> list[Case]:
-    boxes = np.sort(generator().uniform(0, 50, (1, 12, 2, 2)), axis=2).astype(np.float32).reshape(1, 12, 4)
-    boxes = boxes[..., [0, 1, 2, 3]].copy()
-    scores = generator().uniform(0, 1, (1, 3, 12)).astype(np.float32)
-    sizes = np.array([[96, 96]], np.int32)
-    head = floats(1, 24, 3, 3)
-    feature, picture = floats(1, 4, 5, 5), floats(1, 3, 40, 40)
-    return [
-        Case("yolo_box", (head, sizes), yolo_box),
-        Case("multiclass_nms3", (boxes, scores), multiclass_nms3),
-        Case("multiclass_nms2", (boxes, scores), multiclass_nms2),
-        Case("multiclass_nms", (boxes, scores), multiclass_nms),
-        Case("matrix_nms", (boxes, scores), matrix_nms),
-        Case("prior_box", (feature, picture), prior_box),
-        Case("box_coder", (floats(1, 12, 4),), box_coder),
-        Case("roi_align", (floats(1, 4, 16, 16), boxes[0] / 4), roi_align),
-        Case("anchor_generator", (feature,), anchor_generator),
-    ]
-
-
-def yolo_box(x: Any, sizes: Any) -> Any:
-    return list(paddle.vision.ops.yolo_box(x, sizes, [10, 13, 16, 30, 33, 23], 3, 0.01, 32))
-
-
-def nms_attrs() -> dict[str, Any]:
-    return {
-        "background_label": -1,
-        "score_threshold": 0.1,
-        "nms_top_k": 10,
-        "nms_threshold": 0.45,
-        "nms_eta": 1.0,
-        "keep_top_k": 8,
-        "normalized": True,
-    }
-
-
-def multiclass_nms3(boxes: Any, scores: Any) -> Any:
-    outputs = {"Out": "float32", "Index": "int32", "NmsRoisNum": "int32"}
-    made = append_op("multiclass_nms3", {"BBoxes": boxes, "Scores": scores}, outputs, nms_attrs())
-    return [made[0], made[2]]
-
-
-def multiclass_nms2(boxes: Any, scores: Any) -> Any:
-    outputs = {"Out": "float32", "Index": "int32"}
-    return append_op("multiclass_nms2", {"BBoxes": boxes, "Scores": scores}, outputs, nms_attrs())[0]
-
-
-def multiclass_nms(boxes: Any, scores: Any) -> Any:
-    return append_op("multiclass_nms", {"BBoxes": boxes, "Scores": scores}, {"Out": "float32"}, nms_attrs())[
-        0
-    ]
-
-
-def matrix_nms(boxes: Any, scores: Any) -> Any:
-    found = paddle.vision.ops.matrix_nms(
-        boxes, scores, 0.1, 0.05, 10, 8, background_label=-1, return_index=False
-    )
-    return list(found[:2])
-
-
-def prior_box(feature: Any, picture: Any) -> Any:
-    found = paddle.vision.ops.prior_box(
-        feature, picture, min_sizes=[8.0], max_sizes=[16.0], aspect_ratios=[2.0], flip=True, clip=True
-    )
-    return list(found)
-
-
-def box_coder(target: Any) -> Any:
-    prior = paddle.create_parameter(
-        [12, 4], "float32", default_initializer=paddle.nn.initializer.Uniform(0.1, 0.9)
-    )
-    return paddle.vision.ops.box_coder(
-        prior, [0.1, 0.1, 0.2, 0.2], target, code_type="decode_center_size", axis=0
-    )
-
-
-def roi_align(feature: Any, rois: Any) -> Any:
-    number = paddle.full([1], 12, "int32")
-    return paddle.vision.ops.roi_align(feature, rois, number, 4, 1.0, 2, aligned=False)
-
-
-def anchor_generator(feature: Any) -> Any:
-    attrs = {
-        "anchor_sizes": [32.0, 64.0],
-        "aspect_ratios": [0.5, 1.0],
-        "stride": [16.0, 16.0],
-        "variances": [0.1, 0.1, 0.2, 0.2],
-        "offset": 0.5,
-    }
-    return append_op(
-        "anchor_generator", {"Input": feature}, {"Anchors": "float32", "Variances": "float32"}, attrs
-    )
 
 
 CASES = {case.name: case for case in _cases()}

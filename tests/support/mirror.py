@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import pairwise
 
 from qcc._paddle import core
-from qcc.graph import Graph
-from qcc.nodes import EMPTY_NAME
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import EMPTY_NAME
 
 
 def assert_mirrors(graph: Graph) -> None:

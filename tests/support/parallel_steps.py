@@ -13,10 +13,10 @@ from rich.console import Console
 
 from qcc.train.config import load_config, load_slim
 from qcc.train.parallel.group import join
+from qcc.train.programs.scope import Arrays, persistable_names, read_scope
+from qcc.train.programs.weights import initialise, save_arrays
 from qcc.train.quantize import QuantizationPhase
-from qcc.train.scope import Arrays, persistable_names, read_scope
 from qcc.train.tasks.build import build_task
-from qcc.train.weights import initialise, save_arrays
 
 
 def main(config_path: str, slim_path: str, folder: str, steps: str, *overrides: str) -> None:

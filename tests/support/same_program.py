@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qcc._paddle import paddle
-from qcc.program import OpProto
+from qcc.ir.program import OpProto
 
 # What says nothing about the computation: call stacks, the device, and what an optimizer notes about itself.
 SILENT_ATTRS = frozenset({"op_callstack", "op_device", "op_namescope", "op_role_var"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc._paddle import paddle
-from qcc.program import ProgramProto
+from qcc.ir.program import ProgramProto
 
 static = paddle.static
 

@@ -12,16 +12,16 @@ import pytest
 from rich.console import Console
 from tiny import write_config
 
-from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config
-from qcc.train.evaluate import evaluate
+from qcc.train.evaluation.evaluate import evaluate
 from qcc.train.float_training import train_float
-from qcc.train.interrupt import StopRequest
-from qcc.train.loop import Record
-from qcc.train.scope import Arrays
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.loop import Record
+from qcc.train.programs.scope import Arrays
+from qcc.train.programs.weights import float_model
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds
-from qcc.train.weights import float_model
 
 AVERAGED = ("FloatTraining.epochs=2", "FloatTraining.use_ema=true", "FloatTraining.ema_decay=0.5")
 

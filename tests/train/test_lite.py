@@ -15,18 +15,18 @@ from tiny_detector import write_detector_config
 
 import qcc
 from qcc.backends.lite.export import export
-from qcc.calibration import calibrated
+from qcc.calibrate.activations import calibrated
 from qcc.cli.main import run as command
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes import PassManager
 from qcc.passes.scales import fresh_weight_scales
 from qcc.quantization import scheme
 from qcc.train.config import load_config
-from qcc.train.evaluate import evaluate, evaluate_lite
+from qcc.train.evaluation.evaluate import evaluate, evaluate_lite
+from qcc.train.programs.weights import float_model, load_weights
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask
-from qcc.train.weights import float_model, load_weights
 
 ROOT = Path(__file__).parents[2]
 

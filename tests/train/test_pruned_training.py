@@ -14,9 +14,9 @@ from tiny import distilling_slim, write_slim
 import qcc
 from qcc.cli.main import run as command
 from qcc.errors import CheckpointError
-from qcc.train.checkpoint import CheckpointStore
-from qcc.train.scope import Arrays
-from qcc.train.weights import float_model, load_weights, save_arrays
+from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.programs.scope import Arrays
+from qcc.train.programs.weights import float_model, load_weights, save_arrays
 
 SCHEME = {
     "weight_quantize_type": "channel_wise_abs_max",

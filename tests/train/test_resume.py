@@ -18,13 +18,13 @@ from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
 from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError
-from qcc.train.checkpoint import CheckpointStore, TrainingState
 from qcc.train.config import load_config, load_slim
-from qcc.train.interrupt import StopRequest
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.stepper import Step, Stepper
+from qcc.train.programs.scope import write_scope
 from qcc.train.quantize import quantize
 from qcc.train.saving import Outputs
-from qcc.train.scope import write_scope
-from qcc.train.stepper import Step, Stepper
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds
 

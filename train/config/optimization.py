@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from qcc.train import schedule
+from qcc.train.config import schedule
 from qcc.train.config.section import Section
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -11,7 +11,7 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.errors import TrainingError
-from qcc.train.device import choose_device, is_cpu
+from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.parallel.environment import Place, place
 from qcc.train.parallel.meeting import meet
 from qcc.train.parallel.nccl import connect_gpus

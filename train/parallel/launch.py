@@ -15,8 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
-from qcc.train.interrupt import INTERRUPTED_EXIT_CODE
-from qcc.train.parallel.environment import Place, gpu_variable
+from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE, Place, gpu_variable
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 WATCHED = "QCC_WATCHED"

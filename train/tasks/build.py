@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qcc.errors import ConfigError
 from qcc.train.config import ClassifierConfig, DetectorConfig
-from qcc.train.device import choose_device
+from qcc.train.parallel.device import choose_device
 from qcc.train.parallel.group import Alone, Group
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.detector import DetectorTask

@@ -18,12 +18,12 @@ from qcc.train.data.fashion_mnist import NUM_CLASSES, LabelledImages, read_fashi
 from qcc.train.data.loader import Sample, load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.transforms import Normalise, RandomCropFlip
-from qcc.train.device import device_notes
-from qcc.train.metrics import TopAccuracy
-from qcc.train.models.architectures import classifier
+from qcc.train.metrics.top_accuracy import TopAccuracy
 from qcc.train.models.classifier import IMAGE, LABEL, build_classifier
 from qcc.train.models.network import Network
+from qcc.train.parallel.device import device_notes
 from qcc.train.parallel.group import ALONE, Group
+from qcc.train.tasks.architectures import classifier
 from qcc.train.tasks.task import Feeds, Run
 
 

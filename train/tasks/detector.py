@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
-from qcc.train.coco_ap import CocoAp
-from qcc.train.coco_results import coco_results
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
 from qcc.train.data import augment
 from qcc.train.data.augment import Sample
@@ -25,13 +23,15 @@ from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc
-from qcc.train.device import device_notes
-from qcc.train.models.architectures import detector_network
+from qcc.train.metrics.coco_ap import CocoAp
+from qcc.train.metrics.coco_results import coco_results
+from qcc.train.metrics.voc_map import VocMap
 from qcc.train.models.detector import GT_BOX, GT_LABEL, GT_SCORE, IM_SIZE, IMAGE
 from qcc.train.models.network import Network
+from qcc.train.parallel.device import device_notes
 from qcc.train.parallel.group import ALONE, Group
+from qcc.train.tasks.architectures import detector_network
 from qcc.train.tasks.task import Feeds, Run
-from qcc.train.voc_map import VocMap
 
 _MOST_TOLD = 10
 _GOOD = -1  # in place of the number of a bad image

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qcc.backends.lite.schema import VALUE_FIELDS, Attr, AttrKind
 from qcc.errors import PassError
-from qcc.nodes import Op
-from qcc.program import AttrProto
+from qcc.ir.nodes import Op
+from qcc.ir.program import AttrProto
 
 # What Paddle notes for its own executor, its tools or other libraries. The runtime does not know it, and
 # some of it holds paths of the machine that built the program.

@@ -21,7 +21,7 @@ from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PassError, TargetError
 from qcc.files import publish, staging, write_json, writing
 from qcc.frontend.layout import LITE_SUFFIX
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
 from qcc.quantization import scheme, state

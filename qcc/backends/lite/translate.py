@@ -29,12 +29,12 @@ from qcc.backends.lite.schema import (
 from qcc.backends.lite.schema import (
     VarType as LiteVarType,
 )
-from qcc.dtypes import numpy_dtype
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import EMPTY_NAME, Op
-from qcc.nodes import Var as GraphVar
-from qcc.program import OpProto
+from qcc.ir.dtypes import numpy_dtype
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import EMPTY_NAME, Op
+from qcc.ir.nodes import Var as GraphVar
+from qcc.ir.program import OpProto
 
 _FEED_KERNEL = "feed/def/1/4/2"
 _FETCH_KERNEL = "fetch/def/1/4/2"

@@ -345,7 +345,7 @@ def test_value_that_reads_back_differently(
 def test_program_that_reads_back_differently(
     frozen_model: Model, earlier: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def altered(graph: qcc.graph.Graph) -> object:
+    def altered(graph: qcc.ir.graph.Graph) -> object:
         program = checks.inference_program(graph)
         program.blocks[0].ops[1].attrs[0].name = "another"
         return program

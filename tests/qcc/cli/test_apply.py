@@ -16,10 +16,10 @@ import qcc
 from qcc.backends import fluid
 from qcc.cli.apply import apply
 from qcc.errors import ModelFormatError, OutputError, PassError, PipelineError, VerifyError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.text import parse_graph
 from qcc.passes import Pass, PassResult
 from qcc.passes.registry import Registered, known_passes
-from qcc.text import parse_graph
 
 QUANTIZE = "transform{weight_type=channel_wise_abs_max,activation_type=abs_max},freeze"
 

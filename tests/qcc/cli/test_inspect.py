@@ -12,9 +12,9 @@ from saved_models import control_flow, two_feeds
 
 import qcc
 from qcc._paddle import paddle
+from qcc.analyze.inspection import inspect as look
 from qcc.cli.inspect import inspect
 from qcc.cli.main import run
-from qcc.inspection import inspect as look
 from qcc.model import Model
 
 static = paddle.static

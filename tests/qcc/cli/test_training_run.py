@@ -12,7 +12,7 @@ from click.exceptions import Exit
 
 from qcc.cli import training_run
 from qcc.cli.training_run import run_training
-from qcc.train.interrupt import Interrupted
+from qcc.train.loop.interrupt import Interrupted
 
 CONFIG: Any = SimpleNamespace(use_gpu=False, save_dir=Path("out"))
 

@@ -14,8 +14,8 @@ from saved_models import PaddleModel, control_flow, two_feeds, without_call_stac
 import qcc
 from qcc.backends.program_file import inference_program
 from qcc.errors import ModelFormatError, QccError
-from qcc.program import AttrType, ProgramProto
-from qcc.verify import verify
+from qcc.ir.program import AttrType, ProgramProto
+from qcc.ir.verify import verify
 
 MODELS = {"two_feeds": two_feeds, "control_flow": control_flow}
 

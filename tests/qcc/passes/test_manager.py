@@ -12,7 +12,7 @@ import pytest
 from qat_nets import convolutions
 
 from qcc.errors import GraphError, OutputError, PassError, QccError, VerifyError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes import Pass, PassManager, PassResult
 from qcc.passes.instruments import Dump, Instrument, OpCount, Progress, Timing, Verification

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qcc.errors import PipelineError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes import Pass, PassManager, PassResult, registry
 from qcc.passes.freeze import Freeze
 from qcc.passes.int8 import Int8

@@ -19,10 +19,10 @@ from qat_nets import Net
 from random_nets import Layer, layer_lists, random_net
 
 from qcc.errors import PassError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import PassManager, PassResult
-from qcc.verify import verify
 
 SCHEMES = st.builds(
     Scheme,

@@ -10,9 +10,9 @@ from agreement import observe
 from qat_nets import convolutions, matrices
 
 from qcc.errors import PassError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.model import Model
-from qcc.nodes import Var
 from qcc.passes import PassManager
 from qcc.passes.quantizable import operands
 

@@ -7,7 +7,7 @@ import pytest
 from qcc.errors import ConfigError
 from qcc.train.config import load_config
 from qcc.train.config.optimization import Adam, Momentum, OptimizerBuilder
-from qcc.train.schedule import CosineDecay, LinearWarmup, PiecewiseDecay, Schedule
+from qcc.train.config.schedule import CosineDecay, LinearWarmup, PiecewiseDecay, Schedule
 
 ROOT = Path(__file__).parents[3]
 MINIMAL = """\

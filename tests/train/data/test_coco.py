@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from qcc.errors import DataError
-from qcc.train.coco_ap import CocoAp
 from qcc.train.data.coco import read_coco
 from qcc.train.data.detection_set import BadData
+from qcc.train.metrics.coco_ap import CocoAp
 
 
 def description() -> dict[str, Any]:

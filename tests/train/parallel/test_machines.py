@@ -14,8 +14,8 @@ import pytest
 from tiny import write_config, write_slim
 from two_hosts import SECONDS, Host, missing, two_hosts
 
-from qcc.train.checkpoint import CheckpointStore, TrainingState
-from qcc.train.weights import read_arrays
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.programs.weights import read_arrays
 
 pytestmark = pytest.mark.slow
 STEPS = Path(__file__).parents[2] / "support/parallel_steps.py"

@@ -12,7 +12,7 @@ from tiny import write_config, write_slim
 from qcc.train.parallel.environment import Place
 from qcc.train.parallel.launch import launch
 from qcc.train.parallel.nccl import communicator_program
-from qcc.train.weights import read_arrays
+from qcc.train.programs.weights import read_arrays
 
 PROGRAM = str(Path(__file__).parents[2] / "support/parallel_steps.py")
 

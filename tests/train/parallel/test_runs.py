@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny import write_config, write_slim
 
-from qcc.train.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 
 pytestmark = pytest.mark.slow
 EPOCHS = 6

@@ -11,8 +11,8 @@ import pytest
 from tiny import write_config, write_slim
 
 from qcc.train.parallel.launch import launch
-from qcc.train.scope import Arrays
-from qcc.train.weights import read_arrays
+from qcc.train.programs.scope import Arrays
+from qcc.train.programs.weights import read_arrays
 
 pytestmark = pytest.mark.slow
 

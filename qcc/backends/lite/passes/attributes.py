@@ -9,8 +9,8 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import core
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 _WITH_XSHAPE = (

@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import Calibs, int8_op
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 

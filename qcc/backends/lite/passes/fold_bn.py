@@ -16,8 +16,8 @@ from qcc.backends.lite.passes.rewrite import (
     set_weight,
     single_input,
 )
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.rewrite import is_weight, set_weight
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 _TRANSPOSE = {"matmul": "transpose_Y", "matmul_v2": "trans_y"}

@@ -8,8 +8,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import ENABLED, LOWEST, USUAL_LOWEST, lowest_of
 from qcc.backends.lite.passes.rewrite import absorb, follower, is_weight, remove_op, set_attrs
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 _PRODUCTS = ("mul", "matmul", "matmul_v2")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 

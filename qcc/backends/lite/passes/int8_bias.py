@@ -8,7 +8,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import int8_op
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.rewrite import set_attrs
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.quantizable import KINDS, Operands
 

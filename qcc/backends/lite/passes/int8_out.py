@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Int8Op, int8_op
 from qcc.backends.lite.passes.rewrite import is_fetched
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.targets.lite import Arch
 

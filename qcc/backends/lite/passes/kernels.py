@@ -9,10 +9,10 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
 from qcc.backends.lite.passes.rewrite import first_of, is_fetched
-from qcc.dtypes import dtype_name
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import EMPTY_NAME, Op, Var
+from qcc.ir.dtypes import dtype_name
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import EMPTY_NAME, Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pick_kernel
 

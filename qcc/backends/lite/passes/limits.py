@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import zip_longest
 
-from qcc.nodes import Op
+from qcc.ir.nodes import Op
 from qcc.targets.lite import Arch
 
 UNFILLED_STATES = "it does not compute the last states"

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 _CUBIC = 0.044715

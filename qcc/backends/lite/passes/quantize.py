@@ -21,8 +21,8 @@ from qcc.backends.lite.passes.int8_op import (
 )
 from qcc.backends.lite.passes.rewrite import become_weight, first_of, is_fetched, remove_op
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import dequantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS

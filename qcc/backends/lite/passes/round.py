@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass as options
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import ACTIVATION_BITS, USUAL_LOWEST, lowest_of
 from qcc.errors import PassError
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.base import OPTIONS, Pass, PassResult
 

@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.rewrite import follower, remove_op
-from qcc.graph import Graph
-from qcc.nodes import Op
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
 
 

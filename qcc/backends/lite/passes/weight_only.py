@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass as options
 from qcc.backends.lite.passes.exact import integer_weight_attrs
 from qcc.backends.lite.passes.int8_op import step_of
 from qcc.backends.lite.passes.rewrite import is_weight, set_attrs, set_weight
-from qcc.graph import Graph
-from qcc.nodes import Op, Var
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
 from qcc.numerics import abs_max, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult
 

@@ -1,4 +1,4 @@
-"""Exporting, checking and looking at files, as users do it."""
+"""Exporting, as users do it."""
 
 from __future__ import annotations
 
@@ -9,72 +9,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from lite_agreement import assert_close
+from lite_case import Case, F, build_model, conv, floats
+from lite_commands import invoke, outcome, refusal, small
 from lite_nets import frozen, project_detector, yolov3
-from lite_ops import CASES, Case, F, build_model, conv, floats
+from lite_ops import CASES
 from nets import several_blocks
 
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.lite import runtime
-from qcc.backends.lite.check import check
 from qcc.backends.lite.export import export, lower
 from qcc.backends.lite.file import read_naive_buffer
-from qcc.backends.lite.runtime import LiteRuntime, lite_milliseconds
-from qcc.calibration import calibrated
-from qcc.cli.main import cli
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.calibrate.activations import calibrated
 from qcc.cli.main import run as run_program
 from qcc.errors import (
-    LiteRuntimeError,
     MissingDependencyError,
-    ModelFormatError,
     OutputError,
     PassError,
     QccError,
     TargetError,
 )
-from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.static_scales import dynamic_ops
-
-
-def small(activation_type: str = "moving_average_abs_max") -> tuple[Model, dict[str, np.ndarray]]:
-    """Two convolutions and a classifier, frozen."""
-
-    def build(x: object) -> object:
-        y = conv(8, 1)(F.relu(conv(8, 3, padding=1)(x)))
-        return paddle.nn.Linear(8, 3)(paddle.flatten(F.adaptive_avg_pool2d(y, 1), 1))
-
-    inputs = {"x0": floats(2, 4, 8, 8)}
-    return frozen(build_model(build, tuple(inputs.values())), inputs, "abs_max", activation_type), inputs
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    """A folder with the small frozen model."""
-    qcc.save(small()[0], tmp_path / "model", check=False)
-    return tmp_path / "model"
-
-
-def invoke(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=True)
-
-
-def outcome(*arguments: str | Path) -> str:
-    result = invoke(*arguments)
-    assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.output
-
-
-def refusal(*arguments: str | Path) -> str:
-    """The sentence with which a command line is refused."""
-    result = invoke(*arguments)
-    assert isinstance(result.exception, QccError), result.output
-    return str(result.exception)
-
-
-# ---------------------------------------------------------------------- export
 
 
 def test_arm(saved: Path, tmp_path: Path) -> None:
@@ -320,70 +278,6 @@ def test_paddlelite_is_not_needed_to_write(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-# ---------------------------------------------------------------------- the runtime's process
-
-
-@pytest.mark.lite
-def test_runtime_refuses(tmp_path: Path) -> None:
-    """A file with a kernel that the library does not have makes it abort."""
-    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
-    data = (tmp_path / "a.nb").read_bytes()
-    (tmp_path / "a.nb").write_bytes(data.replace(b"relu/def/", b"relu/fed/"))
-    with pytest.raises(LiteRuntimeError, match=r"ended with code -\d+ on .*a.nb: "):
-        LiteRuntime(tmp_path / "a.nb")
-
-
-@pytest.mark.lite
-def test_runtime_refuses_what_is_no_file_for_x86(saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
-    with pytest.raises(ModelFormatError, match="is not a Paddle Lite naive buffer"):
-        LiteRuntime(tmp_path / "a.nb")
-    outcome("export", saved, "--arch", "arm", "-o", tmp_path / "b.nb")
-    with pytest.raises(LiteRuntimeError, match=r"b\.nb is for ARM, .* with --arch x86"):
-        LiteRuntime(tmp_path / "b.nb")
-
-
-@pytest.mark.lite
-def test_milliseconds(tmp_path: Path) -> None:
-    case = CASES["relu"]
-    export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
-    assert 0 < lite_milliseconds(tmp_path / "a.nb", case.feed(), warm_up=1, runs=3) < 1e4
-
-
-@pytest.mark.lite
-def test_runtime_wants_its_inputs(tmp_path: Path) -> None:
-    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
-    with (
-        LiteRuntime(tmp_path / "a.nb") as runner,
-        pytest.raises(LiteRuntimeError, match=r"'x0'.* are missing"),
-    ):
-        runner.run({})
-
-
-@pytest.mark.lite
-def test_runtime_dies_at_work(tmp_path: Path) -> None:
-    """It aborts on an input of another rank; the next model has a process of its own."""
-    export(CASES["linear"].model(), tmp_path / "a.nb", arch="x86", check=False)
-    with LiteRuntime(tmp_path / "a.nb") as runner, pytest.raises(LiteRuntimeError, match="ended with code"):
-        runner.run({"x0": floats(3, 7)})
-    with LiteRuntime(tmp_path / "a.nb") as runner:
-        assert runner.run({"x0": floats(3, 8)})[0].shape == (3, 5)
-
-
-@pytest.mark.lite
-def test_the_same_variable_fetched_twice(tmp_path: Path) -> None:
-    model = CASES["relu"].model()
-    model.graph.fetches = (*model.fetches, "x0", *model.fetches)
-    export(model, tmp_path / "a.nb", arch="x86", check=False)
-    inputs = CASES["relu"].feed()
-    with LiteRuntime(tmp_path / "a.nb") as runner:
-        found = runner.run(inputs)
-    assert_close(found, [np.maximum(inputs["x0"], 0), inputs["x0"], np.maximum(inputs["x0"], 0)])
-
-
-# ---------------------------------------------------------------------- calibration
-
-
 def test_dynamic_scales_are_refused_without_data(tmp_path: Path) -> None:
     qcc.save(small("abs_max")[0], tmp_path / "model", check=False)
     text = refusal("export", tmp_path / "model", "-o", tmp_path / "a.nb")
@@ -416,81 +310,6 @@ def test_calibrated_model_has_nothing_to_measure() -> None:
     assert calibrated(fixed, []) is fixed
     for left, right in zip(fixed.run(inputs), model.run(inputs), strict=True):
         assert left.tolist() == right.tolist()
-
-
-# ---------------------------------------------------------------------- check
-
-
-def test_check_of_a_float_model(tmp_path: Path) -> None:
-    qcc.save(CASES["conv_bn_relu"].model(), tmp_path / "model", check=False)
-    lines = outcome("check", tmp_path / "model", "--target", "lite-arm").splitlines()
-    assert lines == [
-        "every op has a kernel of Paddle Lite on arm: 1 calib, 1 conv2d.",
-        "the model is float; what follows is for the scheme"
-        " transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}.",
-        "in int8: 1 conv2d.",
-    ]
-
-
-def test_check_says_what_export_says(tmp_path: Path) -> None:
-    qcc.save(CASES["softsign"].model(), tmp_path / "model", check=False)
-    said = refusal("check", tmp_path / "model", "--target", "lite-arm")
-    assert said == refusal("export", tmp_path / "model", "-o", tmp_path / "a.nb")
-    assert "there is one on x86" in said
-    assert "softsign" in outcome("check", tmp_path / "model", "--target", "lite-x86")
-
-
-def test_check_of_quantized_models() -> None:
-    case = CASES["conv2d_transpose_groups"]
-    model = case.model()
-    report = check(frozen(model, case.feed()), "arm")
-    assert (report.quantized, report.int8) == (True, {})
-    assert report.notes == (
-        "computes 1 conv2d_transpose by a float kernel, since the int8 kernel for groups is wrong.",
-    )
-    transformed = PassManager.parse("transform{activation_type=abs_max}").run(model)
-    assert check(transformed, "x86").notes[0] == (
-        "its activations' scales are measured at every run: export it with --calibrate DATA."
-    )
-
-
-def test_check_leaves_the_model_alone() -> None:
-    model = PassManager.parse("transform").run(CASES["conv2d"].model())
-    before = {name: array.tobytes() for name, array in model.weights.items()}
-    check(model, "arm")
-    assert {name: array.tobytes() for name, array in model.weights.items()} == before
-
-
-# ---------------------------------------------------------------------- inspect
-
-
-def test_inspect(saved: Path, tmp_path: Path) -> None:
-    out = tmp_path / "whatever it is called.nb"
-    outcome("export", saved, "-o", out)
-    out = out.rename(tmp_path / "renamed")
-    text = outcome("inspect", out)
-    assert "ops: 6, 3 of them in int8" in text
-    assert "  conv2d/int8_out/4/2/1: 1, int8" in text
-    assert "  conv2d/int8_out/4/2/1 + relu: conv2d_0.b_0, conv2d_0.w_0, x0.int8 -> relu_0.tmp_0.int8" in text
-    assert "  conv2d_0.w_0: int8[8, 4, 3, 3], 288 bytes" in text
-    assert "  x0: float32[-1, 4, 8, 8]" in text
-    assert "Wrong" not in text
-    found = json.loads(outcome("inspect", out, "--json"))
-    assert [op["kernel"] for op in found["ops"]][-1] == "fc/fp32out/4/2/1"
-    assert found["complaints"] == []
-
-
-def test_inspect_tells_what_is_wrong(saved: Path, tmp_path: Path) -> None:
-    out = tmp_path / "a.nb"
-    outcome("export", saved, "-o", out)
-    out.write_bytes(out.read_bytes() + b"more")
-    assert "Wrong:\n  file: 4 bytes follow the last parameter" in outcome("inspect", out)
-    for damaged in (out.read_bytes()[:-100], out.read_bytes()[:100], b"text", b""):
-        out.write_bytes(damaged)
-        assert refusal("inspect", out).startswith(f"{out} is not a Paddle Lite naive buffer, or is damaged")
-
-
-# ---------------------------------------------------------------------- names and shapes
 
 
 def test_public_names_stay() -> None:

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
+from lite_case import F, append_op, build_model, floats, static
 from lite_nets import frozen
-from lite_ops import F, append_op, build_model, floats, static
 from random_nets import layer_lists, random_net
 
 from qcc._paddle import paddle
 from qcc.backends.lite.lowering import lowering
 from qcc.errors import PassError
-from qcc.graph import Graph
+from qcc.ir.graph import Graph
+from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import PassManager, PassResult
 from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.verify import verify
 
 FORMS = st.sampled_from(["float", "abs_max", "channel_wise_abs_max"])
 # Errors of single layers add up.

@@ -8,8 +8,9 @@ import lite_variants
 import numpy as np
 import pytest
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
+from lite_case import IMAGE, MATRIX, Case, F, conv, floats, parameter
 from lite_nets import frozen
-from lite_ops import CASES, IMAGE, MATRIX, Case, F, conv, floats, parameter
+from lite_ops import CASES
 
 from qcc._paddle import paddle
 from qcc.errors import PassError

@@ -1,0 +1,1 @@
+"""What is measured on data: activations, and the data's readers."""

@@ -1,0 +1,118 @@
+"""The two kinds of nodes of a graph: variables and operators.
+
+They mirror nodes of Paddle's `IrGraph` and are read-only to everybody but `qcc.ir.graph.Graph`, which
+keeps both sides equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from qcc._paddle import VarType, core
+
+EMPTY_NAME = "@EMPTY@"
+"""Paddle's name for an argument that an op leaves out, mostly in backward ops."""
+
+# As numbers, since Paddle's own enumerators compare slowly.
+_TENSOR_TYPES = tuple(map(int, (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)))
+_BLOCK, _BLOCKS = int(core.AttrType.BLOCK), int(core.AttrType.BLOCKS)
+
+
+class Var:
+    """One version of a variable.
+
+    Where a program overwrites a variable (an optimizer step, a running mean), each value is a
+    version of its own, as in `IrGraph`: `producer` is the op that writes it, None for the value
+    that the program starts with.
+    """
+
+    __slots__ = ("_owner", "consumers", "name", "node", "persistable", "producer")
+
+    def __init__(self, node: core.Node, owner: core.Graph, name: str, persistable: bool) -> None:
+        self.node = node
+        self._owner = owner  # Paddle frees the nodes with the graph
+        self.name = name
+        self.persistable = persistable
+        self.producer: Op | None = None
+        # A dict for its order; an op that reads the variable twice stands here once.
+        self.consumers: dict[Op, None] = {}
+
+    @property
+    def desc(self) -> core.VarDesc | None:
+        """Paddle's description; None for `@EMPTY@` and variables that the block does not declare."""
+        return self.node.var()
+
+    @property
+    def is_tensor(self) -> bool:
+        """True for a dense tensor, the only kind that has values in files."""
+        desc = self.desc
+        return desc is not None and desc.type() == VarType.LOD_TENSOR
+
+    @property
+    def dtype(self) -> VarType:
+        return self.node.var().dtype()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """-1 stands for a size that is known only when the model runs."""
+        desc = self.node.var()
+        if desc is None or int(desc.type()) not in _TENSOR_TYPES:
+            return ()
+        return tuple(desc.shape())
+
+    def __repr__(self) -> str:
+        return f"Var({self.name})"
+
+
+class Op:
+    """One operator: `inputs` and `outputs` map a slot's name to its variables, in order."""
+
+    __slots__ = ("_owner", "inputs", "node", "outputs", "rank", "type")
+
+    def __init__(self, node: core.Node, owner: core.Graph, op_type: str, rank: tuple[int, ...]) -> None:
+        self.node = node
+        self._owner = owner  # Paddle frees the nodes with the graph
+        self.type = op_type
+        self.rank = rank
+        self.inputs: dict[str, list[Var]] = {}
+        self.outputs: dict[str, list[Var]] = {}
+
+    @property
+    def desc(self) -> core.OpDesc:
+        return self.node.op()
+
+    def input(self, slot: str) -> Var:
+        """The only variable of an input slot."""
+        (var,) = self.inputs[slot]
+        return var
+
+    def output(self, slot: str) -> Var:
+        """The only variable of an output slot."""
+        (var,) = self.outputs[slot]
+        return var
+
+    def all_inputs(self) -> Iterator[Var]:
+        for variables in self.inputs.values():
+            yield from variables
+
+    def all_outputs(self) -> Iterator[Var]:
+        for variables in self.outputs.values():
+            yield from variables
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        """An attribute's value, `default` where the op does not carry it; for a block, its number."""
+        desc = self.node.op()
+        if not desc.has_attr(name):
+            return default
+        kind = int(desc.attr_type(name))
+        # Paddle would hand out the block itself, and Python would free it a second time.
+        if kind == _BLOCK:
+            return desc._block_attr_id(name)
+        if kind == _BLOCKS:
+            return list(desc._blocks_attr_ids(name))
+        return desc.attr(name)
+
+    def __repr__(self) -> str:
+        outputs = ", ".join(var.name for var in self.all_outputs())
+        return f"Op({self.type} -> {outputs})"

@@ -1,0 +1,128 @@
+"""Paddle's program message (`framework.proto`): what surrounds the ops of the main block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from qcc._paddle import core, framework_pb2
+from qcc.ir.nodes import EMPTY_NAME
+
+ProgramProto: TypeAlias = framework_pb2.ProgramDesc
+BlockProto: TypeAlias = framework_pb2.BlockDesc
+OpProto: TypeAlias = framework_pb2.OpDesc
+VarProto: TypeAlias = framework_pb2.VarDesc
+AttrProto: TypeAlias = framework_pb2.OpDesc.Attr
+AttrType: TypeAlias = framework_pb2.AttrType
+VarTypeProto: TypeAlias = framework_pb2.VarType
+TensorProto: TypeAlias = framework_pb2.VarType.TensorDesc
+
+__all__ = [
+    "PLAIN_ATTR_FIELDS",
+    "AttrProto",
+    "AttrType",
+    "BlockProto",
+    "DecodeError",
+    "OpProto",
+    "ProgramProto",
+    "Shell",
+    "TensorProto",
+    "VarProto",
+    "VarTypeProto",
+    "drop_attr",
+    "runtime_defaults",
+]
+
+CALL_STACK = "op_callstack"
+
+PLAIN_ATTR_FIELDS = {
+    AttrType.INT: "i",
+    AttrType.FLOAT: "f",
+    AttrType.STRING: "s",
+    AttrType.INTS: "ints",
+    AttrType.FLOATS: "floats",
+    AttrType.STRINGS: "strings",
+    AttrType.BOOLEAN: "b",
+    AttrType.BOOLEANS: "bools",
+    AttrType.LONG: "l",
+    AttrType.LONGS: "longs",
+    AttrType.FLOAT64: "float64",
+    AttrType.FLOAT64S: "float64s",
+}
+"""The field of an attribute's message that holds a value of each type of numbers and strings."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A program without the ops and variables of its main block.
+
+    `version` is Paddle's own program version; `blocks` are the serialized further blocks;
+    `op_versions` is the serialized `OpVersionMap` that a saved program carries; `stored_attrs` are
+    the (op type, attribute) pairs of `runtime_defaults` that stood in the file.
+    """
+
+    version: int
+    blocks: tuple[bytes, ...] = ()
+    op_versions: bytes = b""
+    stored_attrs: frozenset[tuple[str, str]] = frozenset()
+
+    @staticmethod
+    def of(desc: core.ProgramDesc, op_versions: bytes = b"") -> Shell:
+        blocks = []
+        for index in range(1, desc.num_blocks()):
+            block = BlockProto.FromString(desc.block(index).serialize_to_string())
+            for op in block.ops:
+                drop_attr(op, CALL_STACK)
+            blocks.append(block.SerializeToString())
+        return Shell(desc._version(), tuple(blocks), op_versions)
+
+    def names_read_in_blocks(self) -> list[str]:
+        """Names that ops of the further blocks read; some are variables of the main block."""
+        names: dict[str, None] = {}
+        for block in self.blocks:
+            for op in BlockProto.FromString(block).ops:
+                for slot in op.inputs:
+                    names.update(dict.fromkeys(slot.arguments))
+        return list(names)
+
+    def fill(self, ops: Iterable[core.OpDesc], variables: Iterable[core.VarDesc | None]) -> ProgramProto:
+        """The whole program again; variables come sorted by name, as Paddle itself writes them."""
+        program = ProgramProto()
+        program.version.version = self.version
+        main = program.blocks.add(idx=0, parent_idx=-1)
+        declared = [var for var in variables if var is not None and var.name() != EMPTY_NAME]
+        for var in sorted(declared, key=lambda var: var.name()):
+            main.vars.add().ParseFromString(var.serialize_to_string())
+        for op in ops:
+            main.ops.add().ParseFromString(op.serialize_to_string())
+        for block in self.blocks:
+            program.blocks.add().ParseFromString(block)
+        if self.op_versions:
+            program.op_version_map.ParseFromString(self.op_versions)
+        return program
+
+
+@cache
+def runtime_defaults(op_type: str) -> dict[str, Any]:
+    """Attributes for Paddle's own use, such as `use_mkldnn`, that it adds with these values when it
+    parses an op without them."""
+    return dict(core.get_op_extra_attrs(op_type))
+
+
+def drop_call_stacks(program: ProgramProto) -> None:
+    """Remove the Python call stack of every op: two thirds of a program's bytes, and this machine's paths."""
+    for block in program.blocks:
+        for op in block.ops:
+            drop_attr(op, CALL_STACK)
+
+
+def drop_attr(op: OpProto, name: str) -> None:
+    """Remove an attribute from an op's message, if it is there."""
+    for index, attr in enumerate(op.attrs):
+        if attr.name == name:
+            del op.attrs[index]
+            return

@@ -1,0 +1,77 @@
+"""The runtime in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lite_agreement import assert_close
+from lite_case import floats
+from lite_commands import outcome
+from lite_ops import CASES
+
+from qcc.backends.lite.export import export
+from qcc.backends.lite.runtime import LiteRuntime, lite_milliseconds
+from qcc.errors import (
+    LiteRuntimeError,
+    ModelFormatError,
+)
+
+
+@pytest.mark.lite
+def test_runtime_refuses(tmp_path: Path) -> None:
+    """A file with a kernel that the library does not have makes it abort."""
+    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    data = (tmp_path / "a.nb").read_bytes()
+    (tmp_path / "a.nb").write_bytes(data.replace(b"relu/def/", b"relu/fed/"))
+    with pytest.raises(LiteRuntimeError, match=r"ended with code -\d+ on .*a.nb: "):
+        LiteRuntime(tmp_path / "a.nb")
+
+
+@pytest.mark.lite
+def test_runtime_refuses_what_is_no_file_for_x86(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
+    with pytest.raises(ModelFormatError, match="is not a Paddle Lite naive buffer"):
+        LiteRuntime(tmp_path / "a.nb")
+    outcome("export", saved, "--arch", "arm", "-o", tmp_path / "b.nb")
+    with pytest.raises(LiteRuntimeError, match=r"b\.nb is for ARM, .* with --arch x86"):
+        LiteRuntime(tmp_path / "b.nb")
+
+
+@pytest.mark.lite
+def test_milliseconds(tmp_path: Path) -> None:
+    case = CASES["relu"]
+    export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
+    assert 0 < lite_milliseconds(tmp_path / "a.nb", case.feed(), warm_up=1, runs=3) < 1e4
+
+
+@pytest.mark.lite
+def test_runtime_wants_its_inputs(tmp_path: Path) -> None:
+    export(CASES["relu"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    with (
+        LiteRuntime(tmp_path / "a.nb") as runner,
+        pytest.raises(LiteRuntimeError, match=r"'x0'.* are missing"),
+    ):
+        runner.run({})
+
+
+@pytest.mark.lite
+def test_runtime_dies_at_work(tmp_path: Path) -> None:
+    """It aborts on an input of another rank; the next model has a process of its own."""
+    export(CASES["linear"].model(), tmp_path / "a.nb", arch="x86", check=False)
+    with LiteRuntime(tmp_path / "a.nb") as runner, pytest.raises(LiteRuntimeError, match="ended with code"):
+        runner.run({"x0": floats(3, 7)})
+    with LiteRuntime(tmp_path / "a.nb") as runner:
+        assert runner.run({"x0": floats(3, 8)})[0].shape == (3, 5)
+
+
+@pytest.mark.lite
+def test_the_same_variable_fetched_twice(tmp_path: Path) -> None:
+    model = CASES["relu"].model()
+    model.graph.fetches = (*model.fetches, "x0", *model.fetches)
+    export(model, tmp_path / "a.nb", arch="x86", check=False)
+    inputs = CASES["relu"].feed()
+    with LiteRuntime(tmp_path / "a.nb") as runner:
+        found = runner.run(inputs)
+    assert_close(found, [np.maximum(inputs["x0"], 0), inputs["x0"], np.maximum(inputs["x0"], 0)])

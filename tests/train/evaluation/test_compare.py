@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tiny import write_config, write_slim
+
+import qcc
+from qcc.cli.main import run as command
+from qcc.train.config import load_config
+from qcc.train.evaluation.compare import FormResult, compare_forms, model_size, print_forms
+from qcc.train.programs.weights import float_model, load_weights
+from qcc.train.tasks.classifier import ClassifierTask
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path:
+    """Float weights of `qcc train` in weights.npz, trained on in run/, frozen in forms/."""
+    folder = tmp_path_factory.mktemp("compare")
+    config, weights = write_config(folder, tiny_images), folder / "weights.npz"
+    assert command(["train", "-c", str(config), "--save", str(weights)]) == 0
+    slim = write_slim(folder / "run", 1, activation_quantize_type="moving_average_abs_max")
+    pretrained = f"pretrain_weights={weights}"
+    assert command(["quantize", "-c", str(config), "-s", str(slim), "-o", pretrained]) == 0
+    assert command(["freeze", "--checkpoint", str(folder / "run"), "--save", str(folder / "forms")]) == 0
+    return folder
+
+
+def test_the_train_command_records_how_the_weights_were_made(folder: Path) -> None:
+    record = json.loads((folder / "weights.json").read_text())
+    assert record["settings"]["seed"] == 3
+    assert [epoch["epoch"] for epoch in record["epochs"]] == [0]
+    assert record["environment"]["processor"]
+
+
+def test_all_forms_side_by_side(folder: Path) -> None:
+    config = load_config(folder / "tiny.yml")
+    task, output = ClassifierTask(config), Console(file=io.StringIO())
+    weights = load_weights(folder / "weights.npz")
+    qcc.save(float_model(task.network(), weights, folder), folder / "original")
+    forms = folder / "forms"
+    places = {
+        "float": folder / "original",
+        "transformed": folder / "run" / "0" / "eval_model",
+        "frozen": forms / "float",
+        "int8": forms / "int8",
+        "qdq": forms / "qdq",
+    }
+    results = {result.form: result for result in compare_forms(places, task, output)}
+    assert list(results) == list(places)
+    metrics = json.loads((folder / "run" / "0" / "metrics.json").read_text())
+    assert results["transformed"].accuracy == metrics["top1"]
+    assert results["int8"].accuracy == results["frozen"].accuracy
+    assert (results["int8"].float_ms, results["int8"].int8_ms, results["int8"].int8_accuracy) == (None,) * 3
+    assert results["frozen"].int8_ms is not None
+    assert results["qdq"].int8_accuracy is not None
+    assert results["int8"].size < results["frozen"].size
+
+
+def test_size_counts_program_and_parameters(tmp_path: Path) -> None:
+    for name, size in (("model.pdmodel", 5), ("model.pdiparams", 7), ("qcc.json", 100)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    assert model_size(tmp_path) == 12
+
+
+def test_table_shows_what_cannot_be_run_as_a_dash() -> None:
+    output = io.StringIO()
+    rows = [FormResult("int8", 0.91234, None, 345_678, None, None)]
+    print_forms(Console(file=output, width=120), rows, "top-1")
+    row = next(line for line in output.getvalue().splitlines() if "int8 " in line and "91" in line)
+    cells = [cell.strip() for cell in row.split("│")[1:-1]]
+    assert cells == ["int8", "91.23", "-", "-", "346", "-", "-", "-"]

@@ -1,0 +1,77 @@
+"""Pictures with boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from qcc.errors import ConfigError, DataError
+from qcc.train.evaluation.drawing import Detection, class_colour, draw
+from qcc.train.evaluation.infer import find_images
+
+GREY = np.full((100, 200, 3), 90, np.uint8)
+
+
+def test_boxes_are_drawn_in_their_class_colour_on_an_enlarged_copy() -> None:
+    found = [Detection(2, "cat", 0.9, (20.0, 40.0, 120.0, 90.0))]
+
+    picture = draw(GREY, found)
+
+    assert picture.shape == (500, 1000, 3)  # five times as large, so that the short side reaches 480
+    assert tuple(picture[90 * 5, 70 * 5]) == class_colour(2)
+    assert tuple(picture[65 * 5, 20 * 5]) == class_colour(2)
+    assert (picture[65 * 5, 70 * 5] == 90).all()  # inside the box
+    assert (GREY == 90).all()
+
+
+def test_large_pictures_keep_their_size() -> None:
+    large = np.zeros((600, 700, 3), np.uint8)
+
+    assert draw(large, []).shape == large.shape
+
+
+def test_labels_stay_inside() -> None:
+    found = [Detection(0, "a rather long name", 0.5, (190.0, 0.0, 199.0, 9.0))]
+
+    picture = draw(GREY, found)
+
+    assert (picture[2, :700] == 90).all()
+    assert not (picture[2, 800:] == 90).all()
+
+
+def test_likelier_boxes_lie_on_top() -> None:
+    box = (20.0, 40.0, 120.0, 90.0)
+    low, high = Detection(0, "a", 0.3, box), Detection(1, "b", 0.8, box)
+
+    assert tuple(draw(GREY, [high, low])[450, 350]) == class_colour(1)
+
+
+def test_colours_differ() -> None:
+    assert len({class_colour(number) for number in range(80)}) == 80
+
+
+def test_find_images(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "c.txt"):
+        (tmp_path / name).touch()
+
+    assert [path.name for path in find_images(tmp_path, None)] == ["a.JPG", "b.png"]
+    assert find_images(None, Path("x.jpg")) == [Path("x.jpg")]
+
+
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no image"):
+        find_images(tmp_path, None)
+    with pytest.raises(DataError, match="is no folder"):
+        find_images(tmp_path / "none", None)
+    with pytest.raises(ConfigError, match="give --infer_img"):
+        find_images(None, None)
+
+
+def test_opencv_writes_what_was_drawn() -> None:
+    encoded, data = cv2.imencode(".png", draw(GREY, [])[:, :, ::-1])
+
+    assert encoded
+    assert (cv2.imdecode(data, cv2.IMREAD_COLOR) == 90).all()

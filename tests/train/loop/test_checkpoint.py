@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qcc.errors import CheckpointError, OutputError
+from qcc.train.loop.checkpoint import INTERRUPTED, MARKER, CheckpointStore, Position, TrainingState
+
+
+def state(epoch: int, batch: int = 0) -> TrainingState:
+    arrays = {
+        "w/a@scale": np.array([0.1, -2], np.float32),
+        "count": np.array([7], np.int64),
+        "scalar": np.array(0.5, np.float32),
+    }
+    position = Position(epoch, batch, epoch * 10 + batch)
+    return TrainingState(
+        arrays, position, True, {"loss": 0.1 + 0.2}, [{"epoch": 0, "top1": 0.5}], {"seed": 1}
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CheckpointStore:
+    return CheckpointStore(tmp_path)
+
+
+def test_round_trip_is_exact(store: CheckpointStore) -> None:
+    written = state(1)
+    store.write("0", written.write)
+    read = store.newest()
+    assert read is not None
+    assert (read.position, read.quantized, read.sums) == (written.position, True, {"loss": 0.1 + 0.2})
+    assert (read.history, read.settings) == (written.history, written.settings)
+    assert read.arrays.keys() == written.arrays.keys()
+    for name, array in written.arrays.items():
+        assert read.arrays[name].dtype == array.dtype
+        assert read.arrays[name].tobytes() == array.tobytes()
+        assert read.arrays[name].shape == array.shape
+
+
+def test_a_folder_without_marker_does_not_count(store: CheckpointStore) -> None:
+    store.write("0", state(1).write)
+    store.write("1", state(2).write)
+    (store.root / "1" / MARKER).unlink()
+    assert store.epochs() == [0]
+    newest = store.newest()
+    assert newest is not None
+    assert newest.position.epoch == 1
+    with pytest.raises(CheckpointError, match="no whole checkpoint of epoch 1; it has 0"):
+        store.epoch(1)
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(store: CheckpointStore) -> None:
+    store.write("0", state(1).write)
+
+    def fail(folder: Path) -> None:
+        (folder / "state.npz").write_bytes(b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.write("0", fail)
+    newest = store.newest()
+    assert newest is not None
+    assert newest.position == state(1).position
+    with store.lock():
+        assert [path.name for path in store.root.glob(".*.tmp")] == []
+
+
+def test_what_a_kill_leaves_behind_is_cleared_away(store: CheckpointStore) -> None:
+    (store.root / ".3.tmp").mkdir()
+    (store.root / ".3.tmp" / "state.npz").write_bytes(b"half")
+    (store.root / ".metrics.json.123.tmp").write_bytes(b"half")
+    with store.lock():
+        assert [path.name for path in store.root.iterdir()] == [".lock"]
+
+
+def test_writing_again_replaces(store: CheckpointStore) -> None:
+    store.write("0", state(1).write)
+    store.write("0", state(5).write)
+    newest = store.newest()
+    assert newest is not None
+    assert newest.position.epoch == 5
+
+
+def test_an_interruption_counts_when_it_lies_further_on(store: CheckpointStore) -> None:
+    store.write("9", state(10).write)
+    store.write("10", state(11).write)
+    store.write(INTERRUPTED, state(11, batch=3).write)
+    newest = store.newest()
+    assert newest is not None
+    assert newest.position == Position(11, 3, 113)
+    store.write("11", state(12).write)
+    newest = store.newest()
+    assert newest is not None
+    assert newest.position == Position(12, 0, 120)
+
+
+@pytest.mark.parametrize("name", ["state.npz", "state.json"])
+def test_damage_is_noticed(store: CheckpointStore, name: str) -> None:
+    folder = store.write("0", state(1).write)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name} is not what was written there; remove .*0 to go on"):
+        store.newest()
+
+
+def test_nothing_there(store: CheckpointStore) -> None:
+    assert store.newest() is None
+    with pytest.raises(CheckpointError, match="it has none"):
+        store.epoch(0)
+
+
+def test_a_damaged_marker(store: CheckpointStore) -> None:
+    store.write("0", state(1).write)
+    (store.root / "0" / "complete.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"0/complete\.json is damaged: Expecting"):
+        store.newest()
+
+
+def test_a_folder_that_has_gone(store: CheckpointStore) -> None:
+    gone = CheckpointStore(store.root / "gone")
+    with pytest.raises(OutputError, match=r"gone/0 cannot be written: No such file or directory\."):
+        gone.write("0", lambda folder: None)
+
+
+def test_two_runs_cannot_share_a_folder(store: CheckpointStore) -> None:
+    with (
+        store.lock(),
+        pytest.raises(CheckpointError, match="is in use by another training run"),
+        CheckpointStore(store.root).lock(),
+    ):
+        pass
+    with store.lock():
+        pass

@@ -1,0 +1,111 @@
+"""Evaluating a model in any form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import qcc
+from qcc._paddle import paddle
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.predictor import reason
+from qcc.errors import DataError
+from qcc.model import Model
+from qcc.train.programs.kernels import choose_kernels
+from qcc.train.programs.scope import move_scope
+from qcc.train.tasks.task import Feeds, Task
+
+
+def evaluate(model: Model, task: Task) -> dict[str, float]:
+    """The metrics of `model` on the task's test set, computed on the device of the task's group.
+
+    A frozen or int8 model computes with the integers that its weights and activations are rounded to, held
+    in float32, so the result is that of the quantized network. Raises DataError when the model is fed by
+    names that the task does not have.
+    """
+    return task.evaluate(ModelRunner(model, task.group.device).run)
+
+
+def evaluate_lite(path: Path, task: Task) -> dict[str, float]:
+    """The metrics of a Paddle Lite file for x86 on the task's test set, computed by Paddle Lite's runtime.
+
+    Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM.
+    """
+    with LiteRuntime(path) as runtime:
+        return task.evaluate(runtime.run)
+
+
+class RepeatedEvaluation:
+    """Evaluates models of one graph again and again, as a training run does.
+
+    With a new runner for each epoch the process would grow: of the memory that one gives back, the C library
+    keeps much, in pieces that do not fit the next one.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._runner: ModelRunner | None = None
+
+    def __call__(self, model: Model) -> dict[str, float]:
+        """The metrics of `model`, as `evaluate` gives them."""
+        if self._runner is None:
+            self._runner = ModelRunner(model, self._task.group.device)
+        else:
+            self._runner.take_weights(model)
+        return self._task.evaluate(self._runner.run)
+
+
+class ModelRunner:
+    """A model made ready for many batches on a device, a Paddle place: INT8 weights turned into float32, and
+    on the CPU oneDNN's convolutions."""
+
+    def __init__(self, model: Model, device: Any) -> None:
+        runnable = _unpacked(model)
+        self._feeds = model.feeds
+        self._fetches = list(model.fetches)
+        self._program = runnable.to_program()
+        choose_kernels(self._program, device)
+        _keep_no_weights(self._program)
+        self._scope, self._device = paddle.static.Scope(), device
+        self._put_weights(runnable)
+        self._executor = paddle.static.Executor(device)
+
+    def take_weights(self, model: Model) -> None:
+        """Go on with the weights of `model`, which must be of the same graph as the one before."""
+        self._put_weights(_unpacked(model))
+
+    def run(self, batch: Feeds) -> Sequence[NDArray[Any]]:
+        """The model's outputs for one batch; what the batch holds beyond the model's feeds is not used.
+
+        Raises DataError when the model does not take the batch.
+        """
+        missing = [name for name in self._feeds if name not in batch]
+        if missing:
+            raise DataError(f"the model is fed by '{missing[0]}', but the data set gives {list(batch)}.")
+        feeds = {name: batch[name] for name in self._feeds}
+        try:
+            outputs: Sequence[NDArray[Any]] = self._executor.run(
+                self._program, feed=feeds, fetch_list=self._fetches, scope=self._scope
+            )
+        except ValueError as error:  # Paddle's for shapes
+            raise DataError(f"the model does not run on the data set's images: {reason(error)}") from error
+        return outputs
+
+    def _put_weights(self, runnable: Model) -> None:
+        runnable.write_weights(self._scope, overwrite=True)
+        move_scope(self._scope, self._program, self._device)
+
+
+def _keep_no_weights(program: Any) -> None:
+    """Let oneDNN's convolutions read their weights in each run: in a test program they keep the first."""
+    for block in program.blocks:
+        for op in block.ops:
+            if op.has_attr("use_mkldnn") and op.attr("use_mkldnn") and op.has_attr("is_test"):
+                op._set_attr("is_test", False)
+
+
+def _unpacked(model: Model) -> Model:
+    return qcc.PassManager.parse("unpack").run(model)

@@ -1,0 +1,1 @@
+"""The epoch loop: steps, progress, journals, checkpoints, and how a run ends early."""

@@ -1,0 +1,178 @@
+"""Checkpoints: folders that are whole or do not count.
+
+`ROOT/NAME/` is written under a temporary name beside it, brought onto the disk, renamed, and marked last
+by the file `complete.json`, which holds the digest of every file. Readers ignore a folder without it.
+Training state is plain tensors (.npz) and JSON.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from qcc.errors import CheckpointError, OutputError
+from qcc.files import atomic_file, sha256, sync, sync_tree, write_json, writing
+from qcc.train.programs.scope import Arrays
+from qcc.train.programs.weights import read_arrays, write_arrays
+
+MARKER = "complete.json"
+INTERRUPTED = "interrupted"
+_TENSORS, _STATE = "state.npz", "state.json"
+
+
+@dataclass(frozen=True)
+class Position:
+    """What comes next: batch number `batch` of `epoch`; `step` batches have been trained on in all."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+
+
+@dataclass
+class TrainingState:
+    """Everything that a run needs to go on as if it had never stopped.
+
+    `arrays`: every persistable variable of the training program. `sums`: of the running epoch's scores.
+    `history`: one record per finished epoch. `settings`: the configuration, to tell what has changed.
+    `quantized`: whether quantization has been inserted. `distiller_optimizer`: whether the optimizer's state
+    is that of DistillerOptimizer.
+    """
+
+    arrays: Arrays
+    position: Position
+    quantized: bool = False
+    sums: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    distiller_optimizer: bool = False
+
+    def write(self, folder: Path) -> None:
+        with atomic_file(folder / _TENSORS) as stream:
+            write_arrays(stream, self.arrays)
+        write_json(folder / _STATE, self.facts())
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainingState:
+        check_digests(folder, (_TENSORS, _STATE))
+        facts = json.loads((folder / _STATE).read_text())
+        return cls.of(facts, read_arrays(folder / _TENSORS))
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON data."""
+        facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "arrays"}
+        return facts | {"position": asdict(self.position)}
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
+        """The state that `facts` came from."""
+        return cls(arrays=arrays, **facts | {"position": Position(**facts["position"])})
+
+
+class CheckpointStore:
+    """The checkpoints under one folder. A training run opens it with `lock()`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep a second run out of this folder, and clear away what an interrupted write left behind."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            stream = open(self.root / ".lock", "w")  # noqa: SIM115
+        except OSError as error:
+            raise OutputError(f"{self.root} cannot be written: {error}.") from error
+        with stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CheckpointError(f"{self.root} is in use by another training run.") from error
+            for leftover in self.root.glob(".*.tmp"):
+                if leftover.is_dir():
+                    shutil.rmtree(leftover)
+                else:
+                    leftover.unlink()
+            yield
+
+    def write(self, name: str, fill: Callable[[Path], None]) -> Path:
+        """Make checkpoint `name` of what `fill` writes into the folder it is given; replaces an old one.
+
+        Raises OutputError when it cannot be written, and what `fill` raises.
+        """
+        final, temporary = self.root / name, self.root / f".{name}.tmp"
+        with writing(final):
+            temporary.mkdir()
+            fill(temporary)
+            digests = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
+            sync_tree(temporary)
+            self.remove(name)
+            os.rename(temporary, final)
+            sync(self.root)
+            write_json(final / MARKER, digests)
+        return final
+
+    def remove(self, name: str) -> None:
+        """Remove a checkpoint; its marker goes first, so that no part of it ever counts."""
+        folder = self.root / name
+        if folder.exists():
+            (folder / MARKER).unlink(missing_ok=True)
+            sync(folder)
+            shutil.rmtree(folder)
+
+    def epochs(self) -> list[int]:
+        """The epochs that have a whole checkpoint, in order."""
+        return sorted(int(path.name) for path in self._whole() if path.name.isdigit())
+
+    def epoch(self, epoch: int) -> Path:
+        """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""
+        if epoch not in self.epochs():
+            known = ", ".join(map(str, self.epochs())) or "none"
+            raise CheckpointError(f"{self.root} has no whole checkpoint of epoch {epoch}; it has {known}.")
+        return self.root / str(epoch)
+
+    def newest(self) -> TrainingState | None:
+        """The state that lies furthest on, of an epoch's end or of an interruption, if there is any."""
+        names = [str(epoch) for epoch in self.epochs()[-1:]]
+        if self.root / INTERRUPTED in self._whole():
+            names.append(INTERRUPTED)
+        states = [TrainingState.read(self.root / name) for name in names]
+        return max(states, key=lambda state: state.position.step, default=None)
+
+    def _whole(self) -> list[Path]:
+        return [marker.parent for marker in self.root.glob(f"*/{MARKER}")]
+
+
+def read_json(path: Path) -> Any:
+    """What a file of a checkpoint says. Raises CheckpointError when that is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def files_of(folder: Path, part: str) -> list[str]:
+    """The files that a whole checkpoint was written with in its folder `part`."""
+    return [name for name in read_json(folder / MARKER) if name.startswith(f"{part}/")]
+
+
+def check_digests(folder: Path, names: Iterable[str]) -> None:
+    """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
+    digests = read_json(folder / MARKER)
+    for name in names:
+        path = folder / name
+        if not path.is_file() or sha256(path) != digests.get(name):
+            raise CheckpointError(
+                f"{path} is not what was written there; remove {folder} to go on from an older checkpoint."
+            )

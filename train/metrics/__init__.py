@@ -1,0 +1,1 @@
+"""What an evaluation counts: accuracy, VOC mAP and COCO AP."""

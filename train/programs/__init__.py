@@ -1,0 +1,1 @@
+"""Training programs and what changes in them: optimizer, distillation, pruning, averages, kernels."""

@@ -1,0 +1,125 @@
+"""Float weights: their first values, and files of them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import qcc
+from qcc._paddle import core, paddle
+from qcc.errors import CheckpointError, ConfigError
+from qcc.files import atomic_file
+from qcc.model import Model
+from qcc.train.models.initial import kaiming_normal
+from qcc.train.models.network import Network
+from qcc.train.programs.scope import Arrays, persistable_names, write_scope
+
+
+def initialise(network: Network, scope: Any, seed: int) -> None:
+    """Give every variable of the training program its first value; kernels and matrices from `seed`."""
+    paddle.static.Executor(core.CPUPlace()).run(network.startup, scope=scope)
+    for parameter in network.train.all_parameters():
+        if len(parameter.shape) > 1:
+            write_scope(scope, {parameter.name: kaiming_normal(seed, parameter.name, parameter.shape)})
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as an uncompressed .npz file, atomically and without pickle."""
+    with atomic_file(path) as stream:
+        write_arrays(stream, arrays)
+
+
+def write_arrays(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write an .npz archive; equal arrays give equal bytes, since no time of day goes into it."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in sorted(arrays):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                value = np.asarray(arrays[name])
+                np.lib.format.write_array(member, value, allow_pickle=False)  # type: ignore[no-untyped-call]
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Read an .npz file. Raises CheckpointError that names it when it is missing or damaged."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist.") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} is no whole .npz file: {error}.") from error
+
+
+def load_weights(path: Path) -> Arrays:
+    """Weights from an .npz file, or from a Paddle model's folder or prefix in any layout that qcc loads.
+
+    Raises ConfigError for the address of a web page, which PaddleDetection's configurations give.
+    """
+    if path.parts[:1] in (("http:",), ("https:",)):
+        raise ConfigError(
+            f"the weights are to come from the web address {path.parts[0]}//{'/'.join(path.parts[1:])}, and"
+            " qcc fetches none: get the file, unpack it, and give its place with -o pretrain_weights=PATH."
+        )
+    if path.suffix == ".npz":
+        return read_arrays(path)
+    return dict(qcc.load(str(path)).weights)
+
+
+def float_model(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Model:
+    """The network's test program with these weights, which `put_weights` checks."""
+    scope = paddle.static.Scope()
+    put_weights(network, scope, weights, source)
+    return qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+
+
+def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path) -> None:
+    """Write the test program's weights into `scope`, as `fitting_weights` finds them."""
+    write_scope(scope, fitting_weights(network, weights, source))
+
+
+def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Arrays:
+    """The test program's weights out of `weights`; what `source` holds beyond them is left out.
+
+    Raises CheckpointError when one is missing or has another shape.
+    """
+    check_complete(network, weights, source)
+    shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
+    names = persistable_names(network.test)
+    for name in names:
+        if weights[name].shape != shapes[name]:
+            raise CheckpointError(
+                f"{source}: '{name}' has shape {list(weights[name].shape)} where the network has"
+                f" {list(shapes[name])}; it belongs to another network, or to another width."
+            )
+    return {name: weights[name].astype(np.float32) for name in names}
+
+
+def check_complete(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> None:
+    """Raise CheckpointError unless `weights` holds all weights of the test program."""
+    names = persistable_names(network.test)
+    missing = [name for name in names if name not in weights]
+    if missing:
+        raise CheckpointError(
+            f"{source} lacks {len(missing)} of the network's {len(names)} weights, the first is"
+            f" '{missing[0]}'; it belongs to another network."
+        )
+
+
+def put_known_weights(
+    network: Network, scope: Any, weights: Mapping[str, NDArray[Any]], source: Path
+) -> list[str]:
+    """Write into `scope` those of `weights` that the test program has under the same name and shape.
+
+    Returns the names of the program's weights that `source` does not give. Raises CheckpointError when it
+    gives none at all.
+    """
+    shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
+    known = {name: array for name, array in weights.items() if array.shape == shapes.get(name)}
+    if not known:
+        raise CheckpointError(f"{source} holds none of the network's weights; it belongs to another network.")
+    write_scope(scope, {name: array.astype(np.float32) for name, array in known.items()})
+    return sorted(shapes.keys() - known.keys())
