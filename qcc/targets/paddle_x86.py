@@ -1,0 +1,34 @@
+"""Paddle Inference with oneDNN on x86 processors: how an application sets it up for what qcc writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+INT8_OPS = ("conv2d", "depthwise_conv2d", "fused_conv2d")
+"""What `enable_mkldnn_int8` is to be given: the ops whose int8 kernels give what was frozen.
+
+Its own list, used when it is given none, holds ops whose kernels take other scales: with `pool2d` in it
+networks with squeeze-and-excite blocks give zeros.
+"""
+
+_CPUINFO = Path("/proc/cpuinfo")
+_NEEDS_AVX512 = ("self_attention_fuse_pass",)
+
+
+def cpu_flags() -> frozenset[str]:
+    """What this processor can do, by Linux's names; empty where the system does not tell."""
+    if _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def has_vnni() -> bool:
+    """Whether products of bytes are summed without saturation here."""
+    return bool(cpu_flags() & {"avx512_vnni", "avx_vnni"})
+
+
+def passes_to_delete() -> tuple[str, ...]:
+    """Passes of Paddle's optimizer that end the process here: without AVX-512, with SIGILL."""
+    return () if "avx512f" in cpu_flags() else _NEEDS_AVX512
