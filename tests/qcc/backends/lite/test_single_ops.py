@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lite_refused
 import lite_variants
 import numpy as np
 import pytest
@@ -152,10 +153,10 @@ def test_variant(name: str, tmp_path: Path) -> None:
     assert_close(lite_outputs(model, case.feed(), tmp_path / "a.nb"), model.run(case.feed()), 2e-5)
 
 
-@pytest.mark.parametrize("name", lite_variants.REFUSED)
+@pytest.mark.parametrize("name", lite_refused.REFUSED)
 def test_variant_is_refused(name: str, tmp_path: Path) -> None:
     """What the runtime has no kernel for, aborts on or computes wrongly is refused, for both processors."""
-    model = lite_variants.REFUSED[name].model()
+    model = lite_refused.REFUSED[name].model()
     for arch in ("arm", "x86"):
         if (name, arch) in RUN_ON:
             continue
