@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.agreement import OTHER_LENGTHS, compare, lengths
-from qcc.backends.predictor import Engine, Predictor, reason
+from qcc.backends.predictor import Engine, Predictor
 from qcc.backends.program_file import inference_program
 from qcc.backends.report import Check
 from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PaddleError
+from qcc.failures import reason
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
 from qcc.ir.graph import Graph

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,7 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.errors import GraphError, ModelFormatError, PaddleError
-
-# What Paddle's C++ errors become in Python (`pybind/exception.cc`), by kind of error.
-PADDLE_FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, SystemError, OSError)
+from qcc.failures import PADDLE_FAILURES, reason
 
 
 @dataclass(frozen=True)
@@ -97,16 +94,6 @@ class Predictor:
             return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.fetches]
         except PADDLE_FAILURES as error:
             raise PaddleError(f"{self._what}: {reason(error)}") from error
-
-
-def reason(error: BaseException) -> str:
-    """The one line of a Paddle error that says what went wrong, and in which op."""
-    text = str(error)
-    lines: Sequence[str] = [line.strip() for line in text.splitlines() if line.strip()]
-    said = next((line for line in lines if re.match(r"\((\w+)\) ", line) or "Error: " in line), "")
-    operator = re.search(r"\[operator < (\w+) > error\]", text)
-    said = re.sub(r"\s*\(at [^)]*\)\s*$", "", said or (lines[0] if lines else type(error).__name__))
-    return said + (f" [op {operator.group(1)}]" if operator else "")
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qcc.backends.predictor import PADDLE_FAILURES, reason
 from qcc.errors import DataError
+from qcc.failures import PADDLE_FAILURES, reason
 from qcc.model import Model, Runner
 from qcc.numerics import SCALE_FLOOR
 from qcc.passes.manager import PassManager

@@ -210,6 +210,10 @@ class Graph:
         self._order = None
         return version
 
+    def set_shape(self, var: Var, shape: Sequence[int]) -> None:
+        """Declare another shape for a temporary variable."""
+        var.node.var().set_shape(list(shape))
+
     def remove_var(self, var: Var) -> None:
         """Remove a version that no op reads or writes; with the last one its weight goes too."""
         if var.producer is not None or var.consumers:

@@ -112,9 +112,9 @@ def _convert(graph: Graph, plan: list[_Step]) -> None:
             weights[found.weight] = _weight(graph, step)
         graph.set_input(found.op, found.operands.data_slot, [activations[found.quantize]])
         graph.set_input(found.op, found.operands.weight_slot, [weights[found.weight]])
-        _drop_dequantize(graph, found)
+        drop_dequantize(graph, found)
     for quantize in activations:
-        _drop_quantize(graph, quantize)
+        drop_quantize(graph, quantize)
     for op in dequantize_ops:
         for var in op.inputs.get("Scales", ())[:1]:
             if not var.consumers and var.name in graph and var.name not in graph.fetches:
@@ -153,7 +153,7 @@ def _weight(graph: Graph, step: _Step) -> Var:
     return dequantized
 
 
-def _drop_dequantize(graph: Graph, found: FrozenOp) -> None:
+def drop_dequantize(graph: Graph, found: FrozenOp) -> None:
     """Remove the dequantize op behind an op, which then writes the public name itself."""
     accumulator, out = found.operands.output, found.dequantize.output("Out")
     graph.remove_op(found.dequantize)
@@ -162,7 +162,7 @@ def _drop_dequantize(graph: Graph, found: FrozenOp) -> None:
     graph.remove_var(accumulator)
 
 
-def _drop_quantize(graph: Graph, quantize: Op) -> None:
+def drop_quantize(graph: Graph, quantize: Op) -> None:
     """Remove a fake quantize op that nothing reads, and the versions that it wrote."""
     written = list(quantize.all_outputs())
     graph.remove_op(quantize)

@@ -1,4 +1,4 @@
-"""What the lowering passes have in common: who reads a variable, and letting one op do another's work."""
+"""What rewriting passes have in common: who reads a variable, and letting one op do another's work."""
 
 from __future__ import annotations
 

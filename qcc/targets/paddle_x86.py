@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-INT8_OPS = ("conv2d", "depthwise_conv2d", "fused_conv2d")
-"""What `enable_mkldnn_int8` is to be given: the ops whose int8 kernels give what was frozen.
+from qcc.targets.table import own_target
 
-Its own list, used when it is given none, holds ops whose kernels take other scales: with `pool2d` in it
-networks with squeeze-and-excite blocks give zeros.
-"""
+INT8_OPS = own_target("paddle_x86.yaml").int8_ops
+"""What `enable_mkldnn_int8` is to be given: the ops whose int8 kernels give what was frozen."""
 
 _CPUINFO = Path("/proc/cpuinfo")
 _NEEDS_AVX512 = ("self_attention_fuse_pass",)

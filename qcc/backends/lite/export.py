@@ -12,7 +12,6 @@ from qcc.backends.agreement import OTHER_LENGTHS, Agreement, compare, lengths
 from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.limits import is_square
-from qcc.backends.lite.passes.rewrite import first_of
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
@@ -24,6 +23,7 @@ from qcc.frontend.layout import LITE_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
+from qcc.passes.rewrite import first_of
 from qcc.quantization import scheme, state
 from qcc.record import make_record
 from qcc.targets.lite import Arch

@@ -9,11 +9,11 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Calibs, Int8Op, disable_int8, int8_op
-from qcc.backends.lite.passes.rewrite import set_attrs, set_weight
 from qcc.backends.lite.passes.round import can_calib
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import set_attrs, set_weight
 
 # Ops whose integer weights the runtime turns into floats when it loads a file.
 _DEQUANTIZED_AT_LOAD = ("conv2d", "depthwise_conv2d", "fc", "mul")

@@ -8,7 +8,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import (
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
     follower,
@@ -16,9 +19,6 @@ from qcc.backends.lite.passes.rewrite import (
     set_weight,
     single_input,
 )
-from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
 
 
 @options(frozen=True, config=OPTIONS)

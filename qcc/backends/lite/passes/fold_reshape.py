@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import become_weight, is_weight
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import become_weight, is_weight
 
 _RESHAPES = ("reshape2", "unsqueeze2", "squeeze2", "flatten_contiguous_range")
 

@@ -7,9 +7,9 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import is_weight, set_weight
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import is_weight, set_weight
 
 _TRANSPOSE = {"matmul": "transpose_Y", "matmul_v2": "trans_y"}
 

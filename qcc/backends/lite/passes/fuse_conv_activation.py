@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import absorb, follower, set_attrs
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import absorb, follower, set_attrs
 from qcc.targets.lite import Arch
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose")

@@ -8,10 +8,10 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import ENABLED
-from qcc.backends.lite.passes.rewrite import absorb, follower, is_weight, set_weight, single_input
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import absorb, follower, is_weight, set_weight, single_input
 
 
 @options(frozen=True, config=OPTIONS)

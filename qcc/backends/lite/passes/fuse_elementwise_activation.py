@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
-from qcc.backends.lite.passes.rewrite import follower, remove_op
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import follower, remove_op
 
 _ELEMENTWISE = ("elementwise_add", "elementwise_sub", "elementwise_mul")
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import follower, remove_op
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import follower, remove_op
 
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 

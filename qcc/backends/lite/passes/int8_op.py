@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.lite.passes.rewrite import set_attrs
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.quantizable import KINDS, Operands
+from qcc.passes.rewrite import set_attrs
 
 ENABLED = "enable_int8"
 LOWEST = "qcc_lowest"

@@ -7,9 +7,9 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Int8Op, int8_op
-from qcc.backends.lite.passes.rewrite import is_fetched
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import is_fetched
 from qcc.targets.lite import Arch
 
 _WITH_INT8_OUTPUT = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "fc")

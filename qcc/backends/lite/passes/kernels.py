@@ -8,12 +8,12 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
-from qcc.backends.lite.passes.rewrite import first_of, is_fetched
 from qcc.errors import PassError
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import EMPTY_NAME, Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import first_of, is_fetched
 from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pick_kernel
 
 KERNEL_ATTR = "__@kernel_type_attr@__"

@@ -19,7 +19,6 @@ from qcc.backends.lite.passes.int8_op import (
     step_of,
     weight_steps,
 )
-from qcc.backends.lite.passes.rewrite import become_weight, first_of, is_fetched, remove_op
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -28,6 +27,7 @@ from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.quantizable import KINDS, Operands
+from qcc.passes.rewrite import become_weight, first_of, is_fetched, remove_op
 
 _LOWEST_LINEAR = -128
 _PAIRED = ("fake_quantize_dequantize_moving_average_abs_max",)

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.lite.passes.rewrite import bypass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.rewrite import bypass
 
 
 @options(frozen=True, config=OPTIONS)

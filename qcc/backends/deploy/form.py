@@ -1,0 +1,53 @@
+"""The form of a frozen model that a target's engine computes rightly."""
+
+from __future__ import annotations
+
+from qcc.backends.deploy.placement import Placement, place
+from qcc.errors import PassError, TargetError
+from qcc.model import Model
+from qcc.passes.frozen import frozen_ops
+from qcc.passes.manager import PassManager
+from qcc.passes.static_scales import is_dynamic
+from qcc.passes.unpack import Unpack
+from qcc.passes.unquantize import Unquantize
+from qcc.quantization import state
+from qcc.targets.table import Target
+
+
+def for_target(model: Model, target: Target) -> tuple[Model, Placement]:
+    """A frozen model as the target's engine is to load it, and what runs there how.
+
+    Ops that the engine does not run in int8 lose their quantization, or compute in float from the integers
+    in the file, as the table says; then follows the pipeline of the table. The numbers stay those that were
+    frozen, up to the rounding of activations.
+
+    Raises TargetError when the model is not frozen, has scales that are measured at every run, or ops that
+    the target refuses; PassError when a pass refuses.
+    """
+    present = state(model.graph)
+    if present not in ("frozen", "int8"):
+        raise TargetError(
+            f"the form for {target.name} is made of a frozen model, and this one is {present}: {_way(present)}."
+        )
+    if is_dynamic(model.graph):
+        raise TargetError(
+            f"{target.name} takes fixed activation scales, and the model measures its own at every run"
+            " (activation type abs_max): fix them with `qcc freeze --calibrate`."
+        )
+    placement = place(model.graph, target)
+    off = placement.unquantized()
+    passes = [Unpack(), *([Unquantize(outputs=off)] if off else ())]
+    left = len(list(frozen_ops(model.graph))) > len(off)
+    steps = [step for step in PassManager.parse(target.pipeline).passes if left or step.name != "qdq"]
+    try:
+        return PassManager((*passes, *steps)).run(model), placement
+    except PassError as error:
+        raise PassError(f"{target.name}: {error}") from error
+
+
+def _way(present: str) -> str:
+    if present == "float":
+        return "quantize it first, by training (`qcc quantize`) or with `transform` and --calibrate"
+    if present == "transformed":
+        return "freeze it first"
+    return "start from the frozen model that it was made of"

@@ -1,0 +1,112 @@
+"""avoid-saturation: activation scales with which no pair of products exceeds 16 bits."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.base import OPTIONS, Pass, PassResult
+
+_INT16, _UINT8 = 32767, 255
+# Ops that oneDNN fuses into the convolution in front, up to the activation.
+_FUSED = ("batch_norm", "elementwise_add")
+_CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+
+
+@options(frozen=True, config=OPTIONS)
+class AvoidSaturation(Pass):
+    """Widen the scales of activations whose products an x86 processor without VNNI would clip.
+
+    Before, in QDQ form, with x@scale = 6.0:
+
+        x.quantized = quantize_linear(X=x, Scale=x@scale)
+        x.dequantized = dequantize_linear(X=x.quantized, Scale=x@scale)
+        out = conv2d(Input=x.dequantized, Filter=w.dequantized)
+
+    After, with x@scale = 6.0 * 255 / 129 where two neighbouring weights are 127 each.
+
+    Without VNNI, oneDNN multiplies unsigned activations a, up to 255, by signed weights w with `vpmaddubsw`:
+    a[2k] w[2k] + a[2k+1] w[2k+1], of two neighbouring input channels, is clipped to 16 bits. Be U the largest
+    sum, of one sign, of such a pair of weights in an op. Nothing is clipped while a <= floor(32767 / U); so
+    the scale grows by 255 / floor(32767 / U), at most 1.98. Its step stays finer than the one that was
+    trained, since that is a 127th of the scale, and this a 255th.
+
+    Signed activations, and depthwise convolutions, whose products are not added in pairs, are exact as they
+    are. An activation beyond the scale is clipped no more at what was trained, but at the wider scale.
+    """
+
+    name: ClassVar[str] = "avoid-saturation"
+
+    def apply(self, graph: Graph) -> PassResult:
+        largest: dict[Var, int] = {}
+        readers: dict[Var, Op] = {}
+        for op in graph.ops:
+            quantize = _quantize_of(op)
+            if quantize is None or not is_unsigned(quantize.input("X")):
+                continue
+            scale = quantize.input("Scale")
+            pair = largest_pair(_integers(graph, op), int(op.attr("groups", 1)))
+            if pair > largest.get(scale, 0):
+                largest[scale], readers[scale] = pair, op
+        notes = []
+        for scale, pair in largest.items():
+            if pair * _UINT8 > _INT16:
+                factor = _UINT8 / (_INT16 // pair)
+                graph.weights[scale.name] = graph.weights[scale.name] * np.float32(factor)
+                notes.append(
+                    f"{readers[scale]}: the scale of its activation is {factor:.2f} times as wide, so that no"
+                    " product is clipped without VNNI."
+                )
+        return PassResult(bool(notes), tuple(notes))
+
+
+def _quantize_of(op: Op) -> Op | None:
+    """The quantize_linear op in front of a convolution in QDQ form."""
+    if op.type not in _CONVOLUTIONS:
+        return None
+    dequantize = op.input("Input").producer
+    weight = op.input("Filter").producer
+    for found in (dequantize, weight):
+        if found is None or found.type != "dequantize_linear":
+            return None
+    assert dequantize is not None
+    quantize = dequantize.input("X").producer
+    return quantize if quantize is not None and quantize.type == "quantize_linear" else None
+
+
+def _integers(graph: Graph, op: Op) -> np.ndarray:
+    dequantize = op.input("Filter").producer
+    assert dequantize is not None
+    return graph.weights[dequantize.input("X").name]
+
+
+def largest_pair(weight: np.ndarray, groups: int) -> int:
+    """The largest sum, of one sign, of the weights of two neighbouring input channels.
+
+    `weight`: integers [out, in / groups, h, w]. 0 for a depthwise convolution, which adds no pairs.
+    """
+    if groups > 1 and weight.shape[1] == 1:
+        return 0
+    padded = np.pad(weight.astype(np.int32), ((0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)))
+    sums = [np.maximum(signed, 0) for signed in (padded, -padded)]
+    return max(int((part[:, 0::2] + part[:, 1::2]).max(initial=0)) for part in sums)
+
+
+def is_unsigned(var: Var) -> bool:
+    """Whether oneDNN's passes take an activation for unsigned: relu's, and relu6's behind a convolution."""
+    op = var.producer
+    while op is not None and op.type == "dropout":
+        op = op.input("X").producer
+    if op is None or op.type not in ("relu", "relu6"):
+        return False
+    return op.type == "relu" or _ends_a_convolution(op.input("X").producer)
+
+
+def _ends_a_convolution(op: Op | None) -> bool:
+    while op is not None and op.type in _FUSED:
+        op = op.input("X").producer
+    return op is not None and op.type in _CONVOLUTIONS

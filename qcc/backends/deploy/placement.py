@@ -1,0 +1,78 @@
+"""What of a model runs on a target in int8, what in float, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qcc.backends.deploy.conditions import holds
+from qcc.errors import TargetError
+from qcc.ir.graph import Graph
+from qcc.passes.frozen import FrozenOp, frozen_ops
+from qcc.passes.quantizable import operands
+from qcc.targets.table import Fact, Target
+
+
+@dataclass(frozen=True)
+class Place:
+    """A quantized op on a target."""
+
+    type: str
+    output: str
+    fact: Fact
+
+    def __str__(self) -> str:
+        return f"{self.type} ({self.output}): {self.fact.runs}" + (
+            f", since {self.fact.why}" if self.fact.why else ""
+        )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """All quantized ops of a frozen graph, and how many ops with a weight are not quantized."""
+
+    target: Target
+    places: tuple[Place, ...]
+    float_ops: int
+
+    def lines(self) -> Iterator[str]:
+        """What to tell a user: what runs in int8, and each other op with the reason."""
+        counts = Counter(place.type for place in self.places if place.fact.runs == "int8")
+        told = ", ".join(f"{number} {type_}" for type_, number in sorted(counts.items()))
+        yield f"{self.target.engine} on {self.target.processor} runs in int8: {told or 'nothing'}."
+        yield from (str(place) for place in self.places if place.fact.runs != "int8")
+        if self.float_ops:
+            yield f"{self.float_ops} more ops with a weight are not quantized, and run in float."
+
+    def unquantized(self) -> tuple[str, ...]:
+        """Outputs of the ops whose quantization has to go: float there, and the weight not kept."""
+        return tuple(
+            place.output for place in self.places if place.fact.runs == "float" and not place.fact.keep
+        )
+
+
+def place(graph: Graph, target: Target) -> Placement:
+    """Look every quantized op of a frozen graph up in the target's table.
+
+    Raises TargetError with all ops that the target refuses, and what to do about them.
+    """
+    places = tuple(_place(found, target) for found in frozen_ops(graph))
+    refused = [found for found in places if found.fact.runs == "refused"]
+    if refused:
+        words = "; ".join(
+            f"{found.type} ({found.output}): {found.fact.why}; {found.fact.remedy}" for found in refused
+        )
+        raise TargetError(f"{target.name} does not run {len(refused)} of the model's ops: {words}.")
+    return Placement(target, places, sum(operands(op) is not None for op in graph.ops) - len(places))
+
+
+def _place(found: FrozenOp, target: Target) -> Place:
+    output = found.dequantize.output("Out").name
+    for fact in target.facts_about(found.op.type):
+        if holds(fact, found):
+            return Place(found.op.type, output, fact)
+    raise TargetError(
+        f"{found.op}: the table of {target.name} says nothing about {found.op.type}; leave it out with"
+        f" skip_op_types of `transform`."
+    )

@@ -1,0 +1,133 @@
+"""fold-constants: compute once what depends on no input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass as options
+
+from qcc._paddle import paddle
+from qcc.errors import PassError
+from qcc.failures import PADDLE_FAILURES, reason
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.prune import SIDE_EFFECTS
+from qcc.passes.rewrite import become_weight, is_fetched, is_weight
+
+# Another result at every run.
+_RANDOM = (
+    "bernoulli",
+    "dropout",
+    "exponential",
+    "gaussian_random",
+    "multinomial",
+    "poisson",
+    "randint",
+    "randperm",
+    "sampling_id",
+    "seed",
+    "truncated_gaussian_random",
+    "uniform_random",
+)
+# What is quantized stands as integers in the file, and is turned into floats by the op behind it.
+_QUANTIZATION = ("fake_", "quantize_linear", "dequantize_linear")
+
+
+@options(frozen=True, config=OPTIONS)
+class FoldConstants(Pass):
+    """Replace ops that depend on no input by weights that hold their results.
+
+    Before:
+
+        shape = fill_constant() {shape=[1, 4, 8], value=0.0}
+        mask = set_value(Input=shape) {axes=[1], ends=[2], starts=[0], steps=[1], values=[5.0]}
+        y = elementwise_add(X=x, Y=mask)
+
+    After, with a weight `mask`:
+
+        y = elementwise_add(X=x, Y=mask)
+
+    Results of more than `max_elements` stay computed, since they would swell the file; so do random ones,
+    what is fetched, and what quantizes or dequantizes a weight. Paddle's own kernels compute the results.
+    """
+
+    name: ClassVar[str] = "fold-constants"
+
+    max_elements: Annotated[int, Field(ge=1)] = 1 << 20
+
+    def apply(self, graph: Graph) -> PassResult:
+        constant: dict[Op, None] = {}
+        for op in graph.ops:
+            if _can_be_folded(graph, op) and all(
+                is_weight(graph, var) or var.producer in constant for var in op.all_inputs()
+            ):
+                constant[op] = None
+        results = list(_results(constant))
+        values = dict(zip(results, _compute(graph, list(constant), results), strict=True))
+        large = {var.producer for var, value in values.items() if value.size > self.max_elements}
+        for var, value in values.items():
+            if var.producer not in large:
+                become_weight(graph, var, value)
+        for op in reversed(constant):
+            if graph.has_op(op) and op not in large and not any(var.consumers for var in op.all_outputs()):
+                _remove(graph, op)
+        folded = sum(not graph.has_op(op) for op in constant)
+        notes = (f"{folded} ops that depend on no input were computed.",) if folded else ()
+        return PassResult(bool(folded), notes)
+
+
+def _can_be_folded(graph: Graph, op: Op) -> bool:
+    if op.type in SIDE_EFFECTS or op.type in _RANDOM or op.type.startswith(_QUANTIZATION):
+        return False
+    if any(name in op.desc.attr_names() for name in ("sub_block", "blocks")):
+        return False
+    outputs = list(op.all_outputs())
+    return bool(outputs) and all(
+        var.is_tensor
+        and not var.persistable
+        and not is_fetched(graph, var)
+        and len(graph.versions(var.name)) == 1
+        for var in outputs
+    )
+
+
+def _results(constant: dict[Op, None]) -> Iterator[Var]:
+    """What the ops that stay read of those that go."""
+    for op in constant:
+        for var in op.all_outputs():
+            if any(reader not in constant for reader in var.consumers):
+                yield var
+
+
+def _compute(graph: Graph, ops: Sequence[Op], results: Sequence[Var]) -> list[np.ndarray]:
+    if not results:
+        return []
+    variables = dict.fromkeys(var for op in ops for var in (*op.all_inputs(), *op.all_outputs()))
+    message = graph.shell.fill((op.desc for op in ops), (var.desc for var in variables))
+    program = paddle.static.Program.parse_from_string(message.SerializeToString())
+    scope = paddle.static.Scope()
+    for var in variables:
+        if var.persistable:
+            scope.var(var.name).get_tensor().set(graph.weights[var.name], paddle.CPUPlace())
+    try:
+        found = paddle.static.Executor(paddle.CPUPlace()).run(
+            program, fetch_list=[var.name for var in results], scope=scope
+        )
+    except PADDLE_FAILURES as error:
+        raise PassError(f"what depends on no input cannot be computed: {reason(error)}.") from error
+    return [np.asarray(value) for value in found]
+
+
+def _remove(graph: Graph, op: Op) -> None:
+    outputs = list(op.all_outputs())
+    inputs = dict.fromkeys(op.all_inputs())
+    graph.remove_op(op)
+    for var in outputs:
+        graph.remove_var(var)
+    for var in inputs:
+        if var.persistable and not var.consumers and var.name not in graph.fetches:
+            graph.remove_var(var)

@@ -1,0 +1,133 @@
+"""Tables of what an engine on a kind of processor does with the ops of a model: data, one row a fact.
+
+A table is a YAML file. A package adds one by the entry-point group `qcc.targets`, whose value is a function
+that returns the file's path:
+
+    [project.entry-points."qcc.targets"]
+    my-board = "my_package.targets:path"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qcc.errors import TargetError
+
+GROUP = "qcc.targets"
+_OWN = ("paddle_x86.yaml",)
+
+Runs = Literal["int8", "float", "refused"]
+Words = Annotated[str, Field(min_length=1)]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fact(_Row):
+    """What the engine does with quantized ops of a type.
+
+    `when`: a condition by its name (`qcc.backends.deploy.conditions`); the first fact of an op's type whose
+    condition holds counts. `keep`: whether the weight stays in integers in the file where the op computes in
+    float. `case`: the test that shows it.
+    """
+
+    op: Words
+    runs: Runs
+    when: str = "always"
+    keep: bool = False
+    why: str = ""
+    remedy: str = ""
+    case: Words
+
+
+class Fault(_Row):
+    """What the engine gets wrong, and what is written, or set, instead."""
+
+    what: Words
+    ops: tuple[str, ...]
+    processors: Words
+    instead: Words
+    case: Words
+
+
+class Option(_Row):
+    """What an application must set, in Python and in C++; `{ops}` stands for the ops that may run in int8."""
+
+    python: Words
+    cpp: Words
+    why: Words
+    processors: str = "all"
+
+
+class Target(_Row):
+    """An engine on a kind of processor. `pipeline`: what brings a frozen graph into the form for it, behind
+    the passes that take the quantization off ops that compute in float."""
+
+    name: Words
+    engine: Words
+    processor: Words
+    int8_ops: tuple[str, ...]
+    pipeline: Words
+    facts: tuple[Fact, ...]
+    faults: tuple[Fault, ...]
+    options: tuple[Option, ...]
+
+    def facts_about(self, op_type: str) -> tuple[Fact, ...]:
+        """The facts of an op's type, in the order in which they count."""
+        return tuple(fact for fact in self.facts if fact.op == op_type)
+
+
+@cache
+def known_targets() -> Mapping[str, Target]:
+    """All tables by name.  Raises TargetError for one that is not as it should be, or of a name given twice."""
+    known: dict[str, Target] = {}
+    tables = [(file, own_target(file)) for file in _OWN]
+    tables += [(entry.value, _parse(entry.value, _text(entry))) for entry in entry_points(group=GROUP)]
+    for place, target in tables:
+        if target.name in known:
+            raise TargetError(f"{place}: there is a target {target.name!r} already; give another name.")
+        known[target.name] = target
+    return known
+
+
+def find_target(name: str) -> Target:
+    """A table by its name.  Raises TargetError with the nearest known one."""
+    known = known_targets()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        raise TargetError(f"there is no target {name!r}; {hint}")
+    return known[name]
+
+
+def own_target(file: str) -> Target:
+    """One of the tables that stand beside this module."""
+    return _parse(file, files("qcc.targets").joinpath(file).read_text(encoding="utf-8"))
+
+
+def _text(entry: EntryPoint) -> str:
+    try:
+        return Path(entry.load()()).read_text(encoding="utf-8")
+    except (ImportError, AttributeError, OSError, UnicodeDecodeError) as error:
+        raise TargetError(f"the target {entry.name!r} of {entry.value} cannot be read: {error}.") from error
+
+
+def _parse(place: str, text: str) -> Target:
+    try:
+        return Target.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise TargetError(f"{place} is no YAML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TargetError(f"{place}: {where}: {first['msg']}.") from error
