@@ -39,6 +39,12 @@ class Record(BaseModel):
     source: str | None
     pipelines: list[str]
     files: dict[str, str]
+    engine: dict[str, Any] | None = None
+    """Of a model written for a named engine: which, and the lines that an application sets it up with."""
+
+    def content(self) -> dict[str, Any]:
+        """What the file holds; nothing about an engine where none was named."""
+        return self.model_dump(exclude={"engine"} if self.engine is None else None)
 
     @property
     def provenance(self) -> Provenance:
@@ -46,7 +52,12 @@ class Record(BaseModel):
 
 
 def make_record(
-    form: str, state: str, scheme: dict[str, Any], provenance: Provenance, files: Sequence[Path]
+    form: str,
+    state: str,
+    scheme: dict[str, Any],
+    provenance: Provenance,
+    files: Sequence[Path],
+    engine: dict[str, Any] | None = None,
 ) -> Record:
     """The record of a model whose program and parameters stand in `files`."""
     return Record(
@@ -58,6 +69,7 @@ def make_record(
         source=provenance.source,
         pipelines=list(provenance.pipelines),
         files={path.name: sha256(path) for path in files},
+        engine=engine,
     )
 
 

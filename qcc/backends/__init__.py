@@ -23,7 +23,7 @@ def save(
     model: Model,
     path: str | os.PathLike[str],
     target: str = "fluid",
-    form: str = "float",
+    form: str | None = None,
     model_filename: str | None = None,
     params_filename: str | None = None,
     check: bool | Mapping[str, np.ndarray] = True,
@@ -33,15 +33,19 @@ def save(
     Target "fluid" writes Paddle's inference models, `model.pdmodel` and `model.pdiparams` unless other
     names are given (`__model__` and `model` imply `__params__` and `weights`), in the form
 
-    - "float": the graph as it is, integers of frozen weights stored as float32;
+    - "float" (the default): the graph as it is, integers of frozen weights stored as float32;
     - "int8": a frozen graph with weights stored as INT8; smallest, but no runtime of Paddle 2.6 runs it;
     - "qdq": a frozen graph as quantize_linear / dequantize_linear, which runtimes execute in int8.
 
     Target "lite" writes `path` as one file for Paddle Lite, a naive buffer (`.nb`), in the form
 
-    - "arm": for ARM processors, where what is quantized runs in int8;
+    - "arm": for ARM processors (the default), where what is quantized runs in int8;
     - "x86": for x86 processors, where float kernels compute what is quantized, exactly;
     - "x86-int8": likewise, but convolutions run in int8 where that is exact.
+
+    Any other target is an engine of `qcc.targets`, such as "paddle-x86": a frozen model is written as an
+    inference model of Paddle in the one form that this engine computes rightly, and the record holds the
+    lines that an application sets the engine up with. What the engine computes otherwise is not written.
 
     The files appear all at once, or, when anything fails, not at all, and those that were there before
     stay. With `check` they are read back first and compared bit for bit, and the forms that can be run
@@ -55,8 +59,13 @@ def save(
     when the pass that leads there refuses; OutputError when files cannot be written or fail the checks.
     """
     if target not in _TARGETS:
-        raise TargetError(f"there is no target {target!r}; there are {', '.join(_TARGETS)}.")
+        from qcc.backends import deploy
+        from qcc.targets.table import find_target
+
+        table = find_target(target, others=tuple(_TARGETS))
+        return deploy.save(model, Path(path), table, form, model_filename, params_filename, check)
     backend = import_module(_TARGETS[target])
+    form = form or backend.DEFAULT_FORM
     if form not in backend.FORMS:
         raise TargetError(f"target {target!r} has no form {form!r}; it has {', '.join(backend.FORMS)}.")
     saved: Saved = backend.save(model, Path(path), form, model_filename, params_filename, check)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from qcc.passes import PassManager
 from qcc.quantization import scheme, state
 
 FORMS = ("float", "int8", "qdq")
+DEFAULT_FORM = "float"
 
 _PROGRAM_NAME = "model" + PROGRAM_SUFFIX
 
@@ -35,24 +37,41 @@ def save(
     check: bool | Mapping[str, np.ndarray],
 ) -> Saved:
     """See `qcc.save`."""
-    names = _file_names(model_filename, params_filename)
+    names = file_names(model_filename, params_filename)
     prepared = in_form(model, form)
-    verify(prepared.graph, scales=False)
+
+    def checked(files: Written) -> list[Check]:
+        return _check(model, prepared, form, files, None if check is True or check is False else check)
+
+    return write(prepared, folder, form, names, checked if check is not False else None)
+
+
+def write(
+    model: Model,
+    folder: Path,
+    form: str,
+    names: tuple[str, str],
+    check: Callable[[Written], list[Check]] | None,
+    engine: dict[str, Any] | None = None,
+) -> Saved:
+    """Write a model as it is, under these names of program and parameters, as one change.
+
+    `check` looks at the files before they appear; `engine` goes into the record.
+    """
+    verify(model.graph, scales=False)
     with staging(folder) as staged:
         try:
-            written = _write(prepared, staged, names)
+            written = _write(model, staged, names)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
-        checks: list[Check] = []
-        if check is not False:
-            files = Written(staged / names[0], staged / names[1] if written[1:] else None, folder)
-            checks = _check(model, prepared, form, files, None if check is True else check)
-        _write_record(prepared, form, staged, written)
+        files = Written(staged / names[0], staged / names[1] if written[1:] else None, folder)
+        checks = [] if check is None else check(files)
+        _write_record(model, form, staged, written, engine)
         publish(staged, folder, [*written, record.FILE_NAME])
     return Saved(form, tuple(folder / name for name in [*written, record.FILE_NAME]), tuple(checks))
 
 
-def _file_names(program: str | None, params: str | None) -> tuple[str, str]:
+def file_names(program: str | None, params: str | None) -> tuple[str, str]:
     program = program or _PROGRAM_NAME
     if params is None:
         if program.endswith(PROGRAM_SUFFIX):
@@ -129,8 +148,10 @@ def _check(
     return [*checks, *check_runs(prepared, files, inputs)]
 
 
-def _write_record(model: Model, form: str, folder: Path, written: list[str]) -> None:
+def _write_record(
+    model: Model, form: str, folder: Path, written: list[str], engine: dict[str, Any] | None
+) -> None:
     graph = model.graph
     files = [folder / name for name in written]
-    made = record.make_record(form, state(graph), scheme(graph), model.provenance, files)
-    write_json(folder / record.FILE_NAME, made.model_dump())
+    made = record.make_record(form, state(graph), scheme(graph), model.provenance, files, engine)
+    write_json(folder / record.FILE_NAME, made.content())

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from qcc.cli.model_files import model_files
+
+if TYPE_CHECKING:
+    from qcc.model import Model
 
 _ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"}
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", required=True, type=click.Choice(list(_ARCHS)), help="The runtime and processor.")
+@click.option(
+    "--target",
+    required=True,
+    metavar="NAME",
+    help="The engine and processor: lite-arm, lite-x86, paddle-x86, or one of another package.",
+)
 @model_files
 def check(model: Path, target: str, model_filename: str | None, params_filename: str | None) -> None:
     """Say whether a target runs all ops of the model in MODEL, and which of them in int8.
@@ -23,8 +32,25 @@ def check(model: Path, target: str, model_filename: str | None, params_filename:
     does not run makes the command fail, with all such ops and what there is instead.
     """
     import qcc
+
+    arch = _ARCHS.get(target)
+    if arch is None:
+        from qcc.targets.table import find_target
+
+        find_target(target, others=tuple(_ARCHS))
+    loaded = qcc.load(model, model_filename, params_filename)
+    for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
+        click.echo(line)
+
+
+def _lite_lines(model: Model, arch: Literal["arm", "x86"]) -> Iterator[str]:
     from qcc.backends.lite.check import check as look
 
-    report = look(qcc.load(model, model_filename, params_filename), _ARCHS[target])
-    for line in report.lines():
-        click.echo(line)
+    return look(model, arch).lines()
+
+
+def _engine_lines(model: Model, target: str) -> Iterator[str]:
+    from qcc.backends.deploy.check import check as look
+    from qcc.targets.table import find_target
+
+    return look(model, find_target(target)).lines()

@@ -32,11 +32,11 @@ BUILT_IN = {
     "prune": "qcc.passes.prune:Prune",
     "unquantize": "qcc.passes.unquantize:Unquantize",
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",
-    "matmul": "qcc.backends.deploy.passes.matmul:Matmul",
+    "mul-to-matmul": "qcc.backends.deploy.passes.mul_to_matmul:MulToMatmul",
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",
-    "avoid-saturation": "qcc.backends.deploy.passes.saturation:AvoidSaturation",
+    "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
     # What follows lowers a graph for Paddle Lite.
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
     "lite-ops": "qcc.backends.lite.passes.ops:LiteOps",

@@ -89,7 +89,7 @@ class Target(_Row):
 
 @cache
 def known_targets() -> Mapping[str, Target]:
-    """All tables by name.  Raises TargetError for one that is not as it should be, or of a name given twice."""
+    """All tables by name.  Raises TargetError for one that is not as it should be, or a name given twice."""
     known: dict[str, Target] = {}
     tables = [(file, own_target(file)) for file in _OWN]
     tables += [(entry.value, _parse(entry.value, _text(entry))) for entry in entry_points(group=GROUP)]
@@ -100,12 +100,16 @@ def known_targets() -> Mapping[str, Target]:
     return known
 
 
-def find_target(name: str) -> Target:
-    """A table by its name.  Raises TargetError with the nearest known one."""
+def find_target(name: str, others: tuple[str, ...] = ()) -> Target:
+    """A table by its name.
+
+    Raises TargetError with the nearest known name; `others` are names that mean something without a table.
+    """
     known = known_targets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        names = (*others, *known)
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
         raise TargetError(f"there is no target {name!r}; {hint}")
     return known[name]
 

@@ -1,1 +1,48 @@
 """Models for a named engine: what of them runs there, and the form in which it is right there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from qcc.backends import fluid
+from qcc.backends.check import Written, check_runs, read_back
+from qcc.backends.deploy import options
+from qcc.backends.deploy.form import for_target
+from qcc.backends.report import Check, Saved
+from qcc.errors import TargetError
+from qcc.model import Model
+from qcc.quantization import stored_form
+from qcc.targets.table import Target
+
+FORM = "qdq"
+
+
+def save(
+    model: Model,
+    folder: Path,
+    target: Target,
+    form: str | None,
+    model_filename: str | None,
+    params_filename: str | None,
+    check: bool | Mapping[str, np.ndarray],
+) -> Saved:
+    """See `qcc.save`."""
+    if form not in (None, FORM):
+        raise TargetError(f"target {target.name!r} has no form {form!r}; it has {FORM}.")
+    names = fluid.file_names(model_filename, params_filename)
+    prepared, placement = for_target(model, target)
+
+    def checked(files: Written) -> list[Check]:
+        checks = [Check("read back", "program and weights equal, bit for bit")]
+        read_back(prepared, files)
+        checks += [Check(target.name, line) for line in placement.lines()]
+        return [*checks, *check_runs(prepared, files, None if isinstance(check, bool) else check)]
+
+    # Where nothing is left that is quantized, the model is stored as floats.
+    written = stored_form(prepared.graph)
+    return fluid.write(
+        prepared, folder, written, names, None if check is False else checked, options.record(target)
+    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qcc.backends.deploy.placement import Placement, place
 from qcc.errors import PassError, TargetError
 from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
+from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
@@ -14,7 +17,9 @@ from qcc.quantization import state
 from qcc.targets.table import Target
 
 
-def for_target(model: Model, target: Target) -> tuple[Model, Placement]:
+def for_target(
+    model: Model, target: Target, instruments: Sequence[Instrument] = (Verification(),)
+) -> tuple[Model, Placement]:
     """A frozen model as the target's engine is to load it, and what runs there how.
 
     Ops that the engine does not run in int8 lose their quantization, or compute in float from the integers
@@ -27,7 +32,8 @@ def for_target(model: Model, target: Target) -> tuple[Model, Placement]:
     present = state(model.graph)
     if present not in ("frozen", "int8"):
         raise TargetError(
-            f"the form for {target.name} is made of a frozen model, and this one is {present}: {_way(present)}."
+            f"the form for {target.name} is made of a frozen model, and this one is {present}:"
+            f" {_way(present)}."
         )
     if is_dynamic(model.graph):
         raise TargetError(
@@ -40,7 +46,7 @@ def for_target(model: Model, target: Target) -> tuple[Model, Placement]:
     left = len(list(frozen_ops(model.graph))) > len(off)
     steps = [step for step in PassManager.parse(target.pipeline).passes if left or step.name != "qdq"]
     try:
-        return PassManager((*passes, *steps)).run(model), placement
+        return PassManager((*passes, *steps)).run(model, instruments), placement
     except PassError as error:
         raise PassError(f"{target.name}: {error}") from error
 

@@ -9,23 +9,18 @@ from dataclasses import dataclass
 from qcc.backends.deploy.conditions import holds
 from qcc.errors import TargetError
 from qcc.ir.graph import Graph
-from qcc.passes.frozen import FrozenOp, frozen_ops
+from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 from qcc.passes.quantizable import operands
 from qcc.targets.table import Fact, Target
 
 
 @dataclass(frozen=True)
 class Place:
-    """A quantized op on a target."""
+    """A quantized op on a target, named by the variable that its dequantize op writes."""
 
     type: str
     output: str
     fact: Fact
-
-    def __str__(self) -> str:
-        return f"{self.type} ({self.output}): {self.fact.runs}" + (
-            f", since {self.fact.why}" if self.fact.why else ""
-        )
 
 
 @dataclass(frozen=True)
@@ -37,13 +32,19 @@ class Placement:
     float_ops: int
 
     def lines(self) -> Iterator[str]:
-        """What to tell a user: what runs in int8, and each other op with the reason."""
-        counts = Counter(place.type for place in self.places if place.fact.runs == "int8")
+        """What to tell a user: how many ops run in int8, and each other op with the reason."""
+        groups: dict[Fact, list[Place]] = {}
+        for found in self.places:
+            groups.setdefault(found.fact, []).append(found)
+        counts = Counter(found.type for found in self.places if found.fact.runs == "int8")
         told = ", ".join(f"{number} {type_}" for type_, number in sorted(counts.items()))
         yield f"{self.target.engine} on {self.target.processor} runs in int8: {told or 'nothing'}."
-        yield from (str(place) for place in self.places if place.fact.runs != "int8")
+        for fact, members in groups.items():
+            if fact.runs != "int8":
+                names = ", ".join(found.output for found in members)
+                yield f"in {fact.runs}: {len(members)} {fact.op}, since {fact.why}: {names}."
         if self.float_ops:
-            yield f"{self.float_ops} more ops with a weight are not quantized, and run in float."
+            yield f"in float: {self.float_ops} more ops with a weight, which are not quantized."
 
     def unquantized(self) -> tuple[str, ...]:
         """Outputs of the ops whose quantization has to go: float there, and the weight not kept."""
@@ -64,7 +65,8 @@ def place(graph: Graph, target: Target) -> Placement:
             f"{found.type} ({found.output}): {found.fact.why}; {found.fact.remedy}" for found in refused
         )
         raise TargetError(f"{target.name} does not run {len(refused)} of the model's ops: {words}.")
-    return Placement(target, places, sum(operands(op) is not None for op in graph.ops) - len(places))
+    float_ops = sum(operands(op) is not None and frozen_op(op) is None for op in graph.ops)
+    return Placement(target, places, float_ops)
 
 
 def _place(found: FrozenOp, target: Target) -> Place:

@@ -12,6 +12,7 @@ from qcc.errors import TargetError
 from qcc.model import Model
 
 FORMS = ("arm", "x86", "x86-int8")
+DEFAULT_FORM = "arm"
 
 
 def save(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from qcc.backends.lite.export import lower
+from qcc.backends.assumed import SCHEME, assume_frozen
+from qcc.backends.lite.export import export
+from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
-from qcc.errors import PassError
 from qcc.model import Model
-from qcc.passes import PassManager
-from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.instruments import OpCount
-from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
-from qcc.quantization import state
 from qcc.targets.lite import Arch, find_kernel
-
-_SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
-_STAND_IN = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,56 +34,37 @@ class Report:
         """What to tell the user."""
         yield f"every op has a kernel of Paddle Lite on {self.arch}: {_counted(self.kernels)}."
         if not self.quantized:
-            yield f"the model is float; what follows is for the scheme {_SCHEME}."
+            yield f"the model is float; what follows is for the scheme {SCHEME}."
         yield f"in int8: {_counted(self.int8) or 'nothing'}."
         yield from self.notes
 
 
 def check(model: Model, arch: Arch) -> Report:
-    """Lower a model, in any form, without writing anything.
+    """Export a model, in any form, to a file that is thrown away.
 
     What has not happened yet is assumed: a float model is quantized with a usual scheme, a transformed one
     frozen, and scales that are not known yet are set to 1.
 
-    Raises PassError with all ops that have no kernel, or whatever else stands in the way.
+    Raises PassError with all ops that have no kernel, or whatever else stands in the way of `export`.
     """
     notes: list[str] = []
-    quantized = state(model.graph) != "float"
-    prepared = _frozen(model, quantized)
-    if is_dynamic(prepared.graph):
+    assumed = assume_frozen(model)
+    if assumed.dynamic:
         notes.append("its activations' scales are measured at every run: export it with --calibrate DATA.")
-        prepared = _with_stand_ins(prepared)
     counts = OpCount()
-    lowered = lower(prepared, arch, instruments=(counts,))
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        file = Path(folder) / "model.nb"
+        export(assumed.model, file, arch=arch, check=False, instruments=(counts,))
+        written = read_naive_buffer(file)
     notes += [note for change in counts.changes for note in change.result.notes]
-    kernels = [kernel for op in lowered.graph.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR)))]
+    kernels = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
     return Report(
         arch,
-        quantized,
+        assumed.quantized,
         Counter(kernel.op for kernel in kernels),
         Counter(kernel.op for kernel in kernels if kernel.precision == "int8" and kernel.op != "calib"),
         tuple(notes),
     )
-
-
-def _frozen(model: Model, quantized: bool) -> Model:
-    if not quantized:
-        model = PassManager.parse(_SCHEME).run(model)
-    if state(model.graph) != "transformed":
-        return model
-    model = model.copy()
-    for op in model.graph.ops:
-        if op.type in QUANTIZE_OPS and "InScale" in op.inputs:
-            model.weights[op.input("InScale").name] = np.full(1, _STAND_IN, np.float32)
-    try:
-        return PassManager.parse("freeze").run(model)
-    except PassError as error:
-        raise PassError(str(error.__cause__ or error)) from error
-
-
-def _with_stand_ins(model: Model) -> Model:
-    scales = tuple(f"{op.input('X').name}={_STAND_IN}" for op in dynamic_ops(model.graph))
-    return PassManager((StaticScales(scales=scales),)).run(model)
 
 
 def _counted(numbers: dict[str, int]) -> str:

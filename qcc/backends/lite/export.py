@@ -70,7 +70,7 @@ def export(
             checks += _check_run(model, file, path, None if check is True else check, rounded)
         form = f"lite-{arch}"
         record = make_record(form, state(model.graph), scheme(model.graph), lowered.provenance, [file])
-        write_json(staged / record_name, record.model_dump())
+        write_json(staged / record_name, record.content())
         publish(staged, path.parent, [path.name, record_name])
     return Saved(form, (path, path.with_name(record_name)), tuple(checks))
 

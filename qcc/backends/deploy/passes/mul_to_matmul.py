@@ -1,4 +1,4 @@
-"""matmul: products of matrices as matmul_v2, which every engine reads."""
+"""mul-to-matmul: products of matrices as matmul_v2, which every engine reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qcc.passes.rewrite import only_reader, remove_op
 
 
 @options(frozen=True, config=OPTIONS)
-class Matmul(Pass):
+class MulToMatmul(Pass):
     """Write `mul` as `matmul_v2`.
 
     Before, in float or in QDQ form:
@@ -32,7 +32,7 @@ class Matmul(Pass):
     `mul` whose weight has more than two dimensions, or that is frozen, stays.
     """
 
-    name: ClassVar[str] = "matmul"
+    name: ClassVar[str] = "mul-to-matmul"
 
     def apply(self, graph: Graph) -> PassResult:
         chosen = [op for op in graph.ops if _fits(op)]

@@ -52,16 +52,20 @@ class AvoidSaturation(Pass):
             pair = largest_pair(_integers(graph, op), int(op.attr("groups", 1)))
             if pair > largest.get(scale, 0):
                 largest[scale], readers[scale] = pair, op
-        notes = []
-        for scale, pair in largest.items():
-            if pair * _UINT8 > _INT16:
-                factor = _UINT8 / (_INT16 // pair)
-                graph.weights[scale.name] = graph.weights[scale.name] * np.float32(factor)
-                notes.append(
-                    f"{readers[scale]}: the scale of its activation is {factor:.2f} times as wide, so that no"
-                    " product is clipped without VNNI."
-                )
-        return PassResult(bool(notes), tuple(notes))
+        factors = {
+            scale: _UINT8 / (_INT16 // pair) for scale, pair in largest.items() if pair * _UINT8 > _INT16
+        }
+        for scale, factor in factors.items():
+            graph.weights[scale.name] = graph.weights[scale.name] * np.float32(factor)
+        if not factors:
+            return PassResult(False)
+        told = ", ".join(f"{_output(readers[scale])} ({factor:.2f})" for scale, factor in factors.items())
+        note = f"so that no sum is clipped without VNNI, scales in front of these ops grew (times): {told}."
+        return PassResult(True, (note,))
+
+
+def _output(op: Op) -> str:
+    return op.output("Output").name
 
 
 def _quantize_of(op: Op) -> Op | None:

@@ -1,0 +1,58 @@
+"""What has not happened to a model yet, assumed, to see before any training what will become of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qcc.errors import PassError
+from qcc.model import Model
+from qcc.passes import PassManager
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
+from qcc.quantization import state
+
+SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+_STAND_IN = 1.0
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """`model`: frozen, with fixed scales. Of the one given: `quantized`, whether it was; `dynamic`, whether it
+    measures its activations' scales at every run."""
+
+    model: Model
+    quantized: bool
+    dynamic: bool
+
+
+def assume_frozen(model: Model) -> Assumed:
+    """A float model quantized with `SCHEME`, a transformed one frozen, scales that are not known set to 1.
+
+    Raises PassError.
+    """
+    quantized = state(model.graph) != "float"
+    frozen = _frozen(model, quantized)
+    dynamic = is_dynamic(frozen.graph)
+    return Assumed(_with_stand_ins(frozen) if dynamic else frozen, quantized, dynamic)
+
+
+def _frozen(model: Model, quantized: bool) -> Model:
+    if not quantized:
+        model = PassManager.parse(SCHEME).run(model)
+    if state(model.graph) != "transformed":
+        return model
+    model = model.copy()
+    for op in model.graph.ops:
+        if op.type in QUANTIZE_OPS and "InScale" in op.inputs:
+            model.weights[op.input("InScale").name] = np.full(1, _STAND_IN, np.float32)
+    try:
+        return PassManager.parse("freeze").run(model)
+    except PassError as error:
+        raise PassError(str(error.__cause__ or error)) from error
+
+
+def _with_stand_ins(model: Model) -> Model:
+    scales = tuple(f"{op.input('X').name}={_STAND_IN}" for op in dynamic_ops(model.graph))
+    return PassManager((StaticScales(scales=scales),)).run(model)

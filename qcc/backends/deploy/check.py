@@ -1,0 +1,44 @@
+"""What a target will do with a model, before any training is spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from qcc.backends.assumed import SCHEME, assume_frozen
+from qcc.backends.deploy.form import for_target
+from qcc.backends.deploy.placement import Placement
+from qcc.model import Model
+from qcc.passes.instruments import OpCount
+from qcc.targets.table import Target
+
+
+@dataclass(frozen=True)
+class Report:
+    """`quantized`, `dynamic`: see `Assumed`; `notes`: what the passes for the target said."""
+
+    placement: Placement
+    quantized: bool
+    dynamic: bool
+    notes: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """What to tell the user."""
+        if not self.quantized:
+            yield f"the model is float; what follows is for the scheme {SCHEME}."
+        yield from self.placement.lines()
+        yield from self.notes
+        if self.dynamic:
+            yield "its activations' scales are measured at every run: fix them with `qcc freeze --calibrate`."
+
+
+def check(model: Model, target: Target) -> Report:
+    """Bring a model, in any form, into the form for a target, without writing anything.
+
+    What has not happened yet is assumed: see `assume_frozen`. Raises what `for_target` raises.
+    """
+    assumed = assume_frozen(model)
+    counts = OpCount()
+    _, placement = for_target(assumed.model, target, instruments=(counts,))
+    notes = tuple(note for change in counts.changes for note in change.result.notes)
+    return Report(placement, assumed.quantized, assumed.dynamic, notes)
