@@ -19,7 +19,7 @@ _STAND_IN = 1.0
 
 @dataclass(frozen=True)
 class Assumed:
-    """`model`: frozen, with fixed scales. Of the one given: `quantized`, whether it was; `dynamic`, whether it
+    """`model`: frozen, with fixed scales. `quantized`: whether the one given was; `dynamic`: whether it
     measures its activations' scales at every run."""
 
     model: Model
