@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -60,24 +60,34 @@ class FoldConstants(Pass):
     max_elements: Annotated[int, Field(ge=1)] = 1 << 20
 
     def apply(self, graph: Graph) -> PassResult:
-        constant: dict[Op, None] = {}
-        for op in graph.ops:
-            if _can_be_folded(graph, op) and all(
-                is_weight(graph, var) or var.producer in constant for var in op.all_inputs()
-            ):
-                constant[op] = None
-        results = list(_results(constant))
-        values = dict(zip(results, _compute(graph, list(constant), results), strict=True))
-        large = {var.producer for var, value in values.items() if value.size > self.max_elements}
-        for var, value in values.items():
-            if var.producer not in large:
-                become_weight(graph, var, value)
-        for op in reversed(constant):
-            if graph.has_op(op) and op not in large and not any(var.consumers for var in op.all_outputs()):
-                _remove(graph, op)
-        folded = sum(not graph.has_op(op) for op in constant)
-        notes = (f"{folded} ops that depend on no input were computed.",) if folded else ()
-        return PassResult(bool(folded), notes)
+        return fold(graph, self.max_elements, lambda op: True)
+
+
+def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassResult:
+    """Replace the constant ops that are `wanted`, and what only they need, by weights.
+
+    Raises PassError when Paddle cannot compute them.
+    """
+    constant: dict[Op, None] = {}
+    for op in graph.ops:
+        if _can_be_folded(graph, op) and all(
+            is_weight(graph, var) or var.producer in constant for var in op.all_inputs()
+        ):
+            constant[op] = None
+    chosen = {op for op in constant if wanted(op)}
+    results = list(_results(constant, chosen))
+    needed = _needed(constant, results)
+    values = dict(zip(results, _compute(graph, needed, results), strict=True))
+    large = {var.producer for var, value in values.items() if value.size > max_elements}
+    for var, value in values.items():
+        if var.producer not in large:
+            become_weight(graph, var, value)
+    for op in reversed(needed):
+        if graph.has_op(op) and op not in large and not any(var.consumers for var in op.all_outputs()):
+            _remove(graph, op)
+    folded = sum(not graph.has_op(op) for op in needed)
+    notes = (f"{folded} ops that depend on no input were computed.",) if folded else ()
+    return PassResult(bool(folded), notes)
 
 
 def _can_be_folded(graph: Graph, op: Op) -> bool:
@@ -95,12 +105,25 @@ def _can_be_folded(graph: Graph, op: Op) -> bool:
     )
 
 
-def _results(constant: dict[Op, None]) -> Iterator[Var]:
+def _results(constant: Mapping[Op, None], chosen: Set[Op]) -> Iterator[Var]:
     """What the ops that stay read of those that go."""
     for op in constant:
-        for var in op.all_outputs():
-            if any(reader not in constant for reader in var.consumers):
-                yield var
+        if op in chosen:
+            yield from (
+                var for var in op.all_outputs() if any(reader not in chosen for reader in var.consumers)
+            )
+
+
+def _needed(constant: Mapping[Op, None], results: Sequence[Var]) -> list[Op]:
+    """The ops behind some results, in their order."""
+    found: set[Op] = set()
+    waiting = [var.producer for var in results]
+    while waiting:
+        op = waiting.pop()
+        if op is not None and op not in found:
+            found.add(op)
+            waiting += [var.producer for var in op.all_inputs()]
+    return [op for op in constant if op in found]
 
 
 def _compute(graph: Graph, ops: Sequence[Op], results: Sequence[Var]) -> list[np.ndarray]:

@@ -39,6 +39,7 @@ BUILT_IN = {
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
     # What follows lowers a graph for Paddle Lite.
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
+    "lite-fold-constants": "qcc.backends.lite.passes.fold_constants:LiteFoldConstants",
     "lite-ops": "qcc.backends.lite.passes.ops:LiteOps",
     "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",
     "fold-transpose": "qcc.backends.lite.passes.fold_transpose:FoldTranspose",

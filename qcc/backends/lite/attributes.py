@@ -68,10 +68,18 @@ def is_machinery(attr: AttrProto) -> bool:
     return attr.name in _MACHINERY
 
 
+def is_loaded(attr: AttrProto) -> bool:
+    """Whether Paddle Lite loads attributes of this type."""
+    return attr.type in VALUE_FIELDS and attr.type not in (
+        AttrKind.BLOCK,
+        AttrKind.BLOCKS,
+        AttrKind.BOOLEANS,
+    )
+
+
 def lite_attr(op: Op, attr: AttrProto) -> Attr:
     """The attribute as Paddle Lite has it.  Raises PassError for a type that it does not load."""
-    loaded = attr.type in VALUE_FIELDS and attr.type not in (AttrKind.BLOCK, AttrKind.BLOCKS)
-    if not loaded or attr.type == AttrKind.BOOLEANS:
+    if not is_loaded(attr):
         raise PassError(f"attribute {attr.name!r} of {op} is of a type that Paddle Lite does not load.")
     field = VALUE_FIELDS[AttrKind(attr.type)]
     value = getattr(attr, field)

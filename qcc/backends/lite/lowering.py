@@ -9,6 +9,7 @@ from qcc.backends.lite.passes.attributes import LiteAttributes
 from qcc.backends.lite.passes.calib import LiteCalib
 from qcc.backends.lite.passes.exact import LiteExact
 from qcc.backends.lite.passes.fold_bn import FoldBn
+from qcc.backends.lite.passes.fold_constants import LiteFoldConstants
 from qcc.backends.lite.passes.fold_reshape import FoldReshape
 from qcc.backends.lite.passes.fold_transpose import FoldTranspose
 from qcc.backends.lite.passes.fuse_conv_activation import FuseConvActivation
@@ -44,7 +45,7 @@ def lowering(arch: Arch, *, x86_int8: bool = False, weight_only: Literal[8, 16] 
 
 
 def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> Iterator[Pass]:
-    yield Prune()
+    yield from (Prune(), LiteFoldConstants(arch=arch))
     yield from (LiteQuantize(), LiteOps())
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
     yield from (FoldReshape(), FoldTranspose(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())

@@ -1,0 +1,138 @@
+"""What is said, and written, of a model for a target."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from engine_nets import engine_net, frozen_engine_net
+
+import qcc
+from qcc.backends.deploy.check import check
+from qcc.backends.deploy.form import for_target
+from qcc.cli.main import cli
+from qcc.errors import TargetError
+from qcc.passes.frozen import frozen_ops
+from qcc.quantization import state
+from qcc.targets import table
+from qcc.targets.table import Target, find_target
+
+X86 = find_target("paddle-x86")
+
+
+def test_what_runs_in_int8_and_what_does_not() -> None:
+    lines = list(check(engine_net("transposed")[0], X86).lines())
+    assert lines[0].startswith("the model is float; what follows is for the scheme transform{")
+    assert lines[1] == "Paddle Inference with oneDNN on x86 runs in int8: 1 conv2d."
+    assert lines[2].startswith("in float: 1 conv2d_transpose, since its int8 kernel gives values some 370 ")
+
+
+def test_quantization_is_taken_off_and_weights_stay_rounded() -> None:
+    frozen, _ = frozen_engine_net("transposed")
+    (found,) = (found for found in frozen_ops(frozen.graph) if found.op.type == "conv2d_transpose")
+    integers, scale = frozen.weights[found.weight.name], found.weight_scale(frozen.graph)
+    model, _ = for_target(frozen, X86)
+    (op,) = (op for op in model.graph.ops if op.type == "conv2d_transpose")
+    value = model.weights[op.input("Filter").name]
+    np.testing.assert_allclose(value, integers * scale.reshape(1, -1, 1, 1) / 127, rtol=1e-6)
+    assert state(model.graph) == "qdq"
+    assert ",unquantize{outputs=[conv2d_transpose_0.tmp_0]},qdq," in model.provenance.pipelines[-1]
+
+
+def test_a_network_of_which_nothing_is_left_quantized(tmp_path: Path) -> None:
+    frozen, _ = frozen_engine_net("left_weight")
+    saved = qcc.save(frozen, tmp_path, target="paddle-x86", check=False)
+    assert saved.form == "float"
+    assert state(qcc.load(tmp_path).graph) == "float"
+
+
+def test_the_record_says_how_to_set_the_engine_up(tmp_path: Path) -> None:
+    qcc.save(frozen_engine_net("squeeze_and_excite")[0], tmp_path, target="paddle-x86", check=False)
+    engine = json.loads((tmp_path / "qcc.json").read_text())["engine"]
+    assert engine["target"] == "paddle-x86"
+    assert engine["python"][1] == (
+        'config.enable_mkldnn_int8({"conv2d", "depthwise_conv2d", "fused_conv2d"})'
+    )
+    assert engine["cpp"][2].startswith(
+        'config.pass_builder()->DeletePass("self_attention_fuse_pass");  // with'
+    )
+    assert "engine" not in json.loads(_plain(tmp_path / "plain").read_text())
+
+
+def _plain(folder: Path) -> Path:
+    qcc.save(frozen_engine_net("squeeze_and_excite")[0], folder, check=False)
+    return folder / "qcc.json"
+
+
+def test_what_is_not_frozen_is_refused_with_the_way() -> None:
+    with pytest.raises(
+        TargetError, match="is made of a frozen model, and this one is float: quantize it first"
+    ):
+        for_target(engine_net("transposed")[0], X86)
+    qdq = qcc.PassManager.parse("qdq").run(frozen_engine_net("squeeze_and_excite")[0])
+    with pytest.raises(TargetError, match="this one is qdq: start from the frozen model"):
+        for_target(qdq, X86)
+
+
+def test_a_form_that_the_target_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="target 'paddle-x86' has no form 'int8'; it has qdq"):
+        qcc.save(frozen_engine_net("transposed")[0], tmp_path, target="paddle-x86", form="int8")
+
+
+def test_an_op_that_a_table_refuses() -> None:
+    row = {"op": "conv2d", "runs": "refused", "why": "it melts", "remedy": "use less", "case": "none"}
+    content = X86.model_dump()
+    toy = Target.model_validate(content | {"name": "toy", "facts": (row, *content["facts"])})
+    with pytest.raises(TargetError, match=r"toy does not run 4 of .* conv2d \(.*\): it melts; use less"):
+        for_target(frozen_engine_net("squeeze_and_excite")[0], toy)
+
+
+def test_a_condition_that_nobody_knows() -> None:
+    content = X86.model_dump()
+    facts = ({**content["facts"][0], "when": "at-night"}, *content["facts"])
+    with pytest.raises(
+        TargetError, match="the condition 'at-night' of 'conv2d' is not known; there are always"
+    ):
+        for_target(frozen_engine_net("transposed")[0], Target.model_validate(content | {"facts": facts}))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    qcc.save(engine_net("squeeze_and_excite")[0], tmp_path / "model", check=False)
+    result = CliRunner().invoke(cli, ["check", str(tmp_path / "model"), "--target", "paddle-x86"])
+    assert result.exit_code == 0, result.output
+    assert "runs in int8: 4 conv2d." in result.output
+    result = CliRunner().invoke(cli, ["check", str(tmp_path / "model"), "--target", "lite_arm"])
+    assert str(result.exception) == "there is no target 'lite_arm'; did you mean 'lite-arm'?"
+
+
+def test_a_table_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Path(table.__file__).with_name("paddle_x86.yaml").read_text()
+    file = tmp_path / "board.yaml"
+    file.write_text(text.replace("name: paddle-x86", "name: my-board"))
+
+    class Entry:
+        name, value = "my-board", "my_package.targets:path"
+
+        def load(self) -> object:
+            return lambda: file
+
+    monkeypatch.setattr(table, "entry_points", lambda group: [Entry()])
+    table.known_targets.cache_clear()
+    assert find_target("my-board").engine == X86.engine
+    file.write_text(text)
+    table.known_targets.cache_clear()
+    with pytest.raises(TargetError, match="there is a target 'paddle-x86' already"):
+        find_target("my-board")
+    file.write_text("name: [")
+    table.known_targets.cache_clear()
+    with pytest.raises(TargetError, match=r"my_package\.targets:path is no YAML"):
+        find_target("my-board")
+    file.write_text(text.replace("runs: int8", "runs: fast"))
+    table.known_targets.cache_clear()
+    with pytest.raises(TargetError, match=r"my_package.targets:path: facts.0.runs: Input should be 'int8'"):
+        find_target("my-board")
+    monkeypatch.undo()
+    table.known_targets.cache_clear()
