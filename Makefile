@@ -47,7 +47,7 @@ COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 
 lock:  ## Resolve pyproject.toml into the lock files, with hashes
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(COMPILE) --extra cpu --extra lite --extra slim --extra dev --output-file requirements/cpu.txt
+	$(COMPILE) --extra cpu --extra lite --extra openvino --extra slim --extra dev --output-file requirements/cpu.txt
 	$(COMPILE) --extra gpu --output-file requirements/gpu.txt
 
 clean:  ## Remove .venv, build output and caches

@@ -1,7 +1,7 @@
-"""Fill the tables of README.md from the stored run records, so that no figure there is typed by hand.
+"""Fill the tables of README.md and docs/ from records and tables, so that nothing there is typed twice.
 
-    python tools/readme.py            rewrites README.md
-    python tools/readme.py --check    only says whether it is up to date (exit code 1 when it is not)
+    python tools/readme.py            rewrites the pages
+    python tools/readme.py --check    only says whether they are up to date (exit code 1 when one is not)
 
 A block stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
@@ -13,8 +13,10 @@ import json
 import sys
 from pathlib import Path
 
+from qcc.backends.deploy.options import code
+from qcc.targets.table import find_target
+
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
 DEMO = ROOT / "docs" / "records" / "demo.json"
 
 
@@ -88,26 +90,56 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def fill(text: str) -> str:
-    """README's text with every block made anew."""
-    blocks = {"demo": demo(), "speed": speed(), "results": results(), "inference": inference()}
-    for name, block in blocks.items():
+def options() -> str:
+    """What an application sets for Paddle Inference on x86."""
+    target = find_target("paddle-x86")
+    python, cpp = "\n".join(code(target, "python")), "\n".join(code(target, "cpp"))
+    before = 'config = paddle.inference.Config("OUT/qdq/model.pdmodel", "OUT/qdq/model.pdiparams")'
+    start = 'paddle_infer::Config config("OUT/qdq/model.pdmodel", "OUT/qdq/model.pdiparams");'
+    return f"```python\n{before}\n{python}\n```\n\n```cpp\n{start}\n{cpp}\n```"
+
+
+def facts() -> str:
+    """What Paddle Inference on x86 does with ops, and what it gets wrong."""
+    target = find_target("paddle-x86")
+    rows = ["| op | runs in | since |", "|---|---|---|"]
+    for fact in target.facts:
+        when = "" if fact.when == "always" else f", {fact.when.replace('-', ' ')}"
+        rows.append(f"| {fact.op}{when} | {fact.runs} | {fact.why} |")
+    rows += ["", "| fault | ops | processors | instead |", "|---|---|---|---|"]
+    for fault in target.faults:
+        rows.append(f"| {fault.what} | {', '.join(fault.ops)} | {fault.processors} | {fault.instead} |")
+    return "\n".join(rows)
+
+
+PAGES = {
+    ROOT / "README.md": {"demo": demo, "speed": speed, "results": results, "inference": inference},
+    ROOT / "docs" / "deploy.md": {"options": options, "facts": facts},
+}
+
+
+def fill(page: Path) -> str:
+    """A page's text with every block made anew."""
+    text = page.read_text()
+    for name, block in PAGES[page].items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
-            sys.exit(f"README.md must have one block {name!r}.")
+            sys.exit(f"{page.name} must have one block {name!r}.")
         before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{block}\n\n{end}{rest.partition(end)[2]}"
+        text = f"{before}{begin}\n{block()}\n\n{end}{rest.partition(end)[2]}"
     return text
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--check", action="store_true", help="write nothing")
-    present = README.read_text()
-    wanted = fill(present)
-    if arguments.parse_args().check:
-        sys.exit(0 if wanted == present else "README.md is out of date: run `python tools/readme.py`.")
-    README.write_text(wanted)
+    check = arguments.parse_args().check
+    for page in PAGES:
+        wanted = fill(page)
+        if not check:
+            page.write_text(wanted)
+        elif wanted != page.read_text():
+            sys.exit(f"{page.name} is out of date: run `python tools/readme.py`.")
 
 
 if __name__ == "__main__":
