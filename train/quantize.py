@@ -30,7 +30,7 @@ from qcc.train.models.network import Network
 from qcc.train.programs.averages import Averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
-from qcc.train.programs.scheme import take_weights, transform_pipeline
+from qcc.train.programs.scheme import check_choice, take_weights, transform_pipeline
 from qcc.train.programs.scope import Arrays, persistable_names
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import initialise, load_weights, put_weights
@@ -53,6 +53,7 @@ class QuantizationPhase:
         self._console = console
         self._scope = paddle.static.Scope()
         self._network = self._first_network()
+        check_choice(self._network.test, slim.strategy)
         self._outputs = Outputs(self._network, slim, console)
         own = config.distiller_optimizer
         self._programs = TrainingPrograms(

@@ -17,6 +17,7 @@ from broken_runs import assert_equal_states, final_state, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
+import qcc
 from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
@@ -178,9 +179,23 @@ def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_pat
     assert "changed since then: LearningRate.base_lr: 0.01 -> 0.02" in run(tiny_config, slim)
 
 
+def test_how_scales_are_measured_may_change(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, moving_rate=0.5, **SCHEME))
+    printed = run(tiny_config, write_slim(tmp_path / "run", 2, moving_rate=0.8, **SCHEME))
+    assert "changed since then: slim.strategy.moving_rate: 0.5 -> 0.8" in printed
+    for epoch, rate in ((0, 0.5), (1, 0.8)):
+        scheme = json.loads((tmp_path / "run" / str(epoch) / "scheme.json").read_text())
+        assert scheme["moving_rate"] == rate
+        assert f"moving_rate={rate}" in scheme["pipeline"]
+        graph = qcc.load(tmp_path / "run" / str(epoch) / "eval_model").graph
+        rates = {op.attr("moving_rate") for op in graph.ops if "moving_average" in op.type}
+        assert [*rates] == [pytest.approx(rate)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "scheme", "variable"),
     [
+        ("", "", {"quantize_op_types": "[conv2d]"}, "fc7_weights@scale"),
         ("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean"),
         ("", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale"),
     ],
