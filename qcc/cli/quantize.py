@@ -52,7 +52,11 @@ def quantize(given: TrainingArguments, slim_file: Path | None, output_eval: Path
     from qcc.train.evaluation.report import print_epochs
 
     print_epochs(console, result.records, result.best)
-    console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
+    epoch = "best" if result.best is not None else result.records[-1]["epoch"]
+    console.print(
+        f"checkpoints are in {result.checkpoints}; `qcc freeze --checkpoint {result.checkpoints}"
+        f" --epoch {epoch} --save DIR` makes the float and int8 forms."
+    )
 
 
 def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterator[str]:

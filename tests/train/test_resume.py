@@ -99,7 +99,7 @@ def test_resumed_equals_uninterrupted(
     printed = run(tiny_config, slim)
     if where[0] > 0 or not kill:
         batch = 1 if kill else where[1] + 2
-        assert f": epoch {where[0] + 1}, batch {batch}." in printed
+        assert f": epoch {where[0]} ({where[0] + 1} of 3), batch {batch} of 4." in printed
     assert_equal_states(uninterrupted, final_state(tmp_path / "broken"))
     lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]
@@ -168,8 +168,15 @@ def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None
     slim = write_slim(tmp_path / "run", 1, **SCHEME)
     run(tiny_config, slim)
     written = (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns
-    run(tiny_config, slim)
+    printed = run(tiny_config, slim)
+    assert f"{tmp_path / 'run'} is finished: all 1 epochs are done, nothing is left to train." in printed
     assert (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns == written
+
+
+def test_fewer_epochs_than_there_are(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME))
+    printed = run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
+    assert f"{tmp_path / 'run'} has 2 epochs, more than the 1 that are asked for: none is trained." in printed
 
 
 def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_path: Path) -> None:

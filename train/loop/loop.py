@@ -159,7 +159,8 @@ class Loop:
         self, stepper: Stepper, position: Position, sums: dict[str, float], stop: StopRequest
     ) -> tuple[Position, dict[str, float]]:
         steps = self._task.steps_per_epoch
-        label = f"epoch {position.epoch + 1}/{self._phase.epochs}"
+        # By its number, as folders and tables have it, from 0.
+        label = f"epoch {position.epoch} ({position.epoch + 1} of {self._phase.epochs})"
         steps_after = steps * (self._phase.epochs - position.epoch - 1)
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         with progress.showing(position.batch):
@@ -234,7 +235,7 @@ class Loop:
     def _write_interrupted(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> None:
         folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)
         self._console.print(
-            f"stopped after batch {position.batch} of epoch {position.epoch + 1}; saved in {folder},"
+            f"stopped after batch {position.batch} of epoch {position.epoch}; saved in {folder},"
             " the same command goes on from there."
         )
 
@@ -245,10 +246,17 @@ class Loop:
             recorder.write(step, record)
 
     def _tell_resumed(self, state: TrainingState) -> None:
-        position = state.position
-        self._console.print(
-            f"going on from {self._store.root}: epoch {position.epoch + 1}, batch {position.batch + 1}."
-        )
+        epoch, epochs, root = state.position.epoch, self._phase.epochs, self._store.root
+        if epoch < epochs:
+            batch = f"batch {state.position.batch + 1} of {self._task.steps_per_epoch}"
+            message = f"going on from {root}: epoch {epoch} ({epoch + 1} of {epochs}), {batch}."
+        elif epoch == epochs:
+            message = f"{root} is finished: all {epochs} epochs are done, nothing is left to train."
+        else:
+            message = (
+                f"{root} has {epoch} epochs, more than the {epochs} that are asked for: none is trained."
+            )
+        self._console.print(message, highlight=False, soft_wrap=True)
         for line in changed_settings(state.settings, self._settings):
             self._console.print(f"  changed since then: {line}")
 

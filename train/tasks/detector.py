@@ -198,7 +198,8 @@ class DetectorTask:
             return VocMap(data.class_names, self._config.map_type)
         if isinstance(data, CocoSet):
             return CocoAp(data)
-        raise ConfigError(f"metric is COCO, but {data.source} is no .json file in COCO's format.")
+        where = self._config.where("metric")
+        raise ConfigError(f"{where} is COCO, but {data.source} is no .json file in COCO's format.")
 
     def _test_fields(self, index: int) -> tuple[NDArray[Any], ...]:
         return self._fields(self.test_set, index)
@@ -239,7 +240,7 @@ class DetectorTask:
             data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
         if len(data.class_names) != self._config.num_classes:
             raise ConfigError(
-                f"num_classes is {self._config.num_classes}, but {data.source} has"
+                f"{self._config.where('num_classes')} is {self._config.num_classes}, but {data.source} has"
                 f" {len(data.class_names)} classes."
             )
         return data
@@ -260,7 +261,8 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
         names = read_class_names(folder, source.use_default_label)
     if len(names) != config.num_classes:
         raise ConfigError(
-            f"num_classes is {config.num_classes}, but YoloTestFeed's data set has {len(names)} classes."
+            f"{config.where('num_classes')} is {config.num_classes}, but YoloTestFeed's data set has"
+            f" {len(names)} classes."
         )
     return names
 
