@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qcc.errors import CheckpointError
+from qcc.model import Model
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.freeze import eval_model, is_quantized
 from qcc.train.loop.checkpoint import CheckpointStore, files_of
@@ -16,10 +19,11 @@ def epochs_without_model(store: CheckpointStore) -> list[int]:
     return [epoch for epoch in store.epochs() if not files_of(store.epoch(epoch), EVAL_FOLDER)]
 
 
-def evaluate_epochs(store: CheckpointStore, task: Task) -> list[Record]:
+def evaluate_epochs(store: CheckpointStore, task: Task, check: Callable[[Model], None]) -> list[Record]:
     """Evaluate the model of each whole checkpoint that holds one on the task's test set; a record per epoch.
 
-    Raises CheckpointError when there are no checkpoints, or when none holds a model.
+    `check` raises what tells that a model is not one for the task. Raises CheckpointError when there are no
+    checkpoints, or when none holds a model.
     """
     epochs = store.epochs()
     if not epochs:
@@ -32,6 +36,8 @@ def evaluate_epochs(store: CheckpointStore, task: Task) -> list[Record]:
     for epoch in epochs:
         folder = store.epoch(epoch)
         quantized = is_quantized(folder)
-        metrics = evaluations[quantized](eval_model(folder))
+        model = eval_model(folder)
+        check(model)
+        metrics = evaluations[quantized](model)
         records.append({"epoch": epoch, "quantized": quantized, **metrics})
     return records

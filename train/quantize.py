@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
-from qcc.errors import CheckpointError, ConfigError
+from qcc.errors import CheckpointError
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
+from qcc.train.config.inputs import first_weights_of, refuse_addresses
+from qcc.train.config.schema import FloatTraining
 from qcc.train.config.section import Section
 from qcc.train.config.slim import Distillation
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
-from qcc.train.float_training import train_float
+from qcc.train.float_training import check_backbone, train_float
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
@@ -31,11 +33,14 @@ from qcc.train.programs.averages import Averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
 from qcc.train.programs.scheme import check_choice, take_weights, transform_pipeline
-from qcc.train.programs.scope import Arrays, persistable_names
+from qcc.train.programs.scope import Arrays, persistable_names, write_scope
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
-from qcc.train.programs.weights import initialise, load_weights, put_weights
+from qcc.train.programs.weights import fitting_weights, initialise, load_weights
 from qcc.train.saving import Outputs
 from qcc.train.tasks.task import Task
+
+# Where, among the checkpoints, those of FloatTraining are.
+FLOAT_FOLDER = "float"
 
 
 class QuantizationPhase:
@@ -75,13 +80,20 @@ class QuantizationPhase:
     def distiller_optimizer(self) -> bool:
         return self._stage.distiller_optimizer
 
+    def check(self, epoch: int, *, first_weights: bool) -> None:
+        """Raise what is wrong with the teachers of `epoch` and later ones, and with the first weights, which
+        must be there already."""
+        self._check_distillations(epoch)
+        if first_weights:
+            self._fitting_first_weights()
+
     def start(self, state: TrainingState | None) -> None:
         # First, since the weights that training starts from may have to be trained themselves.
         self._check_distillations(0 if state is None else state.position.epoch)
         plain = self._programs.plain()
         initialise(plain.network, self._scope, self._config.seed)
         if state is None:
-            self._put_first_weights()
+            write_scope(self._scope, self._fitting_first_weights())
             self._averages.start(self._scope)
         self._use(Stage(), plain)
         if state is not None:
@@ -150,10 +162,10 @@ class QuantizationPhase:
             )
         return network
 
-    def _put_first_weights(self) -> None:
+    def _fitting_first_weights(self) -> Arrays:
         weights, source = self._first_weights()
         try:
-            put_weights(self._network, self._scope, weights, source)
+            return fitting_weights(self._network, weights, source)
         except CheckpointError as error:
             if not can_take_shapes(self._network, weights):
                 raise
@@ -203,21 +215,15 @@ def quantize(
     Raises Interrupted when `stop` was requested before the end; ConfigError, DataError, CheckpointError and
     TrainingError for what cannot go on.
     """
-    root = slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
+    root = _checkpoints(config, slim)
     store = CheckpointStore(root)
 
     @cache
     def first_weights() -> tuple[Arrays, Path]:
-        source = slim.compressor.init_model or config.pretrain_weights
-        if source is not None:
-            return load_weights(source), source
-        if config.float_training is None:
-            raise ConfigError(
-                "neither pretrain_weights nor FloatTraining is given: one says where the float weights are,"
-                " the other how to train them."
-            )
-        folder = root / "float"
-        training = config.float_training
+        training = first_weights_of(config, slim)
+        if isinstance(training, Path):
+            return load_weights(training), training
+        folder = root / FLOAT_FOLDER
         tb_inside = None if tb_folder is None else tb_folder / "float"
         keep = config.keep_checkpoints
         weights, _ = train_float(
@@ -231,6 +237,35 @@ def quantize(
         loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints, board)
         records = loop.run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric))
+
+
+def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
+    """Raise what is wrong with the files that a run starts from, and with the names in the slim file, without
+    reading any data. What a run that goes on does not need may be missing."""
+    if task.group.rank > 0:
+        return  # on another machine there are no checkpoints to tell whether the run goes on
+    store = CheckpointStore(_checkpoints(config, slim))
+    goes_on, source = store.started(), None
+    if goes_on and slim.compressor.init_model is None:
+        refuse_addresses(config)
+    else:
+        source = first_weights_of(config, slim)
+    path = source if isinstance(source, Path) else None
+    phase = QuantizationPhase(task, config, slim, cache(partial(_read, path)), Console(quiet=True))
+    phase.check(
+        store.epochs()[-1] + 1 if store.epochs() else 0, first_weights=not goes_on and path is not None
+    )
+    if isinstance(source, FloatTraining) and not CheckpointStore(store.root / FLOAT_FOLDER).started():
+        check_backbone(task, config)
+
+
+def _read(source: Path | None) -> tuple[Arrays, Path]:
+    found = cast(Path, source)
+    return load_weights(found), found
+
+
+def _checkpoints(config: TrainingConfig, slim: Slim) -> Path:
+    return slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
 
 
 def settings(config: TrainingConfig, slim: Slim) -> dict[str, Any]:

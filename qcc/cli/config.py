@@ -72,12 +72,15 @@ def show(config_path: Path, overrides: tuple[str, ...]) -> None:
     """Print all that a configuration says, with overrides and defaults, as a file that says the same.
 
     \b
-    qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 LearningRate.base_lr=0.0001
+    qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 pretrain_weights=WEIGHTS
     """
     from qcc.train.config import load_config
+    from qcc.train.config.inputs import refuse_addresses
     from qcc.train.config.yaml_text import as_yaml
 
-    click.echo(as_yaml(load_config(config_path, overrides)), nl=False)
+    shown = load_config(config_path, overrides)
+    refuse_addresses(shown)
+    click.echo(as_yaml(shown), nl=False)
 
 
 def _show_plain(description: Description) -> None:

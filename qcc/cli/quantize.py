@@ -40,6 +40,11 @@ def quantize(given: TrainingArguments, slim_file: Path | None, output_eval: Path
     config = load_config(given.config_path, given.overrides)
     slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
 
+    def check(task: Task) -> None:
+        from qcc.train.quantize import check_start
+
+        check_start(task, config, slim)
+
     def run(task: Task, console: Console, stop: StopRequest) -> QuantizeResult:
         from qcc.train.quantize import quantize
 
@@ -47,7 +52,7 @@ def quantize(given: TrainingArguments, slim_file: Path | None, output_eval: Path
             console.print(note)
         return quantize(task, config, slim, console, stop, given.tb_folder)
 
-    console, result = run_training(given, config, run, output_eval)
+    console, result = run_training(given, config, check, run, output_eval)
 
     from qcc.train.evaluation.report import print_epochs
 

@@ -34,12 +34,19 @@ def train(given: TrainingArguments, save_path: Path) -> None:
     config = load_config(given.config_path, given.overrides)
     training = config.float_training
     if training is None:
-        raise ConfigError(
-            f"{given.config_path}: key 'FloatTraining' is missing; it says how long and how fast."
-        )
+        where = config.where("FloatTraining")
+        raise ConfigError(f"{where} is missing; it says how long to train, and how fast.")
     if save_path.suffix != ".npz" or save_path.is_dir():
         raise OutputError(f"--save {save_path}: the weights go to a file, whose name ends in .npz.")
     check_folder(save_path.parent)
+    folder = config.save_dir / "float"
+
+    def check(task: Task) -> None:
+        from qcc.train.float_training import check_backbone
+        from qcc.train.loop.checkpoint import CheckpointStore
+
+        if not CheckpointStore(folder).started():
+            check_backbone(task, config)
 
     def run(task: Task, console: Console, stop: StopRequest) -> tuple[Arrays, list[Record]]:
         from qcc.train.float_training import train_float
@@ -49,14 +56,14 @@ def train(given: TrainingArguments, save_path: Path) -> None:
             training,
             config.optimizer,
             config.seed,
-            config.save_dir / "float",
+            folder,
             console,
             stop,
             given.tb_folder,
             config.keep_checkpoints,
         )
 
-    console, (weights, records) = run_training(given, config, run)
+    console, (weights, records) = run_training(given, config, check, run)
 
     from qcc.train.evaluation.report import run_record
     from qcc.train.programs.weights import save_arrays

@@ -25,11 +25,12 @@ Result = TypeVar("Result")
 def run_training(
     given: TrainingArguments,
     config: ClassifierConfig | DetectorConfig,
+    check: Callable[[Task], None],
     train: Callable[[Task, Console, StopRequest], Result],
     output_eval: Path | None = None,
 ) -> tuple[Console, Result]:
     """Train the configuration's task in `given.nproc` processes; returns, in the first of them, what `train`
-    has returned. `output_eval`: see `build_task`.
+    has returned. `check`: raises what is wrong before data is read; `output_eval`: see `build_task`.
 
     Everywhere else the command ends here, by click's Exit: in the process that only starts them, in the
     others of them, and where a signal has stopped the training.
@@ -45,6 +46,7 @@ def run_training(
     stop_with_launcher()
     group = join(config.use_gpu)
     task = build_task(config, given.dataset_dir, given.skip_bad, output_eval, group)
+    check(task)
     for note in task.notes():
         console.print(note)
     try:

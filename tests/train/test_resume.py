@@ -99,7 +99,9 @@ def test_resumed_equals_uninterrupted(
     printed = run(tiny_config, slim)
     if where[0] > 0 or not kill:
         batch = 1 if kill else where[1] + 2
-        assert f": epoch {where[0]} ({where[0] + 1} of 3), batch {batch} of 4." in printed
+        assert (
+            f": epoch {where[0]} ({where[0] + 1} of {3 if where[0] else 1}), batch {batch} of 4." in printed
+        )
     assert_equal_states(uninterrupted, final_state(tmp_path / "broken"))
     lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]

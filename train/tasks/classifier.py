@@ -138,7 +138,8 @@ class ClassifierTask:
         if channels != 1 or height < least[0] or width < least[1]:
             raise ConfigError(
                 f"{self._config.where('image_shape')} is {list(self._config.image_shape)}, but the images in"
-                f" {folder} are grey and {least[0]} x {least[1]}: it must be 1, at least {least[0]}, at least {least[1]}."
+                f" {folder} are grey and {least[0]} x {least[1]}: it must be 1, at least {least[0]}, at least"
+                f" {least[1]}."
             )
         return data if source.limit is None else data.first(source.limit)
 

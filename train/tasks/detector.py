@@ -272,7 +272,7 @@ def category_ids(data: DetectionSet) -> Sequence[int]:
     return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 
 
-_DETECTION_SIZE = 6  # class, score and box
+DETECTION_SIZE = 6  # class, score and box
 
 
 def _check_classes(found: NDArray[Any], count: int) -> None:
@@ -289,10 +289,10 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
     when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
-    if outputs[0].ndim != 2 or outputs[0].shape[1] != _DETECTION_SIZE:
+    if outputs[0].ndim != 2 or outputs[0].shape[1] != DETECTION_SIZE:
         raise DataError(
             f"the model's first output is {list(outputs[0].shape)}, and detections are"
-            f" [M, {_DETECTION_SIZE}]: it is no detector."
+            f" [M, {DETECTION_SIZE}]: it is no detector."
         )
     if len(outputs) > 1:
         yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])

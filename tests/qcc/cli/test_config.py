@@ -77,11 +77,29 @@ def test_show_with_the_originals_overrides(tmp_path: Path, capsys: pytest.Captur
     assert load_config(copy) == load_config(VOC, overrides)
 
 
+def test_a_web_address_is_refused_as_by_quantize(capsys: pytest.CaptureFixture[str]) -> None:
+    line = next(
+        number
+        for number, text in enumerate(VOC.read_text().splitlines(), start=1)
+        if text.startswith("pretrain_weights: http")
+    )
+    messages = []
+    for command in (["config", "show"], ["quantize"]):
+        assert run([*command, "-c", str(VOC)]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        messages.append(shown.err)
+    assert messages[0] == messages[1]
+    assert messages[0].startswith(
+        f"qcc: error: {VOC}, line {line}: pretrain_weights: the weights are to come from the web address http://"
+    )
+
+
 def test_no_part_of_it_needs_paddle() -> None:
     program = (
         "import sys; from qcc.cli.main import run\n"
         "assert run(['config', 'list']) == run(['config', 'help', 'YOLOv3Head']) == 0\n"
-        f"assert run(['config', 'show', '-c', {str(VOC)!r}]) == 0\n"
+        f"assert run(['config', 'show', '-c', {str(VOC)!r}, '-o', 'pretrain_weights=null']) == 0\n"
         "assert 'paddle' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

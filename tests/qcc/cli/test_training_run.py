@@ -44,6 +44,10 @@ def build_in_rank(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "build_task", build_task)
 
 
+def check(task: Any) -> None:
+    print("checked")
+
+
 def finish(task: Any, console: Any, stop: Any) -> str:
     console.print("trained")
     return "result"
@@ -57,24 +61,24 @@ def test_the_first_process_gets_the_result(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_in_rank(0, monkeypatch)
-    assert run_training(given(), CONFIG, finish)[1] == "result"
-    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+    assert run_training(given(), CONFIG, check, finish)[1] == "result"
+    assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
 
 def test_the_others_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     build_in_rank(1, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training(given(), CONFIG, finish)
+        run_training(given(), CONFIG, check, finish)
     assert end.value.exit_code == 0
-    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+    assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
 
 def test_an_interrupted_run_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     build_in_rank(0, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training(given(), CONFIG, interrupt)
+        run_training(given(), CONFIG, check, interrupt)
     assert end.value.exit_code == 130
-    assert capsys.readouterr().out.split() == ["before"]
+    assert capsys.readouterr().out.split() == ["checked", "before"]
 
 
 def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +88,5 @@ def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.Monke
         lambda command, count, logs: (command[-2:], count, logs) == (["a", "b"], 3, Path("out/log")),
     )
     with pytest.raises(Exit) as end:
-        run_training(given(3), CONFIG, finish)
+        run_training(given(3), CONFIG, check, finish)
     assert end.value.exit_code == 1  # that of launch, which has got what it should
