@@ -13,30 +13,31 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
-from qcc.errors import CheckpointError
+from qcc.errors import CheckpointError, ConfigError
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.inputs import first_weights_of, refuse_addresses
 from qcc.train.config.schema import FloatTraining
 from qcc.train.config.section import Section
 from qcc.train.config.slim import Distillation
+from qcc.train.epochs import missed
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.float_training import check_backbone, train_float
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
-from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
 from qcc.train.loop.interrupt import StopRequest
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.stepper import Stepper
 from qcc.train.models.network import Network
-from qcc.train.programs.averages import Averages
+from qcc.train.programs.averages import Averages, split_averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
 from qcc.train.programs.scheme import check_choice, take_weights, transform_pipeline
 from qcc.train.programs.scope import Arrays, persistable_names, write_scope
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import fitting_weights, initialise, load_weights
-from qcc.train.saving import Outputs
+from qcc.train.saving import SCHEME, Outputs, TestModel
 from qcc.train.tasks.task import Task
 
 # Where, among the checkpoints, those of FloatTraining are.
@@ -47,14 +48,22 @@ class QuantizationPhase:
     """A `Phase` that inserts quantization at the strategy's first epoch and freezes at its last."""
 
     def __init__(
-        self, task: Task, config: TrainingConfig, slim: Slim, first_weights: FirstWeights, console: Console
+        self,
+        task: Task,
+        config: TrainingConfig,
+        slim: Slim,
+        first_weights: FirstWeights,
+        store: CheckpointStore,
+        console: Console,
     ) -> None:
         self.epochs = slim.epochs
+        self.evaluations = 0
         self._task = task
         self._evaluate = RepeatedEvaluation(task)
         self._config = config
         self._slim = slim
         self._first_weights = first_weights
+        self._store = store
         self._console = console
         self._scope = paddle.static.Scope()
         self._network = self._first_network()
@@ -103,6 +112,8 @@ class QuantizationPhase:
                 self._enter(stage)
             self._stepper.set_state(state.arrays)
         check_weights(self._task.group, self._stepper.state())
+        if state is not None and self._task.group.rank == 0:
+            self._catch_up(state)
 
     def begin_epoch(self, epoch: int) -> Stepper:
         norms = self._config.freeze_norm_epoch
@@ -121,9 +132,59 @@ class QuantizationPhase:
         model = self._test_model(self._network.test_feeds, self._network.outputs)
         if epoch % self._slim.compressor.eval_epoch == 0 or epoch + 1 == self.epochs:
             record |= self._evaluate(model)
+            self.evaluations += 1
         if epoch == self._strategy.end_epoch:
             self._outputs.save_forms(self._test_model)
         return lambda folder: self._outputs.write_eval_model(folder, model, self.quantized, self._test_model)
+
+    # ------------------------------------------------------------------ epochs that are over
+
+    def _catch_up(self, state: TrainingState) -> None:
+        """Do, or tell how to do, what the slim file asks of epochs that were trained before it did."""
+        for line in missed(self._store, state.history, self._slim.compressor, self._task.main_metric):
+            self._console.print(line, highlight=False)
+        if state.position.epoch > self._strategy.end_epoch:
+            self._save_missing_forms(state)
+
+    def _save_missing_forms(self, newest: TrainingState) -> None:
+        """Save the forms of the strategy's last epoch from its checkpoint, as far as that was not done.
+
+        Raises ConfigError, with the command that saves what can be had, when it cannot be done.
+        """
+        root, epoch = self._store.root, self._strategy.end_epoch
+        there = epoch in self._store.epochs()
+        state = TrainingState.read(self._store.epoch(epoch)) if there else newest
+        # What was saved in its time and has gone since is saved again, where that can be done.
+        missing = sorted({*self._outputs.missing(state.settings), *(self._outputs.lost() if there else [])})
+        if not missing:
+            return
+        where = f"{self._strategy.where(missing[0])}: epoch {epoch}, whose forms are saved, is over"
+        command = f"`qcc freeze --checkpoint {root} --epoch {epoch if there else 'best'} --save DIR`"
+        if not there:
+            raise ConfigError(
+                f"{where}, and its checkpoint is gone; {command} saves those of the best epoch."
+            )
+        if not state.quantized:
+            raise ConfigError(
+                f"{where}, and was trained before quantization was inserted; let end_epoch be a later one."
+            )
+        trained = read_json(self._store.epoch(epoch) / SCHEME)["pipeline"]
+        if trained != transform_pipeline(self._strategy):
+            raise ConfigError(
+                f"{where}, and was trained with {trained}, not as the slim file says now; {command} saves its"
+                " forms as they were trained."
+            )
+        self._console.print(
+            f"epoch {epoch} is over: its forms are saved from its checkpoint.", highlight=False
+        )
+        self._outputs.save_forms(self._model_maker(state), missing)
+
+    def _model_maker(self, state: TrainingState) -> TestModel:
+        """Makes the test model that was evaluated when quantized training had come to `state`."""
+        scope = paddle.static.Scope()
+        arrays, averages = split_averages(state.arrays)
+        write_scope(scope, arrays)
+        return lambda feeds, fetches: self._model_in(scope, averages, state.quantized, feeds, fetches)
 
     # ------------------------------------------------------------------ programs
 
@@ -186,20 +247,27 @@ class QuantizationPhase:
 
     def _test_model(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Model:
         """The test graph with the weights of now, transformed if training has come so far."""
-        model = qcc.from_program(self._network.test, self._scope, feeds, fetches, for_test=True)
-        if self.quantized:
+        return self._model_in(self._scope, self._averages.values(), self.quantized, feeds, fetches)
+
+    def _model_in(
+        self, scope: Any, averages: Arrays, quantized: bool, feeds: tuple[str, ...], fetches: tuple[str, ...]
+    ) -> Model:
+        model = qcc.from_program(self._network.test, scope, feeds, fetches, for_test=True)
+        if quantized:
             model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
-        take_weights(model, self._scope, self._averages.values())
+        take_weights(model, scope, averages)
         return model
 
 
 @dataclass(frozen=True)
 class QuantizeResult:
-    """`records`: one per epoch. `best`: the quantized epoch with the highest main metric."""
+    """`records`: one per epoch. `best`: the quantized epoch with the highest main metric. `evaluations`: how
+    many epochs were evaluated this time."""
 
     checkpoints: Path
     records: list[Record]
     best: Record | None
+    evaluations: int
 
 
 def quantize(
@@ -233,10 +301,10 @@ def quantize(
 
     lock = store.lock() if task.group.rank == 0 else nullcontext()
     with lock, board_in(tb_folder) as board:
-        phase = QuantizationPhase(task, config, slim, first_weights, console)
+        phase = QuantizationPhase(task, config, slim, first_weights, store, console)
         loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints, board)
         records = loop.run(stop)
-    return QuantizeResult(root, records, best_record(records, task.main_metric))
+    return QuantizeResult(root, records, best_record(records, task.main_metric), phase.evaluations)
 
 
 def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
@@ -251,7 +319,7 @@ def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
     else:
         source = first_weights_of(config, slim)
     path = source if isinstance(source, Path) else None
-    phase = QuantizationPhase(task, config, slim, cache(partial(_read, path)), Console(quiet=True))
+    phase = QuantizationPhase(task, config, slim, cache(partial(_read, path)), store, Console(quiet=True))
     phase.check(
         store.epochs()[-1] + 1 if store.epochs() else 0, first_weights=not goes_on and path is not None
     )

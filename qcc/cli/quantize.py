@@ -15,6 +15,7 @@ from qcc.cli.training_options import (
     training_options,
 )
 from qcc.cli.training_run import run_training
+from qcc.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,12 +56,19 @@ def quantize(given: TrainingArguments, slim_file: Path | None, output_eval: Path
     console, result = run_training(given, config, check, run, output_eval)
 
     from qcc.train.evaluation.report import print_epochs
+    from qcc.train.tasks.detector import DETECTIONS
 
     print_epochs(console, result.records, result.best)
-    epoch = "best" if result.best is not None else result.records[-1]["epoch"]
+    root, last = result.checkpoints, result.records[-1]["epoch"]
+    if output_eval is not None and not result.evaluations and not (output_eval / DETECTIONS).exists():
+        raise ConfigError(
+            f"--output_eval: no epoch was left to evaluate; `qcc eval {root / str(last) / 'eval_model'} -c"
+            f" {given.config_path} --output_eval {output_eval}` writes the detections of the last one."
+        )
+    epoch = "best" if result.best is not None else last
     console.print(
-        f"checkpoints are in {result.checkpoints}; `qcc freeze --checkpoint {result.checkpoints}"
-        f" --epoch {epoch} --save DIR` makes the float and int8 forms."
+        f"checkpoints are in {root}; `qcc freeze --checkpoint {root} --epoch {epoch} --save DIR` makes the"
+        " float and int8 forms."
     )
 
 

@@ -17,6 +17,9 @@ from qcc.passes.transform import Transform
 from qcc.train.config.strategies import QuantizationStrategy
 from qcc.train.programs.scope import Arrays, read_scope
 
+OLD_PROGRAM = "model"
+"""How the Compressor called a saved form's program."""
+
 _DEFAULTS = Transform()
 # The options of `transform` that its text holds even where they are defaults.
 _ALWAYS_SHOWN = frozenset(("weight_type", "activation_type", "weight_bits", "activation_bits"))
@@ -126,4 +129,4 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
 
 def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> Saved:
     """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
-    return qcc.save(model, folder, form=form, model_filename="model" if old_names else None)
+    return qcc.save(model, folder, form=form, model_filename=OLD_PROGRAM if old_names else None)

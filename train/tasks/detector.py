@@ -190,7 +190,7 @@ class DetectorTask:
                     metric.add(found, data.images[index])
                     results += coco_results(found, data.images[index], category_ids(data))
         if self._output_eval is not None:
-            write_json(self._output_eval / "bbox.json", results)
+            write_json(self._output_eval / DETECTIONS, results)
         return metric.result()
 
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
@@ -272,6 +272,7 @@ def category_ids(data: DetectionSet) -> Sequence[int]:
     return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 
 
+DETECTIONS = "bbox.json"
 DETECTION_SIZE = 6  # class, score and box
 
 
