@@ -12,16 +12,16 @@ from qcc.train.config.slim import Slim
 _BACKBONE = ("FloatTraining", "backbone_weights")
 
 
-def refuse_address(path: Path, key: str = "pretrain_weights", where: str = "") -> None:
+def refuse_address(path: Path, where: str = "", key: str | None = None) -> None:
     """Raise ConfigError for the address of a web page, which PaddleDetection's configurations give.
 
-    `key` of the configuration names `path`, or a key of a slim file; `where`: begins the message.
+    `where`: begins the message; `key`: that of the configuration, where it has one.
     """
     if path.parts[:1] in (("http:",), ("https:",)):
         raise ConfigError(
             f"{where}{': ' * bool(where)}the weights are to come from the web address"
             f" {path.parts[0]}//{'/'.join(path.parts[1:])}, and qcc fetches none: get the file, unpack it,"
-            f" and give its place with -o {key}=PATH."
+            f" and give its place{'' if key is None else f' with -o {key}=PATH'}."
         )
 
 
@@ -34,10 +34,9 @@ def check_there(where: str, path: Path) -> None:
 def refuse_addresses(config: TrainingConfig) -> None:
     """Raise ConfigError when a key that names weights to start from gives a web address."""
     if config.pretrain_weights is not None:
-        refuse_address(config.pretrain_weights, where=config.where("pretrain_weights"))
+        refuse_address(config.pretrain_weights, config.where("pretrain_weights"), "pretrain_weights")
     elif config.float_training is not None and config.float_training.backbone_weights is not None:
-        key, backbone = ".".join(_BACKBONE), config.float_training.backbone_weights
-        refuse_address(backbone, key, config.where(*_BACKBONE))
+        _refuse_backbone_address(config, config.float_training.backbone_weights)
 
 
 def first_weights_of(config: TrainingConfig, slim: Slim) -> Path | FloatTraining:
@@ -46,6 +45,7 @@ def first_weights_of(config: TrainingConfig, slim: Slim) -> Path | FloatTraining
     Raises ConfigError when they are not there, or when there is neither.
     """
     if slim.compressor.init_model is not None:
+        refuse_address(slim.compressor.init_model, slim.compressor.where("init_model"))
         check_there(slim.compressor.where("init_model"), slim.compressor.init_model)
         return slim.compressor.init_model
     refuse_addresses(config)
@@ -64,6 +64,10 @@ def backbone_of(config: TrainingConfig) -> Path | None:
     """The weights that FloatTraining starts from, if any. Raises ConfigError when they are not there."""
     backbone = None if config.float_training is None else config.float_training.backbone_weights
     if backbone is not None:
-        refuse_address(backbone, ".".join(_BACKBONE), config.where(*_BACKBONE))
+        _refuse_backbone_address(config, backbone)
         check_there(config.where(*_BACKBONE), backbone)
     return backbone
+
+
+def _refuse_backbone_address(config: TrainingConfig, path: Path) -> None:
+    refuse_address(path, config.where(*_BACKBONE), ".".join(_BACKBONE))

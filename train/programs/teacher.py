@@ -67,6 +67,6 @@ def find_teacher(strategy: DistillationStrategy, own: OwnNetwork) -> Teacher:
     else:
         network = own.configured()
     source = path
-    refuse_address(source, "pretrain_weights", where)
+    refuse_address(source, where)
     check_there(where, source)
     return Teacher(network, lambda: (load_weights(source), source), trained=False)
