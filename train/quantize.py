@@ -45,7 +45,10 @@ FLOAT_FOLDER = "float"
 
 
 class QuantizationPhase:
-    """A `Phase` that inserts quantization at the strategy's first epoch and freezes at its last."""
+    """A `Phase` that inserts quantization at the strategy's first epoch and freezes at its last.
+
+    `store`: the checkpoints of the run, from which it does what is asked of epochs that are over.
+    """
 
     def __init__(
         self,
@@ -53,8 +56,8 @@ class QuantizationPhase:
         config: TrainingConfig,
         slim: Slim,
         first_weights: FirstWeights,
-        store: CheckpointStore,
         console: Console,
+        store: CheckpointStore | None = None,
     ) -> None:
         self.epochs = slim.epochs
         self.evaluations = 0
@@ -112,8 +115,8 @@ class QuantizationPhase:
                 self._enter(stage)
             self._stepper.set_state(state.arrays)
         check_weights(self._task.group, self._stepper.state())
-        if state is not None and self._task.group.rank == 0:
-            self._catch_up(state)
+        if state is not None and self._store is not None and self._task.group.rank == 0:
+            self._catch_up(state, self._store)
 
     def begin_epoch(self, epoch: int) -> Stepper:
         norms = self._config.freeze_norm_epoch
@@ -139,21 +142,21 @@ class QuantizationPhase:
 
     # ------------------------------------------------------------------ epochs that are over
 
-    def _catch_up(self, state: TrainingState) -> None:
+    def _catch_up(self, state: TrainingState, store: CheckpointStore) -> None:
         """Do, or tell how to do, what the slim file asks of epochs that were trained before it did."""
-        for line in missed(self._store, state.history, self._slim.compressor, self._task.main_metric):
+        for line in missed(store, state.history, self._slim.compressor, self._task.main_metric):
             self._console.print(line, highlight=False)
         if state.position.epoch > self._strategy.end_epoch:
-            self._save_missing_forms(state)
+            self._save_missing_forms(state, store)
 
-    def _save_missing_forms(self, newest: TrainingState) -> None:
+    def _save_missing_forms(self, newest: TrainingState, store: CheckpointStore) -> None:
         """Save the forms of the strategy's last epoch from its checkpoint, as far as that was not done.
 
         Raises ConfigError, with the command that saves what can be had, when it cannot be done.
         """
-        root, epoch = self._store.root, self._strategy.end_epoch
-        there = epoch in self._store.epochs()
-        state = TrainingState.read(self._store.epoch(epoch)) if there else newest
+        root, epoch = store.root, self._strategy.end_epoch
+        there = epoch in store.epochs()
+        state = TrainingState.read(store.epoch(epoch)) if there else newest
         # What was saved in its time and has gone since is saved again, where that can be done.
         missing = sorted({*self._outputs.missing(state.settings), *(self._outputs.lost() if there else [])})
         if not missing:
@@ -168,7 +171,7 @@ class QuantizationPhase:
             raise ConfigError(
                 f"{where}, and was trained before quantization was inserted; let end_epoch be a later one."
             )
-        trained = read_json(self._store.epoch(epoch) / SCHEME)["pipeline"]
+        trained = read_json(store.epoch(epoch) / SCHEME)["pipeline"]
         if trained != transform_pipeline(self._strategy):
             raise ConfigError(
                 f"{where}, and was trained with {trained}, not as the slim file says now; {command} saves its"
@@ -301,7 +304,7 @@ def quantize(
 
     lock = store.lock() if task.group.rank == 0 else nullcontext()
     with lock, board_in(tb_folder) as board:
-        phase = QuantizationPhase(task, config, slim, first_weights, store, console)
+        phase = QuantizationPhase(task, config, slim, first_weights, console, store)
         loop = Loop(task, phase, store, settings(config, slim), console, config.keep_checkpoints, board)
         records = loop.run(stop)
     return QuantizeResult(root, records, best_record(records, task.main_metric), phase.evaluations)
@@ -319,7 +322,7 @@ def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
     else:
         source = first_weights_of(config, slim)
     path = source if isinstance(source, Path) else None
-    phase = QuantizationPhase(task, config, slim, cache(partial(_read, path)), store, Console(quiet=True))
+    phase = QuantizationPhase(task, config, slim, cache(partial(_read, path)), Console(quiet=True))
     phase.check(
         store.epochs()[-1] + 1 if store.epochs() else 0, first_weights=not goes_on and path is not None
     )
