@@ -10,8 +10,9 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle
+from qcc.train.config.inputs import backbone_of
 from qcc.train.config.optimization import OptimizerBuilder
-from qcc.train.config.schema import FloatTraining
+from qcc.train.config.schema import FloatTraining, TrainingConfig
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
@@ -24,7 +25,7 @@ from qcc.train.programs.optimizer import add_optimizer
 from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.scheme import take_weights
 from qcc.train.programs.scope import Arrays, persistable_names, read_scope
-from qcc.train.programs.weights import initialise, load_weights, put_known_weights
+from qcc.train.programs.weights import initialise, known_weights, load_weights, put_known_weights
 from qcc.train.tasks.task import Task
 
 
@@ -88,6 +89,13 @@ class FloatPhase:
     def weights(self) -> Arrays:
         """The test program's weights, or their averages."""
         return read_scope(self._scope, self._names) | self._averages.values()
+
+
+def check_backbone(task: Task, config: TrainingConfig) -> None:
+    """Raise what is wrong with the weights that FloatTraining starts from, without reading any data."""
+    backbone = backbone_of(config)
+    if backbone is not None:
+        known_weights(task.network(), load_weights(backbone), backbone)
 
 
 def train_float(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.config.section import Section
 from qcc.train.models.network import Network
-from qcc.train.programs.scheme import freeze, save_form, scheme_record
+from qcc.train.programs.scheme import OLD_PROGRAM, freeze, save_form, scheme_record
 from qcc.train.programs.scope import persistable_names
 from qcc.train.programs.slicing import ops_behind, variables_of
 
@@ -28,6 +29,13 @@ EVAL_MODEL, PRUNED = "__model__", "__model__.infer"
 # In a checkpoint's folder: that of the model that was evaluated, and what it was quantized by.
 EVAL_FOLDER, SCHEME = "eval_model", "scheme.json"
 LITE_FILE = "model.nb"
+# The keys that say where a form goes, and of each form the file without which it is not there.
+FORM_OF_KEY = {
+    "float_model_save_path": "float",
+    "int8_model_save_path": "int8",
+    "mobile_model_save_path": "mobile",
+}
+_FILE_OF_FORM = {"float": OLD_PROGRAM, "int8": OLD_PROGRAM, "mobile": LITE_FILE}
 
 
 class Outputs:
@@ -68,19 +76,32 @@ class Outputs:
             qcc.save(part, target, model_filename=PRUNED, check=False)
         qcc.save(model, target, model_filename=EVAL_MODEL, check=False)
 
-    def save_forms(self, test_model: TestModel) -> None:
-        """Freeze the transformed test model and write the forms that have a path."""
-        strategy = self._strategy
+    def save_forms(self, test_model: TestModel, keys: Collection[str] = FORM_OF_KEY) -> None:
+        """Freeze the transformed test model and write the forms of those `keys` that have a path."""
         model = test_model(*self._nodes)
-        for form, path in (
-            ("float", strategy.float_model_save_path),
-            ("int8", strategy.int8_model_save_path),
-        ):
-            if path is not None:
+        for key, path in self._paths().items():
+            form = FORM_OF_KEY[key]
+            if key in keys and form == "mobile":
+                self._save_mobile(model, path / LITE_FILE)
+            elif key in keys:
                 saved = save_form(freeze(model, form), form, path, old_names=True)
                 self._tell(saved, f"saved the {form} form in {path}.")
-        if strategy.mobile_model_save_path is not None:
-            self._save_mobile(model, strategy.mobile_model_save_path / LITE_FILE)
+
+    def missing(self, settings: dict[str, Any]) -> list[str]:
+        """The keys of forms that a run with `settings` was not to save as the slim file says now."""
+        before, now = settings["slim"]["strategy"], self._strategy.model_dump(mode="json", by_alias=True)
+        same = all(before.get(key) == now[key] for key in ("end_epoch", "save_in_nodes", "save_out_nodes"))
+        return [key for key in self._paths() if not same or before.get(key) != now[key]]
+
+    def lost(self) -> list[str]:
+        """The keys of forms that are not where they belong."""
+        files = {key: path / _FILE_OF_FORM[FORM_OF_KEY[key]] for key, path in self._paths().items()}
+        return [key for key, file in files.items() if not file.exists()]
+
+    def _paths(self) -> dict[str, Path]:
+        """The keys that say where a form goes, and where."""
+        paths = {key: getattr(self._strategy, key) for key in FORM_OF_KEY}
+        return {key: path for key, path in paths.items() if path is not None}
 
     def _save_mobile(self, model: Model, path: Path) -> None:
         """The form for phones was one for Paddle Lite to convert; this is what comes out of converting."""
@@ -127,10 +148,7 @@ class Outputs:
 
     def _check_paths(self, strategy: QuantizationStrategy) -> None:
         taken: dict[Path, str] = {}
-        for key in ("float_model_save_path", "int8_model_save_path", "mobile_model_save_path"):
-            path: Path | None = getattr(strategy, key)
-            if path is None:
-                continue
+        for key, path in self._paths().items():
             check_folder(path)
             other = taken.setdefault(path.resolve(), key)
             if other != key:

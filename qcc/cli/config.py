@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from qcc.train.config.describe import Description
 
 
-@click.group()
+class _EitherOrder(click.Group):
+    """Takes `NAME help` for `help NAME`, as people type it who are used to other programs."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.commands and args[1:2] == ["help"]:
+            args = [args[1], args[0], *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_EitherOrder)
 def config() -> None:
     """Explain configuration files: their sections, their keys, and what one says in the end."""
 
@@ -37,18 +48,21 @@ def list_sections() -> None:
 @config.command("help")
 @click.argument("name")
 def explain(name: str) -> None:
-    """Explain the section NAME: every key with its values, its default and its meaning.
+    """Explain the section NAME: every key with its values, its default and its meaning; or the key NAME.
 
     \b
     qcc config help YOLOv3Head
+    qcc config help YoloTrainFeed.batch_size
+    qcc config help batch_size                  in every section that has it
     """
-    from qcc.train.config.describe import describe
+    from qcc.train.config.describe import find
 
-    console, description = Console(), describe(name)
-    if console.is_terminal:
-        _show_on_terminal(console, description)
-    else:
-        _show_plain(description)
+    console = Console()
+    for description in find(name):
+        if console.is_terminal:
+            _show_on_terminal(console, description)
+        else:
+            _show_plain(description)
 
 
 @config.command("show", cls=OverridesCommand)
@@ -58,12 +72,15 @@ def show(config_path: Path, overrides: tuple[str, ...]) -> None:
     """Print all that a configuration says, with overrides and defaults, as a file that says the same.
 
     \b
-    qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 LearningRate.base_lr=0.0001
+    qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 pretrain_weights=WEIGHTS
     """
     from qcc.train.config import load_config
+    from qcc.train.config.inputs import refuse_addresses
     from qcc.train.config.yaml_text import as_yaml
 
-    click.echo(as_yaml(load_config(config_path, overrides)), nl=False)
+    shown = load_config(config_path, overrides)
+    refuse_addresses(shown)
+    click.echo(as_yaml(shown), nl=False)
 
 
 def _show_plain(description: Description) -> None:

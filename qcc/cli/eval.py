@@ -18,6 +18,7 @@ from qcc.cli.training_options import (
 )
 
 if TYPE_CHECKING:
+    from qcc.train.config import ClassifierConfig, DetectorConfig
     from qcc.train.tasks.task import Task
 
 
@@ -54,32 +55,36 @@ def evaluate(
     from qcc.frontend.layout import LITE_SUFFIX
     from qcc.train.evaluation.evaluate import evaluate as run
     from qcc.train.evaluation.evaluate import evaluate_lite
+    from qcc.train.evaluation.fits import check_fits
     from qcc.train.tasks.build import build_task
 
     task = build_task(config, dataset_dir, skip_bad, output_eval)
     if all_epochs:
-        _compare_epochs(model, task)
+        _compare_epochs(model, config, task)
         metrics = {}
     elif model.suffix == LITE_SUFFIX:
         metrics = evaluate_lite(model, task)
     else:
-        metrics = run(qcc.load(model, model_filename=model_filename, params_filename=params_filename), task)
+        loaded = qcc.load(model, model_filename=model_filename, params_filename=params_filename)
+        check_fits(loaded, config)
+        metrics = run(loaded, task)
     for name, value in metrics.items():
         click.echo(f"{name} {value:.4f}")
     for note in task.left_out():
         click.echo(note)
 
 
-def _compare_epochs(folder: Path, task: Task) -> None:
+def _compare_epochs(folder: Path, config: ClassifierConfig | DetectorConfig, task: Task) -> None:
     from rich.console import Console
 
     from qcc.train.epochs import epochs_without_model, evaluate_epochs
+    from qcc.train.evaluation.fits import check_fits
     from qcc.train.evaluation.report import print_epochs
     from qcc.train.loop.checkpoint import CheckpointStore
     from qcc.train.loop.loop import best_record
 
     store = CheckpointStore(folder)
-    records = evaluate_epochs(store, task)
+    records = evaluate_epochs(store, task, lambda loaded: check_fits(loaded, config))
     print_epochs(Console(soft_wrap=True), records, best_record(records, task.main_metric))
     for epoch in epochs_without_model(store):
         click.echo(f"epoch {epoch} holds no eval_model, since it was trained with save_eval_model: False.")

@@ -94,11 +94,14 @@ def freeze(
     config = None if config_path is None else load_config(config_path, overrides)
 
     from qcc.train.evaluation.evaluate import evaluate
-    from qcc.train.freeze import freeze_to
+    from qcc.train.evaluation.fits import check_fits
+    from qcc.train.freeze import check_form, freeze_to
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
+    check_form(loaded)
     if config is not None:
+        check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)
         for name, value in evaluate(loaded, task).items():
             click.echo(f"{name} {value:.4f}")

@@ -66,14 +66,16 @@ def infer(
 
     import qcc
     from qcc.train.data.image_file import read_image
+    from qcc.train.evaluation.fits import check_fits
     from qcc.train.evaluation.infer import Detector, find_images
     from qcc.train.evaluation.infer import infer as run
     from qcc.train.loop.board import board_in
     from qcc.train.tasks.detector import infer_class_names
 
     images = find_images(infer_dir, infer_img)
-    names = infer_class_names(config, dataset_dir)
     loaded = qcc.load(str(model), model_filename=model_filename, params_filename=params_filename)
+    check_fits(loaded, config)
+    names = infer_class_names(config, dataset_dir)
     detector = Detector(loaded, config, names)
     with board_in(tb_log_dir if use_tb else None) as board:
         if board is not None:

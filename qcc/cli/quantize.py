@@ -10,52 +10,27 @@ import click
 
 from qcc.cli.training_options import (
     OverridesCommand,
-    config_option,
-    dataset_option,
-    nproc_option,
+    TrainingArguments,
     output_eval_option,
-    overrides_option,
-    skip_bad_option,
-    tb_log_dir_option,
-    use_tb_option,
+    training_options,
 )
 from qcc.cli.training_run import run_training
+from qcc.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from qcc.train.config import Slim, TrainingConfig
     from qcc.train.loop.interrupt import StopRequest
-    from qcc.train.parallel.group import Group
     from qcc.train.quantize import QuantizeResult
     from qcc.train.tasks.task import Task
 
 
 @click.command(cls=OverridesCommand)
-@config_option
+@training_options
 @click.option("-s", "--slim_file", type=Path, help="What to quantize, when, and where results go.")
-@dataset_option
-@overrides_option
 @output_eval_option
-@skip_bad_option
-@nproc_option
-@use_tb_option
-@tb_log_dir_option
-@click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.pass_obj
-def quantize(
-    arguments: list[str],
-    config_path: Path,
-    slim_file: Path | None,
-    dataset_dir: Path | None,
-    skip_bad: bool,
-    overrides: tuple[str, ...],
-    output_eval: Path | None,
-    nproc: int,
-    use_tb: bool,
-    tb_log_dir: Path,
-    more_overrides: tuple[str, ...],
-) -> None:
+def quantize(given: TrainingArguments, slim_file: Path | None, output_eval: Path | None) -> None:
     """Train a network quantization-aware, with a checkpoint per epoch; run it again to go on.
 
     Without a slim file all epochs of the configuration train with per-channel weights (channel_wise_abs_max)
@@ -63,27 +38,38 @@ def quantize(
     """
     from qcc.train.config import default_slim, load_config, load_slim
 
-    config = load_config(config_path, (*overrides, *more_overrides))
+    config = load_config(given.config_path, given.overrides)
     slim = default_slim(config.epochs) if slim_file is None else load_slim(slim_file)
 
-    def build(group: Group) -> Task:
-        from qcc.train.tasks.build import build_task
+    def check(task: Task) -> None:
+        from qcc.train.quantize import check_start
 
-        return build_task(config, dataset_dir, skip_bad, output_eval, group)
+        check_start(task, config, slim)
 
     def run(task: Task, console: Console, stop: StopRequest) -> QuantizeResult:
         from qcc.train.quantize import quantize
 
         for note in _notes(config, slim, slim_file):
             console.print(note)
-        return quantize(task, config, slim, console, stop, tb_log_dir if use_tb else None)
+        return quantize(task, config, slim, console, stop, given.tb_folder)
 
-    console, result = run_training(arguments, nproc, config, build, run)
+    console, result = run_training(given, config, check, run, output_eval)
 
     from qcc.train.evaluation.report import print_epochs
+    from qcc.train.tasks.detector import DETECTIONS
 
     print_epochs(console, result.records, result.best)
-    console.print(f"checkpoints are in {result.checkpoints}; `qcc freeze` makes the float and int8 forms.")
+    root, last = result.checkpoints, result.records[-1]["epoch"]
+    if output_eval is not None and not result.evaluations and not (output_eval / DETECTIONS).exists():
+        raise ConfigError(
+            f"--output_eval: no epoch was left to evaluate; `qcc eval {root / str(last) / 'eval_model'} -c"
+            f" {given.config_path} --output_eval {output_eval}` writes the detections of the last one."
+        )
+    epoch = "best" if result.best is not None else last
+    console.print(
+        f"checkpoints are in {root}; `qcc freeze --checkpoint {root} --epoch {epoch} --save DIR` makes the"
+        " float and int8 forms."
+    )
 
 
 def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterator[str]:

@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qcc.cli.training_options import (
-    OverridesCommand,
-    config_option,
-    dataset_option,
-    nproc_option,
-    overrides_option,
-    skip_bad_option,
-    tb_log_dir_option,
-    use_tb_option,
-)
+from qcc.cli.training_options import OverridesCommand, TrainingArguments, training_options
 from qcc.cli.training_run import run_training
 from qcc.errors import ConfigError, OutputError
 from qcc.files import check_folder, write_json
@@ -26,52 +17,36 @@ if TYPE_CHECKING:
 
     from qcc.train.loop.interrupt import StopRequest
     from qcc.train.loop.loop import Record
-    from qcc.train.parallel.group import Group
     from qcc.train.programs.scope import Arrays
     from qcc.train.tasks.task import Task
 
 
 @click.command(cls=OverridesCommand)
-@config_option
-@dataset_option
-@overrides_option
-@skip_bad_option
-@nproc_option
-@use_tb_option
-@tb_log_dir_option
+@training_options
 @click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
-@click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.pass_obj
-def train(
-    arguments: list[str],
-    config_path: Path,
-    dataset_dir: Path | None,
-    skip_bad: bool,
-    overrides: tuple[str, ...],
-    nproc: int,
-    use_tb: bool,
-    tb_log_dir: Path,
-    save_path: Path,
-    more_overrides: tuple[str, ...],
-) -> None:
+def train(given: TrainingArguments, save_path: Path) -> None:
     """Train the float network as the configuration's FloatTraining says; run it again to go on.
 
     The weights are a file that `pretrain_weights` can name; a JSON record of the run is put beside it.
     """
     from qcc.train.config import load_config
 
-    config = load_config(config_path, (*overrides, *more_overrides))
+    config = load_config(given.config_path, given.overrides)
     training = config.float_training
     if training is None:
-        raise ConfigError(f"{config_path}: key 'FloatTraining' is missing; it says how long and how fast.")
+        where = config.where("FloatTraining")
+        raise ConfigError(f"{where} is missing; it says how long to train, and how fast.")
     if save_path.suffix != ".npz" or save_path.is_dir():
         raise OutputError(f"--save {save_path}: the weights go to a file, whose name ends in .npz.")
     check_folder(save_path.parent)
+    folder = config.save_dir / "float"
 
-    def build(group: Group) -> Task:
-        from qcc.train.tasks.build import build_task
+    def check(task: Task) -> None:
+        from qcc.train.float_training import check_backbone
+        from qcc.train.loop.checkpoint import CheckpointStore
 
-        return build_task(config, dataset_dir, skip_bad, group=group)
+        if not CheckpointStore(folder).started():
+            check_backbone(task, config)
 
     def run(task: Task, console: Console, stop: StopRequest) -> tuple[Arrays, list[Record]]:
         from qcc.train.float_training import train_float
@@ -81,14 +56,14 @@ def train(
             training,
             config.optimizer,
             config.seed,
-            config.save_dir / "float",
+            folder,
             console,
             stop,
-            tb_log_dir if use_tb else None,
+            given.tb_folder,
             config.keep_checkpoints,
         )
 
-    console, (weights, records) = run_training(arguments, nproc, config, build, run)
+    console, (weights, records) = run_training(given, config, check, run)
 
     from qcc.train.evaluation.report import run_record
     from qcc.train.programs.weights import save_arrays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,53 @@ tb_log_dir_option = click.option(
 output_eval_option = click.option(
     "--output_eval", type=Path, metavar="DIR", help="Write all detections to DIR/bbox.json, as COCO has them."
 )
+
+
+@dataclass(frozen=True)
+class TrainingArguments:
+    """What the commands that train are told alike. `words`: the command line, to start further processes
+    with; `tb_folder`: where TensorBoard files go, if they are wanted."""
+
+    words: list[str]
+    config_path: Path
+    dataset_dir: Path | None
+    overrides: tuple[str, ...]
+    skip_bad: bool
+    nproc: int
+    tb_folder: Path | None
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of the commands that train, which arrive as `TrainingArguments`, before all others."""
+
+    @config_option
+    @dataset_option
+    @overrides_option
+    @skip_bad_option
+    @nproc_option
+    @use_tb_option
+    @tb_log_dir_option
+    @click.argument("more_overrides", nargs=-1, metavar="[KEY=VALUE]...")
+    @functools.wraps(command)
+    def gathered(
+        *,
+        config_path: Path,
+        dataset_dir: Path | None,
+        overrides: tuple[str, ...],
+        skip_bad: bool,
+        nproc: int,
+        use_tb: bool,
+        tb_log_dir: Path,
+        more_overrides: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        tb_folder = tb_log_dir if use_tb else None
+        every = (*overrides, *more_overrides)
+        words = click.get_current_context().obj
+        given = TrainingArguments(words, config_path, dataset_dir, every, skip_bad, nproc, tb_folder)
+        return command(given, **others)
+
+    return gathered
 
 
 def model_options(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -13,34 +13,40 @@ from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE, place
 from qcc.train.parallel.launch import launch, qcc_command
 
 if TYPE_CHECKING:
-    from qcc.train.config import TrainingConfig
-    from qcc.train.parallel.group import Group
+    from pathlib import Path
+
+    from qcc.cli.training_options import TrainingArguments
+    from qcc.train.config import ClassifierConfig, DetectorConfig
     from qcc.train.tasks.task import Task
 
 Result = TypeVar("Result")
 
 
 def run_training(
-    arguments: list[str],
-    nproc: int,
-    config: TrainingConfig,
-    build: Callable[[Group], Task],
+    given: TrainingArguments,
+    config: ClassifierConfig | DetectorConfig,
+    check: Callable[[Task], None],
     train: Callable[[Task, Console, StopRequest], Result],
+    output_eval: Path | None = None,
 ) -> tuple[Console, Result]:
-    """Train in `nproc` processes; returns, in the first of them, what `train` has returned.
+    """Train the configuration's task in `given.nproc` processes; returns, in the first of them, what `train`
+    has returned. `check`: raises what is wrong before data is read; `output_eval`: see `build_task`.
 
     Everywhere else the command ends here, by click's Exit: in the process that only starts them, in the
     others of them, and where a signal has stopped the training.
     """
-    if nproc > 1 and place() is None:
-        raise Exit(launch(qcc_command(arguments), nproc, config.save_dir / "log"))
+    if given.nproc > 1 and place() is None:
+        raise Exit(launch(qcc_command(given.words), given.nproc, config.save_dir / "log"))
 
     from qcc.train.parallel.group import join
     from qcc.train.parallel.watched import stop_with_launcher
+    from qcc.train.tasks.build import build_task
 
     console, stop = Console(soft_wrap=True), StopRequest()
     stop_with_launcher()
-    task = build(join(config.use_gpu))
+    group = join(config.use_gpu)
+    task = build_task(config, given.dataset_dir, given.skip_bad, output_eval, group)
+    check(task)
     for note in task.notes():
         console.print(note)
     try:

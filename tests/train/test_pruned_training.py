@@ -127,11 +127,12 @@ def test_pretrain_weights_give_no_shapes(options: list[str], source: Path, tmp_p
     with pytest.raises(CheckpointError) as error:
         quantize(CONFIG, slim, overrides=[*options, f"pretrain_weights={source}"])
     assert str(error.value).endswith(
-        "it belongs to another network, or to another width; given as compressor.init_model of a slim file,"
+        "it belongs to another network, or to one of another width or number of classes; given as"
+        " compressor.init_model of a slim file,"
         " it gives its shapes to the network."
     )
     save_arrays(other, load_weights(SOURCE) | {"fc7_offset": np.zeros(9, np.float32)})
-    with pytest.raises(CheckpointError, match=r"to another network, or to another width\.$"):
+    with pytest.raises(CheckpointError, match=r"or to one of another width or number of classes\.$"):
         quantize(CONFIG, slim, overrides=[*options, f"pretrain_weights={other}"])
 
 

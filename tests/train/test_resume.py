@@ -17,6 +17,7 @@ from broken_runs import assert_equal_states, final_state, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
+import qcc
 from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
@@ -98,7 +99,9 @@ def test_resumed_equals_uninterrupted(
     printed = run(tiny_config, slim)
     if where[0] > 0 or not kill:
         batch = 1 if kill else where[1] + 2
-        assert f": epoch {where[0] + 1}, batch {batch}." in printed
+        assert (
+            f": epoch {where[0]} ({where[0] + 1} of {3 if where[0] else 1}), batch {batch} of 4." in printed
+        )
     assert_equal_states(uninterrupted, final_state(tmp_path / "broken"))
     lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]
@@ -167,8 +170,15 @@ def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None
     slim = write_slim(tmp_path / "run", 1, **SCHEME)
     run(tiny_config, slim)
     written = (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns
-    run(tiny_config, slim)
+    printed = run(tiny_config, slim)
+    assert f"{tmp_path / 'run'} is finished: all 1 epochs are done, nothing is left to train." in printed
     assert (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns == written
+
+
+def test_fewer_epochs_than_there_are(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME))
+    printed = run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
+    assert f"{tmp_path / 'run'} has 2 epochs, more than the 1 that are asked for: none is trained." in printed
 
 
 def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_path: Path) -> None:
@@ -178,9 +188,23 @@ def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_pat
     assert "changed since then: LearningRate.base_lr: 0.01 -> 0.02" in run(tiny_config, slim)
 
 
+def test_how_scales_are_measured_may_change(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, moving_rate=0.5, **SCHEME))
+    printed = run(tiny_config, write_slim(tmp_path / "run", 2, moving_rate=0.8, **SCHEME))
+    assert "changed since then: slim.strategy.moving_rate: 0.5 -> 0.8" in printed
+    for epoch, rate in ((0, 0.5), (1, 0.8)):
+        scheme = json.loads((tmp_path / "run" / str(epoch) / "scheme.json").read_text())
+        assert scheme["moving_rate"] == rate
+        assert f"moving_rate={rate}" in scheme["pipeline"]
+        graph = qcc.load(tmp_path / "run" / str(epoch) / "eval_model").graph
+        rates = {op.attr("moving_rate") for op in graph.ops if "moving_average" in op.type}
+        assert [*rates] == [pytest.approx(rate)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "scheme", "variable"),
     [
+        ("", "", {"quantize_op_types": "[conv2d]"}, "fc7_weights@scale"),
         ("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean"),
         ("", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale"),
     ],

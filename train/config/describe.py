@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -43,6 +43,27 @@ class Description:
 def describe_all() -> list[Description]:
     """All sections, sorted by name."""
     return [describe(name) for name in sorted(_names(), key=str.lower)]
+
+
+def find(name: str) -> list[Description]:
+    """The section `name`, or every section with a key `name`, with that key alone.
+
+    A key may be told with what it stands in, as errors tell it: `YoloTrainFeed.batch_size`. Raises
+    ConfigError, with the nearest right name, when there is neither.
+    """
+    if name in _names():
+        return [describe(name)]
+    *holders, wanted = name.split(".")
+    having = [
+        replace(described, keys=tuple(key for key in described.keys if key.name == wanted))
+        for described in describe_all()
+        if wanted in [key.name for key in described.keys]
+    ]
+    if not having:
+        keys = {key.name for described in describe_all() for key in described.keys}
+        raise ConfigError(unknown(wanted, {*_names(), *keys}, "section or key"))
+    named = [found for found in having if found.name.lower() == "".join(holders[-1:]).lower()]
+    return named or having
 
 
 def describe(name: str) -> Description:

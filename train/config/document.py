@@ -32,6 +32,14 @@ _PLAIN_TAGS = frozenset(
 )
 
 
+_OVERRIDE = "option -o "
+
+
+def is_override(place: str) -> bool:
+    """Whether a place, as `Document.place` tells it, is that of an override."""
+    return place.startswith(_OVERRIDE)
+
+
 @dataclass
 class Document:
     """`data`: dicts, lists and scalars; `places`: for each key path, "FILE, line N" or "option -o TEXT"."""
@@ -52,13 +60,16 @@ class Document:
         """Set one value from `a.b.c=VALUE`, VALUE in YAML."""
         key, equals, text = assignment.partition("=")
         path = tuple(part.strip() for part in key.split("."))
-        option = f"option -o {assignment}"
+        option = f"{_OVERRIDE}{assignment}"
         if not equals or not all(path):
             raise ConfigError(f"{option}: expected KEY=VALUE, for instance LearningRate.base_lr=0.001.")
         value, places = _parse(text, option, lambda _mark: option)
         target = self.data
-        for part in path[:-1]:
-            target = target.setdefault(part, {})
+        for number, part in enumerate(path[:-1], start=1):
+            if target.get(part) is None:
+                target[part] = {}
+                self.places[path[:number]] = option
+            target = target[part]
             if not isinstance(target, dict):
                 raise ConfigError(f"{option}: '{part}' is no section, so nothing in it can be set.")
         target[path[-1]] = value

@@ -9,6 +9,7 @@ from typing import get_args
 from qcc.errors import ConfigError
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.config.document import read_document
+from qcc.train.config.foreign import refuse_other_grammars
 from qcc.train.config.schema import ClassifierArchitecture, ClassifierConfig
 from qcc.train.config.section import unknown, validate
 
@@ -23,6 +24,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> ClassifierConfig |
 
     Raises ConfigError with file (or override), line and key.
     """
+    refuse_other_grammars(path, "configuration")
     document = read_document(path)
     for assignment in overrides:
         document.override(assignment)

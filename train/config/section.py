@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, Strict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from qcc.errors import ConfigError
-from qcc.train.config.document import KNOWN_TAGS, Document
+from qcc.train.config.document import KNOWN_TAGS, Document, is_override
 
 # Where pydantic speaks of Python's types.
 _WORDS = {
@@ -104,13 +105,24 @@ def validate(model: type[AnySection], data: Any, document: Document, path: Seque
 def _sentence(error: ErrorDetails, document: Document, path: Sequence[str | int]) -> str:
     location = _existing_path(document.data, [*path, *error["loc"]])
     if error["type"] == "unknown_key":
-        key = error["ctx"]["key"]
-        return f"{document.place([*location, key])}: {_dotted(location, 'in ')}{error['msg']}"
-    place = document.place(location)
+        place, kind = (document.place([*location, step]) for step in (error["ctx"]["key"], "type"))
+        # A type given by -o takes no keys of the one that the file's other keys belong to.
+        both = f"{kind}, with {place}" if is_override(kind) and not is_override(place) else place
+        return f"{both}: {_dotted(location, 'in ')}{error['msg']}"
+    place = _culprit(error, document, location)
     if error["type"] == "missing" and isinstance(error["loc"][-1], str):
         return f"{place}: key '{error['loc'][-1]}' is missing{_dotted(location, ' in ', '')}."
     shown = "" if isinstance(error["input"], dict | list | tuple) else f", not {error['input']!r}"
     return f"{place}: {_dotted(location)}{_rule(error)}{shown}."
+
+
+def _culprit(error: ErrorDetails, document: Document, location: Sequence[str | int]) -> str:
+    """The place of what an error is about: of the keys that a rule of a whole section names, one given by
+    -o comes first."""
+    keys = {"union_tag_invalid": ["type"], "value_error": re.findall(r"\w+", error["msg"])}
+    named = [[*location, key] for key in keys.get(error["type"], ())]
+    places = [document.place(path) for path in named if tuple(path) in document.places]
+    return next(filter(is_override, places), [*places, document.place(location)][0])
 
 
 def _rule(error: ErrorDetails) -> str:

@@ -15,6 +15,7 @@ from pydantic import Field, PositiveInt
 
 from qcc.errors import ConfigError
 from qcc.train.config.document import Document, read_document
+from qcc.train.config.foreign import refuse_other_grammars
 from qcc.train.config.section import Section, YamlPath, unknown, validate
 from qcc.train.config.strategies import (
     DistillationStrategy,
@@ -108,7 +109,7 @@ def default_slim(epochs: int) -> Slim:
 
 def load_slim(path: Path) -> Slim:
     """Read a slim file and those that it includes. Raises ConfigError with file, line and key."""
-    document = read_document(path)
+    document = _read(path)
     parts = _Parts({}, {})
     parts.add(document, (path.resolve(),))
     content = document.data.get("compressor")
@@ -116,6 +117,11 @@ def load_slim(path: Path) -> Slim:
         raise ConfigError(f"{path}: key 'compressor' is missing; it says which strategies to run.")
     compressor = validate(Compressor, content, document, ["compressor"])
     return _chosen(compressor, parts, document)
+
+
+def _read(path: Path) -> Document:
+    refuse_other_grammars(path, "slim file")
+    return read_document(path)
 
 
 def _chosen(compressor: Compressor, parts: _Parts, document: Document) -> Slim:
@@ -169,13 +175,16 @@ class _Parts:
         """Add the definitions of a file, whose path is the last of `including`, and of those it includes."""
         file = _check(document)
         for index, included in enumerate(file.include):
-            path = (including[-1].parent / included).resolve()
+            path, place = (including[-1].parent / included).resolve(), document.place(["include", index])
             if path in including:
-                raise ConfigError(f"{document.place(['include', index])}: {included} includes itself.")
-            inner = read_document(path)
+                raise ConfigError(f"{place}: {included} includes itself.")
+            if not path.is_file():
+                raise ConfigError(f"{place}: include: there is no file {path}.")
+            inner = _read(path)
             if "compressor" in inner.data:
-                place = inner.place(["compressor"])
-                raise ConfigError(f"{place}: an included file cannot hold 'compressor'.")
+                raise ConfigError(
+                    f"{inner.place(['compressor'])}: an included file cannot hold 'compressor'."
+                )
             self.add(inner, (*including, path))
         _define(self.distillers, file.distillers, _DISTILLERS, document, ("distillers", "distiller"))
         _define(self.strategies, file.strategies, _STRATEGIES, document, ("strategies", "strategy"))

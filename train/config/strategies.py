@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from qcc.train.config.section import Section, YamlPath
 
 Bits = Annotated[int, Field(ge=2, le=16)]
+OpType = Literal["conv2d", "depthwise_conv2d", "conv2d_transpose", "mul", "matmul", "matmul_v2"]
 Pair = tuple[str, str]
 
 
@@ -37,6 +38,14 @@ class QuantizationStrategy(Section):
     """How scales of weights are found."""
     activation_quantize_type: Literal["abs_max", "range_abs_max", "moving_average_abs_max"] = "abs_max"
     """How scales of activations are found."""
+    window_size: PositiveInt = 10000
+    """Steps whose largest value counts, for scales of type range_abs_max."""
+    moving_rate: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """The share of the average that is kept in a step, for scales of type moving_average_abs_max."""
+    quantize_op_types: Annotated[tuple[OpType, ...], Field(min_length=1)] = get_args(OpType)
+    """The types of ops that are quantized."""
+    not_quant_pattern: tuple[str, ...] = ("skip_quant",)
+    """Ops whose name scope holds one of these words stay float; those in the scope `skip_quant` always do."""
     save_in_nodes: tuple[str, ...] | None = None
     """Feeds of the saved models; null: those of the evaluation program."""
     save_out_nodes: tuple[str, ...] | None = None

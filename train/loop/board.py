@@ -14,7 +14,8 @@ from qcc.errors import MissingDependencyError, OutputError
 
 
 class Board:
-    """A `Recorder` that writes every fractional number of a record as a scalar, by the kind of the record.
+    """Is told the records of a `Journal`, and writes every fractional number of them as a scalar, by the
+    record's kind.
 
     Every record is on the disk when `write` returns; tensorboardX's own SummaryWriter writes behind, from
     another thread. Raises MissingDependencyError when tensorboardX cannot be imported.
@@ -31,6 +32,10 @@ class Board:
         self._folder = folder
         self._files, self._events, self._summaries = event_file_writer, event_pb2, summary_pb2
         self._writer: Any = None
+
+    def is_new(self) -> bool:
+        """Whether the folder holds no TensorBoard file yet."""
+        return not any(self._folder.glob("events*"))
 
     def rewind(self, step: int) -> None:
         """Begin a file; TensorBoard hides what others of the folder tell about steps after `step`."""

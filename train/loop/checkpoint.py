@@ -138,6 +138,10 @@ class CheckpointStore:
             raise CheckpointError(f"{self.root} has no whole checkpoint of epoch {epoch}; it has {known}.")
         return self.root / str(epoch)
 
+    def started(self) -> bool:
+        """Whether there is a state to go on from."""
+        return bool(self.epochs()) or self.root / INTERRUPTED in self._whole()
+
     def newest(self) -> TrainingState | None:
         """The state that lies furthest on, of an epoch's end or of an interruption, if there is any."""
         names = [str(epoch) for epoch in self.epochs()[-1:]]

@@ -5,24 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from qcc.errors import CheckpointError
 from qcc.files import atomic_file, writing
 
 
-class Recorder(Protocol):
-    """Takes records; `step` is the number of steps done, `kind` of a record is "step" or "epoch"."""
-
-    def rewind(self, step: int) -> None:
-        """Begin, or go on after that many steps: what was written after `step` does not count."""
-        ...
-
-    def write(self, step: int, record: Mapping[str, Any]) -> None: ...
-
-
 class Journal:
-    """metrics.jsonl: one JSON record per line, which also holds `step`."""
+    """metrics.jsonl: one JSON record per line, which also holds `step`, the number of steps done; `kind` of a
+    record is "step" or "epoch"."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -47,6 +38,11 @@ class Journal:
                 kept.append(line)
         with atomic_file(self._path) as stream:
             stream.writelines(kept)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All that is written, after `rewind`."""
+        lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+        return [json.loads(line) for line in lines]
 
     def write(self, step: int, record: Mapping[str, Any]) -> None:
         with writing(self._path), open(self._path, "a", encoding="utf-8") as stream:

@@ -14,10 +14,11 @@ from rich.console import Console
 from qcc.errors import QccError, TrainingError
 from qcc.files import write_json
 from qcc.train.loop.agreement import check_settings
+from qcc.train.loop.board import Board
 from qcc.train.loop.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
 from qcc.train.loop.differences import changed_settings
 from qcc.train.loop.interrupt import Interrupted, StopRequest
-from qcc.train.loop.journal import Journal, Recorder
+from qcc.train.loop.journal import Journal
 from qcc.train.loop.progress import EpochProgress
 from qcc.train.loop.shared_state import shared_state
 from qcc.train.loop.stepper import Stepper
@@ -70,7 +71,7 @@ class Loop:
         settings: dict[str, Any],
         console: Console,
         keep: int | None = None,
-        board: Recorder | None = None,
+        board: Board | None = None,
     ) -> None:
         self._task = task
         self._phase = phase
@@ -78,10 +79,8 @@ class Loop:
         self._settings = settings
         self._console = console
         self._keep = keep
-        self._recorders: list[Recorder] = [
-            Journal(store.root / "metrics.jsonl"),
-            *([] if board is None else [board]),
-        ]
+        self._journal = Journal(store.root / "metrics.jsonl")
+        self._board = board
         self._history: list[Record] = []
 
     def run(self, stop: StopRequest) -> list[Record]:
@@ -103,11 +102,12 @@ class Loop:
             if group.rank == 0:
                 self._tell_resumed(state)
         if group.rank == 0:
-            for recorder in self._recorders:
-                recorder.rewind(position.step)
+            self._rewind(position.step)
             if self._history:
                 self._write_summary()  # a kill may have come between the last checkpoint and this
         self._phase.start(state)
+        if group.rank == 0 and self._keep is not None:
+            self._thin_out(self._keep)  # as a run that kept more did not
         with self._naming_last_good():
             while position.epoch < self._phase.epochs:
                 position = self._run_epoch(position, sums, stop)
@@ -159,7 +159,8 @@ class Loop:
         self, stepper: Stepper, position: Position, sums: dict[str, float], stop: StopRequest
     ) -> tuple[Position, dict[str, float]]:
         steps = self._task.steps_per_epoch
-        label = f"epoch {position.epoch + 1}/{self._phase.epochs}"
+        # By its number, as folders and tables have it, from 0.
+        label = f"epoch {position.epoch} ({position.epoch + 1} of {self._phase.epochs})"
         steps_after = steps * (self._phase.epochs - position.epoch - 1)
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         with progress.showing(position.batch):
@@ -234,21 +235,39 @@ class Loop:
     def _write_interrupted(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> None:
         folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)
         self._console.print(
-            f"stopped after batch {position.batch} of epoch {position.epoch + 1}; saved in {folder},"
+            f"stopped after batch {position.batch} of epoch {position.epoch}; saved in {folder},"
             " the same command goes on from there."
         )
 
     # ------------------------------------------------------------------ telling
 
+    def _rewind(self, step: int) -> None:
+        """Let the records go on after `step`; a new board is told what came before."""
+        self._journal.rewind(step)
+        if self._board is not None and self._board.is_new():
+            self._board.rewind(0)
+            for record in self._journal.records():
+                self._board.write(record.pop("step"), record)
+        elif self._board is not None:
+            self._board.rewind(step)
+
     def _record(self, step: int, record: Record) -> None:
-        for recorder in self._recorders:
-            recorder.write(step, record)
+        self._journal.write(step, record)
+        if self._board is not None:
+            self._board.write(step, record)
 
     def _tell_resumed(self, state: TrainingState) -> None:
-        position = state.position
-        self._console.print(
-            f"going on from {self._store.root}: epoch {position.epoch + 1}, batch {position.batch + 1}."
-        )
+        epoch, epochs, root = state.position.epoch, self._phase.epochs, self._store.root
+        if epoch < epochs:
+            batch = f"batch {state.position.batch + 1} of {self._task.steps_per_epoch}"
+            message = f"going on from {root}: epoch {epoch} ({epoch + 1} of {epochs}), {batch}."
+        elif epoch == epochs:
+            message = f"{root} is finished: all {epochs} epochs are done, nothing is left to train."
+        else:
+            message = (
+                f"{root} has {epoch} epochs, more than the {epochs} that are asked for: none is trained."
+            )
+        self._console.print(message, highlight=False, soft_wrap=True)
         for line in changed_settings(state.settings, self._settings):
             self._console.print(f"  changed since then: {line}")
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import qcc
 from qcc.backends import Saved
+from qcc.errors import ConfigError
 from qcc.model import Model
+from qcc.passes.pipeline import format_value
 from qcc.passes.scales import fresh_weight_scales
+from qcc.passes.transform import Transform
 from qcc.train.config.strategies import QuantizationStrategy
 from qcc.train.programs.scope import Arrays, read_scope
 
+OLD_PROGRAM = "model"
+"""How the Compressor called a saved form's program."""
+
+_DEFAULTS = Transform()
+# The options of `transform` that its text holds even where they are defaults.
+_ALWAYS_SHOWN = frozenset(("weight_type", "activation_type", "weight_bits", "activation_bits"))
 # The pipelines behind each form that is saved, from a transformed test graph.
 FREEZE = {
     "float": "freeze,prune",
@@ -26,26 +36,74 @@ def forms(activation_types: Collection[str]) -> list[str]:
     return [form for form in FREEZE if form != "qdq" or "abs_max" not in activation_types]
 
 
+def transform_pass(strategy: QuantizationStrategy) -> Transform:
+    """The pass that inserts quantization."""
+    # A teacher's ops stand in the scope `skip_quant`, so that it always counts.
+    patterns = dict.fromkeys((*_DEFAULTS.skip_pattern, *strategy.not_quant_pattern))
+    return Transform(
+        weight_type=strategy.weight_quantize_type,
+        activation_type=strategy.activation_quantize_type,
+        weight_bits=strategy.weight_bits,
+        activation_bits=strategy.activation_bits,
+        window_size=strategy.window_size,
+        moving_rate=strategy.moving_rate,
+        op_types=strategy.quantize_op_types,
+        skip_pattern=tuple(patterns),
+    )
+
+
 def transform_pipeline(strategy: QuantizationStrategy) -> str:
-    """The text of the pipeline that inserts quantization."""
-    options = {
-        "weight_type": strategy.weight_quantize_type,
-        "activation_type": strategy.activation_quantize_type,
-        "weight_bits": strategy.weight_bits,
-        "activation_bits": strategy.activation_bits,
-    }
-    return f"transform{{{','.join(f'{key}={value}' for key, value in options.items())}}}"
+    """The text of the pipeline that inserts quantization: types and bits, and what else is no default."""
+    step = transform_pass(strategy)
+    shown = [
+        f"{name}={format_value(value)}"
+        for name, value in vars(step).items()
+        if name in _ALWAYS_SHOWN or value != getattr(_DEFAULTS, name)
+    ]
+    return f"{Transform.name}{{{','.join(shown)}}}"
 
 
 def scheme_record(strategy: QuantizationStrategy) -> dict[str, Any]:
     """What a checkpoint tells about how it was quantized."""
-    return {
-        "weight_quantize_type": strategy.weight_quantize_type,
-        "activation_quantize_type": strategy.activation_quantize_type,
-        "weight_bits": strategy.weight_bits,
-        "activation_bits": strategy.activation_bits,
-        "pipeline": transform_pipeline(strategy),
-    }
+    keys = (
+        "weight_quantize_type",
+        "activation_quantize_type",
+        "weight_bits",
+        "activation_bits",
+        "window_size",
+        "moving_rate",
+        "quantize_op_types",
+        "not_quant_pattern",
+    )
+    return {key: getattr(strategy, key) for key in keys} | {"pipeline": transform_pipeline(strategy)}
+
+
+def check_choice(program: Any, strategy: QuantizationStrategy) -> None:
+    """Raise ConfigError when the strategy would quantize no op of `program`, or names a scope it has not."""
+    ops = program.global_block().ops
+    scopes = {op.attr("op_namescope") for op in ops if op.has_attr("op_namescope")}
+    for index, pattern in enumerate(strategy.not_quant_pattern):
+        if pattern not in _DEFAULTS.skip_pattern and not any(_holds(scope, pattern) for scope in scopes):
+            raise ConfigError(
+                f"{strategy.where('not_quant_pattern', index)}: no op of the network stands in a name scope"
+                f" with '{pattern}', so that it would keep nothing float; name scopes are"
+                f" {', '.join(sorted(scopes))}."
+            )
+    if not any(
+        op.type in strategy.quantize_op_types
+        and not any(_holds(op.attr("op_namescope"), pattern) for pattern in strategy.not_quant_pattern)
+        for op in ops
+    ):
+        raise ConfigError(
+            f"{strategy.where('quantize_op_types')}: the network has no op of these types that would be"
+            " quantized; it has"
+            f" {', '.join(sorted({op.type for op in ops if op.type in _DEFAULTS.op_types})) or 'none'}."
+        )
+
+
+def _holds(scope: str, pattern: str) -> bool:
+    """`transform`'s rule for its skip_pattern."""
+    return pattern in scope or fnmatchcase(scope, pattern)
 
 
 def take_weights(model: Model, scope: Any, averages: Arrays) -> None:
@@ -71,4 +129,4 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
 
 def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> Saved:
     """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
-    return qcc.save(model, folder, form=form, model_filename="model" if old_names else None)
+    return qcc.save(model, folder, form=form, model_filename=OLD_PROGRAM if old_names else None)

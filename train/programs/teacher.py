@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qcc.errors import ConfigError
 from qcc.train.config import DistillationStrategy, load_config
+from qcc.train.config.inputs import check_there, refuse_address
 from qcc.train.models.network import Network
 from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import fitting_weights, load_weights
@@ -47,12 +48,14 @@ class Teacher:
 def find_teacher(strategy: DistillationStrategy, own: OwnNetwork) -> Teacher:
     """The teacher that a strategy names, by default the student's own float network; reads no weights.
 
-    Raises ConfigError when there is no such configuration, or it has no weights.
+    Raises ConfigError when there is no such configuration, it has no weights, or they are not there.
     """
-    path = strategy.teacher_weights
+    path, where = strategy.teacher_weights, strategy.where("teacher_weights")
     if strategy.teacher_config is not None:
+        check_there(strategy.where("teacher_config"), strategy.teacher_config)
         config = load_config(strategy.teacher_config)
-        path = path or config.pretrain_weights
+        if path is None:
+            path, where = config.pretrain_weights, config.where("pretrain_weights")
         if path is None:
             raise ConfigError(
                 f"{strategy.where('teacher_config')}: the teacher has no weights: give teacher_weights, or"
@@ -64,4 +67,6 @@ def find_teacher(strategy: DistillationStrategy, own: OwnNetwork) -> Teacher:
     else:
         network = own.configured()
     source = path
+    refuse_address(source, where)
+    check_there(where, source)
     return Teacher(network, lambda: (load_weights(source), source), trained=False)

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import core, paddle
-from qcc.errors import CheckpointError, ConfigError
+from qcc.errors import CheckpointError
 from qcc.files import atomic_file
 from qcc.model import Model
+from qcc.quantization import state
+from qcc.train.config.inputs import refuse_address
 from qcc.train.models.initial import kaiming_normal
 from qcc.train.models.network import Network
 from qcc.train.programs.scope import Arrays, persistable_names, write_scope
@@ -57,16 +59,20 @@ def read_arrays(path: Path) -> Arrays:
 def load_weights(path: Path) -> Arrays:
     """Weights from an .npz file, or from a Paddle model's folder or prefix in any layout that qcc loads.
 
-    Raises ConfigError for the address of a web page, which PaddleDetection's configurations give.
+    Raises ConfigError for the address of a web page, which PaddleDetection's configurations give, and
+    CheckpointError for a model whose weights are rounded already.
     """
-    if path.parts[:1] in (("http:",), ("https:",)):
-        raise ConfigError(
-            f"the weights are to come from the web address {path.parts[0]}//{'/'.join(path.parts[1:])}, and"
-            " qcc fetches none: get the file, unpack it, and give its place with -o pretrain_weights=PATH."
-        )
+    refuse_address(path)
     if path.suffix == ".npz":
         return read_arrays(path)
-    return dict(qcc.load(str(path)).weights)
+    model = qcc.load(str(path))
+    form = state(model.graph)
+    if form not in ("float", "transformed"):
+        raise CheckpointError(
+            f"{path} is in the form {form}, whose weights are integers: give the float model that it was made"
+            " of, or the eval_model of a checkpoint."
+        )
+    return dict(model.weights)
 
 
 def float_model(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Model:
@@ -93,7 +99,8 @@ def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], sourc
         if weights[name].shape != shapes[name]:
             raise CheckpointError(
                 f"{source}: '{name}' has shape {list(weights[name].shape)} where the network has"
-                f" {list(shapes[name])}; it belongs to another network, or to another width."
+                f" {list(shapes[name])}; it belongs to another network, or to one of another width or number"
+                " of classes."
             )
     return {name: weights[name].astype(np.float32) for name in names}
 
@@ -117,9 +124,20 @@ def put_known_weights(
     Returns the names of the program's weights that `source` does not give. Raises CheckpointError when it
     gives none at all.
     """
+    known = known_weights(network, weights, source)
+    write_scope(scope, known)
+    return sorted(set(persistable_names(network.test)) - known.keys())
+
+
+def known_weights(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Arrays:
+    """Those of `weights` that the test program has under the same name and shape, as float32.
+
+    Raises CheckpointError when there is none.
+    """
     shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
-    known = {name: array for name, array in weights.items() if array.shape == shapes.get(name)}
+    known = {
+        name: array.astype(np.float32) for name, array in weights.items() if array.shape == shapes.get(name)
+    }
     if not known:
         raise CheckpointError(f"{source} holds none of the network's weights; it belongs to another network.")
-    write_scope(scope, {name: array.astype(np.float32) for name, array in known.items()})
-    return sorted(shapes.keys() - known.keys())
+    return known

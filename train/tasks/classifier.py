@@ -40,7 +40,10 @@ class ClassifierTask:
         self._config = config
         self._dataset_dir = dataset_dir
         if config.num_classes != NUM_CLASSES:
-            raise ConfigError(f"num_classes is {config.num_classes}, but the data has {NUM_CLASSES} classes.")
+            raise ConfigError(
+                f"{config.where('num_classes')} is {config.num_classes}, but the data has {NUM_CLASSES}"
+                " classes."
+            )
         normalize = config.normalize
         self._normalise = Normalise(config.image_shape[1:], normalize.mean, normalize.std)
         self._augment = RandomCropFlip(config.train_feed.padding, config.train_feed.flip_probability)
@@ -134,8 +137,9 @@ class ClassifierTask:
         least = data.images.shape[1:]
         if channels != 1 or height < least[0] or width < least[1]:
             raise ConfigError(
-                f"image_shape is {list(self._config.image_shape)}, but the images in {folder} are grey and"
-                f" {least[0]} x {least[1]}: it must be 1, at least {least[0]}, at least {least[1]}."
+                f"{self._config.where('image_shape')} is {list(self._config.image_shape)}, but the images in"
+                f" {folder} are grey and {least[0]} x {least[1]}: it must be 1, at least {least[0]}, at least"
+                f" {least[1]}."
             )
         return data if source.limit is None else data.first(source.limit)
 

@@ -190,7 +190,7 @@ class DetectorTask:
                     metric.add(found, data.images[index])
                     results += coco_results(found, data.images[index], category_ids(data))
         if self._output_eval is not None:
-            write_json(self._output_eval / "bbox.json", results)
+            write_json(self._output_eval / DETECTIONS, results)
         return metric.result()
 
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
@@ -198,7 +198,8 @@ class DetectorTask:
             return VocMap(data.class_names, self._config.map_type)
         if isinstance(data, CocoSet):
             return CocoAp(data)
-        raise ConfigError(f"metric is COCO, but {data.source} is no .json file in COCO's format.")
+        where = self._config.where("metric")
+        raise ConfigError(f"{where} is COCO, but {data.source} is no .json file in COCO's format.")
 
     def _test_fields(self, index: int) -> tuple[NDArray[Any], ...]:
         return self._fields(self.test_set, index)
@@ -239,7 +240,7 @@ class DetectorTask:
             data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
         if len(data.class_names) != self._config.num_classes:
             raise ConfigError(
-                f"num_classes is {self._config.num_classes}, but {data.source} has"
+                f"{self._config.where('num_classes')} is {self._config.num_classes}, but {data.source} has"
                 f" {len(data.class_names)} classes."
             )
         return data
@@ -260,7 +261,8 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
         names = read_class_names(folder, source.use_default_label)
     if len(names) != config.num_classes:
         raise ConfigError(
-            f"num_classes is {config.num_classes}, but YoloTestFeed's data set has {len(names)} classes."
+            f"{config.where('num_classes')} is {config.num_classes}, but YoloTestFeed's data set has"
+            f" {len(names)} classes."
         )
     return names
 
@@ -270,7 +272,8 @@ def category_ids(data: DetectionSet) -> Sequence[int]:
     return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 
 
-_DETECTION_SIZE = 6  # class, score and box
+DETECTIONS = "bbox.json"
+DETECTION_SIZE = 6  # class, score and box
 
 
 def _check_classes(found: NDArray[Any], count: int) -> None:
@@ -287,10 +290,10 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
     when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
-    if outputs[0].ndim != 2 or outputs[0].shape[1] != _DETECTION_SIZE:
+    if outputs[0].ndim != 2 or outputs[0].shape[1] != DETECTION_SIZE:
         raise DataError(
             f"the model's first output is {list(outputs[0].shape)}, and detections are"
-            f" [M, {_DETECTION_SIZE}]: it is no detector."
+            f" [M, {DETECTION_SIZE}]: it is no detector."
         )
     if len(outputs) > 1:
         yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])

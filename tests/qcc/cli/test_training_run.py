@@ -11,8 +11,10 @@ import pytest
 from click.exceptions import Exit
 
 from qcc.cli import training_run
+from qcc.cli.training_options import TrainingArguments
 from qcc.cli.training_run import run_training
 from qcc.train.loop.interrupt import Interrupted
+from qcc.train.tasks import build
 
 CONFIG: Any = SimpleNamespace(use_gpu=False, save_dir=Path("out"))
 
@@ -28,9 +30,22 @@ class FakeTask:
         return ["after"]
 
 
-def in_rank(rank: int) -> Any:
-    """What builds a task in the process of that rank."""
-    return lambda group: FakeTask(SimpleNamespace(rank=rank))
+def given(nproc: int = 1) -> TrainingArguments:
+    return TrainingArguments(["a", "b"], Path("c.yml"), Path("data"), (), True, nproc, None)
+
+
+def build_in_rank(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the task be that of the process of that rank."""
+
+    def build_task(config: Any, *options: Any) -> FakeTask:
+        assert (config, options[:3]) == (CONFIG, (Path("data"), True, None))
+        return FakeTask(SimpleNamespace(rank=rank))
+
+    monkeypatch.setattr(build, "build_task", build_task)
+
+
+def check(task: Any) -> None:
+    print("checked")
 
 
 def finish(task: Any, console: Any, stop: Any) -> str:
@@ -42,23 +57,28 @@ def interrupt(task: Any, console: Any, stop: Any) -> str:
     raise Interrupted
 
 
-def test_the_first_process_gets_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_training([], 1, CONFIG, in_rank(0), finish)[1] == "result"
-    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+def test_the_first_process_gets_the_result(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_in_rank(0, monkeypatch)
+    assert run_training(given(), CONFIG, check, finish)[1] == "result"
+    assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
 
-def test_the_others_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_others_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    build_in_rank(1, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training([], 1, CONFIG, in_rank(1), finish)
+        run_training(given(), CONFIG, check, finish)
     assert end.value.exit_code == 0
-    assert capsys.readouterr().out.split() == ["before", "trained", "after"]
+    assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
 
-def test_an_interrupted_run_ends(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_run_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    build_in_rank(0, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training([], 1, CONFIG, in_rank(0), interrupt)
+        run_training(given(), CONFIG, check, interrupt)
     assert end.value.exit_code == 130
-    assert capsys.readouterr().out.split() == ["before"]
+    assert capsys.readouterr().out.split() == ["checked", "before"]
 
 
 def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,5 +88,5 @@ def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.Monke
         lambda command, count, logs: (command[-2:], count, logs) == (["a", "b"], 3, Path("out/log")),
     )
     with pytest.raises(Exit) as end:
-        run_training(["a", "b"], 3, CONFIG, in_rank(0), finish)
+        run_training(given(3), CONFIG, check, finish)
     assert end.value.exit_code == 1  # that of launch, which has got what it should

@@ -156,6 +156,37 @@ def test_error_in_an_override_names_the_override(path: Path) -> None:
         load_config(path, ["MobileNetV1.scal=1"])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("LearningRate.schedulers=[!PiecewiseDecay {milestones: [2, 1]}]", "milestones must grow"),
+        ("OptimizerBuilder.optimizer.type=Adamm", "unknown type 'Adamm'"),
+        (
+            "OptimizerBuilder.optimizer.type=Adam",
+            "with FILE, line 16: in OptimizerBuilder.optimizer: unknown key",
+        ),
+        ("DistillerOptimizer.OptimizerBuilder={}", "key 'LearningRate' is missing in DistillerOptimizer."),
+        ("FloatTraining.epochs=0", "FloatTraining.epochs: it should be greater"),
+        ("FloatTraining.epochs=1", "key 'LearningRate' is missing in FloatTraining."),
+    ],
+)
+def test_what_an_override_causes_names_the_override(path: Path, override: str, message: str) -> None:
+    path.write_text(MINIMAL + "OptimizerBuilder: {optimizer: {\n  momentum: 0.8}}\nFloatTraining:\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(path, [override])
+    assert str(error.value).startswith(f"option -o {override}")
+    assert message.replace("FILE", str(path)) in str(error.value)
+
+
+def test_of_a_rule_about_several_keys_the_overridden_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "voc.yml"
+    path.write_text((ROOT / "configs/yolov3_mobilenet_v1_voc.yml").read_text())
+    for override in ("YOLOv3Head.anchor_masks=[[99]]", "YoloTrainFeed.random_shapes=[33]"):
+        with pytest.raises(ConfigError) as error:
+            load_config(path, [override])
+        assert str(error.value).startswith(f"option -o {override}: ")
+
+
 def test_strides_are_counted(path: Path) -> None:
     with pytest.raises(ConfigError, match=r"MobileNetV1\.strides: it needs 14 values, not 2"):
         load_config(path, ["MobileNetV1.strides=[1, 1]"])

@@ -146,6 +146,10 @@ def test_include(path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"common\.yaml, line 2: in strategies\.q: unknown key 'bits'"):
         load_slim(path)
 
+    common.unlink()
+    with pytest.raises(ConfigError, match=r"slim\.yaml, line 1: include: there is no file .*common\.yaml"):
+        load_slim(path)
+
     common.write_text("include: slim.yaml\n")
     with pytest.raises(ConfigError, match=r"common\.yaml, line 1: slim\.yaml includes itself"):
         load_slim(path)

@@ -94,3 +94,11 @@ def test_a_run_tells_its_board(tiny_config: Path, tmp_path: Path) -> None:
     accuracies = [(4 * record["epoch"] + 4, pytest.approx(record["top1"])) for record in result.records]
     assert scalars(tmp_path / "board")["epoch/top1"] == accuracies
     assert len(scalars(tmp_path / "board" / "float")["epoch/train_loss"]) == 1
+
+
+def test_a_new_board_is_told_what_came_before(tiny_config: Path, tmp_path: Path) -> None:
+    """So `--use_tb` on a run that has been going on without, or is finished, shows all of it."""
+    config, slim = load_config(tiny_config), load_slim(write_slim(tmp_path / "run", 2, end_epoch=1))
+    for folder in (None, tmp_path / "board", tmp_path / "board"):
+        quantize(ClassifierTask(config), config, slim, Console(file=io.StringIO()), StopRequest(), folder)
+    assert [step for step, _ in scalars(tmp_path / "board")["epoch/train_loss"]] == [4, 8]
