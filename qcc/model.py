@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir.graph import Graph
 from qcc.ir.weights import Weights
@@ -91,6 +91,7 @@ class Runner:
         runnable.write_weights(self._scope, overwrite=True)
         self._executor = paddle.static.Executor(paddle.CPUPlace())
 
+    @static_mode()
     def run(self, inputs: Mapping[str, np.ndarray], fetches: tuple[str, ...] | None = None) -> list[Any]:
         """Arrays of `fetches` (any variables' names; by default the model's own) for these inputs."""
         missing = [name for name in self._feeds if name not in inputs]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.schema import FloatTraining
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
@@ -90,6 +90,7 @@ class FloatPhase:
         return read_scope(self._scope, self._names) | self._averages.values()
 
 
+@static_mode()
 def train_float(
     task: Task,
     training: FloatTraining,

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
@@ -189,6 +189,7 @@ class QuantizeResult:
     best: Record | None
 
 
+@static_mode()
 def quantize(
     task: Task,
     config: TrainingConfig,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import IrGraph, VarType, core, paddle
+from qcc._paddle import IrGraph, VarType, core, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
@@ -357,6 +357,7 @@ class Graph:
         variables = (versions[0] for versions in self._versions.values())
         return self.shell.fill((op.desc for op in self.ops), (var.desc for var in variables))
 
+    @static_mode()
     def to_program(self) -> paddle.static.Program:
         """The graph as a program that `paddle.static.Executor` runs; feed and fetch by name."""
         return paddle.static.Program.parse_from_string(self.to_proto().SerializeToString())
