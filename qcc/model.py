@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from qcc._paddle import paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir.graph import Graph
 from qcc.ir.weights import Weights
+from qcc.passes.frozen import frozen_ops
+from qcc.passes.scales import fresh_weight_scales
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,37 @@ class Model:
             if overwrite or not scope_holds(scope, name):
                 scope.var(name).get_tensor().set(array, paddle.CPUPlace())
 
+    def read_weights(
+        self, scope: paddle.static.Scope, values: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> None:
+        """Take the values that training has reached out of a scope, with weight scales that fit them.
+
+        `values`, such as moving averages of the weights, stand in for those of the scope. The weight scales
+        of a transformed graph are computed anew: those that training leaves in the scope are older than the
+        weights by one step of the optimizer.
+
+        Raises GraphError for a frozen model, whose weights are integers, and when the scope lacks a value or
+        has one of another shape or dtype; the model is then left as it was.
+        """
+        if next(frozen_ops(self.graph), None) is not None:
+            raise GraphError(
+                "the model is frozen, and its weights are integers that no training moves: read the scope"
+                " into the transformed model, and freeze that."
+            )
+        found = values_in_scope(scope, [name for name in self.weights if name not in values])
+        found |= {name: values[name] for name in self.weights if name in values}
+        for name, array in found.items():
+            wanted = self.weights[name]
+            if (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
+                raise GraphError(
+                    f"the value of {name!r} is {array.dtype}{list(array.shape)}, and the model's is"
+                    f" {wanted.dtype}{list(wanted.shape)}."
+                )
+        for name, array in found.items():
+            self.weights[name] = array
+        for name, array in fresh_weight_scales(self.graph).items():
+            self.weights[name] = array
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run the model on the CPU and return the fetched arrays in the order of `fetches`.
 
@@ -108,6 +142,18 @@ class Runner:
                 scope=self._scope,
             )
         )
+
+
+def values_in_scope(scope: paddle.static.Scope, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Copies of what a scope holds under these names.  Raises GraphError when it lacks some."""
+    missing = [name for name in names if not scope_holds(scope, name)]
+    if missing:
+        raise GraphError(
+            f"the scope has no value for {len(missing)} of {len(names)} variables"
+            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''});"
+            " run the startup program in this scope first, or load the weights into it."
+        )
+    return {name: np.array(scope.find_var(name).get_tensor()) for name in names}
 
 
 def scope_holds(scope: paddle.static.Scope, name: str) -> bool:

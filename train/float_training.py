@@ -22,7 +22,6 @@ from qcc.train.loop.stepper import Stepper
 from qcc.train.programs.averages import Averages
 from qcc.train.programs.optimizer import add_optimizer
 from qcc.train.programs.programs import TrainingProgram
-from qcc.train.programs.scheme import take_weights
 from qcc.train.programs.scope import Arrays, persistable_names, read_scope
 from qcc.train.programs.weights import initialise, load_weights, put_known_weights
 from qcc.train.tasks.task import Task
@@ -81,7 +80,7 @@ class FloatPhase:
         model = qcc.from_program(
             network.test, self._scope, network.test_feeds, network.outputs, for_test=True
         )
-        take_weights(model, self._scope, self._averages.values())
+        model.read_weights(self._scope, self._averages.values())
         record |= self._evaluate(model)
         return lambda folder: None
 

@@ -30,7 +30,7 @@ from qcc.train.models.network import Network
 from qcc.train.programs.averages import Averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
-from qcc.train.programs.scheme import take_weights, transform_pipeline
+from qcc.train.programs.scheme import transform_pipeline
 from qcc.train.programs.scope import Arrays, persistable_names
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import initialise, load_weights, put_weights
@@ -176,7 +176,7 @@ class QuantizationPhase:
         model = qcc.from_program(self._network.test, self._scope, feeds, fetches, for_test=True)
         if self.quantized:
             model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
-        take_weights(model, self._scope, self._averages.values())
+        model.read_weights(self._scope, self._averages.values())
         return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.report import Check, Saved
-from qcc.errors import TargetError
+from qcc.errors import QccWarning, TargetError
 from qcc.model import Model
 
 __all__ = ["Check", "Saved", "save"]
@@ -47,7 +48,7 @@ def save(
     stay. With `check` they are read back first and compared bit for bit, and the forms that can be run
     are run in `paddle.inference`, on made-up inputs or on those given as `check`; the checks are
     returned. What is wrong with the files is an error; a runtime that does not cope with them is one
-    of `Saved.warnings`.
+    of `Saved.warnings`, and a Python warning of the category `QccWarning`.
 
     The same model gives the same bytes, whenever and wherever it is written.
 
@@ -60,4 +61,6 @@ def save(
     if form not in backend.FORMS:
         raise TargetError(f"target {target!r} has no form {form!r}; it has {', '.join(backend.FORMS)}.")
     saved: Saved = backend.save(model, Path(path), form, model_filename, params_filename, check)
+    for failed in saved.warnings:
+        warnings.warn(f"saved in {path}, but {failed}", QccWarning, stacklevel=2)
     return saved

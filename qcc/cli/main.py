@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from importlib import import_module
 
 import click
 
 import qcc
 from qcc.cli.stdout import checked, discard
-from qcc.errors import QccError
+from qcc.errors import QccError, QccWarning
 
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
@@ -73,7 +74,10 @@ def run(arguments: list[str]) -> int:
     try:
         words = [word for word in arguments if word != "--debug"]
         # Commands find the arguments in `obj`, for when they have to be run again in further processes.
-        code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
+        with warnings.catch_warnings():
+            # Commands print what `qcc.save` warns of, each in its own words.
+            warnings.simplefilter("ignore", QccWarning)
+            code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
     except QccError as error:
         if debug:

@@ -9,9 +9,7 @@ from typing import Any
 import qcc
 from qcc.backends import Saved
 from qcc.model import Model
-from qcc.passes.scales import fresh_weight_scales
 from qcc.train.config.strategies import QuantizationStrategy
-from qcc.train.programs.scope import Arrays, read_scope
 
 # The pipelines behind each form that is saved, from a transformed test graph.
 FREEZE = {
@@ -46,19 +44,6 @@ def scheme_record(strategy: QuantizationStrategy) -> dict[str, Any]:
         "activation_bits": strategy.activation_bits,
         "pipeline": transform_pipeline(strategy),
     }
-
-
-def take_weights(model: Model, scope: Any, averages: Arrays) -> None:
-    """Give a test model the values that training has reached, with weight scales that fit them.
-
-    They are those in `scope`, except where there are `averages`.
-
-    The scales that training leaves in the scope are older than the weights by one step of the optimizer.
-    """
-    for name, array in read_scope(scope, list(model.weights)).items():
-        model.weights[name] = averages.get(name, array)
-    for name, array in fresh_weight_scales(model.graph).items():
-        model.weights[name] = array
 
 
 def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:

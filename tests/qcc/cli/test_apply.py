@@ -188,6 +188,11 @@ def test_program_saves_the_model_and_says_one_sentence_when_refused(saved: Path,
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert qcc.load(tmp_path).fetches == qcc.load(saved).fetches
+    warned = subprocess.run([*command, QUANTIZE], capture_output=True, text=True)
+    assert warned.returncode == 0
+    lines = warned.stderr.splitlines()
+    assert lines
+    assert all(line.startswith("warning: ") for line in lines), "a Python warning beside the command's own"
     refused = subprocess.run([*command, "int8"], capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
