@@ -59,7 +59,15 @@ class Model:
         return Model(self.graph.copy(), self.provenance)
 
     def to_program(self) -> paddle.static.Program:
-        """The program for `paddle.static.Executor`; its weights go into a scope by `write_weights`."""
+        """The program for `paddle.static.Executor`; its weights go into a scope by `write_weights`.
+
+        Raises GraphError for a graph that has been lowered for another executor.
+        """
+        if self.graph.lowered_by is not None:
+            raise GraphError(
+                f"the model went through pass {self.graph.lowered_by!r}, whose result Paddle does not"
+                " compute: run the model from before that pass."
+            )
         return self.graph.to_program()
 
     def write_weights(self, scope: paddle.static.Scope, *, overwrite: bool) -> None:
@@ -104,7 +112,7 @@ class Model:
 
         INT8 weights, which Paddle's kernels do not take, are turned back into float32 first. Each
         call compiles anew: use `Runner` for many calls.  Raises GraphError for missing or unknown
-        inputs.
+        inputs, and for a model that `to_program` refuses.
         """
         return Runner(self).run(inputs)
 

@@ -52,7 +52,8 @@ def save(
 
     The same model gives the same bytes, whenever and wherever it is written.
 
-    Raises TargetError for an unknown target or form, or a model that has no way into the form; PassError
+    Raises TargetError for an unknown target or form, a model that has no way into the form, or one that a
+    pass has lowered for another runtime; PassError
     when the pass that leads there refuses; OutputError when files cannot be written or fail the checks.
     """
     if target not in _TARGETS:
@@ -60,6 +61,13 @@ def save(
     backend = import_module(_TARGETS[target])
     if form not in backend.FORMS:
         raise TargetError(f"target {target!r} has no form {form!r}; it has {', '.join(backend.FORMS)}.")
+    lowered_by = model.graph.lowered_by
+    if target == "fluid" and lowered_by is not None:
+        raise TargetError(
+            f"the model went through pass {lowered_by!r}, whose result Paddle does not compute, so that it"
+            " cannot be saved as a Paddle model: leave out what `qcc passes` marks as not computed by Paddle"
+            " (`qcc export` runs the passes that Paddle Lite needs itself)."
+        )
     saved: Saved = backend.save(model, Path(path), form, model_filename, params_filename, check)
     for failed in saved.warnings:
         warnings.warn(f"saved in {path}, but {failed}", QccWarning, stacklevel=2)

@@ -63,6 +63,8 @@ class Graph:
         self._inserted = 0
         self._last_rank = 0
         self._removed_nodes: set[core.Node] = set()
+        self.lowered_by: str | None = None
+        """The first pass that made what Paddle's executor does not compute; None for a Paddle program."""
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
         with collector_paused():
@@ -367,6 +369,7 @@ class Graph:
         desc = core.ProgramDesc(self.to_proto().SerializeToString())
         weights = self.weights.copy()
         twin = Graph(desc, self.shell, self.feeds, self.fetches, weights, for_test=self.for_test)
+        twin.lowered_by = self.lowered_by
         # What nobody has verified yet is to be verified in the copy.
         if self.changed:
             pairs = zip(self.ops, twin._ops, strict=True)

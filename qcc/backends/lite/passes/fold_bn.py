@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.backends.lite.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
@@ -18,11 +19,11 @@ from qcc.backends.lite.passes.rewrite import (
 )
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 
 @options(frozen=True, config=OPTIONS)
-class FoldBn(Pass):
+class FoldBn(LitePass):
     """Fold batch normalization into the convolution before it.
 
     Before:
