@@ -63,14 +63,19 @@ def freeze_to(
     There is no qdq form of a network with activation type abs_max. `old_names`: see `save_form`. Raises
     ModelFormatError when the model is in another form.
     """
+    check_transformed(model)
+    for wanted in forms(scheme(model.graph)["activation_type"]):
+        yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
+
+
+def check_transformed(model: Model) -> None:
+    """Raises ModelFormatError for a model that `freeze_to` cannot freeze."""
     form = state(model.graph)
     if form != "transformed":
         raise ModelFormatError(
             f"the model is in the form {form}, and what can be frozen is the transformed one, as"
             " `qcc quantize` writes it to EPOCH/eval_model of its checkpoints."
         )
-    for wanted in forms(scheme(model.graph)["activation_type"]):
-        yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
 
 
 def best_epoch(store: CheckpointStore) -> int:

@@ -16,7 +16,7 @@ from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.config.section import Section
 from qcc.train.models.network import Network
-from qcc.train.programs.scheme import freeze, save_form, scheme_record
+from qcc.train.programs.scheme import freeze, frozen_name, save_form, scheme_record
 from qcc.train.programs.scope import persistable_names
 from qcc.train.programs.slicing import ops_behind, variables_of
 
@@ -78,7 +78,7 @@ class Outputs:
         ):
             if path is not None:
                 saved = save_form(freeze(model, form), form, path, old_names=True)
-                self._tell(saved, f"saved the {form} form in {path}.")
+                self._tell(saved, f"saved the {frozen_name(form)} form in {path}.")
         if strategy.mobile_model_save_path is not None:
             self._save_mobile(model, strategy.mobile_model_save_path / LITE_FILE)
 

@@ -31,7 +31,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--form",
     type=click.Choice(["float", "int8", "qdq"]),
-    help="The form to save; by default the one that the pipeline ends in.",
+    help="How to save the model: as it is, with weights stored as float32, as INT8, or as qdq; by default as"
+    " the pipeline ends.",
 )
 @click.option(
     "--dump-dir", type=FOLDER, help="Write the graph's text to this folder, before and after each pass."
@@ -86,9 +87,11 @@ def apply(
 
 def _save(model: Model, output: Path, form: str) -> None:
     import qcc
+    from qcc.quantization import state
 
     saved = qcc.save(model, output, form=form)
-    click.echo(f"saved the {saved.form} form in {output}.")
+    name = state(model.graph) if saved.form == "float" else saved.form
+    click.echo(f"saved the {name} form in {output}.")
     for warning in saved.warnings:
         click.echo(f"warning: {warning}", err=True)
 

@@ -27,10 +27,10 @@ def test_training_and_evaluating_in_dygraph_mode(tmp_path: Path, tiny_config: Pa
         task = build_task(config)
         result = quantize(task, config, slim, Console(file=io.StringIO()), StopRequest())
         accuracy = evaluate(checkpoint_model(CheckpointStore(result.checkpoints), None), task)
-        batch = next(task.calibration_batches(4))
+        (batch,) = task.calibration_batches(1)
         assert paddle.in_dynamic_mode()
     finally:
         paddle.enable_static()
     assert accuracy[task.main_metric] == result.records[-1][task.main_metric]
     assert isinstance(batch["image"], np.ndarray)
-    np.testing.assert_array_equal(batch["image"], next(task.calibration_batches(4))["image"])
+    np.testing.assert_array_equal(batch["image"], next(iter(task.calibration_batches(1)))["image"])

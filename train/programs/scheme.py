@@ -24,6 +24,11 @@ def forms(activation_types: Collection[str]) -> list[str]:
     return [form for form in FREEZE if form != "qdq" or "abs_max" not in activation_types]
 
 
+def frozen_name(form: str) -> str:
+    """What one of the forms of `FREEZE` is called: "float" is how the frozen one stores its integers."""
+    return "frozen" if form == "float" else form
+
+
 def transform_pipeline(strategy: QuantizationStrategy) -> str:
     """The text of the pipeline that inserts quantization."""
     options = {

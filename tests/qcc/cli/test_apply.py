@@ -85,19 +85,20 @@ def test_timing_gives_the_seconds_of_each_pass(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "form"),
+    ("pipeline", "form", "name"),
     [
-        ("prune", "float"),
-        (QUANTIZE, "float"),
-        (f"{QUANTIZE},int8", "int8"),
-        (f"{QUANTIZE},int8,unpack", "float"),
+        ("prune", "float", "float"),
+        ("transform", "float", "transformed"),
+        (QUANTIZE, "float", "frozen"),
+        (f"{QUANTIZE},int8", "int8", "int8"),
+        (f"{QUANTIZE},int8,unpack", "float", "frozen"),
     ],
 )
 def test_form_is_the_one_that_the_pipeline_ends_in(
-    saved: Path, tmp_path: Path, pipeline: str, form: str
+    saved: Path, tmp_path: Path, pipeline: str, form: str, name: str
 ) -> None:
     text = output(saved, "-p", pipeline, "-o", tmp_path / "out")
-    assert text.endswith(f"saved the {form} form in {tmp_path / 'out'}.\n")
+    assert text.endswith(f"saved the {name} form in {tmp_path / 'out'}.\n")
     record = json.loads((tmp_path / "out/qcc.json").read_text())
     assert (record["form"], record["pipelines"]) == (form, [pipeline])
 
