@@ -54,9 +54,26 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from qcc.doctor import paddle_version
+
+    click.echo(f"qcc, version {qcc.__version__}")
+    click.echo(f"Paddle, {paddle_version()}")
+    ctx.exit()
+
+
 # `run` takes `--debug` out of the arguments, wherever it stands; the option is here for the help text.
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(qcc.__version__, prog_name="qcc")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of qcc and of Paddle, and exit.",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """A quantization compiler for PaddlePaddle models."""
