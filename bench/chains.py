@@ -16,6 +16,7 @@ from qcc._paddle import paddle
 from qcc.ir.program import AttrType, BlockProto, OpProto, ProgramProto, VarProto
 
 static = paddle.static
+paddle.enable_static()
 
 FEED = "x"
 _CHANNELS = 8

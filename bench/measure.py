@@ -31,6 +31,7 @@ from qcc.passes import Pass, PassManager, PassResult
 from qcc.passes.instruments import Verification
 
 static = paddle.static
+paddle.enable_static()
 
 TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
 # With activation scales measured at run time, a whole pipeline needs no training in between.

@@ -22,6 +22,8 @@ from qcc.train.models.resnet import ResNet
 from qcc.train.programs.weights import initialise
 from qcc.train.tasks.architectures import detector_network
 
+paddle.enable_static()
+
 CLASSIFIER_SIDE, DETECTOR_SIDE = 224, 320
 _DETECTOR = Path(__file__).resolve().parent.parent / "configs" / "yolov3_mobilenet_v1_voc.yml"
 _TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"

@@ -1,11 +1,18 @@
 """qcc, a quantization compiler for PaddlePaddle models.
 
 The public names below are looked up when they are first used, so that `import qcc` costs nothing and
-works where Paddle is missing.
+works where Paddle is missing. What has to be settled before Paddle is imported is settled here, so that it
+also holds for who imports qcc, then Paddle, and uses qcc later.
 """
 
 from __future__ import annotations
 
+import os
+import sys
+
+# Paddle's library exports its own copy of zlib, and a `zlib` module that is loaded after it binds to half of
+# that copy: the first gzip or zip file that is read crashes the process. Loaded before, it keeps its own.
+import zlib  # noqa: F401
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -15,8 +22,14 @@ if TYPE_CHECKING:
     from qcc.ir.graph import Graph
     from qcc.ir.networkx_form import to_networkx
     from qcc.ir.nodes import Op, Var
-    from qcc.model import Model
+    from qcc.model import Model, Runner
     from qcc.passes import PassManager
+
+if "paddle" not in sys.modules:
+    # Paddle 3 turns the old IR (`ProgramDesc` and `IrGraph`), on which qcc works, off unless told otherwise.
+    os.environ.setdefault("FLAGS_enable_pir_api", "0")
+    # Paddle logs every kernel it picks and every pass it runs at level INFO.
+    os.environ.setdefault("GLOG_minloglevel", "2")
 
 __version__ = "0.1.0"
 
@@ -25,6 +38,7 @@ __all__ = [
     "Model",
     "Op",
     "PassManager",
+    "Runner",
     "Var",
     "__version__",
     "from_program",
@@ -38,6 +52,7 @@ _HOMES = {
     "Model": "qcc.model",
     "Op": "qcc.ir.nodes",
     "PassManager": "qcc.passes",
+    "Runner": "qcc.model",
     "Var": "qcc.ir.nodes",
     "from_program": "qcc.frontend",
     "load": "qcc.frontend",

@@ -1,26 +1,18 @@
 """The one place where Paddle is imported.
 
-qcc works on Paddle's old IR (`ProgramDesc` and `IrGraph`). Paddle 3.x turns it off unless
-`FLAGS_enable_pir_api=0` stands in the environment before the first import, so every module of qcc
-says `from qcc._paddle import paddle, core` and none says `import paddle`.
+qcc works on Paddle's old IR (`ProgramDesc` and `IrGraph`), and Paddle's Python classes for it in static mode
+only. What must be set before Paddle's first import is set by `import qcc`; every module of qcc says
+`from qcc._paddle import paddle, core` and none says `import paddle`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
-
-# Paddle's library exports its own copy of zlib, and a `zlib` module that is loaded after it binds to half of
-# that copy: the first gzip or zip file that is read crashes the process. Loaded before, it keeps its own.
-import zlib  # noqa: F401
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from qcc.errors import PaddleError
-
-if "paddle" not in sys.modules:
-    os.environ.setdefault("FLAGS_enable_pir_api", "0")
-    # Paddle logs every kernel it picks and every pass it runs at level INFO.
-    os.environ.setdefault("GLOG_minloglevel", "2")
 
 try:
     with warnings.catch_warnings():
@@ -34,7 +26,7 @@ except ImportError as error:
     ) from error
 
 from paddle.base import core
-from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder
+from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder, _dygraph_guard
 from paddle.base.layer_helper import LayerHelper
 from paddle.base.proto import framework_pb2
 
@@ -44,9 +36,20 @@ if int(paddle.__version__.split(".")[0]) >= 3 and os.environ.get("FLAGS_enable_p
         " set FLAGS_enable_pir_api=0 in the environment, or import qcc first."
     )
 
-paddle.enable_static()
-
 VarType = core.VarDesc.VarType
+
+
+@contextmanager
+def static_mode() -> Iterator[None]:
+    """Paddle's static mode inside the block, or the decorated function; afterwards the caller's mode.
+
+    In dygraph mode Paddle runs ops at once instead of putting them into a program, and `Program` and
+    `Executor` make ops without content. `paddle.disable_static` would not bring the caller's mode back: it
+    makes a new tracer, without the state that `paddle.amp` keeps in the one before.
+    """
+    with _dygraph_guard(None):
+        yield
+
 
 __all__ = [
     "IrGraph",
@@ -58,4 +61,5 @@ __all__ = [
     "core",
     "framework_pb2",
     "paddle",
+    "static_mode",
 ]

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import PackageNotFoundError, distributions, version
 
 PYTHON = "Python"
 PADDLE = "Paddle"
@@ -19,7 +20,8 @@ LITE = "Lite runtime"
 DOT = "dot"
 
 # Packages that own the same files: whichever was installed last has overwritten part of the other.
-RIVALS = (("paddlepaddle", "paddlepaddle-gpu"), ("opencv-python", "opencv-python-headless"))
+BUILDS = {"paddlepaddle": "CPU", "paddlepaddle-gpu": "GPU"}
+RIVALS = (tuple(BUILDS), ("opencv-python", "opencv-python-headless"))
 
 WITHOUT_PADDLE = frozenset({"config"})
 # What a command needs beside Paddle, and for what.
@@ -69,6 +71,15 @@ def examine() -> list[Finding]:
         lite(installed),
         dot(),
     ]
+
+
+def paddle_version() -> str:
+    """The version and build of the installed Paddle, which is not imported for it."""
+    found = []
+    for package, build in BUILDS.items():
+        with suppress(PackageNotFoundError):
+            found.append(f"version {version(package)} ({package}, {build} build)")
+    return " and ".join(found) or "not installed"
 
 
 def python() -> Finding:

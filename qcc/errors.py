@@ -1,4 +1,4 @@
-"""Every error that qcc raises on purpose, as one flat list of types.
+"""Every error that qcc raises on purpose, as one flat list of types, and its one kind of warning.
 
 A message is one sentence that says what is wrong, where (file, key, line, op, variable), and what
 would be right. The command line prints it alone and exits with code 2; anything that is not a
@@ -10,6 +10,13 @@ from __future__ import annotations
 
 class QccError(Exception):
     """Base of all errors below; catch it to catch whatever qcc refuses."""
+
+
+class QccWarning(UserWarning):
+    """The category of Python's warnings that qcc gives: what was done is right, and a user must hear of it.
+
+    The command line prints these itself.
+    """
 
 
 class PaddleError(QccError):

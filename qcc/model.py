@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir.graph import Graph
 from qcc.ir.weights import Weights
+from qcc.passes.frozen import frozen_ops
+from qcc.passes.scales import fresh_weight_scales
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,15 @@ class Model:
         return Model(self.graph.copy(), self.provenance)
 
     def to_program(self) -> paddle.static.Program:
-        """The program for `paddle.static.Executor`; its weights go into a scope by `write_weights`."""
+        """The program for `paddle.static.Executor`; its weights go into a scope by `write_weights`.
+
+        Raises GraphError for a graph that has been lowered for another executor.
+        """
+        if self.graph.lowered_by is not None:
+            raise GraphError(
+                f"the model went through pass {self.graph.lowered_by!r}, whose result Paddle does not"
+                " compute: run the model from before that pass."
+            )
         return self.graph.to_program()
 
     def write_weights(self, scope: paddle.static.Scope, *, overwrite: bool) -> None:
@@ -65,12 +76,43 @@ class Model:
             if overwrite or not scope_holds(scope, name):
                 scope.var(name).get_tensor().set(array, paddle.CPUPlace())
 
+    def read_weights(
+        self, scope: paddle.static.Scope, values: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> None:
+        """Take the values that training has reached out of a scope, with weight scales that fit them.
+
+        `values`, such as moving averages of the weights, stand in for those of the scope. The weight scales
+        of a transformed graph are computed anew: those that training leaves in the scope are older than the
+        weights by one step of the optimizer.
+
+        Raises GraphError for a frozen model, whose weights are integers, and when the scope lacks a value or
+        has one of another shape or dtype; the model is then left as it was.
+        """
+        if next(frozen_ops(self.graph), None) is not None:
+            raise GraphError(
+                "the model is frozen, and its weights are integers that no training moves: read the scope"
+                " into the transformed model, and freeze that."
+            )
+        found = values_in_scope(scope, [name for name in self.weights if name not in values])
+        found |= {name: values[name] for name in self.weights if name in values}
+        for name, array in found.items():
+            wanted = self.weights[name]
+            if (array.shape, array.dtype) != (wanted.shape, wanted.dtype):
+                raise GraphError(
+                    f"the value of {name!r} is {array.dtype}{list(array.shape)}, and the model's is"
+                    f" {wanted.dtype}{list(wanted.shape)}."
+                )
+        for name, array in found.items():
+            self.weights[name] = array
+        for name, array in fresh_weight_scales(self.graph).items():
+            self.weights[name] = array
+
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run the model on the CPU and return the fetched arrays in the order of `fetches`.
 
         INT8 weights, which Paddle's kernels do not take, are turned back into float32 first. Each
         call compiles anew: use `Runner` for many calls.  Raises GraphError for missing or unknown
-        inputs.
+        inputs, and for a model that `to_program` refuses.
         """
         return Runner(self).run(inputs)
 
@@ -91,6 +133,7 @@ class Runner:
         runnable.write_weights(self._scope, overwrite=True)
         self._executor = paddle.static.Executor(paddle.CPUPlace())
 
+    @static_mode()
     def run(self, inputs: Mapping[str, np.ndarray], fetches: tuple[str, ...] | None = None) -> list[Any]:
         """Arrays of `fetches` (any variables' names; by default the model's own) for these inputs."""
         missing = [name for name in self._feeds if name not in inputs]
@@ -107,6 +150,18 @@ class Runner:
                 scope=self._scope,
             )
         )
+
+
+def values_in_scope(scope: paddle.static.Scope, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Copies of what a scope holds under these names.  Raises GraphError when it lacks some."""
+    missing = [name for name in names if not scope_holds(scope, name)]
+    if missing:
+        raise GraphError(
+            f"the scope has no value for {len(missing)} of {len(names)} variables"
+            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''});"
+            " run the startup program in this scope first, or load the weights into it."
+        )
+    return {name: np.array(scope.find_var(name).get_tensor()) for name in names}
 
 
 def scope_holds(scope: paddle.static.Scope, name: str) -> bool:

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from qcc._paddle import paddle
 from qcc.train.data.cache import dataset
+
+# Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in.
+paddle.enable_static()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

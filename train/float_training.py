@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.train.config.inputs import backbone_of
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.schema import FloatTraining, TrainingConfig
@@ -23,7 +23,6 @@ from qcc.train.loop.stepper import Stepper
 from qcc.train.programs.averages import Averages
 from qcc.train.programs.optimizer import add_optimizer
 from qcc.train.programs.programs import TrainingProgram
-from qcc.train.programs.scheme import take_weights
 from qcc.train.programs.scope import Arrays, persistable_names, read_scope
 from qcc.train.programs.weights import initialise, known_weights, load_weights, put_known_weights
 from qcc.train.tasks.task import Task
@@ -82,7 +81,7 @@ class FloatPhase:
         model = qcc.from_program(
             network.test, self._scope, network.test_feeds, network.outputs, for_test=True
         )
-        take_weights(model, self._scope, self._averages.values())
+        model.read_weights(self._scope, self._averages.values())
         record |= self._evaluate(model)
         return lambda folder: None
 
@@ -98,6 +97,7 @@ def check_backbone(task: Task, config: TrainingConfig) -> None:
         known_weights(task.network(), load_weights(backbone), backbone)
 
 
+@static_mode()
 def train_float(
     task: Task,
     training: FloatTraining,

@@ -12,7 +12,7 @@ from typing import Any, cast
 from rich.console import Console
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
@@ -33,7 +33,7 @@ from qcc.train.models.network import Network
 from qcc.train.programs.averages import Averages, split_averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
-from qcc.train.programs.scheme import check_choice, take_weights, transform_pipeline
+from qcc.train.programs.scheme import check_choice, transform_pipeline
 from qcc.train.programs.scope import Arrays, persistable_names, write_scope
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import fitting_weights, initialise, load_weights
@@ -258,7 +258,7 @@ class QuantizationPhase:
         model = qcc.from_program(self._network.test, scope, feeds, fetches, for_test=True)
         if quantized:
             model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
-        take_weights(model, scope, averages)
+        model.read_weights(scope, averages)
         return model
 
 
@@ -273,6 +273,7 @@ class QuantizeResult:
     evaluations: int
 
 
+@static_mode()
 def quantize(
     task: Task,
     config: TrainingConfig,

@@ -17,7 +17,7 @@ from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.config.section import Section
 from qcc.train.models.network import Network
-from qcc.train.programs.scheme import OLD_PROGRAM, freeze, save_form, scheme_record
+from qcc.train.programs.scheme import OLD_PROGRAM, freeze, frozen_name, save_form, scheme_record
 from qcc.train.programs.scope import persistable_names
 from qcc.train.programs.slicing import ops_behind, variables_of
 
@@ -85,7 +85,7 @@ class Outputs:
                 self._save_mobile(model, path / LITE_FILE)
             elif key in keys:
                 saved = save_form(freeze(model, form), form, path, old_names=True)
-                self._tell(saved, f"saved the {form} form in {path}.")
+                self._tell(saved, f"saved the {frozen_name(form)} form in {path}.")
 
     def missing(self, settings: dict[str, Any]) -> list[str]:
         """The keys of forms that a run with `settings` was not to save as the slim file says now."""

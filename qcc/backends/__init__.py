@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.report import Check, Saved
-from qcc.errors import TargetError
+from qcc.errors import QccWarning, TargetError
 from qcc.model import Model
 
 __all__ = ["Check", "Saved", "save"]
@@ -51,11 +52,12 @@ def save(
     stay. With `check` they are read back first and compared bit for bit, and the forms that can be run
     are run in `paddle.inference`, on made-up inputs or on those given as `check`; the checks are
     returned. What is wrong with the files is an error; a runtime that does not cope with them is one
-    of `Saved.warnings`.
+    of `Saved.warnings`, and a Python warning of the category `QccWarning`.
 
     The same model gives the same bytes, whenever and wherever it is written.
 
-    Raises TargetError for an unknown target or form, or a model that has no way into the form; PassError
+    Raises TargetError for an unknown target or form, a model that has no way into the form, or one that a
+    pass has lowered for another runtime; PassError
     when the pass that leads there refuses; OutputError when files cannot be written or fail the checks.
     """
     if target not in _TARGETS:
@@ -68,5 +70,14 @@ def save(
     form = form or backend.DEFAULT_FORM
     if form not in backend.FORMS:
         raise TargetError(f"target {target!r} has no form {form!r}; it has {', '.join(backend.FORMS)}.")
+    lowered_by = model.graph.lowered_by
+    if target == "fluid" and lowered_by is not None:
+        raise TargetError(
+            f"the model went through pass {lowered_by!r}, whose result Paddle does not compute, so that it"
+            " cannot be saved as a Paddle model: leave out what `qcc passes` marks as not computed by Paddle"
+            " (`qcc export` runs the passes that Paddle Lite needs itself)."
+        )
     saved: Saved = backend.save(model, Path(path), form, model_filename, params_filename, check)
+    for failed in saved.warnings:
+        warnings.warn(f"saved in {path}, but {failed}", QccWarning, stacklevel=2)
     return saved

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from qcc.calibrate.batches import Batch
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.model import Model, Runner
 from qcc.numerics import SCALE_FLOOR
 from qcc.passes.manager import PassManager
-from qcc.passes.static_scales import StaticScales, dynamic_ops
-
-Batch = Mapping[str, np.ndarray]
+from qcc.passes.static_scales import StaticScales, make_dynamic, ops_to_calibrate
 
 
 def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Batch]) -> dict[str, float]:
@@ -52,16 +51,20 @@ def _run(
 
 
 def calibrated(model: Model, batches: Iterable[Batch]) -> Model:
-    """The model with fixed scales in place of those measured at every run; itself when it has none.
+    """The model with fixed scales in place of those measured at every run and of those never observed; itself
+    when it has none. Scales that training has observed stay.
 
     A scale is the largest that any batch gives, so that nothing which the data holds is clipped. The
     model's history records the numbers, as options of the pass `static-scales`.
 
     Raises DataError when there is no batch, the model does not run on one, or a value is not finite.
     """
-    names = list(dict.fromkeys(op.input("X").name for op in dynamic_ops(model.graph)))
+    names = list(dict.fromkeys(op.input("X").name for op in ops_to_calibrate(model.graph)))
     if not names:
         return model
-    scales = largest_magnitudes(model, names, batches)
+    measuring = model.copy()
+    # With the values that they start with, they would clip nearly all of what is to be measured behind them.
+    make_dynamic(measuring.graph)
+    scales = largest_magnitudes(measuring, names, batches)
     entries = tuple(f"{name}={scale!r}" for name, scale in scales.items())
     return PassManager((StaticScales(scales=entries),)).run(model)

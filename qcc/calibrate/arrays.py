@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
+from qcc.calibrate.batches import Batches
 from qcc.errors import DataError
 from qcc.ir.dtypes import numpy_dtype
 from qcc.model import Model
@@ -22,19 +23,18 @@ def has_arrays(path: Path) -> bool:
     return path.suffix in ARRAY_SUFFIXES
 
 
-def read_batches(model: Model, path: Path) -> Iterator[dict[str, np.ndarray]]:
+def read_batches(model: Model, path: Path) -> Batches[Path]:
     """The batches in a file, or in the files of a folder in the order of their names.
 
     A `.npz` file holds one batch: an array for each feed, by its name. A `.npy` file does for models with
     one feed. An array that lacks the batch dimension is a batch of one.
 
-    Raises DataError naming the file and what is wrong with it.
+    Reading one raises DataError naming the file and what is wrong with it.
     """
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix in ARRAY_SUFFIXES)
-    for file in files:
-        yield _read(model, file)
+    return Batches(files, partial(_read, model))
 
 
 def _read(model: Model, file: Path) -> dict[str, np.ndarray]:

@@ -31,7 +31,8 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--form",
     type=click.Choice(["float", "int8", "qdq"]),
-    help="The form to save; by default the one that the pipeline ends in.",
+    help="How to save the model: as it is, with weights stored as float32, as INT8, or as qdq; by default as"
+    " the pipeline ends.",
 )
 @click.option(
     "--dump-dir", type=FOLDER, help="Write the graph's text to this folder, before and after each pass."
@@ -52,8 +53,8 @@ def apply(
 ) -> None:
     """Run a pipeline on the model in MODEL, a folder, a program file or the prefix of one.
 
-    Tells what each pass added, removed and has to say, and saves the result in the folder given by -o:
-    all files of it, or none.
+    Tells what each pass added, removed, changed and has to say, and saves the result in the folder given by
+    -o: all files of it, or none.
 
     \b
     qcc apply MODEL -p 'transform{activation_type=abs_max},freeze,int8,prune' -o OUT
@@ -86,9 +87,11 @@ def apply(
 
 def _save(model: Model, output: Path, form: str) -> None:
     import qcc
+    from qcc.quantization import state
 
     saved = qcc.save(model, output, form=form)
-    click.echo(f"saved the {saved.form} form in {output}.")
+    name = state(model.graph) if saved.form == "float" else saved.form
+    click.echo(f"saved the {name} form in {output}.")
     for warning in saved.warnings:
         click.echo(f"warning: {warning}", err=True)
 
@@ -117,11 +120,11 @@ def _show_changes(console: Console, changes: list[OpChange], seconds: list[float
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("pass", style="bold")
-    table.add_column("op")
-    for heading in ("added", "removed", *(["seconds"] if seconds is not None else [])):
+    table.add_column("op", overflow="fold")
+    for heading in ("added", "removed", "changed", *(["seconds"] if seconds is not None else [])):
         table.add_column(heading, justify="right")
     for change, time in zip(changes, times, strict=True):
-        types = sorted({*change.added, *change.removed})
+        types = sorted({*change.added, *change.removed, *change.changed})
         first, *others = types or [f"({_sentence(change)})"]
         table.add_row(change.name, Text(first), *_numbers(change, first), *([time] if time else []))
         for op_type in others:
@@ -132,15 +135,16 @@ def _show_changes(console: Console, changes: list[OpChange], seconds: list[float
 def _sentence(change: OpChange) -> str:
     if not change.result.modified:
         return "changed nothing"
-    if not change.added and not change.removed:
-        return "added and removed no op"
     done = (("added", change.added), ("removed", change.removed))
-    return "; ".join(f"{verb} {_counted(ops)}" for verb, ops in done if ops)
+    clauses = [f"{verb} {_counted(ops)}" for verb, ops in done if ops]
+    if count := change.changed.total():
+        clauses.append("1 op changed" if count == 1 else f"{count} ops changed")
+    return "; ".join(clauses) or "no op changed, only variables"
 
 
 def _counted(ops: Counter[str]) -> str:
     return ", ".join(f"{count} {op_type}" for op_type, count in sorted(ops.items()))
 
 
-def _numbers(change: OpChange, op_type: str) -> tuple[str, str]:
-    return str(change.added[op_type] or ""), str(change.removed[op_type] or "")
+def _numbers(change: OpChange, op_type: str) -> tuple[str, ...]:
+    return tuple(str(ops[op_type] or "") for ops in (change.added, change.removed, change.changed))

@@ -1,22 +1,29 @@
-"""What `--calibrate DATA` may name, read as batches for a model."""
+"""`--calibrate DATA`: what it may name, read as batches, and the scales that are measured on them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
-from qcc.errors import ConfigError, DataError
+from qcc.errors import ConfigError, DataError, ModelFormatError
 
 if TYPE_CHECKING:
-    from qcc.calibrate.activations import Batch
+    from qcc.calibrate.batches import Batch, Batches
     from qcc.model import Model
 
 CONFIG_SUFFIXES = (".yml", ".yaml")
 COUNTED_IMAGES = 256
 """How many images of a configuration's training set are looked at, evenly spread."""
+_LABEL = "measuring scales"
+_SECONDS_BETWEEN_LINES = 10.0
 
 
 calibrate_option = click.option(
@@ -24,24 +31,67 @@ calibrate_option = click.option(
     type=click.Path(path_type=Path),
     metavar="DATA",
     help="Measure on this data, once, the scales that the model measures at every run"
-    f" (activation_type=abs_max). A training configuration (.yml): {COUNTED_IMAGES} images of its training"
-    " set. Arrays: a .npz file per batch with an array per feed, a .npy file for models with one feed, or a"
-    " folder of them. Images: a file or folder, with -c.",
+    " (activation_type=abs_max), and those that no training has observed. A training configuration (.yml):"
+    f" {COUNTED_IMAGES} images of its training set. Arrays: a .npz file per batch with an array per feed, a"
+    " .npy file for models with one feed, or a folder of them. Images: a file or folder, with -c.",
 )
 
 
 def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
-    """The model with fixed activation scales; see `calibration_batches` for what `data` may be."""
+    """The model with fixed activation scales; see `calibration_batches` for what `data` may be.
+
+    Raises ModelFormatError when the model has no scale that could be measured.
+    """
     from qcc.calibrate.activations import calibrated
-    from qcc.passes.static_scales import is_dynamic
+    from qcc.passes.static_scales import ops_to_calibrate
 
-    if not is_dynamic(model.graph):
-        click.echo("note: no scale is measured at run time, so that there is nothing to calibrate.", err=True)
-        return model
-    return calibrated(model, calibration_batches(model, data, config_path))
+    count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
+    if not count:
+        raise ModelFormatError(_nothing_to_calibrate(model))
+    batches = calibration_batches(model, data, config_path)
+    with _showing(batches, Console(stderr=True)) as shown:
+        result = calibrated(model, shown)
+    click.echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
+    return result
 
 
-def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Iterator[Batch]:
+def _nothing_to_calibrate(model: Model) -> str:
+    from qcc.quantization import state
+
+    form = state(model.graph)
+    if form == "float":
+        return (
+            "the model is float and has no scales to calibrate: quantize it first, in training by"
+            " `qcc quantize`, or without training by `qcc apply MODEL -p"
+            " 'transform{weight_type=channel_wise_abs_max,activation_type=abs_max},freeze,prune' -o FROZEN`,"
+            " and calibrate that."
+        )
+    return (
+        f"the model is {form} and its activation scales are fixed, so that there is nothing to calibrate:"
+        " leave out --calibrate."
+    )
+
+
+@contextmanager
+def _showing(batches: Batches[Any], console: Console) -> Iterator[Iterator[Batch]]:
+    """The batches, with a bar that moves as they are used; without a terminal, with a line now and then."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(_LABEL, total=len(batches))
+
+        def used() -> Iterator[Batch]:
+            last_line = time.monotonic()
+            for done, batch in enumerate(batches, 1):
+                yield batch
+                bar.update(task, completed=done)
+                if not console.is_terminal and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+                    last_line = time.monotonic()
+                    click.echo(f"{_LABEL}  {done}/{len(batches)}", err=True)
+
+        yield used()
+
+
+def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Batches[Any]:
     """The batches of DATA: a training configuration, files of arrays, or images as `config_path` wants them.
 
     Raises DataError or ConfigError when it is none of these.
@@ -62,14 +112,14 @@ def calibration_batches(model: Model, data: Path, config_path: Path | None) -> I
     return _of_images(data, config_path)
 
 
-def _of_configuration(path: Path) -> Iterator[Batch]:
+def _of_configuration(path: Path) -> Batches[int]:
     from qcc.train.config import load_config
     from qcc.train.tasks.build import build_task
 
     return build_task(load_config(path, ())).calibration_batches(COUNTED_IMAGES)
 
 
-def _of_images(data: Path, config_path: Path) -> Iterator[Batch]:
+def _of_images(data: Path, config_path: Path) -> Batches[Path]:
     from qcc.train.config import DetectorConfig, load_config
 
     config = load_config(config_path, ())
@@ -78,9 +128,10 @@ def _of_images(data: Path, config_path: Path) -> Iterator[Batch]:
             f"{config_path} describes a {config.architecture}, which is not trained on image files:"
             f" calibrate it with --calibrate {config_path}."
         )
+    from qcc.calibrate.batches import Batches
     from qcc.train.data.image_file import read_image
     from qcc.train.evaluation.infer import find_images, image_feeds
 
     images = find_images(*((data, None) if data.is_dir() else (None, data)))
     size = config.yolo_test_feed.image_shape[1:]
-    return (image_feeds(read_image(image), size) for image in images)
+    return Batches(images, lambda image: image_feeds(read_image(image), size))

@@ -83,6 +83,7 @@ def export(
         )
     loaded = qcc.load(model, model_filename, params_filename)
     if calibrate is not None:
+        _check_frozen(loaded)
         loaded = calibrated_on(loaded, calibrate, config_path)
     saved = write(
         loaded,
@@ -96,6 +97,18 @@ def export(
     _tell(saved, output)
     if cross_check:
         _cross_check(loaded, output, arch)
+
+
+def _check_frozen(model: Model) -> None:
+    """Before time is spent on measuring: lowering would refuse the model."""
+    from qcc.errors import ModelFormatError
+    from qcc.quantization import state
+
+    if "transformed" in state(model.graph):
+        raise ModelFormatError(
+            f"the model is {state(model.graph)}, and what can be exported is a float, frozen or qdq one:"
+            " freeze it first, by `qcc freeze MODEL --calibrate DATA`."
+        )
 
 
 def _instruments(dump_dir: Path | None) -> list[Instrument]:

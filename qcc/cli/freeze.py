@@ -78,10 +78,10 @@ def freeze(
 ) -> None:
     """Freeze a network that was trained quantization-aware, after evaluating it where -c is given.
 
-    The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so for activation
-    type abs_max there is one with --calibrate only. What is frozen is a checkpoint of `qcc quantize`, or
-    MODEL, such as the eval_model/ of one; the forms of MODEL get the original's file names, `model` and
-    `weights`.
+    The forms go to float/ (frozen, with integers stored as float32), int8/ and qdq/ of a folder; qdq needs
+    fixed activation scales, so for activation type abs_max there is one with --calibrate only. What is frozen
+    is a checkpoint of `qcc quantize`, or MODEL, such as the eval_model/ of one; the forms of MODEL get the
+    original's file names, `model` and `weights`.
 
     \b
     qcc freeze -m checkpoints/1/eval_model -c CONFIG --weight_quant_type channel_wise_abs_max
@@ -96,6 +96,7 @@ def freeze(
     from qcc.train.evaluation.evaluate import evaluate
     from qcc.train.evaluation.fits import check_fits
     from qcc.train.freeze import check_form, freeze_to
+    from qcc.train.programs.scheme import frozen_name
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
@@ -110,7 +111,7 @@ def freeze(
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
     for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None):
-        click.echo(f"saved the {saved.form} form in {saved.files[0].parent}.")
+        click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
         for warning in saved.warnings:
             click.echo(f"  warning: {warning}", err=True)
 

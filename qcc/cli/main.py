@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from importlib import import_module
 
 import click
 
 import qcc
 from qcc.cli.stdout import checked, discard
-from qcc.errors import QccError
+from qcc.errors import QccError, QccWarning
 
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
@@ -53,9 +54,26 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from qcc.doctor import paddle_version
+
+    click.echo(f"qcc, version {qcc.__version__}")
+    click.echo(f"Paddle, {paddle_version()}")
+    ctx.exit()
+
+
 # `run` takes `--debug` out of the arguments, wherever it stands; the option is here for the help text.
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(qcc.__version__, prog_name="qcc")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of qcc and of Paddle, and exit.",
+)
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """A quantization compiler for PaddlePaddle models."""
@@ -73,7 +91,10 @@ def run(arguments: list[str]) -> int:
     try:
         words = [word for word in arguments if word != "--debug"]
         # Commands find the arguments in `obj`, for when they have to be run again in further processes.
-        code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
+        with warnings.catch_warnings():
+            # Commands print what `qcc.save` warns of, each in its own words.
+            warnings.simplefilter("ignore", QccWarning)
+            code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
     except QccError as error:
         if debug:

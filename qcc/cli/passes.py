@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -12,12 +13,16 @@ from rich.text import Text
 if TYPE_CHECKING:
     from qcc.passes.describe import Description
 
+# Backend -> the heading over the passes that serve it.
+_BACKENDS = {"lite": "Passes for Paddle Lite; `qcc export` runs them itself"}
+
 
 @click.command()
 @click.argument("name", required=False)
 def passes(name: str | None) -> None:
     """List the passes with their options, or explain the pass NAME.
 
+    What a pass makes that is not computed by Paddle can be looked at, and cannot be saved as a Paddle model.
     Passes of other packages are marked with the package that they come from. How passes and options are
     written in a pipeline: transform{weight_bits=8,skip_vars=[a,b]},freeze,prune
     """
@@ -29,8 +34,10 @@ def passes(name: str | None) -> None:
         description = describe(name)
         show(console, description, f"{description.text}\n" if description.options else description.text)
         return
-    for description in describe_all():
-        show(console, description, description.summary)
+    for number, (group, descriptions) in enumerate(groupby(describe_all(), _group)):
+        click.secho(f"{chr(10) if number else ''}{group}\n", bold=True)
+        for description in descriptions:
+            show(console, description, description.summary)
 
 
 def _show_plain(console: Console, description: Description, text: str) -> None:
@@ -53,8 +60,20 @@ def _show_on_terminal(console: Console, description: Description, text: str) -> 
     console.print(table)
 
 
+def _group(description: Description) -> str:
+    from qcc.passes.registry import OWN_PACKAGE
+
+    if description.package != OWN_PACKAGE:
+        return "Passes of other packages"
+    if description.backend is None:
+        return "General passes"
+    return _BACKENDS[description.backend]
+
+
 def _title(description: Description) -> str:
     from qcc.passes.registry import OWN_PACKAGE
 
-    package = description.package
-    return description.name if package == OWN_PACKAGE else f"{description.name} (from {package})"
+    marks = [] if description.package == OWN_PACKAGE else [f"from {description.package}"]
+    if not description.runs_in_paddle:
+        marks.append("not computed by Paddle")
+    return description.name + (f" ({', '.join(marks)})" if marks else "")

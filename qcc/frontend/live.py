@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from qcc._paddle import paddle
 from qcc.errors import GraphError
 from qcc.frontend.program_checks import check_program
@@ -17,7 +15,7 @@ from qcc.ir.nodes import EMPTY_NAME
 from qcc.ir.program import BlockProto, OpProto, ProgramProto, drop_call_stacks
 from qcc.ir.verify import verify
 from qcc.ir.weights import Weights
-from qcc.model import Model, scope_holds
+from qcc.model import Model, values_in_scope
 
 # Bits of the attribute op_role (`OpRole` in op_proto_maker.h).
 _BACKWARD = 1
@@ -121,17 +119,9 @@ def _drop_unused_values(file: ProgramFile) -> None:
 
 
 def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
-    names = list(file.persistables)
-    missing = [name for name in names if not scope_holds(scope, name)]
-    if missing:
-        raise GraphError(
-            f"the scope has no value for {len(missing)} of {len(names)} variables"
-            f" ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''});"
-            " run the startup program in this scope first, or load the weights into it."
-        )
     weights = Weights()
-    for name in names:
-        weights[name] = np.array(scope.find_var(name).get_tensor())
+    for name, array in values_in_scope(scope, list(file.persistables)).items():
+        weights.adopt(name, array)
     return weights
 
 

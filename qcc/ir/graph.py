@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import IrGraph, VarType, core, paddle
+from qcc._paddle import IrGraph, VarType, core, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
@@ -63,6 +63,8 @@ class Graph:
         self._inserted = 0
         self._last_rank = 0
         self._removed_nodes: set[core.Node] = set()
+        self.lowered_by: str | None = None
+        """The first pass that made what Paddle's executor does not compute; None for a Paddle program."""
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
         with collector_paused():
@@ -361,6 +363,7 @@ class Graph:
         variables = (versions[0] for versions in self._versions.values())
         return self.shell.fill((op.desc for op in self.ops), (var.desc for var in variables))
 
+    @static_mode()
     def to_program(self) -> paddle.static.Program:
         """The graph as a program that `paddle.static.Executor` runs; feed and fetch by name."""
         return paddle.static.Program.parse_from_string(self.to_proto().SerializeToString())
@@ -370,6 +373,7 @@ class Graph:
         desc = core.ProgramDesc(self.to_proto().SerializeToString())
         weights = self.weights.copy()
         twin = Graph(desc, self.shell, self.feeds, self.fetches, weights, for_test=self.for_test)
+        twin.lowered_by = self.lowered_by
         # What nobody has verified yet is to be verified in the copy.
         if self.changed:
             pairs = zip(self.ops, twin._ops, strict=True)

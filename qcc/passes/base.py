@@ -38,6 +38,11 @@ class Pass(ABC):
     """
 
     name: ClassVar[str]
+    backend: ClassVar[str | None] = None
+    """The backend that the pass serves, such as "lite"; None for a pass of general use."""
+    runs_in_paddle: ClassVar[bool] = True
+    """Whether Paddle's executor computes what the pass makes. Where it does not, `PassManager` notes that in
+    the graph, which then is to be looked at or lowered, and cannot be run or saved as a Paddle model."""
 
     @abstractmethod
     def apply(self, graph: Graph) -> PassResult:

@@ -29,7 +29,8 @@ class Option:
 class Description:
     """A pass: the package that it comes from, its docstring, and its options.
 
-    `summary` is the first line of the docstring; for a pass that cannot be loaded, it says why.
+    `summary` is the first line of the docstring; for a pass that cannot be loaded, it says why. `backend` and
+    `runs_in_paddle` are those of `Pass`.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Description:
     summary: str
     text: str = ""
     options: tuple[Option, ...] = ()
+    backend: str | None = None
+    runs_in_paddle: bool = True
 
 
 def describe_all() -> list[Description]:
@@ -60,6 +63,8 @@ def describe(name: str) -> Description:
         text.partition("\n")[0],
         text,
         _options(found),
+        found.backend,
+        found.runs_in_paddle,
     )
 
 

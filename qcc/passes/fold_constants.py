@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass as options
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import PassError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.graph import Graph
@@ -126,6 +126,7 @@ def _needed(constant: Mapping[Op, None], results: Sequence[Var]) -> list[Op]:
     return [op for op in constant if op in found]
 
 
+@static_mode()
 def _compute(graph: Graph, ops: Sequence[Op], results: Sequence[Var]) -> list[np.ndarray]:
     if not results:
         return []

@@ -12,12 +12,12 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.numerics import UNOBSERVED_SCALE, correct_bias, max_int, quantize_weight
+from qcc.numerics import correct_bias, max_int, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, pair_behind
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.quantizable import KINDS, Operands, is_marked
-from qcc.passes.scales import weight_scale
+from qcc.passes.scales import observed, weight_scale
 
 
 @options(frozen=True, config=OPTIONS)
@@ -176,15 +176,12 @@ def _is_transformed(op: Op) -> bool:
 
 def _check_observed(graph: Graph, op: Op, data: Pair) -> None:
     """Refuse an activation scale that no training or calibration step has ever set."""
-    if data.quantizer.type == "abs_max":
-        return
-    name = data.quantize.input("InScale").name
-    scale = float(graph.weights[name].reshape(-1)[0])
-    if scale == float(UNOBSERVED_SCALE) or not np.isfinite(scale) or scale <= 0:
+    if not observed(graph, data.quantize):
+        name = data.quantize.input("InScale").name
         raise PassError(
             f"{op} reads {data.source.name!r}, whose scale {name!r} was never observed (it holds"
-            f" {scale:.6g}): train or calibrate the transformed graph first, or use"
-            " activation_type=abs_max."
+            f" {float(graph.weights[name].reshape(-1)[0]):.6g}): train the transformed graph first, measure"
+            " its scales with `qcc freeze --calibrate`, or use activation_type=abs_max."
         )
 
 

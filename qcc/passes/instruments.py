@@ -12,6 +12,7 @@ from qcc.files import write_text
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.ir.verify import verify_changes
+from qcc.ir.weights import Weights
 from qcc.passes.base import Pass, PassResult
 
 
@@ -61,29 +62,43 @@ class Timing(Instrument):
 
 @dataclass(frozen=True)
 class OpChange:
-    """Ops of each type that a pass added and removed, and whether it says that it did anything."""
+    """Ops of each type that a pass added, removed and changed, and whether it says that it did anything.
+
+    An op is changed when its attributes are, the variables that it names, or a weight that it reads.
+    """
 
     name: str
     added: Counter[str]
     removed: Counter[str]
+    changed: Counter[str]
     result: PassResult
 
 
 @dataclass
 class OpCount(Instrument):
-    """What each pass added and removed, by op type."""
+    """What each pass added, removed and changed, by op type."""
 
     changes: list[OpChange] = field(default_factory=list)
-    _ops: frozenset[Op] = frozenset()
+    _ops: dict[Op, bytes] = field(default_factory=dict)
+    _weights: Weights = field(default_factory=Weights)
 
     def before(self, step: Pass, graph: Graph) -> None:
-        self._ops = frozenset(graph.ops)
+        self._ops = {op: op.desc.serialize_to_string() for op in graph.ops}
+        self._weights = graph.weights.copy()
 
     def after(self, step: Pass, graph: Graph, result: PassResult) -> None:
         now = frozenset(graph.ops)
-        added = Counter(op.type for op in now - self._ops)
-        removed = Counter(op.type for op in self._ops - now)
-        self.changes.append(OpChange(step.name, added, removed, result))
+        added = Counter(op.type for op in now - self._ops.keys())
+        removed = Counter(op.type for op in self._ops.keys() - now)
+        changed = Counter(
+            op.type
+            for op, text in self._ops.items()
+            if op in now and (op.desc.serialize_to_string() != text or self._reads_other_weights(op, graph))
+        )
+        self.changes.append(OpChange(step.name, added, removed, changed, result))
+
+    def _reads_other_weights(self, op: Op, graph: Graph) -> bool:
+        return any(self._weights.get(var.name) is not graph.weights.get(var.name) for var in op.all_inputs())
 
 
 @dataclass

@@ -79,6 +79,8 @@ def _run_step(step: Pass, graph: Graph, instruments: Sequence[Instrument]) -> Pa
         result = step.apply(graph)
     if not isinstance(result, PassResult):
         raise PassError(f"apply() returned {type(result).__name__}, where a PassResult is wanted.")
+    if result.modified and not step.runs_in_paddle:
+        graph.lowered_by = graph.lowered_by or step.name
     # In reverse, so that the first instrument stands outermost, before and after.
     for instrument in reversed(instruments):
         instrument.after(step, graph, result)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from qcc.ir.graph import Graph
-from qcc.numerics import abs_max
+from qcc.ir.nodes import Op
+from qcc.numerics import UNOBSERVED_SCALE, abs_max
 from qcc.passes.fake_quant import QUANTIZE_OPS, Quantizer, read_quantizer
 
 
 def weight_scale(w: np.ndarray, quantizer: Quantizer) -> np.ndarray:
     """The scale of a weight: float32 [1], or [channels] along the quantizer's axis."""
     return abs_max(w, quantizer.axis)
+
+
+def observed(graph: Graph, quantize: Op) -> bool:
+    """False for an activation scale that is kept in the graph and that nothing has ever set.
+
+    It then holds the value that it starts with, or none that a scale can have.
+    """
+    if "InScale" not in quantize.inputs:
+        return True
+    scale = float(graph.weights[quantize.input("InScale").name].reshape(-1)[0])
+    return scale != float(UNOBSERVED_SCALE) and math.isfinite(scale) and scale > 0
 
 
 def fresh_weight_scales(graph: Graph) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""static-scales: scales that were measured at every run become fixed ones."""
+"""static-scales: scales that are measured at every run, or were never observed, become fixed ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.scales import observed
 
 
 @options(frozen=True, config=OPTIONS)
 class StaticScales(Pass):
-    """Fix the scales of activations that are measured at every run (activation_type=abs_max).
+    """Fix the scales of activations that are measured at every run, or that no training has observed.
 
     Before:
 
@@ -26,6 +28,9 @@ class StaticScales(Pass):
     After, with scales=["x=2.5"] and a weight `x@scale` that holds 2.5:
 
         x.quantized, x@scale = fake_quantize_moving_average_abs_max(X=x, InScale=x@scale)
+
+    In a test graph the trained types (moving_average_abs_max, range_abs_max) keep their op; the weight
+    `x@scale` of one that was never observed gets the value. Those that were trained keep their scale.
 
     `scales` has an entry `variable=scale` for each of them; `qcc.calibrate.activations.calibrated` measures
     them.
@@ -36,15 +41,19 @@ class StaticScales(Pass):
     scales: tuple[str, ...] = ()
 
     def apply(self, graph: Graph) -> PassResult:
-        dynamic = list(dynamic_ops(graph))
+        wanted = list(ops_to_calibrate(graph))
         scales = dict(_parse(entry) for entry in self.scales)
-        missing = [op.input("X").name for op in dynamic if op.input("X").name not in scales]
+        missing = [op.input("X").name for op in wanted if op.input("X").name not in scales]
         if missing:
             others = f" and {len(missing) - 1} more variables" if len(missing) > 1 else ""
             raise PassError(f"scales has no entry for {missing[0]!r}{others}.")
-        for op in dynamic:
-            _fix(graph, op, scales[op.input("X").name])
-        return PassResult(bool(dynamic))
+        for op in wanted:
+            scale = np.array([scales[op.input("X").name]], np.float32)
+            if measures_scale(op):
+                _fix(graph, op, scale)
+            else:
+                graph.weights[op.input("InScale").name] = scale
+        return PassResult(bool(wanted))
 
 
 def measures_scale(op: Op) -> bool:
@@ -62,6 +71,25 @@ def is_dynamic(graph: Graph) -> bool:
     return any(map(measures_scale, graph.ops))
 
 
+def ops_to_calibrate(graph: Graph) -> Iterator[Op]:
+    """The ops that measure the scale of an activation at every run; in a test graph also those that keep one
+    which was never observed."""
+    for op in graph.ops:
+        if measures_scale(op) or (graph.for_test and _is_unobserved(graph, op)):
+            yield op
+
+
+def make_dynamic(graph: Graph) -> None:
+    """Let scales that were never observed be measured at every run, so that the graph can be calibrated."""
+    for op in list(graph.ops):
+        if _is_unobserved(graph, op):
+            _measure(graph, op)
+
+
+def _is_unobserved(graph: Graph, op: Op) -> bool:
+    return op.type in QUANTIZE_OPS and not op.input("X").persistable and not observed(graph, op)
+
+
 def _parse(entry: str) -> tuple[str, float]:
     name, mark, text = entry.rpartition("=")
     try:
@@ -73,22 +101,42 @@ def _parse(entry: str) -> tuple[str, float]:
     return name, scale
 
 
-def _fix(graph: Graph, op: Op, scale: float) -> None:
+def _fix(graph: Graph, op: Op, scale: np.ndarray) -> None:
     source, out, old = op.input("X"), op.output("Out"), op.output("OutScale")
-    readers = list(old.consumers)
-    places = [
-        (reader, slot, list(vs)) for reader in readers for slot, vs in reader.inputs.items() if old in vs
-    ]
+    places = _places(old)
     attrs = {"bit_length": int(op.attr("bit_length", 8)), "is_test": True, "moving_rate": 0.9, "op_role": 0}
     fixed = graph.add_op("fake_quantize_moving_average_abs_max", {"X": source}, {}, attrs, before=op)
     graph.remove_op(op)
     for reader, slot, _ in places:
         graph.set_input(reader, slot, [])
     graph.remove_var(old)
-    start = graph.add_var(old.name, "float32", (1,), np.array([scale], np.float32))
+    start = graph.add_var(old.name, "float32", (1,), scale)
     graph.set_input(fixed, "InScale", [start])
     result = graph.add_version(start)
     graph.set_output(fixed, "Out", [out])
     graph.set_output(fixed, "OutScale", [result])
     for reader, slot, variables in places:
         graph.set_input(reader, slot, [result if var is old else var for var in variables])
+
+
+def _measure(graph: Graph, op: Op) -> None:
+    source, out, old = op.input("X"), op.output("Out"), op.output("OutScale")
+    places = _places(old)
+    attrs = {"bit_length": int(op.attr("bit_length", 8)), "op_role": 0}
+    dynamic = graph.add_op("fake_quantize_abs_max", {"X": source}, {}, attrs, before=op)
+    graph.remove_op(op)
+    scale = graph.add_var(f"{old.name}.measured", "float32", (1,))
+    graph.set_output(dynamic, "Out", [out])
+    graph.set_output(dynamic, "OutScale", [scale])
+    for reader, slot, variables in places:
+        graph.set_input(reader, slot, [scale if var is old else var for var in variables])
+
+
+def _places(var: Var) -> list[tuple[Op, str, list[Var]]]:
+    """Where a variable is read: op, slot, and all that the slot reads."""
+    return [
+        (reader, slot, list(read))
+        for reader in list(var.consumers)
+        for slot, read in reader.inputs.items()
+        if var in read
+    ]

@@ -1,10 +1,51 @@
+"""What has to be settled before Paddle is imported, and what importing qcc leaves alone."""
+
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
+import pytest
 
-def test_gzip_works_after_paddle_in_a_fresh_process() -> None:
-    program = "import qcc._paddle, gzip; assert gzip.decompress(gzip.compress(b'x' * 9999)) == b'x' * 9999"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+GZIP = "assert gzip.decompress(gzip.compress(b'x' * 9999)) == b'x' * 9999"
+
+
+def run(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    flags = ("FLAGS_enable_pir_api", "GLOG_minloglevel")
+    clean = {name: value for name, value in os.environ.items() if name not in flags}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, env=clean | environment)
+
+
+@pytest.mark.parametrize("imports", ["qcc, paddle", "qcc._paddle"])
+def test_gzip_works_after_paddle_in_a_fresh_process(imports: str) -> None:
+    done = run(f"import {imports}, gzip; {GZIP}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_sets_paddles_flags_unless_they_are_set() -> None:
+    program = "import os, qcc; print(os.environ['FLAGS_enable_pir_api'], os.environ['GLOG_minloglevel'])"
+    assert run(program).stdout == "0 2\n"
+    assert run(program, GLOG_minloglevel="0").stdout == "0 0\n"
+
+
+def test_flags_stay_as_they_are_where_paddle_was_first() -> None:
+    program = (
+        "import zlib, os, paddle, qcc\n"
+        "assert not {'FLAGS_enable_pir_api', 'GLOG_minloglevel'} & set(os.environ)\n"
+    )
+    done = run(program)
+    assert done.returncode == 0, done.stderr
+
+
+def test_whole_compiler_is_imported_and_dygraph_stays() -> None:
+    program = (
+        "import pkgutil, importlib, qcc, paddle\n"
+        "for module in pkgutil.walk_packages(qcc.__path__, 'qcc.'):\n"
+        "    if module.name != 'qcc.__main__':\n"
+        "        importlib.import_module(module.name)\n"
+        "assert paddle.in_dynamic_mode()\n"
+    )
+    done = run(program)
     assert done.returncode == 0, done.stderr

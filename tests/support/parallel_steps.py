@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from qcc._paddle import paddle
 from qcc.train.config import load_config, load_slim
 from qcc.train.parallel.group import join
 from qcc.train.programs.scope import Arrays, persistable_names, read_scope
@@ -24,9 +25,7 @@ def main(config_path: str, slim_path: str, folder: str, steps: str, *overrides: 
     task = build_task(config, group=join(config.use_gpu))
 
     def first_weights() -> tuple[Arrays, Path]:
-        import qcc._paddle as paddle_module
-
-        network, scope = task.network(), paddle_module.paddle.static.Scope()
+        network, scope = task.network(), paddle.static.Scope()
         initialise(network, scope, config.seed)
         return read_scope(scope, persistable_names(network.test)), Path("first values")
 
@@ -39,4 +38,5 @@ def main(config_path: str, slim_path: str, folder: str, steps: str, *overrides: 
 
 
 if __name__ == "__main__":
+    paddle.enable_static()
     main(*sys.argv[1:])

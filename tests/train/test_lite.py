@@ -79,9 +79,11 @@ def test_all_combinations_deploy(
     """Those of the original's table, and the one that Paddle's documents call the best."""
     frozen = freeze(tmp_path, tiny_images, weights, activations, "model")
     config, out = tmp_path / "tiny.yml", tmp_path / "a.nb"
+    dynamic = activations == "abs_max"
     for arch in ("arm", "x86"):
-        printed(capsys, "export", frozen, "--arch", arch, "-o", out, "--calibrate", config)
-    if activations == "abs_max":
+        calibrate = ("--calibrate", config) if dynamic else ()
+        printed(capsys, "export", frozen, "--arch", arch, "-o", out, *calibrate)
+    if dynamic:
         assert "--calibrate DATA" in refusal(capsys, "export", frozen, "-o", tmp_path / "b.nb")
     else:
         # Nothing was measured anew, so the numbers are those of the frozen network.
@@ -92,7 +94,10 @@ def test_all_combinations_deploy(
 def test_calibrated_by_a_configuration(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frozen, config, out = classifier / "dynamic/float", classifier / "tiny.yml", classifier / "a.nb"
     text = printed(capsys, "export", frozen, "-o", out, "--calibrate", config, "--no-check")
-    assert text.startswith(f"wrote {out}")
+    said, wrote, *_ = text.splitlines()
+    assert said.startswith("calibrated ")
+    assert said.endswith(f" activation scales on 64 batches of {config}.")
+    assert wrote.startswith(f"wrote {out}")
     task = build_task(load_config(config, ()))
     images = np.concatenate([batch["image"] for batch in task.calibration_batches(1000)])
     assert images.shape == (64, 1, 28, 28)

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import qcc
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.failures import reason
@@ -62,6 +62,7 @@ class ModelRunner:
     """A model made ready for many batches on a device, a Paddle place: INT8 weights turned into float32, and
     on the CPU oneDNN's convolutions."""
 
+    @static_mode()
     def __init__(self, model: Model, device: Any) -> None:
         runnable = _unpacked(model)
         self._feeds = model.feeds
@@ -73,10 +74,12 @@ class ModelRunner:
         self._put_weights(runnable)
         self._executor = paddle.static.Executor(device)
 
+    @static_mode()
     def take_weights(self, model: Model) -> None:
         """Go on with the weights of `model`, which must be of the same graph as the one before."""
         self._put_weights(_unpacked(model))
 
+    @static_mode()
     def run(self, batch: Feeds) -> Sequence[NDArray[Any]]:
         """The model's outputs for one batch; what the batch holds beyond the model's feeds is not used.
 

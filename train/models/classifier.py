@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.train.models.network import Network
 
 IMAGE, LABEL = "image", "label"
@@ -13,6 +13,7 @@ IMAGE, LABEL = "image", "label"
 _FC = "fc_0"
 
 
+@static_mode()
 def build_classifier(logits: Callable[[Any], Any], image_shape: tuple[int, int, int]) -> Network:
     """Build both programs around `logits(image)`, which must end in the program's only fc layer.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.train.models.network import Network
 from qcc.train.models.yolov3 import Yolov3Head
 
@@ -14,6 +14,7 @@ GT_BOX, GT_LABEL, GT_SCORE = "gt_box", "gt_label", "gt_score"
 Backbone = Callable[[Any], Sequence[Any]]
 
 
+@static_mode()
 def build_detector(backbone: Backbone, head: Yolov3Head, num_max_boxes: int) -> Network:
     """Build both programs around `backbone(image)`, which returns feature maps, the coarsest first.
 

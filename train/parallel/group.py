@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, static_mode
 from qcc.errors import TrainingError
 from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.parallel.environment import Place, place
@@ -76,6 +76,7 @@ def join(use_gpu: bool = False) -> Group:
 class Processes:
     """Processes of one machine or several. There can be one such group per process."""
 
+    @static_mode()
     def __init__(self, place: Place, device: Any) -> None:
         self.rank, self.size, self.device = place.rank, place.size, device
         self._other_machines = place.other_machines()
@@ -112,6 +113,7 @@ class Processes:
                 f" reached; the output of that one{where} says why"
             ) from error
 
+    @static_mode()
     def _sum(self, array: np.ndarray) -> np.ndarray:
         """The sum over all processes of an array that has one shape in all."""
         dtype = array.dtype.name

@@ -12,10 +12,8 @@ from qcc.backends import Saved
 from qcc.errors import ConfigError
 from qcc.model import Model
 from qcc.passes.pipeline import format_value
-from qcc.passes.scales import fresh_weight_scales
 from qcc.passes.transform import Transform
 from qcc.train.config.strategies import QuantizationStrategy
-from qcc.train.programs.scope import Arrays, read_scope
 
 OLD_PROGRAM = "model"
 """How the Compressor called a saved form's program."""
@@ -50,6 +48,11 @@ def transform_pass(strategy: QuantizationStrategy) -> Transform:
         op_types=strategy.quantize_op_types,
         skip_pattern=tuple(patterns),
     )
+
+
+def frozen_name(form: str) -> str:
+    """What one of the forms of `FREEZE` is called: "float" is how the frozen one stores its integers."""
+    return "frozen" if form == "float" else form
 
 
 def transform_pipeline(strategy: QuantizationStrategy) -> str:
@@ -104,19 +107,6 @@ def check_choice(program: Any, strategy: QuantizationStrategy) -> None:
 def _holds(scope: str, pattern: str) -> bool:
     """`transform`'s rule for its skip_pattern."""
     return pattern in scope or fnmatchcase(scope, pattern)
-
-
-def take_weights(model: Model, scope: Any, averages: Arrays) -> None:
-    """Give a test model the values that training has reached, with weight scales that fit them.
-
-    They are those in `scope`, except where there are `averages`.
-
-    The scales that training leaves in the scope are older than the weights by one step of the optimizer.
-    """
-    for name, array in read_scope(scope, list(model.weights)).items():
-        model.weights[name] = averages.get(name, array)
-    for name, array in fresh_weight_scales(model.graph).items():
-        model.weights[name] = array
 
 
 def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import qcc
-from qcc._paddle import core, paddle
+from qcc._paddle import core, paddle, static_mode
 from qcc.errors import CheckpointError
 from qcc.files import atomic_file
 from qcc.model import Model
@@ -75,6 +75,7 @@ def load_weights(path: Path) -> Arrays:
     return dict(model.weights)
 
 
+@static_mode()
 def float_model(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Model:
     """The network's test program with these weights, which `put_weights` checks."""
     scope = paddle.static.Scope()

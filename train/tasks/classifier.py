@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.calibrate.batches import Batches
 from qcc.errors import ConfigError, DataError
 from qcc.train.config.schema import ClassifierConfig, Dataset
 from qcc.train.data.cache import dataset
@@ -101,9 +102,11 @@ class ClassifierTask:
     def example(self) -> Feeds:
         return {IMAGE: self._normalise(self._test.images[0])[None]}
 
-    def calibration_batches(self, count: int) -> Iterator[Feeds]:
-        for index in spread(len(self._train), count):
-            yield {IMAGE: self._normalise(self._train.images[index])[None]}
+    def calibration_batches(self, count: int) -> Batches[int]:
+        return Batches(
+            spread(len(self._train), count),
+            lambda index: {IMAGE: self._normalise(self._train.images[index])[None]},
+        )
 
     def evaluate(self, run: Run) -> dict[str, float]:
         feed, accuracy = self._config.eval_feed, TopAccuracy()

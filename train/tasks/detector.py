@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.calibrate.batches import Batches
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
@@ -172,11 +173,13 @@ class DetectorTask:
         image, size, *_ = self._test_fields(0)
         return {IMAGE: image[None], IM_SIZE: size[None]}
 
-    def calibration_batches(self, count: int) -> Iterator[Feeds]:
-        for index in spread(len(self.train_set), count):
+    def calibration_batches(self, count: int) -> Batches[int]:
+        def read(index: int) -> Feeds:
             image, size, *_, bad = self._fields(self.train_set, index)
             self._note_bad(self.train_set, bad[None])
-            yield {IMAGE: image[None], IM_SIZE: size[None]}
+            return {IMAGE: image[None], IM_SIZE: size[None]}
+
+        return Batches(spread(len(self.train_set), count), read)
 
     def evaluate(self, run: Run) -> dict[str, float]:
         data, feed = self.test_set, self._config.yolo_eval_feed

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from qcc.calibrate.batches import Batches
 from qcc.train.models.network import Network
 from qcc.train.parallel.group import Group
 
@@ -61,7 +62,7 @@ class Task(Protocol):
         """The first sample of the test set, as the test program is fed with it, in a batch of one."""
         ...
 
-    def calibration_batches(self, count: int) -> Iterator[Feeds]:
+    def calibration_batches(self, count: int) -> Batches[int]:
         """At most `count` samples from all over the training set, as the test program is fed, one by one."""
         ...
 

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from lite_case import F, build_model, conv, floats
 
-from qcc.calibrate.activations import largest_magnitudes
+from qcc.calibrate.activations import calibrated, largest_magnitudes
 from qcc.errors import DataError
 from qcc.model import Model
+from qcc.numerics import UNOBSERVED_SCALE
+from qcc.passes import PassManager
+from qcc.passes.static_scales import ops_to_calibrate
+from qcc.quantization import scheme
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,3 +52,30 @@ def test_what_is_all_zero_has_a_positive_scale(model: Model) -> None:
 def test_data_that_gives_no_scales(model: Model, batches: list[Arrays], words: str) -> None:
     with pytest.raises(DataError, match=words):
         largest_magnitudes(model, ["x0"], batches)
+
+
+@pytest.mark.parametrize("activation_type", ["moving_average_abs_max", "range_abs_max", "abs_max"])
+def test_scales_that_were_never_observed_are_those_of_dynamic_quantization(
+    model: Model, activation_type: str
+) -> None:
+    """On one batch, what is calibrated computes what is measured anew at every run."""
+    inputs = {"x0": floats(2, 4, 8, 8)}
+    transform = "transform{{weight_type=channel_wise_abs_max,activation_type={}}}"
+    untrained = PassManager.parse(transform.format(activation_type)).run(model)
+    fixed = calibrated(untrained, [inputs])
+    dynamic = PassManager.parse(transform.format("abs_max")).run(model)
+    np.testing.assert_array_equal(fixed.run(inputs)[0], dynamic.run(inputs)[0])
+    kept = "moving_average_abs_max" if activation_type == "abs_max" else activation_type
+    assert scheme(fixed.graph)["activation_type"] == [kept]
+    assert calibrated(fixed, []) is fixed
+    PassManager.parse("freeze,qdq,prune").run(fixed)
+
+
+def test_scales_that_were_trained_stay(model: Model) -> None:
+    untrained = PassManager.parse("transform{activation_type=moving_average_abs_max}").run(model)
+    first, second = (op.input("InScale").name for op in ops_to_calibrate(untrained.graph))
+    untrained.weights[second] = np.array([0.5], np.float32)
+    fixed = calibrated(untrained, [{"x0": floats(1, 4, 8, 8)}])
+    assert fixed.weights[first] == pytest.approx(np.abs(floats(1, 4, 8, 8)).max())
+    assert fixed.weights[second] == 0.5
+    assert untrained.weights[first] == UNOBSERVED_SCALE, "the model given is left as it is"

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 import qcc
 from qcc.backends import fluid
 from qcc.cli.apply import apply
-from qcc.errors import ModelFormatError, OutputError, PassError, PipelineError, VerifyError
+from qcc.errors import ModelFormatError, OutputError, PassError, PipelineError, TargetError, VerifyError
 from qcc.ir.graph import Graph
 from qcc.ir.text import parse_graph
 from qcc.passes import Pass, PassResult
@@ -67,12 +67,12 @@ def output(*arguments: object, env: dict[str, str] | None = None) -> str:
 def test_reports_what_each_pass_added_and_removed_and_saves_nothing(saved: Path) -> None:
     assert output(saved, "-p", f"{QUANTIZE},int8,prune,prune").splitlines() == [
         "transform: added 3 fake_channel_wise_dequantize_max_abs, 3 fake_channel_wise_quantize_abs_max,"
-        " 3 fake_dequantize_max_abs, 3 fake_quantize_abs_max",
+        " 3 fake_dequantize_max_abs, 3 fake_quantize_abs_max; 3 ops changed",
         "freeze: added 3 fake_channel_wise_dequantize_max_abs;"
         " removed 3 fake_channel_wise_dequantize_max_abs, 3 fake_channel_wise_quantize_abs_max,"
-        " 3 fake_dequantize_max_abs",
-        "int8: added and removed no op",
-        "prune: added and removed no op",
+        " 3 fake_dequantize_max_abs; 3 ops changed",
+        "int8: 3 ops changed",
+        "prune: no op changed, only variables",
         "prune: changed nothing",
         "nothing was saved; -o FOLDER saves the model.",
     ]
@@ -85,19 +85,20 @@ def test_timing_gives_the_seconds_of_each_pass(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "form"),
+    ("pipeline", "form", "name"),
     [
-        ("prune", "float"),
-        (QUANTIZE, "float"),
-        (f"{QUANTIZE},int8", "int8"),
-        (f"{QUANTIZE},int8,unpack", "float"),
+        ("prune", "float", "float"),
+        ("transform", "float", "transformed"),
+        (QUANTIZE, "float", "frozen"),
+        (f"{QUANTIZE},int8", "int8", "int8"),
+        (f"{QUANTIZE},int8,unpack", "float", "frozen"),
     ],
 )
 def test_form_is_the_one_that_the_pipeline_ends_in(
-    saved: Path, tmp_path: Path, pipeline: str, form: str
+    saved: Path, tmp_path: Path, pipeline: str, form: str, name: str
 ) -> None:
     text = output(saved, "-p", pipeline, "-o", tmp_path / "out")
-    assert text.endswith(f"saved the {form} form in {tmp_path / 'out'}.\n")
+    assert text.endswith(f"saved the {name} form in {tmp_path / 'out'}.\n")
     record = json.loads((tmp_path / "out/qcc.json").read_text())
     assert (record["form"], record["pipelines"]) == (form, [pipeline])
 
@@ -166,6 +167,15 @@ def test_mistakes(saved: Path, arguments: list[str], error: type[Exception], mes
         invoke(saved, *arguments)
 
 
+def test_what_paddle_does_not_compute_may_be_looked_at_and_is_not_saved(saved: Path, tmp_path: Path) -> None:
+    text = output(saved, "-p", "fuse-fc", "--dump-dir", tmp_path / "dumps")
+    assert text.startswith("fuse-fc: added 1 fc; removed ")
+    assert "fc(" in (tmp_path / "dumps/01-fuse-fc.txt").read_text()
+    with pytest.raises(TargetError, match="pass 'fuse-fc', whose result Paddle does not compute"):
+        invoke(saved, "-p", "fuse-fc,prune", "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_pipeline_is_read_before_the_model() -> None:
     with pytest.raises(PipelineError):
         invoke("/nowhere", "-p", "prune{")
@@ -174,12 +184,13 @@ def test_pipeline_is_read_before_the_model() -> None:
 
 
 def test_terminal_gets_a_table(saved: Path) -> None:
-    text = output(saved, "-p", f"{QUANTIZE},prune", "--timing", env={"FORCE_COLOR": "1", "COLUMNS": "80"})
+    text = output(saved, "-p", f"{QUANTIZE},prune", "--timing", env={"FORCE_COLOR": "1", "COLUMNS": "90"})
     lines = click.unstyle(text).splitlines()
     rows = [line.split() for line in lines if line.startswith(("pass", "freeze", "prune"))]
-    assert rows[0] == ["pass", "op", "added", "removed", "seconds"]
-    assert rows[1][:4] == ["freeze", "fake_channel_wise_dequantize_max_abs", "3", "3"]
-    assert rows[2][:3] == ["prune", "(added", "and"]
+    assert rows[0] == ["pass", "op", "added", "removed", "changed", "seconds"]
+    assert rows[1][:3] == ["freeze", "conv2d", "2"]
+    assert ["fake_channel_wise_dequantize_max_abs", "3", "3"] in [line.split() for line in lines]
+    assert rows[2][:3] == ["prune", "(no", "op"]
 
 
 def test_program_saves_the_model_and_says_one_sentence_when_refused(saved: Path, tmp_path: Path) -> None:
@@ -188,6 +199,11 @@ def test_program_saves_the_model_and_says_one_sentence_when_refused(saved: Path,
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert qcc.load(tmp_path).fetches == qcc.load(saved).fetches
+    warned = subprocess.run([*command, QUANTIZE], capture_output=True, text=True)
+    assert warned.returncode == 0
+    lines = warned.stderr.splitlines()
+    assert lines
+    assert all(line.startswith("warning: ") for line in lines), "a Python warning beside the command's own"
     refused = subprocess.run([*command, "int8"], capture_output=True, text=True)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1

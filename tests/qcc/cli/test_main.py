@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from types import ModuleType
 
 import click
@@ -47,9 +48,39 @@ def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.startswith(f"Usage: qcc {name} ")
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("installed", "paddle"),
+    [
+        ({"paddlepaddle": "2.6.2"}, "version 2.6.2 (paddlepaddle, CPU build)"),
+        ({"paddlepaddle-gpu": "3.0.0"}, "version 3.0.0 (paddlepaddle-gpu, GPU build)"),
+        (
+            {"paddlepaddle": "2.6.2", "paddlepaddle-gpu": "2.6.1"},
+            "version 2.6.2 (paddlepaddle, CPU build) and version 2.6.1 (paddlepaddle-gpu, GPU build)",
+        ),
+        ({}, "not installed"),
+    ],
+)
+def test_version(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    installed: dict[str, str],
+    paddle: str,
+) -> None:
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr("qcc.doctor.version", version)
     assert run(["--version"]) == 0
-    assert capsys.readouterr().out == f"qcc, version {qcc.__version__}\n"
+    assert capsys.readouterr().out == f"qcc, version {qcc.__version__}\nPaddle, {paddle}\n"
+
+
+def test_version_imports_no_paddle() -> None:
+    program = (
+        "import sys; from qcc.cli.main import run; run(['--version']); assert 'paddle' not in sys.modules"
+    )
+    assert python(program).returncode == 0
 
 
 def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,4 +144,4 @@ def test_reader_that_has_gone_away(lines: int) -> None:
 
 def test_module_runs_as_the_program() -> None:
     done = subprocess.run([sys.executable, "-m", "qcc", "--version"], capture_output=True, text=True)
-    assert done.stdout == f"qcc, version {qcc.__version__}\n"
+    assert done.stdout.startswith(f"qcc, version {qcc.__version__}\nPaddle, version ")

@@ -61,14 +61,32 @@ def output(*arguments: str, env: dict[str, str] | None = None) -> str:
 
 def test_list_has_every_pass_with_summary_options_and_defaults() -> None:
     lines = output().splitlines()
-    titles = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
-    assert titles == list(BUILT_IN)
+    titles = [line.partition(":")[0] for line in lines if not line.startswith(" ") and ": " in line]
+    assert [title.partition(" ")[0] for title in titles] == list(BUILT_IN)
     assert "freeze: Round weights offline, and dequantize once behind each quantized op." in lines
     assert "  weight_bits=8: integer >= 2, <= 16" in lines
     assert "  moving_rate=0.9: number > 0, < 1" in lines
     assert "  weight_type=none: abs_max | channel_wise_abs_max | none" in lines
     assert "  bias_correction=false: true | false" in lines
     assert "  skip_pattern=[skip_quant]: [text, ...]" in lines
+
+
+def test_passes_are_listed_in_groups(other_package: Path) -> None:
+    lines = output().splitlines()
+    headings = [number for number, line in enumerate(lines) if line and ":" not in line]
+    assert [lines[number] for number in headings] == [
+        "General passes",
+        "Passes for Paddle Lite; `qcc export` runs them itself",
+        "Passes of other packages",
+    ]
+    general, lite, others = (
+        [line.partition(":")[0] for line in lines[start:end] if ": " in line and not line.startswith(" ")]
+        for start, end in zip(headings, [*headings[1:], len(lines)], strict=True)
+    )
+    assert general == ["transform", "freeze", "static-scales", "int8", "unpack", "qdq", "prune"]
+    assert {"fold-bn (not computed by Paddle)", "remove-identity"} <= set(lite)
+    assert others == ["fold (from folders)", "broken (from folders)"]
+    assert output("fold-bn").startswith("fold-bn (not computed by Paddle): Fold batch normalization")
 
 
 def test_one_pass_is_explained_by_its_whole_docstring_and_options() -> None:

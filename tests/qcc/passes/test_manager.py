@@ -269,7 +269,8 @@ def test_op_count_tells_what_came_and_went() -> None:
     assert not transform.removed
     assert freeze.removed == {"fake_quantize_abs_max": 1, "fake_dequantize_max_abs": 2}
     assert freeze.added == {"fake_dequantize_max_abs": 1}
-    assert (again.added, again.removed, again.result.modified) == ({}, {}, False)
+    assert freeze.changed == {"mul": 1}
+    assert (again.added, again.removed, again.changed, again.result.modified) == ({}, {}, {}, False)
 
 
 def test_dump_writes_a_numbered_file_per_pass(float_model: Model, tmp_path: Path) -> None:

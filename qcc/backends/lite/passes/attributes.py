@@ -9,9 +9,10 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import core
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 _WITH_XSHAPE = (
     "flatten2",
@@ -24,7 +25,7 @@ _WITH_XSHAPE = (
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteAttributes(Pass):
+class LiteAttributes(LitePass):
     """Add the attributes, outputs and weights that the runtime asks for, and Paddle leaves out.
 
     Before:

@@ -8,12 +8,13 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import Calibs, int8_op
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteCalib(Pass):
+class LiteCalib(LitePass):
     """Put a calib op where a float variable meets an op that runs in int8.
 
     Before:

@@ -9,10 +9,11 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Calibs, Int8Op, disable_int8, int8_op
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.backends.lite.passes.round import can_calib
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import set_attrs, set_weight
 
 # Ops whose integer weights the runtime turns into floats when it loads a file.
@@ -23,7 +24,7 @@ _X86_ACTIVATIONS = ("relu", "relu6", "leaky_relu")
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteExact(Pass):
+class LiteExact(LitePass):
     """Compute with float kernels what a device's int8 kernels compute wrongly, from the same integers.
 
     Before:

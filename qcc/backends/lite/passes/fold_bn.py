@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
@@ -22,7 +23,7 @@ from qcc.passes.rewrite import (
 
 
 @options(frozen=True, config=OPTIONS)
-class FoldBn(Pass):
+class FoldBn(LitePass):
     """Fold batch normalization into the convolution before it.
 
     Before:

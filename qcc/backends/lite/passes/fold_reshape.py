@@ -7,16 +7,17 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import become_weight, is_weight
 
 _RESHAPES = ("reshape2", "unsqueeze2", "squeeze2", "flatten_contiguous_range")
 
 
 @options(frozen=True, config=OPTIONS)
-class FoldReshape(Pass):
+class FoldReshape(LitePass):
     """Let a reshape of a weight be a weight: Paddle adds a bias of a convolution as one.
 
     Before:
@@ -30,6 +31,7 @@ class FoldReshape(Pass):
     """
 
     name: ClassVar[str] = "fold-reshape"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

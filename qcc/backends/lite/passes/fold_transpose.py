@@ -7,15 +7,16 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import is_weight, set_weight
 
 _TRANSPOSE = {"matmul": "transpose_Y", "matmul_v2": "trans_y"}
 
 
 @options(frozen=True, config=OPTIONS)
-class FoldTranspose(Pass):
+class FoldTranspose(LitePass):
     """Store a weight that a product reads transposed the other way round.
 
     Before:
@@ -30,6 +31,7 @@ class FoldTranspose(Pass):
     """
 
     name: ClassVar[str] = "fold-transpose"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

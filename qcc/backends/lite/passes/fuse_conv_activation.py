@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import absorb, follower, set_attrs
 from qcc.targets.lite import Arch
 
@@ -17,7 +18,7 @@ Activation = Literal["relu", "relu6", "leaky_relu", "hard_swish"]
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseConvActivation(Pass):
+class FuseConvActivation(LitePass):
     """Let a convolution apply the activation behind it.
 
     Before:

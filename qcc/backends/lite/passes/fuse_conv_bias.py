@@ -8,9 +8,10 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
@@ -22,7 +23,7 @@ from qcc.passes.rewrite import (
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseConvBias(Pass):
+class FuseConvBias(LitePass):
     """Make the addition of a weight to each channel a bias of the convolution before it.
 
     Before:

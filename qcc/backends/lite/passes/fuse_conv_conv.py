@@ -8,14 +8,15 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import ENABLED
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import absorb, follower, is_weight, set_weight, single_input
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseConvConv(Pass):
+class FuseConvConv(LitePass):
     """Multiply a convolution of one pixel into the convolution before it, where that saves products.
 
     Before, with nothing between the two:

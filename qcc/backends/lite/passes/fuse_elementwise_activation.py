@@ -7,15 +7,16 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import follower, remove_op
 
 _ELEMENTWISE = ("elementwise_add", "elementwise_sub", "elementwise_mul")
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseElementwiseActivation(Pass):
+class FuseElementwiseActivation(LitePass):
     """Let an addition, subtraction or multiplication apply the activation behind it.
 
     Before:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import ENABLED, LOWEST, USUAL_LOWEST, lowest_of
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import absorb, follower, is_weight, remove_op, set_attrs
 
 _PRODUCTS = ("mul", "matmul", "matmul_v2")
@@ -17,7 +18,7 @@ _TRANSPOSES = ("transpose_X", "transpose_Y", "trans_x", "trans_y")
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseFc(Pass):
+class FuseFc(LitePass):
     """Make one fc op of a product with a two-dimensional weight and the addition of a bias.
 
     Before:

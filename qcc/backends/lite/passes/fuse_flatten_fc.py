@@ -6,14 +6,15 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import only_reader, remove_op
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseFlattenFc(Pass):
+class FuseFlattenFc(LitePass):
     """Take out a flattening in front of an fc op, which flattens its input itself.
 
     Before:

@@ -6,16 +6,17 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import follower, remove_op
 
 _MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
 
 
 @options(frozen=True, config=OPTIONS)
-class FusePad2d(Pass):
+class FusePad2d(LitePass):
     """Make one pad2d op of what Paddle makes of padding a picture.
 
     Before:

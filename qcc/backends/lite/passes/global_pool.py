@@ -6,12 +6,13 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 
 @options(frozen=True, config=OPTIONS)
-class GlobalPool(Pass):
+class GlobalPool(LitePass):
     """Say that adaptive pooling to one pixel is global pooling, for which there is a faster kernel.
 
     Before:
@@ -24,6 +25,7 @@ class GlobalPool(Pass):
     """
 
     name: ClassVar[str] = "global-pool"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

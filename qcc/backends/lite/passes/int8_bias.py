@@ -8,12 +8,13 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import int8_op
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteInt8Bias(Pass):
+class LiteInt8Bias(LitePass):
     """Give grouped convolutions that run in int8 a bias of zeros where they have none.
 
     Before:

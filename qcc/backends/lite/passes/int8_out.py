@@ -7,8 +7,9 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.int8_op import Int8Op, int8_op
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import is_fetched
 from qcc.targets.lite import Arch
 
@@ -16,7 +17,7 @@ _WITH_INT8_OUTPUT = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "fc")
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteInt8Out(Pass):
+class LiteInt8Out(LitePass):
     """Let an op write integers where all readers of its output run in int8 with one and the same step.
 
     Before:

@@ -8,11 +8,12 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.errors import PassError
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import EMPTY_NAME, Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import first_of, is_fetched
 from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pick_kernel
 
@@ -23,7 +24,7 @@ _CHANNELS_LAST = ("NHWC", "NDHWC", "NLC")
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteKernels(Pass):
+class LiteKernels(LitePass):
     """Name the kernel that runs each op, chosen by the element types that flow.
 
     Before:
@@ -39,6 +40,7 @@ class LiteKernels(Pass):
     """
 
     name: ClassVar[str] = "lite-kernels"
+    runs_in_paddle: ClassVar[bool] = True
 
     arch: Arch = "arm"
 

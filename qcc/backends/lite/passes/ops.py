@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 _CUBIC = 0.044715
 _BUILT_IN = {
@@ -21,7 +22,7 @@ _BUILT_IN = {
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteOps(Pass):
+class LiteOps(LitePass):
     """Compute by other ops what Paddle Lite has no kernel for, or one that ignores an attribute.
 
     Before:
@@ -43,6 +44,7 @@ class LiteOps(Pass):
     """
 
     name: ClassVar[str] = "lite-ops"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

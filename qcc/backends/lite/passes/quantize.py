@@ -19,11 +19,12 @@ from qcc.backends.lite.passes.int8_op import (
     step_of,
     weight_steps,
 )
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import dequantize_weight
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.quantizable import KINDS, Operands
@@ -34,7 +35,7 @@ _PAIRED = ("fake_quantize_dequantize_moving_average_abs_max",)
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteQuantize(Pass):
+class LiteQuantize(LitePass):
     """Turn the quantize and dequantize ops around an op into attributes of the op.
 
     Before, a frozen graph, its weights stored as float32 or INT8:

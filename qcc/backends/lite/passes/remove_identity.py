@@ -6,14 +6,15 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import bypass
 
 
 @options(frozen=True, config=OPTIONS)
-class RemoveIdentity(Pass):
+class RemoveIdentity(LitePass):
     """Take out scale ops that multiply by 1 and add 0, and dropout that drops nothing in a test graph.
 
     Before:
@@ -30,6 +31,7 @@ class RemoveIdentity(Pass):
     """
 
     name: ClassVar[str] = "remove-identity"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

@@ -9,18 +9,19 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import ACTIVATION_BITS, USUAL_LOWEST, lowest_of
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 ROUNDING_SHIFT = 1.5 * 2**23
 _ELEMENTS_AT_ONCE = 32
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteRound(Pass):
+class LiteRound(LitePass):
     """Quantize and dequantize by float ops where the number of elements is no multiple of 32, or open.
 
     Before:

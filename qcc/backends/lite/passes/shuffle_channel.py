@@ -6,14 +6,15 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import follower, remove_op
 
 
 @options(frozen=True, config=OPTIONS)
-class FuseShuffleChannel(Pass):
+class FuseShuffleChannel(LitePass):
     """Make one shuffle_channel op of Paddle's channel_shuffle, and of the ops that shuffle by a transpose.
 
     Before, x being [n, 6, h, w]:
@@ -28,6 +29,7 @@ class FuseShuffleChannel(Pass):
     """
 
     name: ClassVar[str] = "fuse-shuffle-channel"
+    runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False

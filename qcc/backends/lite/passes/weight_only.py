@@ -9,10 +9,11 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.exact import integer_weight_attrs
 from qcc.backends.lite.passes.int8_op import step_of
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import abs_max, quantize_weight
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import is_weight, set_attrs, set_weight
 
 # Op type -> slot of the weight, axis of its output channels; the runtime knows no others.
@@ -20,7 +21,7 @@ _WEIGHTS = {"conv2d": ("Filter", 0), "depthwise_conv2d": ("Filter", 0), "fc": ("
 
 
 @options(frozen=True, config=OPTIONS)
-class WeightOnly(Pass):
+class WeightOnly(LitePass):
     """Store weights as INT8 or INT16, per channel; they become floats when the file is loaded.
 
     Before:

@@ -1,0 +1,155 @@
+"""--calibrate: what it measures, what it shows meanwhile, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import nets
+import numpy as np
+import pytest
+from rich.console import Console
+
+import qcc
+from qcc.calibrate.batches import Batches
+from qcc.cli import calibration
+from qcc.cli.main import run
+from qcc.quantization import scheme, state
+
+TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """float/, untrained/ (transformed), frozen/ (with fixed scales), and data/ of 3 batches."""
+    folder = tmp_path_factory.mktemp("calibration")
+    model = nets.build(nets.residual_net)["test"]
+    qcc.save(model, folder / "float", check=False)
+    untrained = qcc.PassManager.parse(TRANSFORM).run(model)
+    qcc.save(untrained, folder / "untrained", check=False)
+    for name in untrained.weights:
+        if name.endswith("@scale"):
+            untrained.weights[name] = untrained.weights[name] * 0 + 2
+    qcc.save(qcc.PassManager.parse("freeze").run(untrained), folder / "frozen", check=False)
+    (folder / "data").mkdir()
+    for seed in range(3):
+        image = np.random.default_rng(seed).standard_normal((1, 3, 12, 12))
+        np.save(folder / "data" / f"{seed}.npy", image.astype(np.float32))
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert run([str(word) for word in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert run([str(word) for word in arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_freeze_of_what_was_never_trained(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    freeze = ("freeze", folder / "untrained", "--save", tmp_path / "forms")
+    assert "measure its scales with `qcc freeze --calibrate`" in refusal(capsys, *freeze)
+    assert not (tmp_path / "forms").exists()
+    text = said(capsys, *freeze, "--calibrate", folder / "data")
+    assert text.splitlines() == [
+        f"calibrated 3 activation scales on 3 batches of {folder / 'data'}.",
+        f"saved the frozen form in {tmp_path / 'forms/float'}.",
+        f"saved the int8 form in {tmp_path / 'forms/int8'}.",
+        f"saved the qdq form in {tmp_path / 'forms/qdq'}.",
+    ]
+    frozen = qcc.load(tmp_path / "forms/float", model_filename="model", params_filename="weights")
+    assert scheme(frozen.graph)["activation_type"] == ["moving_average_abs_max"]
+    largest = max(float(np.abs(np.load(file)).max()) for file in (folder / "data").iterdir())
+    assert frozen.weights["image@scale"] == np.float32(largest)
+    assert any(f'"image={largest!r}"' in text for text in frozen.provenance.pipelines)
+
+
+@pytest.mark.parametrize("command", ["export", "freeze"])
+def test_float_model_has_nothing_to_calibrate(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    output = ("-o", tmp_path / "a.nb") if command == "export" else ("--save", tmp_path / "forms")
+    text = refusal(capsys, command, folder / "float", "--calibrate", folder / "data", *output)
+    assert "float" in text
+    assert "qcc quantize" in text
+    assert not list(tmp_path.iterdir())
+
+
+def test_float_model_is_told_what_to_do(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The pipeline that the error names leads to a model that can be calibrated."""
+    text = refusal(
+        capsys, "export", folder / "float", "--calibrate", folder / "data", "-o", tmp_path / "a.nb"
+    )
+    pipeline = text.partition("-p '")[2].partition("'")[0]
+    said(capsys, "apply", folder / "float", "-p", pipeline, "-o", tmp_path / "frozen")
+    data = folder / "data"
+    said(capsys, "export", tmp_path / "frozen", "--calibrate", data, "-o", tmp_path / "a.nb", "--no-check")
+    assert json.loads((tmp_path / "a.nb.json").read_text())["state"] == "frozen"
+
+
+def test_fixed_scales_are_not_calibrated_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = refusal(capsys, "export", folder / "frozen", "--calibrate", "nowhere", "-o", tmp_path / "a.nb")
+    assert "the model is frozen and its activation scales are fixed" in text
+    assert "leave out --calibrate" in text
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "model", "words"),
+    [
+        ("export", "untrained", "the model is transformed, and what can be exported is"),
+        (
+            "freeze",
+            "frozen",
+            "in the form frozen, and what can be frozen is the transformed one",
+        ),
+    ],
+)
+def test_models_in_the_wrong_form_are_refused_before_the_data_is_read(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, model: str, words: str
+) -> None:
+    output = ("-o", tmp_path / "a.nb") if command == "export" else ("--save", tmp_path / "forms")
+    assert words in refusal(capsys, command, folder / model, "--calibrate", "nowhere", *output)
+
+
+BATCHES = Batches([1, 2, 3], lambda number: {"x": np.full(1, number)})
+
+
+def test_progress_on_a_terminal() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with calibration._showing(BATCHES, console) as shown:
+        assert [int(batch["x"][0]) for batch in shown] == [1, 2, 3]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "measuring scales" in text
+    assert "3/3" in text
+
+
+def test_progress_elsewhere_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with calibration._showing(BATCHES, Console(stderr=True)) as shown:
+        list(shown)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(calibration, "_SECONDS_BETWEEN_LINES", 0)
+    with calibration._showing(BATCHES, Console(stderr=True)) as shown:
+        list(shown)
+    assert capsys.readouterr().err.splitlines() == [f"measuring scales  {done}/3" for done in (1, 2, 3)]
+
+
+def test_states(folder: Path) -> None:
+    assert [state(qcc.load(folder / name).graph) for name in ("float", "untrained", "frozen")] == [
+        "float",
+        "transformed",
+        "frozen",
+    ]
