@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from qcc.passes.describe import Description
 
 # Backend -> the heading over the passes that serve it.
-_BACKENDS = {"lite": "Passes for Paddle Lite; `qcc export` runs them itself"}
+_BACKENDS = {
+    "engines": "Passes for engines that run Paddle's models; `qcc freeze --target` runs them itself",
+    "lite": "Passes for Paddle Lite; `qcc export` runs them itself",
+}
 
 
 @click.command()

@@ -7,17 +7,18 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 _LINEAR = ("quantize_linear", "dequantize_linear")
 
 
 @options(frozen=True, config=OPTIONS)
-class EightBitGrid(Pass):
+class EightBitGrid(EnginePass):
     """Let QDQ ops of fewer than 8 bits say 8, with scales that give the same values.
 
     Before, with w@scale = 0.63:

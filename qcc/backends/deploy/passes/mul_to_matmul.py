@@ -8,15 +8,16 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.frozen import frozen_op
 from qcc.passes.rewrite import only_reader, remove_op
 
 
 @options(frozen=True, config=OPTIONS)
-class MulToMatmul(Pass):
+class MulToMatmul(EnginePass):
     """Write `mul` as `matmul_v2`.
 
     Before, in float or in QDQ form:

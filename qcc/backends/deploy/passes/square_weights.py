@@ -7,15 +7,16 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 
 _TRANSPOSE = {"matmul_v2": "trans_y", "matmul": "transpose_Y"}
 
 
 @options(frozen=True, config=OPTIONS)
-class SquareWeights(Pass):
+class SquareWeights(EnginePass):
     """Store a square matrix that has a scale per column as its transpose, with a scale per row.
 
     Before:

@@ -8,9 +8,10 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
+from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.frozen import frozen_op
 from qcc.passes.quantizable import KINDS
 from qcc.passes.rewrite import is_weight, set_weight
@@ -20,7 +21,7 @@ _INVISIBLE = np.float32(1e-30)
 
 
 @options(frozen=True, config=OPTIONS)
-class WholeWeights(Pass):
+class WholeWeights(EnginePass):
     """Scale float weights that hold nothing but whole numbers by a power of two, and the output back.
 
     Before, with w = [0, 1, 2, 3]:

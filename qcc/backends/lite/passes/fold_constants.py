@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.attributes import is_loaded, is_machinery
+from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.ir.program import OpProto
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fold_constants import fold
 from qcc.targets.lite import kernels_for
 
@@ -18,7 +19,7 @@ _MOST_ELEMENTS = 1 << 20
 
 
 @options(frozen=True, config=OPTIONS)
-class LiteFoldConstants(Pass):
+class LiteFoldConstants(LitePass):
     """Replace constants that Paddle Lite cannot compute, or whose ops it cannot load, by weights.
 
     Before:
@@ -35,6 +36,7 @@ class LiteFoldConstants(Pass):
     """
 
     name: ClassVar[str] = "lite-fold-constants"
+    runs_in_paddle: ClassVar[bool] = True
 
     arch: Literal["arm", "x86"] = "arm"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lite_case import Case, floats, parameter
+from lite_case import Case, floats, parameter, static
 from lite_ops import CASES
 from lite_variants import VARIANTS
 
@@ -21,9 +21,13 @@ TRANSPOSED = Case(
     "transposed", (floats(3, 8),), lambda x: paddle.matmul(x, parameter(5, 8), transpose_y=True)
 )
 RESHAPED = Case("reshaped", (floats(2, 4, 5, 5),), lambda x: paddle.nn.Conv2D(4, 6, 3)(x))
+MASKED = Case(
+    "masked", (floats(1, 4, 8),), lambda x: x + static.setitem(paddle.zeros([1, 4, 8]), (slice(None), 1), 5.0)
+)
 ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
+    "lite-fold-constants": (MASKED,),
     "lite-ops": (ALL["gelu_tanh"], ALL["bmm"], ALL["relu6_threshold"]),
     "fold-reshape": (RESHAPED,),
     "fold-transpose": (TRANSPOSED,),
