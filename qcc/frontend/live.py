@@ -11,6 +11,7 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.errors import GraphError
+from qcc.frontend.params import as_declared
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
 from qcc.ir.nodes import EMPTY_NAME
@@ -121,7 +122,7 @@ def _drop_unused_values(file: ProgramFile) -> None:
 
 
 def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
-    names = list(file.persistables)
+    names = file.persistables
     missing = [name for name in names if not scope_holds(scope, name)]
     if missing:
         raise GraphError(
@@ -130,8 +131,9 @@ def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
             " run the startup program in this scope first, or load the weights into it."
         )
     weights = Weights()
-    for name in names:
-        weights[name] = np.array(scope.find_var(name).get_tensor())
+    for name, var in names.items():
+        value = np.array(scope.find_var(name).get_tensor())
+        weights[name] = as_declared(value, var.type.lod_tensor.tensor)
     return weights
 
 
