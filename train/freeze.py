@@ -11,8 +11,11 @@ from qcc.errors import CheckpointError, ModelFormatError
 from qcc.model import Model
 from qcc.quantization import scheme, state
 from qcc.train.loop.checkpoint import CheckpointStore, check_digests, files_of, read_json
-from qcc.train.programs.scheme import forms, freeze, save_form
+from qcc.train.programs.scheme import OLD_PROGRAM, forms, freeze, save_form
 from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
+
+_ENGINES = "qdq"
+"""The form, and the folder of it, that engines run in int8."""
 
 
 def freeze_checkpoint(
@@ -56,26 +59,61 @@ def eval_model(checkpoint: Path) -> Model:
 
 
 def freeze_to(
-    model: Model, folder: Path, weight_type: str | None = None, *, old_names: bool = False
+    model: Model,
+    folder: Path,
+    weight_type: str | None = None,
+    *,
+    old_names: bool = False,
+    target: str | None = None,
+    check: bool = True,
 ) -> Iterator[Saved]:
-    """Write the forms of a transformed model to float/, int8/ and qdq/ of `folder`; yields a report of each.
+    """Write the forms of a quantized model to float/, int8/ and qdq/ of `folder`; yields a report of each.
 
-    There is no qdq form of a network with activation type abs_max. `old_names`: see `save_form`. Raises
-    ModelFormatError when the model is in another form.
+    A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
+    into the other forms. There is no qdq form of a network with activation type abs_max. With a `target`, it
+    is the one for this engine, and comes first, since it may be refused. `old_names`: see `save_form`.
+
+    Raises ModelFormatError for a model that is not quantized, or whose weights are integers where another
+    `weight_type` is asked for; and what `qcc.save` raises.
     """
-    check_form(model)
-    for wanted in forms(scheme(model.graph)["activation_type"]):
-        yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
-
-
-def check_form(model: Model) -> None:
-    """Raise ModelFormatError unless the model is in the form that can be frozen."""
-    form = state(model.graph)
-    if form != "transformed":
-        raise ModelFormatError(
-            f"the model is in the form {form}, and what can be frozen is the transformed one, as"
-            " `qcc quantize` writes it to EPOCH/eval_model of its checkpoints."
+    check_form(model, weight_type)
+    if "int8" in state(model.graph).split("+"):
+        model = qcc.PassManager.parse("unpack").run(model)
+    wanted = forms(scheme(model.graph)["activation_type"])
+    if target is not None:
+        wanted = [form for form in wanted if form != _ENGINES]
+        frozen, names = freeze(model, "float", weight_type), OLD_PROGRAM if old_names else None
+        yield qcc.save(frozen, folder / _ENGINES, target=target, model_filename=names, check=check)
+    for form in wanted:
+        yield save_form(
+            freeze(model, form, weight_type), form, folder / form, old_names=old_names, check=check
         )
+
+
+def check_form(model: Model, weight_type: str | None = None) -> None:
+    """Raise ModelFormatError for a model that `freeze_to` cannot freeze."""
+    present = state(model.graph)
+    if present in ("float", "weight-only"):
+        raise ModelFormatError(_nothing_to_freeze(present))
+    types = scheme(model.graph)["weight_type"]
+    if weight_type is not None and present != "transformed" and types != [weight_type]:
+        raise ModelFormatError(
+            f"the model is {present}: its weights are integers of type {'/'.join(types)} already, which"
+            f" cannot become {weight_type}: leave --weight_quant_type out, or freeze the transformed model."
+        )
+
+
+def _nothing_to_freeze(present: str) -> str:
+    if present == "float":
+        return (
+            "the model is float, so there is nothing to freeze: train it with `qcc quantize`, or quantize it"
+            " without training by `qcc apply -p 'transform{activation_type=abs_max}'` and then `qcc freeze"
+            " --calibrate DATA`."
+        )
+    return (
+        "the model's weights alone are integers (weight-only), and its activations are float, so there is"
+        " nothing to freeze: turn the weights back with `qcc apply -p unpack`, and quantize that float model."
+    )
 
 
 def best_epoch(store: CheckpointStore) -> int:

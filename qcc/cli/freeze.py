@@ -56,6 +56,12 @@ class EpochOrBest(click.ParamType):
     help="How to round weights, instead of as they were trained.",
 )
 @calibrate_option
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="Write qdq/ as this engine computes it rightly, such as paddle-x86, or refuse.",
+)
+@click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @click.option("-c", "--config", "config_path", type=Path, help="Evaluate with this training configuration.")
 @dataset_option
 @overrides_option
@@ -70,6 +76,8 @@ def freeze(
     save_path: Path,
     weight_quant_type: str | None,
     calibrate: Path | None,
+    target: str | None,
+    no_check: bool,
     config_path: Path | None,
     dataset_dir: Path | None,
     overrides: tuple[str, ...],
@@ -89,6 +97,10 @@ def freeze(
     """
     if config_path is None and (dataset_dir or overrides or output_eval or skip_bad):
         raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
+    if target is not None:
+        from qcc.targets.table import find_target
+
+        find_target(target)
     from qcc.train.config import load_config
 
     config = None if config_path is None else load_config(config_path, overrides)
@@ -100,7 +112,7 @@ def freeze(
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
-    check_form(loaded)
+    check_form(loaded, weight_quant_type)
     if config is not None:
         check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)
@@ -110,10 +122,27 @@ def freeze(
             click.echo(note)
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
-    for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None):
+    old_names = model is not None
+    for saved in freeze_to(
+        loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=not no_check
+    ):
         click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
         for warning in saved.warnings:
             click.echo(f"  warning: {warning}", err=True)
+    if target is not None:
+        _tell_options(target)
+
+
+def _tell_options(target: str) -> None:
+    """What an application must set for the engine, to be pasted."""
+    from qcc.backends.deploy.options import code
+    from qcc.targets.table import find_target
+
+    table = find_target(target)
+    for language, name in (("python", "Python"), ("cpp", "C++")):
+        click.echo(f"an application in {name} sets {table.engine} up with")
+        for line in code(table, language):
+            click.echo(f"    {line}")
 
 
 def _load(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qcc._paddle import paddle
 from qcc.errors import GraphError
+from qcc.frontend.params import as_declared
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
 from qcc.ir.nodes import EMPTY_NAME
@@ -119,9 +120,10 @@ def _drop_unused_values(file: ProgramFile) -> None:
 
 
 def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
+    names = file.persistables
     weights = Weights()
-    for name, array in values_in_scope(scope, list(file.persistables)).items():
-        weights.adopt(name, array)
+    for name, array in values_in_scope(scope, list(names)).items():
+        weights.adopt(name, as_declared(array, names[name].type.lod_tensor.tensor))
     return weights
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from qcc._paddle import VarType
 from qcc.errors import ModelFormatError
 from qcc.frontend.program_file import ProgramFile
 from qcc.ir.dtypes import dtype_name
-from qcc.ir.program import VarProto
+from qcc.ir.program import TensorProto
 from qcc.ir.tensor_stream import TensorHeader, TensorReader
 from qcc.ir.weights import Weights
+
+# What `QuantWeightPass` and `WeightQuantization` store in place of float32.
+_SMALLER = (VarType.INT8, VarType.INT16, VarType.FP16)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,10 @@ def _inside(folder: Path, name: str) -> Path:
 def read_weights(program: ProgramFile, files: tuple[ParamsFile, ...]) -> Weights:
     """The values of all variables, each checked against its declaration and each file to its last byte.
 
+    A weight that is declared float32 may be stored as integers or half floats, since Paddle's tools change
+    the file and leave the program as it was. Integers stay what they are, see `ProgramFile.graph`; half
+    floats become float32, which the program computes with. Sizes of 1 in a shape make no difference.
+
     Raises ModelFormatError naming file and variable.
     """
     weights = Weights()
@@ -72,25 +83,47 @@ def _read(program: ProgramFile, file: ParamsFile, weights: Weights | None) -> No
     with TensorReader(file.path) as reader:
         for name in file.names:
             header = reader.header(name)
-            _check_declaration(program, file.path, program.persistables[name], header)
+            declared = program.persistables[name].type.lod_tensor.tensor
+            if not _can_stand_for(header, declared):
+                raise _misfit(program, file.path, name, header)
             if weights is None:
                 reader.skip(header)
             else:
-                weights.adopt(name, reader.value(name, header))
+                weights.adopt(name, as_declared(reader.value(name, header), declared))
         reader.finish()
 
 
-def _check_declaration(program: ProgramFile, path: Path, var: VarProto, header: TensorHeader) -> None:
-    tensor = var.type.lod_tensor.tensor
-    declared = tuple(tensor.dims)
-    # Paddle declares some scalars as [1] and holds them as [], and the other way round.
-    same_shape = header.shape == declared or {header.shape, declared} == {(), (1,)}
-    if header.dtype != tensor.data_type or not same_shape:
-        raise ModelFormatError(
-            f"{path}: the value of variable {var.name!r} is {dtype_name(header.dtype)}{list(header.shape)},"
-            f" but {program.path} declares it as {_declared_dtype(tensor.data_type)}{list(declared)};"
-            " the two files do not belong together."
-        )
+def _can_stand_for(header: TensorHeader, declared: TensorProto) -> bool:
+    smaller = declared.data_type == VarType.FP32 and header.dtype in _SMALLER
+    return (smaller or header.dtype == declared.data_type) and _squeezed(header.shape) == _squeezed(
+        declared.dims
+    )
+
+
+def _squeezed(shape: Iterable[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def as_declared(value: np.ndarray, declared: TensorProto) -> np.ndarray:
+    """A value in the declared shape where only sizes of 1 differ, and half floats as declared float32.
+
+    Paddle's tools store scales as [1, channels] and declare [channels]. A scalar stays [] or [1], both of
+    which Paddle uses for it.
+    """
+    if value.dtype == np.float16 and declared.data_type == VarType.FP32:
+        value = value.astype(np.float32)
+    shape = tuple(declared.dims)
+    same = _squeezed(value.shape) == _squeezed(shape) and {value.shape, shape} != {(), (1,)}
+    return value.reshape(shape) if same else value
+
+
+def _misfit(program: ProgramFile, path: Path, name: str, header: TensorHeader) -> ModelFormatError:
+    declared = program.persistables[name].type.lod_tensor.tensor
+    return ModelFormatError(
+        f"{path}: the value of variable {name!r} is {dtype_name(header.dtype)}{list(header.shape)},"
+        f" but {program.path} declares it as {_declared_dtype(declared.data_type)}{list(declared.dims)};"
+        " the two files do not belong together."
+    )
 
 
 def _declared_dtype(number: int) -> str:

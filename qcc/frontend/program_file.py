@@ -9,6 +9,7 @@ from pathlib import Path
 from qcc._paddle import core
 from qcc.errors import ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
+from qcc.ir.dtypes import dtype_number, numpy_dtype
 from qcc.ir.graph import Graph
 from qcc.ir.program import (
     BlockProto,
@@ -58,8 +59,9 @@ class ProgramFile:
         return dict(sorted(found.items()))
 
     def graph(self, weights: Weights, *, for_test: bool) -> Graph:
-        """The program's main block with these values."""
-        desc = core.ProgramDesc(self.program.SerializeToString())
+        """The program's main block with these values; a weight's dtype is that of its value."""
+        program = self._declaring(weights)
+        desc = core.ProgramDesc(program.SerializeToString())
         shell = replace(
             Shell.of(desc, self.program.op_version_map.SerializeToString()),
             # Paddle puts its own version into what it parses.
@@ -67,6 +69,22 @@ class ProgramFile:
             stored_attrs=_stored_attrs(self.program),
         )
         return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+
+    def _declaring(self, weights: Weights) -> ProgramProto:
+        """The program, with the dtype of each value in the weight's declaration."""
+        changed = {
+            name: dtype_number(str(weights[name].dtype))
+            for name, var in self.persistables.items()
+            if name in weights and weights[name].dtype != numpy_dtype(var.type.lod_tensor.tensor.data_type)
+        }
+        if not changed:
+            return self.program
+        program = ProgramProto.FromString(self.program.SerializeToString())
+        for block in program.blocks:
+            for var in block.vars:
+                if var.name in changed:
+                    var.type.lod_tensor.tensor.data_type = int(changed[var.name])
+        return program
 
 
 def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:

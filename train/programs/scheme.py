@@ -117,6 +117,7 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
     return qcc.PassManager.parse(pipeline).run(model)
 
 
-def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> Saved:
+def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False, check: bool = True) -> Saved:
     """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
-    return qcc.save(model, folder, form=form, model_filename=OLD_PROGRAM if old_names else None)
+    names = OLD_PROGRAM if old_names else None
+    return qcc.save(model, folder, form=form, model_filename=names, check=check)

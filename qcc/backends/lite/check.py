@@ -13,7 +13,10 @@ from qcc.backends.lite.export import export
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.model import Model
+from qcc.passes import PassManager
 from qcc.passes.instruments import OpCount
+from qcc.passes.unpack import Unpack
+from qcc.quantization import state
 from qcc.targets.lite import Arch, find_kernel
 
 
@@ -48,6 +51,7 @@ def check(model: Model, arch: Arch) -> Report:
     Raises PassError with all ops that have no kernel, or whatever else stands in the way of `export`.
     """
     notes: list[str] = []
+    model = PassManager((Unpack(),)).run(model) if state(model.graph) == "weight-only" else model
     assumed = assume_frozen(model)
     if assumed.dynamic:
         notes.append("its activations' scales are measured at every run: export it with --calibrate DATA.")
