@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.agreement import OTHER_LENGTHS, compare, lengths
-from qcc.backends.predictor import Engine, Predictor, reason
+from qcc.backends.predictor import Engine, Predictor
 from qcc.backends.program_file import inference_program
 from qcc.backends.report import Check
 from qcc.backends.samples import Sample, find_sample
@@ -165,4 +165,4 @@ def _run(files: Written, sample: Sample, engine: Engine) -> list[np.ndarray]:
 
 
 def _cause(error: PaddleError) -> str:
-    return reason(error.__cause__ or error)
+    return str(error.__cause__ or error)

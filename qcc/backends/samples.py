@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.backends.predictor import PADDLE_FAILURES, reason
+from qcc.backends.engines.failures import PADDLE_FAILURES, reason
 from qcc.errors import GraphError
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Var

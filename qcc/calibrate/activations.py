@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qcc.backends.predictor import PADDLE_FAILURES, reason
+from qcc.backends.engines.failures import PADDLE_FAILURES, reason
 from qcc.errors import DataError
 from qcc.model import Model, Runner
 from qcc.numerics import SCALE_FLOOR

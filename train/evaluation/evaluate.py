@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.engines.failures import reason
 from qcc.backends.lite.runtime import LiteRuntime
-from qcc.backends.predictor import reason
 from qcc.errors import DataError
 from qcc.model import Model
 from qcc.train.programs.kernels import choose_kernels

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,11 @@ from saved_models import PaddleModel, control_flow, two_feeds
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.agreement import compare
-from qcc.backends.predictor import Engine, Predictor, reason
+from qcc.backends.engines.failures import reason
+from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.samples import find_sample, make_inputs
 from qcc.errors import GraphError, ModelFormatError, PaddleError
-from qcc.model import Model
+from qcc.model import Model, Runner
 
 static = paddle.static
 
@@ -84,6 +88,53 @@ def test_files_that_paddle_cannot_load(folder: Path, tmp_path: Path) -> None:
 def test_separate_parameters_are_refused(live: PaddleModel, tmp_path: Path) -> None:
     with pytest.raises(ModelFormatError, match="has a file per parameter"):
         Predictor.open(live.save_separate(tmp_path))
+
+
+def test_a_crash_is_one_sentence_and_leaves_the_other_models(folder: Path, live: PaddleModel) -> None:
+    crashing, other = (Predictor.open(folder, Engine()) for _ in range(2))
+    os.kill(crashing._process._child, signal.SIGILL)
+    with pytest.raises(
+        PaddleError, match=r"paddle.inference \(default kernels\) was ended by SIGILL when .*net.pdmodel\."
+    ):
+        crashing.run(live.inputs())
+    assert len(other.run(live.inputs())) == len(live.fetches)
+    assert len(Predictor.open(folder, Engine()).run(live.inputs())) == len(live.fetches)
+
+
+def test_an_import_that_fails_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcc.backends.engines.paddle._server", None)
+    monkeypatch.setattr("sys.path", [])
+    with pytest.raises(PaddleError, match=r"while it imported Paddle: .*ModuleNotFoundError"):
+        Predictor.open(folder, Engine())
+
+
+def test_a_process_ends_with_its_model(folder: Path) -> None:
+    predictor = Predictor.open(folder, Engine())
+    child = predictor._process._child
+    assert Path(f"/proc/{child}").exists()
+    predictor.close()
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_seconds(folder: Path, live: PaddleModel) -> None:
+    seconds = Predictor.open(folder, Engine()).seconds(live.inputs(), warm_up=1, runs=3)
+    assert len(seconds) == 3
+    assert min(seconds) > 0
+
+
+def test_executor_runs_op_for_op(folder: Path, live: PaddleModel) -> None:
+    """Paddle's own reading of the files: any variable may be fetched, and the weights are those saved."""
+    model = qcc.load(folder)
+    executor = PaddleExecutor(folder / "net.pdmodel", folder / "net.pdiparams")
+    assert (executor.feeds, executor.fetches) == (model.feeds, model.fetches)
+    assert executor.digests() == {name: zlib.crc32(array.data) for name, array in model.weights.items()}
+    inner = next(op.output("Output").name for op in model.graph.ops if op.type == "conv2d")
+    for found, wanted in zip(
+        executor.run(live.inputs(), (inner, *model.fetches)),
+        Runner(model).run(live.inputs(), (inner, *model.fetches)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_onednn_does_not_chatter(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
