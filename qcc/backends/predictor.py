@@ -38,9 +38,12 @@ class _Loaded:
         """End the process, which ends with this object anyway."""
         self._process.close()
 
-    def _run(self, inputs: Mapping[str, np.ndarray], fetches: Sequence[str] | None) -> list[np.ndarray]:
+    def _run(
+        self, inputs: Mapping[str, np.ndarray], fetches: Sequence[str] | None, coarse: Iterable[str] = ()
+    ) -> list[np.ndarray]:
         self._require(inputs)
-        _, found = self._ask("run", "run", inputs, fetches=None if fetches is None else list(fetches))
+        wanted = None if fetches is None else list(fetches)
+        _, found = self._ask("run", "run", inputs, fetches=wanted, coarse=list(coarse))
         return list(found.values())
 
     def _require(self, inputs: Mapping[str, np.ndarray]) -> None:
@@ -103,15 +106,19 @@ class PaddleExecutor(_Loaded):
     def __init__(self, program: Path, params: Path | None) -> None:
         super().__init__("Paddle's executor", program, params, None)
 
-    def run(self, inputs: Mapping[str, np.ndarray], fetches: Sequence[str] | None = None) -> list[np.ndarray]:
-        """Arrays of `fetches` (any variables' names; by default the model's own)."""
-        return self._run(inputs, fetches)
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        fetches: Sequence[str] | None = None,
+        coarse: Iterable[str] = (),
+    ) -> list[np.ndarray]:
+        """Arrays of `fetches` (any variables' names; by default the model's own).
+
+        `coarse`: weights that hold integers, and that in this run lack their last bit.
+        """
+        return self._run(inputs, fetches, coarse)
 
     def digests(self) -> dict[str, int]:
         """The CRC-32 of each weight, as Paddle has read it."""
         header, _ = self._ask("read the weights of", "digests")
         return dict(header["digests"])
-
-    def coarsen(self, weights: Iterable[str]) -> None:
-        """Drop the last bit of weights that hold integers: from here on they are even."""
-        self._ask("change the weights of", "coarsen", weights=list(weights))

@@ -82,6 +82,7 @@ class PaddleProcess:
     """
 
     def __init__(self) -> None:
+        self._ended: str | None = None
         self._server = _running()
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the process ends)
         self._connection, theirs = socket.socketpair()
@@ -98,11 +99,14 @@ class PaddleProcess:
         self, do: str, arrays: Mapping[str, np.ndarray] | None = None, **header: Any
     ) -> tuple[dict[str, Any], Arrays]:
         """Send a request, and return the answer.  Raises Failed or Died."""
+        if self._ended is not None:
+            raise Died(self._ended)
         try:
             send(self._connection, {"do": do, **header}, arrays or {})
             answer, found = receive(self._connection)
         except Closed:
-            raise Died(self._ending()) from None
+            self._ended = self._ending()
+            raise Died(self._ended) from None
         if "failed" in answer:
             raise Failed(answer["failed"])
         return answer, found

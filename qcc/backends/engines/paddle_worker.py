@@ -93,7 +93,7 @@ class _Child:
 
     def run(self, header: dict[str, Any], inputs: Arrays) -> Answer:
         """The arrays of `fetches`, by their positions, since a model may fetch a variable twice."""
-        found = self._model.run(inputs, header["fetches"])
+        found = self._model.run(inputs, header["fetches"], header["coarse"])
         return {}, {str(number): array for number, array in enumerate(found)}
 
     def time(self, header: dict[str, Any], inputs: Arrays) -> Answer:
@@ -105,12 +105,6 @@ class _Child:
         """A checksum of each weight, as Paddle has read it."""
         assert isinstance(self._model, _Program)
         return {"digests": self._model.digests()}, {}
-
-    def coarsen(self, header: dict[str, Any], _: Arrays) -> Answer:
-        """Drop the last bit of weights that hold integers."""
-        assert isinstance(self._model, _Program)
-        self._model.coarsen(header["weights"])
-        return {}, {}
 
 
 class _Predictor:
@@ -135,7 +129,7 @@ class _Predictor:
         self.feeds: list[str] = self._predictor.get_input_names()
         self.fetches: list[str] = self._predictor.get_output_names()
 
-    def run(self, inputs: Arrays, _: list[str] | None) -> list[np.ndarray]:
+    def run(self, inputs: Arrays, _: list[str] | None, __: list[str]) -> list[np.ndarray]:
         self._feed(inputs)
         self._predictor.run()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.fetches]
@@ -171,12 +165,19 @@ class _Program:
                     self._executor, str(params.parent), self._program, vars=persistables, filename=params.name
                 )
 
-    def run(self, inputs: Arrays, fetches: list[str] | None) -> list[np.ndarray]:
-        return list(
-            self._executor.run(
-                self._program, feed=inputs, fetch_list=fetches or self.fetches, scope=self._scope
-            )
+    def run(self, inputs: Arrays, fetches: list[str] | None, coarse: list[str]) -> list[np.ndarray]:
+        """`coarse`: weights that hold integers, in this run without their last bit."""
+        tensors = {name: self._scope.find_var(name).get_tensor() for name in coarse}
+        kept = {name: np.array(tensor) for name, tensor in tensors.items()}
+        for name, integers in kept.items():
+            even = np.clip(np.round(integers / 2) * 2, -126, 126)
+            tensors[name].set(even.astype(integers.dtype), paddle.CPUPlace())
+        found = self._executor.run(
+            self._program, feed=inputs, fetch_list=fetches or self.fetches, scope=self._scope
         )
+        for name, integers in kept.items():
+            tensors[name].set(integers, paddle.CPUPlace())
+        return list(found)
 
     def digests(self) -> dict[str, int]:
         return {
@@ -184,12 +185,6 @@ class _Program:
             for var in self._program.list_vars()
             if var.persistable
         }
-
-    def coarsen(self, names: list[str]) -> None:
-        for name in names:
-            tensor = self._scope.find_var(name).get_tensor()
-            integers = np.array(tensor)
-            tensor.set((np.round(integers / 2) * 2).astype(integers.dtype), paddle.CPUPlace())
 
 
 def _cut_interface(program: Any) -> tuple[list[str], list[str]]:
