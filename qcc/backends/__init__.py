@@ -7,12 +7,15 @@ import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qcc.backends.report import Check, Saved
 from qcc.errors import QccWarning, TargetError
-from qcc.model import Model
+
+if TYPE_CHECKING:
+    from qcc.model import Model
 
 __all__ = ["Check", "Saved", "save"]
 

@@ -1,81 +1,126 @@
-"""How far two runs of a model agree."""
+"""How far two runs of a model are apart, and how far they may be.
+
+Judged by distance: a direction (a cosine) is the same for an output that is 369 times too large.
+
+The limit is measured, not thought of. Kernels round differently, and in a quantized model a value on a
+rounding boundary then becomes the neighbouring integer; layer by layer the difference grows, on deep networks
+to a good part of the output's range between two right answers. How far depends on the model and the input. So
+it is seen how far the model's outputs move when nothing but the last bits of something change, and a run that
+is further off than a small multiple of that is wrong.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 # Predictors round numbers this small to zero (the processor's denormals).
 _NEGLIGIBLE = 1e-30
+# An output that varies by less than a hundredth of its values is judged by these, for its last bits count
+# for more than its range.
+_VARIES = 0.01
 
-OTHER_LENGTHS = (
-    "another number of detections than the model on this input, as one value on a rounding boundary can"
-    " cause: compare the accuracy of both with `qcc eval`"
-)
-"""What to tell of a quantized model when `lengths` differ."""
+MULTIPLE = 8.0
+"""What moves a model in the runs that are measured, and in the one that is judged, is noise of the same kind,
+but measured few times: another draw is seldom larger than the largest of a few by more than a few times."""
+
+ROUNDING = 1e-5
+"""Sums of float32 in another order: of n products, they differ by about sqrt(n) * 6e-8 of their range, with
+n up to 20,000 or so in convolutional networks."""
+
+MOST = 0.5
+"""An output that is off by half of its range is wrong however far the model moves by itself."""
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Of all fetched arrays, the worst.
+class Distance:
+    """How far an output is off.
 
-    `relative`: the largest difference, relative to the largest magnitude of the expected array.
-    `distance`: the norm of the difference, relative to the norm of the expected array; unlike
-    `relative` it is not ruled by the few elements behind a value that stood on a rounding boundary.
-    `cosine`: of the angle between the two. `sound`: shapes and dtypes are those expected, and every
-    value is finite where the expected one is.
+    `largest` and `mean` are those of the differences of its elements, relative to the range of the values
+    that are expected (their largest minus their smallest); of integers and booleans, the share that differs.
+    `norms`: how far the ratio of the norms, found to expected, is from 1. All are infinite where
+    shapes or dtypes are others than expected, or values are not finite where those expected are.
     """
 
-    relative: float
-    distance: float
-    cosine: float
-    sound: bool
+    largest: float = 0.0
+    mean: float = 0.0
+    norms: float = 0.0
+    ratio: float = 1.0
+
+    @property
+    def sound(self) -> bool:
+        return bool(np.isfinite(self.largest))
+
+    def times(self, factor: float) -> Distance:
+        """As a limit: so many times as far, but at most `MOST`."""
+        return Distance(*(min(factor * seen, MOST) for seen in (self.largest, self.mean, self.norms)))
+
+    def within(self, limit: Distance) -> bool:
+        """Whether this is nowhere further than `limit`."""
+        return self.largest <= limit.largest and self.mean <= limit.mean and self.norms <= limit.norms
 
     def __str__(self) -> str:
         if not self.sound:
             return "values that are not finite, or of another shape or dtype"
-        if self.relative == 0:
+        if self.largest == 0:
             return "equal"
-        return f"difference {self.relative:.1e} of the largest value, cosine {self.cosine:.4f}"
+        size = f", {self.ratio:.3g} times as large" if abs(self.ratio - 1) > 0.01 else ""
+        return f"off by {self.largest:.1e} of the range, {self.mean:.1e} on average{size}"
 
 
-def compare(arrays: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Agreement:
-    """Compare the fetches of two runs, pair by pair."""
-    pairs = [_compare(array, wanted) for array, wanted in zip(arrays, expected, strict=True)]
-    return Agreement(
-        max(pair.relative for pair in pairs),
-        max(pair.distance for pair in pairs),
-        min(pair.cosine for pair in pairs),
-        all(pair.sound for pair in pairs),
+_UNSOUND = Distance(np.inf, np.inf, np.inf, 0.0)
+
+
+def distances(arrays: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> list[Distance]:
+    """The distances of the fetches of two runs, pair by pair."""
+    return [_distance(array, wanted) for array, wanted in zip(arrays, expected, strict=True)]
+
+
+def furthest(*found: Distance) -> Distance:
+    """In each respect the largest."""
+    worst = max(found, key=lambda one: one.largest)
+    return Distance(
+        worst.largest,
+        max(one.mean for one in found),
+        max(one.norms for one in found),
+        max((one.ratio for one in found), key=lambda ratio: abs(ratio - 1)),
     )
 
 
-def lengths(outputs: Sequence[np.ndarray]) -> list[int]:
-    """The first dimensions, which for one input differ only where the data decides on them."""
-    return [len(np.atleast_1d(output)) for output in outputs]
+def limits(movements: Iterable[Sequence[Distance]], floor: float) -> list[Distance]:
+    """How far each output may be off, when the model itself has been seen to move so far (some times all
+    outputs): a small multiple of that, at least `floor`, and at most `MOST`."""
+    return [_limit(furthest(*seen), floor) for seen in zip(*movements, strict=True)]
 
 
-def _compare(array: np.ndarray, expected: np.ndarray) -> Agreement:
+def _limit(movement: Distance, floor: float) -> Distance:
+    return furthest(movement.times(MULTIPLE), Distance(floor, floor, floor))
+
+
+def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     # Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked.
     if array.size != expected.size or array.dtype != expected.dtype:
-        return Agreement(np.inf, np.inf, 0.0, sound=False)
+        return _UNSOUND
+    if expected.dtype.kind not in "fc":
+        share = float(np.mean(array.ravel() != expected.ravel())) if expected.size else 0.0
+        return Distance(share, share)
     left, right = array.ravel().astype(np.float64), expected.ravel().astype(np.float64)
     finite = np.isfinite(right)
     if not np.array_equal(np.isfinite(left), finite):
-        return Agreement(np.inf, np.inf, 0.0, sound=False)
+        return _UNSOUND
     left, right = left[finite], right[finite]
     difference = np.abs(left - right)
     difference[difference < _NEGLIGIBLE] = 0
     if not difference.any():
-        return Agreement(0.0, 0.0, 1.0, sound=True)
+        return Distance()
+    scale = _range(right)
     norms = float(np.linalg.norm(left)), float(np.linalg.norm(right))
-    cosine = float(left @ right) / (norms[0] * norms[1]) if all(norms) else 0.0
-    largest = max(float(np.abs(right).max()), _NEGLIGIBLE)
-    return Agreement(
-        float(difference.max()) / largest,
-        float(np.linalg.norm(difference)) / max(norms[1], _NEGLIGIBLE),
-        cosine,
-        sound=True,
-    )
+    ratio = norms[0] / norms[1] if norms[1] > _NEGLIGIBLE else np.inf
+    return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, abs(ratio - 1), ratio)
+
+
+def _range(values: np.ndarray) -> float:
+    varies, size = float(np.ptp(values)), float(np.abs(values).max())
+    return max(varies if varies > _VARIES * size else size, _NEGLIGIBLE)

@@ -1,13 +1,9 @@
 """Checks of files that were written: read back and compared, then run and compared.
 
-What can be compared exactly is: program and weights, bit for bit; and a run in `paddle.inference`
-without fused ops, which uses the kernels of `Model.run` in the same order.
+What can be compared exactly is: program and weights, bit for bit, as qcc reads them back and as Paddle does.
 
-The rest cannot. Fused kernels round differently; in a quantized model a value on a rounding boundary
-then becomes the neighbouring integer, and layer by layer the difference grows: cosines of 0.94 between
-two right answers have been seen on a deep net. The int8 kernels of oneDNN moreover choose scales of
-their own between layers, and saturate on processors without VNNI. So a quantized model must run
-there and give finite numbers; how far the numbers agree is reported.
+The rest cannot: kernels round differently, and the int8 kernels of oneDNN lose a bit on processors without
+VNNI. How far an engine may be off is measured on the model itself; see `agreement`.
 """
 
 from __future__ import annotations
@@ -18,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import OTHER_LENGTHS, compare, lengths
-from qcc.backends.predictor import Engine, Predictor
+from qcc.backends.engines.paddle import Died
+from qcc.backends.judge import FLOAT_ENGINES, first_wrong_op, judge
+from qcc.backends.predictor import Engine
 from qcc.backends.program_file import inference_program
+from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
-from qcc.backends.samples import Sample, find_sample
 from qcc.errors import GraphError, OutputError, PaddleError
-from qcc.failures import reason
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
 from qcc.ir.graph import Graph
@@ -33,24 +29,15 @@ from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
-from qcc.quantization import state
+from qcc.quantization import quantized_op, state
 
-_UNFUSED = Engine(optimize=False)
-_ENGINES = (Engine(), Engine(onednn=True), Engine(onednn=True, int8=True))
-# Without the ops between the layers: oneDNN then does not give their inputs scales of its own making.
-_LAYERS_ONLY = Engine(
-    onednn=True, int8=True, int8_ops=("conv2d", "depthwise_conv2d", "fused_conv2d", "fc", "matmul")
-)
+_ANOTHER = "run the model in another engine"
+_INT8 = Engine(onednn=True, int8=True)
 
 _OTHER_SCALES = (
     "not for this model, which measures activation scales at every run (activation type abs_max): these"
     " kernels take others; fix the scales with `qcc freeze --calibrate`"
 )
-
-_ROUNDING = 1e-5
-_FUSED_ROUNDING = 1e-3
-_TIES = 0.1
-_SANE_COSINE = 0.9
 
 
 @dataclass(frozen=True)
@@ -106,64 +93,86 @@ def _same_bits(left: Weights, right: Weights, name: str) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def check_runs(model: Model, files: Written, inputs: Mapping[str, np.ndarray] | None) -> list[Check]:
-    """Run written files in `paddle.inference` in every way and compare with `Model.run`.
+def check_runs(
+    model: Model,
+    files: Written,
+    data: Mapping[str, np.ndarray] | None = None,
+    required: Engine | None = None,
+) -> list[Check]:
+    """Run written files with Paddle, op for op and in its engines, and compare.
 
-    `inputs` are made up when None. Raises OutputError when the files do not run, or, where that is
-    exact, give other numbers.
+    `data` is an input of the model, such as one batch of what it was calibrated on; without, inputs are made
+    up. `required` is the engine that the files are written for: no other one of oneDNN's int8 kernels is
+    tried, and what it gets wrong is an error. Otherwise what an engine gets wrong is a check that is not
+    good, and names the op.
+
+    Raises OutputError when Paddle does not read the files as they were written or does not run them op for
+    op, and when the required engine does not run them or gives other numbers.
     """
     try:
-        sample = find_sample(model) if inputs is None else Sample(inputs, model.run(inputs))
+        found = reference(model, files.program, files.params, data)
     except GraphError as error:
-        return [Check("paddle.inference", f"not run, because {error}", good=False)]
-    form = state(model.graph)
-    checks = [_check_unfused(files, sample, form != "float")]
-    if "transformed" in form:
+        return [Check("Paddle", f"not run, because {str(error).rstrip('.')}", good=False)]
+    except PaddleError as error:
+        raise files.error(str(error).rstrip(".")) from error
+    checks = [Check("Paddle", f"reads the same weights, bit for bit, and runs on {found.sample.source}")]
+    if "transformed" in state(model.graph):
         # It is for training and evaluation; some of its ops do not survive Paddle's optimizations.
         return checks
-    for engine in _ENGINES:
-        if engine.int8 and is_dynamic(model.graph):
-            checks.append(Check(f"paddle.inference, {engine}", _OTHER_SCALES, good=False))
-        else:
-            checks += _check_engine(files, sample, form != "float", engine)
+    for engine in FLOAT_ENGINES:
+        checks.append(_check(found, engine, files, engine == required))
+    if required is None or required.int8:
+        checks.append(_check(found, required or _INT8, files, required is not None))
     return checks
 
 
-def _check_unfused(files: Written, sample: Sample, quantized: bool) -> Check:
-    what = f"paddle.inference, {_UNFUSED}"
-    try:
-        agreement = compare(_run(files, sample, _UNFUSED), sample.outputs)
-    except PaddleError as error:
-        raise files.error(f"{what} does not run it: {_cause(error)}") from error
-    if agreement.relative > _ROUNDING and not (quantized and agreement.distance <= _TIES):
-        raise files.error(f"{what} gives other numbers than the model: {agreement}")
-    return Check(what, str(agreement))
+def _check(found: Reference, engine: Engine, files: Written, required: bool) -> Check:
+    check = _judged(found, engine)
+    if required and not check.good:
+        raise files.error(f"{check}; --no-check writes it all the same")
+    return check
 
 
-def _check_engine(files: Written, sample: Sample, quantized: bool, engine: Engine) -> list[Check]:
+def _judged(found: Reference, engine: Engine) -> Check:
     what = f"paddle.inference, {engine}"
+    if engine.int8 and is_dynamic(found.graph):
+        return Check(what, _OTHER_SCALES, good=False)
     try:
-        outputs = _run(files, sample, engine)
+        judgement = judge(found, engine)
     except PaddleError as error:
-        if not engine.onednn:
-            raise files.error(f"{what} does not run it: {_cause(error)}") from error
-        return [Check(what, f"does not run: {_cause(error)}", good=False)]
-    if quantized and lengths(outputs) != lengths(sample.outputs):
-        return [Check(what, OTHER_LENGTHS, good=False)]
-    agreement = compare(outputs, sample.outputs)
-    if not quantized:
-        return [Check(what, str(agreement), good=agreement.relative <= _FUSED_ROUNDING)]
-    if agreement.sound and agreement.cosine >= _SANE_COSINE:
-        return [Check(what, str(agreement))]
-    checks = [Check(what, f"{agreement}: not what the model was evaluated with", good=False)]
-    if engine.int8 and not engine.int8_ops:
-        checks += _check_engine(files, sample, quantized, _LAYERS_ONLY)
-    return checks
+        return Check(what, f"does not run: {_cause(error)}", good=False)
+    if judgement.right:
+        if not engine.int8:
+            found.movements.append(judgement.found)
+        return Check(what, str(judgement.distance))
+    words = f"{judgement.distance} on {found.sample.source}"
+    where = _ANOTHER if state(found.graph) == "float" else _where(found, engine)
+    if where is None and not engine.int8:
+        found.movements.append(judgement.found)
+        return Check(what, f"{words}, from ties alone: on equal inputs each op is right")
+    # oneDNN's int8 kernels pass integers on to each other, with scales of their own.
+    where = where or f"each op is right by itself, but not all of them together; {_ANOTHER}"
+    return Check(what, f"{words}, which is wrong: {where}", good=False)
 
 
-def _run(files: Written, sample: Sample, engine: Engine) -> list[np.ndarray]:
-    return Predictor(files.program, files.params, engine).run(sample.inputs)
+def _where(found: Reference, engine: Engine) -> str | None:
+    """The op that a quantized model goes wrong at, and what to do; None when each is right by itself."""
+    try:
+        wrong = first_wrong_op(found, engine)
+    except PaddleError as error:
+        return f"its ops do not run one by one ({_cause(error)})"
+    if wrong is None:
+        return None
+    op, distance = wrong
+    named = f"on equal inputs the {op.type} of {next(op.all_outputs()).name!r} is {distance}"
+    quantized = quantized_op(found.graph, op)
+    if quantized is None:
+        return f"{named}; {_ANOTHER}"
+    weight = quantized.weight.removesuffix(".int8")
+    return f"{named}; leave it float, by skip_vars={weight} of transform, or {_ANOTHER}"
 
 
 def _cause(error: PaddleError) -> str:
-    return reason(error.__cause__ or error)
+    if isinstance(error.__cause__, Died):
+        return f"the process {error.__cause__}"
+    return str(error.__cause__ or error)

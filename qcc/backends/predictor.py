@@ -1,72 +1,75 @@
-"""Running a saved model in `paddle.inference`, the way it is deployed on CPUs."""
+"""Running a saved model with Paddle, in a process of its own: as it is deployed on CPUs, and op for op."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.paddle import Died, Failed, PaddleProcess
+from qcc.backends.engines.wire import Arrays
 from qcc.errors import GraphError, ModelFormatError, PaddleError
-from qcc.failures import PADDLE_FAILURES, reason
+
+__all__ = ["Engine", "PaddleExecutor", "Predictor"]
 
 
-@dataclass(frozen=True)
-class Engine:
-    """How `paddle.inference` runs a model.
+class _Loaded:
+    """A model's files, loaded by `engine`, or by Paddle's executor where that is None."""
 
-    `optimize`: fuse ops first; without it the kernels are those of a training run, and so are the results.
-    `onednn`: the kernels of oneDNN (`enable_mkldnn`), with `int8` those for 8-bit integers, too
-    (`enable_mkldnn_int8`), limited to `int8_ops` unless that is empty. `threads` of the CPU.
-    """
+    def __init__(self, what: str, program: Path, params: Path | None, engine: Engine | None) -> None:
+        self._what, self._program = what, program
+        self._process = PaddleProcess()
+        header, _ = self._ask(
+            "load",
+            "open",
+            program=str(program.absolute()),
+            params=None if params is None else str(params.absolute()),
+            engine=None if engine is None else asdict(engine),
+        )
+        self.feeds: tuple[str, ...] = tuple(header["feeds"])
+        self.fetches: tuple[str, ...] = tuple(header["fetches"])
 
-    optimize: bool = True
-    onednn: bool = False
-    int8: bool = False
-    int8_ops: tuple[str, ...] = ()
-    threads: int = 1
+    def close(self) -> None:
+        """End the process, which ends with this object anyway."""
+        self._process.close()
 
-    def __str__(self) -> str:
-        if self.int8:
-            return "oneDNN int8" + (f" ({', '.join(self.int8_ops)})" if self.int8_ops else "")
-        if self.onednn:
-            return "oneDNN float32"
-        return "default kernels" if self.optimize else "default kernels, unfused"
+    def _run(
+        self, inputs: Mapping[str, np.ndarray], fetches: Sequence[str] | None, coarse: Iterable[str] = ()
+    ) -> list[np.ndarray]:
+        self._require(inputs)
+        wanted = None if fetches is None else list(fetches)
+        _, found = self._ask("run", "run", inputs, fetches=wanted, coarse=list(coarse))
+        return list(found.values())
+
+    def _require(self, inputs: Mapping[str, np.ndarray]) -> None:
+        if set(inputs) != set(self.feeds):
+            raise GraphError(f"the model is fed by {list(self.feeds)}, but the inputs are {list(inputs)}.")
+
+    def _ask(
+        self, verb: str, do: str, arrays: Mapping[str, np.ndarray] | None = None, **header: Any
+    ) -> tuple[dict[str, Any], Arrays]:
+        try:
+            return self._process.ask(do, arrays, **header)
+        except Failed as error:
+            raise PaddleError(f"{self._what} cannot {verb} {self._program}: {error}") from error
+        except Died as error:
+            raise PaddleError(f"{self._what} {error} when it was to {verb} {self._program}.") from error
 
 
-class Predictor:
-    """A model's files, loaded by `paddle.inference`.
+class Predictor(_Loaded):
+    """A model's files, loaded by `paddle.inference` in a process of its own, which ends with this object.
 
-    Raises PaddleError with Paddle's own reason when they cannot be loaded or run.
+    Raises PaddleError with Paddle's own reason when they cannot be loaded or run, or with the signal when
+    that ended the process.
     """
 
     def __init__(self, program: Path, params: Path | None, engine: Engine) -> None:
-        config = paddle.inference.Config(str(program), str(params or ""))
-        config.disable_gpu()
-        config.disable_glog_info()
-        config.switch_ir_optim(engine.optimize)
-        config.set_cpu_math_library_num_threads(engine.threads)
-        if engine.onednn or engine.int8:
-            config.enable_mkldnn()
-        try:
-            if engine.int8 and engine.int8_ops:
-                config.enable_mkldnn_int8(set(engine.int8_ops))
-            elif engine.int8:
-                config.enable_mkldnn_int8()
-            with _silent_stderr():
-                self._predictor = paddle.inference.create_predictor(config)
-        except PADDLE_FAILURES as error:
-            raise PaddleError(
-                f"paddle.inference ({engine}) cannot load {program}: {reason(error)}"
-            ) from error
-        self._what = f"paddle.inference ({engine}) cannot run {program}"
-        self.feeds: tuple[str, ...] = tuple(self._predictor.get_input_names())
-        self.fetches: tuple[str, ...] = tuple(self._predictor.get_output_names())
+        super().__init__(f"paddle.inference ({engine})", program, params, engine)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], engine: Engine | None = None) -> Predictor:
@@ -85,27 +88,37 @@ class Predictor:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The fetched arrays, in the order of `fetches`.  Raises GraphError for missing or unknown inputs."""
-        if set(inputs) != set(self.feeds):
-            raise GraphError(f"the model is fed by {list(self.feeds)}, but the inputs are {list(inputs)}.")
-        try:
-            for name in self.feeds:
-                self._predictor.get_input_handle(name).copy_from_cpu(np.ascontiguousarray(inputs[name]))
-            self._predictor.run()
-            return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.fetches]
-        except PADDLE_FAILURES as error:
-            raise PaddleError(f"{self._what}: {reason(error)}") from error
+        return self._run(inputs, None)
+
+    def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int = 0, runs: int = 1) -> list[float]:
+        """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        self._require(inputs)
+        header, _ = self._ask("run", "time", inputs, warm_up=warm_up, runs=runs)
+        return list(header["seconds"])
 
 
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Drop what C++ code prints: oneDNN's int8 passes report on stderr whatever the log level is."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+class PaddleExecutor(_Loaded):
+    """A model's files, read by Paddle and run by its executor: every op as it stands, in float32 kernels.
+
+    The process, and the errors, are as those of `Predictor`.
+    """
+
+    def __init__(self, program: Path, params: Path | None) -> None:
+        super().__init__("Paddle's executor", program, params, None)
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        fetches: Sequence[str] | None = None,
+        coarse: Iterable[str] = (),
+    ) -> list[np.ndarray]:
+        """Arrays of `fetches` (any variables' names; by default the model's own).
+
+        `coarse`: weights that hold integers, and that in this run lack their last bit.
+        """
+        return self._run(inputs, fetches, coarse)
+
+    def digests(self) -> dict[str, int]:
+        """The CRC-32 of each weight, as Paddle has read it."""
+        header, _ = self._ask("read the weights of", "digests")
+        return dict(header["digests"])

@@ -1,14 +1,13 @@
-"""Made-up inputs on which a model can be run, and what it answers."""
+"""Inputs on which a model is compared with itself in another engine: data, or what looks like it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from qcc.errors import GraphError
-from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Var
 from qcc.model import Model
@@ -17,34 +16,43 @@ from qcc.model import Model
 # but strides and anchors may want more. All are multiples of 32 as detectors want them.
 _SIZES = (64, 320, 224)
 _SEED = 0
+_LAST_BITS = 1 / 3e7
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Inputs of a model, and the arrays that `Model.run` fetches for them."""
+    """Inputs of a model, and where they are from, as words for after "on"."""
 
     inputs: Mapping[str, np.ndarray]
-    outputs: list[np.ndarray]
+    source: str
 
 
-def find_sample(model: Model) -> Sample:
-    """Inputs that the model runs on: noise for images, ones for identifiers and counts.
-
-    Raises GraphError with Paddle's reason when it runs on none that were tried.
-    """
-    failure = ""
+def samples(model: Model, data: Mapping[str, np.ndarray] | None) -> Iterator[Sample]:
+    """What to run the model on: the data where there is some, else made-up inputs of several sizes, of which
+    the first that the model takes is meant."""
+    if data is not None:
+        yield Sample({name: data[name] for name in model.feeds if name in data}, "data")
+        return
     for size in _SIZES:
-        inputs = make_inputs(model, size)
-        try:
-            return Sample(inputs, model.run(inputs))
-        except PADDLE_FAILURES as error:
-            failure = reason(error)
-    shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in inputs.items())
-    raise GraphError(f"the model does not run on made-up inputs ({shapes} and smaller): {failure}")
+        yield Sample(make_inputs(model, size), "made-up inputs")
+
+
+def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same inputs, but for their last bits: larger by one part in 3e7.
+
+    That is less than float32 can tell apart for most numbers; about one in five becomes the next one.
+    """
+    return {
+        name: (array.astype(np.float64) * (1 + _LAST_BITS)).astype(array.dtype)
+        if array.dtype.kind == "f"
+        else array
+        for name, array in inputs.items()
+    }
 
 
 def make_inputs(model: Model, size: int) -> dict[str, np.ndarray]:
-    """One array per feed, with a batch of 1 and `size` for other open sizes."""
+    """One array per feed, with a batch of 1 and `size` for other open sizes: pictures for images, waves for
+    other numbers, ones for identifiers and counts. Always the same."""
     variables = {name: model.graph.versions(name)[0] for name in model.feeds}
     shapes = {name: _shape(var, size) for name, var in variables.items()}
     image = next((shape[2:] for shape in shapes.values() if len(shape) == 4), (size, size))
@@ -68,4 +76,43 @@ def _values(var: Var, shape: tuple[int, ...], image: tuple[int, ...]) -> np.ndar
         return np.array([[*image, 1][: shape[1]]] * shape[0], dtype)
     if dtype.kind != "f" or "scale" in name:
         return np.ones(shape, dtype)
+    if len(shape) == 4 and min(shape[2:]) > 1:
+        return _pictures(shape).astype(dtype)
     return np.random.default_rng(_SEED).standard_normal(shape).astype(dtype)
+
+
+def _pictures(shape: tuple[int, ...]) -> np.ndarray:
+    """Pictures as a camera takes them, normalized as networks want them: values of about -2 to 2.
+
+    Noise would not do: its mean is the same everywhere, so that deep layers see a constant. These have a
+    light that changes slowly, shapes with edges of all directions, and a texture on some of them, with
+    channels that go together.
+    """
+    batch, channels, height, width = shape
+    random = np.random.default_rng(_SEED)
+    planes = np.empty(shape)
+    for number in range(batch):
+        grey = _scene(height, width, random)
+        for channel in range(channels):
+            tint = _slow(height, width, random) / 2
+            planes[number, channel] = grey * random.uniform(0.7, 1.1) + tint
+    return planes
+
+
+def _scene(height: int, width: int, random: np.random.Generator) -> np.ndarray:
+    scene = _slow(height, width, random)
+    for number in range(8):
+        centre = tuple(int(value) for value in random.uniform(0, 1, 2) * (width, height))
+        axes = tuple(int(value) + 1 for value in random.uniform(0.05, 0.3, 2) * (width, height))
+        mask = np.zeros((height, width), np.uint8)
+        cv2.ellipse(mask, centre, axes, random.uniform(0, 180), 0, 360, (1,), -1)
+        if number % 2:
+            cv2.rectangle(mask, centre, (centre[0] + axes[0], centre[1] + axes[1]), (1,), -1)
+        texture = random.standard_normal((height, width)) * random.uniform(0, 0.3)
+        scene = np.where(mask > 0, random.uniform(-1.8, 1.8) + texture, scene)
+    return scene
+
+
+def _slow(height: int, width: int, random: np.random.Generator) -> np.ndarray:
+    """Values of about -1 to 1 that change slowly."""
+    return cv2.resize(random.uniform(-1, 1, (3, 3)), (width, height), interpolation=cv2.INTER_CUBIC)

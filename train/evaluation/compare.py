@@ -103,7 +103,12 @@ def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predic
 
 def time_forms(predictors: Mapping[tuple[str, str], Predictor], image: Feeds) -> dict[tuple[str, str], float]:
     """Milliseconds per image of each predictor; `image` has a batch dimension of 1."""
-    return milliseconds({key: partial(_runner(one), image) for key, one in predictors.items()})
+    return milliseconds({key: partial(_seconds, one, image) for key, one in predictors.items()})
+
+
+def _seconds(predictor: Predictor, batch: Feeds) -> float:
+    (seconds,) = predictor.seconds({name: batch[name] for name in predictor.feeds})
+    return seconds
 
 
 def _runner(predictor: Predictor) -> Run:

@@ -19,7 +19,7 @@ from qcc.train.data.augment import network_input
 from qcc.train.data.image_file import read_image
 from qcc.train.evaluation.drawing import Detection, draw
 from qcc.train.evaluation.evaluate import ModelRunner
-from qcc.train.evaluation.timing import milliseconds
+from qcc.train.evaluation.timing import clocked, milliseconds
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.tasks.detector import detections
@@ -61,7 +61,7 @@ class Detector:
     def time(self, image: NDArray[np.uint8]) -> float:
         """Median milliseconds of one run on `image`, of 100 after 10 that do not count."""
         feeds = image_feeds(image, self._size)
-        return milliseconds({"run": lambda: self._run(feeds)})["run"]
+        return milliseconds({"run": clocked(lambda: self._run(feeds))})["run"]
 
     def _detection(self, row: NDArray[Any]) -> Detection:
         number = int(row[0])

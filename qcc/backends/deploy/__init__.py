@@ -11,6 +11,7 @@ from qcc.backends import fluid
 from qcc.backends.check import Written, check_runs, read_back
 from qcc.backends.deploy import options
 from qcc.backends.deploy.form import for_target
+from qcc.backends.engines.engine import Engine
 from qcc.backends.report import Check, Saved
 from qcc.errors import TargetError
 from qcc.model import Model
@@ -39,7 +40,8 @@ def save(
         checks = [Check("read back", "program and weights equal, bit for bit")]
         read_back(prepared, files)
         checks += [Check(target.name, line) for line in placement.lines()]
-        return [*checks, *check_runs(prepared, files, None if isinstance(check, bool) else check)]
+        engine = Engine(onednn=True, int8=True, int8_ops=target.int8_ops)
+        return [*checks, *check_runs(prepared, files, None if isinstance(check, bool) else check, engine)]
 
     # Where nothing is left that is quantized, the model is stored as floats.
     written = stored_form(prepared.graph)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qcc.backends.report import Saved
 from qcc.errors import TargetError
-from qcc.model import Model
+
+if TYPE_CHECKING:
+    from qcc.model import Model
 
 FORMS = ("arm", "x86", "x86-int8")
 DEFAULT_FORM = "arm"

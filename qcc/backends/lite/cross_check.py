@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import qcc
+from qcc.backends.engines.process import ending, last_words
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
-from qcc.backends.lite.runtime import last_words, runtime_missing
+from qcc.backends.lite.runtime import runtime_missing
 from qcc.backends.lite.schema import OpDesc, ParamDesc
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.model import Model
@@ -52,8 +54,8 @@ def run_optimizer(model: Model, arch: Arch, folder: Path) -> Path:
     command = [sys.executable, "-I", str(_WORKER), *map(str, files), arch]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
-        words = last_words(done.stderr.decode(errors="replace"))
-        raise LiteRuntimeError(f"Paddle Lite's optimizer ended with code {done.returncode}: {words}.")
+        words = last_words(io.BytesIO(done.stderr))
+        raise LiteRuntimeError(f"Paddle Lite's optimizer {ending(done.returncode)}: {words}.")
     return folder / "model.nb"
 
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from qcc.backends.agreement import OTHER_LENGTHS, Agreement, compare, lengths
+from qcc.backends.lite.agreement import run_and_compare
 from qcc.backends.lite.file import parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.limits import is_square
-from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
+from qcc.backends.lite.runtime import runtime_missing
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
 from qcc.backends.report import Check, Saved
-from qcc.backends.samples import Sample, find_sample
-from qcc.errors import GraphError, OutputError, PassError, TargetError
+from qcc.errors import GraphError, OutputError, PaddleError, PassError, TargetError
 from qcc.files import publish, staging, write_json, writing
 from qcc.frontend.layout import LITE_SUFFIX
 from qcc.ir.graph import Graph
@@ -30,8 +30,6 @@ from qcc.record import make_record
 from qcc.targets.lite import Arch
 
 RECORD_SUFFIX = ".json"
-_ROUNDING = 1e-5
-_STEPS = 0.1
 
 
 def export(
@@ -68,8 +66,8 @@ def export(
         lowered.weights.clear()
         checks = [_check_structure(file, path), *_warnings(lowered.graph)]
         if check is not False and arch == "x86":
-            rounded = weight_only is not None or state(model.graph) != "float"
-            checks += _check_run(model, file, path, None if check is True else check, rounded)
+            again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)
+            checks.append(_check_run(model, file, path, None if check is True else check, again, weight_only))
         form = f"lite-{arch}"
         record = make_record(form, state(model.graph), scheme(model.graph), lowered.provenance, [file])
         write_json(staged / record_name, record.content())
@@ -135,29 +133,24 @@ def _warnings(graph: Graph) -> list[Check]:
 
 
 def _check_run(
-    model: Model, file: Path, shown: Path, inputs: Mapping[str, np.ndarray] | None, rounded: bool
-) -> list[Check]:
+    model: Model,
+    file: Path,
+    shown: Path,
+    data: Mapping[str, np.ndarray] | None,
+    again: Callable[[Model], Model],
+    weight_only: Literal[8, 16] | None,
+) -> Check:
     what = "Paddle Lite's x86 runtime"
     missing = runtime_missing()
     if missing is not None:
-        return [Check(what, f"not run, because {missing}", good=False)]
+        return Check(what, f"not run, because {missing}", good=False)
     try:
-        sample = find_sample(model) if inputs is None else Sample(inputs, model.run(inputs))
-    except GraphError as error:
-        return [Check(what, f"not run, because {error}", good=False)]
-    with LiteRuntime(file) as runtime:
-        found = runtime.run(sample.inputs)
-    if rounded and lengths(found) != lengths(sample.outputs):
-        return [Check(what, OTHER_LENGTHS, good=False)]
-    agreement = compare(found, sample.outputs)
-    if not _agrees(agreement, rounded):
-        raise OutputError(f"{shown} was not written: {what} gives other numbers than the model: {agreement}.")
-    if not sample.outputs[0].size:
-        words = "run, but nothing is compared, since the model finds nothing on this input: use `qcc eval`"
-        return [Check(what, words, good=False)]
-    return [Check(what, str(agreement))]
-
-
-def _agrees(agreement: Agreement, rounded: bool) -> bool:
-    """Up to float rounding; where integers are rounded, up to what the steps between them move."""
-    return agreement.relative <= _ROUNDING or (rounded and agreement.sound and agreement.distance <= _STEPS)
+        outcome = run_and_compare(model, file, data, again, weight_only)
+    except (GraphError, PaddleError) as error:
+        return Check(what, f"not run, because {error}", good=False)
+    if not outcome.right:
+        raise OutputError(
+            f"{shown} was not written: {what} gives other numbers than the model, {outcome.words};"
+            " --no-check writes it all the same."
+        )
+    return Check(what, outcome.words)

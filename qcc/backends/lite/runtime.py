@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import statistics
-import struct
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from qcc.backends.engines.process import Process
+from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.targets.lite import find_kernel
-
-_WORKER = Path(__file__).with_name("worker.py")
-_SHOWN = 400
 
 
 def runtime_missing() -> str | None:
@@ -52,13 +44,8 @@ class LiteRuntime:
             raise MissingDependencyError(missing)
         _refuse_arm(path)
         self._path = path
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", str(_WORKER), str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._words,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        self._process = Process(
+            "qcc.backends.lite.worker", str(path), environment={"OMP_NUM_THREADS": str(threads)}
         )
         try:
             header, _ = self._receive()
@@ -78,19 +65,13 @@ class LiteRuntime:
 
     def close(self) -> None:
         """End the process."""
-        for stream in (self._process.stdin, self._process.stdout):
-            # What was still to be sent to a process that has died is of no use to anybody.
-            with suppress(BrokenPipeError):
-                if stream is not None:
-                    stream.close()
-        self._process.wait()
-        self._words.close()
+        self._process.close()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs for these inputs (by name), in the model's order; other arrays are not used."""
         self._send({"do": "run"}, inputs)
         _, arrays = self._receive()
-        return arrays
+        return list(arrays.values())
 
     def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> list[float]:
         """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
@@ -98,48 +79,25 @@ class LiteRuntime:
         header, _ = self._receive()
         return list(header["seconds"])
 
-    # ------------------------------------------------------------------ protocol, see worker.py
-
     def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
         missing = [name for name in self.inputs if name not in inputs]
         if missing:
             raise LiteRuntimeError(
                 f"{self._path} wants the inputs {list(self.inputs)}; {missing} are missing."
             )
-        arrays = {name: np.ascontiguousarray(inputs[name]) for name in self.inputs}
-        listed = [[name, str(array.dtype), list(array.shape)] for name, array in arrays.items()]
-        text = json.dumps({**header, "arrays": listed}).encode()
-        stream = self._process.stdin
-        assert stream is not None
         try:
-            stream.write(struct.pack("<I", len(text)) + text)
-            for array in arrays.values():
-                stream.write(array.tobytes())
-            stream.flush()
-        except BrokenPipeError:
+            send(self._process.connection, header, {name: inputs[name] for name in self.inputs})
+        except Closed:
             raise self._died() from None
 
-    def _receive(self) -> tuple[dict[str, Any], list[np.ndarray]]:
-        header = json.loads(self._read(struct.unpack("<I", self._read(4))[0]))
-        arrays = []
-        for _, dtype, shape in header["arrays"]:
-            size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-            arrays.append(np.frombuffer(self._read(size), dtype).reshape(shape))
-        return header, arrays
-
-    def _read(self, size: int) -> bytes:
-        stream = self._process.stdout
-        assert stream is not None
-        data = stream.read(size)
-        if len(data) < size:
-            raise self._died()
-        return data
+    def _receive(self) -> tuple[dict[str, Any], Arrays]:
+        try:
+            return receive(self._process.connection)
+        except Closed:
+            raise self._died() from None
 
     def _died(self) -> LiteRuntimeError:
-        code = self._process.wait()
-        self._words.seek(0)
-        words = last_words(self._words.read().decode(errors="replace"))
-        return LiteRuntimeError(f"Paddle Lite's runtime ended with code {code} on {self._path}: {words}.")
+        return LiteRuntimeError(f"Paddle Lite's runtime {self._process.died(f'on {self._path}')}.")
 
 
 def lite_milliseconds(
@@ -162,10 +120,3 @@ def _refuse_arm(path: Path) -> None:
             f"{path} is for ARM, and Paddle Lite's runtime runs files for x86 here: export the model with"
             " --arch x86."
         )
-
-
-def last_words(log: str) -> str:
-    """What the library's log says about its end: the lines of level F, else the last ones."""
-    lines = log.strip().splitlines()
-    fatal = [line for line in lines if line.startswith("[F")]
-    return " / ".join(fatal or lines[-3:])[-_SHOWN:] or "it said nothing"

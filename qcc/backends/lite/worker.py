@@ -1,47 +1,23 @@
 """The process in which Paddle Lite's runtime runs one model: it aborts its process on any error.
 
-It is started by `qcc.backends.lite.runtime`, not imported: it needs numpy and paddlelite, and not qcc.
-
-Protocol: a message is a 4-byte little-endian length, a JSON object of that length, and the bytes of the
-arrays that the object lists under "arrays" as [name, dtype, shape]. Requests carry "do": "run" or "time".
+It is started by `qcc.backends.lite.runtime`, and must not hold Paddle, whose libraries do not go together
+with those of Paddle Lite. Requests carry "do": "run" or "time".
 """
 
 from __future__ import annotations
 
-import json
-import os
-import struct
+import socket
 import sys
 import time
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from paddlelite.lite import MobileConfig, create_paddle_predictor
 
-
-def send(stream: IO[bytes], header: dict[str, Any], arrays: list[tuple[str, np.ndarray]]) -> None:
-    listed = [[name, str(array.dtype), list(array.shape)] for name, array in arrays]
-    text = json.dumps({**header, "arrays": listed}).encode()
-    stream.write(struct.pack("<I", len(text)) + text)
-    for _, array in arrays:
-        stream.write(np.ascontiguousarray(array).tobytes())
-    stream.flush()
+from qcc.backends.engines.wire import Arrays, Closed, receive, send
 
 
-def receive(stream: IO[bytes]) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    prefix = stream.read(4)
-    if len(prefix) < 4:
-        return None
-    header = json.loads(stream.read(struct.unpack("<I", prefix)[0]))
-    arrays = {}
-    for name, dtype, shape in header["arrays"]:
-        count = int(np.prod(shape, dtype=np.int64))
-        data = stream.read(count * np.dtype(dtype).itemsize)
-        arrays[name] = np.frombuffer(data, dtype).reshape(shape)
-    return header, arrays
-
-
-def feed(predictor: Any, arrays: dict[str, np.ndarray]) -> None:
+def feed(predictor: Any, arrays: Arrays) -> None:
     for position, name in enumerate(predictor.get_input_names()):
         array = np.ascontiguousarray(arrays[name])
         tensor = predictor.get_input(position)
@@ -51,9 +27,10 @@ def feed(predictor: Any, arrays: dict[str, np.ndarray]) -> None:
             raise SystemExit(f"Paddle Lite did not take the array for {name!r}; it needs numpy below 2")
 
 
-def fetch(predictor: Any) -> list[tuple[str, np.ndarray]]:
-    names = predictor.get_output_names()
-    return [(name, predictor.get_output(position).numpy()) for position, name in enumerate(names)]
+def fetch(predictor: Any) -> Arrays:
+    """By position, since a model may give a variable twice."""
+    count = len(predictor.get_output_names())
+    return {str(position): predictor.get_output(position).numpy() for position in range(count)}
 
 
 def timed_run(predictor: Any) -> float:
@@ -63,25 +40,22 @@ def timed_run(predictor: Any) -> float:
 
 
 def main() -> None:
-    # The library prints on stdout; the protocol gets a descriptor of its own.
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    connection, path = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
     config = MobileConfig()
-    config.set_model_from_file(sys.argv[1])
+    config.set_model_from_file(path)
     predictor = create_paddle_predictor(config)
-    send(out, {"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}, [])
-    while (request := receive(sys.stdin.buffer)) is not None:
-        header, arrays = request
-        feed(predictor, arrays)
-        if header["do"] == "time":
-            for _ in range(header["warm_up"]):
+    send(connection, {"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}, {})
+    try:
+        while True:
+            header, arrays = receive(connection)
+            feed(predictor, arrays)
+            if header["do"] == "time":
+                for _ in range(header["warm_up"]):
+                    predictor.run()
+                seconds = [timed_run(predictor) for _ in range(header["runs"])]
+                send(connection, {"seconds": seconds}, {})
+            else:
                 predictor.run()
-            seconds = [timed_run(predictor) for _ in range(header["runs"])]
-            send(out, {"seconds": seconds}, [])
-        else:
-            predictor.run()
-            send(out, {}, fetch(predictor))
-
-
-if __name__ == "__main__":
-    main()
+                send(connection, {}, fetch(predictor))
+    except Closed:
+        pass

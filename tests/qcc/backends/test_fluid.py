@@ -18,8 +18,8 @@ from saved_models import PaddleModel, control_flow, no_weights, two_feeds, witho
 import qcc
 from qcc._paddle import paddle
 from qcc.backends import check as checks
-from qcc.backends import fluid
-from qcc.backends.agreement import OTHER_LENGTHS
+from qcc.backends import fluid, judge
+from qcc.backends.predictor import PaddleExecutor
 from qcc.errors import OutputError, PaddleError, PassError, TargetError
 from qcc.files import sha256
 from qcc.model import Model
@@ -161,7 +161,7 @@ def test_forms_of_a_frozen_model(frozen_model: Model, net: qat_nets.Net, tmp_pat
 def test_what_was_checked(frozen_model: Model, tmp_path: Path) -> None:
     assert [check.what for check in qcc.save(frozen_model, tmp_path, form="qdq").checks] == [
         "read back",
-        "paddle.inference, default kernels, unfused",
+        "Paddle",
         "paddle.inference, default kernels",
         "paddle.inference, oneDNN float32",
         "paddle.inference, oneDNN int8",
@@ -356,15 +356,12 @@ def test_program_that_reads_back_differently(
     assert contents(tmp_path) == earlier
 
 
-def test_other_numbers_in_paddle_inference(
+def test_weights_that_paddle_reads_differently(
     frozen_model: Model, earlier: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Wrong(checks.Predictor):
-        def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-            return [array + 1 for array in super().run(inputs)]
-
-    monkeypatch.setattr(checks, "Predictor", Wrong)
-    with pytest.raises(OutputError, match="unfused gives other numbers than the model: difference"):
+    digests = PaddleExecutor.digests
+    monkeypatch.setattr(PaddleExecutor, "digests", lambda self: dict.fromkeys(digests(self), 0))
+    with pytest.raises(OutputError, match=r"model.pdmodel was not written: Paddle reads another value of"):
         qcc.save(frozen_model, tmp_path / "out")
     assert contents(tmp_path) == earlier
 
@@ -372,39 +369,18 @@ def test_other_numbers_in_paddle_inference(
 def test_a_runtime_that_does_not_cope_is_a_warning(
     frozen_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class NoOneDnn(checks.Predictor):
+    class NoOneDnn(judge.Predictor):
         def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
             if "oneDNN" in self._what:
                 raise PaddleError("no kernel") from RuntimeError("(Unimplemented) no kernel")
             return super().run(inputs)
 
-    monkeypatch.setattr(checks, "Predictor", NoOneDnn)
+    monkeypatch.setattr(judge, "Predictor", NoOneDnn)
     saved = qcc.save(frozen_model, tmp_path)
     assert [str(check) for check in saved.warnings] == [
         "paddle.inference, oneDNN float32: does not run: (Unimplemented) no kernel",
         "paddle.inference, oneDNN int8: does not run: (Unimplemented) no kernel",
     ]
-
-
-def test_another_number_of_detections_is_told_as_such(
-    frozen_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class OneLess(checks.Predictor):
-        def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-            outputs = super().run(inputs)
-            return [output[1:] for output in outputs] if "oneDNN" in self._what else outputs
-
-    monkeypatch.setattr(checks, "Predictor", OneLess)
-    saved = qcc.save(frozen_model, tmp_path)
-    assert [check.outcome for check in saved.warnings] == [OTHER_LENGTHS] * 2
-
-
-def test_transposed_convolution_does_not_run_in_onednn_int8(tmp_path: Path) -> None:
-    """A limit of Paddle 2.6, which a user hears of when the model is written, not when it is deployed."""
-    saved = qcc.save(frozen(qat_nets.transposed()), tmp_path, form="qdq")
-    (warning,) = saved.warnings
-    assert warning.what == "paddle.inference, oneDNN int8"
-    assert "conv2d_transpose" in warning.outcome
 
 
 def test_own_inputs(frozen_model: Model, net: qat_nets.Net, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +13,10 @@ from saved_models import PaddleModel, control_flow, two_feeds
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.agreement import compare
-from qcc.backends.predictor import Engine, Predictor, reason
-from qcc.backends.samples import find_sample, make_inputs
+from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.errors import GraphError, ModelFormatError, PaddleError
-from qcc.model import Model
+from qcc.failures import reason
+from qcc.model import Runner
 
 static = paddle.static
 
@@ -86,6 +88,53 @@ def test_separate_parameters_are_refused(live: PaddleModel, tmp_path: Path) -> N
         Predictor.open(live.save_separate(tmp_path))
 
 
+def test_a_crash_is_one_sentence_and_leaves_the_other_models(folder: Path, live: PaddleModel) -> None:
+    crashing, other = (Predictor.open(folder, Engine()) for _ in range(2))
+    os.kill(crashing._process._child, signal.SIGILL)
+    with pytest.raises(
+        PaddleError, match=r"paddle.inference \(default kernels\) was ended by SIGILL when .*net.pdmodel\."
+    ):
+        crashing.run(live.inputs())
+    assert len(other.run(live.inputs())) == len(live.fetches)
+    assert len(Predictor.open(folder, Engine()).run(live.inputs())) == len(live.fetches)
+
+
+def test_an_import_that_fails_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcc.backends.engines.paddle._server", None)
+    monkeypatch.setattr("sys.path", [])
+    with pytest.raises(PaddleError, match=r"while it imported Paddle: .*ModuleNotFoundError"):
+        Predictor.open(folder, Engine())
+
+
+def test_a_process_ends_with_its_model(folder: Path) -> None:
+    predictor = Predictor.open(folder, Engine())
+    child = predictor._process._child
+    assert Path(f"/proc/{child}").exists()
+    predictor.close()
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_seconds(folder: Path, live: PaddleModel) -> None:
+    seconds = Predictor.open(folder, Engine()).seconds(live.inputs(), warm_up=1, runs=3)
+    assert len(seconds) == 3
+    assert min(seconds) > 0
+
+
+def test_executor_runs_op_for_op(folder: Path, live: PaddleModel) -> None:
+    """Paddle's own reading of the files: any variable may be fetched, and the weights are those saved."""
+    model = qcc.load(folder)
+    executor = PaddleExecutor(folder / "net.pdmodel", folder / "net.pdiparams")
+    assert (executor.feeds, executor.fetches) == (model.feeds, model.fetches)
+    assert executor.digests() == {name: zlib.crc32(array.data) for name, array in model.weights.items()}
+    inner = next(op.output("Output").name for op in model.graph.ops if op.type == "conv2d")
+    for found, wanted in zip(
+        executor.run(live.inputs(), (inner, *model.fetches)),
+        Runner(model).run(live.inputs(), (inner, *model.fetches)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_onednn_does_not_chatter(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     Predictor.open(folder, Engine(onednn=True, int8=True))
     captured = capfd.readouterr()
@@ -95,101 +144,3 @@ def test_onednn_does_not_chatter(folder: Path, capfd: pytest.CaptureFixture[str]
 def test_reason_of_errors_without_words() -> None:
     assert reason(RuntimeError()) == "RuntimeError"
     assert reason(RuntimeError("one\ntwo")) == "one"
-
-
-# ---------------------------------------------------------------------- made-up inputs
-
-
-def detector() -> Model:
-    """The feeds of PaddleDetection's exported models."""
-    main = static.Program()
-    with paddle.utils.unique_name.guard(), static.program_guard(main, static.Program()):
-        image = static.data("image", [-1, 3, -1, -1])
-        im_shape = static.data("im_shape", [-1, 2])
-        im_size = static.data("im_size", [-1, 2], "int32")
-        scale = static.data("scale_factor", [-1, 2])
-        ids = static.data("ids", [-1, -1], "int64")
-        total = (
-            paddle.mean(image)
-            + paddle.mean(im_shape)
-            + paddle.mean(scale)
-            + paddle.cast(ids, "float32").sum()
-            + paddle.cast(im_size, "float32").sum()
-        )
-    feeds = ["image", "im_shape", "im_size", "scale_factor", "ids"]
-    return qcc.from_program(main, static.Scope(), feeds, [total], for_test=True)
-
-
-def test_made_up_inputs_of_a_detector() -> None:
-    inputs = make_inputs(detector(), 64)
-    assert inputs["image"].shape == (1, 3, 64, 64)
-    assert inputs["image"].std() > 0.5
-    assert inputs["im_shape"].tolist() == [[64.0, 64.0]]
-    assert inputs["im_size"].tolist() == [[64, 64]]
-    assert inputs["im_size"].dtype == np.int32
-    assert inputs["scale_factor"].tolist() == [[1.0, 1.0]]
-    assert inputs["ids"].shape == (1, 64)
-    assert set(inputs["ids"].ravel()) == {1}
-
-
-def test_made_up_inputs_are_always_the_same() -> None:
-    first, second = (make_inputs(detector(), 64) for _ in range(2))
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-
-
-def test_a_model_that_wants_larger_images() -> None:
-    """Where the smallest size does not fit, others are tried."""
-    main = static.Program()
-    with paddle.utils.unique_name.guard(), static.program_guard(main, static.Program()):
-        image = static.data("image", [-1, 3, -1, -1])
-        output = paddle.matmul(image, paddle.full([224, 2], 0.1))
-    model = qcc.from_program(main, static.Scope(), ["image"], [output], for_test=True)
-    sample = find_sample(model)
-    assert sample.inputs["image"].shape == (1, 3, 224, 224)
-    assert sample.outputs[0].shape == (1, 3, 224, 2)
-
-
-# ---------------------------------------------------------------------- how far two runs agree
-
-ONE = np.array([1.0, -2.0, 4.0], np.float32)
-
-
-def test_equal_runs() -> None:
-    agreement = compare([ONE, np.array([1, 2])], [ONE.copy(), np.array([1, 2])])
-    assert (agreement.relative, agreement.cosine, agreement.sound) == (0.0, 1.0, True)
-    assert str(agreement) == "equal"
-
-
-def test_the_worst_of_all_fetches_counts() -> None:
-    agreement = compare([ONE, ONE + np.float32(0.4)], [ONE, ONE])
-    assert agreement.relative == pytest.approx(0.1)
-    assert agreement.distance == pytest.approx(0.4 * 3**0.5 / 21**0.5)
-    assert 0.98 < agreement.cosine < 1
-    assert str(agreement).startswith("difference 1.0e-01 of the largest value, cosine 0.9")
-
-
-def test_denormals_do_not_count() -> None:
-    assert compare([np.zeros(2, np.float32)], [np.full(2, 1e-39, np.float32)]).relative == 0
-
-
-def test_scalars_of_either_shape_are_the_same() -> None:
-    assert compare([np.array(3.0)], [np.array([3.0])]).relative == 0
-
-
-def test_not_finite_in_the_same_places() -> None:
-    with_nan = np.array([np.nan, 1.0], np.float32)
-    assert compare([with_nan], [with_nan]).sound
-    assert not compare([with_nan], [np.array([0.0, 1.0], np.float32)]).sound
-
-
-@pytest.mark.parametrize("other", [np.zeros(2, np.float32), np.zeros(3, np.float64)], ids=["shape", "dtype"])
-def test_other_shape_or_dtype(other: np.ndarray) -> None:
-    agreement = compare([other], [ONE])
-    assert not agreement.sound
-    assert agreement.relative == np.inf
-    assert str(agreement) == "values that are not finite, or of another shape or dtype"
-
-
-def test_one_side_all_zero() -> None:
-    agreement = compare([np.zeros(3, np.float32)], [ONE])
-    assert (agreement.relative, agreement.cosine) == (1.0, 0.0)

@@ -13,7 +13,6 @@ import qcc
 from qcc.backends.predictor import Engine, Predictor
 from qcc.calibrate.activations import calibrated
 from qcc.model import Model
-from qcc.targets.paddle_x86 import INT8_OPS
 from qcc.targets.table import find_target
 
 CONVOLUTIONS = {
@@ -30,7 +29,7 @@ CONVOLUTIONS = {
 def in_engine(model: Model, inputs: dict[str, np.ndarray], folder: Path) -> np.ndarray:
     """What the engine gives for a frozen model in the form for it."""
     qcc.save(model, folder, target="paddle-x86", check=False)
-    return Predictor.open(folder, Engine(onednn=True, int8=True, int8_ops=INT8_OPS)).run(inputs)[0]
+    return Predictor.open(folder, Engine(onednn=True, int8=True)).run(inputs)[0]
 
 
 def frozen(model: Model, inputs: dict[str, np.ndarray], scheme: str) -> Model:

@@ -14,7 +14,7 @@ import qcc
 from qcc.backends.deploy.check import check
 from qcc.backends.deploy.form import for_target
 from qcc.cli.main import cli
-from qcc.errors import TargetError
+from qcc.errors import OutputError, TargetError
 from qcc.passes.frozen import frozen_ops
 from qcc.quantization import state
 from qcc.targets import table
@@ -97,6 +97,20 @@ def test_a_condition_that_nobody_knows() -> None:
         TargetError, match="the condition 'at-night' of 'conv2d' is not known; there are always"
     ):
         for_target(frozen_engine_net("transposed")[0], Target.model_validate(content | {"facts": facts}))
+
+
+def test_what_the_engine_computes_otherwise_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that lets conv2d_transpose run in int8."""
+    content = X86.model_dump()
+    fact = {**content["facts"][0], "op": "conv2d_transpose"}
+    facts, ops = (fact, *content["facts"]), (*content["int8_ops"], "conv2d_transpose")
+    toy = Target.model_validate(content | {"facts": facts, "int8_ops": ops, "pipeline": "prune"})
+    monkeypatch.setattr(table, "known_targets", lambda: {"toy": toy})
+    with pytest.raises(OutputError, match=r"conv2d_transpose.*--no-check writes it all the same"):
+        qcc.save(frozen_engine_net("transposed")[0], tmp_path / "out", target="toy")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -6,18 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lite_agreement import assert_close
 from lite_case import Case, F, build_model, conv, floats
 from lite_commands import outcome, refusal, small
-from lite_nets import frozen, project_detector, yolov3
+from lite_nets import frozen, project_detector, resnet, yolov3
 from lite_ops import CASES
 from nets import several_blocks
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.lite import export as export_module
 from qcc.backends.lite import runtime
 from qcc.backends.lite.export import export, lower
 from qcc.backends.lite.file import read_naive_buffer
@@ -226,38 +228,55 @@ def test_a_file_that_is_wrong_is_not_written(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.lite
+@pytest.mark.parametrize("factor", [0.0, 0.9, 1.1, 200.0])
+@pytest.mark.parametrize("form", ["float", "frozen"])
 def test_a_file_that_computes_something_else_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, factor: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    model, inputs = resnet()
+    if form == "frozen":
+        model = frozen(model, inputs)
+    run = LiteRuntime.run
     monkeypatch.setattr(
-        "qcc.backends.lite.export.LiteRuntime.run", lambda self, inputs: [np.zeros((2, 3), "f")]
+        LiteRuntime, "run", lambda self, inputs: [array * np.float32(factor) for array in run(self, inputs)]
     )
-    with pytest.raises(OutputError, match="gives other numbers than the model"):
-        export(small()[0], tmp_path / "a.nb", arch="x86", check=small()[1])
+    with pytest.raises(OutputError) as caught:
+        export(model, tmp_path / "a.nb", arch="x86", check=inputs)
+    for part in ("gives other numbers than the model, off by", "on data", "--no-check"):
+        assert part in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.lite
-def test_another_number_of_detections_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One value on a rounding boundary may move a score over the threshold."""
-    model, inputs = yolov3()
-    one_more = [np.repeat(output, 2, 0)[: len(output) + 1] for output in model.run(inputs)]
-    monkeypatch.setattr("qcc.backends.lite.export.LiteRuntime.run", lambda self, inputs: one_more)
-    with pytest.raises(OutputError, match="another shape"):
+@pytest.mark.parametrize("form", ["float", "frozen"])
+def test_an_op_that_is_wrong_is_named(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One op in the middle of the file has other weights than the model."""
+    model, inputs = resnet()
+    if form == "frozen":
+        model = frozen(model, inputs)
+    name = next(name for name in model.weights if name.startswith("conv2d_4.w_0"))
+    lower = export_module.lower
+
+    def wrong(model: qcc.Model, *args: Any, **options: Any) -> qcc.Model:
+        changed = model.copy()
+        changed.weights[name] = np.roll(model.weights[name], 1, 0)
+        return lower(changed, *args, **options)
+
+    monkeypatch.setattr(export_module, "lower", wrong)
+    with pytest.raises(OutputError, match=r"gives other numbers .* the conv2d of '\S+_4\.tmp"):
         export(model, tmp_path / "a.nb", arch="x86", check=inputs)
-    found = export(frozen(model, inputs), tmp_path / "a.nb", arch="x86", check=inputs)
-    assert "another number of detections" in str(found.warnings[0])
 
 
 @pytest.mark.lite
-def test_a_comparison_of_nothing_is_none(tmp_path: Path) -> None:
+def test_a_detector_that_finds_nothing_is_compared(tmp_path: Path) -> None:
+    """In front of its NMS there is something."""
     model, inputs = project_detector()
     for level in range(3):
         # Nothing is likely to be an object.
         bias = f"yolo_output.{level}.conv.bias"
         model.weights[bias] = np.full_like(model.weights[bias], -50)
     found = export(model, tmp_path / "a.nb", arch="x86", check=inputs)
-    assert "the model finds nothing on this input" in str(found.warnings[-1])
+    assert str(found.checks[-1]).startswith("Paddle Lite's x86 runtime: off by ")
 
 
 def test_without_the_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

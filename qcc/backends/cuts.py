@@ -1,0 +1,68 @@
+"""A quantized graph cut apart where it quantizes, so that every op can be run on inputs that are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.quantizable import KINDS
+
+_GIVEN = "@given"
+_COMPUTES = frozenset({*KINDS, "fc"})
+QUANTIZES = frozenset({*QUANTIZE_OPS, "quantize_linear"})
+"""The ops that quantize an activation, if their input is no weight."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """`graph` computes each of `ends` from what `given` feeds: name of a feed -> the variable whose value it
+    is to have. An end is what the original graph quantizes next, or one of its heads."""
+
+    graph: Graph
+    given: dict[str, str]
+    ends: tuple[str, ...]
+
+
+def culprit(var: Var) -> Op | None:
+    """The op that computes a variable: the last one of those that are quantized, where there are such."""
+    waiting, seen = [var.producer], set[Op]()
+    while waiting:
+        op = waiting.pop(0)
+        if op is None or op in seen:
+            continue
+        if op.type in _COMPUTES:
+            return op
+        seen.add(op)
+        waiting += [read.producer for read in op.all_inputs()]
+    return var.producer
+
+
+def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
+    """Before: `x = conv2d(...); q = quantize(x); y = conv2d(q)`, after: `x = conv2d(...)` and
+    `q = quantize(x@given); y = conv2d(q)`, with the feed `x@given` and the fetches `x` and `y`."""
+    cut = graph.copy()
+    given: dict[str, str] = {}
+    ends: dict[str, None] = {}
+    for op in cut.ops:
+        source = _quantized(op)
+        if source is None or source.producer is None or cut.var(source.name) is not source:
+            continue
+        name = source.name + _GIVEN
+        if name not in given:
+            given[name] = source.name
+            ends[source.name] = None
+            cut.add_var_like(name, source)
+        cut.replace_input(op, source, cut.var(name))
+    ends.update((name, None) for name in heads if cut.var(name).producer is not None)
+    cut.feeds = (*cut.feeds, *given)
+    cut.fetches = tuple(ends)
+    return Cut(cut, given, cut.fetches)
+
+
+def _quantized(op: Op) -> Var | None:
+    """The activation that an op quantizes; None for other ops."""
+    if op.type not in QUANTIZES or op.input("X").persistable:
+        return None
+    return op.input("X")

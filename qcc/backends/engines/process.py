@@ -1,0 +1,67 @@
+"""A process that is started to run the code of others, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import IO
+
+# As isolated as can be, and yet with the modules of this process.
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1));"
+    " from importlib import import_module; import_module(sys.argv.pop(1)).main()"
+)
+_SHOWN = 400
+
+
+class Process:
+    """Runs `main()` of a module in a process of its own.
+
+    Its first argument is the descriptor of the other end of `connection`; `arguments` follow. What it
+    prints goes to `words`.
+    """
+
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.connection, theirs = socket.socketpair()
+        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
+        with theirs:
+            start = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), module]
+            self._process = subprocess.Popen(
+                [*start, str(theirs.fileno()), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=self._words,
+                stderr=self._words,
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **(environment or {})},
+            )
+
+    def close(self) -> int:
+        """Let the process end, by its connection's end; its exit code, as `subprocess` has it."""
+        self.connection.close()
+        code = self._process.wait()
+        self._words.close()
+        return code
+
+    def died(self, at: str) -> str:
+        """How the process ended, once its connection has, at some work, and its last words."""
+        code = self._process.wait()
+        return f"{ending(code)} {at}: {last_words(self._words)}"
+
+
+def ending(code: int) -> str:
+    """A process's exit code in words: "ended with code 1", "was ended by SIGILL"."""
+    return f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+
+
+def last_words(log: IO[bytes]) -> str:
+    """What a process has printed at its end: the lines of level F (fatal), else the last ones."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    fatal = [line for line in lines if line.startswith("[F")]
+    return " / ".join(fatal or lines[-3:])[-_SHOWN:] or "it said nothing"

@@ -1,0 +1,75 @@
+"""What of a model can be compared element by element.
+
+Behind a non-maximum suppression it cannot: one score that moves in its last bits adds, drops or reorders
+rows. Behind a softmax it can, but much is lost there: a class's logits may be wrong and its probability
+still 1. So what goes into either is compared, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+
+_NMS = frozenset(
+    {
+        "locality_aware_nms",
+        "matrix_nms",
+        "multiclass_nms",
+        "multiclass_nms2",
+        "multiclass_nms3",
+        "nms",
+        "generate_proposals",
+        "generate_proposals_v2",
+    }
+)
+# The boxes of a yolo_box whose scores are below its threshold are zeros: one score on the threshold moves a
+# box by its whole size, so that the feature maps in front of it are compared.
+_DECODERS = frozenset({"yolo_box"})
+_IDENTITIES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "scale", "squeeze2", "unsqueeze2"})
+
+
+def heads(graph: Graph) -> tuple[str, ...]:
+    """Variables, in order, by which two runs of a graph are compared: its fetches, without those behind an
+    NMS, what goes into these, and what goes into a softmax that makes a fetch."""
+    found: dict[str, None] = {}
+    for name in graph.fetches:
+        behind = _ancestors(graph.var(name))
+        suppressions = [op for op in behind if op.type in _NMS]
+        if suppressions:
+            for op in suppressions:
+                found.update((var.name, None) for var in _in_front_of(op) if graph.var(var.name) is var)
+        else:
+            found[name] = None
+            found.update((var.name, None) for var in _logits(graph.var(name)) if graph.var(var.name) is var)
+    return tuple(found)
+
+
+def _in_front_of(nms: Op) -> Iterator[Var]:
+    for var in nms.all_inputs():
+        decoders = [op for op in _ancestors(var) if op.type in _DECODERS]
+        if decoders:
+            yield from (op.input("X") for op in decoders)
+        elif var.producer is not None and not var.persistable:
+            yield var
+
+
+def _logits(var: Var) -> Iterator[Var]:
+    op = var.producer
+    while op is not None and op.type in _IDENTITIES:
+        op = op.input("X").producer
+    if op is not None and op.type == "softmax" and op.input("X").producer is not None:
+        yield op.input("X")
+
+
+def _ancestors(var: Var) -> list[Op]:
+    """The ops that a variable depends on."""
+    found: dict[Op, None] = {}
+    waiting = [var.producer]
+    while waiting:
+        op = waiting.pop()
+        if op is not None and op not in found:
+            found[op] = None
+            waiting += [read.producer for read in op.all_inputs()]
+    return list(found)

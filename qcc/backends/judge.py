@@ -1,0 +1,120 @@
+"""Whether an engine computes what a model's files say, and if not, which op it gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from qcc.backends.agreement import Distance, distances, furthest
+from qcc.backends.cuts import culprit, cut_apart
+from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
+from qcc.backends.reference import Reference, write_opened
+from qcc.backends.unrounded import unrounded
+from qcc.errors import PaddleError
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.quantization import quantized_ops
+from qcc.targets.paddle_x86 import has_vnni
+
+FLOAT_ENGINES = (Engine(), Engine(onednn=True))
+_CUT, _ROUGH = ".cut", ".rough"
+
+_OTHER_ROUNDING = 2.0
+"""How much further than `_as_computed` an int8 engine may be off: that loses the last bit of all weights and
+rounds no activation of the ops left float, where the engine loses it in some sums only, and rounds others."""
+
+ONE_OP = 1e-4
+"""How far one op may be off on equal inputs. An 8-bit integer is 1/254 of the range of what it is rounded
+from, so that with this only a value within a fortieth of a step from a tie can become another integer."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`right`: no output is further off than it may be. `distance` is that of the worst output."""
+
+    right: bool
+    distance: Distance
+    found: list[Distance]
+
+
+def judge(reference: Reference, engine: Engine) -> Judgement:
+    """Run an engine on a reference's sample, and compare.  Raises PaddleError when it does not run."""
+    outputs = Predictor(reference.program, reference.params, engine).run(reference.sample.inputs)
+    found = reference.distances(outputs)
+    allowed = reference.limits()
+    if engine.int8 and not all_within(found, allowed):
+        expected = _as_computed(reference, engine, reference.graph, reference.names, reference.sample.inputs)
+        allowed = wider(allowed, reference.distances(expected))
+    return Judgement(all_within(found, allowed), furthest(*found), found)
+
+
+def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] | None:
+    """The first op that an engine gets wrong on equal inputs; None when there is none, so that it is the ops
+    together that go wrong.  Raises PaddleError when the engine does not run the ops apart."""
+    cut = cut_apart(reference.graph, reference.names)
+    program = reference.beside(_CUT)
+    write_opened(cut.graph, cut.ends, program)
+    values = reference.values([*cut.given.values(), *cut.ends])
+    given = dict(zip(cut.given, values, strict=False))
+    wanted = values[len(given) :]
+    inputs = {**reference.sample.inputs, **given}
+    found = distances(Predictor(program, reference.params, engine).run(inputs), wanted)
+    allowed = [Distance(ONE_OP, ONE_OP, ONE_OP)] * len(found)
+    if engine.int8:
+        expected = _as_computed(reference, engine, cut.graph, cut.ends, inputs)
+        allowed = wider(allowed, distances(expected, wanted))
+    wrong = [
+        (distance.largest / limit.largest, end, distance)
+        for end, distance, limit in zip(cut.ends, found, allowed, strict=True)
+        if not distance.within(limit)
+    ]
+    if not wrong:
+        return None
+    # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
+    _, end, distance = max(wrong, key=lambda one: one[0])
+    op = culprit(cut.graph.var(end))
+    assert op is not None
+    return op, distance
+
+
+def _as_computed(
+    reference: Reference,
+    engine: Engine,
+    graph: Graph,
+    names: Sequence[str],
+    inputs: Mapping[str, np.ndarray],
+) -> list[np.ndarray]:
+    """What a graph gives when it is computed as roughly as oneDNN's int8 engine may.
+
+    It rounds activations for the ops that it runs in int8 alone. And without VNNI it adds products in 16
+    bits: so that the sums fit, it halves the weights that meet activations of both signs, and they lose
+    their last bit.
+    """
+    quantized = list(quantized_ops(graph))
+    listed = engine.int8_ops or tuple({one.op.type for one in quantized})
+    program = reference.beside(_ROUGH)
+    write_opened(unrounded(graph, listed), names, program)
+    coarse = [] if has_vnni() else [one.weight for one in quantized if one.op.type in listed]
+    return PaddleExecutor(program, reference.params).run(inputs, names, coarse)
+
+
+def see_float_engines(reference: Reference) -> None:
+    """Let a reference see how far its outputs move in Paddle's fused float kernels, and in oneDNN's."""
+    for engine in FLOAT_ENGINES:
+        with suppress(PaddleError):
+            outputs = Predictor(reference.program, reference.params, engine).run(reference.sample.inputs)
+            reference.movements.append(reference.distances(outputs))
+
+
+def all_within(found: Sequence[Distance], allowed: Sequence[Distance]) -> bool:
+    return all(one.within(limit) for one, limit in zip(found, allowed, strict=True))
+
+
+def wider(allowed: Sequence[Distance], rough: Sequence[Distance]) -> list[Distance]:
+    """Limits for what computes about as roughly as something whose distances are `rough`."""
+    if not rough:
+        return list(allowed)
+    return [furthest(limit, one.times(_OTHER_ROUNDING)) for limit, one in zip(allowed, rough, strict=True)]

@@ -1,0 +1,122 @@
+"""A model as Paddle computes it op for op, and how far its outputs move by themselves."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from qcc.backends.agreement import ROUNDING, Distance, distances, limits
+from qcc.backends.engines.paddle import Died
+from qcc.backends.heads import heads
+from qcc.backends.predictor import PaddleExecutor
+from qcc.backends.program_file import inference_program
+from qcc.backends.samples import Sample, moved, samples
+from qcc.errors import GraphError, PaddleError
+from qcc.ir.graph import Graph
+from qcc.model import Model
+from qcc.numerics import max_int
+from qcc.quantization import quantized_ops
+
+_OPENED = ".opened"
+
+
+@dataclass
+class Reference:
+    """What a model gives on one sample, by the variables that can be compared.
+
+    `program` fetches these variables, and has the weights `params`. `movements` are how far they are off
+    when nothing but the last bits of something change; `floor`, how far they may be off in any case.
+    """
+
+    graph: Graph
+    program: Path
+    params: Path | None
+    sample: Sample
+    names: tuple[str, ...]
+    outputs: list[np.ndarray]
+    executor: PaddleExecutor
+    floor: float
+    movements: list[list[Distance]] = field(default_factory=list)
+
+    def distances(self, found: Sequence[np.ndarray]) -> list[Distance]:
+        return distances(found, self.outputs)
+
+    def limits(self, *more: Sequence[Distance]) -> list[Distance]:
+        """How far a right run may be off."""
+        return limits([*self.movements, *more], self.floor)
+
+    def beside(self, suffix: str) -> Path:
+        """The place for another program on the same weights."""
+        return self.program.with_name(self.program.name + suffix)
+
+    def values(self, names: Sequence[str]) -> list[np.ndarray]:
+        """The values of any variables."""
+        return self.executor.run(self.sample.inputs, names)
+
+
+def reference(
+    model: Model, program: Path, params: Path | None, data: Mapping[str, np.ndarray] | None
+) -> Reference:
+    """Run a model's files op for op on data, or, when that is None, on made-up inputs.
+
+    Raises PaddleError when Paddle cannot read them, or has read other weights than the model's; GraphError
+    with Paddle's reason when the model does not run on the inputs.
+    """
+    names = heads(model.graph)
+    opened = program
+    if names != model.fetches:
+        opened = program.with_name(program.name + _OPENED)
+        write_opened(model.graph, names, opened)
+    executor = PaddleExecutor(opened, params)
+    _require_same_weights(model, executor)
+    sample, outputs = _first_run(model, executor, names, data)
+    found = Reference(
+        model.graph, opened, params, sample, names, outputs, executor, smallest_limit(model.graph)
+    )
+    found.movements.append(found.distances(executor.run(moved(sample.inputs), names)))
+    return found
+
+
+def write_opened(graph: Graph, fetches: Sequence[str], path: Path) -> None:
+    """Write a graph's program with other fetches."""
+    opened = graph.copy()
+    opened.fetches = tuple(fetches)
+    path.write_bytes(inference_program(opened).SerializeToString(deterministic=True))
+
+
+def smallest_limit(graph: Graph) -> float:
+    """A limit that no measurement makes smaller.
+
+    Float32 rounding; in a quantized model, one step of an activation: on a small network the runs that are
+    measured may meet no value on a rounding boundary where another run meets one, and that moves an output
+    by a step or so of what it is computed from.
+    """
+    bits = [found.activation_bits for found in quantized_ops(graph)]
+    return 1 / max_int(min(bits)) if bits else ROUNDING
+
+
+def _require_same_weights(model: Model, executor: PaddleExecutor) -> None:
+    read = executor.digests()
+    for name, array in model.weights.items():
+        if name in read and read[name] != zlib.crc32(np.ascontiguousarray(array).data):
+            raise PaddleError(f"Paddle reads another value of {name!r}.")
+
+
+def _first_run(
+    model: Model, executor: PaddleExecutor, names: Sequence[str], data: Mapping[str, np.ndarray] | None
+) -> tuple[Sample, list[np.ndarray]]:
+    failure = ""
+    for sample in samples(model, data):
+        try:
+            return sample, executor.run(sample.inputs, names)
+        except PaddleError as error:
+            if isinstance(error.__cause__, Died):
+                raise
+            failure = str(error.__cause__)
+    shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in sample.inputs.items())
+    smaller = " and smaller" if data is None else ""
+    raise GraphError(f"the model does not run on {sample.source} ({shapes}{smaller}): {failure}")

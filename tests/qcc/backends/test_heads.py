@@ -1,0 +1,38 @@
+"""By which variables two runs of a model are compared."""
+
+from __future__ import annotations
+
+from lite_case import F, build_model, floats
+from lite_nets import ssd, yolov3
+
+from qcc._paddle import paddle
+from qcc.backends.heads import heads
+
+
+def test_fetches_as_they_are() -> None:
+    model = build_model(lambda x: [F.relu(x), paddle.tanh(x)], (floats(2, 3),))
+    assert heads(model.graph) == model.fetches
+
+
+def test_logits_are_compared_too() -> None:
+    model = build_model(lambda x: paddle.reshape(F.softmax(F.relu(x)), [-1]), (floats(2, 3),))
+    assert heads(model.graph) == (*model.fetches, "relu_0.tmp_0")
+
+
+def test_an_inner_softmax_is_none_of_a_classifier() -> None:
+    model = build_model(lambda x: paddle.matmul(F.softmax(F.relu(x)), x, transpose_y=True), (floats(2, 3),))
+    assert heads(model.graph) == model.fetches
+
+
+def test_feature_maps_in_front_of_yolo_boxes() -> None:
+    graph = yolov3()[0].graph
+    producers = [graph.var(name).producer for name in heads(graph)]
+    assert sorted(op.type for op in graph.ops if op in producers) == ["elementwise_add", "elementwise_add"]
+    readers = {reader.type for name in heads(graph) for reader in graph.var(name).consumers}
+    assert readers == {"yolo_box"}
+
+
+def test_boxes_and_scores_in_front_of_an_nms() -> None:
+    graph = ssd()[0].graph
+    (nms,) = (op for op in graph.ops if op.type == "multiclass_nms3")
+    assert set(heads(graph)) == {nms.input("BBoxes").name, nms.input("Scores").name}
