@@ -23,6 +23,8 @@ from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.weights import initialise, load_weights, put_weights
 from qcc.train.tasks.task import Task
 
+paddle.enable_static()
+
 _PLACE = core.CPUPlace()
 
 

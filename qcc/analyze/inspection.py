@@ -16,6 +16,7 @@ from qcc.model import Model
 from qcc.passes.frozen import integer_op
 from qcc.passes.quantizable import KINDS, operands
 from qcc.passes.round_trip import half_quantized
+from qcc.passes.static_scales import dynamic_ops, is_unobserved
 from qcc.quantization import quantized_op, scheme, state
 
 # Ops whose output is usually what one wants of a network.
@@ -75,10 +76,16 @@ class Block:
 
 @dataclass(frozen=True)
 class Inspection:
-    """See the module; `weights` maps dtypes to (number of tensors, bytes)."""
+    """See the module; `weights` maps dtypes to (number of tensors, bytes).
+
+    `dynamic_scales` and `unobserved_scales` count the activations whose scale is measured at every run, and
+    those whose scale has been neither trained nor measured.
+    """
 
     state: str
     scheme: Mapping[str, Any]
+    dynamic_scales: int
+    unobserved_scales: int
     feeds: tuple[Port, ...]
     fetches: tuple[Port, ...]
     ops: Mapping[str, int]
@@ -94,6 +101,8 @@ def inspect(model: Model) -> Inspection:
     return Inspection(
         state=state(graph),
         scheme=scheme(graph),
+        dynamic_scales=len(list(dynamic_ops(graph))),
+        unobserved_scales=sum(is_unobserved(graph, op) for op in graph.ops),
         feeds=tuple(_port(graph.versions(name)[0]) for name in graph.feeds),
         fetches=tuple(_port(graph.var(name)) for name in graph.fetches),
         ops=_counts(op.type for op in graph.ops),

@@ -32,6 +32,7 @@ from qcc.passes.unpack import Unpack
 from qcc.quantization import quantized_op, state
 
 _ANOTHER = "run the model in another engine"
+_FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
 _INT8 = Engine(onednn=True, int8=True)
 
 _OTHER_SCALES = (
@@ -169,7 +170,7 @@ def _where(found: Reference, engine: Engine) -> str | None:
     if quantized is None:
         return f"{named}; {_ANOTHER}"
     weight = quantized.weight.removesuffix(".int8")
-    return f"{named}; leave it float, by skip_vars={weight} of transform, or {_ANOTHER}"
+    return f"{named}; leave it float, by skip_vars={weight} of transform, or {_FORM}"
 
 
 def _cause(error: PaddleError) -> str:

@@ -67,6 +67,11 @@ def _is_lite(model: Path) -> bool:
 
 def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Section:
     rows = [("form", _form(found))]
+    if found.dynamic_scales:
+        rows.append(("scales", f"{found.dynamic_scales} measured at every run; `--calibrate` fixes them"))
+    if found.unobserved_scales:
+        advice = "train the model, or measure them by `qcc freeze --calibrate`"
+        rows.append(("scales", f"{found.unobserved_scales} never observed; {advice}"))
     if pipelines:
         rows.append(("made by", " | ".join(pipelines)))
     if stale:

@@ -22,7 +22,7 @@ def observed(graph: Graph, quantize: Op) -> bool:
 
     It then holds the value that it starts with, or none that a scale can have.
     """
-    if "InScale" not in quantize.inputs:
+    if "InScale" not in quantize.inputs or quantize.input("InScale").name not in graph.weights:
         return True
     scale = float(graph.weights[quantize.input("InScale").name].reshape(-1)[0])
     return scale != float(UNOBSERVED_SCALE) and math.isfinite(scale) and scale > 0

@@ -71,23 +71,24 @@ def is_dynamic(graph: Graph) -> bool:
     return any(map(measures_scale, graph.ops))
 
 
+def is_unobserved(graph: Graph, op: Op) -> bool:
+    """True for an op that keeps the scale of an activation, which was never observed."""
+    return op.type in QUANTIZE_OPS and not op.input("X").persistable and not observed(graph, op)
+
+
 def ops_to_calibrate(graph: Graph) -> Iterator[Op]:
     """The ops that measure the scale of an activation at every run; in a test graph also those that keep one
     which was never observed."""
     for op in graph.ops:
-        if measures_scale(op) or (graph.for_test and _is_unobserved(graph, op)):
+        if measures_scale(op) or (graph.for_test and is_unobserved(graph, op)):
             yield op
 
 
 def make_dynamic(graph: Graph) -> None:
     """Let scales that were never observed be measured at every run, so that the graph can be calibrated."""
     for op in list(graph.ops):
-        if _is_unobserved(graph, op):
+        if is_unobserved(graph, op):
             _measure(graph, op)
-
-
-def _is_unobserved(graph: Graph, op: Op) -> bool:
-    return op.type in QUANTIZE_OPS and not op.input("X").persistable and not observed(graph, op)
 
 
 def _parse(entry: str) -> tuple[str, float]:

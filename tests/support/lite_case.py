@@ -14,6 +14,7 @@ from qcc._paddle import paddle
 
 F = paddle.nn.functional
 static = paddle.static
+paddle.enable_static()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from qcc._paddle import paddle
 from qcc.model import Model
 
 static = paddle.static
+paddle.enable_static()
 
 
 def residual_net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:

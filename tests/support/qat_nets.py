@@ -14,6 +14,7 @@ from qcc._paddle import paddle
 from qcc.model import Model
 
 static = paddle.static
+paddle.enable_static()
 functional = paddle.nn.functional
 Variable: TypeAlias = "paddle.static.Variable"
 

@@ -13,6 +13,7 @@ from qcc._paddle import paddle
 from qcc.ir.program import ProgramProto
 
 static = paddle.static
+paddle.enable_static()
 
 
 @dataclass(frozen=True)

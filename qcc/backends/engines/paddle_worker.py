@@ -36,6 +36,7 @@ def main() -> None:
     # Ctrl-C reaches all processes of a terminal; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     paddle.disable_signal_handler()
+    paddle.enable_static()
     try:
         while True:
             order, _ = receive(control)

@@ -73,6 +73,20 @@ def test_quantized_forms(form: str, shown: str, tmp_path: Path) -> None:
     assert any("int8" in row for row in found["Model"] if row.startswith("weights")) == (form != "float")
 
 
+@pytest.mark.parametrize(
+    ("activation_type", "shown"),
+    [
+        ("abs_max", "measured at every run; `--calibrate` fixes them"),
+        ("range_abs_max", "never observed; train the model, or measure them by `qcc freeze --calibrate`"),
+    ],
+)
+def test_scales_that_are_not_known(tmp_path: Path, activation_type: str, shown: str) -> None:
+    model = qat_nets.convolutions().test_model()
+    transform = qcc.PassManager.parse(f"transform{{activation_type={activation_type}}}")
+    qcc.save(transform.run(model), tmp_path, check=False)
+    assert f"scales: 4 {shown}" in sections(output(tmp_path))["Model"]
+
+
 def test_why_ops_stay_float(tmp_path: Path) -> None:
     net = qat_nets.matrices()
     qcc.save(frozen(net, "transform{skip_op_types=[matmul]}"), tmp_path, check=False)
