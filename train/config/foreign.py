@@ -48,6 +48,7 @@ _GRAMMARS = (
             ("TrainReader",),
             ("EvalReader",),
             ("TestReader",),
+            ("worker_num",),
             ("YOLOv3.neck",),
             ("YOLOv3.post_process",),
             ("arch", "Preprocess"),  # infer_cfg.yml beside an exported model
