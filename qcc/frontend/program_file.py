@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qcc._paddle import core
-from qcc.errors import ModelFormatError
+from qcc.errors import GraphError, ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
 from qcc.ir.graph import Graph
 from qcc.ir.program import (
@@ -58,7 +58,7 @@ class ProgramFile:
         return dict(sorted(found.items()))
 
     def graph(self, weights: Weights, *, for_test: bool) -> Graph:
-        """The program's main block with these values."""
+        """The program's main block with these values.  Raises ModelFormatError."""
         desc = core.ProgramDesc(self.program.SerializeToString())
         shell = replace(
             Shell.of(desc, self.program.op_version_map.SerializeToString()),
@@ -66,7 +66,10 @@ class ProgramFile:
             version=self.program.version.version,
             stored_attrs=_stored_attrs(self.program),
         )
-        return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+        try:
+            return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+        except GraphError as error:
+            raise ModelFormatError(f"{self.path}: {error}") from error
 
 
 def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
