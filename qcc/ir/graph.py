@@ -7,9 +7,7 @@ set of all nodes at every call. `Graph.ir` makes the `IrGraph`.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -21,13 +19,16 @@ from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
 from qcc.ir.dtypes import dtype_number
 from qcc.ir.nodes import EMPTY_NAME, Op, Var
+from qcc.ir.order import topological
 from qcc.ir.weights import Weights
 
 Slots = Mapping[str, "Var | Sequence[Var]"]
-Names = Mapping[str, "list[str]"]
+Names = Mapping[str, Iterable[str]]
 
 # Paddle's own enumerators compare slowly.
 _LONG, _LONGS = int(core.AttrType.LONG), int(core.AttrType.LONGS)
+
+_name = attrgetter("name")
 
 _BLANKS: dict[str, core.OpDesc] = {}
 
@@ -75,35 +76,13 @@ class Graph:
         As in `IrGraph`, an op reads the last version of a variable and writes a new one. So the
         program's order is a topological one. Raises GraphError for an op that writes a variable twice.
         """
-        versions = self._versions
-
-        def first(name: str) -> Var:
-            var = declared.pop(name) if name in declared else Var(name, None, False, None)
-            versions[name] = [var]
-            return var
-
-        def last(name: str) -> Var:
-            return versions[name][-1] if name in versions else first(name)
-
-        def new(name: str) -> Var:
-            if name not in versions:
-                return first(name)
-            chain = versions[name]
-            if chain[-1].producer is op and name != EMPTY_NAME:
-                raise GraphError(f"op {op.type} writes variable {name!r} twice.")
-            chain.append(chain[0].unlinked())
-            return chain[-1]
-
+        versions, last = self._versions, _LastVersions(self._versions, declared)
         for op, read, written in ops:
-            op.inputs = {slot: [last(name) for name in names] for slot, names in sorted(read.items())}
+            op.inputs = {slot: [last[name] for name in names] for slot, names in sorted(read.items())}
             for var in op.all_inputs():
                 var.consumers[op] = None
             for slot, names in sorted(written.items()):
-                op.outputs[slot] = variables = []
-                for name in names:
-                    var = new(name)
-                    var.producer = op
-                    variables.append(var)
+                op.outputs[slot] = [last.write(name, op) for name in names]
             self._ops[op] = None
         self._order = tuple(self._ops)
         self._last_rank = len(self._order)
@@ -120,7 +99,7 @@ class Graph:
         cycle, naming an op on it.
         """
         if self._order is None:
-            self._order = tuple(_topological(self._ops, self._versions))
+            self._order = tuple(topological(self._ops, self._versions))
         return self._order
 
     @property
@@ -412,6 +391,39 @@ def _own_desc(op: Op) -> core.OpDesc:
     return op.desc
 
 
+class _LastVersions(dict[str, Var]):
+    """Name -> the last version so far, of a program that is gone through op by op.
+
+    `versions` is filled on the way, and `declared` emptied.
+    """
+
+    def __init__(self, versions: dict[str, list[Var]], declared: dict[str, Var]) -> None:
+        super().__init__()
+        self._versions = versions
+        self._declared = declared
+
+    def __missing__(self, name: str) -> Var:
+        """The first version."""
+        declared = self._declared
+        var = declared.pop(name) if name in declared else Var(name, None, False, None)
+        self._versions[name] = [var]
+        self[name] = var
+        return var
+
+    def write(self, name: str, op: Op) -> Var:
+        """A new version, which an op writes."""
+        if name not in self:
+            var = self[name]
+        else:
+            before = self[name]
+            if before.producer is op and name != EMPTY_NAME:
+                raise GraphError(f"op {op.type} writes variable {name!r} twice.")
+            var = self[name] = before.unlinked()
+            self._versions[name].append(var)
+        var.producer = op
+        return var
+
+
 def _read_ops(block: core.BlockDesc, owner: core.ProgramDesc) -> Iterator[tuple[Op, Names, Names]]:
     """The ops of a program that Paddle has parsed."""
     for number in range(block.op_size()):
@@ -430,70 +442,8 @@ def _share_ops(ops: Iterable[Op]) -> Iterator[tuple[Op, Names, Names]]:
 
 
 def _names(slots: Mapping[str, list[Var]]) -> Names:
-    return {slot: [var.name for var in variables] for slot, variables in slots.items()}
+    return {slot: map(_name, variables) for slot, variables in slots.items()}
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
     return [variables] if isinstance(variables, Var) else list(variables)
-
-
-def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op]:
-    """The topological order that always takes the op of the lowest rank: O(n log n)."""
-    replaced = {
-        later: earlier
-        for name, chain in versions.items()
-        if len(chain) > 1 and name != EMPTY_NAME
-        for earlier, later in pairwise(chain)
-    }
-    by_rank = sorted(ops, key=attrgetter("rank"))
-    return by_rank if _is_topological(by_rank, replaced) else _kahn(by_rank, replaced)
-
-
-def _is_topological(order: Iterable[Op], replaced: Mapping[Var, Var]) -> bool:
-    done: set[Op] = set()
-    for op in order:
-        if not done.issuperset(_waits_for(op, replaced)):
-            return False
-        done.add(op)
-    return True
-
-
-def _kahn(ops: Iterable[Op], replaced: Mapping[Var, Var]) -> list[Op]:
-    waits: dict[Op, int] = {}
-    followers: dict[Op, list[Op]] = {}
-    for op in ops:
-        before = set(_waits_for(op, replaced))
-        waits[op] = len(before)
-        for earlier in before:
-            followers.setdefault(earlier, []).append(op)
-    ready = [(op.rank, op) for op, count in waits.items() if count == 0]
-    heapq.heapify(ready)
-    order: list[Op] = []
-    while ready:
-        op = heapq.heappop(ready)[1]
-        order.append(op)
-        for later in followers.get(op, ()):
-            waits[later] -= 1
-            if waits[later] == 0:
-                heapq.heappush(ready, (later.rank, later))
-    if len(order) < len(waits):
-        stuck = next(op for op, count in waits.items() if count)
-        raise GraphError(f"the graph has a cycle through {stuck}.")
-    return order
-
-
-def _waits_for(op: Op, replaced: Mapping[Var, Var]) -> Iterator[Op]:
-    """The ops that come before an op: producers of its inputs, and all that touch what it overwrites."""
-    for variables in op.inputs.values():
-        for var in variables:
-            if var.producer is not None:
-                yield var.producer
-    for variables in op.outputs.values():
-        for var in variables:
-            if var in replaced:
-                old = replaced[var]
-                if old.producer is not None:
-                    yield old.producer
-                for reader in old.consumers:
-                    if reader is not op:
-                        yield reader

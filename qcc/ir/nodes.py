@@ -15,6 +15,7 @@ EMPTY_NAME = "@EMPTY@"
 """Paddle's name for an argument that an op leaves out, mostly in backward ops."""
 
 # As numbers, since Paddle's own enumerators compare slowly.
+_LOD_TENSOR = int(VarType.LOD_TENSOR)
 _TENSOR_TYPES = tuple(map(int, (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)))
 _BLOCK, _BLOCKS = int(core.AttrType.BLOCK), int(core.AttrType.BLOCKS)
 
@@ -55,7 +56,7 @@ class Var:
     def is_tensor(self) -> bool:
         """True for a dense tensor, the only kind that has values in files."""
         desc = self.desc
-        return desc is not None and desc.type() == VarType.LOD_TENSOR
+        return desc is not None and int(desc.type()) == _LOD_TENSOR
 
     @property
     def dtype(self) -> VarType:
