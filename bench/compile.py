@@ -88,6 +88,9 @@ class Plan:
             yield Job("paddle_passes", False, layers)
         for layers in self.layers:
             yield Job("inference", False, layers_of_inference(layers))
+        for layers in sorted({*self.layers, *self.paddle_layers, self.target_layers}):
+            yield Job("as_called", True, layers)
+        yield Job("paddle_as_called", True, self.target_layers)
         yield Job("whole_way", True, self.target_layers)
         yield Job("pipeline", True, self.target_layers)
         yield Job("pipeline", False, self.target_layers)

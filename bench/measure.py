@@ -99,6 +99,20 @@ def whole_way(chain: Chain) -> Sections:
     return clock.sections
 
 
+def as_called(chain: Chain) -> Sections:
+    """What users call: loading and the way back without a pass between, and a pipeline on a loaded model.
+
+    `run` works on a copy, and verifies it before and after the pass.
+    """
+    clock, manager = Clock(), PassManager.parse(TRANSFORM)
+    with clock.section("load, to_program"):
+        model = chain.load()
+        _program = model.to_program()
+    with clock.section("run"):
+        _result = manager.run(model)
+    return clock.sections
+
+
 def inference(chain: Chain) -> Sections:
     """Each pass of the way to INT8 and to QDQ."""
     clock = Clock()
@@ -196,6 +210,15 @@ def paddle_passes(chain: Chain) -> Sections:
     return clock.sections
 
 
+def paddle_as_called(chain: Chain) -> Sections:
+    """Paddle's own way into its graph and back, without a pass between."""
+    clock = Clock()
+    with clock.section("load, to_program"):
+        graph = IrGraph(core.Graph(chain.program.desc), for_test=not chain.training)
+        _program = graph.to_program()
+    return clock.sections
+
+
 def _apply(clock: Clock, name: str, paddle_pass: Any, graph: IrGraph) -> None:
     with clock.section(name):
         paddle_pass.apply(graph)
@@ -260,9 +283,11 @@ CASES: dict[str, Callable[[Chain], Sections]] = {
     for case in (
         training,
         whole_way,
+        as_called,
         inference,
         pipeline,
         paddle_passes,
+        paddle_as_called,
         same_ops,
         memory_of_program,
         memory_of_load,

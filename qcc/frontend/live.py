@@ -13,7 +13,7 @@ from qcc.frontend.params import as_declared
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
 from qcc.ir.nodes import EMPTY_NAME
-from qcc.ir.program import BlockProto, OpProto, ProgramProto, drop_call_stacks
+from qcc.ir.program import BlockProto, OpProto, ProgramProto, drop_call_stacks, message_of
 from qcc.ir.verify import verify
 from qcc.ir.weights import Weights
 from qcc.model import Model, values_in_scope
@@ -44,7 +44,7 @@ def from_program(
     Raises GraphError for unknown feeds and fetches, for a fetch that needs data which is not fed, for
     values that the scope lacks, and for backward ops in a program that is said to be a test program.
     """
-    proto = ProgramProto.FromString(program.desc.serialize_to_string())
+    proto = message_of(program.desc)
     drop_call_stacks(proto)
     check_program(proto, _HERE)
     take_off_interface(proto, _HERE)

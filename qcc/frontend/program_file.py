@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qcc._paddle import core
-from qcc.errors import ModelFormatError
+from qcc.errors import GraphError, ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
 from qcc.ir.dtypes import dtype_number, numpy_dtype
 from qcc.ir.graph import Graph
@@ -59,7 +59,10 @@ class ProgramFile:
         return dict(sorted(found.items()))
 
     def graph(self, weights: Weights, *, for_test: bool) -> Graph:
-        """The program's main block with these values; a weight's dtype is that of its value."""
+        """The program's main block with these values; a weight's dtype is that of its value.
+
+        Raises ModelFormatError.
+        """
         program = self._declaring(weights)
         desc = core.ProgramDesc(program.SerializeToString())
         shell = replace(
@@ -68,7 +71,10 @@ class ProgramFile:
             version=self.program.version.version,
             stored_attrs=_stored_attrs(self.program),
         )
-        return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+        try:
+            return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+        except GraphError as error:
+            raise ModelFormatError(f"{self.path}: {error}") from error
 
     def _declaring(self, weights: Weights) -> ProgramProto:
         """The program, with the dtype of each value in the weight's declaration."""

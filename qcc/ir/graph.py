@@ -1,15 +1,13 @@
-"""Graph: block 0 of a Paddle program as an `IrGraph` with an index, feeds, fetches and weights.
+"""Graph: block 0 of a Paddle program as a graph of ops and variables, with feeds, fetches and weights.
 
-Every edit of a program happens here. An edit costs O(1): it uses the primitives under `IrGraph`'s
-own helpers, which build the set of all nodes for an assertion at every call, and keeps a Python
-index (producers, consumers, names) beside it, so that a look-up costs O(1) too.
+The nodes and links are those of Paddle's `IrGraph`, and each node holds Paddle's own description, but
+the links stand here, in Python: a look-up and an edit cost O(1), where `IrGraph`'s helpers build the
+set of all nodes at every call. `Graph.ir` makes the `IrGraph`.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from operator import attrgetter
 from typing import Any
 
@@ -21,12 +19,16 @@ from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
 from qcc.ir.dtypes import dtype_number
 from qcc.ir.nodes import EMPTY_NAME, Op, Var
+from qcc.ir.order import topological
 from qcc.ir.weights import Weights
 
 Slots = Mapping[str, "Var | Sequence[Var]"]
+Names = Mapping[str, Iterable[str]]
 
 # Paddle's own enumerators compare slowly.
 _LONG, _LONGS = int(core.AttrType.LONG), int(core.AttrType.LONGS)
+
+_name = attrgetter("name")
 
 _BLANKS: dict[str, core.OpDesc] = {}
 
@@ -52,7 +54,6 @@ class Graph:
         for_test: bool,
     ) -> None:
         self.shell = shell
-        self._core = core.Graph(desc)
         self.for_test = for_test
         self.feeds = tuple(feeds)
         self.fetches = tuple(fetches)
@@ -62,50 +63,33 @@ class Graph:
         self._order: tuple[Op, ...] | None = None
         self._inserted = 0
         self._last_rank = 0
-        self._removed_nodes: set[core.Node] = set()
         self.lowered_by: str | None = None
         """The first pass that made what Paddle's executor does not compute; None for a Paddle program."""
         self.changed: dict[Op, None] = {}
         """Ops that an edit touched since verification last emptied this journal."""
         with collector_paused():
-            self._index(desc)
+            block = desc.block(0)
+            variables = (Var(var.name(), var, var.persistable(), desc) for var in block.all_vars())
+            self._link(_read_ops(block, desc), {var.name: var for var in variables})
 
-    # ------------------------------------------------------------------ building the index
+    def _link(self, ops: Iterable[tuple[Op, Names, Names]], declared: dict[str, Var]) -> None:
+        """Fill the empty graph with ops, given with the names in their slots, in the program's order.
 
-    def _index(self, desc: core.ProgramDesc) -> None:
-        variables: dict[int, Var] = {}
-        operators: list[Op] = []
-        # Node ids count up in program order, whereas nodes() is a set.
-        for number, node in sorted((node.id(), node) for node in self._core.nodes()):
-            if node.is_op():
-                operators.append(Op(node, self._core, node.name(), (len(operators), 0, 0)))
-            elif node.is_var() and not node.is_ctrl_var():
-                var_desc = node.var()
-                persistable = var_desc is not None and var_desc.persistable()
-                var = variables[number] = Var(node, self._core, node.name(), persistable)
-                self._versions.setdefault(var.name, []).append(var)
-        self._last_rank = len(operators)
-        for op in operators:
-            self._ops[op] = None
-            op_desc = op.node.op()
-            # The Python call stack holds paths of the machine that built the program.
-            op_desc.remove_attr("op_callstack")
-            op.inputs = _bind(op_desc.inputs(), op.node.inputs, variables)
-            op.outputs = _bind(op_desc.outputs(), op.node.outputs, variables)
+        As in `IrGraph`, an op reads the last version of a variable and writes a new one. So the
+        program's order is a topological one. Raises GraphError for an op that writes a variable twice.
+        """
+        versions, last = self._versions, _LastVersions(self._versions, declared)
+        for op, read, written in ops:
+            op.inputs = {slot: [last[name] for name in names] for slot, names in sorted(read.items())}
             for var in op.all_inputs():
-                if op in var.consumers:
-                    # Paddle has a link for each time that an op reads a variable, this graph has one.
-                    op.node.remove_input(var.node)
-                    var.node.remove_output(op.node)
                 var.consumers[op] = None
-            for var in op.all_outputs():
-                var.producer = op
-        # A variable that no op of this block touches gets no node from Paddle.
-        for var_desc in desc.block(0).all_vars():
-            name = var_desc.name()
-            if name not in self._versions:
-                node = self._core.create_var_node(var_desc)
-                self._versions[name] = [Var(node, self._core, name, var_desc.persistable())]
+            for slot, names in sorted(written.items()):
+                op.outputs[slot] = [last.write(name, op) for name in names]
+            self._ops[op] = None
+        self._order = tuple(self._ops)
+        self._last_rank = len(self._order)
+        # What no op of this block touches.
+        versions.update((name, [var]) for name, var in declared.items())
 
     # ------------------------------------------------------------------ looking
 
@@ -117,7 +101,7 @@ class Graph:
         cycle, naming an op on it.
         """
         if self._order is None:
-            self._order = tuple(_topological(self._ops, self._versions))
+            self._order = tuple(topological(self._ops, self._versions))
         return self._order
 
     @property
@@ -144,11 +128,12 @@ class Graph:
 
     @property
     def ir(self) -> IrGraph:
-        """The graph as Paddle's `IrGraph`, for Paddle's own passes and tools; look, do not edit."""
-        if self._removed_nodes:
-            core.graph_safe_remove_nodes(self._core, self._removed_nodes)
-            self._removed_nodes = set()
-        return IrGraph(self._core, for_test=self.for_test)
+        """A copy as Paddle's `IrGraph`, for Paddle's own passes and tools.
+
+        Hold it as long as its nodes: Paddle frees them with it.
+        """
+        desc = core.ProgramDesc(self.to_proto().SerializeToString())
+        return IrGraph(core.Graph(desc), for_test=self.for_test)
 
     def __repr__(self) -> str:
         kind = "test" if self.for_test else "training"
@@ -185,19 +170,19 @@ class Graph:
         desc.set_dtype(dtype)
         desc.set_shape(list(shape))
         desc.set_persistable(persistable)
-        var = Var(self._core.create_var_node(desc), self._core, name, persistable)
+        var = Var(name, desc, persistable, None)
         self._versions[name] = [var]
         return var
 
     def add_var_like(self, name: str, var: Var) -> Var:
         """A new temporary variable with dtype and shape of another."""
-        like = var.node.var()
+        like = var.desc
         return self._declare(name, like.dtype(), like.shape(), persistable=False)
 
     def add_weight_like(self, name: str, var: Var, value: np.ndarray) -> Var:
         """A new weight that is marked as another one is (a parameter, trainable), with its own value."""
         weight = self.add_var(name, str(value.dtype), value.shape, value)
-        marked, desc = var.node.var(), weight.node.var()
+        marked, desc = var.desc, weight.desc
         if marked.has_is_parameter():
             desc.set_is_parameter(marked.is_parameter())
         if marked.has_stop_gradient():
@@ -206,15 +191,10 @@ class Graph:
 
     def add_version(self, var: Var) -> Var:
         """A new last version of a variable, for the op that overwrites it."""
-        node = self._core.create_var_node(var.desc)
-        version = Var(node, self._core, var.name, var.persistable)
+        version = var.unlinked()
         self._versions[var.name].append(version)
         self._order = None
         return version
-
-    def set_shape(self, var: Var, shape: Sequence[int]) -> None:
-        """Declare another shape for a temporary variable."""
-        var.node.var().set_shape(list(shape))
 
     def remove_var(self, var: Var) -> None:
         """Remove a version that no op reads or writes; with the last one its weight goes too."""
@@ -225,7 +205,6 @@ class Graph:
         if not versions:
             del self._versions[var.name]
             self.weights.pop(var.name, None)
-        self._removed_nodes.add(var.node)
         self._order = None
 
     # ------------------------------------------------------------------ editing operators
@@ -247,18 +226,18 @@ class Graph:
         read = {slot: _as_list(variables) for slot, variables in inputs.items()}
         written = {slot: _as_list(variables) for slot, variables in outputs.items()}
         _check_unproduced([var for variables in written.values() for var in variables])
-        node = self._core.create_op_node(_blank_op(op_type, attrs))
-        desc = node.op()
+        desc = core.OpDesc()
+        desc.copy_from(_blank_op(op_type, attrs))
         for slot, variables in read.items():
             desc.set_input(slot, [var.name for var in variables])
         for slot, variables in written.items():
             desc.set_output(slot, [var.name for var in variables])
-        op = Op(node, self._core, op_type, self._rank(before, after))
+        op = Op(op_type, desc, self._rank(before, after), None)
         op.inputs, op.outputs = read, written
         for var in op.all_inputs():
-            _link_input(op, var)
+            var.consumers[op] = None
         for var in op.all_outputs():
-            _link_output(op, var)
+            var.producer = op
         self._ops[op] = None
         self.changed[op] = None
         self._order = None
@@ -277,14 +256,12 @@ class Graph:
         """Let an input slot read these variables."""
         previous = op.inputs.get(slot)
         op.inputs[slot] = list(variables)
-        op.desc.set_input(slot, [var.name for var in variables])
+        _own_desc(op).set_input(slot, [var.name for var in variables])
         if previous:
             for var in set(previous).difference(op.all_inputs()):
                 del var.consumers[op]
-                var.node.remove_output(op.node)
-                op.node.remove_input(var.node)
         for var in variables:
-            _link_input(op, var)
+            var.consumers[op] = None
         self.changed[op] = None
         self._order = None
 
@@ -293,18 +270,16 @@ class Graph:
         previous = op.outputs.get(slot, [])
         _check_unproduced([var for var in variables if var not in previous])
         for var in previous:
-            self._unlink_output(op, var)
-            op.node.remove_output(var.node)
+            self._unlink_output(var)
         for var in variables:
-            _link_output(op, var)
+            var.producer = op
         op.outputs[slot] = list(variables)
-        op.desc.set_output(slot, [var.name for var in variables])
+        _own_desc(op).set_output(slot, [var.name for var in variables])
         self.changed[op] = None
         self._order = None
 
-    def _unlink_output(self, op: Op, var: Var) -> None:
+    def _unlink_output(self, var: Var) -> None:
         var.producer = None
-        var.node.remove_input(op.node)
         self.changed.update(var.consumers)
 
     def replace_input(self, op: Op, old: Var, new: Var) -> None:
@@ -323,7 +298,7 @@ class Graph:
 
         An attribute that holds 64-bit integers or a boolean already goes on doing so.
         """
-        desc = op.desc
+        desc = _own_desc(op)
         kind = int(desc.attr_type(name)) if desc.has_attr(name) else None
         if kind == _LONG:
             desc._set_int64_attr(name, value)
@@ -334,11 +309,11 @@ class Graph:
 
     def set_flag(self, op: Op, name: str, value: bool) -> None:
         """Set a boolean attribute, where the reader of the program tells booleans from ints."""
-        op.desc._set_bool_attr(name, value)
+        _own_desc(op)._set_bool_attr(name, value)
 
     def remove_attr(self, op: Op, name: str) -> None:
         """Remove an attribute, if the op has it."""
-        op.desc.remove_attr(name)
+        _own_desc(op).remove_attr(name)
 
     def remove_op(self, op: Op) -> None:
         """Remove an op. Its variables stay, those that it wrote without a producer."""
@@ -346,14 +321,10 @@ class Graph:
             raise GraphError(f"the graph does not hold {op}.")
         for var in set(op.all_inputs()):
             del var.consumers[op]
-            var.node.remove_output(op.node)
         for var in op.all_outputs():
-            self._unlink_output(op, var)
-        op.node.clear_inputs()
-        op.node.clear_outputs()
+            self._unlink_output(var)
         del self._ops[op]
         self.changed.pop(op, None)
-        self._removed_nodes.add(op.node)
         self._order = None
 
     # ------------------------------------------------------------------ out again
@@ -369,15 +340,26 @@ class Graph:
         return paddle.static.Program.parse_from_string(self.to_proto().SerializeToString())
 
     def copy(self) -> Graph:
-        """A graph of its own; the weights' arrays are shared until one side sets a new one."""
-        desc = core.ProgramDesc(self.to_proto().SerializeToString())
-        weights = self.weights.copy()
-        twin = Graph(desc, self.shell, self.feeds, self.fetches, weights, for_test=self.for_test)
+        """A graph of its own, as if read from the program anew.
+
+        The weights' arrays and the ops' descriptions are shared until one side sets or edits its own.
+        """
+        twin = Graph(
+            core.ProgramDesc(),
+            self.shell,
+            self.feeds,
+            self.fetches,
+            self.weights.copy(),
+            for_test=self.for_test,
+        )
         twin.lowered_by = self.lowered_by
-        # What nobody has verified yet is to be verified in the copy.
-        if self.changed:
-            pairs = zip(self.ops, twin._ops, strict=True)
-            twin.changed.update((copied, None) for op, copied in pairs if op in self.changed)
+        with collector_paused():
+            first = (versions[0] for _, versions in sorted(self._versions.items()))
+            twin._link(_share_ops(self.ops), {var.name: var.unlinked() for var in first if var.is_declared})
+            # What nobody has verified yet is to be verified in the copy.
+            if self.changed:
+                pairs = zip(self.ops, twin._ops, strict=True)
+                twin.changed.update((copied, None) for op, copied in pairs if op in self.changed)
         return twin
 
 
@@ -403,90 +385,69 @@ def _blank_op(op_type: str, attrs: Mapping[str, Any]) -> core.OpDesc:
     return _BLANKS[kind]
 
 
-def _link_input(op: Op, var: Var) -> None:
-    if op not in var.consumers:
-        var.consumers[op] = None
-        var.node.append_output(op.node)
-        op.node.append_input(var.node)
+def _own_desc(op: Op) -> core.OpDesc:
+    """An op's description, for an edit: its own, when copies of the graph share the present one."""
+    if op.shared:
+        desc = core.OpDesc()
+        desc.copy_from(op.desc)
+        op.desc = desc
+        op.shared = False
+    return op.desc
 
 
-def _link_output(op: Op, var: Var) -> None:
-    var.producer = op
-    var.node.append_input(op.node)
-    op.node.append_output(var.node)
+class _LastVersions(dict[str, Var]):
+    """Name -> the last version so far, of a program that is gone through op by op.
+
+    `versions` is filled on the way, and `declared` emptied.
+    """
+
+    def __init__(self, versions: dict[str, list[Var]], declared: dict[str, Var]) -> None:
+        super().__init__()
+        self._versions = versions
+        self._declared = declared
+
+    def __missing__(self, name: str) -> Var:
+        """The first version."""
+        declared = self._declared
+        var = declared.pop(name) if name in declared else Var(name, None, False, None)
+        self._versions[name] = [var]
+        self[name] = var
+        return var
+
+    def write(self, name: str, op: Op) -> Var:
+        """A new version, which an op writes."""
+        if name not in self:
+            var = self[name]
+        else:
+            before = self[name]
+            if before.producer is op and name != EMPTY_NAME:
+                raise GraphError(f"op {op.type} writes variable {name!r} twice.")
+            var = self[name] = before.unlinked()
+            self._versions[name].append(var)
+        var.producer = op
+        return var
+
+
+def _read_ops(block: core.BlockDesc, owner: core.ProgramDesc) -> Iterator[tuple[Op, Names, Names]]:
+    """The ops of a program that Paddle has parsed."""
+    for number in range(block.op_size()):
+        desc = block.op(number)
+        # The Python call stack holds paths of the machine that built the program.
+        desc.remove_attr(programs.CALL_STACK)
+        yield Op(desc.type(), desc, (number, 0, 0), owner), desc.inputs(), desc.outputs()
+
+
+def _share_ops(ops: Iterable[Op]) -> Iterator[tuple[Op, Names, Names]]:
+    """The ops of a graph again, in this order."""
+    for number, op in enumerate(ops):
+        op.shared = True
+        twin = Op(op.type, op.desc, (number, 0, 0), op.owner, shared=True)
+        yield twin, _names(op.inputs), _names(op.outputs)
+
+
+def _names(slots: Mapping[str, list[Var]]) -> Names:
+    return {slot: map(_name, variables) for slot, variables in slots.items()}
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:
     return [variables] if isinstance(variables, Var) else list(variables)
-
-
-def _bind(
-    slots: Mapping[str, list[str]], nodes: Iterable[core.Node], variables: Mapping[int, Var]
-) -> dict[str, list[Var]]:
-    """Slots with the variables of an op's nodes in place of names."""
-    linked = [variables.get(node.id()) for node in nodes]
-    # No variable stands behind a node that only orders ops.
-    by_name = {var.name: var for var in linked if var is not None}
-    return {slot: [by_name[name] for name in names] for slot, names in sorted(slots.items())}
-
-
-def _topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op]:
-    """The topological order that always takes the op of the lowest rank: O(n log n)."""
-    replaced = {
-        later: earlier
-        for name, chain in versions.items()
-        if len(chain) > 1 and name != EMPTY_NAME
-        for earlier, later in pairwise(chain)
-    }
-    by_rank = sorted(ops, key=attrgetter("rank"))
-    return by_rank if _is_topological(by_rank, replaced) else _kahn(by_rank, replaced)
-
-
-def _is_topological(order: Iterable[Op], replaced: Mapping[Var, Var]) -> bool:
-    done: set[Op] = set()
-    for op in order:
-        if not done.issuperset(_waits_for(op, replaced)):
-            return False
-        done.add(op)
-    return True
-
-
-def _kahn(ops: Iterable[Op], replaced: Mapping[Var, Var]) -> list[Op]:
-    waits: dict[Op, int] = {}
-    followers: dict[Op, list[Op]] = {}
-    for op in ops:
-        before = set(_waits_for(op, replaced))
-        waits[op] = len(before)
-        for earlier in before:
-            followers.setdefault(earlier, []).append(op)
-    ready = [(op.rank, op) for op, count in waits.items() if count == 0]
-    heapq.heapify(ready)
-    order: list[Op] = []
-    while ready:
-        op = heapq.heappop(ready)[1]
-        order.append(op)
-        for later in followers.get(op, ()):
-            waits[later] -= 1
-            if waits[later] == 0:
-                heapq.heappush(ready, (later.rank, later))
-    if len(order) < len(waits):
-        stuck = next(op for op, count in waits.items() if count)
-        raise GraphError(f"the graph has a cycle through {stuck}.")
-    return order
-
-
-def _waits_for(op: Op, replaced: Mapping[Var, Var]) -> Iterator[Op]:
-    """The ops that come before an op: producers of its inputs, and all that touch what it overwrites."""
-    for variables in op.inputs.values():
-        for var in variables:
-            if var.producer is not None:
-                yield var.producer
-    for variables in op.outputs.values():
-        for var in variables:
-            if var in replaced:
-                old = replaced[var]
-                if old.producer is not None:
-                    yield old.producer
-                for reader in old.consumers:
-                    if reader is not op:
-                        yield reader

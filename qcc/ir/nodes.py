@@ -1,7 +1,7 @@
 """The two kinds of nodes of a graph: variables and operators.
 
-They mirror nodes of Paddle's `IrGraph` and are read-only to everybody but `qcc.ir.graph.Graph`, which
-keeps both sides equal.
+They are the nodes of Paddle's `IrGraph`, with Paddle's own descriptions, and read-only to everybody but
+`qcc.ir.graph.Graph`, which keeps links and descriptions equal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ EMPTY_NAME = "@EMPTY@"
 """Paddle's name for an argument that an op leaves out, mostly in backward ops."""
 
 # As numbers, since Paddle's own enumerators compare slowly.
+_LOD_TENSOR = int(VarType.LOD_TENSOR)
 _TENSOR_TYPES = tuple(map(int, (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)))
 _BLOCK, _BLOCKS = int(core.AttrType.BLOCK), int(core.AttrType.BLOCKS)
 
@@ -27,36 +28,44 @@ class Var:
     that the program starts with.
     """
 
-    __slots__ = ("_owner", "consumers", "name", "node", "persistable", "producer")
+    __slots__ = ("consumers", "desc", "name", "owner", "persistable", "producer")
 
-    def __init__(self, node: core.Node, owner: core.Graph, name: str, persistable: bool) -> None:
-        self.node = node
-        self._owner = owner  # Paddle frees the nodes with the graph
+    def __init__(
+        self, name: str, desc: core.VarDesc, persistable: bool, owner: core.ProgramDesc | None
+    ) -> None:
         self.name = name
+        self.desc = desc
+        """Paddle's description; None for `@EMPTY@` and variables that the block does not declare.
+        Copies of a graph share it: nobody edits it once the variable is in a graph."""
+        self.owner = owner  # Paddle frees the descriptions that it parsed with their program
         self.persistable = persistable
         self.producer: Op | None = None
         # A dict for its order; an op that reads the variable twice stands here once.
         self.consumers: dict[Op, None] = {}
 
+    def unlinked(self) -> Var:
+        """Another version of the variable, which no op touches yet."""
+        return Var(self.name, self.desc, self.persistable, self.owner)
+
     @property
-    def desc(self) -> core.VarDesc | None:
-        """Paddle's description; None for `@EMPTY@` and variables that the block does not declare."""
-        return self.node.var()
+    def is_declared(self) -> bool:
+        """True for a variable that the program declares."""
+        return self.desc is not None and self.name != EMPTY_NAME
 
     @property
     def is_tensor(self) -> bool:
         """True for a dense tensor, the only kind that has values in files."""
         desc = self.desc
-        return desc is not None and desc.type() == VarType.LOD_TENSOR
+        return desc is not None and int(desc.type()) == _LOD_TENSOR
 
     @property
     def dtype(self) -> VarType:
-        return self.node.var().dtype()
+        return self.desc.dtype()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """-1 stands for a size that is known only when the model runs."""
-        desc = self.node.var()
+        desc = self.desc
         if desc is None or int(desc.type()) not in _TENSOR_TYPES:
             return ()
         return tuple(desc.shape())
@@ -68,19 +77,25 @@ class Var:
 class Op:
     """One operator: `inputs` and `outputs` map a slot's name to its variables, in order."""
 
-    __slots__ = ("_owner", "inputs", "node", "outputs", "rank", "type")
+    __slots__ = ("desc", "inputs", "outputs", "owner", "rank", "shared", "type")
 
-    def __init__(self, node: core.Node, owner: core.Graph, op_type: str, rank: tuple[int, ...]) -> None:
-        self.node = node
-        self._owner = owner  # Paddle frees the nodes with the graph
+    def __init__(
+        self,
+        op_type: str,
+        desc: core.OpDesc,
+        rank: tuple[int, ...],
+        owner: core.ProgramDesc | None,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.type = op_type
+        self.desc = desc
+        self.shared = shared
+        """True while another graph may hold the same description: `Graph` edits one of its own then."""
+        self.owner = owner  # Paddle frees the descriptions that it parsed with their program
         self.rank = rank
         self.inputs: dict[str, list[Var]] = {}
         self.outputs: dict[str, list[Var]] = {}
-
-    @property
-    def desc(self) -> core.OpDesc:
-        return self.node.op()
 
     def input(self, slot: str) -> Var:
         """The only variable of an input slot."""
@@ -102,7 +117,7 @@ class Op:
 
     def attr(self, name: str, default: Any = None) -> Any:
         """An attribute's value, `default` where the op does not carry it; for a block, its number."""
-        desc = self.node.op()
+        desc = self.desc
         if not desc.has_attr(name):
             return default
         kind = int(desc.attr_type(name))

@@ -44,9 +44,10 @@ class PassManager(Pass):
         Instruments watch from outside; by default every pass is verified.  Raises PassError, or what
         else a pass or instrument raises, with the name of the pass in front.
         """
-        result = replace(model, graph=model.graph.copy(), provenance=model.provenance.then(str(self)))
-        self.apply(result.graph, instruments)
-        return result
+        with collector_paused():
+            graph = model.graph.copy()
+            self.apply(graph, instruments)
+        return replace(model, graph=graph, provenance=model.provenance.then(str(self)))
 
     def apply(self, graph: Graph, instruments: Sequence[Instrument] = (Verification(),)) -> PassResult:
         """Run all passes on a graph, in place."""

@@ -93,7 +93,15 @@ def test_record_has_every_raw_number(run: dict[str, Any]) -> None:
     for entry in run["record"]["measured"]:
         assert entry["ops"] == (9 * entry["layers"] + 9 if entry["training"] else 3 * entry["layers"] + 2)
         by_case.setdefault(entry["case"], []).append(entry)
-    for case in ("training", "inference", "whole_way", "pipeline", "paddle_passes"):
+    for case in (
+        "training",
+        "inference",
+        "whole_way",
+        "as_called",
+        "pipeline",
+        "paddle_passes",
+        "paddle_as_called",
+    ):
         assert {entry["round"] for entry in by_case[case]} == {0, 1}
         for entry in by_case[case]:
             for section, numbers in (item for run in entry["runs"] for item in run.items()):
@@ -102,6 +110,9 @@ def test_record_has_every_raw_number(run: dict[str, Any]) -> None:
     passes = {"transform", "freeze", "int8", "unpack", "qdq", "prune"}
     assert passes < set(by_case["inference"][0]["runs"][0])
     assert {entry["layers"] for entry in by_case["training"]} == {3, 4, 5}
+    assert {entry["layers"] for entry in by_case["as_called"]} == {3, 4, 5}
+    assert set(by_case["as_called"][0]["runs"][0]) == {"run", "load, to_program"}
+    assert {entry["layers"] for entry in by_case["paddle_as_called"]} == {4}
     assert {entry["layers"] for entry in by_case["paddle_passes"] if entry["round"] == 0} == {3, 4}
     for case in ("memory_of_program", "memory_of_load", "memory_of_all"):
         assert len(by_case[case]) == 4
@@ -123,6 +134,42 @@ def test_page_is_made_of_the_record(bench: dict[str, ModuleType], run: dict[str,
     assert "| transform |" in run["page"]
     assert "Not measured in this run" not in run["page"]
     assert "nan" not in run["page"]
+
+
+def test_page_compares_what_users_call(bench: dict[str, ModuleType], run: dict[str, Any]) -> None:
+    """By processor time, whatever the numbers are."""
+    seconds = {("paddle_passes", "transform"): 620.0, ("as_called", "run"): 2.0}
+    seconds |= {("as_called", "load, to_program"): 3.0, ("paddle_as_called", "load, to_program"): 4.0}
+    measured = [
+        {**entry, "runs": [_with_cpu(repetition, entry, seconds) for repetition in entry["runs"]]}
+        for entry in run["record"]["measured"]
+    ]
+    page = bench["page"].render({**run["record"], "measured": measured})
+    assert (
+        "36 ops: copy, pass and verification, times faster than Paddle's pass alone | >= 300 | 310 | yes |"
+        in page
+    )
+    assert "| load and to_program, 45 ops, times as long as Paddle's own | <= 1.5 | 0.75 | yes |" in page
+    assert "| largest growth exponent of these two | <= 1.1 |" in page
+    assert "| run | 2 s | 2 s |" in page
+
+
+def _with_cpu(
+    repetition: dict[str, dict[str, float]], entry: dict[str, Any], seconds: dict[tuple[str, str], float]
+) -> dict[str, dict[str, float]]:
+    return {
+        section: {**numbers, "cpu": seconds.get((entry["case"], section), numbers.get("cpu", 0.0))}
+        for section, numbers in repetition.items()
+    }
+
+
+def test_page_of_an_older_record_lacks_what_users_call(
+    bench: dict[str, ModuleType], run: dict[str, Any]
+) -> None:
+    older = [entry for entry in run["record"]["measured"] if "as_called" not in entry["case"]]
+    page = bench["page"].render({**run["record"], "measured": older})
+    assert "As users call it" not in page
+    assert "PassManager.run" not in page
 
 
 def test_page_says_what_was_not_measured(bench: dict[str, ModuleType], run: dict[str, Any]) -> None:

@@ -1,17 +1,16 @@
-"""Is a graph's index what Paddle's graph beneath it says?"""
+"""Is a graph linked as it says itself, and as Paddle's graph of the same program is?"""
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 
 from qcc._paddle import core
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import EMPTY_NAME
+from qcc.ir.nodes import EMPTY_NAME, Var
 
 
-def assert_mirrors(graph: Graph) -> None:
-    """Nodes, links and slots are the same in the index, in the nodes and in the descriptions."""
+def assert_linked(graph: Graph) -> None:
+    """Links and slots are the same from both of their ends, and in the descriptions."""
     ops, variables = set(graph._ops), set(graph.vars)
     for op in ops:
         slots = {slot: names for slot, names in op.desc.inputs().items() if names}
@@ -20,26 +19,39 @@ def assert_mirrors(graph: Graph) -> None:
         assert slots == {
             slot: [var.name for var in written] for slot, written in op.outputs.items() if written
         }
-        assert _ids(op.node.inputs) == Counter(var.node.id() for var in set(op.all_inputs()))
-        assert _ids(op.node.outputs) == Counter(var.node.id() for var in set(op.all_outputs()))
         assert set(op.all_inputs()) | set(op.all_outputs()) <= variables
+        assert all(op in var.consumers for var in op.all_inputs())
+        assert all(var.producer is op for var in op.all_outputs())
     for var in variables:
         assert set(var.consumers) <= ops
-        assert _ids(var.node.outputs) == Counter(op.node.id() for op in var.consumers)
         assert all(var in op.all_inputs() for op in var.consumers)
-        written = [var.producer.node.id()] if var.producer is not None else []
-        assert _ids(var.node.inputs) == Counter(written)
         assert var.producer is None or var in var.producer.all_outputs()
         assert var in graph.versions(var.name)
-    nodes = graph.ir.graph.nodes()
-    assert {node.id() for node in nodes if node.is_op()} == {op.node.id() for op in ops}
-    kept = {node.id() for node in nodes if node.is_var() and not node.is_ctrl_var()}
-    assert kept == {var.node.id() for var in variables}
     assert set(graph.weights) <= {var.name for var in variables}
 
 
-def _ids(nodes: list[core.Node]) -> Counter[int]:
-    return Counter(node.id() for node in nodes if not node.is_ctrl_var())
+def assert_mirrors(graph: Graph) -> None:
+    """The graph is linked as Paddle links its program: a version is known by its name and producer."""
+    assert_linked(graph)
+    paddles = graph.ir  # which owns its nodes
+    nodes = sorted(paddles.graph.nodes(), key=core.Node.id)
+    theirs = {node.id(): place for place, node in enumerate(node for node in nodes if node.is_op())}
+    ours = {op: place for place, op in enumerate(graph.ops)}
+    assert len(theirs) == len(ours)
+
+    def their_version(var: core.Node) -> tuple[str, int | None]:
+        return var.name(), next((theirs[op.id()] for op in var.inputs), None)
+
+    def our_version(var: Var) -> tuple[str, int | None]:
+        return var.name, None if var.producer is None else ours[var.producer]
+
+    op_nodes = (node for node in nodes if node.is_op())
+    for op, node in zip(graph.ops, op_nodes, strict=True):
+        assert op.type == node.name()
+        for mine, their in ((op.all_inputs(), node.inputs), (op.all_outputs(), node.outputs)):
+            assert set(map(our_version, mine)) == {
+                their_version(var) for var in their if not var.is_ctrl_var()
+            }
 
 
 def assert_order(graph: Graph) -> None:

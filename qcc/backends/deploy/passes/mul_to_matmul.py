@@ -40,7 +40,7 @@ class MulToMatmul(EnginePass):
         # Several ops may read one variable, flattened alike or not.
         places = {op: _place(graph, op) for op in chosen if _columns(op) < _rank(op) - 1}
         for op, place in places.items():
-            check_free(graph, op, [_flat_name(op, place.source)])
+            check_free(graph, op, _new_names(op, place))
         for op in chosen:
             if op in places:
                 _flatten(graph, op, places[op])
@@ -82,22 +82,29 @@ def _place(graph: Graph, op: Op) -> _Place:
     return _Place(op, data, ())
 
 
-def _flat_name(op: Op, source: Var) -> str:
+def _new_names(op: Op, place: _Place) -> list[str]:
+    """Names of what is flattened, and of the variables between that and the op."""
     # By the product's own name: another product may flatten the same variable.
-    return f"{op.output('Out').name}.{source.name}.flattened"
+    flat = f"{op.output('Out').name}.{place.source.name}.flattened"
+    return [flat, f"{flat}.quantized", f"{flat}.quantized.dequantized"][: 1 + len(place.between)]
 
 
 def _flatten(graph: Graph, op: Op, place: _Place) -> None:
     columns, rank, shape = _columns(op), _rank(op), place.source.shape
     rest = shape[columns:]
     flat_shape = (*shape[:columns], -1 if -1 in rest else prod(rest))
-    flat = graph.add_var(_flat_name(op, place.source), "float32", flat_shape)
+    name, *between = _new_names(op, place)
+    flat = graph.add_var(name, "float32", flat_shape)
     attrs = {"start_axis": columns, "stop_axis": rank - 1, "op_role": 0}
     inputs, outputs = {"X": place.source}, {"Out": flat}
     graph.add_op("flatten_contiguous_range", inputs, outputs, attrs, before=place.reader)
     graph.replace_input(place.reader, place.source, flat)
-    for var in place.between:
-        graph.set_shape(var, flat_shape)
+    for var, new_name in zip(place.between, between, strict=True):
+        assert var.producer is not None
+        new = graph.add_var(new_name, "float32", flat_shape)
+        graph.set_output(var.producer, "Y", [new])
+        graph.replace_uses(var, new)
+        graph.remove_var(var)
 
 
 def _convert(graph: Graph, op: Op) -> None:
