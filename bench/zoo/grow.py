@@ -22,6 +22,7 @@ import paddle
 import yaml
 
 SEED = 1
+# One picture would have no variance behind a global pooling.
 BATCHES, PICTURES = 3, 4
 Inputs = dict[str, np.ndarray]
 
@@ -52,11 +53,16 @@ def _grow(name: str, entry: Mapping[str, Any], folder: Path) -> None:
         np.random.seed(SEED)
         network = _detector(entry["config"]) if "config" in entry else _called(entry)
         network.eval()
+        _fill_zeros(network)
         feeds = entry.get("feeds") or {"image": [1, 3, entry["side"], entry["side"]]}
         if "config" in entry:
             feeds |= {"im_shape": [1, 2], "scale_factor": [1, 2]}
-        _settle_norms(network, feeds, as_map="config" in entry)
-        _save(network, feeds, folder / name, as_map="config" in entry)
+        batch = {name: [entry.get("pictures", PICTURES), *shape[1:]] for name, shape in feeds.items()}
+        _settle_norms(network, batch, as_map="config" in entry)
+        # Whoever is killed meanwhile leaves nothing that looks like a network.
+        part = folder / f".{name}"
+        _save(network, feeds, part, as_map="config" in entry)
+        part.rename(folder / name)
     except Exception as error:
         # Whatever a package dislikes about a network; the others are to be built all the same.
         traceback.print_exc()
@@ -86,15 +92,21 @@ def _detector(config: Mapping[str, Any]) -> Any:
     return create(config["architecture"])
 
 
-def _settle_norms(network: Any, feeds: Mapping[str, list[int]], *, as_map: bool) -> None:
+def _fill_zeros(network: Any) -> None:
+    """Give values to weights of zeros: heads begin with them, and would hide all that stands before."""
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():
+            spread = 1 / np.sqrt(np.prod(parameter.shape[1:]))
+            parameter.set_value(paddle.normal(0.0, spread, parameter.shape))
+
+
+def _settle_norms(network: Any, batch: Mapping[str, list[int]], *, as_map: bool) -> None:
     """Set the statistics of the batch norms to their means over some batches.
 
     With those that a new network has, mean 0 and variance 1, the activations of a deep one shrink or grow by
     a factor a layer.
     """
     norms = [layer for layer in network.sublayers(include_self=True) if hasattr(layer, "_mean")]
-    # One picture would have no variance behind a global pooling.
-    batch = {name: [PICTURES, *shape[1:]] for name, shape in feeds.items()}
     for number in range(BATCHES):
         for norm in norms:
             norm.training, norm._use_global_stats, norm._is_test = True, False, False

@@ -14,6 +14,7 @@ ENGINES = {
     "paddle frozen": "oneDNN, frozen",
     "paddle qdq": "oneDNN, QDQ",
     "openvino qdq": "OpenVINO, QDQ",
+    "openvino qdq, 7 bits": "OpenVINO, 7 bits",
     "lite x86": "Lite x86",
     "lite arm": "Lite ARM",
 }
@@ -46,7 +47,9 @@ nothing about accuracy. A random network amplifies what is small: look at *int8*
   compute on the same integers. Files for ARM are verified; they cannot be run on x86.
 * Every distance is the largest difference of an output, relative to the output's largest value; of detectors
   it is taken in front of the first op that selects boxes.
-* **no**: refused with a sentence, below. **dies**: the engine ends its process. **fault**: a traceback.
+* **7 bits**: the weights'; the distance is that from the frozen model of 7 bits.
+* **whole**: with the selecting ops and all behind them. **no**: refused with a sentence, below.
+  **dies**: the engine ends its process. **fault**: a traceback.
 
 Scales are largest magnitudes on one batch; weights are per channel. Made by `{record["command"]}` from
 `docs/records/networks.json` on {where["processor"]}, Paddle {where["paddle"]}, Paddle Lite 2.13rc0, OpenVINO
@@ -80,7 +83,8 @@ def _cell(found: Entry) -> str:
         return _why(found)
     count = str(sum(found["int8"].values())) if "int8" in found else ""
     distance = _distance(found) if "largest" in found or "sound" in found else ""
-    return ": ".join(part for part in (count, distance) if part)
+    whole = ", whole: no" if "whole" in found else ""
+    return ": ".join(part for part in (count, distance) if part) + whole
 
 
 def _why(found: Entry) -> str:
@@ -105,6 +109,8 @@ def _reasons(record: dict[str, Any]) -> Iterator[str]:
                 key = next(key for key in WORDS if key in result)
                 title = ENGINES.get(stage, stage)
                 said.setdefault((f"{title}: {word}", result[key]), []).append(name)
+            elif stage != "not built" and "whole" in result:
+                said.setdefault((f"{ENGINES[stage]}, whole: no", result["whole"]), []).append(name)
     if said:
         yield "## Why not"
         lines = [f"* **{what}**, {', '.join(who)}: {why}" for (what, why), who in sorted(said.items())]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from catalogue import HERE, python
+from networks import frozen
 
 import qcc
 from qcc.analyze.inspection import inspect
@@ -75,8 +77,6 @@ def front(model: Model) -> Model | None:
 
 def prepare(source: Path, folder: Path) -> Result:
     """Load, inspect, quantize, freeze; write every form; run the forms in Paddle's own kernels."""
-    from networks import frozen
-
     model = qcc.load(source)
     inputs = made_up(model, 100)
     quantized = frozen(model, inputs)
@@ -170,19 +170,30 @@ def _int8_kernels(log: str) -> dict[str, int]:
     return dict(Counter(calls))
 
 
-def openvino(folder: Path, form: str) -> Result:
+def openvino(folder: Path) -> Result:
     """The front in OpenVINO, which reads Paddle's files."""
-    outputs = folder / f"openvino-{form}.npz"
-    command = [python(), HERE / "openvino_worker.py", _front(folder, form) / "model.pdmodel"]
-    done = subprocess.run(
-        [*command, folder / "inputs.npz", outputs], capture_output=True, text=True, timeout=240
-    )
+    return _openvino(folder, _front(folder, "qdq"), _arrays(folder / "frozen.npz"))
+
+
+def openvino_7_bits(folder: Path) -> Result:
+    """The front with weights of 7 bits: sums of two products then fit into 16 bits."""
+    model = qcc.load(_front(folder, "float"))
+    inputs = _for(model, _inputs(folder))
+    quantized = frozen(model, inputs, weight_bits=7)
+    qcc.save(quantized, folder / "qdq-7-bits", form="qdq", check=False)
+    return _openvino(folder, folder / "qdq-7-bits", quantized.run(inputs))
+
+
+def _openvino(folder: Path, model: Path, expected: Sequence[np.ndarray]) -> Result:
+    outputs = model / "openvino.npz"
+    command = [python(), HERE / "openvino_worker.py", model / "model.pdmodel", folder / "inputs.npz", outputs]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    if done.returncode < 0:
+        return {"died": signal.Signals(-done.returncode).name}
     if done.returncode:
-        if done.returncode < 0:
-            return {"died": f"signal {-done.returncode}"}
         return {"refused": _last_words(done.stderr)}
-    result = _against(folder, _arrays(outputs), "float" if form == "float" else "frozen")
-    return {"int8": json.loads(done.stdout.splitlines()[-1]), **result}
+    found = _distances(compare(_arrays(outputs), expected))
+    return {"int8": json.loads(done.stdout.splitlines()[-1]), **found}
 
 
 def _last_words(text: str) -> str:
@@ -192,22 +203,29 @@ def _last_words(text: str) -> str:
         for line in lines
         if "FrontEnd API failed" in line or "Check '" in line or "unsupported" in line.lower()
     ]
-    return re.sub(r"/\S*/", "", (telling or lines or ["no word"])[-1])[:300]
+    return _without_paths((telling or lines or ["no word"])[-1])[:300]
+
+
+def _without_paths(text: str) -> str:
+    return re.sub(r"/\S*/", "", text)
 
 
 def lite_x86(folder: Path) -> Result:
-    """The whole network exported, with the export's own check; the front run in Paddle Lite."""
+    """The front in Paddle Lite; then the whole network, as far as its export comes, the check included."""
     inputs = _inputs(folder)
     model = qcc.load(folder / "frozen")
-    saved = export(model, folder / "whole-x86.nb", arch="x86", check=_for(model, inputs))
-    said = {check.what: check.outcome for check in saved.checks}
-    file, shorter = folder / "whole-x86.nb", model
-    if _front(folder, "frozen") != folder / "frozen":
-        file, shorter = folder / "front-x86.nb", qcc.load(_front(folder, "frozen"))
-        export(shorter, file, arch="x86", check=False)
+    shorter = qcc.load(_front(folder, "frozen"))
+    file = folder / "front-x86.nb"
+    export(shorter, file, arch="x86", check=False)
     with LiteRuntime(file) as runtime:
         outputs = runtime.run(_for(shorter, inputs))
-    return {"said": said, **_against(folder, outputs)}
+    result = _against(folder, outputs)
+    if _front(folder, "frozen") != folder / "frozen":
+        try:
+            export(model, folder / "whole-x86.nb", arch="x86", check=_for(model, inputs))
+        except QccError as error:
+            result["whole"] = _without_paths(str(error))
+    return result
 
 
 def lite_arm(folder: Path, source: Path) -> Result:

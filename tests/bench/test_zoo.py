@@ -54,7 +54,8 @@ def test_a_row_for_each_network_and_reasons_below(zoo: ModuleType) -> None:
         "paddle frozen": {"int8": {"convolution": 2}, **distances},
         "paddle qdq": {"died": "SIGILL"},
         "openvino qdq": {"refused": "no mul"},
-        "lite x86": {"largest": 3e-7},
+        "openvino qdq, 7 bits": {"int8": {"Convolution": 2}, "largest": 1e-7},
+        "lite x86": {"largest": 3e-7, "whole": "another number of boxes"},
         "lite arm": {"int8": {"conv2d": 1, "fc": 1}},
     }
     record = {
@@ -63,7 +64,10 @@ def test_a_row_for_each_network_and_reasons_below(zoo: ModuleType) -> None:
         "networks": {"a": whole, "b": {"prepared": {"fault": "KeyError: 'x'"}}, "c": {"not built": "torn"}},
     }
     lines = zoo.OUTCOME.text(record).splitlines()
-    assert "| a | 7 | 2 of 3 | 0.250 | equal | 2: 0.250 | dies | no | 3e-07 | 2 |" in lines
+    assert (
+        "| a | 7 | 2 of 3 | 0.250 | equal | 2: 0.250 | dies | no | 2: 1e-07 | 3e-07, whole: no | 2 |" in lines
+    )
+    assert "* **Lite x86, whole: no**, a: another number of boxes" in lines
     assert any(line.startswith("| b | fault |") for line in lines)
     assert not any(line.startswith("| c |") for line in lines)
     assert "* **OpenVINO, QDQ: no**, a: no mul" in lines
