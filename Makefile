@@ -6,7 +6,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-slow demo demo-classifier bench bench-inference bench-peer bench-lite lock clean
+.PHONY: help .venv test test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -40,6 +40,10 @@ bench-peer: .venv  ## Train quantized beside paddleslim
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py
+
+zoo: .venv  ## Take networks of other packages through every form and engine
+	$(BIN)/python bench/zoo/build.py
+	$(BIN)/python bench/zoo/zoo.py
 
 # uv keeps the versions that are in a lock file already; delete the file first to take the newest ones.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \

@@ -26,7 +26,7 @@ paddle.enable_static()
 
 CLASSIFIER_SIDE, DETECTOR_SIDE = 224, 320
 _DETECTOR = Path(__file__).resolve().parent.parent / "configs" / "yolov3_mobilenet_v1_voc.yml"
-_TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+_SCHEME = "weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max"
 
 Inputs = dict[str, np.ndarray]
 
@@ -85,9 +85,10 @@ def text_network(folder: str, height: int, width: int) -> tuple[Model, Inputs]:
     return model, {model.feeds[0]: _picture(height, width)}
 
 
-def frozen(model: Model, inputs: Inputs) -> Model:
+def frozen(model: Model, inputs: Inputs, weight_bits: int = 8) -> Model:
     """The model, quantized with the largest magnitudes on one input as activation scales."""
-    transformed = qcc.PassManager.parse(_TRANSFORM).run(model)
+    transform = f"transform{{{_SCHEME},weight_bits={weight_bits}}}"
+    transformed = qcc.PassManager.parse(transform).run(model)
     quantizers = [op for op in transformed.graph.ops if op.type in QUANTIZE_OPS and "InScale" in op.inputs]
     scales = largest_magnitudes(model, [op.input("X").name for op in quantizers], [inputs])
     for op in quantizers:

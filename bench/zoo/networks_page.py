@@ -1,0 +1,117 @@
+"""The page docs/networks.md, made from the record of the zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from page import table
+
+Entry = dict[str, Any]
+
+# What stands in the record, and the heading of its column.
+ENGINES = {
+    "paddle frozen": "oneDNN, frozen",
+    "paddle qdq": "oneDNN, QDQ",
+    "openvino qdq": "OpenVINO, QDQ",
+    "openvino qdq, 7 bits": "OpenVINO, 7 bits",
+    "lite x86": "Lite x86",
+    "lite arm": "Lite ARM",
+}
+WORDS = {"refused": "no", "died": "dies", "fault": "fault"}
+
+
+def page(record: dict[str, Any]) -> str:
+    """The page for a record."""
+    networks = {name: found for name, found in record["networks"].items() if "not built" not in found}
+    return "\n\n".join([_head(record, networks), *_rows(networks), *_reasons(record)]) + "\n"
+
+
+def _head(record: dict[str, Any], networks: dict[str, Entry]) -> str:
+    where = record["environment"]
+    return f"""# Networks from elsewhere
+
+```
+make zoo        # builds the networks in the cache folder, takes each through everything, writes this page
+```
+
+{len(networks)} architectures of `paddle.vision`, paddleclas 2.6.0, paddledet 2.6.0 and paddleseg 2.8.0, and
+recognisers of text with the recurrent layers of `paddle.nn`; all with **random weights** and batch norms
+settled on noise, fed with small pictures of noise. So the table says what runs, in int8 and right, and
+nothing about accuracy. A random network amplifies what is small: look at *int8* and *ties* before the others.
+
+* **ops**: of the program. **layers**: quantized, of those of a type that can be.
+* **int8**: what quantization itself changes, float against frozen. **ties**: how far the frozen model moves
+  when its input is moved in the last bits (1e-6), so that values on a rounding boundary fall elsewhere.
+* The engines: layers computed in int8, and the distance from the frozen model. In Lite on x86 float kernels
+  compute on the same integers. Files for ARM are verified; they cannot be run on x86.
+* Every distance is the largest difference of an output, relative to the output's largest value; of detectors
+  it is taken in front of the first op that selects boxes.
+* **7 bits**: the weights'; the distance is that from the frozen model of 7 bits.
+* **whole**: with the selecting ops and all behind them. **no**: refused with a sentence, below.
+  **dies**: the engine ends its process. **fault**: a traceback.
+
+Scales are largest magnitudes on one batch; weights are per channel. Made by `{record["command"]}` from
+`docs/records/networks.json` on {where["processor"]}, Paddle {where["paddle"]}, Paddle Lite 2.13rc0, OpenVINO
+2026.4.1; oneDNN is limited to the ops of `qcc/targets/paddle_x86.py`. On processors without VNNI, such as
+this one, int8 kernels of OpenVINO and oneDNN add products in pairs in 16 bits, which saturate where weights
+and activations use their whole range."""
+
+
+def _rows(networks: dict[str, Entry]) -> Iterator[str]:
+    rows = []
+    for name, found in networks.items():
+        prepared = found["prepared"]
+        if "ops" not in prepared:
+            rows.append((name, _why(prepared), *[""] * (3 + len(ENGINES))))
+            continue
+        rows.append(
+            (
+                name,
+                str(prepared["ops"]),
+                f"{prepared['quantized']} of {prepared['quantizable']}",
+                _distance(prepared["frozen"]),
+                _distance(prepared["ties"]),
+                *(_cell(found[engine]) for engine in ENGINES),
+            )
+        )
+    yield table(("network", "ops", "layers", "int8", "ties", *ENGINES.values()), rows)
+
+
+def _cell(found: Entry) -> str:
+    if _why(found):
+        return _why(found)
+    count = str(sum(found["int8"].values())) if "int8" in found else ""
+    distance = _distance(found) if "largest" in found or "sound" in found else ""
+    whole = ", whole: no" if "whole" in found else ""
+    return ": ".join(part for part in (count, distance) if part) + whole
+
+
+def _why(found: Entry) -> str:
+    return next((word for key, word in WORDS.items() if key in found), "")
+
+
+def _distance(found: Entry) -> str:
+    if not found.get("sound", True):
+        return "not finite, or another shape"
+    value = found["largest"]
+    return "equal" if value == 0 else f"{value:.3f}" if value >= 5e-4 else f"{value:.0e}"
+
+
+def _reasons(record: dict[str, Any]) -> Iterator[str]:
+    """Who says no, or dies, and why; networks of one reason together."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for name, found in record["networks"].items():
+        if "not built" in found:
+            said.setdefault(("not built", found["not built"]), []).append(name)
+        for stage, result in found.items():
+            if stage != "not built" and (word := _why(result)):
+                key = next(key for key in WORDS if key in result)
+                title = ENGINES.get(stage, stage)
+                said.setdefault((f"{title}: {word}", result[key]), []).append(name)
+            elif stage != "not built" and "whole" in result:
+                said.setdefault((f"{ENGINES[stage]}, whole: no", result["whole"]), []).append(name)
+    if said:
+        yield "## Why not"
+        lines = [f"* **{what}**, {', '.join(who)}: {why}" for (what, why), who in sorted(said.items())]
+        yield "\n".join(lines)

@@ -1,0 +1,245 @@
+"""What is done with each network of the zoo, and what comes out: functions that return what JSON holds.
+
+`prepare` writes what the others read into a folder of its own:
+
+    float/ frozen/ int8/ qdq/     the network in each form
+    front/float/ ...              the same up to the first op that selects, such as an NMS, where it has one
+    inputs.npz  float.npz  frozen.npz   a made-up input, and what the front answers to it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from catalogue import HERE, python
+from networks import frozen
+
+import qcc
+from qcc.analyze.inspection import inspect
+from qcc.backends.agreement import Agreement, compare
+from qcc.backends.lite.check import check as check_lite
+from qcc.backends.lite.export import export
+from qcc.backends.lite.file import read_naive_buffer
+from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.predictor import Engine, Predictor
+from qcc.errors import QccError
+from qcc.model import Model, Runner
+from qcc.passes.frozen import frozen_ops
+from qcc.targets.lite import find_kernel
+from qcc.targets.paddle_x86 import INT8_OPS
+
+Inputs = dict[str, np.ndarray]
+Result = dict[str, Any]
+
+FORMS = {"float": "float", "frozen": "float", "int8": "int8", "qdq": "qdq"}
+# Behind these, what a value on a rounding boundary becomes decides on which values there are.
+SELECTING = frozenset(
+    {"multiclass_nms3", "matrix_nms", "generate_proposals_v2", "generate_proposals", "top_k_v2"}
+)
+
+
+def made_up(model: Model, seed: int) -> Inputs:
+    """Noise for pictures; for a detector their size, and 1 for the factor by which they were scaled."""
+    random = np.random.default_rng(seed)
+    inputs: Inputs = {}
+    shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
+    for name, shape in shapes.items():
+        if name == "im_shape":
+            inputs[name] = np.array([shapes["image"][2:]] if "image" in shapes else [[128, 128]], np.float32)
+        elif name == "scale_factor":
+            inputs[name] = np.ones(shape, np.float32)
+        else:
+            inputs[name] = random.standard_normal(shape).astype(np.float32)
+    return inputs
+
+
+def front(model: Model) -> Model | None:
+    """The model up to its first op that selects; None when it has none."""
+    found = next((op for op in model.graph.ops if op.type in SELECTING), None)
+    if found is None:
+        return None
+    shorter = model.copy()
+    shorter.graph.fetches = tuple(
+        var.name for var in found.all_inputs() if not var.persistable and var.producer is not None
+    )
+    return qcc.PassManager.parse("prune").run(shorter)
+
+
+def prepare(source: Path, folder: Path) -> Result:
+    """Load, inspect, quantize, freeze; write every form; run the forms in Paddle's own kernels."""
+    model = qcc.load(source)
+    inputs = made_up(model, 100)
+    quantized = frozen(model, inputs)
+    found = inspect(quantized)
+    _write(model, quantized, folder)
+    cut = front(model)
+    if cut is not None:
+        cut_quantized = front(quantized)
+        assert cut_quantized is not None
+        _write(cut, cut_quantized, folder / "front")
+    np.savez(folder / "inputs.npz", **inputs)
+    given = _for(cut or model, inputs)
+    reference = Runner(qcc.load(_front(folder, "frozen")))
+    outputs = {"float": (cut or model).run(given), "frozen": reference.run(given)}
+    for form, arrays in outputs.items():
+        np.savez(folder / f"{form}.npz", *arrays)
+    again = {
+        form: compare(qcc.load(_front(folder, form)).run(given), outputs["frozen"])
+        for form in ("int8", "qdq")
+    }
+    # What rounding alone does: the same run, its input moved in the last bits.
+    moved = {name: array * np.float32(1 + 1e-6) for name, array in given.items()}
+    again["ties"] = compare(reference.run(moved), outputs["frozen"])
+    return {
+        "ops": sum(inspect(model).ops.values()),
+        "front": list((cut or model).fetches) if cut is not None else None,
+        "quantizable": len(found.quantizable),
+        "quantized": len(list(frozen_ops(quantized.graph))),
+        "kinds": Counter(status.type for status in found.quantizable if status.quantized),
+        "frozen": _distances(compare(outputs["frozen"], outputs["float"])),
+        **{form: _distances(agreement) for form, agreement in again.items()},
+    }
+
+
+def _write(model: Model, quantized: Model, folder: Path) -> None:
+    for form, written in FORMS.items():
+        qcc.save(model if form == "float" else quantized, folder / form, form=written, check=False)
+
+
+def _front(folder: Path, form: str) -> Path:
+    cut = folder / "front" / form
+    return cut if cut.exists() else folder / form
+
+
+def _for(model: Model, inputs: Mapping[str, np.ndarray]) -> Inputs:
+    return {name: inputs[name] for name in model.feeds}
+
+
+def _arrays(path: Path) -> list[np.ndarray]:
+    with np.load(path) as archive:
+        return [archive[name] for name in archive.files]
+
+
+def _inputs(folder: Path) -> Inputs:
+    with np.load(folder / "inputs.npz") as archive:
+        return dict(archive)
+
+
+def _distances(agreement: Agreement) -> Result:
+    if not agreement.sound:
+        return {"sound": False}
+    return {"largest": agreement.relative, "distance": agreement.distance, "cosine": agreement.cosine}
+
+
+def _against(folder: Path, outputs: Sequence[np.ndarray], form: str = "frozen") -> Result:
+    return _distances(compare(outputs, _arrays(folder / f"{form}.npz")))
+
+
+# ---------------------------------------------------------------------- engines
+
+
+def paddle_x86(folder: Path, form: str) -> Result:
+    """The front in `paddle.inference`: float in oneDNN's float kernels, else in its int8 kernels."""
+    words = folder / f"onednn-{form}.txt"
+    # oneDNN looks when it runs its first kernel, and writes to the standard output.
+    os.environ["DNNL_VERBOSE"] = "1"
+    stream = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(stream, 1)
+    engine = Engine(onednn=True, int8=form != "float", int8_ops=INT8_OPS if form != "float" else ())
+    predictor = Predictor.open(_front(folder, form), engine)
+    inputs = _inputs(folder)
+    words.write_text("")
+    outputs = predictor.run({name: inputs[name] for name in predictor.feeds})
+    result = _against(folder, outputs, "float" if form == "float" else "frozen")
+    return {"int8": _int8_kernels(words.read_text()), **result}
+
+
+def _int8_kernels(log: str) -> dict[str, int]:
+    """How many calls of each primitive read 8-bit integers: `...exec,cpu,convolution,...,src_u8::...`."""
+    calls = re.findall(r"exec,cpu,(convolution|deconvolution|inner_product|matmul),.*src_[us]8", log)
+    return dict(Counter(calls))
+
+
+def openvino(folder: Path) -> Result:
+    """The front in OpenVINO, which reads Paddle's files."""
+    return _openvino(folder, _front(folder, "qdq"), _arrays(folder / "frozen.npz"))
+
+
+def openvino_7_bits(folder: Path) -> Result:
+    """The front with weights of 7 bits: sums of two products then fit into 16 bits."""
+    model = qcc.load(_front(folder, "float"))
+    inputs = _for(model, _inputs(folder))
+    quantized = frozen(model, inputs, weight_bits=7)
+    qcc.save(quantized, folder / "qdq-7-bits", form="qdq", check=False)
+    return _openvino(folder, folder / "qdq-7-bits", quantized.run(inputs))
+
+
+def _openvino(folder: Path, model: Path, expected: Sequence[np.ndarray]) -> Result:
+    outputs = model / "openvino.npz"
+    command = [python(), HERE / "openvino_worker.py", model / "model.pdmodel", folder / "inputs.npz", outputs]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    if done.returncode < 0:
+        return {"died": signal.Signals(-done.returncode).name}
+    if done.returncode:
+        return {"refused": _last_words(done.stderr)}
+    found = _distances(compare(_arrays(outputs), expected))
+    return {"int8": json.loads(done.stdout.splitlines()[-1]), **found}
+
+
+def _last_words(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [
+        line
+        for line in lines
+        if "FrontEnd API failed" in line or "Check '" in line or "unsupported" in line.lower()
+    ]
+    return _without_paths((telling or lines or ["no word"])[-1])[:300]
+
+
+def _without_paths(text: str) -> str:
+    return re.sub(r"/\S*/", "", text)
+
+
+def lite_x86(folder: Path) -> Result:
+    """The front in Paddle Lite; then the whole network, as far as its export comes, the check included."""
+    inputs = _inputs(folder)
+    model = qcc.load(folder / "frozen")
+    shorter = qcc.load(_front(folder, "frozen"))
+    file = folder / "front-x86.nb"
+    export(shorter, file, arch="x86", check=False)
+    with LiteRuntime(file) as runtime:
+        outputs = runtime.run(_for(shorter, inputs))
+    result = _against(folder, outputs)
+    if _front(folder, "frozen") != folder / "frozen":
+        try:
+            export(model, folder / "whole-x86.nb", arch="x86", check=_for(model, inputs))
+        except QccError as error:
+            result["whole"] = _without_paths(str(error))
+    return result
+
+
+def lite_arm(folder: Path, source: Path) -> Result:
+    """The whole network as a file for ARM; what `qcc check` says before, and what is in the file."""
+    foreseen: Result | None = None
+    try:
+        foreseen = dict(check_lite(qcc.load(source), "arm").int8)
+        refused = None
+    except QccError as error:
+        refused = str(error)
+    try:
+        export(qcc.load(folder / "frozen"), folder / "arm.nb", arch="arm")
+    except QccError as error:
+        return {"refused": str(error), "kind": type(error).__name__, "foreseen": refused}
+    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in read_naive_buffer(folder / "arm.nb").ops]
+    int8 = Counter(k.op for k in kernels if k is not None and k.precision == "int8" and k.op != "calib")
+    return {"int8": dict(int8), "ops": len(kernels), "foreseen": refused or foreseen}
