@@ -37,6 +37,7 @@ BUILT_IN = {
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",
+    "seven-bit-weights": "qcc.backends.deploy.passes.seven_bit_weights:SevenBitWeights",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
     # What follows lowers a graph for Paddle Lite.
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
