@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 import traceback
@@ -46,7 +47,7 @@ def _work(answer: Path, stage: Callable[..., Result], arguments: tuple[Any, ...]
     try:
         result = stage(*arguments)
     except QccError as error:
-        result = {"refused": str(error), "kind": type(error).__name__}
+        result = {"refused": without_folders(str(error)), "kind": type(error).__name__}
     except Exception as error:
         # What is no typed error is a fault of qcc or of what it calls: the record is to hold it.
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -56,6 +57,11 @@ def _work(answer: Path, stage: Callable[..., Result], arguments: tuple[Any, ...]
     part = answer.with_suffix(".part")
     part.write_text(json.dumps(result))
     part.rename(answer)
+
+
+def without_folders(text: str) -> str:
+    """A message whose paths are names of files: where they stood is another folder each time."""
+    return re.sub(r"/\S*/", "", text)
 
 
 def _silence() -> None:

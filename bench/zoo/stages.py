@@ -3,7 +3,8 @@
 `prepare` writes what the others read into a folder of its own:
 
     float/ frozen/ int8/ qdq/     the network in each form
-    front/float/ ...              the same up to the first op that selects, such as an NMS, where it has one
+    front/float/ ...              that up to the first op that selects, such as an NMS, where it has one: then
+                                  there is only the frozen form of the whole
     inputs.npz  float.npz  frozen.npz   a made-up input, and what the front answers to it
 """
 
@@ -15,12 +16,13 @@ import re
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from catalogue import HERE, python
+from isolated import without_folders
 from networks import frozen
 
 import qcc
@@ -81,12 +83,14 @@ def prepare(source: Path, folder: Path) -> Result:
     inputs = made_up(model, 100)
     quantized = frozen(model, inputs)
     found = inspect(quantized)
-    _write(model, quantized, folder)
     cut = front(model)
-    if cut is not None:
+    if cut is None:
+        _write(model, quantized, folder, FORMS)
+    else:
         cut_quantized = front(quantized)
         assert cut_quantized is not None
-        _write(cut, cut_quantized, folder / "front")
+        _write(model, quantized, folder, ("frozen",))
+        _write(cut, cut_quantized, folder / "front", FORMS)
     np.savez(folder / "inputs.npz", **inputs)
     given = _for(cut or model, inputs)
     reference = Runner(qcc.load(_front(folder, "frozen")))
@@ -111,9 +115,9 @@ def prepare(source: Path, folder: Path) -> Result:
     }
 
 
-def _write(model: Model, quantized: Model, folder: Path) -> None:
-    for form, written in FORMS.items():
-        qcc.save(model if form == "float" else quantized, folder / form, form=written, check=False)
+def _write(model: Model, quantized: Model, folder: Path, forms: Iterable[str]) -> None:
+    for form in forms:
+        qcc.save(model if form == "float" else quantized, folder / form, form=FORMS[form], check=False)
 
 
 def _front(folder: Path, form: str) -> Path:
@@ -203,11 +207,7 @@ def _last_words(text: str) -> str:
         for line in lines
         if "FrontEnd API failed" in line or "Check '" in line or "unsupported" in line.lower()
     ]
-    return _without_paths((telling or lines or ["no word"])[-1])[:300]
-
-
-def _without_paths(text: str) -> str:
-    return re.sub(r"/\S*/", "", text)
+    return without_folders((telling or lines or ["no word"])[-1])[:300]
 
 
 def lite_x86(folder: Path) -> Result:
@@ -224,7 +224,7 @@ def lite_x86(folder: Path) -> Result:
         try:
             export(model, folder / "whole-x86.nb", arch="x86", check=_for(model, inputs))
         except QccError as error:
-            result["whole"] = _without_paths(str(error))
+            result["whole"] = without_folders(str(error))
     return result
 
 
@@ -235,11 +235,11 @@ def lite_arm(folder: Path, source: Path) -> Result:
         foreseen = dict(check_lite(qcc.load(source), "arm").int8)
         refused = None
     except QccError as error:
-        refused = str(error)
+        refused = without_folders(str(error))
     try:
         export(qcc.load(folder / "frozen"), folder / "arm.nb", arch="arm")
     except QccError as error:
-        return {"refused": str(error), "kind": type(error).__name__, "foreseen": refused}
+        return {"refused": without_folders(str(error)), "kind": type(error).__name__, "foreseen": refused}
     kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in read_naive_buffer(folder / "arm.nb").ops]
     int8 = Counter(k.op for k in kernels if k is not None and k.precision == "int8" and k.op != "calib")
     return {"int8": dict(int8), "ops": len(kernels), "foreseen": refused or foreseen}
