@@ -71,6 +71,10 @@ class LiteRuntimeError(QccError):
     """Paddle Lite's runtime refused a model or an input, or crashed; the message carries its last words."""
 
 
+class EngineError(QccError):
+    """Another engine refused a model or an input, or crashed; the message carries its last words."""
+
+
 class OutputError(QccError):
     """The output cannot be written where it was asked for."""
 

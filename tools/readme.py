@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from qcc.backends.deploy.options import code
-from qcc.targets.table import find_target
+from qcc.targets.table import Target, find_target
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "docs" / "records" / "demo.json"
@@ -106,15 +106,28 @@ def facts() -> str:
     for fact in target.facts:
         when = "" if fact.when == "always" else f", {fact.when.replace('-', ' ')}"
         rows.append(f"| {fact.op}{when} | {fact.runs} | {fact.why} |")
-    rows += ["", "| fault | ops | processors | instead |", "|---|---|---|---|"]
+    return "\n".join([*rows, "", *faults(target)])
+
+
+def openvino() -> str:
+    """How an application loads a model in OpenVINO, and what that gets wrong."""
+    target = find_target("openvino")
+    python, cpp = "\n".join(code(target, "python")), "\n".join(code(target, "cpp"))
+    snippets = f"```python\nimport openvino\n\n{python}\n```\n\n```cpp\n{cpp}\n```"
+    return "\n".join([snippets, "", *faults(target)])
+
+
+def faults(target: Target) -> list[str]:
+    """The rows of a target's table of faults."""
+    rows = ["| fault | ops | processors | instead |", "|---|---|---|---|"]
     for fault in target.faults:
         rows.append(f"| {fault.what} | {', '.join(fault.ops)} | {fault.processors} | {fault.instead} |")
-    return "\n".join(rows)
+    return rows
 
 
 PAGES = {
     ROOT / "README.md": {"demo": demo, "speed": speed, "results": results, "inference": inference},
-    ROOT / "docs" / "deploy.md": {"options": options, "facts": facts},
+    ROOT / "docs" / "deploy.md": {"options": options, "facts": facts, "openvino": openvino},
 }
 
 

@@ -59,7 +59,7 @@ class EpochOrBest(click.ParamType):
 @click.option(
     "--target",
     metavar="NAME",
-    help="Write qdq/ as this engine computes it rightly, such as paddle-x86, or refuse.",
+    help="Write qdq/ as this engine computes it rightly, paddle-x86 or openvino, or refuse.",
 )
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @click.option("-c", "--config", "config_path", type=Path, help="Evaluate with this training configuration.")

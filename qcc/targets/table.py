@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qcc.errors import TargetError
 
 GROUP = "qcc.targets"
-_OWN = ("paddle_x86.yaml",)
+_OWN = ("paddle_x86.yaml", "openvino.yaml")
 
 Runs = Literal["int8", "float", "refused"]
 Words = Annotated[str, Field(min_length=1)]
@@ -70,13 +70,18 @@ class Option(_Row):
 
 
 class Target(_Row):
-    """An engine on a kind of processor. `pipeline`: what brings a frozen graph into the form for it, behind
-    the passes that take the quantization off ops that compute in float."""
+    """An engine on a kind of processor.
+
+    `pipeline` brings a frozen graph into the form for it, behind the passes that take the quantization off
+    ops that compute in float. `checked_in`: what runs a written form before it appears. `int8_ops`: in Paddle
+    Inference, the ops that may run in int8.
+    """
 
     name: Words
     engine: Words
     processor: Words
-    int8_ops: tuple[str, ...]
+    checked_in: Literal["paddle", "openvino"] = "paddle"
+    int8_ops: tuple[str, ...] = ()
     pipeline: Words
     facts: tuple[Fact, ...]
     faults: tuple[Fault, ...]

@@ -10,6 +10,7 @@ import numpy as np
 from qcc.backends import fluid
 from qcc.backends.check import Written, check_runs, read_back
 from qcc.backends.deploy import options
+from qcc.backends.deploy.check_openvino import check_in_openvino
 from qcc.backends.deploy.form import for_target
 from qcc.backends.engines.engine import Engine
 from qcc.backends.report import Check, Saved
@@ -37,11 +38,14 @@ def save(
     prepared, placement = for_target(model, target)
 
     def checked(files: Written) -> list[Check]:
-        checks = [Check("read back", "program and weights equal, bit for bit")]
         read_back(prepared, files)
+        checks = [Check("read back", "program and weights equal, bit for bit")]
         checks += [Check(target.name, line) for line in placement.lines()]
+        data = None if isinstance(check, bool) else check
+        if target.checked_in == "openvino":
+            return [*checks, check_in_openvino(prepared, files, data)]
         engine = Engine(onednn=True, int8=True, int8_ops=target.int8_ops)
-        return [*checks, *check_runs(prepared, files, None if isinstance(check, bool) else check, engine)]
+        return [*checks, *check_runs(prepared, files, data, engine)]
 
     # Where nothing is left that is quantized, the model is stored as floats.
     written = stored_form(prepared.graph)
