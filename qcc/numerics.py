@@ -29,8 +29,12 @@ def max_int(bits: int) -> int:
 
 
 def bits_for(q: np.ndarray) -> int:
-    """The fewest bits (at least 2) whose symmetric range holds the integers q."""
-    return max(2, int(np.max(np.abs(q), initial=0)).bit_length() + 1)
+    """The fewest bits (at least 2) whose symmetric range holds the integers q.
+
+    For -128 they are 8: INT8 holds it, and quantize_linear clips there.
+    """
+    highest, lowest = int(np.max(q, initial=0)), int(np.min(q, initial=0))
+    return max(2, max(highest, -lowest - (lowest == -128)).bit_length() + 1)
 
 
 def _per_channel(scale: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:

@@ -8,17 +8,20 @@ from typing import Any
 
 from qcc._paddle import VarType
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
-from qcc.passes.fake_quant import pair_behind
+from qcc.ir.nodes import Op
 from qcc.passes.frozen import FrozenOp, frozen_op
-from qcc.passes.quantizable import KINDS
+from qcc.passes.integer_weights import IntegerWeight, integer_weight
+from qcc.passes.round_trip import RoundTrips, round_trips
 
-FORMS = ("transformed", "frozen", "int8", "qdq")
+FORMS = ("transformed", "frozen", "int8", "qdq", "weight-only")
 
 
 @dataclass(frozen=True)
 class QuantizedOp:
-    """An op that is quantized, in one of `FORMS`. A type that the form does not record is None."""
+    """An op that is quantized, in one of `FORMS`. A type that the form does not record is None.
+
+    In the form weight-only the activation is float: its type is "float", and its bits are 32.
+    """
 
     op: Op
     form: str
@@ -30,15 +33,15 @@ class QuantizedOp:
 
 
 def quantized_op(graph: Graph, op: Op) -> QuantizedOp | None:
-    """How an op is quantized; None when it is not."""
-    kind = KINDS.get(op.type)
-    if kind is None or len(op.inputs.get(kind.data, ())) != 1 or len(op.inputs.get(kind.weight, ())) != 1:
-        return None
+    """How an op is quantized, which the ops around it tell; None when it is not."""
     frozen = frozen_op(op)
     if frozen is not None:
         return _frozen(graph, frozen)
-    operands = (op.input(kind.data), op.input(kind.weight))
-    return _transformed(op, *operands) or _linear(op, *operands)
+    trips = round_trips(op)
+    if trips is not None:
+        return _round_trips(trips)
+    found = integer_weight(op)
+    return None if found is None else _weight_only(found)
 
 
 def quantized_ops(graph: Graph) -> Iterator[QuantizedOp]:
@@ -89,47 +92,19 @@ def _frozen(graph: Graph, found: FrozenOp) -> QuantizedOp:
     )
 
 
-def _transformed(op: Op, left: Var, right: Var) -> QuantizedOp | None:
-    pairs = [pair_behind(left), pair_behind(right)]
-    if pairs[0] is None or pairs[1] is None:
-        return None
-    weight, activation = pairs if pairs[0].source.persistable else reversed(pairs)
-    if weight is None or activation is None or not weight.source.persistable:
-        return None
+def _weight_only(found: IntegerWeight) -> QuantizedOp:
+    kind = "abs_max" if found.axis is None else "channel_wise_abs_max"
+    return QuantizedOp(found.op, "weight-only", found.weight.name, kind, found.bits, "float", 32)
+
+
+def _round_trips(found: RoundTrips) -> QuantizedOp:
+    weight, activation = found.weight.quantizer, found.data.quantizer
     return QuantizedOp(
-        op,
-        "transformed",
-        weight.source.name,
-        weight.quantizer.type,
-        weight.quantizer.bits,
-        activation.quantizer.type,
-        activation.quantizer.bits,
+        found.op,
+        "qdq" if found.is_stored else "transformed",
+        found.weight.source.name,
+        weight.type,
+        weight.bits,
+        None if found.data.shape == "linear" else activation.type,
+        activation.bits,
     )
-
-
-def _linear(op: Op, left: Var, right: Var) -> QuantizedOp | None:
-    """quantize_linear / dequantize_linear in front: the QDQ form, or its training form."""
-    first, second = left.producer, right.producer
-    if first is None or second is None or {first.type, second.type} != {"dequantize_linear"}:
-        return None
-    weight, activation = (first, second) if _behind_weight(first) else (second, first)
-    if not _behind_weight(weight):
-        return None
-    stored = weight.input("X")
-    return QuantizedOp(
-        op,
-        "qdq" if stored.dtype == VarType.INT8 else "transformed",
-        stored.name if stored.producer is None else stored.producer.input("X").name,
-        "abs_max" if weight.attr("quant_axis", -1) < 0 else "channel_wise_abs_max",
-        int(weight.attr("bit_length", 8)),
-        None,
-        int(activation.attr("bit_length", 8)),
-    )
-
-
-def _behind_weight(dequantize: Op) -> bool:
-    stored = dequantize.input("X")
-    if stored.producer is None:
-        return stored.persistable
-    quantize = stored.producer
-    return quantize.type == "quantize_linear" and quantize.input("X").persistable

@@ -58,19 +58,39 @@ def eval_model(checkpoint: Path) -> Model:
 def freeze_to(
     model: Model, folder: Path, weight_type: str | None = None, *, old_names: bool = False
 ) -> Iterator[Saved]:
-    """Write the forms of a transformed model to float/, int8/ and qdq/ of `folder`; yields a report of each.
+    """Write the forms of a quantized model to float/, int8/ and qdq/ of `folder`; yields a report of each.
 
-    There is no qdq form of a network with activation type abs_max. `old_names`: see `save_form`. Raises
-    ModelFormatError when the model is in another form.
+    A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
+    into the other forms. There is no qdq form of a network with activation type abs_max. `old_names`: see
+    `save_form`. Raises ModelFormatError for a model that is not quantized, or whose weights are integers
+    where another `weight_type` is asked for.
     """
-    form = state(model.graph)
-    if form != "transformed":
+    present = state(model.graph)
+    if present in ("float", "weight-only"):
+        raise ModelFormatError(_nothing_to_freeze(present))
+    types = scheme(model.graph)["weight_type"]
+    if weight_type is not None and present != "transformed" and types != [weight_type]:
         raise ModelFormatError(
-            f"the model is in the form {form}, and what can be frozen is the transformed one, as"
-            " `qcc quantize` writes it to EPOCH/eval_model of its checkpoints."
+            f"the model is {present}: its weights are integers of type {'/'.join(types)} already, which"
+            f" cannot become {weight_type}: leave --weight_quant_type out, or freeze the transformed model."
         )
+    if "int8" in present.split("+"):
+        model = qcc.PassManager.parse("unpack").run(model)
     for wanted in forms(scheme(model.graph)["activation_type"]):
         yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
+
+
+def _nothing_to_freeze(present: str) -> str:
+    if present == "float":
+        return (
+            "the model is float, so there is nothing to freeze: train it with `qcc quantize`, or quantize it"
+            " without training by `qcc apply -p 'transform{activation_type=abs_max}'` and then `qcc freeze"
+            " --calibrate DATA`."
+        )
+    return (
+        "the model's weights alone are integers (weight-only), and its activations are float, so there is"
+        " nothing to freeze: turn the weights back with `qcc apply -p unpack`, and quantize that float model."
+    )
 
 
 def best_epoch(store: CheckpointStore) -> int:

@@ -87,15 +87,20 @@ def in_form(model: Model, form: str) -> Model:
             raise TargetError(
                 f"the model is in form {present}, with {len(packed)} INT8 weights, so it cannot be saved as"
                 f" form 'float': save it as {present!r}, or save the frozen model from before that pass"
-                + (" (pass `unpack` leads back to it)." if present == "int8" else ".")
+                + f" (pass `{'unpack' if present == 'int8' else 'freeze'}` leads back to it)."
+            )
+        if present == "weight-only":
+            raise TargetError(
+                "the model's weights alone are integers (weight-only), which Paddle has no kernels for: turn"
+                " them back with the pass `unpack`, or export it for Paddle Lite."
             )
         return model
     if present == form:
         return model
     if present == "qdq":
         raise TargetError(
-            f"the model is in form qdq, from which no pass leads to form {form!r}: save the frozen model"
-            " in that form."
+            f"the model is in form qdq: run the pass `freeze`, which leads back to the frozen model, before"
+            f" saving it in form {form!r}."
         )
     return PassManager.parse(form).run(model)
 

@@ -12,6 +12,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import UNOBSERVED_SCALE, abs_max, max_int
 
+AWAY_FROM_ZERO = 1
 STEP_COUNTER = "@STEP_COUNTER@"
 
 QUANTIZE_OPS = {
@@ -22,18 +23,30 @@ QUANTIZE_OPS = {
 }
 """Quantize op -> quantization type."""
 
+FUSED_OPS = {
+    "fake_quantize_dequantize_abs_max": "abs_max",
+    "fake_quantize_dequantize_moving_average_abs_max": "moving_average_abs_max",
+    "fake_channel_wise_quantize_dequantize_abs_max": "channel_wise_abs_max",
+}
+"""Op that quantizes and dequantizes at once, as dynamic graphs hold it -> quantization type."""
+
 DEQUANTIZE_OPS = ("fake_dequantize_max_abs", "fake_channel_wise_dequantize_max_abs")
 
 
 @dataclass(frozen=True)
 class Quantizer:
-    """How one variable is quantized: type, bits, and the axis of its channels if it has scales of them."""
+    """How one variable is quantized: type, bits, and the axis of its channels if it has scales of them.
+
+    `rounding` is the ops' attribute round_type: 1 rounds ties away from zero and clips to -127 .. 127; 0, as
+    quantize_linear does, rounds them to even and clips to -128 .. 127.
+    """
 
     type: str
     bits: int
     axis: int | None = None
     window_size: int = 10000
     moving_rate: float = 0.9
+    rounding: int = AWAY_FROM_ZERO
 
 
 @dataclass(frozen=True)
@@ -70,15 +83,17 @@ class Pair:
 
 
 def read_quantizer(quantize: Op) -> Quantizer:
-    """How a quantize op quantizes."""
-    per_channel = quantize.type == "fake_channel_wise_quantize_abs_max"
+    """How a quantize op, or a fused one, quantizes."""
+    kind = {**QUANTIZE_OPS, **FUSED_OPS}[quantize.type]
+    per_channel = kind == "channel_wise_abs_max"
     return Quantizer(
-        QUANTIZE_OPS[quantize.type],
+        kind,
         int(quantize.attr("bit_length", 8)),
         int(quantize.attr("quant_axis", 0)) if per_channel else None,
         int(quantize.attr("window_size", 10000)),
         # Held as float32: print 0.9, not 0.8999999761581421.
         float(np.format_float_positional(np.float32(quantize.attr("moving_rate", 0.9)))),
+        int(quantize.attr("round_type", AWAY_FROM_ZERO)),
     )
 
 

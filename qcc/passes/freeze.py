@@ -12,11 +12,14 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.numerics import UNOBSERVED_SCALE, correct_bias, max_int, quantize_weight
+from qcc.numerics import UNOBSERVED_SCALE, correct_bias, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
-from qcc.passes.fake_quant import Pair, Quantizer, pair_behind
-from qcc.passes.frozen import frozen_ops
-from qcc.passes.quantizable import KINDS, Operands, is_marked
+from qcc.passes.fake_quant import Pair, Quantizer
+from qcc.passes.frozen import Integers, broken_op, check_frozen, dequantize_behind, frozen_ops
+from qcc.passes.integer_weights import integer_weights
+from qcc.passes.normalize import Normalize, foreign_ops
+from qcc.passes.quantizable import Operands
+from qcc.passes.round_trip import half_quantized, round_trips
 from qcc.passes.scales import weight_scale
 
 
@@ -45,6 +48,9 @@ class Freeze(Pass):
     so whoever fetches it gets what he got before. A weight that float ops read as well keeps its
     value; its integers become `w.quantized`.
 
+    Graphs of other tools are brought into this shape first (see the pass `normalize`): one in QDQ form, or
+    with fused quantize and dequantize ops, can be frozen as well.
+
     `weight_type` overrides how weights were trained (None: per tensor, or per channel, as trained).
     `bias_correction` restores each weight's (channel's) mean and standard deviation, for graphs that
     were calibrated and not trained.
@@ -58,11 +64,20 @@ class Freeze(Pass):
     def apply(self, graph: Graph) -> PassResult:
         if not graph.for_test:
             raise PassError("freeze works on the test graph, and this is a training graph.")
-        plan = [self._plan(graph, op) for op in graph.ops if _is_transformed(op)]
+        if not foreign_ops(graph):
+            return self._freeze(graph)
+        # What comes after it may refuse, and would leave the graph half way.
+        trial = graph.copy()
+        Normalize().apply(trial)
+        self._freeze(trial)
+        Normalize().apply(graph)
+        self._freeze(graph)
+        return PassResult(True)
+
+    def _freeze(self, graph: Graph) -> PassResult:
+        plan = [step for op in graph.ops if (step := self._plan(graph, op)) is not None]
         if not plan:
-            if any(True for _ in frozen_ops(graph)):
-                return PassResult(False, ("everything is frozen already.",))
-            raise PassError("the graph has no quantized op: run transform first.")
+            return _nothing_to_do(graph)
         _check_removable(graph, plan)
         frozen = self._integers(graph, plan)
         _check_names(graph, plan, frozen)
@@ -72,28 +87,28 @@ class Freeze(Pass):
         for weight in frozen.values():
             weight.store(graph)
         for step in plan:
-            _dequantize_behind(graph, step, frozen[step.weight.source])
+            integers = frozen[step.weight.source].integers(step.weight_quantizer)
+            dequantize_behind(graph, step.found, integers, step.data.scale, step.data.quantizer.bits)
         return PassResult(True)
 
     # ------------------------------------------------------------------ planning
 
-    def _plan(self, graph: Graph, op: Op) -> _Step:
-        kind = KINDS.get(op.type)
-        if kind is None:
-            raise PassError(f"{op} is marked as quantized, but freeze knows no op type {op.type!r}.")
-        left, right = pair_behind(op.input(kind.data)), pair_behind(op.input(kind.weight))
-        if left is None or right is None:
+    def _plan(self, graph: Graph, op: Op) -> _Step | None:
+        """How to freeze an op; None for one that is not transformed."""
+        half = half_quantized(op)
+        if half is not None and half.shape == "pair":
             raise PassError(
-                f"{op} is marked as quantized, but not both of its operands come from a fake quantize"
-                " and dequantize pair."
+                f"{op} cannot be frozen: {half.source.name!r} is quantized and dequantized in front of it,"
+                " but its other operand is not."
             )
-        swapped = left.source.persistable
-        data, weight = (right, left) if swapped else (left, right)
-        if data.source.persistable or not weight.source.persistable:
-            raise PassError(f"{op} must read one weight and one activation to be frozen.")
+        trips = round_trips(op)
+        if trips is None:
+            return None
+        data, weight = Pair(*trips.data.ops), Pair(*trips.weight.ops)
         _check_observed(graph, op, data)
-        found = Operands(op, data.source, weight.source, op.output(kind.output), swapped)
-        return _Step(found, data, weight, self._weight_quantizer(found, weight))
+        for pair in (data, weight):
+            _check_scale(pair)
+        return _Step(trips.operands, data, weight, self._weight_quantizer(trips.operands, weight))
 
     def _weight_quantizer(self, found: Operands, weight: Pair) -> Quantizer:
         trained = weight.quantizer
@@ -148,6 +163,10 @@ class _FrozenWeight:
         """The variable that holds the integers."""
         return f"{self.source.name}.quantized" if self.read_as_float else self.source.name
 
+    def integers(self, quantizer: Quantizer) -> Integers:
+        """What stands for the weight once it is stored."""
+        return Integers(self.name, f"{self.source.name}@scale", self.scale, quantizer.bits, quantizer.axis)
+
     def store(self, graph: Graph) -> None:
         """Put the integers into the graph."""
         if self.read_as_float:
@@ -170,8 +189,32 @@ class _Step:
         return self.found.op
 
 
-def _is_transformed(op: Op) -> bool:
-    return is_marked(op) and any(pair_behind(var) is not None for var in op.all_inputs())
+def _nothing_to_do(graph: Graph) -> PassResult:
+    """What to say of a graph without an op to freeze.  Raises PassError unless it is frozen."""
+    broken = broken_op(graph)
+    if broken is not None:
+        raise broken
+    frozen = list(frozen_ops(graph))
+    for found in frozen:
+        check_frozen(graph, found)
+    if not frozen and any(True for _ in integer_weights(graph)):
+        raise PassError(
+            "weights alone are quantized in this graph, and its activations are float: turn the weights back"
+            " with unpack, and start from the float model with transform."
+        )
+    if not frozen:
+        raise PassError("the graph has no quantized op: run transform first.")
+    return PassResult(False, ("everything is frozen already.",))
+
+
+def _check_scale(pair: Pair) -> None:
+    slot = "Scale" if "Scale" in pair.dequantize.inputs else "Scales"
+    scale = pair.dequantize.inputs[slot][0]
+    if scale.name != pair.scale.name:
+        raise PassError(
+            f"{pair.dequantize} multiplies by the scale {scale.name!r}, but {pair.quantize} quantizes by"
+            f" {pair.scale.name!r}: the model is not what was trained; save it again."
+        )
 
 
 def _check_observed(graph: Graph, op: Op, data: Pair) -> None:
@@ -209,7 +252,7 @@ def _check_names(graph: Graph, plan: list[_Step], frozen: Mapping[Var, _FrozenWe
         if weight.read_as_float:
             wanted.add(weight.name)
         if step.weight_quantizer.axis is not None:
-            wanted.add(_channel_scale_name(step, weight))
+            wanted.add(weight.integers(step.weight_quantizer).channel_scale_name(step.found))
         freed = {pair.quantized.name, pair.dequantized.name, pair.scale.name}
         check_free(graph, step.op, sorted(wanted - freed))
 
@@ -238,53 +281,3 @@ def _remove_op(graph: Graph, op: Op) -> None:
     for var in touched:
         if var.producer is None and not var.consumers and var.name not in public:
             graph.remove_var(var)
-
-
-def _dequantize_behind(graph: Graph, step: _Step, weight: _FrozenWeight) -> None:
-    """Let the op read integers alone, and dequantize what it accumulates into its public output."""
-    graph.set_input(step.op, step.found.weight_slot, [graph.var(weight.name)])
-    out = step.found.output
-    accumulator = graph.add_var_like(f"{out.name}.accumulator", out)
-    kind = KINDS[step.op.type]
-    graph.set_output(step.op, kind.output, [accumulator])
-    bits = (step.weight_quantizer.bits, step.data.quantizer.bits)
-    if step.weight_quantizer.axis is None:
-        # In float64, as Paddle computes it; the attribute itself is a float32.
-        max_range = max_int(bits[0]) * max_int(bits[1]) / float(weight.scale[0])
-        graph.add_op(
-            "fake_dequantize_max_abs",
-            {"X": accumulator, "Scale": step.data.scale},
-            {"Out": out},
-            {"max_range": max_range, "op_role": 0},
-            after=step.op,
-        )
-        return
-    scales = [_channel_scale(graph, step, weight), step.data.scale]
-    attrs = {
-        "quant_bits": list(bits),
-        "quant_axis": kind.axis,
-        "x_num_col_dims": step.found.output_channel_dim,
-        "op_role": 0,
-    }
-    graph.add_op(
-        "fake_channel_wise_dequantize_max_abs",
-        {"X": accumulator, "Scales": scales},
-        {"Out": out},
-        attrs,
-        after=step.op,
-    )
-
-
-def _channel_scale(graph: Graph, step: _Step, weight: _FrozenWeight) -> Var:
-    """The scales along the output's channels; ops that share the weight share them."""
-    name = _channel_scale_name(step, weight)
-    if name in graph:
-        return graph.var(name)
-    value = step.found.output_scales(weight.scale)
-    return graph.add_var(name, "float32", value.shape, value)
-
-
-def _channel_scale_name(step: _Step, weight: _FrozenWeight) -> str:
-    # Transposed convolutions of several groups have the weight's scales several times.
-    copies = step.found.output_scales(weight.scale).size // weight.scale.size
-    return f"{weight.source.name}@scale" + (f".{copies}" if copies > 1 else "")

@@ -11,9 +11,12 @@ from qcc._paddle import VarType
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Var
-from qcc.numerics import max_int
+from qcc.numerics import bits_for
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
-from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
+from qcc.passes.frozen import FrozenOp, check_frozen, frozen_op, frozen_ops, no_frozen_op
+from qcc.passes.round_trip import is_qdq
+
+_BITS = 8
 
 
 @options(frozen=True, config=OPTIONS)
@@ -37,7 +40,9 @@ class Int8(Pass):
     def apply(self, graph: Graph) -> PassResult:
         frozen = list(frozen_ops(graph))
         if not frozen:
-            raise PassError("the graph has no frozen op: run freeze first.")
+            if is_qdq(graph):
+                return PassResult(False, ("the graph is in QDQ form, whose weights are integers already.",))
+            raise no_frozen_op(graph)
         weights = {found.weight: found for found in frozen if found.weight.dtype == VarType.FP32}
         for weight, found in weights.items():
             check_can_be_int8(graph, weight, found)
@@ -53,10 +58,9 @@ def check_can_be_int8(graph: Graph, weight: Var, found: FrozenOp) -> None:
         needed = f"{others[0]} reads it as well" if others else "it is fetched"
         raise PassError(f"{found.op} reads {weight.name!r}, which cannot become INT8, since {needed}.")
     check_free(graph, found.op, [int8_name(weight)])
+    check_frozen(graph, found)
     q = graph.weights[weight.name]
-    if not np.array_equal(q, np.round(q)):
-        raise PassError(f"{found.op} reads {weight.name!r}, which holds no integers: run freeze first.")
-    if np.max(np.abs(q), initial=0) > max_int(8):
+    if bits_for(q) > _BITS:
         raise PassError(
             f"{found.op} reads {weight.name!r}, quantized to {found.weight_bits(graph)} bits, which INT8"
             " cannot hold: quantize with weight_bits of at most 8, or save the float form."

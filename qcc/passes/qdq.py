@@ -13,8 +13,9 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
-from qcc.passes.frozen import FrozenOp, frozen_ops
+from qcc.passes.frozen import FrozenOp, check_frozen, frozen_ops, no_frozen_op
 from qcc.passes.int8 import check_can_be_int8, int8_name, to_int8
+from qcc.passes.round_trip import is_qdq
 
 
 @options(frozen=True, config=OPTIONS)
@@ -46,9 +47,9 @@ class Qdq(Pass):
     def apply(self, graph: Graph) -> PassResult:
         frozen = list(frozen_ops(graph))
         if not frozen:
-            if any(op.type == "dequantize_linear" for op in graph.ops):
+            if is_qdq(graph):
                 return PassResult(False, ("the graph is in QDQ form already.",))
-            raise PassError("the graph has no frozen op: run freeze first.")
+            raise no_frozen_op(graph)
         for found in frozen:
             _check(graph, found)
             _check_names(graph, found)
@@ -84,6 +85,7 @@ def _check(graph: Graph, found: FrozenOp) -> None:
             " (activation_type=abs_max), but quantize_linear needs a fixed one: quantize with"
             " activation_type=moving_average_abs_max or range_abs_max."
         )
+    check_frozen(graph, found)
     accumulator = found.operands.output
     others = [op for op in accumulator.consumers if op is not found.dequantize]
     if others or accumulator.name in graph.fetches:

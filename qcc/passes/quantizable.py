@@ -124,8 +124,3 @@ def operands(op: Op) -> Operands | None:
     if weight.producer is not None or data.dtype != VarType.FP32 or weight.dtype != VarType.FP32:
         return None
     return Operands(op, data, weight, op.output(kind.output), swapped)
-
-
-def is_marked(op: Op) -> bool:
-    """True for an op that `transform` has quantized, in whatever form it is now."""
-    return bool(op.attr(QUANTIZATION_TYPE) == WITH_WEIGHT)

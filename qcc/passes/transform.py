@@ -15,13 +15,13 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind, pair_names
+from qcc.passes.frozen import integer_op
 from qcc.passes.quantizable import (
     KINDS,
     OP_TYPES,
     QUANTIZATION_TYPE,
     WITH_WEIGHT,
     Operands,
-    is_marked,
     operands,
 )
 
@@ -100,7 +100,7 @@ class Transform(Pass):
     def _candidate(self, op: Op) -> Operands | None:
         if op.type not in self.op_types or op.type in self.skip_op_types:
             return None
-        if is_marked(op) or op.attr(SKIPPED, False):
+        if op.attr(SKIPPED, False) or integer_op(op) is not None:
             return None
         return operands(op)
 

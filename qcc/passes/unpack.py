@@ -12,11 +12,15 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import frozen_ops
+from qcc.passes.integer_weights import to_floats
 
 
 @options(frozen=True, config=OPTIONS)
 class Unpack(Pass):
     """Store INT8 weights of frozen ops as float32 integers again, for kernels that need it.
+
+    Where weights alone are integers, as Paddle's `WeightQuantization` stores them, they become the floats
+    that they stand for, and the model a float one.
 
     Before:
 
@@ -33,12 +37,13 @@ class Unpack(Pass):
         packed = {found.weight: found.op for found in frozen_ops(graph) if found.weight.dtype == VarType.INT8}
         for weight, op in packed.items():
             check_free(graph, op, [_unpacked_name(weight)])
+        turned = to_floats(graph)
         for weight in packed:
             q = graph.weights[weight.name].astype(np.float32)
             unpacked = graph.add_weight_like(_unpacked_name(weight), weight, q)
             graph.replace_uses(weight, unpacked)
             graph.remove_var(weight)
-        return PassResult(bool(packed))
+        return PassResult(turned or bool(packed))
 
 
 def _unpacked_name(weight: Var) -> str:

@@ -8,8 +8,8 @@ import numpy as np
 
 from qcc.model import Model, Runner
 from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.passes.quantizable import is_marked
 from qcc.passes.scales import fresh_weight_scales
+from qcc.quantization import quantized_ops
 
 
 def quantized_activations(model: Model) -> list[str]:
@@ -66,7 +66,7 @@ def assert_same_layers(transformed: Model, frozen: Model, inputs: Mapping[str, n
     Raises AssertionError naming the variable.
     """
     integers = tuple(quantized_activations(transformed))
-    outputs = tuple(next(op.all_outputs()).name for op in transformed.graph.ops if is_marked(op))
+    outputs = tuple(next(found.op.all_outputs()).name for found in quantized_ops(transformed.graph))
     values = Runner(transformed).run(inputs, integers + outputs)
     ties = _layers_with_ties(transformed, frozen, inputs)
     graph, feed = frozen.graph.copy(), dict(inputs)

@@ -16,6 +16,7 @@ from qcc.passes import PassManager
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.instruments import OpCount
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
+from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.lite import Arch, find_kernel
 
@@ -54,6 +55,7 @@ def check(model: Model, arch: Arch) -> Report:
     Raises PassError with all ops that have no kernel, or whatever else stands in the way.
     """
     notes: list[str] = []
+    model = PassManager((Unpack(),)).run(model) if state(model.graph) == "weight-only" else model
     quantized = state(model.graph) != "float"
     prepared = _frozen(model, quantized)
     if is_dynamic(prepared.graph):

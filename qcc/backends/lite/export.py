@@ -24,6 +24,7 @@ from qcc.frontend.layout import LITE_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
+from qcc.passes.integer_weights import integer_weights
 from qcc.quantization import scheme, state
 from qcc.record import make_record
 from qcc.targets.lite import Arch
@@ -47,7 +48,7 @@ def export(
 
     `arch` "arm" runs quantized ops in int8. "x86" computes them exactly by float kernels, from the same
     integers; with `x86_int8`, convolutions run in int8 where that is exact. `weight_only` stores the
-    weights of a float model as integers of 8 or 16 bits.
+    weights of a float model as integers of 8 or 16 bits; weights that alone are integers stay so.
 
     The file is read back and verified before it appears. With `check`, a file for x86 is run as well, on
     made-up inputs or those given, and compared with the model, where Paddle Lite's runtime is installed.
@@ -56,6 +57,7 @@ def export(
     for options that do not go together; OutputError when the file cannot be written or is not right.
     """
     _check_options(model, path, arch, x86_int8, weight_only)
+    weight_only = weight_only or _stored_bits(model)
     lowered = lower(model, arch, x86_int8=x86_int8, weight_only=weight_only, instruments=instruments)
     record_name = path.name + RECORD_SUFFIX
     with staging(path.parent) as staged:
@@ -103,10 +105,18 @@ def _check_options(model: Model, path: Path, arch: Arch, x86_int8: bool, weight_
         )
     if x86_int8 and arch != "x86":
         raise TargetError("int8 kernels for x86 are asked for, but the file is for arm: say --arch x86.")
-    if weight_only is not None and state(model.graph) != "float":
+    if weight_only is not None and state(model.graph) not in ("float", "weight-only"):
         raise TargetError(
             f"the model is {state(model.graph)}, whose weights are integers already: leave out --weight-only."
         )
+
+
+def _stored_bits(model: Model) -> Literal[8, 16] | None:
+    """The bits of a model whose weights alone are integers: so they stay."""
+    bits = {found.bits for found in integer_weights(model.graph)}
+    if not bits:
+        return None
+    return 8 if bits == {8} else 16
 
 
 def _check_structure(file: Path, shown: Path) -> Check:

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc._paddle import VarType
 from qcc.backends.lite.passes.int8_op import (
     ACTIVATION_BITS,
     LOWEST,
@@ -19,18 +18,28 @@ from qcc.backends.lite.passes.int8_op import (
     step_of,
     weight_steps,
 )
-from qcc.backends.lite.passes.rewrite import become_weight, first_of, is_fetched, remove_op
+from qcc.backends.lite.passes.rewrite import become_weight, bypass, first_of, is_fetched, remove_op
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import dequantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
-from qcc.passes.frozen import frozen_ops
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
+from qcc.passes.frozen import broken_op, check_frozen, frozen_ops
+from qcc.passes.integer_weights import drop_marks, is_marked_float, to_floats
 from qcc.passes.quantizable import KINDS, Operands
+from qcc.passes.round_trip import (
+    RoundTrip,
+    is_observer,
+    linear_scale,
+    round_trip,
+    round_trips,
+    stored_integers,
+)
 
 _LOWEST_LINEAR = -128
-_PAIRED = ("fake_quantize_dequantize_moving_average_abs_max",)
+_UNDOING = (*DEQUANTIZE_OPS, "dequantize_linear")
+_QUANTIZERS = (*QUANTIZE_OPS, *FUSED_OPS, "quantize_linear", *_UNDOING)
 
 
 @options(frozen=True, config=OPTIONS)
@@ -48,7 +57,9 @@ class LiteQuantize(Pass):
         y = conv2d(Input=x, Filter=w)  {enable_int8 = true, Input0_scale = [...], Filter0_scale = [...]}
 
     with Input0_scale = x@scale / 127 and, per output channel, Filter0_scale = w@scale / 127. Quantize and
-    dequantize ops of a QDQ graph that stand elsewhere become calib ops.
+    dequantize ops that stand elsewhere, such as in front of a pooling or an addition, become calib ops, which
+    round in the same places. Ops that only observe (only_observer) go; weights that alone are integers become
+    floats, which the pass `weight-only` may store as integers again.
     """
 
     name: ClassVar[str] = "lite-quantize"
@@ -58,12 +69,19 @@ class LiteQuantize(Pass):
         for step in steps:
             _check(graph, step)
         _check_the_rest(graph, steps)
+        turned = to_floats(graph)
+        for op in filter(is_marked_float, graph.ops):
+            drop_marks(graph, op)
+            turned = True
+        observers = [op for op in graph.ops if is_observer(op)]
+        for op in observers:
+            bypass(graph, op, op.input("X"), op.output("Y"))
         packed: dict[Var, Var] = {}
         readers = {step.operands.op for step in steps}
         for step in steps:
             _convert(graph, step, packed, readers)
         converted = _convert_the_rest(graph)
-        return PassResult(bool(steps) or converted)
+        return PassResult(bool(steps) or bool(observers) or converted or turned)
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,7 @@ class _Step:
 
 def _frozen_steps(graph: Graph) -> Iterator[_Step]:
     for found in frozen_ops(graph):
+        check_frozen(graph, found)
         scale = found.quantize.inputs.get("InScale", [None])[0]
         yield _Step(
             found.operands,
@@ -104,29 +123,23 @@ def _frozen_steps(graph: Graph) -> Iterator[_Step]:
 def _linear_steps(graph: Graph) -> Iterator[_Step]:
     """The ops of a QDQ graph whose weight's scales, if it has several, run along its output channels."""
     for op in graph.ops:
-        kind = KINDS.get(op.type)
-        if kind is None or len(op.inputs.get(kind.data, ())) != 1 or len(op.inputs.get(kind.weight, ())) != 1:
+        found = round_trips(op)
+        if found is None or not found.is_stored or found.data.shape != "linear":
             continue
-        left, right = op.input(kind.data).producer, op.input(kind.weight).producer
-        if left is None or right is None or {left.type, right.type} != {"dequantize_linear"}:
+        stored_integers(graph, found)
+        linear_scale(graph, found.data)
+        scale, weight = linear_scale(graph, found.weight), found.weight.quantizer
+        operands, quantize = found.operands, found.data.ops[0]
+        along_channels = weight.axis == operands.channel_axis and operands.why_not_per_channel() is None
+        if scale.size > 1 and not along_channels:
             continue
-        swapped = _is_stored(left.input("X"))
-        data, weight = (right, left) if swapped else (left, right)
-        quantize = data.input("X").producer
-        if quantize is None or quantize.type != "quantize_linear" or not _is_stored(weight.input("X")):
-            continue
-        found = Operands(op, quantize.input("X"), weight.input("X"), op.output(kind.output), swapped)
-        axis = int(weight.attr("quant_axis", -1))
-        scale = graph.weights[weight.input("Scale").name]
-        if scale.size > 1 and (axis != found.channel_axis or found.why_not_per_channel() is not None):
-            continue
-        bits = int(weight.attr("bit_length", 8))
-        activation_bits = int(quantize.attr("bit_length", 8))
-        yield _Step(found, quantize, quantize.input("Scale"), activation_bits, scale, bits, None)
+        fixed = quantize.input("Scale")
+        yield _Step(operands, quantize, fixed, found.data.quantizer.bits, scale, weight.bits, None)
 
 
 def _is_stored(var: Var) -> bool:
-    return var.producer is None and var.persistable and var.dtype == VarType.INT8
+    """True for a weight that dequantize_linear reads as it is: integers, of whatever type."""
+    return var.producer is None and var.persistable
 
 
 # ---------------------------------------------------------------------- checking
@@ -151,41 +164,48 @@ def _check(graph: Graph, step: _Step) -> None:
             raise PassError(
                 f"{op} writes {accumulator.name!r}, which is read or fetched besides dequantized."
             )
-    q = graph.weights[step.operands.weight.name]
-    if not np.array_equal(q, np.round(q)):
-        name = step.operands.weight.name
-        raise PassError(f"{op} reads {name!r}, which holds no integers: run freeze first.")
 
 
 def _check_the_rest(graph: Graph, steps: list[_Step]) -> None:
     """Refuse quantize and dequantize ops that are neither part of a step nor become calib ops."""
+    broken = broken_op(graph)
+    if broken is not None:
+        raise broken
     converted = {step.operands.op for step in steps}
     frozen = [step for step in steps if step.dequantize is not None]
     taken = {step.dequantize for step in frozen}
-    taken |= {
-        step.activation for step in frozen if converted.issuperset(step.activation.output("Out").consumers)
-    }
-    left = [op for op in graph.ops if op.type in (*QUANTIZE_OPS, *DEQUANTIZE_OPS) and op not in taken]
-    linear = [op for op in graph.ops if op.type in (*_PAIRED, "quantize_linear", "dequantize_linear")]
-    left += [op for op in linear if not _can_convert(op)]
+    taken |= {step.activation for step in frozen if _serves(step.activation, converted)}
+    quantizers = [op for op in graph.ops if op.type in _QUANTIZERS and not is_observer(op)]
+    rest = [op for op in quantizers if op not in taken]
+    left = [op for op in rest if not _can_convert(op, converted)]
     if left:
         raise PassError(
             f"quantization is still that of training in {first_of(left, 'op')}: freeze the graph before it is"
             " lowered (pipeline freeze, or `qcc freeze`)."
         )
-    for op in linear:
-        if op.type != "dequantize_linear":
+    for op in rest:
+        if op.type not in _UNDOING:
             _activation_step(graph, op)
 
 
-def _can_convert(op: Op) -> bool:
-    if op.type == "dequantize_linear":
-        stored = op.input("X")
-        return _is_stored(stored) or (
-            stored.producer is not None and stored.producer.type == "quantize_linear"
-        )
-    readers = op.output("Y").consumers if op.type == "quantize_linear" else ()
-    return not op.input("X").persistable and all(reader.type == "dequantize_linear" for reader in readers)
+def _serves(quantize: Op, converted: set[Op]) -> bool:
+    return converted.issuperset(quantize.output("Out").consumers)
+
+
+def _can_convert(op: Op, converted: set[Op]) -> bool:
+    """True for an op of a round trip on its own, and for the one that makes a float of a stored weight."""
+    if op.type in FUSED_OPS:
+        return not op.input("X").persistable
+    if op.type in _UNDOING:
+        trip = round_trip(op.output(_written(op)))
+        return trip is not None and (trip.shape == "stored" or not trip.is_weight)
+    readers = op.output(_written(op)).consumers
+    undone = all(reader in converted or reader.type in _UNDOING for reader in readers)
+    return undone and not op.input("X").persistable
+
+
+def _written(op: Op) -> str:
+    return "Y" if op.type.endswith("_linear") else "Out"
 
 
 # ---------------------------------------------------------------------- converting
@@ -202,8 +222,9 @@ def _convert(graph: Graph, step: _Step, packed: dict[Var, Var], readers: set[Op]
     old = [op.input(operands.data_slot), op.input(operands.weight_slot)]
     graph.set_input(op, operands.weight_slot, [packed[stored]])
     enable_int8(graph, operands, operands.data, float(step_of(scale, step.activation_bits)), steps)
-    if step.activation.type == "quantize_linear":
-        graph.set_attr(op, LOWEST, _LOWEST_LINEAR)
+    lowest = _lowest(step.activation)
+    if lowest != USUAL_LOWEST:
+        graph.set_attr(op, LOWEST, lowest)
     if step.dequantize is not None:
         result, accumulator = step.dequantize.output("Out"), operands.output
         slot = KINDS[op.type].output
@@ -244,43 +265,47 @@ def _remove_unread(graph: Graph, var: Var) -> None:
 
 
 def _convert_the_rest(graph: Graph) -> bool:
-    """Quantize and dequantize ops that no op with a weight has taken up, as calib ops or plain weights."""
+    """Round trips that no op with a weight has taken up, as calib ops or plain weights."""
     calibs = Calibs(graph)
     converted = False
     for op in graph.ops:
-        if not graph.has_op(op):
+        if not graph.has_op(op) or op.type not in (*FUSED_OPS, *_UNDOING):
             continue
-        if op.type == "dequantize_linear":
-            converted |= _convert_dequantize(graph, op, calibs)
-        elif op.type in _PAIRED:
-            step = _activation_step(graph, op)
-            integers = calibs.quantized(op.input("X"), step, USUAL_LOWEST, op)
-            _replace(graph, op, op.output("Out"), calibs.dequantized(integers, step, op))
+        trip = round_trip(op.output(_written(op)))
+        if trip is not None:
+            _convert_round_trip(graph, trip, calibs)
             converted = True
     return converted
 
 
-def _convert_dequantize(graph: Graph, op: Op, calibs: Calibs) -> bool:
-    source, result = op.input("X"), op.output("Y")
-    if _is_stored(source):
-        axis = int(op.attr("quant_axis", -1))
-        scale = graph.weights[op.input("Scale").name]
-        bits = int(op.attr("bit_length", 8))
-        value = graph.weights[source.name]
-        become_weight(graph, result, dequantize_weight(value, scale, bits, axis if scale.size > 1 else None))
-        return True
-    quantize = source.producer
-    if quantize is None or quantize.type != "quantize_linear":
-        return False
-    step = _activation_step(graph, quantize)
-    integers = calibs.quantized(quantize.input("X"), step, _LOWEST_LINEAR, op)
-    _replace(graph, op, result, calibs.dequantized(integers, step, op))
-    _remove_unread(graph, source)
-    return True
+def _convert_round_trip(graph: Graph, trip: RoundTrip, calibs: Calibs) -> None:
+    first, last = trip.ops[0], trip.ops[-1]
+    if trip.shape == "stored":
+        scale, quantizer = linear_scale(graph, trip), trip.quantizer
+        value = graph.weights[trip.source.name]
+        become_weight(graph, trip.result, dequantize_weight(value, scale, quantizer.bits, quantizer.axis))
+        return
+    step = _activation_step(graph, first)
+    integers = calibs.quantized(trip.source, step, _lowest(first), last)
+    between = last.input("X")
+    _replace(graph, last, trip.result, calibs.dequantized(integers, step, last))
+    if first is not last:
+        _remove_unread(graph, between)
+
+
+def _lowest(quantize: Op) -> int:
+    """The lowest integer that an op quantizes to."""
+    linear = quantize.type == "quantize_linear" or int(quantize.attr("round_type", 1)) == 0
+    return _LOWEST_LINEAR if linear else USUAL_LOWEST
 
 
 def _activation_step(graph: Graph, op: Op) -> float:
     """The step of what an op quantizes by itself.  Raises PassError where no calib op can do it."""
+    if "Scale" not in op.inputs and "InScale" not in op.inputs:
+        raise PassError(
+            f"{op} measures its scale at every run (activation_type=abs_max), which Paddle Lite cannot do:"
+            " quantize with activation_type=moving_average_abs_max or range_abs_max."
+        )
     bits = int(op.attr("bit_length", 8))
     zero = op.inputs.get("ZeroPoint")
     if bits != ACTIVATION_BITS or (zero and np.any(graph.weights[zero[0].name])):
