@@ -25,6 +25,7 @@ from paddle.static.quantization import (
 )
 
 from qcc._paddle import paddle
+from qcc.model import Model
 
 static = paddle.static
 functional = paddle.nn.functional
@@ -320,6 +321,18 @@ def dygraph_qat(folder: Path, ptq: bool = False) -> Path:
     return folder / "model"
 
 
+# ---------------------------------------------------------------------- without what the tools note
+
+
+def strip_marks(model: Model) -> Model:
+    """The model without the attributes by which tools know ops that they have quantized."""
+    bare = model.copy()
+    for op in bare.graph.ops:
+        for name in ("quantization_type", "with_quant_attr", "out_threshold", "activation_bits"):
+            bare.graph.remove_attr(op, name)
+    return bare
+
+
 # ---------------------------------------------------------------------- all of them
 
 Maker = Callable[[Path], Path]
@@ -361,7 +374,7 @@ MODELS: dict[str, Maker] = {
     "passes_v2_transformed": partial(
         passes, linear=True, until="transformed", weight=CHANNELS, activation=MOVING
     ),
-    "weight_only": partial(weight_only),
+    "weight_only_8": weight_only,
     "weight_only_per_tensor": partial(weight_only, weight_quantize_type=TENSOR),
     "weight_only_16": partial(weight_only, weight_bits=16),
     "weight_only_test": partial(weight_only, form="test_model"),

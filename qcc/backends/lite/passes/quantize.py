@@ -177,7 +177,8 @@ def _check_the_rest(graph: Graph, steps: list[_Step]) -> None:
     taken |= {step.activation for step in frozen if _serves(step.activation, converted)}
     quantizers = [op for op in graph.ops if op.type in _QUANTIZERS and not is_observer(op)]
     rest = [op for op in quantizers if op not in taken]
-    left = [op for op in rest if not _can_convert(op, converted)]
+    training = _training_ops(graph)
+    left = [op for op in rest if op in training or not _can_convert(op, converted)]
     if left:
         raise PassError(
             f"quantization is still that of training in {first_of(left, 'op')}: freeze the graph before it is"
@@ -186,6 +187,12 @@ def _check_the_rest(graph: Graph, steps: list[_Step]) -> None:
     for op in rest:
         if op.type not in _UNDOING:
             _activation_step(graph, op)
+
+
+def _training_ops(graph: Graph) -> set[Op]:
+    """The quantize and dequantize ops in front of ops that are transformed, and not frozen."""
+    found = [trips for op in graph.ops if (trips := round_trips(op)) is not None and not trips.is_stored]
+    return {op for trips in found for op in (*trips.data.ops, *trips.weight.ops)}
 
 
 def _serves(quantize: Op, converted: set[Op]) -> bool:
