@@ -13,7 +13,9 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.ir.program import BlockProto
 from qcc.model import Model
+from qcc.passes.frozen import integer_op
 from qcc.passes.quantizable import KINDS, operands
+from qcc.passes.round_trip import half_quantized
 from qcc.quantization import quantized_op, scheme, state
 
 # Ops whose output is usually what one wants of a network.
@@ -143,6 +145,11 @@ def _why_float(op: Op) -> str:
     kind = KINDS[op.type]
     if op.attr("skip_quant", False):
         return "marked skip_quant"
+    if integer_op(op) is not None:
+        return "reads the integers of a quantize op, and no dequantize op follows it: the model is damaged"
+    half = half_quantized(op)
+    if half is not None:
+        return f"only {half.source.name!r} is quantized, so that it computes in float"
     if operands(op) is not None:
         return "could be quantized"
     sides = [var for slot in (kind.data, kind.weight) for var in op.inputs.get(slot, ())]

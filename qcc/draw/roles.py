@@ -6,13 +6,13 @@ from qcc._paddle import VarType
 from qcc.draw.picture import Role
 from qcc.ir.nodes import Op, Var
 from qcc.ir.verify import SCALE_SLOTS
-from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS
+from qcc.passes.round_trip import is_observer
 from qcc.passes.static_scales import measures_scale
 
 QUANTIZE_TYPES = frozenset({*QUANTIZE_OPS, "quantize_linear", "quantize"})
 DEQUANTIZE_TYPES = frozenset({*DEQUANTIZE_OPS, "dequantize_linear", "dequantize"})
-_ROUND_TRIP_PREFIXES = ("fake_quantize_dequantize_", "fake_channel_wise_quantize_dequantize_")
 _SCALE_OUTPUT = "OutScale"
 # Bits of the attribute op_role.
 _BACKWARD_OR_OPTIMIZE = 0b11
@@ -20,11 +20,13 @@ _BACKWARD_OR_OPTIMIZE = 0b11
 
 def op_role(op: Op) -> Role:
     """What an op does."""
+    if is_observer(op):
+        return Role.FLOAT_OP
     if op.type in QUANTIZE_TYPES:
         return Role.QUANTIZE
     if op.type in DEQUANTIZE_TYPES:
         return Role.DEQUANTIZE
-    if op.type.startswith(_ROUND_TRIP_PREFIXES):
+    if op.type in FUSED_OPS:
         return Role.ROUND_TRIP
     if int(op.attr("op_role", 0)) & _BACKWARD_OR_OPTIMIZE:
         return Role.TRAINING_OP
@@ -35,7 +37,8 @@ def op_role(op: Op) -> Role:
 
 def is_quantizer(op: Op) -> bool:
     """True for ops that have a scale."""
-    return op_role(op) in (Role.QUANTIZE, Role.DEQUANTIZE, Role.ROUND_TRIP)
+    known = op.type in QUANTIZE_TYPES | DEQUANTIZE_TYPES or op.type in FUSED_OPS
+    return known and not is_observer(op)
 
 
 def scale_inputs(op: Op) -> list[Var]:
@@ -74,10 +77,13 @@ def holds_integers(var: Var) -> bool:
         return True
     producer = var.producer
     if producer is not None:
-        if producer.type in QUANTIZE_TYPES:
+        if producer.type in QUANTIZE_TYPES and not is_observer(producer):
             return var in producer.outputs.get("Out", ()) or var in producer.outputs.get("Y", ())
         return _reads_integers(producer)
-    return var.persistable and any(_reads_integers(reader) for reader in var.consumers)
+    return var.persistable and any(
+        _reads_integers(reader) or (reader.type in DEQUANTIZE_TYPES and var in reader.inputs.get("X", ()))
+        for reader in var.consumers
+    )
 
 
 def _reads_integers(op: Op) -> bool:
@@ -91,4 +97,4 @@ def _reads_integers(op: Op) -> bool:
 
 def _from_quantization(var: Var) -> bool:
     producer = var.producer
-    return producer is not None and producer.type in QUANTIZE_TYPES | DEQUANTIZE_TYPES
+    return producer is not None and is_quantizer(producer)
