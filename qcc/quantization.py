@@ -10,7 +10,7 @@ from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.frozen import FrozenOp, frozen_op
-from qcc.passes.integer_weights import IntegerWeight, integer_weight
+from qcc.passes.integer_weights import dequantized_weight, integer_weight
 from qcc.passes.round_trip import RoundTrips, round_trips
 
 FORMS = ("transformed", "frozen", "int8", "qdq", "weight-only")
@@ -40,8 +40,7 @@ def quantized_op(graph: Graph, op: Op) -> QuantizedOp | None:
     trips = round_trips(op)
     if trips is not None:
         return _round_trips(trips)
-    found = integer_weight(op)
-    return None if found is None else _weight_only(found)
+    return _weight_only(op)
 
 
 def quantized_ops(graph: Graph) -> Iterator[QuantizedOp]:
@@ -92,9 +91,15 @@ def _frozen(graph: Graph, found: FrozenOp) -> QuantizedOp:
     )
 
 
-def _weight_only(found: IntegerWeight) -> QuantizedOp:
-    kind = "abs_max" if found.axis is None else "channel_wise_abs_max"
-    return QuantizedOp(found.op, "weight-only", found.weight.name, kind, found.bits, "float", 32)
+def _weight_only(op: Op) -> QuantizedOp | None:
+    marked, trip = integer_weight(op), dequantized_weight(op)
+    if marked is not None:
+        kind = "abs_max" if marked.axis is None else "channel_wise_abs_max"
+        return QuantizedOp(op, "weight-only", marked.weight.name, kind, marked.bits, "float", 32)
+    if trip is not None:
+        weight = trip.quantizer
+        return QuantizedOp(op, "weight-only", trip.source.name, weight.type, weight.bits, "float", 32)
+    return None
 
 
 def _round_trips(found: RoundTrips) -> QuantizedOp:

@@ -19,6 +19,7 @@ from qcc.ir.tensor_stream import write_tensor
 from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.passes.integer_weights import integer_weights
 from qcc.quantization import scheme, state
 
 FORMS = ("float", "int8", "qdq")
@@ -89,7 +90,7 @@ def in_form(model: Model, form: str) -> Model:
                 f" form 'float': save it as {present!r}, or save the frozen model from before that pass"
                 + f" (pass `{'unpack' if present == 'int8' else 'freeze'}` leads back to it)."
             )
-        if present == "weight-only":
+        if any(True for _ in integer_weights(model.graph)):
             raise TargetError(
                 "the model's weights alone are integers (weight-only), which Paddle has no kernels for: turn"
                 " them back with the pass `unpack`, or export it for Paddle Lite."

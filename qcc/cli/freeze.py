@@ -80,7 +80,7 @@ def freeze(
 
     The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so for activation
     type abs_max there is one with --calibrate only. What is frozen is a checkpoint of `qcc quantize`, or
-    MODEL, such as the eval_model/ of one; the forms of MODEL get the original's file names, `model` and
+    MODEL, such as the eval_model/ of one or a model that another tool has quantized, in any form; the forms of MODEL get the original's file names, `model` and
     `weights`.
 
     \b

@@ -16,7 +16,7 @@ from qcc.numerics import UNOBSERVED_SCALE, correct_bias, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer
 from qcc.passes.frozen import Integers, broken_op, check_frozen, dequantize_behind, frozen_ops
-from qcc.passes.integer_weights import integer_weights
+from qcc.passes.integer_weights import has_integer_weights
 from qcc.passes.normalize import Normalize, foreign_ops
 from qcc.passes.quantizable import Operands
 from qcc.passes.round_trip import half_quantized, round_trips
@@ -197,7 +197,7 @@ def _nothing_to_do(graph: Graph) -> PassResult:
     frozen = list(frozen_ops(graph))
     for found in frozen:
         check_frozen(graph, found)
-    if not frozen and any(True for _ in integer_weights(graph)):
+    if not frozen and has_integer_weights(graph):
         raise PassError(
             "weights alone are quantized in this graph, and its activations are float: turn the weights back"
             " with unpack, and start from the float model with transform."

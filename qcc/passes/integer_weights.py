@@ -1,9 +1,17 @@
-"""Weights alone stored as integers, as Paddle's `WeightQuantization` does; the op computes in float.
+"""Weights alone stored as integers; the op computes in float.
+
+Paddle's `WeightQuantization` writes
 
     y = conv2d(Input=x, Filter=w)  {quantize_weight_bits = 8, w_quant_scale = [...]}
 
 `w` is INT8 or INT16, and `w_quant_scale` what one integer stands for, per output channel or for all. Paddle
-has no kernels for it; Paddle Lite turns the integers into floats when it loads the file.
+has no kernels for it; Paddle Lite turns the integers into floats when it loads the file. Where only weights
+are to be quantized, `paddle.quantization` writes
+
+    w.dequantized = dequantize_linear(X=w, Scale=w@scale, ZeroPoint=w@zero_point)
+    y = conv2d(Input=x, Filter=w.dequantized)
+
+which Paddle runs.
 """
 
 from __future__ import annotations
@@ -17,7 +25,9 @@ from qcc._paddle import VarType
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.numerics import dequantize_weight
 from qcc.passes.quantizable import KINDS
+from qcc.passes.round_trip import RoundTrip, half_quantized, linear_scale
 
 WEIGHT_BITS = "quantize_weight_bits"
 _INTEGERS = (VarType.INT8, VarType.INT16)
@@ -74,28 +84,56 @@ def integer_weights(graph: Graph) -> Iterator[IntegerWeight]:
             yield found
 
 
+def dequantized_weight(op: Op) -> RoundTrip | None:
+    """The dequantize_linear op in front of an op whose weight alone is integers; None for every other op."""
+    half = half_quantized(op)
+    return half if half is not None and half.shape == "stored" else None
+
+
+def has_integer_weights(graph: Graph) -> bool:
+    """True when an op reads a weight that alone is integers, in either way."""
+    return any(integer_weight(op) is not None or dequantized_weight(op) is not None for op in graph.ops)
+
+
 def to_floats(graph: Graph) -> bool:
     """Store such weights as the floats that they stand for.  Raises PassError before the first edit."""
-    found = list(integer_weights(graph))
-    values = {one.weight: one.value(graph) for one in found}
+    marked = list(integer_weights(graph))
+    values = {one.weight: one.value(graph) for one in marked}
+    dequantized = {trip.result: trip for op in graph.ops if (trip := dequantized_weight(op)) is not None}
+    floats = {result: dequantize_stored(graph, trip) for result, trip in dequantized.items()}
+    read = dict.fromkeys(var for trip in dequantized.values() for var in trip.ops[0].all_inputs())
+    for trip in dequantized.values():
+        graph.remove_op(trip.ops[0])
+    for var, value in (values | floats).items():
+        _become_weight(graph, var, value)
+    for one in marked:
+        drop_marks(graph, one.op)
+    for var in read:
+        if not var.consumers and var.name not in (*graph.feeds, *graph.fetches):
+            graph.remove_var(var)
+    return bool(marked or dequantized)
+
+
+def dequantize_stored(graph: Graph, trip: RoundTrip) -> np.ndarray:
+    """The floats that a weight behind a dequantize_linear op stands for.  Raises PassError."""
+    scale, quantizer = linear_scale(graph, trip), trip.quantizer
+    return dequantize_weight(graph.weights[trip.source.name], scale, quantizer.bits, quantizer.axis)
+
+
+def _become_weight(graph: Graph, var: Var, value: np.ndarray) -> None:
+    """Let a variable without a producer be a float weight, under its own name."""
     places = [
         (reader, slot, list(variables))
-        for weight in values
-        for reader in weight.consumers
+        for reader in var.consumers
         for slot, variables in reader.inputs.items()
-        if weight in variables
+        if var in variables
     ]
     for reader, slot, _ in places:
         graph.set_input(reader, slot, [])
-    floats = {}
-    for weight, value in values.items():
-        graph.remove_var(weight)
-        floats[weight] = graph.add_weight_like(weight.name, weight, value)
+    graph.remove_var(var)
+    weight = graph.add_weight_like(var.name, var, value)
     for reader, slot, variables in places:
-        graph.set_input(reader, slot, [floats.get(var, var) for var in variables])
-    for one in found:
-        drop_marks(graph, one.op)
-    return bool(found)
+        graph.set_input(reader, slot, [weight if item is var else item for item in variables])
 
 
 def is_marked_float(op: Op) -> bool:

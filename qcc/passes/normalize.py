@@ -121,9 +121,12 @@ def _integers(graph: Graph, found: RoundTrips) -> _Weight:
         if reason is None and axis != found.operands.channel_axis:
             reason = f"its scales run along axis {axis} of {weight.source.name!r}, which are no channels"
         if reason is not None:
-            raise PassError(
-                f"{found.op} cannot be frozen: {reason}; leave it in the QDQ form, which all exports take."
+            way_out = (
+                "leave the model in QDQ form, which can be exported as it is"
+                if found.is_stored
+                else "quantize the model with weight_quantize_type=abs_max"
             )
+            raise PassError(f"{found.op} cannot be frozen: {reason}; {way_out}.")
     bits = weight.quantizer.bits
     if found.is_stored:
         return _Weight(stored_integers(graph, found).astype(np.float32), scale, bits, axis)

@@ -19,8 +19,7 @@ from qcc.passes.integer_weights import to_floats
 class Unpack(Pass):
     """Store INT8 weights of frozen ops as float32 integers again, for kernels that need it.
 
-    Where weights alone are integers, as Paddle's `WeightQuantization` stores them, they become the floats
-    that they stand for, and the model a float one.
+    Where weights alone are integers, they become the floats that they stand for, and the model a float one.
 
     Before:
 

@@ -292,7 +292,7 @@ def imperative_ptq(folder: Path) -> Path:
     return folder / "model"
 
 
-def dygraph_qat(folder: Path, ptq: bool = False) -> Path:
+def dygraph_qat(folder: Path, *, ptq: bool = False, weights_only: bool = False) -> Path:
     """`paddle.quantization.QAT` (or `PTQ`), `convert` and paddle.jit.save."""
     from paddle.quantization import PTQ, QAT, QuantConfig
     from paddle.quantization.observers import AbsmaxObserver
@@ -305,7 +305,8 @@ def dygraph_qat(folder: Path, ptq: bool = False) -> Path:
             net = dygraph_net()
             quanter = AbsmaxObserver(quant_bits=8) if ptq else FakeQuanterWithAbsMaxObserver(moving_rate=0.9)
             config = QuantConfig(activation=None, weight=None)
-            config.add_type_config([paddle.nn.Conv2D, paddle.nn.Linear], activation=quanter, weight=quanter)
+            layers = [paddle.nn.Conv2D, paddle.nn.Linear]
+            config.add_type_config(layers, activation=None if weights_only else quanter, weight=quanter)
             tool = (PTQ if ptq else QAT)(config)
             if ptq:
                 net.eval()
@@ -382,6 +383,7 @@ MODELS: dict[str, Maker] = {
     "imperative_qat_onnx": partial(imperative_qat, onnx_format=True),
     "imperative_ptq": imperative_ptq,
     "dygraph_qat": dygraph_qat,
+    "dygraph_weights": partial(dygraph_qat, weights_only=True),
     "dygraph_ptq": partial(dygraph_qat, ptq=True),
 }
 """Name -> what makes the model in a folder and returns its prefix."""

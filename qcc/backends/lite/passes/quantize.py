@@ -22,11 +22,10 @@ from qcc.backends.lite.passes.rewrite import become_weight, bypass, first_of, is
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.numerics import dequantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import broken_op, check_frozen, frozen_ops
-from qcc.passes.integer_weights import drop_marks, is_marked_float, to_floats
+from qcc.passes.integer_weights import dequantize_stored, drop_marks, is_marked_float, to_floats
 from qcc.passes.quantizable import KINDS, Operands
 from qcc.passes.round_trip import (
     RoundTrip,
@@ -288,9 +287,7 @@ def _convert_the_rest(graph: Graph) -> bool:
 def _convert_round_trip(graph: Graph, trip: RoundTrip, calibs: Calibs) -> None:
     first, last = trip.ops[0], trip.ops[-1]
     if trip.shape == "stored":
-        scale, quantizer = linear_scale(graph, trip), trip.quantizer
-        value = graph.weights[trip.source.name]
-        become_weight(graph, trip.result, dequantize_weight(value, scale, quantizer.bits, quantizer.axis))
+        become_weight(graph, trip.result, dequantize_stored(graph, trip))
         return
     step = _activation_step(graph, first)
     integers = calibs.quantized(trip.source, step, _lowest(first), last)
