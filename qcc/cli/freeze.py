@@ -80,8 +80,8 @@ def freeze(
 
     The forms go to float/, int8/ and qdq/ of a folder; qdq needs fixed activation scales, so for activation
     type abs_max there is one with --calibrate only. What is frozen is a checkpoint of `qcc quantize`, or
-    MODEL, such as the eval_model/ of one or a model that another tool has quantized, in any form; the forms of MODEL get the original's file names, `model` and
-    `weights`.
+    MODEL, such as the eval_model/ of one or a model that another tool has quantized, in any form. The forms
+    of MODEL get the original's file names, `model` and `weights`.
 
     \b
     qcc freeze -m checkpoints/1/eval_model -c CONFIG --weight_quant_type channel_wise_abs_max

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Var
-from qcc.numerics import max_int, quantize_weight
+from qcc.numerics import SCALE_FLOOR, UNOBSERVED_SCALE, max_int, quantize_weight
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import AWAY_FROM_ZERO, Quantizer, insert_pair
 from qcc.passes.frozen import Integers, dequantize_behind
@@ -108,7 +108,13 @@ def _activation(graph: Graph, found: RoundTrips) -> np.ndarray | None:
             " kernel takes: quantize it with one scale."
         )
     if _is_linear(data):
-        return linear_scale(graph, data)
+        scale = linear_scale(graph, data)
+        if not found.is_stored and scale[0] == UNOBSERVED_SCALE:
+            raise PassError(
+                f"{found.op} reads {data.source.name!r}, whose scale was never observed (it holds"
+                f" {float(scale[0]):.6g}): train or calibrate the model first."
+            )
+        return scale
     var = data.fixed_scale
     return None if var is None else graph.weights[var.name].reshape(-1)
 
@@ -116,6 +122,8 @@ def _activation(graph: Graph, found: RoundTrips) -> np.ndarray | None:
 def _integers(graph: Graph, found: RoundTrips) -> _Weight:
     weight, axis = found.weight, found.weight.quantizer.axis
     scale = linear_scale(graph, weight)
+    # In other tools' files the scale of a channel that is all zero is 0.
+    scale = np.where(scale == 0, SCALE_FLOOR, scale)
     if axis is not None:
         reason = found.operands.why_not_per_channel()
         if reason is None and axis != found.operands.channel_axis:

@@ -85,7 +85,6 @@ def _check(graph: Graph, found: FrozenOp) -> None:
             " (activation_type=abs_max), but quantize_linear needs a fixed one: quantize with"
             " activation_type=moving_average_abs_max or range_abs_max."
         )
-    check_frozen(graph, found)
     accumulator = found.operands.output
     others = [op for op in accumulator.consumers if op is not found.dequantize]
     if others or accumulator.name in graph.fetches:
@@ -93,6 +92,8 @@ def _check(graph: Graph, found: FrozenOp) -> None:
         raise PassError(f"{found.op} writes {accumulator.name!r}, which would be removed, but {needed}.")
     if found.weight.dtype == VarType.FP32:
         check_can_be_int8(graph, found.weight, found)
+    else:
+        check_frozen(graph, found)
 
 
 def _check_names(graph: Graph, found: FrozenOp) -> None:

@@ -13,7 +13,7 @@ from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.errors import PassError
 from qcc.model import Model
 from qcc.passes import PassManager
-from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.instruments import OpCount
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.passes.unpack import Unpack
@@ -81,8 +81,10 @@ def _frozen(model: Model, quantized: bool) -> Model:
         return model
     model = model.copy()
     for op in model.graph.ops:
-        if op.type in QUANTIZE_OPS and "InScale" in op.inputs:
+        if op.type in (*QUANTIZE_OPS, *FUSED_OPS) and "InScale" in op.inputs:
             model.weights[op.input("InScale").name] = np.full(1, _STAND_IN, np.float32)
+        elif op.type == "quantize_linear" and not op.input("X").persistable:
+            model.weights[op.input("Scale").name] = np.full(1, _STAND_IN, np.float32)
     try:
         return PassManager.parse("freeze").run(model)
     except PassError as error:
