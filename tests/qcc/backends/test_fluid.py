@@ -197,7 +197,7 @@ def test_ways_that_do_not_exist(frozen_model: Model, net: qat_nets.Net, tmp_path
             TargetError,
             "in form qdq, with 4 INT8 weights, so it cannot be saved as form 'float'",
         ),
-        (qdq, "int8", TargetError, "from which no pass leads to form 'int8'"),
+        (qdq, "int8", TargetError, "run the pass `freeze`, which leads back to the frozen model"),
         (net.train_model(), "float", TargetError, "is a training graph"),
         (net.test_model(), "int8", PassError, "no frozen op: run freeze first"),
         (net.test_model(), "qdq", PassError, "no frozen op: run freeze first"),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import qat_nets
 from click.testing import CliRunner
+from foreign_models import MODELS
 from frozen_models import frozen, transformed
 from saved_models import control_flow, two_feeds
 
@@ -15,9 +17,11 @@ from qcc._paddle import paddle
 from qcc.analyze.inspection import inspect as look
 from qcc.cli.inspect import inspect
 from qcc.cli.main import run
+from qcc.ir.text import parse_graph
 from qcc.model import Model
 
 static = paddle.static
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def output(*arguments: str | Path) -> str:
@@ -53,6 +57,37 @@ def test_float_model(tmp_path: Path) -> None:
         "of softmax: the last softmax, what is fetched is a copy of it"
     )
     assert candidates["save_infer_model/scale_0.tmp_0"].endswith("of scale: fetched, nothing reads it")
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        (
+            "imperative_qat",
+            "transformed, weights channel_wise_abs_max 8 bits, activations moving_average_abs_max 8 bits",
+        ),
+        ("weight_only_8", "weight-only, weights channel_wise_abs_max 8 bits, activations float 32 bits"),
+    ],
+)
+def test_quantized_by_another_tool(name: str, form: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Paddle's own
+        prefix = MODELS[name](tmp_path)
+    assert sections(output(prefix))["Model"][0] == f"form: {form}"
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        ("integers_not_dequantized", "reads the integers of a quantize op, and no dequantize op follows it"),
+        ("half_quantized", "only 'x' is quantized, so that it computes in float"),
+    ],
+)
+def test_says_why_an_op_is_not_quantized(case: str, how: str) -> None:
+    text = (GOLDEN / "freeze" / f"{case}_invalid.txt").read_text(encoding="utf-8")
+    (status,) = look(Model(parse_graph(text))).quantizable
+    assert not status.quantized
+    assert status.how.startswith(how)
 
 
 @pytest.mark.parametrize(
