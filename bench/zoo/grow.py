@@ -88,9 +88,17 @@ def _part(value: Any) -> Any:
 
 def _detector(config: Mapping[str, Any]) -> Any:
     from ppdet.core.workspace import create, merge_config
+    from ppdet.modeling import RPNHead
 
+    RPNHead.propose, RPNHead._gen_proposal = RPNHead._gen_proposal, _propose_with_length
     merge_config(config)
     return create(config["architecture"])
+
+
+def _propose_with_length(head: Any, *arguments: Any) -> Any:
+    """In Paddle 2.6 the length that paddledet counts has no dimension, and paddledet takes the first."""
+    boxes, length = head.propose(*arguments)
+    return boxes, paddle.reshape(length, [1])
 
 
 def _fill_zeros(network: Any) -> None:
