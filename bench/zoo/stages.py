@@ -45,9 +45,7 @@ Result = dict[str, Any]
 
 FORMS = {"float": "float", "frozen": "float", "int8": "int8", "qdq": "qdq"}
 # Behind these, what a value on a rounding boundary becomes decides on which values there are.
-SELECTING = frozenset(
-    {"multiclass_nms3", "matrix_nms", "generate_proposals_v2", "generate_proposals", "top_k_v2"}
-)
+SELECTING = frozenset({"yolo_box", "multiclass_nms3", "matrix_nms", "generate_proposals_v2", "top_k_v2"})
 
 
 def made_up(model: Model, seed: int) -> Inputs:
