@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import paddle
 import yaml
+from paddle.base.proto import framework_pb2
 
 SEED = 1
 # One picture would have no variance behind a global pooling.
@@ -88,9 +89,17 @@ def _part(value: Any) -> Any:
 
 def _detector(config: Mapping[str, Any]) -> Any:
     from ppdet.core.workspace import create, merge_config
+    from ppdet.modeling import RPNHead
 
+    RPNHead.propose, RPNHead._gen_proposal = RPNHead._gen_proposal, _propose_with_length
     merge_config(config)
     return create(config["architecture"])
+
+
+def _propose_with_length(head: Any, *arguments: Any) -> Any:
+    """In Paddle 2.6 the length that paddledet counts has no dimension, and paddledet takes the first."""
+    boxes, length = head.propose(*arguments)
+    return boxes, paddle.reshape(length, [1])
 
 
 def _fill_zeros(network: Any) -> None:
@@ -147,6 +156,18 @@ def _save(network: Any, feeds: Mapping[str, list[int]], folder: Path, *, as_map:
         specs = {name: spec for name, spec in specs.items() if name in used}
     given = [specs] if as_map else list(specs.values())
     paddle.jit.save(static, str(folder / "model"), input_spec=given)
+    _drop_call_stacks(folder / "model.pdmodel")
+
+
+def _drop_call_stacks(path: Path) -> None:
+    """They hold paths and lines, and make another file of the same network."""
+    program = framework_pb2.ProgramDesc.FromString(path.read_bytes())
+    for block in program.blocks:
+        for op in block.ops:
+            kept = [attribute for attribute in op.attrs if attribute.name != "op_callstack"]
+            del op.attrs[:]
+            op.attrs.extend(kept)
+    path.write_bytes(program.SerializeToString(deterministic=True))
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def _reasons(record: dict[str, Any]) -> Iterator[str]:
         for stage, result in found.items():
             if stage != "not built" and (word := _why(result)):
                 key = next(key for key in WORDS if key in result)
-                title = ENGINES.get(stage, stage)
+                title = {"paddle float": "oneDNN, float", **ENGINES}.get(stage, stage)
                 said.setdefault((f"{title}: {word}", result[key]), []).append(name)
             elif stage != "not built" and "whole" in result:
                 said.setdefault((f"{ENGINES[stage]}, whole: no", result["whole"]), []).append(name)

@@ -45,9 +45,7 @@ Result = dict[str, Any]
 
 FORMS = {"float": "float", "frozen": "float", "int8": "int8", "qdq": "qdq"}
 # Behind these, what a value on a rounding boundary becomes decides on which values there are.
-SELECTING = frozenset(
-    {"multiclass_nms3", "matrix_nms", "generate_proposals_v2", "generate_proposals", "top_k_v2"}
-)
+SELECTING = frozenset({"yolo_box", "multiclass_nms3", "matrix_nms", "generate_proposals_v2", "top_k_v2"})
 
 
 def made_up(model: Model, seed: int) -> Inputs:
@@ -66,14 +64,20 @@ def made_up(model: Model, seed: int) -> Inputs:
 
 
 def front(model: Model) -> Model | None:
-    """The model up to its first op that selects; None when it has none."""
-    found = next((op for op in model.graph.ops if op.type in SELECTING), None)
-    if found is None:
+    """The model up to its first ops that select; None when it has none."""
+    wanted: list[str] = []
+    behind: set[str] = set()
+    for op in model.graph.ops:
+        names = [var.name for var in op.all_inputs()]
+        if op.type in SELECTING and behind.isdisjoint(names):
+            wanted += [var.name for var in op.all_inputs() if var.producer is not None]
+            behind |= {var.name for var in op.all_outputs()}
+        elif not behind.isdisjoint(names):
+            behind |= {var.name for var in op.all_outputs()}
+    if not wanted:
         return None
     shorter = model.copy()
-    shorter.graph.fetches = tuple(
-        var.name for var in found.all_inputs() if not var.persistable and var.producer is not None
-    )
+    shorter.graph.fetches = tuple(dict.fromkeys(wanted))
     return qcc.PassManager.parse("prune").run(shorter)
 
 
