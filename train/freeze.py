@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 import qcc
 from qcc.backends import Saved
@@ -56,12 +58,17 @@ def eval_model(checkpoint: Path) -> Model:
 
 
 def freeze_to(
-    model: Model, folder: Path, weight_type: str | None = None, *, old_names: bool = False
+    model: Model,
+    folder: Path,
+    weight_type: str | None = None,
+    *,
+    old_names: bool = False,
+    data: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Saved]:
     """Write the forms of a transformed model to float/, int8/ and qdq/ of `folder`; yields a report of each.
 
-    There is no qdq form of a network with activation type abs_max. `old_names`: see `save_form`. Raises
-    ModelFormatError when the model is in another form.
+    There is no qdq form of a network with activation type abs_max. `old_names`, `data`: see `save_form`.
+    Raises ModelFormatError when the model is in another form.
     """
     form = state(model.graph)
     if form != "transformed":
@@ -70,7 +77,8 @@ def freeze_to(
             " `qcc quantize` writes it to EPOCH/eval_model of its checkpoints."
         )
     for wanted in forms(scheme(model.graph)["activation_type"]):
-        yield save_form(freeze(model, wanted, weight_type), wanted, folder / wanted, old_names=old_names)
+        frozen = freeze(model, wanted, weight_type)
+        yield save_form(frozen, wanted, folder / wanted, old_names=old_names, data=data)
 
 
 def best_epoch(store: CheckpointStore) -> int:

@@ -41,6 +41,16 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     return calibrated(model, calibration_batches(model, data, config_path))
 
 
+def first_batch(model: Model, data: Path, config_path: Path | None) -> Batch | None:
+    """The first batch of DATA, cut to one sample where the model takes any number, for comparing runs of the
+    model; None when there is none."""
+    batch = next(iter(calibration_batches(model, data, config_path)), None)
+    if batch is None or any(name not in batch for name in model.feeds):
+        return None
+    shapes = {name: model.graph.var(name).shape for name in model.feeds}
+    return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+
+
 def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Iterator[Batch]:
     """The batches of DATA: a training configuration, files of arrays, or images as `config_path` wants them.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qcc.cli.calibration import calibrate_option, calibrated_on
+from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.training_options import (
     OverridesCommand,
     dataset_option,
@@ -104,9 +104,11 @@ def freeze(
             click.echo(f"{name} {value:.4f}")
         for note in task.left_out():
             click.echo(note)
+    data = None
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
-    for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None):
+        data = first_batch(loaded, calibrate, config_path)
+    for saved in freeze_to(loaded, save_path, weight_quant_type, old_names=model is not None, data=data):
         click.echo(f"saved the {saved.form} form in {saved.files[0].parent}.")
         for warning in saved.warnings:
             click.echo(f"  warning: {warning}", err=True)

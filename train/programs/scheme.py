@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import qcc
 from qcc.backends import Saved
@@ -69,6 +71,15 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
     return qcc.PassManager.parse(pipeline).run(model)
 
 
-def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False) -> Saved:
-    """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
-    return qcc.save(model, folder, form=form, model_filename="model" if old_names else None)
+def save_form(
+    model: Model,
+    form: str,
+    folder: Path,
+    *,
+    old_names: bool = False,
+    data: Mapping[str, np.ndarray] | None = None,
+) -> Saved:
+    """Save a model that `freeze` has made, checked on `data` where there is some; `old_names`: as `model` and
+    `weights`, as the Compressor did."""
+    names = "model" if old_names else None
+    return qcc.save(model, folder, form=form, model_filename=names, check=True if data is None else data)
