@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 import qcc
 from qcc.backends import Saved
@@ -65,13 +67,14 @@ def freeze_to(
     *,
     old_names: bool = False,
     target: str | None = None,
-    check: bool = True,
+    check: bool | Mapping[str, np.ndarray] = True,
 ) -> Iterator[Saved]:
     """Write the forms of a quantized model to float/, int8/ and qdq/ of `folder`; yields a report of each.
 
     A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
     into the other forms. There is no qdq form of a network with activation type abs_max. With a `target`, it
-    is the one for this engine, and comes first, since it may be refused. `old_names`: see `save_form`.
+    is the one for this engine, and comes first, since it may be refused. `old_names`, `check`: see
+    `save_form`.
 
     Raises ModelFormatError for a model that is not quantized, or whose weights are integers where another
     `weight_type` is asked for; and what `qcc.save` raises.
@@ -85,9 +88,8 @@ def freeze_to(
         frozen, names = freeze(model, "float", weight_type), OLD_PROGRAM if old_names else None
         yield qcc.save(frozen, folder / _ENGINES, target=target, model_filename=names, check=check)
     for form in wanted:
-        yield save_form(
-            freeze(model, form, weight_type), form, folder / form, old_names=old_names, check=check
-        )
+        prepared = freeze(model, form, weight_type)
+        yield save_form(prepared, form, folder / form, old_names=old_names, check=check)
 
 
 def check_form(model: Model, weight_type: str | None = None) -> None:

@@ -53,9 +53,10 @@ def save(
 
     The files appear all at once, or, when anything fails, not at all, and those that were there before
     stay. With `check` they are read back first and compared bit for bit, and the forms that can be run
-    are run in `paddle.inference`, on made-up inputs or on those given as `check`; the checks are
-    returned. What is wrong with the files is an error; a runtime that does not cope with them is one
-    of `Saved.warnings`, and a Python warning of the category `QccWarning`.
+    are run by Paddle in a process of its own, on made-up inputs or on those given as `check`; the checks
+    are returned. What is wrong with the files is an error; an engine that does not run them, or gives
+    other numbers, is one of `Saved.warnings`, which name the op, and a Python warning of the category
+    `QccWarning`.
 
     The same model gives the same bytes, whenever and wherever it is written.
 

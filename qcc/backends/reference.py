@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.agreement import ROUNDING, Distance, distances, limits
+from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
 from qcc.backends.heads import heads
 from qcc.backends.predictor import PaddleExecutor
@@ -29,7 +30,8 @@ class Reference:
     """What a model gives on one sample, by the variables that can be compared.
 
     `program` fetches these variables, and has the weights `params`. `movements` are how far they are off
-    when nothing but the last bits of something change; `floor`, how far they may be off in any case.
+    when nothing but the last bits of something change; `floor`, how far they may be off in any case;
+    `engines`, those that have been run.
     """
 
     graph: Graph
@@ -41,6 +43,7 @@ class Reference:
     executor: PaddleExecutor
     floor: float
     movements: list[list[Distance]] = field(default_factory=list)
+    engines: set[Engine] = field(default_factory=set)
 
     def distances(self, found: Sequence[np.ndarray]) -> list[Distance]:
         return distances(found, self.outputs)

@@ -91,6 +91,16 @@ def _showing(batches: Batches[Any], console: Console) -> Iterator[Iterator[Batch
         yield used()
 
 
+def first_batch(model: Model, data: Path, config_path: Path | None) -> Batch | None:
+    """The first batch of DATA, cut to one sample where the model takes any number, for comparing runs of the
+    model; None when there is none."""
+    batch = next(iter(calibration_batches(model, data, config_path)), None)
+    if batch is None or any(name not in batch for name in model.feeds):
+        return None
+    shapes = {name: model.graph.var(name).shape for name in model.feeds}
+    return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+
+
 def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Batches[Any]:
     """The batches of DATA: a training configuration, files of arrays, or images as `config_path` wants them.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from qcc.cli.calibration import calibrate_option, calibrated_on
+from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.model_files import model_files
 
 if TYPE_CHECKING:
@@ -82,16 +82,18 @@ def export(
             "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
         )
     loaded = qcc.load(model, model_filename, params_filename)
+    data = None
     if calibrate is not None:
         _check_frozen(loaded)
         loaded = calibrated_on(loaded, calibrate, config_path)
+        data = first_batch(loaded, calibrate, config_path)
     saved = write(
         loaded,
         output,
         arch=arch,
         x86_int8=x86_int8,
         weight_only=None if weight_only is None else _BITS[weight_only],
-        check=not no_check,
+        check=False if no_check else True if data is None else data,
         instruments=_instruments(dump_dir),
     )
     _tell(saved, output)

@@ -120,11 +120,13 @@ def freeze(
             click.echo(f"{name} {value:.4f}")
         for note in task.left_out():
             click.echo(note)
+    data = None
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
+    check = not no_check if no_check or data is None else data
     old_names = model is not None
     for saved in freeze_to(
-        loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=not no_check
+        loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
     ):
         click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
         for warning in saved.warnings:

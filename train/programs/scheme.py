@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import qcc
 from qcc.backends import Saved
@@ -117,7 +119,15 @@ def freeze(model: Model, form: str, weight_type: str | None = None) -> Model:
     return qcc.PassManager.parse(pipeline).run(model)
 
 
-def save_form(model: Model, form: str, folder: Path, *, old_names: bool = False, check: bool = True) -> Saved:
-    """Save a model that `freeze` has made; `old_names`: as `model` and `weights`, as the Compressor did."""
+def save_form(
+    model: Model,
+    form: str,
+    folder: Path,
+    *,
+    old_names: bool = False,
+    check: bool | Mapping[str, np.ndarray] = True,
+) -> Saved:
+    """Save a model that `freeze` has made; `check`: see `qcc.save`; `old_names`: as `model` and `weights`, as
+    the Compressor did."""
     names = OLD_PROGRAM if old_names else None
     return qcc.save(model, folder, form=form, model_filename=names, check=check)

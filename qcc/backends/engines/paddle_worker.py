@@ -122,6 +122,8 @@ class _Predictor:
             config.delete_pass(name)
         if engine.onednn or engine.int8:
             config.enable_mkldnn()
+        else:
+            config.disable_mkldnn()  # it is on by itself
         if engine.int8 and engine.int8_ops:
             config.enable_mkldnn_int8(set(engine.int8_ops))
         elif engine.int8:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import deep_nets
 import numpy as np
 import pytest
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered, written
@@ -15,6 +16,7 @@ from lite_nets import frozen, project_classifier, project_detector, resnet, ssd,
 
 import qcc
 from qcc.backends.lite.cross_check import differences, optimize, run_optimizer
+from qcc.backends.lite.export import export
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
@@ -229,3 +231,20 @@ def test_int8_is_smaller(name: str, arch: str, tmp_path: Path) -> None:
         lowered(chosen, tmp_path / "a.nb", arch=arch)
         sizes.append((tmp_path / "a.nb").stat().st_size)
     assert sizes[0] >= 3.8 * sizes[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["float", "frozen"])
+@pytest.mark.parametrize("name", deep_nets.NETS)
+def test_deep_networks_are_written(name: str, form: str, tmp_path: Path) -> None:
+    model, inputs = deep_nets.NETS[name]()
+    model = model if form == "float" else frozen(model, inputs)
+    assert not export(model, tmp_path / "a.nb", arch="x86", check=inputs).warnings
+
+
+def test_ties_are_told_from_wrong_kernels(tmp_path: Path) -> None:
+    """A value on a rounding boundary moves a pixel of this map by half of the range; each layer is right."""
+    model, inputs = in_form("ocr_det", "channel_wise_abs_max")
+    found = export(model, tmp_path / "a.nb", arch="x86", check=inputs)
+    assert "from ties alone: on equal inputs each layer is right" in str(found.checks[-1])
+    assert not found.warnings
