@@ -121,7 +121,7 @@ def check_runs(
         # It is for training and evaluation; some of its ops do not survive Paddle's optimizations.
         return checks
     if required is not None:
-        check = _check(found, required)
+        check = _check(found, required, _ANOTHER)
         if not check.good:
             raise files.error(f"{check}; --no-check writes it all the same")
         return [*checks, check]
@@ -130,7 +130,7 @@ def check_runs(
     return [*checks, *(_check(found, engine) for engine in engines)]
 
 
-def _check(found: Reference, engine: Engine) -> Check:
+def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
     what = f"paddle.inference, {engine}"
     if engine.int8 and is_dynamic(found.graph):
         return Check(what, _OTHER_SCALES, good=False)
@@ -143,7 +143,7 @@ def _check(found: Reference, engine: Engine) -> Check:
             found.movements.append(judgement.found)
         return Check(what, str(judgement.distance))
     words = f"{judgement.distance} on {found.sample.source}"
-    where = _ANOTHER if state(found.graph) == "float" else _where(found, engine)
+    where = _ANOTHER if state(found.graph) == "float" else _where(found, engine, way)
     if where is None and not engine.int8:
         found.movements.append(judgement.found)
         return Check(what, f"{words}, from ties alone: on equal inputs each op is right")
@@ -152,7 +152,7 @@ def _check(found: Reference, engine: Engine) -> Check:
     return Check(what, f"{words}, which is wrong: {where}", good=False)
 
 
-def _where(found: Reference, engine: Engine) -> str | None:
+def _where(found: Reference, engine: Engine, way: str) -> str | None:
     """The op that a quantized model goes wrong at, and what to do; None when each is right by itself."""
     try:
         wrong = first_wrong_op(found, engine)
@@ -166,7 +166,7 @@ def _where(found: Reference, engine: Engine) -> str | None:
     if quantized is None:
         return f"{named}; {_ANOTHER}"
     weight = quantized.weight.removesuffix(".int8")
-    return f"{named}; leave it float, by skip_vars={weight} of transform, or {_FORM}"
+    return f"{named}; leave it float, by skip_vars={weight} of transform, or {way}"
 
 
 def _cause(error: PaddleError) -> str:

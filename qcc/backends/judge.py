@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.backends.agreement import MOST, Distance, distances, furthest
+from qcc.backends.agreement import FEW, MOST, MULTIPLE, Distance, distances, furthest
 from qcc.backends.cuts import culprit, cut_apart
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.reference import Reference, write_opened
@@ -47,10 +47,10 @@ def judge(reference: Reference, engine: Engine) -> Judgement:
     if engine.int8 and not all_within(found, allowed) and _may_be_right(found):
         expected = _as_computed(reference, engine, reference.graph, reference.names, reference.sample.inputs)
         rough = reference.distances(expected)
-        allowed = wider(allowed, rough)
+        allowed = wider(allowed, rough, reference.outputs)
         if not all_within(found, allowed):
             see_float_engines(reference)
-            allowed = wider(reference.limits(), rough)
+            allowed = wider(reference.limits(), rough, reference.outputs)
     return Judgement(all_within(found, allowed), furthest(*found), found)
 
 
@@ -68,7 +68,7 @@ def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] 
     allowed = [Distance(ONE_OP, ONE_OP, ONE_OP)] * len(found)
     if engine.int8:
         expected = _as_computed(reference, engine, cut.graph, cut.ends, inputs)
-        allowed = wider(allowed, distances(expected, wanted))
+        allowed = wider(allowed, distances(expected, wanted), wanted)
     wrong = [
         (distance.largest / limit.largest, end, distance)
         for end, distance, limit in zip(cut.ends, found, allowed, strict=True)
@@ -131,8 +131,14 @@ def _may_be_right(found: Sequence[Distance]) -> bool:
     return all(one.within(Distance(MOST, MOST, MOST)) for one in found)
 
 
-def wider(allowed: Sequence[Distance], rough: Sequence[Distance]) -> list[Distance]:
-    """Limits for what computes about as roughly as something whose distances are `rough`."""
+def wider(
+    allowed: Sequence[Distance], rough: Sequence[Distance], outputs: Sequence[np.ndarray]
+) -> list[Distance]:
+    """Limits for what computes about as roughly as something whose distances from `outputs` are `rough`."""
     if not rough:
         return list(allowed)
-    return [furthest(limit, one.times(_OTHER_ROUNDING)) for limit, one in zip(allowed, rough, strict=True)]
+    # Of few elements, one draw of noise may be larger than another by much more than of many.
+    factors = [MULTIPLE if output.size <= FEW else _OTHER_ROUNDING for output in outputs]
+    return [
+        furthest(limit, one.times(factor)) for limit, one, factor in zip(allowed, rough, factors, strict=True)
+    ]

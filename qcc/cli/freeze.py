@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qcc.cli.calibration import calibrate_option, calibrated_on
+from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.training_options import (
     OverridesCommand,
     dataset_option,
@@ -123,7 +123,8 @@ def freeze(
     data = None
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
-    check = not no_check if no_check or data is None else data
+        data = first_batch(loaded, calibrate, config_path)
+    check = False if no_check else True if data is None else data
     old_names = model is not None
     for saved in freeze_to(
         loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check

@@ -71,10 +71,10 @@ class _Comparison:
         if not any(output.size for output in self.reference.outputs):
             return Outcome(True, f"the model gives nothing {on}, so that nothing is compared")
         rough = [] if weight_only is None else self._without_bits(weight_only)
-        if all_within(found, wider(self.reference.limits(), rough)):
+        if all_within(found, wider(self.reference.limits(), rough, self.reference.outputs)):
             return Outcome(True, f"{worst} {on}")
         see_float_engines(self.reference)
-        if all_within(found, wider(self.reference.limits(), rough)):
+        if all_within(found, wider(self.reference.limits(), rough, self.reference.outputs)):
             return Outcome(True, f"{worst} {on}, as the model is in Paddle's own kernels")
         where = self._first_wrong()
         if where is None and state(self.reference.graph) != "float":
