@@ -30,7 +30,7 @@ ROUNDING = 1e-5
 """Sums of float32 in another order: of n products, they differ by about sqrt(n) * 6e-8 of their range, with
 n up to 20,000 or so in convolutional networks."""
 
-FEW = 32
+FEW = 16
 """In an output of so few elements, such as a classifier's scores, the largest difference is one draw of noise
 and not the largest of many, and the norm says nothing that this does not say."""
 
@@ -44,9 +44,9 @@ class Distance:
 
     `largest` and `mean` are those of the differences of its elements, relative to the range of the values
     that are expected (their largest minus their smallest); of integers and booleans, the share that differs.
-    `norms`: how far the ratio of the norms, found to expected, is from 1; 0 for few elements. All are infinite
-    where
-    shapes or dtypes are others than expected, or values are not finite where those expected are.
+    `norms`: how far the ratio of the norms, found to expected, is from 1. All are infinite where
+    shapes or dtypes are others than expected, or values are not finite where those expected
+    are.
     """
 
     largest: float = 0.0
@@ -123,8 +123,7 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     scale = _range(right)
     norms = float(np.linalg.norm(left)), float(np.linalg.norm(right))
     ratio = norms[0] / norms[1] if norms[1] > _NEGLIGIBLE else np.inf
-    off = abs(ratio - 1) if right.size > FEW else 0.0
-    return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, off, ratio)
+    return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, abs(ratio - 1), ratio)
 
 
 def _range(values: np.ndarray) -> float:

@@ -128,7 +128,7 @@ def all_within(found: Sequence[Distance], allowed: Sequence[Distance]) -> bool:
 
 
 def _may_be_right(found: Sequence[Distance]) -> bool:
-    return all(one.within(Distance(MOST, MOST, MOST)) for one in found)
+    return all(one.largest <= MOST and one.mean <= MOST for one in found)
 
 
 def wider(
@@ -137,8 +137,9 @@ def wider(
     """Limits for what computes about as roughly as something whose distances from `outputs` are `rough`."""
     if not rough:
         return list(allowed)
-    # Of few elements, one draw of noise may be larger than another by much more than of many.
-    factors = [MULTIPLE if output.size <= FEW else _OTHER_ROUNDING for output in outputs]
     return [
-        furthest(limit, one.times(factor)) for limit, one, factor in zip(allowed, rough, factors, strict=True)
+        furthest(limit, one.times(MULTIPLE), Distance(norms=np.inf))
+        if output.size <= FEW
+        else furthest(limit, one.times(_OTHER_ROUNDING))
+        for limit, one, output in zip(allowed, rough, outputs, strict=True)
     ]
