@@ -12,9 +12,9 @@ Entry = dict[str, Any]
 # What stands in the record, and the heading of its column.
 ENGINES = {
     "paddle frozen": "oneDNN, frozen",
-    "paddle qdq": "oneDNN, QDQ",
+    "paddle-x86": "oneDNN, paddle-x86",
     "openvino qdq": "OpenVINO, QDQ",
-    "openvino qdq, 7 bits": "OpenVINO, 7 bits",
+    "openvino": "OpenVINO, openvino",
     "lite x86": "Lite x86",
     "lite arm": "Lite ARM",
 }
@@ -45,15 +45,16 @@ nothing about accuracy. A random network amplifies what is small: look at *int8*
   when its input is moved in the last bits (1e-6), so that values on a rounding boundary fall elsewhere.
 * The engines: layers computed in int8, and the distance from the frozen model. In Lite on x86 float kernels
   compute on the same integers. Files for ARM are verified; they cannot be run on x86.
-* Every distance is the largest difference of an output, relative to the output's largest value; of detectors
+* **oneDNN, frozen** and **OpenVINO, QDQ** are the forms without a target; **paddle-x86** and **openvino** are
+  those that `qcc freeze --target` writes. Paddle's oneDNN runs convolutions alone in int8.
+* Every distance is the largest difference of an output, relative to the range of its values; of detectors
   it is taken in front of the first op that selects boxes.
-* **7 bits**: the weights'; the distance is that from the frozen model of 7 bits.
 * **whole**: with the selecting ops and all behind them. **no**: refused with a sentence, below.
   **dies**: the engine ends its process. **fault**: a traceback.
 
 Scales are largest magnitudes on one batch; weights are per channel. Made by `{record["command"]}` from
 `docs/records/networks.json` on {where["processor"]}, Paddle {where["paddle"]}, Paddle Lite 2.13rc0, OpenVINO
-2026.4.1; oneDNN is limited to the ops of `qcc/targets/paddle_x86.py`. On processors without VNNI, such as
+2026.4.1. On processors without VNNI, such as
 this one, int8 kernels of OpenVINO and oneDNN add products in pairs in 16 bits, which saturate where weights
 and activations use their whole range."""
 

@@ -10,35 +10,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catalogue import HERE, python
 from isolated import without_folders
 from networks import frozen
 
 import qcc
 from qcc.analyze.inspection import inspect
-from qcc.backends.agreement import Agreement, compare
+from qcc.backends.agreement import Distance, distances, furthest
+from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.openvino import OpenVino
+from qcc.backends.engines.paddle_worker import Inference
 from qcc.backends.lite.check import check as check_lite
 from qcc.backends.lite.export import export
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.runtime import LiteRuntime
-from qcc.backends.predictor import Engine, Predictor
-from qcc.errors import QccError
+from qcc.errors import EngineError, QccError
 from qcc.model import Model, Runner
 from qcc.passes.frozen import frozen_ops
 from qcc.targets.lite import find_kernel
-from qcc.targets.paddle_x86 import INT8_OPS
 
 Inputs = dict[str, np.ndarray]
 Result = dict[str, Any]
@@ -102,20 +100,20 @@ def prepare(source: Path, folder: Path) -> Result:
     for form, arrays in outputs.items():
         np.savez(folder / f"{form}.npz", *arrays)
     again = {
-        form: compare(qcc.load(_front(folder, form)).run(given), outputs["frozen"])
+        form: _compare(qcc.load(_front(folder, form)).run(given), outputs["frozen"])
         for form in ("int8", "qdq")
     }
     # What rounding alone does: the same run, its input moved in the last bits.
     moved = {name: array * np.float32(1 + 1e-6) for name, array in given.items()}
-    again["ties"] = compare(reference.run(moved), outputs["frozen"])
+    again["ties"] = _compare(reference.run(moved), outputs["frozen"])
     return {
         "ops": sum(inspect(model).ops.values()),
         "front": list((cut or model).fetches) if cut is not None else None,
         "quantizable": len(found.quantizable),
         "quantized": len(list(frozen_ops(quantized.graph))),
         "kinds": Counter(status.type for status in found.quantizable if status.quantized),
-        "frozen": _distances(compare(outputs["frozen"], outputs["float"])),
-        **{form: _distances(agreement) for form, agreement in again.items()},
+        "frozen": _distances(_compare(outputs["frozen"], outputs["float"])),
+        **{form: _distances(distance) for form, distance in again.items()},
     }
 
 
@@ -143,31 +141,45 @@ def _inputs(folder: Path) -> Inputs:
         return dict(archive)
 
 
-def _distances(agreement: Agreement) -> Result:
-    if not agreement.sound:
+def _compare(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> Distance:
+    return furthest(*distances(found, expected))
+
+
+def _distances(distance: Distance) -> Result:
+    if not distance.sound:
         return {"sound": False}
-    return {"largest": agreement.relative, "distance": agreement.distance, "cosine": agreement.cosine}
+    return {"largest": distance.largest, "mean": distance.mean, "norms": distance.norms}
 
 
 def _against(folder: Path, outputs: Sequence[np.ndarray], form: str = "frozen") -> Result:
-    return _distances(compare(outputs, _arrays(folder / f"{form}.npz")))
+    return _distances(_compare(outputs, _arrays(folder / f"{form}.npz")))
 
 
 # ---------------------------------------------------------------------- engines
 
 
+def for_target(folder: Path, target: str) -> Path:
+    """The front in the form for an engine."""
+    place = folder / target
+    if not place.exists():
+        qcc.save(qcc.load(_front(folder, "frozen")), place, target=target, check=False)
+    return place
+
+
 def paddle_x86(folder: Path, form: str) -> Result:
     """The front in `paddle.inference`: float in oneDNN's float kernels, else in its int8 kernels."""
+    place = for_target(folder, form) if form == "paddle-x86" else _front(folder, form)
     words = folder / f"onednn-{form}.txt"
     # oneDNN looks when it runs its first kernel, and writes to the standard output.
     os.environ["DNNL_VERBOSE"] = "1"
     stream = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 1)
-    engine = Engine(onednn=True, int8=form != "float", int8_ops=INT8_OPS if form != "float" else ())
-    predictor = Predictor.open(_front(folder, form), engine)
+    params = place / "model.pdiparams"
+    engine = Engine(onednn=True, int8=form != "float")
+    model = Inference(place / "model.pdmodel", params, asdict(engine))
     inputs = _inputs(folder)
     words.write_text("")
-    outputs = predictor.run({name: inputs[name] for name in predictor.feeds})
+    outputs = model.run({name: inputs[name] for name in model.feeds}, None, [])
     result = _against(folder, outputs, "float" if form == "float" else "frozen")
     return {"int8": _int8_kernels(words.read_text()), **result}
 
@@ -178,40 +190,19 @@ def _int8_kernels(log: str) -> dict[str, int]:
     return dict(Counter(calls))
 
 
-def openvino(folder: Path) -> Result:
+def openvino(folder: Path, form: str) -> Result:
     """The front in OpenVINO, which reads Paddle's files."""
-    return _openvino(folder, _front(folder, "qdq"), _arrays(folder / "frozen.npz"))
-
-
-def openvino_7_bits(folder: Path) -> Result:
-    """The front with weights of 7 bits: sums of two products then fit into 16 bits."""
-    model = qcc.load(_front(folder, "float"))
-    inputs = _for(model, _inputs(folder))
-    quantized = frozen(model, inputs, weight_bits=7)
-    qcc.save(quantized, folder / "qdq-7-bits", form="qdq", check=False)
-    return _openvino(folder, folder / "qdq-7-bits", quantized.run(inputs))
-
-
-def _openvino(folder: Path, model: Path, expected: Sequence[np.ndarray]) -> Result:
-    outputs = model / "openvino.npz"
-    command = [python(), HERE / "openvino_worker.py", model / "model.pdmodel", folder / "inputs.npz", outputs]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    if done.returncode < 0:
-        return {"died": signal.Signals(-done.returncode).name}
-    if done.returncode:
-        return {"refused": _last_words(done.stderr)}
-    found = _distances(compare(_arrays(outputs), expected))
-    return {"int8": json.loads(done.stdout.splitlines()[-1]), **found}
+    place = for_target(folder, form) if form == "openvino" else _front(folder, form)
+    try:
+        with OpenVino(place / "model.pdmodel") as engine:
+            return {"int8": engine.int8, **_against(folder, engine.run(_inputs(folder)))}
+    except EngineError as error:
+        return {"refused": _last_words(str(error))}
 
 
 def _last_words(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if "FrontEnd API failed" in line or "Check '" in line or "unsupported" in line.lower()
-    ]
-    return without_folders((telling or lines or ["no word"])[-1])[:300]
+    telling = re.search(r"(FrontEnd API failed.*|Check '.*|.*unsupported.*)", text, re.IGNORECASE)
+    return without_folders(telling.group(1) if telling else text)[:300]
 
 
 def lite_x86(folder: Path) -> Result:

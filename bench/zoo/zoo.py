@@ -23,7 +23,7 @@ import networks_page  # noqa: E402
 from catalogue import failure, folder, is_built, names  # noqa: E402
 from isolated import Result, isolated  # noqa: E402
 from outcome import Outcome  # noqa: E402
-from stages import lite_arm, lite_x86, openvino, openvino_7_bits, paddle_x86, prepare  # noqa: E402
+from stages import lite_arm, lite_x86, openvino, paddle_x86, prepare  # noqa: E402
 
 from qcc.files import write_json  # noqa: E402
 from qcc.train.evaluation.report import environment  # noqa: E402
@@ -57,9 +57,9 @@ def measure(name: str) -> Result:
             "prepared": prepared,
             "paddle float": isolated(paddle_x86, work, "float"),
             "paddle frozen": isolated(paddle_x86, work, "frozen"),
-            "paddle qdq": isolated(paddle_x86, work, "qdq"),
-            "openvino qdq": isolated(openvino, work),
-            "openvino qdq, 7 bits": isolated(openvino_7_bits, work),
+            "paddle-x86": isolated(paddle_x86, work, "paddle-x86"),
+            "openvino qdq": isolated(openvino, work, "qdq"),
+            "openvino": isolated(openvino, work, "openvino"),
             "lite x86": isolated(lite_x86, work),
             "lite arm": isolated(lite_arm, work, folder(name)),
         }

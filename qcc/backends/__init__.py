@@ -43,7 +43,7 @@ def save(
 
     Target "lite" writes `path` as one file for Paddle Lite, a naive buffer (`.nb`), in the form
 
-    - "arm": for ARM processors (the default), where what is quantized runs in int8;
+    - "arm": for ARM processors, where what is quantized runs in int8;
     - "x86": for x86 processors, where float kernels compute what is quantized, exactly;
     - "x86-int8": likewise, but convolutions run in int8 where that is exact.
 
@@ -72,6 +72,8 @@ def save(
         return deploy.save(model, Path(path), table, form, model_filename, params_filename, check)
     backend = import_module(_TARGETS[target])
     form = form or backend.DEFAULT_FORM
+    if form is None:
+        raise TargetError(f"target {target!r} needs a form; it has {', '.join(backend.FORMS)}.")
     if form not in backend.FORMS:
         raise TargetError(f"target {target!r} has no form {form!r}; it has {', '.join(backend.FORMS)}.")
     lowered_by = model.graph.lowered_by

@@ -44,7 +44,10 @@ def test_whole_compiler_is_imported_and_dygraph_stays() -> None:
         "import pkgutil, importlib, qcc, paddle\n"
         "for module in pkgutil.walk_packages(qcc.__path__, 'qcc.'):\n"
         "    if module.name != 'qcc.__main__':\n"
-        "        importlib.import_module(module.name)\n"
+        "        try:\n"
+        "            importlib.import_module(module.name)\n"
+        "        except ModuleNotFoundError as error:\n"
+        "            assert error.name in ('openvino', 'paddlelite')\n"
         "assert paddle.in_dynamic_mode()\n"
     )
     done = run(program)

@@ -70,7 +70,7 @@ def _end(child: int) -> dict[str, int]:
 class _Child:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._model: _Predictor | _Program
+        self._model: Inference | _Program
 
     def serve(self) -> None:
         """Answer requests until the other side goes."""
@@ -89,7 +89,7 @@ class _Child:
         """Load a model's files for an engine, or, where there is none, for Paddle's executor."""
         program, params, engine = Path(header["program"]), header["params"], header["engine"]
         params = params and Path(params)
-        self._model = _Program(program, params) if engine is None else _Predictor(program, params, engine)
+        self._model = _Program(program, params) if engine is None else Inference(program, params, engine)
         return {"feeds": self._model.feeds, "fetches": self._model.fetches}, {}
 
     def run(self, header: dict[str, Any], inputs: Arrays) -> Answer:
@@ -99,7 +99,7 @@ class _Child:
 
     def time(self, header: dict[str, Any], inputs: Arrays) -> Answer:
         """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
-        assert isinstance(self._model, _Predictor)
+        assert isinstance(self._model, Inference)
         return {"seconds": self._model.time(inputs, header["warm_up"], header["runs"])}, {}
 
     def digests(self, _: dict[str, Any], __: Arrays) -> Answer:
@@ -108,7 +108,7 @@ class _Child:
         return {"digests": self._model.digests()}, {}
 
 
-class _Predictor:
+class Inference:
     """A model in `paddle.inference`."""
 
     def __init__(self, program: Path, params: Path | None, fields: dict[str, Any]) -> None:

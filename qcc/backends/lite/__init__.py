@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 FORMS = ("arm", "x86", "x86-int8")
-DEFAULT_FORM = "arm"
+DEFAULT_FORM = None
 
 
 def save(

@@ -61,7 +61,8 @@ def check(model: Model, arch: Arch) -> Report:
         export(assumed.model, file, arch=arch, check=False, instruments=(counts,))
         written = read_naive_buffer(file)
     notes += [note for change in counts.changes for note in change.result.notes]
-    kernels = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
+    found = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
+    kernels = [kernel for kernel in found if kernel.op not in ("feed", "fetch")]
     return Report(
         arch,
         assumed.quantized,

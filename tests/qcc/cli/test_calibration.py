@@ -109,11 +109,7 @@ def test_fixed_scales_are_not_calibrated_again(
     ("command", "model", "words"),
     [
         ("export", "untrained", "the model is transformed, and what can be exported is"),
-        (
-            "freeze",
-            "frozen",
-            "in the form frozen, and what can be frozen is the transformed one",
-        ),
+        ("freeze", "frozen", "the model is frozen and its activation scales are fixed"),
     ],
 )
 def test_models_in_the_wrong_form_are_refused_before_the_data_is_read(

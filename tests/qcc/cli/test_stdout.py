@@ -13,7 +13,7 @@ from full_disk import SENTENCE, run_on_full_disk
 import qcc
 from qcc.cli.main import COMMANDS
 
-CONFIG = Path(__file__).parents[3] / "configs" / "yolov3_mobilenet_v1_voc.yml"
+CONFIG = Path(__file__).parents[3] / "configs" / "yolov3_mobilenet_v1_tree_crowns.yml"
 # What needs data or a training run is tried in tests/train.
 PRINTING = [
     ["apply", "MODEL", "-p", "transform{activation_type=abs_max}", "--timing"],
