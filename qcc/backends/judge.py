@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from qcc.backends.agreement import FEW, MOST, MULTIPLE, Distance, distances, furthest
-from qcc.backends.cuts import culprit, cut_apart
+from qcc.backends.cuts import Cut, culprit, cut_apart
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.reference import Reference, write_opened
 from qcc.backends.unrounded import unrounded
@@ -55,32 +56,53 @@ def judge(reference: Reference, engine: Engine) -> Judgement:
 
 
 def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] | None:
-    """The first op that an engine gets wrong on equal inputs; None when there is none, so that it is the ops
+    """The op that an engine gets wrong on equal inputs; None when there is none, so that it is the ops
     together that go wrong.  Raises PaddleError when the engine does not run the ops apart."""
+    apart = take_apart(reference)
+    found = Predictor(apart.program, reference.params, engine).run(apart.inputs)
+    if not engine.int8:
+        return apart.worst(found, [])
+    rough = _as_computed(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
+    return apart.worst(found, distances(rough, apart.wanted))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The ops of a reference, each on inputs that are given, and what they are to give."""
+
+    cut: Cut
+    program: Path
+    inputs: Mapping[str, np.ndarray]
+    wanted: Sequence[np.ndarray]
+
+    def worst(self, outputs: Sequence[np.ndarray], rough: Sequence[Distance]) -> tuple[Op, Distance] | None:
+        """The op that is furthest off, if one is further off than it may be; `rough`: see `wider`."""
+        allowed = [Distance(ONE_OP, ONE_OP, ONE_OP)] * len(self.wanted)
+        limits = wider(allowed, rough, self.wanted)
+        wrong = [
+            (distance.largest / limit.largest, end, distance)
+            for end, distance, limit in zip(
+                self.cut.ends, distances(outputs, self.wanted), limits, strict=True
+            )
+            if not distance.within(limit)
+        ]
+        if not wrong:
+            return None
+        # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
+        _, end, distance = max(wrong, key=lambda one: one[0])
+        op = culprit(self.cut.graph.var(end))
+        assert op is not None
+        return op, distance
+
+
+def take_apart(reference: Reference) -> Apart:
+    """Cut a reference's graph where it quantizes, and compute what stands at the cuts."""
     cut = cut_apart(reference.graph, reference.names)
     program = reference.beside(_CUT)
     write_opened(cut.graph, cut.ends, program)
     values = reference.values([*cut.given.values(), *cut.ends])
     given = dict(zip(cut.given, values, strict=False))
-    wanted = values[len(given) :]
-    inputs = {**reference.sample.inputs, **given}
-    found = distances(Predictor(program, reference.params, engine).run(inputs), wanted)
-    allowed = [Distance(ONE_OP, ONE_OP, ONE_OP)] * len(found)
-    if engine.int8:
-        expected = _as_computed(reference, engine, cut.graph, cut.ends, inputs)
-        allowed = wider(allowed, distances(expected, wanted), wanted)
-    wrong = [
-        (distance.largest / limit.largest, end, distance)
-        for end, distance, limit in zip(cut.ends, found, allowed, strict=True)
-        if not distance.within(limit)
-    ]
-    if not wrong:
-        return None
-    # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
-    _, end, distance = max(wrong, key=lambda one: one[0])
-    op = culprit(cut.graph.var(end))
-    assert op is not None
-    return op, distance
+    return Apart(cut, program, {**reference.sample.inputs, **given}, values[len(given) :])
 
 
 def _as_computed(
