@@ -96,6 +96,8 @@ def _cases() -> list[Case]:
         Case("erf", image, paddle.erf),
         Case("sign", image, paddle.sign),
         Case("pow", positive, lambda x: paddle.pow(x, 2.5)),
+        Case("pow_of_negative", matrix, lambda x: paddle.pow(x, 2.0)),
+        Case("pow_odd", matrix, lambda x: paddle.pow(x, 3.0)),
         Case("square_by_power", image, lambda x: x**2),
         Case("clip", image, lambda x: paddle.clip(x, -0.5, 0.7)),
         Case("scale", image, lambda x: paddle.scale(x, 2.0, 0.5)),

@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc._paddle import VarType
 from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 
 _CUBIC = 0.044715
+# Whole powers up to here are products.
+_POWERS = frozenset(map(float, range(2, 9)))
 _BUILT_IN = {
     "relu6": {"threshold": 6.0},
     "swish": {"beta": 1.0},
@@ -31,6 +34,7 @@ class LiteOps(LitePass):
         b = brelu(X=x)  {t_min = -1.0, t_max = 1.0}
         c = bmm(X=x, Y=z)
         d = relu6(X=x)  {threshold = 4.0}
+        e = pow(X=x)  {factor = 2.0}
 
     After:
 
@@ -38,6 +42,7 @@ class LiteOps(LitePass):
         b = clip(X=x)  {min = -1.0, max = 1.0}
         c = matmul_v2(X=x, Y=z)
         d = relu6(X=x)  {threshold = 6.0}
+        e = elementwise_mul(X=x, Y=x)
 
     It is the other way round with the attributes of relu6, swish and hard_swish: Paddle 2.6 ignores them, and
     Paddle Lite does not, so that they get the values that Paddle computes with.
@@ -118,9 +123,22 @@ def _bmm(at: _Expansion) -> bool:
     return True
 
 
+def _pow(at: _Expansion) -> bool:
+    """The kernel of x86 takes a logarithm: a square of negative values is infinite there."""
+    factor = at.op.attr("factor", 1.0)
+    if at.op.inputs.get("FactorTensor") or at.x.dtype != VarType.FP32 or factor not in _POWERS:
+        return False
+    found = at.x
+    for done in range(2, int(factor)):
+        found = at.product(f"power{done}", found, at.x)
+    at.product("", found, at.x)
+    return True
+
+
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "gelu": _gelu,
     "brelu": _brelu,
     "bmm": _bmm,
+    "pow": _pow,
     **dict.fromkeys(_BUILT_IN, _as_paddle_computes),
 }
