@@ -18,6 +18,7 @@ from qcc.cli.training_options import (
 )
 
 if TYPE_CHECKING:
+    from qcc.backends.report import Saved
     from qcc.model import Model
 
 
@@ -108,7 +109,6 @@ def freeze(
     from qcc.train.evaluation.evaluate import evaluate
     from qcc.train.evaluation.fits import check_fits
     from qcc.train.freeze import check_form, freeze_to
-    from qcc.train.programs.scheme import frozen_name
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
@@ -129,11 +129,20 @@ def freeze(
     for saved in freeze_to(
         loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
     ):
-        click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
-        for warning in saved.warnings:
-            click.echo(f"  warning: {warning}", err=True)
+        _tell(saved, target)
     if target is not None:
         _tell_options(target)
+
+
+def _tell(saved: Saved, target: str | None) -> None:
+    from qcc.train.programs.scheme import frozen_name
+
+    click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
+    for check in saved.checks:
+        if check.what == target:
+            click.echo(f"  {check.outcome}")
+    for warning in saved.warnings:
+        click.echo(f"  warning: {warning}", err=True)
 
 
 def _tell_options(target: str) -> None:

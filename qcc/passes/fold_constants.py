@@ -86,7 +86,7 @@ def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassR
         if graph.has_op(op) and op not in large and not any(var.consumers for var in op.all_outputs()):
             _remove(graph, op)
     folded = sum(not graph.has_op(op) for op in needed)
-    notes = (f"{folded} ops that depend on no input were computed.",) if folded else ()
+    notes = (f"{folded} op{'s' if folded > 1 else ''} without an input: computed once.",) if folded else ()
     return PassResult(bool(folded), notes)
 
 

@@ -16,6 +16,7 @@ from qcc.backends.engines.engine import Engine
 from qcc.backends.report import Check, Saved
 from qcc.errors import TargetError
 from qcc.model import Model
+from qcc.passes.instruments import OpCount, Verification
 from qcc.quantization import stored_form
 from qcc.targets.table import Target
 
@@ -35,12 +36,14 @@ def save(
     if form not in (None, FORM):
         raise TargetError(f"target {target.name!r} has no form {form!r}; it has {FORM}.")
     names = fluid.file_names(model_filename, params_filename)
-    prepared, placement = for_target(model, target)
+    counts = OpCount()
+    prepared, placement = for_target(model, target, (Verification(), counts))
+    notes = [note for change in counts.changes for note in change.result.notes]
 
     def checked(files: Written) -> list[Check]:
         read_back(prepared, files)
         checks = [Check("read back", "program and weights equal, bit for bit")]
-        checks += [Check(target.name, line) for line in placement.lines()]
+        checks += [Check(target.name, line) for line in (*placement.lines(), *notes)]
         data = None if isinstance(check, bool) else check
         if target.checked_in == "openvino":
             return [*checks, check_in_openvino(prepared, files, data)]
