@@ -34,6 +34,7 @@ from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import EngineError, QccError
+from qcc.failures import PADDLE_FAILURES, reason
 from qcc.model import Model, Runner
 from qcc.passes.frozen import frozen_ops
 from qcc.targets.lite import find_kernel
@@ -175,11 +176,13 @@ def paddle_x86(folder: Path, form: str) -> Result:
     stream = os.open(words, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(stream, 1)
     params = place / "model.pdiparams"
-    engine = Engine(onednn=True, int8=form != "float")
-    model = Inference(place / "model.pdmodel", params, asdict(engine))
-    inputs = _inputs(folder)
-    words.write_text("")
-    outputs = model.run({name: inputs[name] for name in model.feeds}, None, [])
+    engine, inputs = Engine(onednn=True, int8=form != "float"), _inputs(folder)
+    try:
+        model = Inference(place / "model.pdmodel", params, asdict(engine))
+        words.write_text("")
+        outputs = model.run({name: inputs[name] for name in model.feeds}, None, [])
+    except PADDLE_FAILURES as error:
+        return {"refused": reason(error)}
     result = _against(folder, outputs, "float" if form == "float" else "frozen")
     return {"int8": _int8_kernels(words.read_text()), **result}
 
