@@ -34,9 +34,9 @@ class _Server:
         """Let a child serve a connection; its number."""
         return int(self._order({"do": "start"}, [connection.fileno(), words.fileno()])["child"])
 
-    def end(self, child: int) -> int:
-        """End a child, if it has not ended by itself; its exit code, as `subprocess` has it."""
-        return int(self._order({"do": "end", "child": child}, [])["code"])
+    def end(self, child: int, *, dying: bool = False) -> int:
+        """End a child; its exit code, as `subprocess` has it. One that is `dying` ends by itself."""
+        return int(self._order({"do": "end", "child": child, "dying": dying}, [])["code"])
 
     def _close(self) -> None:
         if self.usable:
@@ -117,7 +117,7 @@ class PaddleProcess:
     def _ending(self) -> str:
         self._finish.detach()
         self._connection.close()
-        code = self._server.end(self._child)
+        code = self._server.end(self._child, dying=True)
         with self._words:
             return ending(code) if code < 0 else f"{ending(code)} ({last_words(self._words)})"
 

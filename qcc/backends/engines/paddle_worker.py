@@ -27,6 +27,9 @@ from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.targets.paddle_x86 import passes_to_delete
 
+# Seconds that a process which crashes may take to end, since the system may write a core file.
+_LAST_SECONDS, _PAUSE = 10.0, 0.01
+
 Answer = tuple[dict[str, Any], Arrays]
 
 
@@ -40,7 +43,11 @@ def main() -> None:
     try:
         while True:
             order, _ = receive(control)
-            send(control, _start(control) if order["do"] == "start" else _end(order["child"]), {})
+            send(
+                control,
+                _start(control) if order["do"] == "start" else _end(order["child"], order["dying"]),
+                {},
+            )
     except Closed:
         pass
 
@@ -60,10 +67,16 @@ def _start(control: socket.socket) -> dict[str, int]:
     return {"child": child}
 
 
-def _end(child: int) -> dict[str, int]:
-    # One that has died is not killed twice: it waits to be asked how.
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+def _end(child: int, dying: bool) -> dict[str, int]:
+    """End a child. One that is `dying` has closed its connection by itself, and how it ends tells why."""
+    ended, status = 0, 0
+    deadline = time.monotonic() + (_LAST_SECONDS if dying else 0)
+    while not ended and time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        time.sleep(0 if ended else _PAUSE)
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
     return {"code": os.waitstatus_to_exitcode(status)}
 
 

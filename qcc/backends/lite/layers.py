@@ -79,7 +79,10 @@ def first_wrong_layer(reference: Reference, lowered: Graph, folder: Path) -> str
 
 
 def variables_of_both(model: Graph, lowered: Graph) -> dict[str, Op]:
-    """The floats that a model and its lowered graph compute, with the lowered ops that do, in order."""
+    """The floats that a model and its lowered graph compute, with the lowered ops that do, in order.
+
+    What nothing reads, such as the XShape of a reshape, need not have a value.
+    """
     return {
         var.name: op
         for op in lowered.ops
@@ -88,6 +91,7 @@ def variables_of_both(model: Graph, lowered: Graph) -> dict[str, Op]:
         and len(model.versions(var.name)) == 1
         and model.var(var.name).producer is not None
         and var.dtype == model.var(var.name).dtype == VarType.FP32
+        and (var.consumers or var.name in lowered.fetches)
     }
 
 
