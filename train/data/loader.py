@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
 from qcc.errors import DataError
+from qcc.ir.collector import collector_paused
 
 _GOOD, _BAD_DATA, _DEFECT = (np.array([kind], np.uint8) for kind in range(3))
 
@@ -77,9 +79,10 @@ def load_batches(
         return_list=True,
         collate_fn=partial(_batch, sample),
         num_workers=num_workers,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_begin_as_worker,
     )
-    iterator = iter(loader)
+    with collector_paused():
+        iterator = iter(loader)
     try:
         for tensors in iterator:
             kind, *fields = (np.array(tensor) for tensor in tensors)
@@ -93,10 +96,16 @@ def load_batches(
         iterator._try_shutdown_all()
 
 
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Ctrl-C reaches workers, too; the training loop decides what it means, and ends them."""
+def _begin_as_worker(_worker: int) -> None:
+    """Ctrl-C reaches workers, too; the training loop decides what it means, and ends them.
+
+    And what the parent has left behind is not collected here: an executor of Paddle that is destroyed in a
+    forked process waits forever for its threads, which are not there.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()
+    gc.enable()
 
 
 def _batch(sample: Callable[[int], Sample], indices: Sequence[int]) -> Batch:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import os
 import threading
 from collections.abc import Iterator
 
@@ -132,3 +134,29 @@ def test_the_thread_that_prepares_batches_ends_with_them() -> None:
     for _ in load_batches(noisy, [[index] for index in range(20)], 0):
         break
     assert threading.active_count() == threads
+
+
+class Threads:
+    """What Paddle's executors are: destroyed in a forked process, it waits for threads that are not there."""
+
+    def __init__(self) -> None:
+        self.owner, self.itself = os.getpid(), self
+
+    def __del__(self) -> None:
+        if os.getpid() != self.owner:
+            os._exit(7)
+
+
+def collecting_sample(index: int) -> tuple[np.ndarray]:
+    gc.collect()
+    return (np.array([index]),)
+
+
+def test_workers_collect_nothing_that_the_parent_has_left_behind() -> None:
+    gc.disable()
+    try:
+        Threads()
+        batches = list(load_batches(collecting_sample, [[0], [1]], num_workers=1))
+    finally:
+        gc.enable()
+    assert [int(fields[0][0, 0]) for fields in batches] == [0, 1]
