@@ -94,11 +94,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("eval {}/five", "tiny.yml, line 2: num_classes is 10, but the model has 5 classes."),
         ("eval {}/three", "the model is fed by 'im_size', but the data set gives ['image']"),
-        ("freeze {}/float", "the model is in the form float, and what can be frozen is the transformed one"),
-        (
-            "freeze {}/frozen --calibrate {}/tiny.yml",
-            "the model is in the form frozen, and what can be frozen",
-        ),
+        ("freeze {}/float", "the model is float, so there is nothing to freeze"),
     ],
 )
 def test_a_classifier(folder: Path, words: str, message: str, capfd: Any) -> None:

@@ -79,7 +79,7 @@ def test_what_is_there_is_not_saved_again_and_what_was_lost_is(folder: Path, fin
     assert "saved" not in run(folder / "tiny.yml", same)
     shutil.move(finished / "float", folder / "kept")
     try:
-        assert "saved the float form in" in run(folder / "tiny.yml", same)
+        assert "saved the frozen form in" in run(folder / "tiny.yml", same)
         assert contents(finished / "float") == contents(folder / "kept")
     finally:
         shutil.rmtree(finished / "float", ignore_errors=True)

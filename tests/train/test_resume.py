@@ -141,6 +141,7 @@ def test_options_that_change_the_program_and_the_state(tiny_config: Path, tmp_pa
     assert_equal_states(state, final_state(tmp_path / "broken"))
 
 
+@pytest.mark.slow
 # Kinds of which one, and equal kinds of which each, begins anew: with the teacher, and after it.
 @pytest.mark.parametrize("kind", ["Adam", "RMSProp"])
 def test_the_optimizer_of_the_distillers_is_kept(tiny_config: Path, tmp_path: Path, kind: str) -> None:
@@ -204,7 +205,7 @@ def test_how_scales_are_measured_may_change(tiny_config: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("old", "new", "scheme", "variable"),
     [
-        ("", "", {"quantize_op_types": "[conv2d]"}, "fc7_weights@scale"),
+        ("", "", {"quantize_op_types": "[conv2d]"}, "batch_norm_0.tmp_4@accum"),
         ("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean"),
         ("", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale"),
     ],
