@@ -13,7 +13,6 @@ CONDITIONS: Mapping[str, Callable[[FrozenOp], bool]] = MappingProxyType(
     {
         "always": lambda found: True,
         "weight-is-left": lambda found: found.operands.swapped,
-        "per-tensor": lambda found: not found.per_channel,
     }
 )
 
