@@ -1,7 +1,8 @@
 """qcc.json: the record that stands beside every saved model and says what made it.
 
-It is believed only while the digests in it fit the files beside it; a record of other files is as
-good as none.
+It is believed only while the digests in it fit the files beside it. A record of files with other names is as
+good as none; where the names are the same and the digests are not, program and weights may be those of two
+models, and neither is used.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qcc import __version__
 from qcc._paddle import paddle
+from qcc.errors import ModelFormatError
 from qcc.files import sha256
 from qcc.model import Provenance
 
@@ -74,7 +76,10 @@ def make_record(
 
 
 def read_record(files: Sequence[Path]) -> Record | None:
-    """The record beside a model's files, program first; None if there is none that fits them."""
+    """The record beside a model's files, program first; None if there is none, or one of other files.
+
+    Raises ModelFormatError when one of the files is not the one that was saved under its name.
+    """
     path = files[0].parent / FILE_NAME
     try:
         if path.stat().st_size > _MAX_SIZE:
@@ -82,9 +87,15 @@ def read_record(files: Sequence[Path]) -> Record | None:
         record = Record.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    if record.files != {file.name: sha256(file) for file in files}:
-        return None
-    return record
+    found = {file.name: sha256(file) for file in files}
+    changed = [name for name, digest in found.items() if record.files.get(name, digest) != digest]
+    if changed:
+        raise ModelFormatError(
+            f"{path.with_name(changed[0])} is not the file that {FILE_NAME} beside it describes, so that"
+            " program and weights may be those of two models: save the model again, or, if the file was"
+            f" replaced on purpose, remove {path}."
+        )
+    return record if record.files == found else None
 
 
 def source_digest(files: Sequence[Path]) -> str:

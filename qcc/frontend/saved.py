@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from qcc.errors import ModelFormatError, VerifyError
+from qcc.files import finish
 from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import ParamsFile, read_weights
 from qcc.frontend.program_file import ProgramFile, read_program
@@ -25,12 +27,15 @@ def load(
     folder) are needed only where the folder holds several models: programs are recognised by their
     content, parameters by fitting the program, as one file or as one file per variable.
 
-    The model's provenance is that of the `qcc.json` beside it, as long as that fits the files;
-    otherwise it starts anew with a digest of the files.
+    The model's provenance is that of the `qcc.json` beside it; without one it starts anew with a digest of
+    the files. What a killed process has saved there in part is completed first.
 
     Raises ModelFormatError naming the file for whatever is missing, ambiguous, damaged, foreign
-    or does not fit together; among them pickles, and programs of Paddle 3's new IR.
+    or does not fit together; among them pickles, programs of Paddle 3's new IR, and files that are not those
+    that the `qcc.json` beside them describes.
     """
+    with suppress(OSError):  # where nothing can be written, the record tells whether the files fit
+        finish(Path(path) if Path(path).is_dir() else Path(path).parent)
     program, params_files = _locate(path, model_filename, params_filename)
     weights = read_weights(program, params_files)
     try:
@@ -56,7 +61,7 @@ def _locate(
 def has_stale_record(
     path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
 ) -> bool:
-    """True when there is a `qcc.json` beside the model that does not fit it, which `load` ignores.
+    """True when there is a `qcc.json` beside the model that is of other files, which `load` ignores.
 
     Raises ModelFormatError as `load` does.
     """

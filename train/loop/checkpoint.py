@@ -1,7 +1,8 @@
 """Checkpoints: folders that are whole or do not count.
 
-`ROOT/NAME/` is written under a temporary name beside it, brought onto the disk, renamed, and marked last
-by the file `complete.json`, which holds the digest of every file. Readers ignore a folder without it.
+`ROOT/NAME/` is written as `ROOT/.NAME.tmp/`, brought onto the disk, and marked by the file `complete.json`,
+which holds the digest of every file: from then on it counts, and not what stood under NAME before, which is
+removed to let it take that place. Readers ignore a folder without a marker.
 Training state is plain tensors (.npz) and JSON.
 """
 
@@ -18,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import CheckpointError, OutputError
-from qcc.files import atomic_file, sha256, sync, sync_tree, write_json, writing
+from qcc.files import atomic_file, clear, sha256, sync, sync_tree, write_json, writing
 from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import read_arrays, write_arrays
 
 MARKER = "complete.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
+_WRITTEN = ".tmp"
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,14 @@ class CheckpointStore:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CheckpointError(f"{self.root} is in use by another training run.") from error
-            for leftover in self.root.glob(".*.tmp"):
-                if leftover.is_dir():
+            for leftover in self.root.glob(f".*{_WRITTEN}"):
+                if (leftover / MARKER).exists():
+                    self._settle(_name_of(leftover))
+                elif leftover.is_dir():
                     shutil.rmtree(leftover)
-                else:
+                else:  # of a version that named unfinished files so
                     leftover.unlink()
+            clear(self.root)
             yield
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
@@ -107,17 +112,24 @@ class CheckpointStore:
 
         Raises OutputError when it cannot be written, and what `fill` raises.
         """
-        final, temporary = self.root / name, self.root / f".{name}.tmp"
+        final, temporary = self.root / name, self._written(name)
         with writing(final):
             temporary.mkdir()
             fill(temporary)
             digests = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
             sync_tree(temporary)
-            self.remove(name)
-            os.rename(temporary, final)
-            sync(self.root)
-            write_json(final / MARKER, digests)
+            write_json(temporary / MARKER, digests)
+            self._settle(name)
         return final
+
+    def _written(self, name: str) -> Path:
+        return self.root / f".{name}{_WRITTEN}"
+
+    def _settle(self, name: str) -> None:
+        """Let what has been written take its place."""
+        self.remove(name)
+        os.rename(self._written(name), self.root / name)
+        sync(self.root)
 
     def remove(self, name: str) -> None:
         """Remove a checkpoint; its marker goes first, so that no part of it ever counts."""
@@ -129,29 +141,31 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
-        return sorted(int(path.name) for path in self._whole() if path.name.isdigit())
+        return sorted(int(name) for name in self._whole() if name.isdigit())
 
     def epoch(self, epoch: int) -> Path:
         """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""
         if epoch not in self.epochs():
             known = ", ".join(map(str, self.epochs())) or "none"
             raise CheckpointError(f"{self.root} has no whole checkpoint of epoch {epoch}; it has {known}.")
-        return self.root / str(epoch)
+        return self._whole()[str(epoch)]
 
     def started(self) -> bool:
         """Whether there is a state to go on from."""
-        return bool(self.epochs()) or self.root / INTERRUPTED in self._whole()
+        return bool(self.epochs()) or INTERRUPTED in self._whole()
 
     def newest(self) -> TrainingState | None:
         """The state that lies furthest on, of an epoch's end or of an interruption, if there is any."""
-        names = [str(epoch) for epoch in self.epochs()[-1:]]
-        if self.root / INTERRUPTED in self._whole():
-            names.append(INTERRUPTED)
-        states = [TrainingState.read(self.root / name) for name in names]
+        whole = self._whole()
+        names = [*map(str, self.epochs()[-1:]), *([INTERRUPTED] if INTERRUPTED in whole else [])]
+        states = [TrainingState.read(whole[name]) for name in names]
         return max(states, key=lambda state: state.position.step, default=None)
 
-    def _whole(self) -> list[Path]:
-        return [marker.parent for marker in self.root.glob(f"*/{MARKER}")]
+    def _whole(self) -> dict[str, Path]:
+        """Name -> folder of what is whole, in place or, written later, about to take it."""
+        settled = {marker.parent.name: marker.parent for marker in self.root.glob(f"[!.]*/{MARKER}")}
+        written = [marker.parent for marker in self.root.glob(f".*{_WRITTEN}/{MARKER}")]
+        return settled | {_name_of(folder): folder for folder in written}
 
 
 def read_json(path: Path) -> Any:
@@ -160,6 +174,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _name_of(written: Path) -> str:
+    return written.name[1:].removesuffix(_WRITTEN)
 
 
 def _files(folder: Path) -> list[Path]:
