@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -76,6 +76,16 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written to: {present} is no folder.")
     if not os.access(present, os.W_OK):
         raise OutputError(f"{folder} cannot be written to: permission denied for {present}.")
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise OutputError when one of the files to write is one of those that are read."""
+    read = [path for path in inputs if path.exists()]
+    for output in outputs:
+        if output.exists() and any(output.samefile(path) for path in read):
+            raise OutputError(
+                f"{output} is read by this command and would be overwritten: give another place."
+            )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -55,7 +55,11 @@ def dump_graph(
     if depth is not None and name is None:
         raise click.UsageError("--depth says how far from a variable, so it needs --around.")
     from qcc.draw import around, to_dot, write_dot, write_svg
+    from qcc.files import refuse_inputs
+    from qcc.frontend.saved import model_files as files_of
 
+    read = [model] if model.suffix == ".txt" else files_of(model, model_filename, params_filename)
+    refuse_inputs([dot] if svg is None else [dot, svg], read)
     loaded = _read(model, model_filename, params_filename)
     picture = _picture(loaded, pipeline, after, diff)
     if name is not None:

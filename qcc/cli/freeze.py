@@ -102,6 +102,9 @@ def freeze(
         from qcc.targets.table import find_target
 
         find_target(target)
+    from qcc.backends.fluid import FORMS
+    from qcc.files import refuse_inputs
+    from qcc.frontend.saved import model_files as files_of
     from qcc.train.config import load_config
 
     config = None if config_path is None else load_config(config_path, overrides)
@@ -112,6 +115,9 @@ def freeze(
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
+    if model is not None:
+        written = [path for form in FORMS for path in (save_path / form).glob("*")]
+        refuse_inputs(written, files_of(model, model_filename, params_filename))
     check_form(loaded, weight_quant_type)
     if config is not None:
         check_fits(loaded, config)

@@ -58,6 +58,18 @@ def _locate(
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
 
 
+def model_files(
+    path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
+) -> list[Path]:
+    """The files that `load` reads: the program, the parameters, and the record if there is one.
+
+    Raises ModelFormatError as `load` does.
+    """
+    program, params_files = _locate(path, model_filename, params_filename)
+    record = program.path.parent / FILE_NAME
+    return [program.path, *(file.path for file in params_files), *([record] if record.exists() else [])]
+
+
 def has_stale_record(
     path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
 ) -> bool:
