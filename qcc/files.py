@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from qcc.errors import OutputError
+from qcc.inputs import open_input
 
 _CHUNK = 1 << 20
 _PREFIX = ".qcc-"
@@ -29,7 +30,7 @@ _PLAN = ".plan"
 def sha256(path: Path) -> str:
     """The checksum of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         while block := stream.read(_CHUNK):
             digest.update(block)
     return digest.hexdigest()

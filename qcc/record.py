@@ -18,6 +18,7 @@ from qcc import __version__
 from qcc._paddle import paddle
 from qcc.errors import ModelFormatError
 from qcc.files import sha256
+from qcc.inputs import read_input
 from qcc.model import Provenance
 
 FILE_NAME = "qcc.json"
@@ -82,9 +83,7 @@ def read_record(files: Sequence[Path]) -> Record | None:
     """
     path = files[0].parent / FILE_NAME
     try:
-        if path.stat().st_size > _MAX_SIZE:
-            return None
-        record = Record.model_validate_json(path.read_bytes())
+        record = Record.model_validate_json(read_input(path, _MAX_SIZE))
     except (OSError, ValidationError):
         return None
     found = {file.name: sha256(file) for file in files}

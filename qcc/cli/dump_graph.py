@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qcc.model import Model
     from qcc.passes import PassManager
 
+_LONGEST_TEXT = 1 << 30
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -78,11 +79,12 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
         return qcc.load(path, model_filename, params_filename)
     from qcc.errors import ModelFormatError, TextError
+    from qcc.inputs import read_input
     from qcc.ir.text import parse_graph
     from qcc.model import Model
 
     try:
-        return Model(parse_graph(path.read_text(encoding="utf-8")))
+        return Model(parse_graph(read_input(path, _LONGEST_TEXT).decode()))
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:

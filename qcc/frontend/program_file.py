@@ -9,6 +9,7 @@ from pathlib import Path
 from qcc._paddle import core
 from qcc.errors import GraphError, ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
+from qcc.inputs import open_input, read_input
 from qcc.ir.dtypes import dtype_number, numpy_dtype
 from qcc.ir.graph import Graph
 from qcc.ir.program import (
@@ -26,6 +27,8 @@ from qcc.ir.weights import Weights
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
+# Protobuf's own limit of a message.
+_MAX_SIZE = (1 << 31) - 1
 # `blocks`, the first field of a program, as a length-delimited message.
 _FIRST_BYTE = b"\n"
 
@@ -106,7 +109,7 @@ def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
 def read_program(path: Path) -> ProgramFile:
     """Read an inference program.  Raises ModelFormatError naming the file and what is wrong with it."""
     try:
-        data = path.read_bytes()
+        data = read_input(path, _MAX_SIZE)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     if is_new_ir(data):
@@ -128,7 +131,7 @@ def read_program(path: Path) -> ProgramFile:
 
 def is_program(path: Path) -> bool:
     """True when the file's content, whatever its name, is a Paddle program."""
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         first = stream.read(1)
         if first != _FIRST_BYTE:
             return False

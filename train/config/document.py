@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from qcc.errors import ConfigError
+from qcc.inputs import read_input
 
 KeyPath = tuple[str | int, ...]
 
@@ -32,6 +33,8 @@ _PLAIN_TAGS = frozenset(
 )
 
 
+# A configuration has some hundred values; lists of anchors and milestones some thousand.
+LARGEST, _MOST_VALUES, _DEEPEST = 1 << 20, 20_000, 50
 _OVERRIDE = "option -o "
 
 
@@ -85,10 +88,12 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read a YAML file whose top level is a mapping. Raises ConfigError with file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_input(path, LARGEST).decode("utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
     data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}")
     if not isinstance(data, dict):
@@ -97,8 +102,8 @@ def read_document(path: Path) -> Document:
 
 
 def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]:
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         builder = _Builder(loader, place)
         data = None if node is None else builder.build(node, (), ())
@@ -106,11 +111,10 @@ def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = place(mark) if mark is not None else source
-        raise ConfigError(
-            f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}."
-        ) from error
-    finally:
-        loader.dispose()
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        raise ConfigError(f"{where}: this is not YAML: {problem}.") from error
+    except RecursionError as error:
+        raise ConfigError(f"{source}: it is nested deeper than {_DEEPEST} levels.") from error
     return data, builder.places
 
 
@@ -127,11 +131,17 @@ class _Builder:
     def __init__(self, loader: yaml.SafeLoader, place: Any) -> None:
         self._loader = loader
         self._place = place
+        self._built = 0
         self.places: dict[KeyPath, str] = {}
 
     def build(self, node: yaml.Node, path: KeyPath, parents: tuple[int, ...]) -> Any:
         where = self._place(node.start_mark)
         self.places.setdefault(path, where)
+        self._built += 1
+        if self._built > _MOST_VALUES:
+            raise ConfigError(f"{where}: there are more than {_MOST_VALUES:,} values, counting aliases.")
+        if len(parents) > _DEEPEST:
+            raise ConfigError(f"{where}: it is nested deeper than {_DEEPEST} levels.")
         if id(node) in parents:
             raise ConfigError(f"{where}: an alias refers to what it stands in.")
         parents = (*parents, id(node))

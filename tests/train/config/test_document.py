@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,33 @@ def test_override_needs_key_and_value(tmp_path: Path, assignment: str) -> None:
 def test_override_inside_a_number(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'a' is no section"):
         read(tmp_path, "a: 1").override("a.b=2")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "{b: " * 600 + "1" + "}" * 600, "it is nested deeper than 50 levels"),
+        ("a: " + "[" * 60 + "]" * 60, "line 1: it is nested deeper than 50 levels"),
+        ("a: \0", "this is not YAML: special characters are not allowed"),
+        ("a: \x1b[31m", "this is not YAML: special characters are not allowed"),
+        ("a: [" + "1, " * 400_000 + "1]", r"cannot be read: it is larger than 1,048,576 bytes"),
+    ],
+)
+def test_what_is_too_much(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.yml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_document(tmp_path / "x.yml")
+
+
+def test_aliases_do_not_expand_without_end(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
+    (tmp_path / "x.yml").write_text("\n".join(lines))
+    with pytest.raises(ConfigError, match="there are more than 20,000 values, counting aliases"):
+        read_document(tmp_path / "x.yml")
+
+
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.yml")
+    with pytest.raises(ConfigError, match=r"x\.yml cannot be read: it is no regular file\.$"):
+        read_document(tmp_path / "x.yml")
