@@ -12,6 +12,7 @@ import click
 import qcc
 from qcc.cli.stdout import checked, discard
 from qcc.errors import QccError, QccWarning
+from qcc.shown import plain
 
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run or described, and must not import Paddle before it is run: that takes a second.
@@ -99,7 +100,7 @@ def run(arguments: list[str]) -> int:
     except QccError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"qcc: error: {error}", err=True)
+        click.echo(f"qcc: error: {plain(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()

@@ -18,8 +18,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
 from qcc.errors import CheckpointError, OutputError
 from qcc.files import atomic_file, clear, sha256, sync, sync_tree, write_json, writing
+from qcc.inputs import read_input
 from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import read_arrays, write_arrays
 
@@ -27,6 +30,7 @@ MARKER = "complete.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
 _WRITTEN = ".tmp"
+_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,17 @@ class TrainingState:
 
     @classmethod
     def read(cls, folder: Path) -> TrainingState:
+        """Raises CheckpointError when the files are not those that were written, or hold something else."""
         check_digests(folder, (_TENSORS, _STATE))
-        facts = json.loads((folder / _STATE).read_text())
+        facts = read_json(folder / _STATE)
+        try:
+            facts = _Facts.model_validate(facts).model_dump()
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its top"
+            raise CheckpointError(
+                f"{folder / _STATE} is no state of a training: {where}: {first['msg']}."
+            ) from error
         return cls.of(facts, read_arrays(folder / _TENSORS))
 
     def facts(self) -> dict[str, Any]:
@@ -76,6 +89,26 @@ class TrainingState:
     def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
         """The state that `facts` came from."""
         return cls(arrays=arrays, **facts | {"position": Position(**facts["position"])})
+
+
+class _Facts(BaseModel):
+    """What `TrainingState.facts` holds; files of earlier versions lack what has a default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    class _Position(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        epoch: NonNegativeInt
+        batch: NonNegativeInt
+        step: NonNegativeInt
+
+    position: _Position
+    quantized: bool = False
+    sums: dict[str, float] = {}
+    history: list[dict[str, Any]] = []
+    settings: dict[str, Any] = {}
+    distiller_optimizer: bool = False
 
 
 class CheckpointStore:
@@ -141,7 +174,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
-        return sorted(int(name) for name in self._whole() if name.isdigit())
+        return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
 
     def epoch(self, epoch: int) -> Path:
         """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""
@@ -171,8 +204,8 @@ class CheckpointStore:
 def read_json(path: Path) -> Any:
     """What a file of a checkpoint says. Raises CheckpointError when that is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_input(path, _LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
 
 
@@ -186,12 +219,19 @@ def _files(folder: Path) -> list[Path]:
 
 def files_of(folder: Path, part: str) -> list[str]:
     """The files that a whole checkpoint was written with in its folder `part`."""
-    return [name for name in read_json(folder / MARKER) if name.startswith(f"{part}/")]
+    return [name for name in _digests(folder) if name.startswith(f"{part}/")]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = read_json(folder / MARKER)
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise CheckpointError(f"{folder / MARKER} does not hold the digests of the checkpoint's files.")
+    return found
 
 
 def check_digests(folder: Path, names: Iterable[str]) -> None:
     """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
-    digests = read_json(folder / MARKER)
+    digests = _digests(folder)
     for name in names:
         path = folder / name
         if not path.is_file() or sha256(path) != digests.get(name):
