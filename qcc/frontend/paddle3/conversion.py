@@ -1,0 +1,360 @@
+"""What is known while a program is converted, and what a rule sees of the op that it converts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from qcc.frontend.paddle3.output import (
+    Names,
+    OutBlock,
+    OutOp,
+    Unsupported,
+    Variable,
+    attribute,
+    check_slots,
+)
+from qcc.frontend.paddle3.program import (
+    Attr,
+    Block,
+    DType,
+    Op,
+    Opaque,
+    Parameter,
+    Tensor,
+    Type,
+    Value,
+    Vector,
+)
+from qcc.frontend.paddle3.tables import VARIADIC, Signature, find, legacy_ops, signatures
+
+# What Paddle notes of an op beside what it computes.
+_NOTES = frozenset(
+    (
+        "struct_name",
+        "op_callstack",
+        "op_role",
+        "chunk_id",
+        "place",
+        "stop_gradient",
+        "persistable",
+        "op_device",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A size that is known only when the program runs: that of a value along an axis."""
+
+    value: int
+    axis: int
+
+
+Size: TypeAlias = "int | Unknown | None"
+"""An element of a tensor of sizes; None for one that is neither a constant nor a size of a value."""
+
+ParameterValue: TypeAlias = Callable[[str], np.ndarray]
+
+
+@dataclass
+class State:
+    """The conversion of a program so far.
+
+    `names`: the variable, or for a vector the variables, of each value. `sizes`: what is known of small tensors
+    of integers, such as shapes. `constants`: the numbers that a value holds in every run. `mutable`: values that
+    some op changes in place. `parameters`: names of values that are parameters. `value_of` reads a parameter's
+    value.
+    """
+
+    names: Names
+    blocks: list[OutBlock]
+    current: OutBlock
+    types: dict[int, Type | None]
+    uses: dict[int, int]
+    mutable: frozenset[int]
+    value_of: ParameterValue
+    convert_block: Callable[[Block], None]
+    bound: dict[int, str | list[str]] = field(default_factory=dict)
+    elements: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    sizes: dict[int, tuple[Size, ...]] = field(default_factory=dict)
+    constants: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    parameters: dict[int, Parameter] = field(default_factory=dict)
+    biases: dict[int, tuple[str, int]] = field(default_factory=dict)
+    narrow: dict[str, str] = field(default_factory=dict)
+    feeds: list[str] = field(default_factory=list)
+    fetches: dict[int, str] = field(default_factory=dict)
+
+    def declare(self, name: str, kind: Type, **flags: bool) -> None:
+        """Declare a variable of a value's type in the block that grows."""
+        if isinstance(kind, Tensor):
+            self.current.variables[name] = Variable(kind.dtype, kind.shape, **flags)
+        elif not isinstance(kind, Vector) and kind.name.endswith("t_dtensor_array"):
+            self.current.variables[name] = Variable("float32", (), "LOD_TENSOR_ARRAY")
+        else:
+            raise Unsupported(
+                f"a value of type {getattr(kind, 'name', 'vector')} has no counterpart in Paddle 2.6"
+            )
+
+    def names_of(self, number: int) -> list[str]:
+        """The variables of a value; none when it is absent."""
+        if not number or self.types.get(number) is None:
+            return []
+        bound = self.bound[number]
+        return [bound] if isinstance(bound, str) else bound
+
+    def numbers(self, number: int) -> tuple[Any, ...] | None:
+        """The numbers of a value that is the same in every run; None for any other."""
+        if number in self.constants:
+            return self.constants[number]
+        sizes = self.sizes.get(number)
+        if sizes is not None and all(isinstance(size, int) for size in sizes):
+            return sizes
+        return None
+
+    def sizes_of(self, number: int) -> tuple[Size, ...] | None:
+        """What is known of a small tensor of integers; None when nothing is, not even how many."""
+        if number in self.sizes:
+            return self.sizes[number]
+        numbers = self.constants.get(number)
+        if numbers is not None and all(isinstance(item, int) for item in numbers):
+            return numbers
+        return None
+
+
+class Call:
+    """An op that a rule converts: operands and results by their names, attributes, and ways to write ops.
+
+    Whatever the file says of an op must be taken up: `finish` refuses an attribute that no rule asked for.
+    """
+
+    def __init__(self, state: State, op: Op) -> None:
+        signature: Signature | None = find(signatures(), op.name)
+        if signature is None:
+            raise Unsupported("there is no such op in Paddle 2.6")
+        self.state = state
+        self.op = op
+        self.short = op.name.rpartition(".")[2].removesuffix("_")
+        self.operand_names = signature.operands
+        self.result_names = signature.results
+        self._taken: set[str] = set()
+        self._stem: str | None = None
+        self._count = 0
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        """An op may have had fewer results in earlier versions."""
+        if self.op.name in VARIADIC:
+            if len(self.op.operands) < len(self.operand_names):
+                raise Unsupported("it has no operands")
+            return
+        if len(self.op.operands) != len(self.operand_names) or len(self.op.results) > len(self.result_names):
+            raise Unsupported(
+                f"it has {len(self.op.operands)} operands and {len(self.op.results)} results where Paddle 3.3's has"
+                f" {len(self.operand_names)} and {len(self.result_names)}"
+            )
+
+    # ------------------------------------------------------------------ operands
+
+    def id(self, operand: str) -> int:
+        """The number of an operand; 0 for an absent one."""
+        number = self.op.operands[self.operand_names.index(operand)]
+        return number if number and self.state.types.get(number) is not None else 0
+
+    def __contains__(self, operand: str) -> bool:
+        return self.id(operand) != 0
+
+    def __getitem__(self, operand: str) -> str:
+        """The variable of an operand that is one tensor."""
+        names = self.all(operand)
+        if len(names) != 1:
+            raise Unsupported(f"its operand {operand} is {'absent' if not names else 'several tensors'}")
+        return names[0]
+
+    def get(self, operand: str) -> str | None:
+        return self[operand] if operand in self else None
+
+    def all(self, operand: str) -> list[str]:
+        """The variables of an operand; several where it is a vector."""
+        return self.state.names_of(self.id(operand))
+
+    def type(self, operand: str) -> Tensor:
+        kind = self.state.types.get(self.id(operand))
+        if not isinstance(kind, Tensor):
+            raise Unsupported(f"its operand {operand} is no dense tensor")
+        return kind
+
+    def kind(self, number: int) -> Type | None:
+        """The type of a value."""
+        return self.state.types.get(number)
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The sizes of a value that is a dense tensor."""
+        kind = self.kind(number)
+        return kind.shape if isinstance(kind, Tensor) else ()
+
+    def numbers(self, operand: str) -> tuple[Any, ...] | None:
+        """The numbers of an operand that is the same in every run; None for any other."""
+        return self.state.numbers(self.id(operand))
+
+    def constant(self, operand: str) -> tuple[Any, ...]:
+        """The same where Paddle 2.6 has an attribute, and nothing else will do."""
+        numbers = self.numbers(operand)
+        if numbers is None:
+            raise Unsupported(f"its operand {operand} is computed, where Paddle 2.6 takes a constant")
+        return numbers
+
+    def number(self, operand: str) -> Any:
+        numbers = self.constant(operand)
+        if len(numbers) != 1:
+            raise Unsupported(f"its operand {operand} holds {len(numbers)} numbers instead of one")
+        return numbers[0]
+
+    # ------------------------------------------------------------------ attributes
+
+    def attr(self, name: str, default: Attr | None = None) -> Any:
+        """The value of an attribute; without a default, Unsupported is raised where it is missing."""
+        self._taken.add(name)
+        value = self.op.attrs.get(name, default)
+        if value is None or isinstance(value, Opaque):
+            raise Unsupported(f"its attribute {name} is {'missing' if value is None else f'a {value.kind}'}")
+        return value
+
+    def ignore(self, *names: str) -> None:
+        """Attributes that make no difference in Paddle 2.6."""
+        self._taken.update(names)
+
+    def finish(self) -> None:
+        """Raises Unsupported for an attribute that the rule did not take up."""
+        for name in self.op.attrs:
+            if name not in self._taken and name not in _NOTES:
+                raise Unsupported(f"Paddle 2.6 has no attribute {name}")
+
+    # ------------------------------------------------------------------ results
+
+    def result(self, name: str) -> Value | None:
+        """A result; None for an absent one."""
+        index = self.result_names.index(name)
+        if index >= len(self.op.results) or self.op.results[index].type is None:
+            return None
+        return self.op.results[index]
+
+    def result_type(self, name: str) -> Tensor:
+        value = self.result(name)
+        if value is None or not isinstance(value.type, Tensor):
+            raise Unsupported(f"its result {name} is absent, or no dense tensor")
+        return value.type
+
+    def out(self, name: str, like: Tensor | None = None) -> str:
+        """The variable of a result; a new one of the type `like` where the file has no such result."""
+        value = self.result(name)
+        if value is None:
+            return self.new_variable(like or Tensor("float32", ()))
+        return self.outs(name)[0]
+
+    def outs(self, name: str) -> list[str]:
+        """The variables of a result, as many as its type has elements; none for an absent one."""
+        value = self.result(name)
+        if value is None or value.type is None:
+            return []
+        if value.id not in self.state.bound:
+            if isinstance(value.type, Vector):
+                self.state.bound[value.id] = [self.new_variable(kind) for kind in value.type.elements]
+            else:
+                self.state.bound[value.id] = self.new_variable(value.type)
+        return self.state.names_of(value.id)
+
+    def bind(self, name: str, variables: str | list[str]) -> None:
+        """Say that a result is what these variables hold."""
+        value = self.result(name)
+        if value is not None:
+            self.state.bound[value.id] = variables
+
+    def new_variable(self, kind: Type) -> str:
+        if self._stem is None:
+            self._stem = self.state.names.stem(self.short)
+        name = self.state.names.under(self._stem, self._count)
+        self._count += 1
+        self.state.declare(name, kind)
+        return name
+
+    # ------------------------------------------------------------------ ops
+
+    def emit(
+        self,
+        op: str,
+        inputs: Mapping[str, str | Sequence[str] | None],
+        outputs: Mapping[str, str | Sequence[str] | None],
+        **attrs: Any,
+    ) -> OutOp:
+        """Append an op of Paddle 2.6. Outputs that 2.6 needs and that are not given get variables of their own."""
+        declared = legacy_ops()[op]
+        out = OutOp(
+            op,
+            _lists(inputs),
+            _lists(outputs),
+            {
+                name: attribute(op, name, declared.attrs[name][0], value)
+                for name, value in attrs.items()
+                if value is not None
+            },
+            self.op.scope,
+        )
+        check_slots(op, declared, out.inputs)
+        for slot in declared.outputs.values():
+            if not slot.optional and not out.outputs.get(slot.name):
+                out.outputs[slot.name] = [self.new_variable(Tensor("float32", (0,)))]
+        self.state.current.ops.append(out)
+        return out
+
+    def new(
+        self,
+        op: str,
+        inputs: Mapping[str, str | Sequence[str] | None],
+        like: Tensor,
+        slot: str = "Out",
+        **attrs: Any,
+    ) -> str:
+        """Append an op with one output, a new variable of the type `like`; its name."""
+        name = self.new_variable(like)
+        self.emit(op, inputs, {slot: name}, **attrs)
+        return name
+
+    def cast(self, name: str, source: Tensor, dtype: str) -> str:
+        """A variable with the same numbers in another dtype; itself where it has it."""
+        if source.dtype == dtype:
+            return name
+        wanted = self.new_variable(Tensor(dtype, source.shape))
+        self.emit_cast(name, source.dtype, wanted, dtype)
+        return wanted
+
+    def emit_cast(self, name: str, source: str, wanted: str, dtype: str) -> None:
+        self.emit("cast", {"X": name}, {"Out": wanted}, in_dtype=DType(source), out_dtype=DType(dtype))
+
+    def full(self, value: float, like: Tensor) -> str:
+        """A variable that holds this number everywhere; all sizes are known."""
+        return self.new(
+            "fill_constant",
+            {},
+            like,
+            shape=list(like.shape),
+            dtype=DType(like.dtype),
+            value=float(value),
+            str_value=number_text(value),
+        )
+
+
+def number_text(value: float) -> str:
+    """A number as `fill_constant` reads it, without the loss of float32."""
+    return str(value) if isinstance(value, int) else repr(float(value))
+
+
+def _lists(slots: Mapping[str, str | Sequence[str] | None]) -> dict[str, list[str]]:
+    return {
+        slot: [names] if isinstance(names, str) else list(names)
+        for slot, names in slots.items()
+        if names is not None
+    }

@@ -1,0 +1,56 @@
+"""Functions of one tensor that Paddle 2.6 has under another name, or has to compose."""
+
+from __future__ import annotations
+
+from qcc.frontend.paddle3.conversion import Call
+from qcc.frontend.paddle3.output import Unsupported
+from qcc.frontend.paddle3.rules.registry import rule
+
+
+@rule("swiglu")
+def swiglu(call: Call) -> None:
+    """silu(x) * y; without y, x is both halves along its last axis."""
+    x, kind = call["x"], call.result_type("out")
+    y = call.get("y")
+    if y is None:
+        x, y = call.new_variable(kind), call.new_variable(kind)
+        call.emit("split", {"X": call["x"]}, {"Out": [x, y]}, num=2, axis=len(kind.shape) - 1)
+    gate = call.new("silu", {"X": x}, kind)
+    call.emit("elementwise_mul", {"X": gate, "Y": y}, {"Out": call.out("out")})
+
+
+@rule("thresholded_relu")
+def thresholded_relu(call: Call) -> None:
+    value = call.attr("value", 0.0)
+    if value != 0:
+        raise Unsupported("Paddle 2.6 gives 0 below the threshold, and nothing else")
+    call.emit(
+        "thresholded_relu", {"X": call["x"]}, {"Out": call.out("out")}, threshold=call.attr("threshold")
+    )
+
+
+@rule("round")
+def round_(call: Call) -> None:
+    if call.attr("decimals", 0) != 0:
+        raise Unsupported("Paddle 2.6 rounds to integers alone")
+    call.emit("round", {"X": call["x"]}, {"Out": call.out("out")})
+
+
+@rule("gammaln")
+def gammaln(call: Call) -> None:
+    call.emit("lgamma", {"X": call["x"]}, {"Out": call.out("out")})
+
+
+@rule("masked_fill")
+def masked_fill(call: Call) -> None:
+    """where(mask, value, x); the value is one number."""
+    kind = call.result_type("out")
+    numbers = call.numbers("value")
+    x, mask = call["x"], call["mask"]
+    if numbers is not None and len(numbers) == 1:
+        value = call.new("fill_any_like", {"X": x}, kind, value=float(numbers[0]))
+    else:
+        zero = call.new("fill_any_like", {"X": x}, kind, value=0.0)
+        number = call.cast(call["value"], call.type("value"), kind.dtype)
+        value = call.new("elementwise_add", {"X": zero, "Y": number}, kind)
+    call.emit("where", {"Condition": mask, "X": value, "Y": x}, {"Out": call.out("out")})

@@ -1,0 +1,191 @@
+"""Loops and branches, and what writes into a variable that is there already."""
+
+from __future__ import annotations
+
+from qcc.frontend.paddle3.conversion import Call
+from qcc.frontend.paddle3.output import OutBlock, OutOp, Unsupported, Variable
+from qcc.frontend.paddle3.program import Block, Op, Tensor, Value
+from qcc.frontend.paddle3.rules.registry import rule
+
+
+@rule("cf.yield")
+def yield_(call: Call) -> None:
+    """What a block gives to the op that holds it, which looks it up itself."""
+
+
+@rule("if")
+def if_(call: Call) -> None:
+    """Two conditional blocks, whose results are selected between.
+
+    A condition that is the same in every run leaves the one block that runs, and no other.
+    """
+    if len(call.op.blocks) != 2:
+        raise Unsupported(f"it has {len(call.op.blocks)} blocks where an if has two")
+    condition = call.state.names_of(call.op.operands[0])[0]
+    numbers = call.numbers("cond")
+    if numbers is not None and len(numbers) == 1:
+        _inline(call, call.op.blocks[0 if numbers[0] else 1])
+        return
+    kind = call.type("cond")
+    refused = call.new("logical_not", {"X": condition}, kind)
+    when_true = _branch(call, call.op.blocks[0], condition)
+    when_false = _branch(call, call.op.blocks[1], refused)
+    if not call.op.results:
+        return
+    mask = call.cast(condition, kind, "int32")
+    for value, true, false in zip(call.op.results, when_true, when_false, strict=True):
+        if value.type is None:
+            continue
+        chosen = call.new_variable(value.type)
+        call.state.bound[value.id] = chosen
+        call.emit("select_input", {"X": [false, true], "Mask": mask}, {"Out": chosen})
+
+
+def _yielded(block: Block) -> tuple[int, ...]:
+    if not block.ops or block.ops[-1].name != "cf.yield":
+        return ()
+    return block.ops[-1].operands
+
+
+def _inline(call: Call, block: Block) -> None:
+    call.state.convert_block(block)
+    for value, number in zip(call.op.results, _yielded(block), strict=True):
+        _alias(call, value, number)
+
+
+def _alias(call: Call, value: Value, number: int) -> None:
+    """A result is another value, with all that is known of it."""
+    state = call.state
+    state.bound[value.id] = state.bound[number]
+    for known in (state.sizes, state.constants, state.parameters, state.biases, state.elements):
+        if number in known:
+            known[value.id] = known[number]  # type: ignore[index]
+
+
+def _branch(call: Call, block: Block, condition: str) -> list[str]:
+    """A conditional block; the variables that hold its results, as many as the op has."""
+    inner = _open(call, block)
+    yielded = _yielded(block)
+    if len(yielded) != len(call.op.results):
+        raise Unsupported(f"a block gives {len(yielded)} values for {len(call.op.results)} results")
+    results = []
+    for value, number in zip(call.op.results, yielded, strict=True):
+        outer = call.new_variable(value.type or Tensor("float32", ()))
+        _assign(call, inner, number, outer)
+        results.append(outer)
+    read = _read_from_outside(call, inner)
+    _close(
+        call,
+        inner,
+        "conditional_block",
+        {"Cond": [condition], "Input": read},
+        results,
+        is_scalar_condition=True,
+    )
+    return results
+
+
+def _open(call: Call, block: Block) -> OutBlock:
+    """A new block with the ops of a block of the file."""
+    state = call.state
+    outer = state.current
+    inner = OutBlock(parent=state.blocks.index(outer))
+    state.blocks.append(inner)
+    state.current = inner
+    state.convert_block(block)
+    state.current = outer
+    return inner
+
+
+def _assign(call: Call, inner: OutBlock, number: int, target: str) -> None:
+    """Copy a value into a variable, at the end of a block."""
+    names = call.state.names_of(number)
+    if len(names) != 1:
+        raise Unsupported("a block gives a vector, or a value that is absent")
+    inner.ops.append(OutOp("assign", {"X": names}, {"Out": [target]}, {}, call.op.scope))
+
+
+def _read_from_outside(call: Call, inner: OutBlock) -> list[str]:
+    """The variables that ops of a block read, or change, and that the block does not declare."""
+    found: dict[str, None] = {}
+    for op in inner.ops:
+        for name in op.read():
+            if name not in inner.variables:
+                found.setdefault(name)
+    return sorted(found)
+
+
+def _close(
+    call: Call, inner: OutBlock, op: str, inputs: dict[str, list[str]], results: list[str], **attrs: bool
+) -> None:
+    state = call.state
+    scopes = call.state.names.under(state.names.stem(op), 0)
+    state.current.variables[scopes] = Variable("", (), "STEP_SCOPES")
+    slot = "StepScopes" if op == "while" else "Scope"
+    out = OutOp(op, inputs, {"Out": results, slot: [scopes]}, dict(attrs), call.op.scope)
+    out.block = state.blocks.index(inner)
+    state.current.ops.append(out)
+
+
+@rule("while")
+def while_(call: Call) -> None:
+    """2.6 changes the variables of a loop in place.
+
+    They are copied in front of the loop, since others may read what they were; at the end of the body all new
+    values are copied aside before any variable is changed, since they may change places.
+    """
+    state = call.state
+    if len(call.op.blocks) != 1:
+        raise Unsupported(f"it has {len(call.op.blocks)} blocks where a while has one")
+    body, operands = call.op.blocks[0], call.op.operands
+    yielded = _yielded(body)
+    if not len(operands) - 1 == len(body.arguments) == len(yielded) - 1 == len(call.op.results):
+        raise Unsupported("its operands, arguments and results do not fit each other")
+    condition = _copied(call, operands[0])
+    variables = []
+    for number, argument, value in zip(operands[1:], body.arguments, call.op.results, strict=True):
+        state.types[argument.id] = argument.type
+        name = _copied(call, number)
+        state.bound[argument.id] = state.bound[value.id] = name
+        variables.append(name)
+    inner = _open(call, body)
+    fresh = []
+    for number in yielded:
+        kind = state.types[number]
+        copy = call.new_variable(kind or Tensor("float32", ()))
+        inner.variables[copy] = state.current.variables.pop(copy)
+        _assign(call, inner, number, copy)
+        fresh.append(copy)
+    for copy, target in zip(fresh, [condition, *variables], strict=True):
+        inner.ops.append(OutOp("assign", {"X": [copy]}, {"Out": [target]}, {}, call.op.scope))
+    results = [condition, *variables]
+    read = [name for name in _read_from_outside(call, inner) if name != condition]
+    reads = sorted({*read, *variables})
+    _close(call, inner, "while", {"X": reads, "Condition": [condition]}, results, is_test=True)
+
+
+def _copied(call: Call, number: int) -> str:
+    """A variable of its own with this value."""
+    kind = call.kind(number)
+    if not isinstance(kind, Tensor):
+        raise Unsupported("a variable of a loop is no dense tensor")
+    return call.new("assign", {"X": call.state.names_of(number)}, kind)
+
+
+@rule("assign_out_")
+def assign_out(call: Call) -> None:
+    """The variable is written to, and is the result."""
+    call.bind("out", call["output"])
+    call.emit("assign", {"X": call["x"]}, {"Out": call["output"]})
+
+
+@rule("select_input")
+def select_input(call: Call) -> None:
+    mask, *values = call.op.operands
+    names = [call.state.names_of(number)[0] for number in values]
+    call.emit("select_input", {"X": names, "Mask": call.state.names_of(mask)[0]}, {"Out": call.out("out")})
+
+
+def in_place(op: Op) -> int:
+    """The value that an op changes: the first operand of one whose name ends in "_"; 0 for any other."""
+    return op.operands[0] if op.name.endswith("_") and op.operands else 0
