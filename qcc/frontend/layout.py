@@ -70,8 +70,8 @@ def _program_in(folder: Path) -> Path:
     if pickles:
         _refuse_pickle(folder / pickles[0])
     raise ModelFormatError(
-        f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, a *{PADDLE3_SUFFIX} of Paddle 3, `__model__`,"
-        " `model`, or any other name)."
+        f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, a *{PADDLE3_SUFFIX} of Paddle 3,"
+        " `__model__`, `model`, or any other name)."
     )
 
 

@@ -63,7 +63,9 @@ def _locate(
 
 
 def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
-    """A program of Paddle 3, converted; its parameters' files are found first, since values decide branches."""
+    """A program of Paddle 3, converted; its parameters' files are found first, since values decide
+    branches.
+    """
     source = paddle3.read(path)
     declared = paddle3.declared(source, path)
     files = find_params(declared, params_filename)

@@ -60,8 +60,8 @@ def defaults(op_type: str, kinds: dict[str, int]) -> dict[str, tuple[str, Any]]:
 
 
 def extras(op_type: str) -> dict[str, tuple[str, Any]]:
-    """Types of the attributes for Paddle's own use; they have no default here, so that a program need not have
-    them."""
+    """Types of the attributes for Paddle's own use; they have no default here, so that a program need not
+    have them."""
     program = ProgramProto()
     program.blocks.add(idx=0, parent_idx=-1).ops.add(type=op_type)
     desc = core.ProgramDesc(program.SerializeToString())  # which owns its ops

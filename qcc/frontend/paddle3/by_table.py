@@ -13,8 +13,8 @@ from qcc.frontend.paddle3.tables import Row, legacy_ops
 def convert_by_table(call: Call, row: Row, **attrs: Any) -> OutOp:
     """Write the op that a row of the table names; `attrs` are set beside what the table says.
 
-    Raises Unsupported for an operand that is computed where 2.6 takes a constant, and for an attribute that 2.6
-    lacks.
+    Raises Unsupported for an operand that is computed where 2.6 takes a constant, and for an attribute that
+    2.6 lacks.
     """
     inputs: dict[str, list[str]] = {}
     for operand, (slot, attr) in row.operands.items():

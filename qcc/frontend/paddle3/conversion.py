@@ -64,10 +64,10 @@ ParameterValue: TypeAlias = Callable[[str], np.ndarray]
 class State:
     """The conversion of a program so far.
 
-    `names`: the variable, or for a vector the variables, of each value. `sizes`: what is known of small tensors
-    of integers, such as shapes. `constants`: the numbers that a value holds in every run. `mutable`: values that
-    some op changes in place. `parameters`: names of values that are parameters. `value_of` reads a parameter's
-    value.
+    `names`: the variable, or for a vector the variables, of each value. `sizes`: what is known of small
+    tensors of integers, such as shapes. `constants`: the numbers that a value holds in every run. `mutable`:
+    values that some op changes in place. `parameters`: names of values that are parameters. `value_of` reads
+    a parameter's value.
     """
 
     names: Names
@@ -88,10 +88,10 @@ class State:
     feeds: list[str] = field(default_factory=list)
     fetches: dict[int, str] = field(default_factory=dict)
 
-    def declare(self, name: str, kind: Type, **flags: bool) -> None:
+    def declare(self, name: str, kind: Type, *, is_feed: bool = False) -> None:
         """Declare a variable of a value's type in the block that grows."""
         if isinstance(kind, Tensor):
-            self.current.variables[name] = Variable(kind.dtype, kind.shape, **flags)
+            self.current.variables[name] = Variable(kind.dtype, kind.shape, is_feed=is_feed)
         elif not isinstance(kind, Vector) and kind.name.endswith("t_dtensor_array"):
             self.current.variables[name] = Variable("float32", (), "LOD_TENSOR_ARRAY")
         else:
@@ -105,6 +105,15 @@ class State:
             return []
         bound = self.bound[number]
         return [bound] if isinstance(bound, str) else bound
+
+    def alias(self, number: int, original: int) -> None:
+        """Say that a value is another one, with all that is known of it."""
+        self.bound[number] = self.bound[original]
+        _copy(self.elements, number, original)
+        _copy(self.sizes, number, original)
+        _copy(self.constants, number, original)
+        _copy(self.parameters, number, original)
+        _copy(self.biases, number, original)
 
     def numbers(self, number: int) -> tuple[Any, ...] | None:
         """The numbers of a value that is the same in every run; None for any other."""
@@ -123,6 +132,11 @@ class State:
         if numbers is not None and all(isinstance(item, int) for item in numbers):
             return numbers
         return None
+
+
+def _copy(known: dict[int, Any], number: int, original: int) -> None:
+    if original in known:
+        known[number] = known[original]
 
 
 class Call:
@@ -153,8 +167,8 @@ class Call:
             return
         if len(self.op.operands) != len(self.operand_names) or len(self.op.results) > len(self.result_names):
             raise Unsupported(
-                f"it has {len(self.op.operands)} operands and {len(self.op.results)} results where Paddle 3.3's has"
-                f" {len(self.operand_names)} and {len(self.result_names)}"
+                f"it has {len(self.op.operands)} operands and {len(self.op.results)} results where"
+                f" Paddle 3.3's has {len(self.operand_names)} and {len(self.result_names)}"
             )
 
     # ------------------------------------------------------------------ operands
@@ -174,8 +188,8 @@ class Call:
             raise Unsupported(f"its operand {operand} is {'absent' if not names else 'several tensors'}")
         return names[0]
 
-    def get(self, operand: str) -> str | None:
-        return self[operand] if operand in self else None
+    def optional(self, operand: str) -> str | None:
+        return self[operand] if self.id(operand) else None
 
     def all(self, operand: str) -> list[str]:
         """The variables of an operand; several where it is a vector."""
@@ -290,7 +304,9 @@ class Call:
         outputs: Mapping[str, str | Sequence[str] | None],
         **attrs: Any,
     ) -> OutOp:
-        """Append an op of Paddle 2.6. Outputs that 2.6 needs and that are not given get variables of their own."""
+        """Append an op of Paddle 2.6. Outputs that 2.6 needs and that are not given get variables of their
+        own.
+        """
         declared = legacy_ops()[op]
         out = OutOp(
             op,

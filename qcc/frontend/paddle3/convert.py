@@ -32,7 +32,8 @@ def declared(program: Program, path: Path) -> ProgramFile:
 
 
 def convert(program: Program, path: Path, value_of: ParameterValue) -> ProgramFile:
-    """The program as Paddle 2.6 would have saved it; it has the same parameters, so their file is taken as it is.
+    """The program as Paddle 2.6 would have saved it; it has the same parameters, so their file is taken as it
+    is.
 
     Branches whose condition is the same in every run, which `value_of` a parameter may decide, are resolved.
 
@@ -101,8 +102,7 @@ class _Conversion:
         state = self._state
         note_sizes(state, op)
         note_constants(state, op)
-        rule = find(rules.RULES, op.name)
-        row = None if rule else find(rows(), op.name)
+        rule, row = find(rules.RULES, op.name), find(rows(), op.name)
         if rule is None and row is None:
             raise Unsupported(rules.why_not(op.name))
         call = Call(state, op)
@@ -120,8 +120,8 @@ class _Conversion:
         self._refusals.append(Refusal(op, reason))
         for value in op.results:
             if value.id not in self._state.bound:
-                several = isinstance(value.type, Vector)
-                self._state.bound[value.id] = ["?"] * len(value.type.elements) if several else "?"
+                kind = value.type
+                self._state.bound[value.id] = ["?"] * len(kind.elements) if isinstance(kind, Vector) else "?"
 
 
 def _given_names(program: Program, ops: list[Op]) -> Iterator[str]:

@@ -14,8 +14,8 @@ _EFFECTS = frozenset(("assert", "print"))
 def drop_dead_ops(blocks: Sequence[OutBlock], fetches: Sequence[str]) -> None:
     """Remove what the outputs do not need, and the declarations that are left without an op.
 
-    An op stays when something reads one of its outputs, when it writes into a variable of another block or one
-    that another op writes to as well, and when it holds a block.
+    An op stays when something reads one of its outputs, when it writes into a variable of another block or
+    one that another op writes to as well, and when it holds a block.
     """
     reads = Counter(fetches)
     writes: Counter[str] = Counter()
@@ -40,7 +40,7 @@ def _needed(op: OutOp, block: OutBlock, reads: Counter[str], writes: Counter[str
     for name in op.written():
         if reads[name] > 0 or writes[name] > 1:
             return True
-        if name not in block.variables or block.variables[name].persistable and name not in set(op.read()):
+        if name not in block.variables or (block.variables[name].persistable and name not in set(op.read())):
             return True
     return False
 

@@ -40,8 +40,8 @@ def int_array(
 ) -> tuple[dict[str, list[str]], dict[str, Any]]:
     """Inputs and attributes that stand for an operand with several integers.
 
-    Tensors go in as int32: Paddle takes either, and Paddle Lite reads int32 whatever it is given. What is known
-    of a computed one stands in the attribute, with -1 for the rest.
+    Tensors go in as int32: Paddle takes either, and Paddle Lite reads int32 whatever it is given. What is
+    known of a computed one stands in the attribute, with -1 for the rest.
     """
     numbers = call.numbers(operand)
     if numbers is not None:

@@ -43,8 +43,8 @@ class Variable:
 
 @dataclass
 class OutOp:
-    """An op with all that differs from the defaults; `attrs` hold what `attribute` gives, `block` the number of
-    its inner block."""
+    """An op with all that differs from the defaults; `attrs` hold what `attribute` gives, `block` the number
+    of its inner block."""
 
     type: str
     inputs: dict[str, list[str]]
@@ -91,7 +91,9 @@ class Names:
 
 
 def check_slots(op: str, declared: LegacyOp, inputs: Mapping[str, Sequence[str]]) -> None:
-    """Raises Unsupported for an input that 2.6 needs and that is absent, or for several where it takes one."""
+    """Raises Unsupported for an input that 2.6 needs and that is absent, or for several where it takes
+    one.
+    """
     for slot in declared.inputs.values():
         count = len(inputs.get(slot.name, ()))
         if not count and not slot.optional:
@@ -127,7 +129,9 @@ def _int64(value: Any) -> int:
 
 
 def dtype_value(name: str) -> int:
-    """Paddle's number of a data type; -1 for "Undefined(ALL_DTYPE)".  Raises ValueError for one that 2.6 lacks."""
+    """Paddle's number of a data type; -1 for "Undefined(ALL_DTYPE)".  Raises ValueError for one that 2.6
+    lacks.
+    """
     if name.startswith("Undefined"):
         return UNDEFINED
     if name not in _DTYPES:
@@ -136,8 +140,8 @@ def dtype_value(name: str) -> int:
 
 
 _DTYPES = {
-    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64",
-    "complex128",
+    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
+    "complex64", "complex128",
 }  # fmt: skip
 
 

@@ -12,7 +12,9 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Tensor:
-    """The type of a dense tensor: a dtype by qcc's name, or Paddle's where qcc has none, and sizes, -1 for any."""
+    """The type of a dense tensor: a dtype by qcc's name, or Paddle's where qcc has none, and sizes, -1 for
+    any.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -30,7 +32,9 @@ class Vector:
 
 @dataclass(frozen=True)
 class OtherType:
-    """A type that only some rules know, such as `pd_op.t_dtensor_array`; `content` is what the file says of it."""
+    """A type that only some rules know, such as `pd_op.t_dtensor_array`; `content` is what the file says of
+    it.
+    """
 
     name: str
     content: object = None

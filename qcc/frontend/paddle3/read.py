@@ -3,7 +3,8 @@
     {"base_code": {"magic": "pir", "version": 4, ...},
      "program": {"regions": [{"blocks": [{"args": [], "ops": [OP, ...]}]}]}}
 
-    OP = {"#": "1.conv2d", "I": [{"%": 235}, ...], "O": [{"%": 236, "TT": TYPE}], "A": [{"N": NAME, "AT": ATTR}, ...]}
+    OP = {"#": "1.conv2d", "I": [{"%": 235}, ...], "O": [{"%": 236, "TT": TYPE}], "A": [{"N": NAME, "AT":
+    ATTR}, ...]}
 
 Numbers of values are positive, those of a block's arguments negative; 0 is an operand that is absent. A
 parameter stands in a short form of its own, `{"#": "p", ...}`.

@@ -25,13 +25,13 @@ Sizes = tuple[Size, ...]
 
 def note_sizes(state: State, op: Op) -> None:
     """Note what is known of an op's first result."""
-    known = _RULES.get(op.name)
-    if known is None or not op.results or op.results[0].id in state.mutable:
-        return
-    if any(number in state.mutable for number in op.operands):
+    if not op.results or op.results[0].id in state.mutable or not state.mutable.isdisjoint(op.operands):
         return
     if op.name == "builtin.combine":
         _note_vector(state, op)
+        return
+    known = _RULES.get(op.name)
+    if known is None:
         return
     kind = op.results[0].type
     if not isinstance(kind, Tensor):
@@ -200,7 +200,6 @@ def _divisible(state: State, op: Op) -> Sizes | None:
 
 
 _RULES: dict[str, Callable[[State, Op], Any]] = {
-    "builtin.combine": _full,
     "pd_op.full": _full,
     "pd_op.full_int_array": _full_int_array,
     "pd_op.assign_value": _assign_value,

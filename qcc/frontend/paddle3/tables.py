@@ -1,8 +1,9 @@
-"""What is known of ops, as data: how Paddle 3 orders operands, what Paddle 2.6 declares, and how one becomes the other.
+"""What is known of ops, as data: their operands in Paddle 3, their slots in 2.6, and how one becomes the
+other.
 
 `signatures.tsv`  op, operands, results: their names, which are not in the files, in order
-`legacy.tsv`      op of Paddle 2.6, input slots, output slots, attributes: `Slot?` may be absent, `Slot*` takes
-                  several; attributes are JSON, `{name: [type, default]}`
+`legacy.tsv`      op of Paddle 2.6, input slots, output slots, attributes: `Slot?` may be absent, `Slot*`
+                  takes several; attributes are JSON, `{name: [type, default]}`
 `ops.tsv`         op of Paddle 3, op of Paddle 2.6, operands, results, attributes, attributes without a
                   counterpart: `operand=Slot` is a tensor, `operand=@attr` a constant that becomes an
                   attribute, `operand=Slot@attr` either; what 2.6 lacks must have the value `name=value`
@@ -13,6 +14,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,7 +36,9 @@ class Slot:
 
 @dataclass(frozen=True)
 class LegacyOp:
-    """What Paddle 2.6 declares of an op; `attrs` has the type of each attribute (INT, FLOATS ...) and its default."""
+    """What Paddle 2.6 declares of an op: `attrs` has the type of each attribute (INT, FLOATS) and its
+    default.
+    """
 
     inputs: dict[str, Slot]
     outputs: dict[str, Slot]
@@ -45,8 +49,8 @@ class LegacyOp:
 class Row:
     """How an op of Paddle 3 is one of Paddle 2.6.
 
-    `operands`: the slot and the attribute, one of them empty, by operand. `needed`: attributes that 2.6 lacks,
-    with the one value that it computes with.
+    `operands`: the slot and the attribute, one of them empty, by operand. `needed`: attributes that 2.6
+    lacks, with the one value that it computes with.
     """
 
     legacy: str
@@ -106,8 +110,8 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def find(table: dict[str, Any], op: str) -> Any:
-    """What a table has for an op; `relu_` computes the same as `relu`, in place.  None when there is nothing."""
+def find(table: Mapping[str, Any], op: str) -> Any:
+    """What a table has for an op, None when nothing; `relu_` computes the same as `relu`, in place."""
     for name in (op, op.removesuffix("_"), f"{op}_"):
         if name in table:
             return table[name]
@@ -115,7 +119,7 @@ def find(table: dict[str, Any], op: str) -> Any:
 
 
 def _rows(name: str) -> list[list[str]]:
-    text = files(__package__).joinpath("data", name).read_text(encoding="utf-8")
+    text = files(__package__).joinpath(f"data/{name}").read_text(encoding="utf-8")
     return [line.split("\t") for line in text.splitlines()]
 
 

@@ -11,7 +11,7 @@ from qcc.frontend.paddle3.rules.registry import rule
 def swiglu(call: Call) -> None:
     """silu(x) * y; without y, x is both halves along its last axis."""
     x, kind = call["x"], call.result_type("out")
-    y = call.get("y")
+    y = call.optional("y")
     if y is None:
         x, y = call.new_variable(kind), call.new_variable(kind)
         call.emit("split", {"X": call["x"]}, {"Out": [x, y]}, num=2, axis=len(kind.shape) - 1)

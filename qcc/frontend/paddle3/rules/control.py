@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qcc.frontend.paddle3.conversion import Call
 from qcc.frontend.paddle3.output import OutBlock, OutOp, Unsupported, Variable
-from qcc.frontend.paddle3.program import Block, Op, Tensor, Value
+from qcc.frontend.paddle3.program import Block, Tensor
 from qcc.frontend.paddle3.rules.registry import rule
 
 
@@ -50,16 +50,7 @@ def _yielded(block: Block) -> tuple[int, ...]:
 def _inline(call: Call, block: Block) -> None:
     call.state.convert_block(block)
     for value, number in zip(call.op.results, _yielded(block), strict=True):
-        _alias(call, value, number)
-
-
-def _alias(call: Call, value: Value, number: int) -> None:
-    """A result is another value, with all that is known of it."""
-    state = call.state
-    state.bound[value.id] = state.bound[number]
-    for known in (state.sizes, state.constants, state.parameters, state.biases, state.elements):
-        if number in known:
-            known[value.id] = known[number]  # type: ignore[index]
+        call.state.alias(value.id, number)
 
 
 def _branch(call: Call, block: Block, condition: str) -> list[str]:
@@ -184,8 +175,3 @@ def select_input(call: Call) -> None:
     mask, *values = call.op.operands
     names = [call.state.names_of(number)[0] for number in values]
     call.emit("select_input", {"X": names, "Mask": call.state.names_of(mask)[0]}, {"Out": call.out("out")})
-
-
-def in_place(op: Op) -> int:
-    """The value that an op changes: the first operand of one whose name ends in "_"; 0 for any other."""
-    return op.operands[0] if op.name.endswith("_") and op.operands else 0

@@ -22,18 +22,18 @@ _VALUES = {
 
 @rule("full")
 def full(call: Call) -> None:
-    """One number everywhere. Where it is the operand that 2.6 has as an attribute, nobody reads the variable."""
+    """One number everywhere. Where it is the operand that 2.6 has as an attribute, nobody reads the
+    variable.
+    """
     dtype = call.attr("dtype")
     _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.attr("value"), dtype), dtype)
 
 
 @rule("full_")
 def full_in_place(call: Call) -> None:
-    call.ignore("shape")
     dtype = call.attr("dtype")
-    shape = list(call.type("output").shape)
     call.bind("out", call["output"])
-    _fill(call, {}, {"shape": call.attr("shape", shape)}, _exact(call.attr("value"), dtype), dtype)
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.attr("value"), dtype), dtype)
 
 
 @rule("zeros", "ones")
@@ -52,8 +52,8 @@ def _fill(
 
 def _exact(value: float, dtype: DType) -> float:
     """The number as text holds it: the file writes integers as floats."""
-    whole = isinstance(value, float) and value.is_integer() and not dtype.name.startswith(("float", "bfloat"))
-    return int(value) if whole or isinstance(value, bool) else value
+    whole = float(value).is_integer() and not dtype.name.startswith(("float", "bfloat", "complex"))
+    return int(value) if whole else value
 
 
 @rule("full_with_tensor")

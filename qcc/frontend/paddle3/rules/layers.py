@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
 from qcc.frontend.paddle3.output import Unsupported
 from qcc.frontend.paddle3.program import Tensor
 from qcc.frontend.paddle3.rules.registry import rule
-from qcc.frontend.paddle3.tables import find, rows
 
 
 @rule("batch_norm", "sync_batch_norm")
@@ -27,8 +25,8 @@ def batch_norm(call: Call) -> None:
         "X": call["x"],
         "Mean": mean,
         "Variance": variance,
-        "Scale": call.get("scale"),
-        "Bias": call.get("bias"),
+        "Scale": call.optional("scale"),
+        "Bias": call.optional("bias"),
     }
     outputs = {"Y": call.out("out"), "MeanOut": mean, "VarianceOut": variance, **statistics}
     attrs = {
@@ -41,7 +39,7 @@ def batch_norm(call: Call) -> None:
 def _biased(call: Call, legacy: str, inputs: dict[str, Any], rank: int, **attrs: Any) -> None:
     """A convolution, and its bias by an op of its own."""
     kind = call.result_type("out")
-    bias = call.get("bias")
+    bias = call.optional("bias")
     if bias is None:
         call.emit(legacy, inputs, {"Output": call.out("out")}, **attrs)
         return
@@ -77,7 +75,7 @@ def linear(call: Call) -> None:
     inputs = {"X": call["input"], "Y": call["weight"]}
     transposed = call.attr("transpose_weight", False)
     attrs = {"trans_x": False, "trans_y": transposed}
-    bias = call.get("bias")
+    bias = call.optional("bias")
     if bias is None:
         call.emit("matmul_v2", inputs, {"Out": call.out("out")}, **attrs)
         return
@@ -121,7 +119,7 @@ def legacy_matmul(call: Call) -> None:
 @rule("fc")
 def fully_connected(call: Call) -> None:
     attrs = {name: call.attr(name) for name in ("in_num_col_dims", "activation_type", "padding_weights")}
-    inputs = {"Input": call["input"], "W": call["w"], "Bias": call.get("bias")}
+    inputs = {"Input": call["input"], "W": call["w"], "Bias": call.optional("bias")}
     call.emit("fc", inputs, {"Out": call.out("out")}, **attrs)
 
 
@@ -173,7 +171,7 @@ def rnn(call: Call) -> None:
         "Input": call["x"],
         "PreState": call.all("pre_state"),
         "WeightList": call.all("weight_list"),
-        "SequenceLength": call.get("sequence_length"),
+        "SequenceLength": call.optional("sequence_length"),
     }
     outputs = {
         "Out": call.out("out"),

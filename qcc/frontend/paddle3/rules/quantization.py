@@ -21,7 +21,7 @@ def linear(call: Call) -> None:
     if call.attr("only_observer"):
         raise Unsupported("it only observes, which training does; convert the model first (`QAT.convert`)")
     call.ignore("is_test")
-    inputs = {"X": call["x"], "Scale": call["scale"], "ZeroPoint": call.get("zero_point")}
+    inputs = {"X": call["x"], "Scale": call["scale"], "ZeroPoint": call.optional("zero_point")}
     for result, operand in (("out_state", "in_state"), ("out_accum", "in_accum"), ("out_scale", "scale")):
         if operand in call:
             call.bind(result, call[operand])

@@ -50,10 +50,13 @@ def _as_constant(sizes: tuple[Size, ...] | None, x: int) -> list[int] | None:
 def _note_bias(call: Call, shape: list[int]) -> None:
     """A parameter of one dimension that is only turned towards an axis: see `elementwise.biased`."""
     parameter = call.state.parameters.get(call.id("x"))
-    turned = [axis for axis, size in enumerate(shape) if size != 1]
-    if parameter is None or len(call.type("x").shape) != 1 or len(turned) != 1:
+    if parameter is None or len(call.type("x").shape) != 1 or call.op.results[0].id in call.state.mutable:
         return
-    if shape[turned[0]] in (-1, call.type("x").shape[0]):
+    size = call.type("x").shape[0]
+    turned = [axis for axis, length in enumerate(shape) if length != 1]
+    if not turned and len(shape) > 1:
+        turned = [1]  # one channel: any axis will do, and this is the channels'
+    if len(turned) == 1 and shape[turned[0]] in (-1, size):
         call.state.biases[call.op.results[0].id] = (parameter.name, turned[0])
 
 
