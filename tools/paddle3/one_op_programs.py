@@ -8,7 +8,7 @@ and with each attribute changed alone, in a process of its own, since the transl
     python tools/paddle3/one_op_programs.py qcc/frontend/paddle3/data/legacy.tsv programs.jsonl
 
 A line: {"legacy": op, "inputs": "all" or "required", "attr": the changed attribute or null, "attrs": {name:
-value}, "program": the JSON of Paddle 3}.
+value}, "program": the text of Paddle 3}.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def variants(op: tuple[str, list[str], list[str], dict[str, Any]], folder: Path)
     for every in (True, False):
         line = {"legacy": name, "inputs": "all" if every else "required", "attr": None, "attrs": base}
         try:
-            yield line | {"program": json.loads(translated(program(op, every, base), folder))}
+            yield line | {"program": translated(program(op, every, base), folder)}
             worked = every
         except Exception as error:  # whatever the translator says
             yield line | {
@@ -164,7 +164,7 @@ def variants(op: tuple[str, list[str], list[str], dict[str, Any]], folder: Path)
         changed = base | {attr: other(value)}
         line = {"legacy": name, "inputs": "all" if worked else "required", "attr": attr, "attrs": changed}
         try:
-            yield line | {"program": json.loads(translated(program(op, worked, changed), folder))}
+            yield line | {"program": translated(program(op, worked, changed), folder)}
         except Exception:  # a value that the translator refuses tells nothing
             continue
 

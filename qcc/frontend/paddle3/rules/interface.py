@@ -14,8 +14,8 @@ def feed(call: Call) -> None:
     call.ignore("shape", "dtype", "col")
     name = call.attr("name")
     value = call.result("out")
-    if value is None or value.type is None or name in call.state.feeds:
-        raise Unsupported(f"it feeds {name!r}, which is fed already")
+    if value is None or value.type is None or name in call.state.current.variables:
+        raise Unsupported(f"it feeds {name!r}, which is a parameter or fed already")
     call.state.feeds.append(name)
     call.state.bound[value.id] = name
     call.state.declare(name, value.type, is_feed=True)
