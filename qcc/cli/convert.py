@@ -22,8 +22,8 @@ from qcc.cli.model_files import model_files
     "--name",
     default="inference.pdmodel",
     show_default=True,
-    help="The program's name: NAME.pdmodel with NAME.pdiparams beside, `__model__` with `__params__`, or `model`"
-    " with `weights`.",
+    help="The program's name: NAME.pdmodel with NAME.pdiparams beside, `__model__` with `__params__`, or"
+    " `model` with `weights`.",
 )
 @model_files
 def convert(
@@ -31,8 +31,8 @@ def convert(
 ) -> None:
     """Write the model in MODEL for who reads `.pdmodel` and `.pdiparams`: Paddle 2, and tools of its time.
 
-    MODEL may be a program of Paddle 3 (`inference.json`), which needs no Paddle 3 here, or any other layout. The
-    files are read back and run by Paddle before they appear, all of them or none.
+    MODEL may be a program of Paddle 3 (`inference.json`), which needs no Paddle 3 here, or any other layout.
+    The files are read back and run by Paddle before they appear, all of them or none.
 
     \b
     qcc convert PP-OCRv5_mobile_det -o OUT

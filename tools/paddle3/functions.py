@@ -217,18 +217,20 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "lgamma": (lambda x: paddle.gammaln(paddle.abs(x) + 1), [X]),
     "shift": (lambda x: paddle.bitwise_left_shift(x, paddle.full_like(x, 2)), [(X, "int32")]),
     "activations": (
-        lambda x: F.gelu(x)
-        + F.silu(x)
-        + F.mish(x)
-        + F.elu(x)
-        + F.selu(x)
-        + F.softplus(x)
-        + F.hardtanh(x)
-        + F.hardshrink(x)
-        + F.softshrink(x)
-        + F.tanhshrink(x)
-        + F.celu(x)
-        + F.log_sigmoid(x),
+        lambda x: (
+            F.gelu(x)
+            + F.silu(x)
+            + F.mish(x)
+            + F.elu(x)
+            + F.selu(x)
+            + F.softplus(x)
+            + F.hardtanh(x)
+            + F.hardshrink(x)
+            + F.softshrink(x)
+            + F.tanhshrink(x)
+            + F.celu(x)
+            + F.log_sigmoid(x)
+        ),
         [X],
     ),
     "thresholded_relu": (lambda x: F.thresholded_relu(x, 0.3), [X]),

@@ -40,9 +40,7 @@ class Yolo(nn.Layer):
         box2, score2 = paddle.vision.ops.yolo_box(h2, size, [30, 61, 62, 45, 59, 119], 4, 0.005, 4)
         boxes = paddle.concat([box1, box2], 1)
         scores = paddle.transpose(paddle.concat([score1, score2], 1), [0, 2, 1])
-        out, _, count = paddle._C_ops.multiclass_nms3(
-            boxes, scores, None, 0.01, 100, 50, 0.45, True, 1.0, -1
-        )
+        out, _, count = paddle._C_ops.multiclass_nms3(boxes, scores, None, 0.01, 100, 50, 0.45, True, 1.0, -1)
         return out, count
 
 

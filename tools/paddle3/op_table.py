@@ -83,9 +83,7 @@ def source(number: int, made_by: dict[int, Op]) -> str | tuple[Any, ...] | None:
     return None
 
 
-def sinks(
-    ops: list[Op], main: Op, made_by: dict[int, Op], slots: list[str]
-) -> Iterator[tuple[str, int]]:
+def sinks(ops: list[Op], main: Op, made_by: dict[int, Op], slots: list[str]) -> Iterator[tuple[str, int]]:
     """The output slot that each result of the op is fetched as; fetches stand in the order of the slots."""
     for op in ops:
         if op.name != "pd_op.fetch":
@@ -176,7 +174,8 @@ def rank(name: str, entry: Entry) -> tuple[Any, ...]:
 
 def row(name: str, entry: Entry) -> str:
     operands = {
-        operand: entry.operands.get(operand, "") + (f"@{entry.constants[operand]}" if operand in entry.constants else "")
+        operand: entry.operands.get(operand, "")
+        + (f"@{entry.constants[operand]}" if operand in entry.constants else "")
         for operand in [*entry.operands, *(key for key in entry.constants if key not in entry.operands)]
     }
     needed = json.dumps(entry.needed, separators=(",", ":"))
@@ -200,7 +199,10 @@ def main(programs: Path, target: Path) -> None:
         learnt = learn(legacy, lines)
         if learnt is not None and not LEFT_OUT.search(learnt[0]):
             found[learnt[0]].append(learnt[1])
-    lines = [row(name, min(entries, key=lambda entry: rank(name, entry))) for name, entries in sorted(found.items())]
+    lines = [
+        row(name, min(entries, key=lambda entry: rank(name, entry)))
+        for name, entries in sorted(found.items())
+    ]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Saving what Paddle 3.3.1 makes of a network, and what it computes, in little room.
 
-Runs under paddlepaddle 3.3.1. A case is NAME.json.gz, the program, and NAME.npz: `in_NAME` for each input, `out_N` for
-each output, and `param_NAME` for each parameter that `values.weight` does not give.
+Runs under paddlepaddle 3.3.1. A case is NAME.json.gz, the program, and NAME.npz: `in_NAME` for each input,
+`out_N` for each output, and `param_NAME` for each parameter that `values.weight` does not give.
 """
 
 from __future__ import annotations
@@ -16,11 +16,28 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle3.values import weight
 from paddle.base.proto import framework_pb2
+from paddle3.values import weight
 
-DTYPES = {"bool": 0, "int16": 1, "int32": 2, "int64": 3, "float16": 4, "float32": 5, "float64": 6, "uint8": 20, "int8": 21}
-NAMES = {"t_f32": "float32", "t_f64": "float64", "t_i32": "int32", "t_i64": "int64", "t_i8": "int8", "t_bool": "bool"}
+DTYPES = {
+    "bool": 0,
+    "int16": 1,
+    "int32": 2,
+    "int64": 3,
+    "float16": 4,
+    "float32": 5,
+    "float64": 6,
+    "uint8": 20,
+    "int8": 21,
+}
+NAMES = {
+    "t_f32": "float32",
+    "t_f64": "float64",
+    "t_i32": "int32",
+    "t_i64": "int64",
+    "t_i8": "int8",
+    "t_bool": "bool",
+}
 
 
 def save(
@@ -83,7 +100,9 @@ def write_stream(path: Path, values: Sequence[Any]) -> None:
         for value in values:
             desc = framework_pb2.VarType.TensorDesc(data_type=DTYPES[str(value.dtype)], dims=value.shape)
             data = desc.SerializeToString()
-            stream.write(struct.pack("<IQIi", 0, 0, 0, len(data)) + data + np.ascontiguousarray(value).tobytes())
+            stream.write(
+                struct.pack("<IQIi", 0, 0, 0, len(data)) + data + np.ascontiguousarray(value).tobytes()
+            )
 
 
 def read_stream(path: Path, names: Sequence[str]) -> dict[str, Any]:

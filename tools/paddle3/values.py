@@ -12,8 +12,8 @@ import numpy as np
 def weight(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     """The value of a parameter.
 
-    Of one dimension: positive, as a variance must be. Of more: so that a layer's outputs are about as large as
-    its inputs.
+    Of one dimension: positive, as a variance must be. Of more: so that a layer's outputs are about as large
+    as its inputs.
     """
     rng = np.random.RandomState(zlib.crc32(name.encode()))
     if not dtype.startswith("float"):

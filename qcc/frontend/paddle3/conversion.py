@@ -15,6 +15,7 @@ from qcc.frontend.paddle3.output import (
     Unsupported,
     Variable,
     attribute,
+    check_dtype,
     check_slots,
 )
 from qcc.frontend.paddle3.program import (
@@ -91,6 +92,7 @@ class State:
     def declare(self, name: str, kind: Type, *, is_feed: bool = False) -> None:
         """Declare a variable of a value's type in the block that grows."""
         if isinstance(kind, Tensor):
+            check_dtype(kind.dtype)
             self.current.variables[name] = Variable(kind.dtype, kind.shape, is_feed=is_feed)
         elif not isinstance(kind, Vector) and kind.name.endswith("t_dtensor_array"):
             self.current.variables[name] = Variable("float32", (), "LOD_TENSOR_ARRAY")
@@ -221,11 +223,12 @@ class Call:
             raise Unsupported(f"its operand {operand} is computed, where Paddle 2.6 takes a constant")
         return numbers
 
-    def number(self, operand: str) -> Any:
+    def axes(self, operand: str) -> list[int]:
+        """The integers of an operand that 2.6 has as an attribute."""
         numbers = self.constant(operand)
-        if len(numbers) != 1:
-            raise Unsupported(f"its operand {operand} holds {len(numbers)} numbers instead of one")
-        return numbers[0]
+        if any(number != int(number) for number in numbers):
+            raise Unsupported(f"its operand {operand} holds a number that is no integer")
+        return [int(number) for number in numbers]
 
     # ------------------------------------------------------------------ attributes
 
@@ -235,6 +238,37 @@ class Call:
         value = self.op.attrs.get(name, default)
         if value is None or isinstance(value, Opaque):
             raise Unsupported(f"its attribute {name} is {'missing' if value is None else f'a {value.kind}'}")
+        return value
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        return int(self._typed(name, default, int, "an integer"))
+
+    def real(self, name: str, default: float | None = None) -> float:
+        value = self._typed(name, default, (int, float), "a number")
+        return value if isinstance(value, int) else float(value)
+
+    def flag(self, name: str, default: bool | None = None) -> bool:
+        return bool(self._typed(name, default, bool, "true or false"))
+
+    def text(self, name: str, default: str | None = None) -> str:
+        return str(self._typed(name, default, str, "a text"))
+
+    def dtype(self, name: str = "dtype", default: DType | None = None) -> DType:
+        value: DType = self._typed(name, default, DType, "a data type")
+        return value
+
+    def integers(self, name: str, default: list[Attr] | None = None) -> list[int]:
+        """A list of integers; one integer is a list of one."""
+        value = self.attr(name, default)
+        found = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, int) for item in found):
+            raise Unsupported(f"its attribute {name} holds something that is no integer")
+        return [int(item) for item in found]
+
+    def _typed(self, name: str, default: Attr | None, kinds: Any, what: str) -> Any:
+        value = self.attr(name, default)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+            raise Unsupported(f"its attribute {name} is not {what}")
         return value
 
     def ignore(self, *names: str) -> None:

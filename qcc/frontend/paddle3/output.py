@@ -139,6 +139,12 @@ def dtype_value(name: str) -> int:
     return int(dtype_number(name))
 
 
+def check_dtype(name: str) -> None:
+    """Raises Unsupported for a data type that 2.6 lacks."""
+    if name not in _DTYPES:
+        raise Unsupported(f"Paddle 2.6 has no data type {name}")
+
+
 _DTYPES = {
     "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
     "complex64", "complex128",

@@ -21,7 +21,7 @@ def swiglu(call: Call) -> None:
 
 @rule("thresholded_relu")
 def thresholded_relu(call: Call) -> None:
-    value = call.attr("value", 0.0)
+    value = call.real("value", 0.0)
     if value != 0:
         raise Unsupported("Paddle 2.6 gives 0 below the threshold, and nothing else")
     call.emit(
@@ -31,7 +31,7 @@ def thresholded_relu(call: Call) -> None:
 
 @rule("round")
 def round_(call: Call) -> None:
-    if call.attr("decimals", 0) != 0:
+    if call.integer("decimals", 0) != 0:
         raise Unsupported("Paddle 2.6 rounds to integers alone")
     call.emit("round", {"X": call["x"]}, {"Out": call.out("out")})
 

@@ -36,7 +36,9 @@ def array_length(call: Call) -> None:
 def array_to_tensor(call: Call) -> None:
     index = call.out("out_index", Tensor("int32", (-1,)))
     attrs = {"axis": call.attr("axis"), "use_stack": call.attr("use_stack")}
-    call.emit("tensor_array_to_tensor", {"X": call["x"]}, {"Out": call.out("out"), "OutIndex": index}, **attrs)
+    call.emit(
+        "tensor_array_to_tensor", {"X": call["x"]}, {"Out": call.out("out"), "OutIndex": index}, **attrs
+    )
 
 
 @rule("assign_array", "assign_array_")

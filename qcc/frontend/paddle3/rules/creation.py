@@ -25,20 +25,20 @@ def full(call: Call) -> None:
     """One number everywhere. Where it is the operand that 2.6 has as an attribute, nobody reads the
     variable.
     """
-    dtype = call.attr("dtype")
-    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.attr("value"), dtype), dtype)
+    dtype = call.dtype()
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.real("value"), dtype), dtype)
 
 
 @rule("full_")
 def full_in_place(call: Call) -> None:
-    dtype = call.attr("dtype")
+    dtype = call.dtype()
     call.bind("out", call["output"])
-    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.attr("value"), dtype), dtype)
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.real("value"), dtype), dtype)
 
 
 @rule("zeros", "ones")
 def zeros(call: Call) -> None:
-    dtype = call.attr("dtype")
+    dtype = call.dtype()
     _fill(call, {}, {"shape": call.attr("shape")}, _exact(int(call.short == "ones"), dtype), dtype)
 
 
@@ -60,7 +60,7 @@ def _exact(value: float, dtype: DType) -> float:
 def full_with_tensor(call: Call) -> None:
     """The number, the shape or both are computed."""
     inputs, attrs = int_array(call, "shape", "fill_constant", "shape")
-    dtype = call.attr("dtype")
+    dtype = call.dtype()
     numbers = call.numbers("value")
     if numbers is not None and len(numbers) == 1:
         _fill(call, inputs, attrs, _exact(numbers[0], dtype), dtype)
@@ -72,7 +72,7 @@ def full_with_tensor(call: Call) -> None:
 @rule("full_like", "zeros_like", "ones_like", "empty_like")
 def full_like(call: Call) -> None:
     """One number everywhere, in the shape of another tensor."""
-    dtype = call.attr("dtype", DType("Undefined"))
+    dtype = call.dtype("dtype", DType("Undefined"))
     value = {"zeros_like": 0.0, "empty_like": 0.0, "ones_like": 1.0}.get(call.short)
     numbers = (value,) if value is not None else call.numbers("value")
     outputs = {"Out": call.out("out")}
@@ -88,19 +88,21 @@ def full_like(call: Call) -> None:
 @rule("full_int_array")
 def full_int_array(call: Call) -> None:
     """Several integers, which somebody reads as a tensor."""
-    values = call.attr("value")
-    dtype = call.attr("dtype")
+    values = call.integers("value")
+    dtype = call.dtype()
     attrs = {_VALUES[dtype.name if dtype.name in ("int32", "int64") else "int64"]: values}
     call.emit("assign_value", {}, {"Out": call.out("out")}, shape=[len(values)], dtype=dtype, **attrs)
 
 
 @rule("assign_value", "assign_value_")
 def assign_value(call: Call) -> None:
-    values, dtype = call.attr("values"), call.attr("dtype")
+    values, dtype = call.attr("values"), call.dtype()
     if dtype.name not in _VALUES:
         raise Unsupported(f"Paddle 2.6 writes no constants of {dtype.name}")
     if call.op.name.endswith("_") and "output" in call:
         call.bind("out", call["output"])
+    if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+        raise Unsupported("its values are not numbers")
     numbers = [_number(value, dtype.name) for value in values]
     call.emit(
         "assign_value",
@@ -119,7 +121,7 @@ def _number(value: Any, dtype: str) -> Any:
 @rule("arange", "range_v2")
 def arange(call: Call) -> None:
     """The constants are float64 in the file whatever the result is; in 2.6 they have the result's dtype."""
-    dtype = call.attr("dtype", DType(call.result_type("out").dtype)).name
+    dtype = call.dtype("dtype", DType(call.result_type("out").dtype)).name
     inputs = {}
     for operand, slot in (("start", "Start"), ("end", "End"), ("step", "Step")):
         numbers = call.numbers(operand)
@@ -133,7 +135,7 @@ def arange(call: Call) -> None:
 
 @rule("truncated_gaussian_random")
 def truncated_gaussian_random(call: Call) -> None:
-    if (call.attr("a", -2.0), call.attr("b", 2.0)) != (-2.0, 2.0):
+    if (call.real("a", -2.0), call.real("b", 2.0)) != (-2.0, 2.0):
         raise Unsupported("Paddle 2.6 cuts the distribution at two standard deviations")
     attrs = {name: call.attr(name) for name in ("shape", "mean", "std", "seed", "dtype")}
     call.emit("truncated_gaussian_random", {}, {"Out": call.out("out")}, **attrs)

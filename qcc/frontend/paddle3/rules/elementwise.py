@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
+from qcc.frontend.paddle3.output import Unsupported
 from qcc.frontend.paddle3.rules.registry import rule
 from qcc.frontend.paddle3.tables import find, rows
 
@@ -59,7 +60,8 @@ def copysign(call: Call) -> None:
 def shift(call: Call) -> None:
     """x * 2**y, and floor(x / 2**y), which are exact as long as float64 holds the numbers."""
     kind = call.result_type("out")
-    call.attr("is_arithmetic", True)
+    if not call.flag("is_arithmetic", True):
+        raise Unsupported("it moves bits without a sign")
     exact = kind.with_dtype("float64")
     x = call.cast(call["x"], call.type("x"), "float64")
     y = call.cast(call["y"], call.type("y"), "float64")

@@ -21,10 +21,10 @@ def _clamped(numbers: list[int]) -> list[int]:
 @rule("slice")
 def slice_(call: Call) -> None:
     """`infer_flags` tell which axes are cut at places that only a run knows."""
-    axes = call.attr("axes")
+    axes = call.integers("axes")
     attrs: dict[str, Any] = {"axes": axes, "decrease_axis": call.attr("decrease_axis")}
     inputs: dict[str, Any] = {"Input": call["input"]}
-    flags = list(call.attr("infer_flags"))
+    flags = call.integers("infer_flags")
     for operand in ("starts", "ends"):
         more, numbers = int_array(call, operand, "slice", operand)
         if more:
@@ -40,7 +40,7 @@ def slice_(call: Call) -> None:
 
 @rule("strided_slice")
 def strided_slice(call: Call) -> None:
-    axes = call.attr("axes")
+    axes = call.integers("axes")
     attrs: dict[str, Any] = {"axes": axes, "decrease_axis": []}
     inputs: dict[str, Any] = {"Input": call["x"]}
     flags = [1] * len(axes)
@@ -117,8 +117,7 @@ def triu(call: Call) -> None:
 
 @rule("repeat_interleave")
 def repeat_interleave(call: Call) -> None:
-    if call.attr("output_size", -1) != -1:
-        call.ignore("output_size")
+    call.ignore("output_size")
     attrs = {"Repeats": call.attr("repeats"), "dim": call.attr("axis")}
     call.emit("repeat_interleave", {"X": call["x"]}, {"Out": call.out("out")}, **attrs)
 
@@ -144,16 +143,16 @@ def lookup_table(call: Call) -> None:
 @rule("view_slice")
 def view_slice(call: Call) -> None:
     """Rows from begin to end."""
-    attrs = {"starts": [call.attr("begin_idx")], "ends": [call.attr("end_idx")]}
+    attrs = {"starts": [call.integer("begin_idx")], "ends": [call.integer("end_idx")]}
     inputs = {"Input": call["input"]}
     call.emit("slice", inputs, {"Out": call.out("out")}, axes=[0], infer_flags=[1], decrease_axis=[], **attrs)
 
 
 @rule("int_bincount")
 def int_bincount(call: Call) -> None:
-    low, high = call.attr("low"), call.attr("high")
+    low, high = call.integer("low"), call.integer("high")
     if low != 0:
         raise Unsupported("Paddle 2.6 counts from 0 on")
     kind = call.result_type("out")
     counts = call.new("bincount", {"X": call["x"]}, Tensor("int64", kind.shape), minlength=high)
-    call.emit_cast(counts, "int64", call.out("out"), call.attr("dtype").name)
+    call.emit_cast(counts, "int64", call.out("out"), call.dtype().name)

@@ -12,7 +12,7 @@ from qcc.frontend.paddle3.rules.registry import rule
 def feed(call: Call) -> None:
     """An input keeps its name, which the file says, and its place among the inputs."""
     call.ignore("shape", "dtype", "col")
-    name = call.attr("name")
+    name = call.text("name")
     value = call.result("out")
     if value is None or value.type is None or name in call.state.current.variables:
         raise Unsupported(f"it feeds {name!r}, which is a parameter or fed already")
@@ -28,7 +28,7 @@ def fetch(call: Call) -> None:
     A variable that is fed, a parameter, or fetched already is copied, so that each output is one of its own.
     """
     call.ignore("name")
-    _fetch(call, call.attr("col"))
+    _fetch(call, call.integer("col"))
 
 
 @rule("builtin.shadow_output")
@@ -79,7 +79,7 @@ def _keep_elements(call: Call, vector: int) -> None:
 def element(call: Call) -> None:
     """One value of a vector."""
     vector = call.op.operands[0]
-    names, index = call.state.names_of(vector), call.attr("index")
+    names, index = call.state.names_of(vector), call.integer("index")
     kind = call.state.types.get(vector)
     if not isinstance(kind, Vector) or not 0 <= index < len(names):
         raise Unsupported(f"it takes value {index} of {len(names)}")

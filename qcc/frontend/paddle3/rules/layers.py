@@ -44,7 +44,7 @@ def _biased(call: Call, legacy: str, inputs: dict[str, Any], rank: int, **attrs:
         call.emit(legacy, inputs, {"Output": call.out("out")}, **attrs)
         return
     plain = call.new(legacy, inputs, kind, "Output", **attrs)
-    axis = -1 if attrs["data_format"].endswith("C") else 1
+    axis = -1 if str(attrs["data_format"]).endswith("C") else 1
     call.emit("elementwise_add", {"X": plain, "Y": bias}, {"Out": call.out("out")}, axis=axis)
 
 
@@ -73,8 +73,8 @@ def transposed_convolution(call: Call) -> None:
 def linear(call: Call) -> None:
     kind = call.result_type("out")
     inputs = {"X": call["input"], "Y": call["weight"]}
-    transposed = call.attr("transpose_weight", False)
-    attrs = {"trans_x": False, "trans_y": transposed}
+    transposed = call.flag("transpose_weight", False)
+    attrs: dict[str, Any] = {"trans_x": False, "trans_y": transposed}
     bias = call.optional("bias")
     if bias is None:
         call.emit("matmul_v2", inputs, {"Out": call.out("out")}, **attrs)
@@ -89,7 +89,7 @@ def gemm_epilogue(call: Call) -> None:
     kind = call.result_type("out")
     inputs = {"X": call["x"], "Y": call["y"]}
     attrs = {"trans_x": call.attr("trans_x"), "trans_y": call.attr("trans_y")}
-    activation = call.attr("activation")
+    activation = call.text("activation")
     if activation not in ("none", "relu", "gelu"):
         raise Unsupported(f"it computes {activation!r}")
     product = call.new("matmul_v2", inputs, kind, **attrs)
@@ -138,7 +138,7 @@ def baddbmm(call: Call) -> None:
 def rms_norm(call: Call) -> None:
     """x / sqrt(mean(x**2) + epsilon) * scale, which 2.6 has on GPUs alone; the mean is of float32."""
     kind, scale = call.type("x"), call.type("scale")
-    shape = [int(size) for size in call.attr("normalized_shape", [scale.shape[0]])]
+    shape = call.integers("normalized_shape", list(scale.shape))
     axes = list(range(len(kind.shape) - len(shape), len(kind.shape)))
     if call.result("invvar") is not None and call.state.uses.get(call.op.results[1].id):
         raise Unsupported("its second result is for training")

@@ -15,10 +15,10 @@ def linear(call: Call) -> None:
 
     quantize_linear(qmin=-8, qmax=7)  ->  quantize_linear(bit_length=4)
     """
-    bits = call.attr("bit_length")
+    bits = call.integer("bit_length")
     if "qmin" in call.op.attrs:
-        bits = _bits(call.attr("qmin"), call.attr("qmax"))
-    if call.attr("only_observer"):
+        bits = _bits(call.integer("qmin"), call.integer("qmax"))
+    if call.flag("only_observer", False):
         raise Unsupported("it only observes, which training does; convert the model first (`QAT.convert`)")
     call.ignore("is_test")
     inputs = {"X": call["x"], "Scale": call["scale"], "ZeroPoint": call.optional("zero_point")}

@@ -17,18 +17,18 @@ _LEGACY = {
 @rule(*_LEGACY)
 def reduce(call: Call) -> None:
     """No axis, or all of them, is `reduce_all` in 2.6."""
-    axes = list(call.attr("axis")) if "axis" in call.op.attrs else list(call.constant("axis"))
+    axes = call.integers("axis") if "axis" in call.op.attrs else call.axes("axis")
     attrs: dict[str, Any] = {}
-    if "dtype" in call.op.attrs and not call.attr("dtype").name.startswith("Undefined"):
+    if "dtype" in call.op.attrs and not call.dtype().name.startswith("Undefined"):
         source = call.type("x").dtype
-        attrs = {"in_dtype": DType(source), "out_dtype": call.attr("dtype")}
-    whole = call.attr("reduce_all", False) or _all_axes(axes, call.type("x"))
+        attrs = {"in_dtype": DType(source), "out_dtype": call.dtype()}
+    whole = call.flag("reduce_all", False) or _all_axes(axes, call.type("x"))
     call.emit(
         _LEGACY[call.short],
         {"X": call["x"]},
         {"Out": call.out("out")},
         dim=axes or [0],
-        keep_dim=call.attr("keepdim"),
+        keep_dim=call.flag("keepdim"),
         reduce_all=whole,
         **attrs,
     )
@@ -70,15 +70,9 @@ def variance(call: Call) -> None:
     The way of `paddle.var`: the sum of squares over n - 1.
     """
     kind, result = call.type("x"), call.result_type("out")
-    axes = (
-        [int(axis) for axis in call.attr("axis")]
-        if isinstance(call.attr("axis"), list)
-        else [call.attr("axis")]
-    )
-    keep = call.attr("keepdim", False)
-    unbiased = (
-        call.attr("unbiased", True) if "unbiased" in call.op.attrs else bool(call.attr("correction", 1))
-    )
+    axes = call.integers("axis")
+    keep = call.flag("keepdim", False)
+    unbiased = call.flag("unbiased") if "unbiased" in call.op.attrs else call.real("correction", 1.0) != 0
     whole = _all_axes(axes, kind)
     mean = _mean(call, call["x"], kind, axes, True, _kept(kind, axes))
     off = call.new("elementwise_sub", {"X": call["x"], "Y": mean}, kind)
@@ -120,7 +114,7 @@ def reduce_as(call: Call) -> None:
 @rule("max_with_index", "min_with_index")
 def extreme_with_index(call: Call) -> None:
     largest = call.short.startswith("max")
-    axis, keep, flat = call.attr("dim"), call.attr("keepdim"), call.attr("flatten", False)
+    axis, keep, flat = call.integer("dim"), call.flag("keepdim"), call.flag("flatten", False)
     call.emit(
         "reduce_max" if largest else "reduce_min",
         {"X": call["x"]},
@@ -138,8 +132,8 @@ def median(call: Call) -> None:
     """2.6 knows the one that skips NaN."""
     if call.short == "median":
         raise Unsupported("Paddle 2.6 has no op for a median that a NaN makes NaN")
-    attrs = {"axis": call.attr("axis"), "keepdim": call.attr("keepdim")}
-    if call.attr("mode", "avg") != "avg":
+    attrs = {"axis": call.attr("axis"), "keepdim": call.flag("keepdim")}
+    if call.text("mode", "avg") != "avg":
         raise Unsupported("Paddle 2.6 gives the mean of the two elements in the middle")
     outputs = {"Out": call.out("out"), "MedianIndex": call.outs("medians")}
     call.emit("nanmedian", {"X": call["x"]}, outputs, **attrs)
@@ -148,7 +142,7 @@ def median(call: Call) -> None:
 @rule("nansum")
 def nansum(call: Call) -> None:
     kind = call.type("x")
-    axes = list(call.attr("axis"))
+    axes = call.integers("axis")
     truth = call.new("isnan_v2", {"X": call["x"]}, kind.with_dtype("bool"))
     zero = call.new("fill_any_like", {"X": call["x"]}, kind, value=0.0)
     kept = call.new("where", {"Condition": truth, "X": zero, "Y": call["x"]}, kind)
@@ -157,6 +151,6 @@ def nansum(call: Call) -> None:
         {"X": kept},
         {"Out": call.out("out")},
         dim=axes or [0],
-        keep_dim=call.attr("keepdim"),
+        keep_dim=call.flag("keepdim"),
         reduce_all=_all_axes(axes, kind),
     )

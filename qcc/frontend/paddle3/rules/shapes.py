@@ -62,14 +62,13 @@ def _note_bias(call: Call, shape: list[int]) -> None:
 
 @rule("squeeze")
 def squeeze(call: Call) -> None:
-    _with_x_shape(call, "squeeze2", {}, axes=list(call.constant("axis")))
+    _with_x_shape(call, "squeeze2", {}, axes=call.axes("axis"))
 
 
 @rule("unsqueeze")
 def unsqueeze(call: Call) -> None:
-    numbers = call.numbers("axis")
-    if numbers is not None:
-        _with_x_shape(call, "unsqueeze2", {}, axes=list(numbers))
+    if call.numbers("axis") is not None:
+        _with_x_shape(call, "unsqueeze2", {}, axes=call.axes("axis"))
     else:
         _with_x_shape(call, "unsqueeze2", {"AxesTensor": call.cast(call["axis"], call.type("axis"), "int32")})
 

@@ -59,7 +59,10 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
     ("change", "message"),
     [
         (lambda top, ops: top.pop("program"), "is damaged: it has None where an object must be"),
-        (lambda top, ops: top["base_code"].update(magic="x"), "says 'x' where a program of Paddle 3 says 'pir'"),
+        (
+            lambda top, ops: top["base_code"].update(magic="x"),
+            "says 'x' where a program of Paddle 3 says 'pir'",
+        ),
         (lambda top, ops: top["base_code"].update(version="4"), "has '4' where an integer must be"),
         (lambda top, ops: top["base_code"].update(version=True), "has True where an integer must be"),
         (lambda top, ops: top["program"].update(regions=[]), "has not one region with one block"),
@@ -77,8 +80,14 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
         (lambda top, ops: ops[1]["O"][0].update(TT=[]), r"has \[\] where an object must be"),
         (lambda top, ops: ops[1]["O"][0].update(TT=tensor([-2])), r"has a tensor of shape \[-2\]"),
         (lambda top, ops: ops[1]["O"][0].update(TT=tensor([1] * 65)), "has a tensor of shape"),
-        (lambda top, ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_i32", "D": "x"}}]), "'x' where an integer"),
-        (lambda top, ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_bool", "D": 2}}]), "has 2 where true or"),
+        (
+            lambda top, ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_i32", "D": "x"}}]),
+            "'x' where an integer",
+        ),
+        (
+            lambda top, ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_bool", "D": 2}}]),
+            "has 2 where true or",
+        ),
         (lambda top, ops: ops[0]["A"].append(ops[0]["A"][0]), "has the attribute 'name' twice"),
     ],
 )
@@ -95,7 +104,10 @@ def test_damage_is_told_with_its_place(change: Callable[[Json, list[Json]], obje
         (lambda ops: ops[1].update(I=[]), "it has 0 operands and 1 results where Paddle 3.3's has 1 and 1"),
         (lambda ops: ops[1].update(I=[{"%": 1}] * 2), "it has 2 operands"),
         (lambda ops: ops[1].update(I=[{"%": 0}]), "relu of Paddle 2.6 needs the input X"),
-        (lambda ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_i32", "D": 1}}]), "Paddle 2.6 has no attribute a"),
+        (
+            lambda ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_i32", "D": 1}}]),
+            "Paddle 2.6 has no attribute a",
+        ),
         (lambda ops: ops[2]["A"][1]["AT"].update(D=3), r"has the outputs \[3\]"),
         (lambda ops: ops.pop(2), r"has the outputs \[\]"),
         (lambda ops: ops[0]["A"].pop(0), "its attribute name is missing"),
@@ -121,7 +133,10 @@ def test_blocks_stand_in_each_other_only_so_deep() -> None:
     x = program.feed("x", [1], "bool")
     block: Json = {"args": [], "ops": []}
     for _ in range(40):
-        block = {"args": [], "ops": [{"#": "1.if", "I": [{"%": x}], "O": [], "regions": [{"blocks": [block]}]}]}
+        block = {
+            "args": [],
+            "ops": [{"#": "1.if", "I": [{"%": x}], "O": [], "regions": [{"blocks": [block]}]}],
+        }
     program.op("if", [x], [], {}, [block, {"args": [], "ops": []}])
     with pytest.raises(ModelFormatError, match="more than 32 deep"):
         load(program.content())
@@ -132,7 +147,7 @@ def test_a_parameter_has_a_name_of_its_own(name: str) -> None:
     program = Program()
     program.parameter("w", [2])
     program.parameter(name, [2])
-    with pytest.raises(ModelFormatError, match="is a parameter named .*, which is empty or another one's"):
+    with pytest.raises(ModelFormatError, match=r"is a parameter named .*, which is empty or another one's"):
         load(program.content())
 
 
