@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 from qcc.frontend.paddle3 import convert
 from qcc.frontend.paddle3.read import parse
 from qcc.frontend.program_file import ProgramFile
+from qcc.ir.dtypes import dtype_number
 from qcc.ir.program import OpProto
+from qcc.ir.tensor_stream import write_tensor
 from qcc.ir.text.attributes import plain_value
 
 Json: TypeAlias = dict[str, Any]
@@ -118,3 +120,14 @@ def attrs_of(op: OpProto) -> dict[str, Any]:
 def slots_of(slots: Any) -> dict[str, list[str]]:
     """The arguments of inputs or outputs, by slot; empty slots are left out."""
     return {slot.parameter: list(slot.arguments) for slot in slots if slot.arguments}
+
+
+def save(program: Program, folder: Path, values: Mapping[str, Any], name: str = "inference") -> Path:
+    """Write the program and its parameters' file as Paddle 3 does; the path of the program."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_bytes(program.data())
+    with (folder / f"{name}.pdiparams").open("wb") as stream:
+        for key in sorted(values):
+            write_tensor(stream, values[key], int(dtype_number(str(values[key].dtype))))
+    return path

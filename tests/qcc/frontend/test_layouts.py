@@ -176,15 +176,6 @@ def test_pickles_are_refused(original: Path, folder: Path) -> None:
             attempt()
 
 
-def test_new_ir_says_how_to_export_again(folder: Path) -> None:
-    (folder / "net.json").write_text(
-        '{"base_code":{"magic":"pir","trainable":true,"version":1},"program":{}}'
-    )
-    for path in (folder, folder / "net", folder / "net.json"):
-        with pytest.raises(ModelFormatError, match="FLAGS_enable_pir_api=0"):
-            qcc.load(path)
-
-
 def test_other_json_is_no_new_ir(folder: Path) -> None:
     (folder / "config.json").write_text('{"a": 1}')
     with pytest.raises(ModelFormatError, match="holds no Paddle program"):
