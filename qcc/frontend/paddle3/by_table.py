@@ -72,7 +72,7 @@ def _outputs(call: Call, row: Row) -> dict[str, list[str]]:
         if value is None:
             continue
         if slot not in declared:
-            if call.state.uses.get(value.id):
+            if value.id in call.state.last_use:
                 raise Unsupported(f"{row.legacy} of Paddle 2.6 has no output {name}")
             continue
         outputs[slot] = call.outs(name)

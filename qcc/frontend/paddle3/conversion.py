@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from qcc.frontend.paddle3.in_place import result_is_operand
 from qcc.frontend.paddle3.output import (
     Names,
     OutBlock,
@@ -75,7 +76,7 @@ class State:
     blocks: list[OutBlock]
     current: OutBlock
     types: dict[int, Type | None]
-    uses: dict[int, int]
+    last_use: dict[int, int]
     mutable: frozenset[int]
     value_of: ParameterValue
     convert_block: Callable[[Block], None]
@@ -309,11 +310,25 @@ class Call:
         if value is None or value.type is None:
             return []
         if value.id not in self.state.bound:
-            if isinstance(value.type, Vector):
+            if self._is_in_place(value):
+                self.state.bound[value.id] = self.state.bound[self.op.operands[0]]
+            elif isinstance(value.type, Vector):
                 self.state.bound[value.id] = [self.new_variable(kind) for kind in value.type.elements]
             else:
                 self.state.bound[value.id] = self.new_variable(value.type)
         return self.state.names_of(value.id)
+
+    def _is_in_place(self, value: Value) -> bool:
+        """True where the result must have the variable of the first operand: something sees the change.
+
+        What is last used here, and belongs to this block, nobody sees any more.
+        """
+        if not result_is_operand(self.op) or value is not self.op.results[0]:
+            return False
+        number = self.op.operands[0]
+        name = self.state.bound[number]
+        seen = self.state.last_use[number] != self.op.number or number in self.state.parameters
+        return isinstance(name, str) and (seen or name not in self.state.current.variables)
 
     def bind(self, name: str, variables: str | list[str]) -> None:
         """Say that a result is what these variables hold."""

@@ -11,9 +11,9 @@ from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call, ParameterValue, State
 from qcc.frontend.paddle3.dead_code import drop_dead_ops
 from qcc.frontend.paddle3.folding import note_constants
+from qcc.frontend.paddle3.in_place import changed_value, last_uses
 from qcc.frontend.paddle3.output import Names, OutBlock, Unsupported, Variable, dtype_value, message
 from qcc.frontend.paddle3.program import Block, Op, Parameter, Program, Tensor, Type, Vector
-from qcc.frontend.paddle3.read import used_values
 from qcc.frontend.paddle3.refusals import Refusal, refused
 from qcc.frontend.paddle3.sizes import note_sizes
 from qcc.frontend.paddle3.tables import find, rows
@@ -67,8 +67,8 @@ class _Conversion:
             blocks=[main],
             current=main,
             types=dict(_types(program, ops)),
-            uses=used_values(ops),
-            mutable=frozenset(op.operands[0] for op in ops if op.name.endswith("_") and op.operands),
+            last_use=last_uses(ops),
+            mutable=frozenset(map(changed_value, ops)) - {0},
             value_of=value_of,
             convert_block=self._block,
         )

@@ -13,7 +13,6 @@ parameter stands in a short form of its own, `{"#": "p", ...}`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -175,12 +174,3 @@ class _Reader:
         self._known.add(number)
         own.append(number)
         return Value(number, kind)
-
-
-def used_values(ops: Iterable[Op]) -> dict[int, int]:
-    """How often each value is an operand."""
-    uses: dict[int, int] = {}
-    for op in ops:
-        for number in op.operands:
-            uses[number] = uses.get(number, 0) + 1
-    return uses

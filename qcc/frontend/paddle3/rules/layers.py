@@ -140,7 +140,7 @@ def rms_norm(call: Call) -> None:
     kind, scale = call.type("x"), call.type("scale")
     shape = call.integers("normalized_shape", list(scale.shape))
     axes = list(range(len(kind.shape) - len(shape), len(kind.shape)))
-    if call.result("invvar") is not None and call.state.uses.get(call.op.results[1].id):
+    if call.result("invvar") is not None and call.op.results[1].id in call.state.last_use:
         raise Unsupported("its second result is for training")
     kept = Tensor(kind.dtype, tuple(1 if axis in axes else size for axis, size in enumerate(kind.shape)))
     square = call.new("square", {"X": call["x"]}, kind)
