@@ -2,7 +2,7 @@
 
 Runs under paddlepaddle 3.3.1:
 
-    PYTHONPATH=tools python tools/paddle3/networks.py tests/qcc/frontend/paddle3/networks [NAME ...]
+    PYTHONPATH=tools python tools/paddle3/networks.py tests/qcc/frontend/paddle3/networks.json.gz [NAME ...]
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 from paddle.static import InputSpec
-from paddle3.saving import save
-from paddle3.values import numbers
+from paddle3.saving import Cases, stored
+from paddle3.values import Input
 
 
 class Yolo(nn.Layer):
@@ -152,41 +151,41 @@ def small() -> Any:
     )
 
 
-def image(shape: tuple[int, ...], name: str = "x", low: float = -1.0) -> tuple[list[Any], list[Any]]:
-    return [InputSpec([None, *shape], "float32", name)], [numbers(0, (2, *shape), "float32", low)]
+def image(*shape: int) -> tuple[list[Any], list[Input]]:
+    return [InputSpec([None, *shape], "float32", "x")], [Input(0, (2, *shape))]
 
 
-def vision(folder: Path, name: str, net: Any) -> None:
+def vision(cases: Cases, name: str, net: Any) -> None:
     spec = [InputSpec([None, 3, None, None], "float32", "x")]
-    save(folder, name, net, spec, [numbers(0, (2, 3, 64, 64), "float32")])
+    cases.save(name, net, spec, [Input(0, (2, 3, 64, 64))])
 
 
-def yolo(folder: Path) -> None:
+def yolo(cases: Cases) -> None:
     specs = [InputSpec([None, 3, None, None], "float32", "image"), InputSpec([None, 2], "int32", "im_size")]
-    inputs = [numbers(0, (2, 3, 64, 64), "float32", 0.0), np.full((2, 2), 64, "int32")]
-    save(folder, "yolo", Yolo(), specs, inputs)
+    inputs = [Input(0, (2, 3, 64, 64), "float32", 0.0), Input(0, (2, 2), "int32", 64, 65)]
+    cases.save("yolo", Yolo(), specs, inputs)
 
 
-def recurrent(folder: Path) -> None:
-    ids = numbers(0, (2, 7), "int64", 0, 50)
-    save(folder, "recurrent", Recurrent(), [InputSpec([None, None], "int64", "ids")], [ids])
+def recurrent(cases: Cases) -> None:
+    ids = Input(0, (2, 7), "int64", 0, 50)
+    cases.save("recurrent", Recurrent(), [InputSpec([None, None], "int64", "ids")], [ids])
 
 
-def control(folder: Path) -> None:
+def control(cases: Cases) -> None:
     specs = [InputSpec([None, 4], "float32", "x"), InputSpec([1], "int32", "n")]
     for count in (0, 3):
-        inputs = [numbers(0, (2, 4), "float32"), np.array([count], "int32")]
-        save(folder, f"control_{count}", paddle.jit.to_static(Control()), specs, inputs)
+        inputs = [Input(0, (2, 4)), Input(0, (1,), "int32", count, count + 1)]
+        cases.save(f"control_{count}", paddle.jit.to_static(Control()), specs, inputs)
 
 
-def quantized(folder: Path) -> None:
+def quantized(cases: Cases) -> None:
     from paddle.quantization import PTQ, QAT, QuantConfig
     from paddle.quantization.observers import AbsmaxObserver
     from paddle.quantization.quanters import FakeQuanterWithAbsMaxObserver
 
     paddle.seed(0)
-    spec = [InputSpec([2, 3, 16, 16], "float32", "x")]
-    inputs = [numbers(0, (2, 3, 16, 16), "float32")]
+    shape = (3, 16, 16)
+    spec, inputs = [InputSpec([2, *shape], "float32", "x")], [Input(0, (2, *shape))]
     quanter = FakeQuanterWithAbsMaxObserver(moving_rate=0.9)
     training = QAT(QuantConfig(activation=quanter, weight=quanter))
     net = small()
@@ -194,10 +193,10 @@ def quantized(folder: Path) -> None:
     net = training.quantize(net)
     optimizer = paddle.optimizer.SGD(0.01, parameters=net.parameters())
     for seed in range(4):
-        net(paddle.to_tensor(numbers(seed, (4, 3, 16, 16), "float32"))).mean().backward()
+        net(paddle.to_tensor(Input(seed, (4, *shape)).value())).mean().backward()
         optimizer.step()
         optimizer.clear_grad()
-    save(folder, "qat", net, spec, inputs, own_weights=True)
+    cases.save("qat", net, spec, inputs, own_weights=True)
 
     for bits in (8, 4):
         observer = AbsmaxObserver(quant_bits=bits)
@@ -206,40 +205,44 @@ def quantized(folder: Path) -> None:
         net.eval()
         net = after.quantize(net)
         for seed in range(4):
-            net(paddle.to_tensor(numbers(seed, (4, 3, 16, 16), "float32")))
+            net(paddle.to_tensor(Input(seed, (4, *shape)).value()))
         converted = after.convert(net)
-        # What 3.3.1 computes from the files of its own is not what the network computes: store the network's.
-        expected = converted(paddle.to_tensor(inputs[0])).numpy()
-        save(folder, f"ptq_{bits}", converted, spec, inputs, own_weights=True)
-        path = folder / f"ptq_{bits}.npz"
-        arrays = dict(np.load(path)) | {"out_0": expected}
-        np.savez_compressed(path, **arrays)
+        # What 3.3.1 computes from its own files is not what the network computes; the network's is right.
+        expected = converted(paddle.to_tensor(inputs[0].value())).numpy()
+        cases.save(f"ptq_{bits}", converted, spec, inputs, own_weights=True)
+        cases.cases[f"ptq_{bits}"]["outputs"] = [stored(expected)]
 
 
-CASES: dict[str, Callable[[Path], None]] = {
-    "mobilenet_v1": lambda folder: vision(
-        folder, "mobilenet_v1", paddle.vision.models.mobilenet_v1(scale=0.25, num_classes=10)
+def models() -> Any:
+    return paddle.vision.models
+
+
+CASES: dict[str, Callable[[Cases], None]] = {
+    "mobilenet_v1": lambda cases: vision(
+        cases, "mobilenet_v1", models().mobilenet_v1(scale=0.25, num_classes=10)
     ),
-    "mobilenet_v3": lambda folder: vision(
-        folder, "mobilenet_v3", paddle.vision.models.mobilenet_v3_small(scale=0.35, num_classes=10)
+    "mobilenet_v3": lambda cases: vision(
+        cases, "mobilenet_v3", models().mobilenet_v3_small(scale=0.35, num_classes=10)
     ),
-    "resnet": lambda folder: vision(folder, "resnet", paddle.vision.models.resnet18(num_classes=10)),
+    "resnet": lambda cases: vision(cases, "resnet", models().resnet18(num_classes=10)),
     "yolo": yolo,
     "recurrent": recurrent,
     "control": control,
-    "switched": lambda folder: save(folder, "switched", Switched(), *image((3, 8, 8)), own_weights=True),
-    "vit_fused": lambda folder: save(folder, "vit_fused", Vit(True), *image((3, 32, 32))),
-    "vit": lambda folder: save(folder, "vit", Vit(False), *image((3, 32, 32))),
+    "switched": lambda cases: cases.save("switched", Switched(), *image(3, 8, 8), own_weights=True),
+    "vit_fused": lambda cases: cases.save("vit_fused", Vit(True), *image(3, 32, 32)),
+    "vit": lambda cases: cases.save("vit", Vit(False), *image(3, 32, 32)),
     "quantized": quantized,
 }
 
 
-def main(folder: Path, names: list[str]) -> None:
+def main(path: Path, names: list[str]) -> None:
+    cases = Cases(path)
     for name in names or CASES:
         # Names of parameters count up, and decide their values.
         with paddle.utils.unique_name.guard():
-            CASES[name](folder)
+            CASES[name](cases)
         print(name)
+    cases.write()
 
 
 if __name__ == "__main__":

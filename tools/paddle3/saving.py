@@ -1,23 +1,29 @@
 """Saving what Paddle 3.3.1 makes of a network, and what it computes, in little room.
 
-Runs under paddlepaddle 3.3.1. A case is NAME.json.gz, the program, and NAME.npz: `in_NAME` for each input,
-`out_N` for each output, and `param_NAME` for each parameter that `values.weight` does not give.
+Runs under paddlepaddle 3.3.1. A file holds cases by name, JSON that is compressed:
+
+    {"program": the content of inference.json,
+     "inputs": {name: [seed, shape, dtype, low, high] of `values.Input`},
+     "outputs": [[dtype, shape, base64 of the values], ...],
+     "weights": {name: the same} where `values.weight` does not give them}
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import struct
 import tempfile
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle.base.proto import framework_pb2
-from paddle3.values import weight
+from paddle3.values import Input, weight
 
 DTYPES = {
     "bool": 0,
@@ -30,45 +36,51 @@ DTYPES = {
     "uint8": 20,
     "int8": 21,
 }
-NAMES = {
-    "t_f32": "float32",
-    "t_f64": "float64",
-    "t_i32": "int32",
-    "t_i64": "int64",
-    "t_i8": "int8",
-    "t_bool": "bool",
-}
+NAMES = {"t_f32": "float32", "t_f64": "float64", "t_i32": "int32", "t_i64": "int64", "t_i8": "int8", "t_bool": "bool"}
 
 
-def save(
-    folder: Path,
-    name: str,
-    net: Any,
-    specs: Sequence[Any],
-    inputs: Sequence[Any],
-    own_weights: bool = False,
-) -> None:
-    """Save a layer or function; `own_weights` are stored, others are replaced by those that need no room."""
-    with tempfile.TemporaryDirectory() as place:
-        prefix = str(Path(place, "inference"))
-        if isinstance(net, paddle.nn.Layer):
-            net.eval()
-        paddle.jit.save(net, prefix, input_spec=list(specs))
-        program = Path(f"{prefix}.json").read_bytes()
-        params = parameters(json.loads(program))
-        stored = {}
-        if own_weights:
-            values = read_stream(Path(f"{prefix}.pdiparams"), [item[0] for item in params])
-            stored = {f"param_{key}": value for key, value in values.items()}
-        elif params:
-            write_stream(Path(f"{prefix}.pdiparams"), [weight(*item) for item in params])
-        outputs = run(prefix, inputs)
-    names = [spec.name for spec in specs]
-    arrays = {f"in_{key}": value for key, value in zip(names, inputs, strict=True)}
-    arrays |= {f"out_{index}": value for index, value in enumerate(outputs)}
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.joinpath(f"{name}.json.gz").write_bytes(gzip.compress(program, 9, mtime=0))
-    np.savez_compressed(folder / f"{name}.npz", **arrays, **stored)
+class Cases:
+    """The cases of a file; what is saved anew takes the place of what was there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cases: dict[str, Any] = {}
+        if path.exists():
+            self.cases = json.loads(gzip.decompress(path.read_bytes()))
+
+    def write(self) -> None:
+        text = json.dumps(dict(sorted(self.cases.items())), separators=(",", ":"))
+        self.path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+    def save(
+        self, name: str, net: Any, specs: Sequence[Any], inputs: Sequence[Input], own_weights: bool = False
+    ) -> None:
+        """Save a layer or function; `own_weights` are stored, others replaced by those that need no room."""
+        arrays = [item.value() for item in inputs]
+        with tempfile.TemporaryDirectory() as place:
+            prefix = str(Path(place, "inference"))
+            if isinstance(net, paddle.nn.Layer):
+                net.eval()
+            paddle.jit.save(net, prefix, input_spec=list(specs))
+            program = json.loads(Path(f"{prefix}.json").read_bytes())
+            params = parameters(program)
+            path = Path(f"{prefix}.pdiparams")
+            weights = {}
+            if own_weights:
+                weights = read_stream(path, [item[0] for item in params])
+            elif params:
+                write_stream(path, [weight(*item) for item in params])
+            outputs = run(prefix, arrays)
+        case: dict[str, Any] = {"program": program}
+        case["inputs"] = {spec.name: astuple(item) for spec, item in zip(specs, inputs, strict=True)}
+        case["outputs"] = [stored(output) for output in outputs]
+        if weights:
+            case["weights"] = {key: stored(value) for key, value in weights.items()}
+        self.cases[name] = case
+
+
+def stored(array: Any) -> list[Any]:
+    return [str(array.dtype), list(array.shape), base64.b64encode(array.tobytes()).decode()]
 
 
 def parameters(program: Any) -> list[tuple[str, tuple[int, ...], str]]:

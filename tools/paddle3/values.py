@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 from math import prod, sqrt
 from typing import Any
 
@@ -25,11 +26,20 @@ def weight(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     return rng.uniform(-bound, bound, shape).astype(dtype)
 
 
-def numbers(seed: int, shape: tuple[int, ...], dtype: str, low: float = -1.0, high: float = 1.0) -> Any:
-    """An input, uniform between two bounds; bool: half of them."""
-    rng = np.random.RandomState(seed)
-    if dtype == "bool":
-        return rng.uniform(0, 1, shape) < 0.5
-    if dtype.startswith("int"):
-        return rng.randint(int(low), int(high), shape).astype(dtype)
-    return rng.uniform(low, high, shape).astype(dtype)
+@dataclass(frozen=True)
+class Input:
+    """An input that is made from a seed, uniform between two bounds; of bool: half of them true."""
+
+    seed: int
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    low: float = -1.0
+    high: float = 1.0
+
+    def value(self) -> Any:
+        rng = np.random.RandomState(self.seed)
+        if self.dtype == "bool":
+            return rng.uniform(0, 1, self.shape) < 0.5
+        if self.dtype.startswith("int"):
+            return rng.randint(int(self.low), int(self.high), self.shape).astype(self.dtype)
+        return rng.uniform(self.low, self.high, self.shape).astype(self.dtype)
