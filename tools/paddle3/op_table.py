@@ -26,6 +26,13 @@ AROUND = ("pd_op.data", "pd_op.feed", "pd_op.fetch", "builtin.combine", "builtin
 CONSTANTS = ("pd_op.full", "pd_op.full_int_array")
 NOTES = ("stop_gradient", "persistable", "op_callstack", "op_role", "chunk_id", "struct_name", "place")
 LEFT_OUT = re.compile(r"^onednn_op|^custom_op|_grad_?$|_grad_|_sp_?$|_sr_?$|_xpu_?$")
+TRAINING = frozenset(
+    (
+        "adadelta", "adagrad", "adam", "adamax", "adamw", "check_finite_and_unscale", "decayed_adagrad",
+        "dgc_momentum", "dpsgd", "ftrl", "fused_adam", "lamb", "lars_momentum", "merged_adam", "merged_momentum",
+        "momentum", "rmsprop", "sgd", "sparse_momentum", "update_loss_scaling",
+    )
+)  # fmt: skip
 # Where several ops of 2.6 become one of Paddle 3, that is the one with the most general form.
 PREFERRED = {
     "pd_op.add": "elementwise_add",
@@ -115,12 +122,12 @@ def learn(legacy: str, lines: list[dict[str, Any]]) -> tuple[str, Entry] | None:
     for _, main in bases:
         if main.op.name == name:
             learn_slots(entry, main)
-    compared = "all" if bases[0][0]["inputs"] == "all" else "required"
-    base = next(main for line, main in bases if line["inputs"] == compared)
+    by_inputs = {line["inputs"]: main for line, main in bases}
     for line, main in translated:
         if line["attr"] is not None and main is not None and main.op.name == name:
-            learn_attribute(entry, line["attr"], base, main)
-    learn_rest(entry, base)
+            learn_attribute(entry, line["attr"], by_inputs[line["inputs"]], main)
+    for main in by_inputs.values():
+        learn_rest(entry, main)
     return name, entry
 
 
@@ -129,6 +136,8 @@ def learn_slots(entry: Entry, main: Main) -> None:
         if isinstance(origin, str):
             entry.operands.setdefault(operand, origin)
     for slot, index in main.sinks.items():
+        if index >= len(main.signature.results):
+            continue
         entry.results.setdefault(main.signature.results[index], slot)
 
 
@@ -150,7 +159,7 @@ def learn_rest(entry: Entry, base: Main) -> None:
             continue
         if name in known:
             entry.attrs[name] = name
-        elif not isinstance(value, DType | Opaque):
+        elif not isinstance(value, DType | Opaque) and name != "is_test":
             entry.needed[name] = value
     for operand, origin in zip(base.signature.operands, base.sources, strict=False):
         if operand not in entry.operands and operand not in entry.constants and isinstance(origin, tuple):
@@ -166,6 +175,7 @@ def rank(name: str, entry: Entry) -> tuple[Any, ...]:
     return (
         entry.legacy != PREFERRED.get(name),
         bool(entry.left) + bool(entry.needed),
+        -len(entry.operands) - len(entry.results),
         not entry.legacy[-1:].isdigit(),
         entry.legacy != plain,
         entry.legacy,
@@ -197,7 +207,7 @@ def main(programs: Path, target: Path) -> None:
     found: dict[str, list[Entry]] = defaultdict(list)
     for legacy, lines in by_op.items():
         learnt = learn(legacy, lines)
-        if learnt is not None and not LEFT_OUT.search(learnt[0]):
+        if learnt is not None and not LEFT_OUT.search(learnt[0]) and legacy not in TRAINING:
             found[learnt[0]].append(learnt[1])
     lines = [
         row(name, min(entries, key=lambda entry: rank(name, entry)))

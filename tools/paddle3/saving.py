@@ -36,7 +36,14 @@ DTYPES = {
     "uint8": 20,
     "int8": 21,
 }
-NAMES = {"t_f32": "float32", "t_f64": "float64", "t_i32": "int32", "t_i64": "int64", "t_i8": "int8", "t_bool": "bool"}
+NAMES = {
+    "t_f32": "float32",
+    "t_f64": "float64",
+    "t_i32": "int32",
+    "t_i64": "int64",
+    "t_i8": "int8",
+    "t_bool": "bool",
+}
 
 
 class Cases:

@@ -22,6 +22,7 @@ def convert_by_table(call: Call, row: Row, **attrs: Any) -> OutOp:
     for name, attr in row.attrs.items():
         if name in call.op.attrs:
             attrs.setdefault(attr, call.attr(name))
+    call.ignore("is_test")  # where 2.6 has it, the row has it, too
     for name, needed in row.needed.items():
         if call.attr(name, needed) != needed:
             raise Unsupported(
@@ -50,7 +51,8 @@ def _put_operand(
         attrs.update(more_attrs)
     elif numbers is not None:
         # A constant of one number is that number, or a list of one, as the attribute's type wants it.
-        attrs[attr] = list(numbers)
+        text = legacy_ops()[row.legacy].attrs[attr][0] == "STRING"
+        attrs[attr] = str(numbers[0]) if text and len(numbers) == 1 else list(numbers)
     elif slot:
         inputs[slot] = call.all(operand)
     else:

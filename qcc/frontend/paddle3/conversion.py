@@ -15,9 +15,9 @@ from qcc.frontend.paddle3.output import (
     OutOp,
     Unsupported,
     Variable,
-    attribute,
     check_dtype,
     check_slots,
+    filled,
 )
 from qcc.frontend.paddle3.program import (
     Attr,
@@ -198,6 +198,12 @@ class Call:
         """The variables of an operand; several where it is a vector."""
         return self.state.names_of(self.id(operand))
 
+    def elements(self, operand: str) -> list[tuple[str, Type]]:
+        """The variables of an operand with their types."""
+        kind = self.kind(self.id(operand))
+        kinds = kind.elements if isinstance(kind, Vector) else () if kind is None else (kind,)
+        return list(zip(self.all(operand), kinds, strict=True))
+
     def type(self, operand: str) -> Tensor:
         kind = self.state.types.get(self.id(operand))
         if not isinstance(kind, Tensor):
@@ -361,11 +367,7 @@ class Call:
             op,
             _lists(inputs),
             _lists(outputs),
-            {
-                name: attribute(op, name, declared.attrs[name][0], value)
-                for name, value in attrs.items()
-                if value is not None
-            },
+            filled(op, declared, attrs, inputs),
             self.op.scope,
         )
         check_slots(op, declared, out.inputs)

@@ -51,16 +51,13 @@ def int_array(
     attrs = {attr: known(sizes)} if sizes is not None else {}
     kind = call.state.types.get(call.id(operand))
     if isinstance(kind, Vector) and each:
-        names = [
-            _narrow(call, name, element)
-            for name, element in zip(call.all(operand), kind.elements, strict=True)
-        ]
+        names = [narrowed(call, name, element) for name, element in call.elements(operand)]
         return {each: names}, attrs or {attr: [-1] * len(names)}
     if isinstance(kind, Tensor) and single:
         count = kind.shape[0] if len(kind.shape) == 1 else 1
-        return {single: [_narrow(call, call[operand], kind)]}, attrs or {attr: [-1] * max(count, 0)}
+        return {single: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1] * max(count, 0)}
     if isinstance(kind, Tensor) and kind.shape in ((), (1,)):
-        return {each: [_narrow(call, call[operand], kind)]}, attrs or {attr: [-1]}
+        return {each: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1]}
     raise Unsupported(f"its operand {operand} is computed, where Paddle 2.6 takes a constant")
 
 
@@ -69,7 +66,7 @@ def known(sizes: Sequence[Size]) -> list[int]:
     return [size if isinstance(size, int) else -1 for size in sizes]
 
 
-def _narrow(call: Call, name: str, kind: Any) -> str:
+def narrowed(call: Call, name: str, kind: Any) -> str:
     """The variable as int32."""
     if not isinstance(kind, Tensor):
         raise Unsupported("a shape is no dense tensor")

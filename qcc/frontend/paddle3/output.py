@@ -90,6 +90,26 @@ class Names:
         return name
 
 
+def filled(
+    op: str, declared: LegacyOp, attrs: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The attributes as `attribute` makes them, and one that 2.6 wants although a tensor stands for it."""
+    found = {
+        name: attribute(op, name, declared.attrs[name][0], value)
+        for name, value in attrs.items()
+        if value is not None
+    }
+    for name, slot in _STANDS_FOR.get(op, ()):
+        if slot in inputs and name not in found:
+            found[name] = _ZEROS[declared.attrs[name][0]]
+    return found
+
+
+# Attributes without a default, and the inputs that stand for them.
+_STANDS_FOR = {"clip": (("min", "Min"), ("max", "Max"))}
+_ZEROS = {"FLOAT": 0.0}
+
+
 def check_slots(op: str, declared: LegacyOp, inputs: Mapping[str, Sequence[str]]) -> None:
     """Raises Unsupported for an input that 2.6 needs and that is absent, or for several where it takes
     one.

@@ -26,7 +26,7 @@ DTYPES = {
     "t_f8e4m3fn": "float8_e4m3fn",
     "t_f8e5m2": "float8_e5m2",
 }
-# Numbers are written by a library that has no word for these.
+# JSON has no numbers for these: they stand under a key of their own, `{"#": "0.a_f64", "VD": "-INF"}`.
 _NOT_FINITE = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 # A tensor of more dimensions has no kernel in any Paddle.
 _MAX_RANK = 64
@@ -132,7 +132,7 @@ def attr_of(word: object) -> Attr:
     fields = record(word)
     kind = full_name(fields.get("#"))
     read = _ATTRS.get(kind)
-    return Opaque(kind) if read is None else read(fields.get("D"))
+    return Opaque(kind) if read is None else read(fields.get("D", fields.get("VD")))
 
 
 def type_of(word: object) -> Type | None:

@@ -36,6 +36,20 @@ def round_(call: Call) -> None:
     call.emit("round", {"X": call["x"]}, {"Out": call.out("out")})
 
 
+@rule("cast")
+def cast(call: Call) -> None:
+    call.ignore("onednn_data_type", "mkldnn_data_type")
+    call.emit_cast(call["x"], call.type("x").dtype, call.out("out"), call.dtype().name)
+
+
+@rule("histogram")
+def histogram(call: Call) -> None:
+    if "weight" in call or call.flag("density", False):
+        raise Unsupported("Paddle 2.6 counts, without weights or density")
+    attrs = {name: call.attr(name) for name in ("bins", "min", "max")}
+    call.emit("histogram", {"X": call["input"]}, {"Out": call.out("out")}, **attrs)
+
+
 @rule("gammaln")
 def gammaln(call: Call) -> None:
     call.emit("lgamma", {"X": call["x"]}, {"Out": call.out("out")})

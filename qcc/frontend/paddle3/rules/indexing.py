@@ -10,12 +10,12 @@ from qcc.frontend.paddle3.output import Unsupported
 from qcc.frontend.paddle3.program import DType, Tensor
 from qcc.frontend.paddle3.rules.registry import rule
 
-_INT32 = (1 << 31) - 1
+_INT32 = 1 << 31
 
 
 def _clamped(numbers: list[int]) -> list[int]:
     """Ends of 2**63 - 1 mean "to the end", and 2.6's attributes are int32."""
-    return [max(-_INT32, min(number, _INT32)) for number in numbers]
+    return [max(-_INT32, min(number, _INT32 - 1)) for number in numbers]
 
 
 @rule("slice")
@@ -40,6 +40,7 @@ def slice_(call: Call) -> None:
 
 @rule("strided_slice")
 def strided_slice(call: Call) -> None:
+    """Backwards, an end before the first element is -1 in 2.6, and any that is far away in Paddle 3."""
     axes = call.integers("axes")
     attrs: dict[str, Any] = {"axes": axes, "decrease_axis": []}
     inputs: dict[str, Any] = {"Input": call["x"]}
@@ -50,6 +51,10 @@ def strided_slice(call: Call) -> None:
             flags = [-1] * len(axes)
         inputs |= more
         attrs[operand] = _clamped(numbers[operand])
+    attrs["ends"] = [
+        -1 if stride < 0 and end == -_INT32 else end
+        for end, stride in zip(attrs["ends"], attrs["strides"], strict=False)
+    ]
     call.emit("strided_slice", inputs, {"Out": call.out("out")}, infer_flags=flags, **attrs)
 
 

@@ -139,6 +139,12 @@ def median(call: Call) -> None:
     call.emit("nanmedian", {"X": call["x"]}, outputs, **attrs)
 
 
+@rule("matrix_rank")
+def matrix_rank(call: Call) -> None:
+    attrs = {name: call.attr(name) for name in ("tol", "hermitian", "use_default_tol")}
+    call.emit("matrix_rank", {"X": call["x"]}, {"Out": call.out("out")}, **attrs)
+
+
 @rule("nansum")
 def nansum(call: Call) -> None:
     kind = call.type("x")
