@@ -55,7 +55,10 @@ def case(group: str, name: str) -> Case:
     stored = cases(group)[name]
     return Case(
         stored["program"],
-        {key: Input(seed, tuple(shape), *rest).value() for key, (seed, shape, *rest) in stored["inputs"].items()},
+        {
+            key: Input(seed, tuple(shape), *rest).value()
+            for key, (seed, shape, *rest) in stored["inputs"].items()
+        },
         [_array(*output) for output in stored["outputs"]],
         {key: _array(*value) for key, value in stored.get("weights", {}).items()},
     )

@@ -28,8 +28,8 @@ NOTES = ("stop_gradient", "persistable", "op_callstack", "op_role", "chunk_id", 
 LEFT_OUT = re.compile(r"^onednn_op|^custom_op|_grad_?$|_grad_|_sp_?$|_sr_?$|_xpu_?$")
 TRAINING = frozenset(
     (
-        "adadelta", "adagrad", "adam", "adamax", "adamw", "check_finite_and_unscale", "decayed_adagrad",
-        "dgc_momentum", "dpsgd", "ftrl", "fused_adam", "lamb", "lars_momentum", "merged_adam", "merged_momentum",
+        "adadelta", "adagrad", "adam", "adamax", "adamw", "check_finite_and_unscale", "dgc_momentum",
+        "decayed_adagrad", "dpsgd", "ftrl", "fused_adam", "lamb", "lars_momentum", "merged_adam", "merged_momentum",
         "momentum", "rmsprop", "sgd", "sparse_momentum", "update_loss_scaling",
     )
 )  # fmt: skip

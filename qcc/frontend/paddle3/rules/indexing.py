@@ -51,10 +51,9 @@ def strided_slice(call: Call) -> None:
             flags = [-1] * len(axes)
         inputs |= more
         attrs[operand] = _clamped(numbers[operand])
-    attrs["ends"] = [
-        -1 if stride < 0 and end == -_INT32 else end
-        for end, stride in zip(attrs["ends"], attrs["strides"], strict=False)
-    ]
+    if len(attrs["ends"]) == len(attrs["strides"]):
+        pairs = zip(attrs["ends"], attrs["strides"], strict=True)
+        attrs["ends"] = [-1 if stride < 0 and end == -_INT32 else end for end, stride in pairs]
     call.emit("strided_slice", inputs, {"Out": call.out("out")}, infer_flags=flags, **attrs)
 
 

@@ -51,7 +51,7 @@ def _biased(call: Call, legacy: str, inputs: dict[str, Any], rank: int, **attrs:
 _CONVOLUTION = ("strides", "paddings", "padding_algorithm", "dilations", "groups", "data_format")
 
 
-@rule("depthwise_conv2d_bias", "conv2d_bias", "depthwise_conv3d_bias", "conv3d_bias")
+@rule("depthwise_conv2d_bias", "depthwise_conv3d_bias")
 def convolution(call: Call) -> None:
     legacy = call.short.removesuffix("_bias")
     if legacy == "depthwise_conv3d":

@@ -18,8 +18,6 @@ def linear(call: Call) -> None:
     bits = call.integer("bit_length")
     if "qmin" in call.op.attrs:
         bits = _bits(call.integer("qmin"), call.integer("qmax"))
-    if call.flag("only_observer", False):
-        raise Unsupported("it only observes, which training does; convert the model first (`QAT.convert`)")
     call.ignore("is_test")
     inputs = {"X": call["x"], "Scale": call["scale"], "ZeroPoint": call.optional("zero_point")}
     for result, operand in (("out_state", "in_state"), ("out_accum", "in_accum"), ("out_scale", "scale")):

@@ -9,6 +9,17 @@ import pytest
 from paddle3_cases import case, cases
 
 
+# Kernels of 3.3.1 that round otherwise, or ops that 2.6 composes: so much they may differ, of the largest number.
+ROUNDING = {
+    "baddbmm": 3e-7,  # 3.3.1 adds within the product of matrices
+    "group_norm": 3e-7,
+    "linspace": 3e-7,
+    "reduce_as": 3e-7,  # sums in another order
+    "swiglu": 3e-7,  # silu and product in one kernel
+    "swiglu_two": 3e-7,
+}
+
+
 def check(group: str, name: str, folder: Path) -> None:
     stored = case(group, name)
     model = stored.load(folder)
@@ -17,7 +28,10 @@ def check(group: str, name: str, folder: Path) -> None:
     for index, (array, wanted) in enumerate(zip(found, stored.outputs, strict=True)):
         array = np.asarray(array)
         assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape), index
-        np.testing.assert_array_equal(array, wanted, f"output {index}")
+        if name in ROUNDING:
+            np.testing.assert_allclose(array, wanted, rtol=0, atol=ROUNDING[name] * np.abs(wanted).max())
+        else:
+            np.testing.assert_array_equal(array, wanted, f"output {index}")
 
 
 @pytest.mark.parametrize("name", sorted(cases("networks")))
