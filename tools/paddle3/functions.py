@@ -94,6 +94,41 @@ def _append(x: Any) -> Any:
     return paddle.concat(parts, -1)
 
 
+def _loop(x: Any) -> Any:
+    parts, index = [], paddle.zeros([1], "int64")
+    while index < 3:
+        parts.append(x * index.astype("float32"))
+        index = index + 1
+    return paddle.concat(parts, 0), parts[1]
+
+
+def _nested(x: Any, y: Any) -> Any:
+    index, total = paddle.zeros([1], "int64"), x * 0
+    while index < y:
+        if total.sum() > 1:
+            total = total - 1
+        else:
+            inner = paddle.zeros([1], "int64")
+            while inner < 2:
+                total, inner = total + x, inner + 1
+        index = index + 1
+    return total
+
+
+def _early(x: Any) -> Any:
+    if x.mean() > 5:
+        return x, x.sum()
+    return x * 2, x.max()
+
+
+def _write_in_loop(x: Any) -> Any:
+    y, index = x * 1, paddle.zeros([1], "int64")
+    while index < 2:
+        y[:, 0] = y[:, 1] + 1
+        index = index + 1
+    return y
+
+
 # name: function, then the shape of each input with its dtype where that is not float32
 FUNCTIONS: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "reshape_keep": (lambda x: x.reshape([0, -1]), [X]),
@@ -121,6 +156,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "set_tensor": (_set_tensor, [X]),
     "write_after_read": (_write_after_read, [X]),
     "append": (_append, [X]),
+    "loop": (_loop, [X]),
+    "nested": (_nested, [X, ((1,), "int64")]),
+    "early": (_early, [X]),
+    "write_in_loop": (_write_in_loop, [X]),
+    "svdvals": (lambda x: paddle.linalg.svdvals(x), [X]),
+    "slogdet": (lambda x: paddle.linalg.slogdet(x), [(2, 3, 3)]),
     "masked_fill": (lambda x, y: paddle.masked_fill(x, y, -1e9), [X, (X, "bool")]),
     "masked_softmax": (
         lambda x, y: F.softmax(paddle.where(y, x, paddle.full_like(x, float("-inf"))), -1),

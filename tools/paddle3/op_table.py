@@ -29,8 +29,8 @@ LEFT_OUT = re.compile(r"^onednn_op|^custom_op|_grad_?$|_grad_|_sp_?$|_sr_?$|_xpu
 TRAINING = frozenset(
     (
         "adadelta", "adagrad", "adam", "adamax", "adamw", "check_finite_and_unscale", "dgc_momentum",
-        "decayed_adagrad", "dpsgd", "ftrl", "fused_adam", "lamb", "lars_momentum", "merged_adam", "merged_momentum",
-        "momentum", "rmsprop", "sgd", "sparse_momentum", "update_loss_scaling",
+        "decayed_adagrad", "dpsgd", "ftrl", "fused_adam", "lamb", "lars_momentum", "merged_adam",
+        "merged_momentum", "momentum", "rmsprop", "sgd", "sparse_momentum", "update_loss_scaling",
     )
 )  # fmt: skip
 # Where several ops of 2.6 become one of Paddle 3, that is the one with the most general form.

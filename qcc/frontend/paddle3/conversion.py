@@ -27,6 +27,7 @@ from qcc.frontend.paddle3.program import (
     Opaque,
     Parameter,
     Tensor,
+    TensorArray,
     Type,
     Value,
     Vector,
@@ -95,12 +96,11 @@ class State:
         if isinstance(kind, Tensor):
             check_dtype(kind.dtype)
             self.current.variables[name] = Variable(kind.dtype, kind.shape, is_feed=is_feed)
-        elif not isinstance(kind, Vector) and kind.name.endswith("t_dtensor_array"):
-            self.current.variables[name] = Variable("float32", (), "LOD_TENSOR_ARRAY")
+        elif isinstance(kind, TensorArray):
+            check_dtype(kind.dtype)
+            self.current.variables[name] = Variable(kind.dtype, kind.shape, "LOD_TENSOR_ARRAY")
         else:
-            raise Unsupported(
-                f"a value of type {getattr(kind, 'name', 'vector')} has no counterpart in Paddle 2.6"
-            )
+            raise Unsupported(f"Paddle 2.6 has no values of type {getattr(kind, 'name', 'vector')}")
 
     def names_of(self, number: int) -> list[str]:
         """The variables of a value; none when it is absent."""
@@ -178,6 +178,8 @@ class Call:
 
     def id(self, operand: str) -> int:
         """The number of an operand; 0 for an absent one."""
+        if operand not in self.operand_names:
+            raise Unsupported(f"it has no operand {operand}")
         number = self.op.operands[self.operand_names.index(operand)]
         return number if number and self.state.types.get(number) is not None else 0
 
@@ -292,6 +294,8 @@ class Call:
 
     def result(self, name: str) -> Value | None:
         """A result; None for an absent one."""
+        if name not in self.result_names:
+            raise Unsupported(f"it has no result {name}")
         index = self.result_names.index(name)
         if index >= len(self.op.results) or self.op.results[index].type is None:
             return None
@@ -308,7 +312,10 @@ class Call:
         value = self.result(name)
         if value is None:
             return self.new_variable(like or Tensor("float32", ()))
-        return self.outs(name)[0]
+        names = self.outs(name)
+        if len(names) != 1:
+            raise Unsupported(f"its result {name} is not one tensor")
+        return names[0]
 
     def outs(self, name: str) -> list[str]:
         """The variables of a result, as many as its type has elements; none for an absent one."""

@@ -17,6 +17,7 @@ from qcc.frontend.paddle3.program import Block, Op, Parameter, Program, Tensor, 
 from qcc.frontend.paddle3.refusals import Refusal, refused
 from qcc.frontend.paddle3.sizes import note_sizes
 from qcc.frontend.paddle3.tables import find, rows
+from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile
 
 
@@ -89,7 +90,9 @@ class _Conversion:
             )
         fetches = tuple(state.fetches[column] for column in range(len(state.fetches)))
         drop_dead_ops(state.blocks, fetches)
-        return ProgramFile(self._path, message(state.blocks), tuple(state.feeds), fetches)
+        program = message(state.blocks)
+        check_program(program, self._path)
+        return ProgramFile(self._path, program, tuple(state.feeds), fetches)
 
     def _block(self, block: Block) -> None:
         for op in block.ops:

@@ -31,16 +31,21 @@ class Vector:
 
 
 @dataclass(frozen=True)
+class TensorArray:
+    """The type of an array that grows (`TensorArray`); dtype and shape are those of its elements."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class OtherType:
-    """A type that only some rules know, such as `pd_op.t_dtensor_array`; `content` is what the file says of
-    it.
-    """
+    """A type that no rule knows."""
 
     name: str
-    content: object = None
 
 
-Type: TypeAlias = "Tensor | Vector | OtherType"
+Type: TypeAlias = "Tensor | Vector | TensorArray | OtherType"
 
 
 @dataclass(frozen=True)

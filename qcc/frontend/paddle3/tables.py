@@ -65,13 +65,15 @@ VARIADIC = frozenset(
 )
 """Ops with any number of operands or results; their signatures name what comes first."""
 
-# What no header of Paddle declares.
+# What no header of Paddle declares, or not in full.
 _BUILTIN = {
     "builtin.combine": Signature((), ("out",)),
     "builtin.shadow_output": Signature(("x",), ()),
     "builtin.slice": Signature(("x",), ("out",)),
     "builtin.split": Signature(("x",), ()),
     "cf.yield": Signature((), ()),
+    "pd_op.slice_array": Signature(("input", "starts", "ends"), ("out",)),
+    "pd_op.slice_array_dense": Signature(("input", "starts"), ("out",)),
 }
 
 
@@ -81,7 +83,7 @@ def signatures() -> dict[str, Signature]:
         op: Signature(tuple(operands.split()), tuple(results.split()))
         for op, operands, results in _rows("signatures.tsv")
     }
-    return _BUILTIN | found
+    return found | _BUILTIN
 
 
 @cache

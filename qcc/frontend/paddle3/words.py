@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qcc.frontend.paddle3.program import Attr, DType, Opaque, OtherType, Tensor, Type, Vector
+from qcc.frontend.paddle3.program import Attr, DType, Opaque, OtherType, Tensor, TensorArray, Type, Vector
 
 DIALECTS = {"0": "builtin", "1": "pd_op", "2": "cf", "3": "custom_op", "4": "dist"}
 """Numbers that stand for the sets of ops in front of a name: `1.conv2d` is pd_op.conv2d."""
@@ -146,7 +146,10 @@ def type_of(word: object) -> Type | None:
     if kind == "builtin.t_vec":
         elements = [type_of(item) for item in items(fields.get("D"))]
         return Vector(tuple(element for element in elements if element is not None))
-    return OtherType(kind, fields.get("D"))
+    if kind in ("pd_op.t_dense_tensor_array", "pd_op.t_dtensor_array"):
+        element = _tensor(fields.get("D"))
+        return TensorArray(element.dtype, element.shape)
+    return OtherType(kind)
 
 
 def _tensor(content: object) -> Tensor:
@@ -155,6 +158,6 @@ def _tensor(content: object) -> Tensor:
         raise WordError(f"has {shown(content)} where dtype and shape of a tensor must be")
     kind = full_name(record(parts[0]).get("#")).rpartition(".")[2]
     shape = tuple(integer(size) for size in items(parts[1]))
-    if len(shape) > _MAX_RANK or any(size < -1 for size in shape):
+    if len(shape) > _MAX_RANK or any(not -1 <= size < _INT64 for size in shape):
         raise WordError(f"has a tensor of shape {shown(list(shape))}")
     return Tensor(DTYPES.get(kind, kind), shape)

@@ -50,6 +50,27 @@ def histogram(call: Call) -> None:
     call.emit("histogram", {"X": call["input"]}, {"Out": call.out("out")}, **attrs)
 
 
+@rule("rint")
+def rint(call: Call) -> None:
+    """The nearest integer, the even one of two; 2.6 rounds halves away from 0.
+
+    where(|x - trunc(x)| = 0.5, 2 round(x / 2), round(x))
+    """
+    kind = call.type("x")
+    x = call["x"]
+    off = call.new("abs", {"X": _minus(call, x, call.new("trunc", {"X": x}, kind))}, kind)
+    half = call.new("fill_any_like", {"X": x}, kind, value=0.5)
+    tie = call.new("equal", {"X": off, "Y": half}, kind.with_dtype("bool"))
+    halved = call.new("round", {"X": call.new("scale", {"X": x}, kind, scale=0.5)}, kind)
+    even = call.new("scale", {"X": halved}, kind, scale=2.0)
+    plain = call.new("round", {"X": x}, kind)
+    call.emit("where", {"Condition": tie, "X": even, "Y": plain}, {"Out": call.out("out")})
+
+
+def _minus(call: Call, x: str, y: str) -> str:
+    return call.new("elementwise_sub", {"X": x, "Y": y}, call.type("x"))
+
+
 @rule("gammaln")
 def gammaln(call: Call) -> None:
     call.emit("lgamma", {"X": call["x"]}, {"Out": call.out("out")})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qcc.frontend.paddle3.conversion import Call
 from qcc.frontend.paddle3.output import Unsupported
-from qcc.frontend.paddle3.program import OtherType, Tensor
+from qcc.frontend.paddle3.program import Tensor, TensorArray
 from qcc.frontend.paddle3.rules.registry import rule
 
 
@@ -27,7 +27,7 @@ def array_read(call: Call) -> None:
     call.emit("read_from_array", {"X": call["array"], "I": call["i"]}, {"Out": call.out("out")})
 
 
-@rule("array_length")
+@rule("array_length", "lod_array_length")
 def array_length(call: Call) -> None:
     call.emit("lod_array_length", {"X": call["x"]}, {"Out": call.out("out")})
 
@@ -43,6 +43,16 @@ def array_to_tensor(call: Call) -> None:
 
 @rule("assign_array", "assign_array_")
 def assign_array(call: Call) -> None:
-    if not isinstance(call.kind(call.id("x")), OtherType):
+    if not isinstance(call.kind(call.id("x")), TensorArray):
         raise Unsupported("it copies no array")
     call.emit("assign", {"X": call["x"]}, {"Out": call.out("out")})
+
+
+@rule("slice_array", "slice_array_dense")
+def slice_array(call: Call) -> None:
+    """Elements of an array from start to end; one alone is a tensor."""
+    start = call.axes("starts")
+    dense = call.short == "slice_array_dense"
+    ends = [number + 1 for number in start] if dense else call.axes("ends")
+    attrs = {"starts": start, "ends": ends, "decrease_axis": [0] if dense else [], "infer_flags": [1]}
+    call.emit("slice", {"Input": call["input"]}, {"Out": call.out("out")}, axes=[0], **attrs)

@@ -104,3 +104,12 @@ def same_value(call: Call) -> None:
     for name in call.op.attrs:
         call.ignore(name)
     call.bind(call.result_names[0], call[call.operand_names[0]])
+
+
+@rule("assert")
+def assert_(call: Call) -> None:
+    """It is checked in 2.6 as well, and nothing is computed."""
+    call.ignore("error_info")
+    call.emit(
+        "assert", {"Cond": call["cond"], "Data": call.all("data")}, {}, summarize=call.attr("summarize")
+    )

@@ -134,7 +134,46 @@ def baddbmm(call: Call) -> None:
     call.emit("elementwise_add", {"X": scaled, "Y": added}, {"Out": call.out("out")})
 
 
-@rule("rms_norm")
+@rule("fast_ln")
+def fast_layer_norm(call: Call) -> None:
+    """On GPUs layer_norm in one kernel."""
+    inputs = {"X": call["x"], "Scale": call["scale"], "Bias": call["bias"]}
+    outputs = {"Y": call.out("y"), "Mean": call.out("mean"), "Variance": call.out("invvar")}
+    axis = len(call.type("x").shape) - 1
+    call.emit("layer_norm", inputs, outputs, epsilon=call.attr("epsilon"), begin_norm_axis=axis)
+
+
+@rule("add_group_norm_silu")
+def add_group_norm_silu(call: Call) -> None:
+    """silu(group_norm(x + residual)), and the sum, too."""
+    kind = call.type("x")
+    x = call["x"]
+    if "residual" in call:
+        x = call.new("elementwise_add", {"X": x, "Y": call["residual"]}, kind)
+        call.bind("residual_out", x)
+    names = {"epsilon": "epsilon", "groups": "groups", "data_layout": "data_format"}
+    attrs = {legacy: call.attr(name) for legacy, name in names.items()}
+    inputs = {"X": x, "Scale": call.optional("scale"), "Bias": call.optional("bias")}
+    outputs = {"Mean": call.out("mean"), "Variance": call.out("variance")}
+    last = call.out("y")
+    if call.text("activation") not in ("", "silu"):
+        raise Unsupported("its activation is not silu")
+    if not call.text("activation"):
+        call.emit("group_norm", inputs, {"Y": last, **outputs}, **attrs)
+        return
+    normed = call.new_variable(kind)
+    call.emit("group_norm", inputs, {"Y": normed, **outputs}, **attrs)
+    call.emit("silu", {"X": normed}, {"Out": last})
+
+
+@rule("embedding_with_scaled_gradient")
+def embedding(call: Call) -> None:
+    """The scale is one of gradients."""
+    inputs = {"Ids": call["x"], "W": call["weight"]}
+    call.emit("lookup_table_v2", inputs, {"Out": call.out("out")}, padding_idx=call.attr("padding_idx"))
+
+
+@rule("rms_norm", "fast_rms_norm")
 def rms_norm(call: Call) -> None:
     """x / sqrt(mean(x**2) + epsilon) * scale, which 2.6 has on GPUs alone; the mean is of float32."""
     kind, scale = call.type("x"), call.type("scale")

@@ -160,3 +160,20 @@ def nansum(call: Call) -> None:
         keep_dim=call.flag("keepdim"),
         reduce_all=_all_axes(axes, kind),
     )
+
+
+@rule("svdvals")
+def svdvals(call: Call) -> None:
+    kind = call.result_type("s")
+    sides = {"U": call.new_variable(kind), "VH": call.new_variable(kind)}
+    call.emit("svd", {"X": call["x"]}, {"S": call.out("s"), **sides}, full_matrices=False)
+
+
+@rule("slogdet_v2")
+def slogdet(call: Call) -> None:
+    """2.6 gives both as one tensor, the sign first."""
+    kind = call.result_type("sign")
+    both = call.new("slogdeterminant", {"Input": call["x"]}, Tensor(kind.dtype, (2, *kind.shape)))
+    for index, name in enumerate(("sign", "logdet")):
+        attrs = {"starts": [index], "ends": [index + 1], "decrease_axis": [0], "infer_flags": [1]}
+        call.emit("slice", {"Input": both}, {"Out": call.out(name)}, axes=[0], **attrs)

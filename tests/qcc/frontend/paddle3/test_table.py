@@ -36,12 +36,14 @@ LOST = {
 
 # Differences that are meant.
 _STRINGS = ["attribute atol", "attribute rtol"]  # both become numbers, of which one was no number
+_QUANTIZED = ["attribute bit_length", "attribute is_test", "input InAccum", "input InState"]
 KNOWN = {
     "allclose": _STRINGS,
     "isclose": _STRINGS,
     # The bits are those of qmin and qmax, which Paddle 3 counts in.
-    "quantize_linear": ["attribute bit_length"],
-    "dequantize_linear": ["attribute bit_length"],
+    # Statistics are for training.
+    "quantize_linear": _QUANTIZED,
+    "dequantize_linear": _QUANTIZED,
     # The number is written as text, too, and the place is left to Paddle.
     "fill_constant": [
         "attribute force_cpu",
