@@ -103,12 +103,12 @@ class _Conversion:
 
     def _op(self, op: Op) -> None:
         state = self._state
-        note_sizes(state, op)
-        note_constants(state, op)
         rule, row = find(rules.RULES, op.name), find(rows(), op.name)
         if rule is None and row is None:
             raise Unsupported(rules.why_not(op.name))
         call = Call(state, op)
+        note_sizes(state, op)
+        note_constants(state, op)
         if rule is not None:
             rule(call)
         else:

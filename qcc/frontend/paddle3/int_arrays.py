@@ -8,6 +8,7 @@ from typing import Any
 from qcc.frontend.paddle3.conversion import Call, Size
 from qcc.frontend.paddle3.output import Unsupported
 from qcc.frontend.paddle3.program import Tensor, Vector
+from qcc.frontend.paddle3.words import MAX_RANK
 
 _SHAPE = ("ShapeTensor", "ShapeTensorList")
 
@@ -55,6 +56,8 @@ def int_array(
         return {each: names}, attrs or {attr: [-1] * len(names)}
     if isinstance(kind, Tensor) and single:
         count = kind.shape[0] if len(kind.shape) == 1 else 1
+        if count > MAX_RANK:
+            raise Unsupported(f"its operand {operand} holds {count} sizes")
         return {single: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1] * max(count, 0)}
     if isinstance(kind, Tensor) and kind.shape in ((), (1,)):
         return {each: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1]}

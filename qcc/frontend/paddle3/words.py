@@ -29,7 +29,7 @@ DTYPES = {
 # JSON has no numbers for these: they stand under a key of their own, `{"#": "0.a_f64", "VD": "-INF"}`.
 _NOT_FINITE = {"inf": float("inf"), "-inf": float("-inf"), "nan": float("nan")}
 # A tensor of more dimensions has no kernel in any Paddle.
-_MAX_RANK = 64
+MAX_RANK = 64
 _INT64 = 1 << 63
 
 
@@ -158,6 +158,6 @@ def _tensor(content: object) -> Tensor:
         raise WordError(f"has {shown(content)} where dtype and shape of a tensor must be")
     kind = full_name(record(parts[0]).get("#")).rpartition(".")[2]
     shape = tuple(integer(size) for size in items(parts[1]))
-    if len(shape) > _MAX_RANK or any(not -1 <= size < _INT64 for size in shape):
+    if len(shape) > MAX_RANK or any(not -1 <= size < _INT64 for size in shape):
         raise WordError(f"has a tensor of shape {shown(list(shape))}")
     return Tensor(DTYPES.get(kind, kind), shape)

@@ -21,7 +21,7 @@ def if_(call: Call) -> None:
     """
     if len(call.op.blocks) != 2:
         raise Unsupported(f"it has {len(call.op.blocks)} blocks where an if has two")
-    condition = call.state.names_of(call.op.operands[0])[0]
+    condition = call["cond"]
     numbers = call.numbers("cond")
     if numbers is not None and len(numbers) == 1:
         _inline(call, call.op.blocks[0 if numbers[0] else 1])
@@ -90,10 +90,14 @@ def _open(call: Call, block: Block) -> OutBlock:
 
 def _assign(call: Call, inner: OutBlock, number: int, target: str) -> None:
     """Copy a value into a variable, at the end of a block."""
+    inner.ops.append(OutOp("assign", {"X": [_one(call, number)]}, {"Out": [target]}, {}, call.op.scope))
+
+
+def _one(call: Call, number: int) -> str:
     names = call.state.names_of(number)
     if len(names) != 1:
-        raise Unsupported("a block gives a vector, or a value that is absent")
-    inner.ops.append(OutOp("assign", {"X": names}, {"Out": [target]}, {}, call.op.scope))
+        raise Unsupported("a value that goes in or out of a block is absent, or several")
+    return names[0]
 
 
 def _read_from_outside(call: Call, inner: OutBlock) -> list[str]:
@@ -160,7 +164,7 @@ def _copied(call: Call, number: int) -> str:
     kind = call.kind(number)
     if not isinstance(kind, Tensor):
         raise Unsupported("a variable of a loop is no dense tensor")
-    return call.new("assign", {"X": call.state.names_of(number)}, kind)
+    return call.new("assign", {"X": _one(call, number)}, kind)
 
 
 @rule("assign_out_")
@@ -173,5 +177,5 @@ def assign_out(call: Call) -> None:
 @rule("select_input")
 def select_input(call: Call) -> None:
     mask, *values = call.op.operands
-    names = [call.state.names_of(number)[0] for number in values]
-    call.emit("select_input", {"X": names, "Mask": call.state.names_of(mask)[0]}, {"Out": call.out("out")})
+    names = [_one(call, number) for number in values]
+    call.emit("select_input", {"X": names, "Mask": _one(call, mask)}, {"Out": call.out("out")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from qcc.frontend.paddle3.conversion import Call, number_text
@@ -101,8 +102,8 @@ def assign_value(call: Call) -> None:
         raise Unsupported(f"Paddle 2.6 writes no constants of {dtype.name}")
     if call.op.name.endswith("_") and "output" in call:
         call.bind("out", call["output"])
-    if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
-        raise Unsupported("its values are not numbers")
+    if not isinstance(values, list):
+        raise Unsupported("its values are no list")
     numbers = [_number(value, dtype.name) for value in values]
     call.emit(
         "assign_value",
@@ -115,6 +116,8 @@ def assign_value(call: Call) -> None:
 
 
 def _number(value: Any, dtype: str) -> Any:
+    if not isinstance(value, int | float) or (not dtype.startswith("float") and not math.isfinite(value)):
+        raise Unsupported(f"its value {value} is no {dtype}")
     return float(value) if dtype.startswith("float") else int(value)
 
 

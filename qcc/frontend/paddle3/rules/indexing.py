@@ -25,17 +25,17 @@ def slice_(call: Call) -> None:
     attrs: dict[str, Any] = {"axes": axes, "decrease_axis": call.attr("decrease_axis")}
     inputs: dict[str, Any] = {"Input": call["input"]}
     flags = call.integers("infer_flags")
+    if len(flags) != len(axes):
+        flags = [1] * len(axes)
     for operand in ("starts", "ends"):
         more, numbers = int_array(call, operand, "slice", operand)
         if more:
-            sizes = call.state.sizes_of(call.id(operand)) or (None,) * len(axes)
-            flags = [
-                flag if isinstance(size, int) else -1
-                for flag, size in zip(flags or [1] * len(axes), sizes, strict=True)
-            ]
+            sizes = call.state.sizes_of(call.id(operand)) or ()
+            known = {index for index, size in enumerate(sizes) if isinstance(size, int)}
+            flags = [flag if index in known else -1 for index, flag in enumerate(flags)]
         inputs |= more
         attrs[operand] = _clamped(numbers[operand])
-    call.emit("slice", inputs, {"Out": call.out("out")}, infer_flags=flags or [1] * len(axes), **attrs)
+    call.emit("slice", inputs, {"Out": call.out("out")}, infer_flags=flags, **attrs)
 
 
 @rule("strided_slice")

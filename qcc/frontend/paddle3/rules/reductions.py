@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from qcc.frontend.paddle3.conversion import Call
@@ -129,14 +130,22 @@ def extreme_with_index(call: Call) -> None:
 
 @rule("median", "nanmedian")
 def median(call: Call) -> None:
-    """2.6 knows the one that skips NaN."""
-    if call.short == "median":
-        raise Unsupported("Paddle 2.6 has no op for a median that a NaN makes NaN")
-    attrs = {"axis": call.attr("axis"), "keepdim": call.flag("keepdim")}
+    """2.6 knows the median that skips NaN; the other one is NaN where there is any."""
     if call.text("mode", "avg") != "avg":
         raise Unsupported("Paddle 2.6 gives the mean of the two elements in the middle")
-    outputs = {"Out": call.out("out"), "MedianIndex": call.outs("medians")}
-    call.emit("nanmedian", {"X": call["x"]}, outputs, **attrs)
+    axes, keep, kind = call.integers("axis"), call.flag("keepdim"), call.result_type("out")
+    last = call.out("out")
+    result = last if call.short == "nanmedian" else call.new_variable(kind)
+    outputs = {"Out": result, "MedianIndex": call.outs("medians")}
+    call.emit("nanmedian", {"X": call["x"]}, outputs, axis=axes, keepdim=keep)
+    if result == last:
+        return
+    truth = kind.with_dtype("bool")
+    where = call.new("isnan_v2", {"X": call["x"]}, call.type("x").with_dtype("bool"))
+    whole = _all_axes(axes, call.type("x"))
+    some = call.new("reduce_any", {"X": where}, truth, dim=axes or [0], keep_dim=keep, reduce_all=whole)
+    nan = call.new("fill_any_like", {"X": result}, kind, value=math.nan)
+    call.emit("where", {"Condition": some, "X": nan, "Y": result}, {"Out": last})
 
 
 @rule("matrix_rank")
