@@ -34,6 +34,8 @@ from qcc.frontend.paddle3.program import (
 )
 from qcc.frontend.paddle3.tables import VARIADIC, Signature, find, legacy_ops, signatures
 
+# More than any network has; a program of so many takes gigabytes.
+_MOST_ARGUMENTS = 10_000_000
 # What Paddle notes of an op beside what it computes.
 _NOTES = frozenset(
     (
@@ -88,6 +90,7 @@ class State:
     parameters: dict[int, Parameter] = field(default_factory=dict)
     biases: dict[int, tuple[str, int]] = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)
+    arguments: int = 0
     feeds: list[str] = field(default_factory=list)
     fetches: dict[int, str] = field(default_factory=dict)
 
@@ -378,11 +381,18 @@ class Call:
             self.op.scope,
         )
         check_slots(op, declared, out.inputs)
+        self._count_arguments(out)
         for slot in declared.outputs.values():
             if not slot.optional and not out.outputs.get(slot.name):
                 out.outputs[slot.name] = [self.new_variable(Tensor("float32", (0,)))]
         self.state.current.ops.append(out)
         return out
+
+    def _count_arguments(self, out: OutOp) -> None:
+        """A vector stands in the file once, and is written out for each op that reads it."""
+        self.state.arguments += sum(map(len, out.inputs.values()))
+        if self.state.arguments > _MOST_ARGUMENTS:
+            raise Unsupported(f"it and the ops before read more than {_MOST_ARGUMENTS} values")
 
     def new(
         self,

@@ -26,7 +26,7 @@ def declared(program: Program, path: Path) -> ProgramFile:
 
     Raises ModelFormatError for a parameter that is no dense tensor of a dtype of Paddle 2.6.
     """
-    block = OutBlock(parent=-1)
+    block = OutBlock(0, -1)
     for parameter in program.parameters:
         block.variables[parameter.name] = _variable(parameter, path)
     return ProgramFile(path, message([block]), (), ())
@@ -61,7 +61,7 @@ class _Conversion:
         self._program = program
         self._path = path
         self._refusals: list[Refusal] = []
-        main = OutBlock(parent=-1)
+        main = OutBlock(0, -1)
         ops = list(program.ops())
         self._state = State(
             names=Names(set(_given_names(program, ops))),

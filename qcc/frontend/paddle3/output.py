@@ -62,8 +62,11 @@ class OutOp:
             yield from names
 
 
-@dataclass
+@dataclass(eq=False)
 class OutBlock:
+    """A block under its number, and that of the block around it, -1 for none."""
+
+    index: int
     parent: int
     ops: list[OutOp] = field(default_factory=list)
     variables: dict[str, Variable] = field(default_factory=dict)
@@ -235,8 +238,8 @@ def message(blocks: Sequence[OutBlock]) -> ProgramProto:
     """
     program = ProgramProto()
     program.version.version = _VERSION
-    for index, block in enumerate(blocks):
-        proto = program.blocks.add(idx=index, parent_idx=block.parent)
+    for block in blocks:
+        proto = program.blocks.add(idx=block.index, parent_idx=block.parent)
         _fill(proto, block)
     return program
 

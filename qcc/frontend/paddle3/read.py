@@ -49,10 +49,9 @@ def read(path: Path) -> Program:
 def parse(data: bytes, path: Path) -> Program:
     """The program in the content of a file, see `read`; `path` names it in messages."""
     try:
-        content = json.loads(data)
+        return _Reader(path).program(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{path} is no JSON, or is truncated or damaged: {error}.") from error
-    return _Reader(path).program(content)
 
 
 class _Reader:

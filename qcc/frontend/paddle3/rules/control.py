@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from qcc.frontend.paddle3.conversion import Call
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from qcc.frontend.paddle3.conversion import Call, State
 from qcc.frontend.paddle3.output import OutBlock, OutOp, Unsupported, Variable
 from qcc.frontend.paddle3.program import Block, Tensor
 from qcc.frontend.paddle3.rules.registry import rule
@@ -62,7 +65,8 @@ def _branch(call: Call, block: Block, condition: str) -> list[str]:
     results = []
     for value, number in zip(call.op.results, yielded, strict=True):
         outer = call.new_variable(value.type or Tensor("float32", ()))
-        _assign(call, inner, number, outer)
+        with _inside(call.state, inner):
+            call.emit("assign", {"X": _one(call, number)}, {"Out": outer})
         results.append(outer)
     read = _read_from_outside(call, inner)
     _close(
@@ -76,21 +80,22 @@ def _branch(call: Call, block: Block, condition: str) -> list[str]:
     return results
 
 
+@contextmanager
+def _inside(state: State, block: OutBlock) -> Iterator[None]:
+    """What is written and declared goes into this block."""
+    outer, state.current = state.current, block
+    yield
+    state.current = outer
+
+
 def _open(call: Call, block: Block) -> OutBlock:
     """A new block with the ops of a block of the file."""
     state = call.state
-    outer = state.current
-    inner = OutBlock(parent=state.blocks.index(outer))
+    inner = OutBlock(len(state.blocks), state.current.index)
     state.blocks.append(inner)
-    state.current = inner
-    state.convert_block(block)
-    state.current = outer
+    with _inside(state, inner):
+        state.convert_block(block)
     return inner
-
-
-def _assign(call: Call, inner: OutBlock, number: int, target: str) -> None:
-    """Copy a value into a variable, at the end of a block."""
-    inner.ops.append(OutOp("assign", {"X": [_one(call, number)]}, {"Out": [target]}, {}, call.op.scope))
 
 
 def _one(call: Call, number: int) -> str:
@@ -118,7 +123,7 @@ def _close(
     state.current.variables[scopes] = Variable("", (), "STEP_SCOPES")
     slot = "StepScopes" if op == "while" else "Scope"
     out = OutOp(op, inputs, {"Out": results, slot: [scopes]}, dict(attrs), call.op.scope)
-    out.block = state.blocks.index(inner)
+    out.block = inner.index
     state.current.ops.append(out)
 
 
@@ -144,16 +149,11 @@ def while_(call: Call) -> None:
         state.bound[argument.id] = state.bound[value.id] = name
         variables.append(name)
     inner = _open(call, body)
-    fresh = []
-    for number in yielded:
-        kind = state.types[number]
-        copy = call.new_variable(kind or Tensor("float32", ()))
-        inner.variables[copy] = state.current.variables.pop(copy)
-        _assign(call, inner, number, copy)
-        fresh.append(copy)
-    for copy, target in zip(fresh, [condition, *variables], strict=True):
-        inner.ops.append(OutOp("assign", {"X": [copy]}, {"Out": [target]}, {}, call.op.scope))
     results = [condition, *variables]
+    with _inside(state, inner):
+        fresh = [_copied(call, number) for number in yielded]
+        for copy, target in zip(fresh, results, strict=True):
+            call.emit("assign", {"X": copy}, {"Out": target})
     read = [name for name in _read_from_outside(call, inner) if name != condition]
     reads = sorted({*read, *variables})
     _close(call, inner, "while", {"X": reads, "Condition": [condition]}, results, is_test=True)

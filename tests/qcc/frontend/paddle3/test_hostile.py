@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,27 @@ def test_the_name_of_a_parameter_leads_nowhere(tmp_path: Path) -> None:
     (folder / "inference.json").write_bytes(program.data())
     with pytest.raises(ModelFormatError, match="leads out of the model's folder"):
         qcc.load(folder)
+
+
+@pytest.mark.parametrize("depth", [200, 320, 480, 900])
+def test_lists_in_lists_are_read_or_refused(depth: int) -> None:
+    """How deep Python goes depends on who calls; whatever it is, there is no other error."""
+    array = '{"#":"0.a_array","D":[' * depth + "]}" * depth
+    kind = '{"#":"0.t_vec","D":[' * depth + "]}" * depth
+    named = changed(lambda top, ops: ops[1]["A"].append({"N": "struct_name", "AT": "@"}))
+    typed = changed(lambda top, ops: ops[1]["O"].append({"%": 50, "TT": "@"}))
+    for content, inserted in ((named, array), (typed, kind)):
+        with suppress(ModelFormatError):
+            load(json.dumps(content).replace('"@"', inserted).encode())
+
+
+def test_a_vector_that_all_ops_read_does_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qcc.frontend.paddle3.conversion._MOST_ARGUMENTS", 1000)
+    program = Program()
+    x = program.feed("x", [1])
+    vector = program.combine([x] * 100, [tensor([1])] * 100)
+    axis = program.full(0)
+    for column in range(20):
+        program.fetch(program.op("concat", [vector, axis], [tensor([100])])[0], column)
+    with pytest.raises(ModelFormatError, match="it and the ops before read more than 1000 values"):
+        load(program.content())
