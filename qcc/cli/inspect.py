@@ -56,7 +56,10 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
 
 
 def _is_lite(model: Path) -> bool:
-    if not model.is_file():
+    try:
+        if not model.is_file():
+            return False
+    except OSError:  # what is wrong with the name is said where it is opened
         return False
     from qcc.backends.lite.file import is_naive_buffer
     from qcc.frontend.layout import LITE_SUFFIX

@@ -20,6 +20,7 @@ COMMANDS = {
     "apply": "qcc.cli.apply:apply",
     "check": "qcc.cli.check:check",
     "config": "qcc.cli.config:config",
+    "convert": "qcc.cli.convert:convert",
     "doctor": "qcc.cli.doctor:doctor",
     "dump-graph": "qcc.cli.dump_graph:dump_graph",
     "eval": "qcc.cli.eval:evaluate",

@@ -7,9 +7,11 @@ from pathlib import Path
 from qcc.errors import ModelFormatError
 from qcc.frontend import params
 from qcc.frontend.params import ParamsFile
-from qcc.frontend.program_file import ProgramFile, is_new_ir, is_program, new_ir_error
+from qcc.frontend.program_file import ProgramFile, is_paddle3, is_program
 
 PROGRAM_SUFFIX = ".pdmodel"
+# Paddle 3's programs.
+PADDLE3_SUFFIX = ".json"
 PARAMS_SUFFIX = ".pdiparams"
 LITE_SUFFIX = ".nb"
 # Parameter files that go by the program's name; the first is what Paddle's examples write.
@@ -38,17 +40,24 @@ def find_program(path: Path, model_filename: str | None) -> Path:
                 " made of."
             )
         return path
-    with_suffix = path.with_name(path.name + PROGRAM_SUFFIX)
-    if with_suffix.is_file():
-        if path.is_dir() and _programs(path):
-            raise _ambiguous(path, [with_suffix, *_programs(path)])
-        return with_suffix
+    beside = _with_prefix(path)
+    inside = _programs(path) if path.is_dir() and beside else []
+    if len(beside) + len(inside) > 1:
+        raise _ambiguous(path, [*beside, *inside])
+    if beside:
+        return beside[0]
     if path.is_dir():
         return _program_in(path)
-    _refuse_new_ir(path.with_name(path.name + ".json"))
     raise ModelFormatError(
-        f"{path}: there is no such file, no such folder, and no {with_suffix.name} beside."
+        f"{path}: there is no such file, no such folder, and no {path.name}{PROGRAM_SUFFIX} or"
+        f" {path.name}{PADDLE3_SUFFIX} beside."
     )
+
+
+def _with_prefix(path: Path) -> list[Path]:
+    """The programs whose names begin with the whole path."""
+    program, new = (Path(f"{path}{suffix}") for suffix in (PROGRAM_SUFFIX, PADDLE3_SUFFIX))
+    return [file for file in (program, new) if file.is_file() and (file == program or is_paddle3(file))]
 
 
 def _program_in(folder: Path) -> Path:
@@ -57,19 +66,18 @@ def _program_in(folder: Path) -> Path:
         return found[0]
     if found:
         raise _ambiguous(folder, found)
-    for path in _files(folder):
-        _refuse_new_ir(path)
     pickles = [path.name for path in _files(folder) if path.suffix in _PICKLES]
     if pickles:
         _refuse_pickle(folder / pickles[0])
     raise ModelFormatError(
-        f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, `__model__`, `model`, or any other name)."
+        f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, a *{PADDLE3_SUFFIX} of Paddle 3,"
+        " `__model__`, `model`, or any other name)."
     )
 
 
 def _programs(folder: Path) -> list[Path]:
     files = _files(folder)
-    found = [path for path in files if _is_program_by_name(path) or is_program(path)]
+    found = [path for path in files if _is_program_by_name(path) or is_program(path) or is_paddle3(path)]
     # `model` is too common a name to count while another file is a program.
     return found or [path for path in files if path.name == "model"]
 
@@ -108,7 +116,7 @@ def find_params(program: ProgramFile, params_filename: str | None) -> tuple[Para
 
 
 def _usual_names(program: Path) -> tuple[str, ...]:
-    if program.suffix == PROGRAM_SUFFIX:
+    if program.suffix in (PROGRAM_SUFFIX, PADDLE3_SUFFIX):
         return (program.stem + PARAMS_SUFFIX,)
     return PARAMS_NAMES.get(program.name, ())
 
@@ -158,10 +166,3 @@ def _refuse_pickle(path: Path) -> None:
             f"{path} is a pickle of a training state, which qcc does not open, since reading one can run any"
             " code; export the model with paddle.static.save_inference_model or paddle.jit.save."
         )
-
-
-def _refuse_new_ir(path: Path) -> None:
-    if path.suffix == ".json" and path.is_file():
-        with path.open("rb") as stream:
-            if is_new_ir(stream.read(4096)):
-                raise new_ir_error(path)

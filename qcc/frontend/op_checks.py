@@ -73,9 +73,14 @@ _OTHER_KINDS = frozenset(
 # What the registry calls dispensable, and the kernel reads.
 _READ_ANYWAY = {"assign": frozenset({"X"})}
 
-# Attributes that quantize and dequantize ops, convolutions and products are read by, with what they may hold:
-# `fake_quantize_op.cc`, `conv_op.cc`. Of a list, each element, and there is at least one.
-_RANGES = {"bit_length": (1, 16), "quant_bits": (1, 16), "quant_axis": (-1, 8), "groups": (1, 1 << 31)}
+# Attributes that quantize and dequantize ops and convolutions are read by: a part of these ops' types, and
+# what they may hold (`fake_quantize_op.cc`, `conv_op.cc`). Of a list, each of its elements, at least one.
+_RANGES = {
+    "bit_length": ("quantize", 1, 16),
+    "quant_bits": ("quantize", 1, 16),
+    "quant_axis": ("quantize", -1, 8),
+    "groups": ("conv", 1, 1 << 31),
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ def _against(spec: _Spec, op: OpProto, kinds: Mapping[str, int]) -> Iterator[str
         if accepted is not None and attr.type not in accepted:
             yield f"has the attribute {attr.name!r} of type {AttrType.Name(attr.type)}"
         elif attr.name in _RANGES and attr.type not in _VARIABLES:
-            yield from _about_value(attr)
+            yield from _about_value(op.type, attr)
 
 
 def _about_slot(spec: _Spec, slot: str, names: Sequence[str], kinds: Mapping[str, int]) -> Iterator[str]:
@@ -157,8 +162,10 @@ def _about_slot(spec: _Spec, slot: str, names: Sequence[str], kinds: Mapping[str
                 yield f"has {name!r} in the slot {slot!r}, which is of kind {kind}"
 
 
-def _about_value(attr: AttrProto) -> Iterator[str]:
-    least, most = _RANGES[attr.name]
+def _about_value(op_type: str, attr: AttrProto) -> Iterator[str]:
+    part, least, most = _RANGES[attr.name]
+    if part not in op_type:
+        return
     value = getattr(attr, PLAIN_ATTR_FIELDS[attr.type])
     values = list(value) if attr.type in _INTEGER_LISTS else [value]
     if not values or min(values) < least or max(values) > most:

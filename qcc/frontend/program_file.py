@@ -31,6 +31,8 @@ _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto
 _MAX_SIZE = (1 << 31) - 1
 # `blocks`, the first field of a program, as a length-delimited message.
 _FIRST_BYTE = b"\n"
+# Within so many bytes Paddle 3's header begins.
+_HEADER = 4096
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,6 @@ def read_program(path: Path) -> ProgramFile:
         data = read_input(path, _MAX_SIZE)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
-    if is_new_ir(data):
-        raise new_ir_error(path)
     program = _parse(data)
     if program is None:
         raise ModelFormatError(f"{path} is not a Paddle program, or is truncated or damaged.")
@@ -148,16 +148,11 @@ def _parse(data: bytes) -> ProgramProto | None:
     return program
 
 
-def is_new_ir(data: bytes) -> bool:
-    """True for (the beginning of) a program of Paddle 3's new IR: JSON with a "base_code" header."""
-    return data.lstrip()[:1] == b"{" and b'"base_code"' in data[:4096]
-
-
-def new_ir_error(path: Path) -> ModelFormatError:
-    return ModelFormatError(
-        f"{path} is a program of Paddle 3's new IR, from which there is no way back; export the model again"
-        " with FLAGS_enable_pir_api=0 in the environment before `import paddle`, which writes a .pdmodel."
-    )
+def is_paddle3(path: Path) -> bool:
+    """True when the file's content is a program of Paddle 3: JSON that begins with a header "base_code"."""
+    with open_input(path) as stream:
+        start = stream.read(_HEADER)
+    return start.lstrip()[:1] == b"{" and b'"base_code"' in start
 
 
 def take_off_interface(program: ProgramProto, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:

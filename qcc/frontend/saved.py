@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from qcc.errors import ModelFormatError, VerifyError
 from qcc.files import finish
+from qcc.frontend import paddle3
 from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import ParamsFile, read_weights
-from qcc.frontend.program_file import ProgramFile, read_program
+from qcc.frontend.program_file import ProgramFile, is_paddle3, read_program
 from qcc.ir.verify import verify
+from qcc.ir.weights import Weights
 from qcc.model import Model, Provenance
 from qcc.record import FILE_NAME, read_record, source_digest
 
@@ -21,9 +26,9 @@ def load(
     model_filename: str | None = None,
     params_filename: str | None = None,
 ) -> Model:
-    """Load an inference model of Paddle 1.x or 2.x.
+    """Load an inference model of Paddle 1.x, 2.x or 3.x.
 
-    `path` is a folder, a program file, or the prefix of a `.pdmodel`. The file names (inside the
+    `path` is a folder, a program file, or the prefix of a `.pdmodel` or `.json`. The file names (inside the
     folder) are needed only where the folder holds several models: programs are recognised by their
     content, parameters by fitting the program, as one file or as one file per variable.
 
@@ -31,10 +36,11 @@ def load(
     the files. What a killed process has saved there in part is completed first.
 
     Raises ModelFormatError naming the file for whatever is missing, ambiguous, damaged, foreign
-    or does not fit together; among them pickles, programs of Paddle 3's new IR, and files that are not those
-    that the `qcc.json` beside them describes.
+    or does not fit together; among them pickles, programs of Paddle 3 with ops that Paddle 2.6 cannot
+    express, and files that are not those that the `qcc.json` beside them describes.
     """
-    with suppress(OSError):  # where nothing can be written, the record tells whether the files fit
+    # Where nothing can be written, the record tells whether the files fit.
+    with suppress(OSError, ValueError):
         finish(Path(path) if Path(path).is_dir() else Path(path).parent)
     program, params_files = _locate(path, model_filename, params_filename)
     weights = read_weights(program, params_files)
@@ -52,10 +58,15 @@ def _locate(
     path: str | os.PathLike[str], model_filename: str | None, params_filename: str | None
 ) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
     try:
-        program = read_program(find_program(Path(path), model_filename))
+        program_path = find_program(Path(path), model_filename)
+        if is_paddle3(program_path):
+            return _of_paddle3(program_path, params_filename)
+        program = read_program(program_path)
         return program, find_params(program, params_filename)
     except OSError as error:
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a name that no file can have
+        raise ModelFormatError(f"{os.fspath(path)!r} cannot be read: {error}.") from error
 
 
 def model_files(
@@ -68,6 +79,24 @@ def model_files(
     program, params_files = _locate(path, model_filename, params_filename)
     record = program.path.parent / FILE_NAME
     return [program.path, *(file.path for file in params_files), *([record] if record.exists() else [])]
+
+
+def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
+    """A program of Paddle 3, converted; its parameters' files are found first, since values decide
+    branches.
+    """
+    source = paddle3.read(path)
+    declared = paddle3.declared(source, path)
+    files = find_params(declared, params_filename)
+
+    @cache
+    def weights() -> Weights:
+        return read_weights(declared, files)
+
+    def value_of(name: str) -> np.ndarray:
+        return weights()[name]
+
+    return paddle3.convert(source, path, value_of), files
 
 
 def has_stale_record(

@@ -177,15 +177,6 @@ def test_pickles_are_refused(original: Path, folder: Path) -> None:
             attempt()
 
 
-def test_new_ir_says_how_to_export_again(folder: Path) -> None:
-    (folder / "net.json").write_text(
-        '{"base_code":{"magic":"pir","trainable":true,"version":1},"program":{}}'
-    )
-    for path in (folder, folder / "net", folder / "net.json"):
-        with pytest.raises(ModelFormatError, match="FLAGS_enable_pir_api=0"):
-            qcc.load(path)
-
-
 def test_other_json_is_no_new_ir(folder: Path) -> None:
     (folder / "config.json").write_text('{"a": 1}')
     with pytest.raises(ModelFormatError, match="holds no Paddle program"):
@@ -247,3 +238,17 @@ def test_a_pipe_is_no_file(name: str, folder: Path, paddle_model: PaddleModel) -
         return
     with pytest.raises(ModelFormatError):
         qcc.load(folder)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "x" * 300, "a\0b", "\udc80", "/dev/null", "/dev/zero"])
+def test_names_of_no_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFormatError):
+        qcc.load(name)
+
+
+def test_the_working_folder(folder: Path, paddle_model: PaddleModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    paddle_model.save(folder / "net")
+    monkeypatch.chdir(folder)
+    for name in (".", "", "./", "net"):
+        assert qcc.load(name).feeds == qcc.load(folder).feeds

@@ -1,0 +1,91 @@
+"""Functions of one tensor that Paddle 2.6 has under another name, or has to compose."""
+
+from __future__ import annotations
+
+from qcc.frontend.paddle3.conversion import Call
+from qcc.frontend.paddle3.output import Unsupported
+from qcc.frontend.paddle3.rules.registry import rule
+
+
+@rule("swiglu")
+def swiglu(call: Call) -> None:
+    """silu(x) * y; without y, x is both halves along its last axis."""
+    x, kind = call["x"], call.result_type("out")
+    y = call.optional("y")
+    if y is None:
+        x, y = call.new_variable(kind), call.new_variable(kind)
+        call.emit("split", {"X": call["x"]}, {"Out": [x, y]}, num=2, axis=len(kind.shape) - 1)
+    gate = call.new("silu", {"X": x}, kind)
+    call.emit("elementwise_mul", {"X": gate, "Y": y}, {"Out": call.out("out")})
+
+
+@rule("thresholded_relu")
+def thresholded_relu(call: Call) -> None:
+    value = call.real("value", 0.0)
+    if value != 0:
+        raise Unsupported("Paddle 2.6 gives 0 below the threshold, and nothing else")
+    call.emit(
+        "thresholded_relu", {"X": call["x"]}, {"Out": call.out("out")}, threshold=call.attr("threshold")
+    )
+
+
+@rule("round")
+def round_(call: Call) -> None:
+    if call.integer("decimals", 0) != 0:
+        raise Unsupported("Paddle 2.6 rounds to integers alone")
+    call.emit("round", {"X": call["x"]}, {"Out": call.out("out")})
+
+
+@rule("cast")
+def cast(call: Call) -> None:
+    call.ignore("onednn_data_type", "mkldnn_data_type")
+    call.emit_cast(call["x"], call.type("x").dtype, call.out("out"), call.dtype().name)
+
+
+@rule("histogram")
+def histogram(call: Call) -> None:
+    if "weight" in call or call.flag("density", False):
+        raise Unsupported("Paddle 2.6 counts, without weights or density")
+    attrs = {name: call.attr(name) for name in ("bins", "min", "max")}
+    call.emit("histogram", {"X": call["input"]}, {"Out": call.out("out")}, **attrs)
+
+
+@rule("rint")
+def rint(call: Call) -> None:
+    """The nearest integer, the even one of two; 2.6 rounds halves away from 0.
+
+    where(|x - trunc(x)| = 0.5, 2 round(x / 2), round(x))
+    """
+    kind = call.type("x")
+    x = call["x"]
+    off = call.new("abs", {"X": _minus(call, x, call.new("trunc", {"X": x}, kind))}, kind)
+    half = call.new("fill_any_like", {"X": x}, kind, value=0.5)
+    tie = call.new("equal", {"X": off, "Y": half}, kind.with_dtype("bool"))
+    halved = call.new("round", {"X": call.new("scale", {"X": x}, kind, scale=0.5)}, kind)
+    even = call.new("scale", {"X": halved}, kind, scale=2.0)
+    plain = call.new("round", {"X": x}, kind)
+    call.emit("where", {"Condition": tie, "X": even, "Y": plain}, {"Out": call.out("out")})
+
+
+def _minus(call: Call, x: str, y: str) -> str:
+    return call.new("elementwise_sub", {"X": x, "Y": y}, call.type("x"))
+
+
+@rule("gammaln")
+def gammaln(call: Call) -> None:
+    call.emit("lgamma", {"X": call["x"]}, {"Out": call.out("out")})
+
+
+@rule("masked_fill")
+def masked_fill(call: Call) -> None:
+    """where(mask, value, x); the value is one number."""
+    kind = call.result_type("out")
+    numbers = call.numbers("value")
+    x, mask = call["x"], call["mask"]
+    if numbers is not None and len(numbers) == 1:
+        value = call.new("fill_any_like", {"X": x}, kind, value=float(numbers[0]))
+    else:
+        zero = call.new("fill_any_like", {"X": x}, kind, value=0.0)
+        number = call.cast(call["value"], call.type("value"), kind.dtype)
+        value = call.new("elementwise_add", {"X": zero, "Y": number}, kind)
+    call.emit("where", {"Condition": mask, "X": value, "Y": x}, {"Out": call.out("out")})

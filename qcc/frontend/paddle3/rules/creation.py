@@ -1,0 +1,144 @@
+"""Constants, and tensors that are made from nothing but a shape."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qcc.frontend.paddle3.conversion import Call, number_text
+from qcc.frontend.paddle3.int_arrays import int_array
+from qcc.frontend.paddle3.output import Unsupported
+from qcc.frontend.paddle3.program import DType, Tensor
+from qcc.frontend.paddle3.rules.registry import rule
+
+# The attribute of `assign_value` that holds numbers of each dtype.
+_VALUES = {
+    "bool": "bool_values",
+    "float32": "fp32_values",
+    "float64": "fp64_values",
+    "int32": "int32_values",
+    "int64": "int64_values",
+}
+
+
+@rule("full")
+def full(call: Call) -> None:
+    """One number everywhere. Where it is the operand that 2.6 has as an attribute, nobody reads the
+    variable.
+    """
+    dtype = call.dtype()
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.real("value"), dtype), dtype)
+
+
+@rule("full_")
+def full_in_place(call: Call) -> None:
+    dtype = call.dtype()
+    call.bind("out", call["output"])
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(call.real("value"), dtype), dtype)
+
+
+@rule("zeros", "ones")
+def zeros(call: Call) -> None:
+    dtype = call.dtype()
+    _fill(call, {}, {"shape": call.attr("shape")}, _exact(int(call.short == "ones"), dtype), dtype)
+
+
+def _fill(
+    call: Call, inputs: dict[str, Any], attrs: dict[str, Any], value: float | None, dtype: DType
+) -> None:
+    if value is not None:
+        attrs |= {"value": float(value), "str_value": number_text(value)}
+    call.emit("fill_constant", inputs, {"Out": call.out("out")}, dtype=dtype, **attrs)
+
+
+def _exact(value: float, dtype: DType) -> float:
+    """The number as text holds it: the file writes integers as floats."""
+    whole = float(value).is_integer() and not dtype.name.startswith(("float", "bfloat", "complex"))
+    return int(value) if whole else value
+
+
+@rule("full_with_tensor")
+def full_with_tensor(call: Call) -> None:
+    """The number, the shape or both are computed."""
+    inputs, attrs = int_array(call, "shape", "fill_constant", "shape")
+    dtype = call.dtype()
+    numbers = call.numbers("value")
+    if numbers is not None and len(numbers) == 1:
+        _fill(call, inputs, attrs, _exact(numbers[0], dtype), dtype)
+    else:
+        value = call.cast(call["value"], call.type("value"), call.result_type("out").dtype)
+        _fill(call, {**inputs, "ValueTensor": value}, attrs, None, dtype)
+
+
+@rule("full_like", "zeros_like", "ones_like", "empty_like")
+def full_like(call: Call) -> None:
+    """One number everywhere, in the shape of another tensor."""
+    dtype = call.dtype("dtype", DType("Undefined"))
+    value = {"zeros_like": 0.0, "empty_like": 0.0, "ones_like": 1.0}.get(call.short)
+    numbers = (value,) if value is not None else call.numbers("value")
+    outputs = {"Out": call.out("out")}
+    if numbers is not None and len(numbers) == 1:
+        call.emit("fill_any_like", {"X": call["x"]}, outputs, value=float(numbers[0]), dtype=dtype)
+        return
+    result = call.result_type("out")
+    ones = call.new("fill_any_like", {"X": call["x"]}, result, value=1.0, dtype=dtype)
+    number = call.cast(call["value"], call.type("value"), result.dtype)
+    call.emit("elementwise_mul", {"X": ones, "Y": number}, outputs)
+
+
+@rule("full_int_array")
+def full_int_array(call: Call) -> None:
+    """Several integers, which somebody reads as a tensor."""
+    values = call.integers("value")
+    dtype = call.dtype()
+    attrs = {_VALUES[dtype.name if dtype.name in ("int32", "int64") else "int64"]: values}
+    call.emit("assign_value", {}, {"Out": call.out("out")}, shape=[len(values)], dtype=dtype, **attrs)
+
+
+@rule("assign_value", "assign_value_")
+def assign_value(call: Call) -> None:
+    values, dtype = call.attr("values"), call.dtype()
+    if dtype.name not in _VALUES:
+        raise Unsupported(f"Paddle 2.6 writes no constants of {dtype.name}")
+    if call.op.name.endswith("_") and "output" in call:
+        call.bind("out", call["output"])
+    if not isinstance(values, list):
+        raise Unsupported("its values are no list")
+    numbers = [_number(value, dtype.name) for value in values]
+    call.emit(
+        "assign_value",
+        {},
+        {"Out": call.out("out")},
+        shape=call.attr("shape"),
+        dtype=dtype,
+        **{_VALUES[dtype.name]: numbers},
+    )
+
+
+def _number(value: Any, dtype: str) -> Any:
+    if not isinstance(value, int | float) or (not dtype.startswith("float") and not math.isfinite(value)):
+        raise Unsupported(f"its value {value} is no {dtype}")
+    return float(value) if dtype.startswith("float") else int(value)
+
+
+@rule("arange", "range_v2")
+def arange(call: Call) -> None:
+    """The constants are float64 in the file whatever the result is; in 2.6 they have the result's dtype."""
+    dtype = call.dtype("dtype", DType(call.result_type("out").dtype)).name
+    inputs = {}
+    for operand, slot in (("start", "Start"), ("end", "End"), ("step", "Step")):
+        numbers = call.numbers(operand)
+        if numbers is not None and len(numbers) == 1:
+            number = numbers[0] if dtype.startswith("float") else int(numbers[0])
+            inputs[slot] = call.full(number, Tensor(dtype, (1,)))
+        else:
+            inputs[slot] = call.cast(call[operand], call.type(operand), dtype)
+    call.emit("range", inputs, {"Out": call.out("out")})
+
+
+@rule("truncated_gaussian_random")
+def truncated_gaussian_random(call: Call) -> None:
+    if (call.real("a", -2.0), call.real("b", 2.0)) != (-2.0, 2.0):
+        raise Unsupported("Paddle 2.6 cuts the distribution at two standard deviations")
+    attrs = {name: call.attr(name) for name in ("shape", "mean", "std", "seed", "dtype")}
+    call.emit("truncated_gaussian_random", {}, {"Out": call.out("out")}, **attrs)

@@ -1,0 +1,73 @@
+"""What is converted computes under Paddle 2.6 what Paddle 3.3.1 computes, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paddle3_cases import Digest, case, cases
+
+import qcc
+
+# Kernels of 3.3.1 that round otherwise, or ops that 2.6 composes: how far they may be off, of the largest.
+ROUNDING = {
+    "baddbmm": 3e-7,  # 3.3.1 adds within the product of matrices
+    "group_norm": 3e-7,
+    "linspace": 3e-7,
+    "reduce_as": 3e-7,  # sums in another order
+    "svdvals": 3e-7,
+    "swiglu": 3e-7,  # silu and product in one kernel
+    "swiglu_two": 3e-7,
+}
+
+
+def check(group: str, name: str, folder: Path) -> None:
+    stored = case(group, name)
+    model = stored.load(folder)
+    found = model.run(stored.inputs)
+    assert len(found) == len(stored.outputs)
+    for index, (array, wanted) in enumerate(zip(found, stored.outputs, strict=True)):
+        array = np.asarray(array)
+        if isinstance(wanted, Digest):
+            assert Digest.of(array) == wanted, index
+            continue
+        assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape), index
+        if name in ROUNDING:
+            np.testing.assert_allclose(array, wanted, rtol=0, atol=ROUNDING[name] * np.abs(wanted).max())
+        else:
+            np.testing.assert_array_equal(array, wanted, f"output {index}")
+
+
+@pytest.mark.parametrize("name", sorted(cases("networks")))
+def test_networks(name: str, tmp_path: Path) -> None:
+    check("networks", name, tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(cases("functions")))
+def test_functions(name: str, tmp_path: Path) -> None:
+    check("functions", name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(cases("zoo")))
+def test_the_networks_of_others(name: str, tmp_path: Path) -> None:
+    check("zoo", name, tmp_path)
+
+
+def test_branches_that_parameters_decide_leave_one_block(tmp_path: Path) -> None:
+    """PP-YOLOE+ saved without `convert_to_deploy` asks `if self.alpha` in each block of its backbone."""
+    stored = case("zoo", "PP-YOLOE+ as trained")
+    assert '"1.if"' in json.dumps(stored.program)
+    assert not stored.load(tmp_path).graph.shell.blocks
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+@pytest.mark.parametrize("name", ["PP-LiteSeg", "PicoDet", "PP-YOLOE+"])
+def test_lite_runs_the_networks_of_others(name: str, tmp_path: Path) -> None:
+    """For x86 the file is run and compared when it is saved."""
+    stored = case("zoo", name)
+    saved = qcc.save(stored.load(tmp_path), tmp_path / "x.nb", target="lite", form="x86", check=stored.inputs)
+    assert not saved.warnings, saved.warnings
