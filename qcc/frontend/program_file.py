@@ -13,6 +13,7 @@ from qcc.inputs import open_input, read_input
 from qcc.ir.dtypes import dtype_number, numpy_dtype
 from qcc.ir.graph import Graph
 from qcc.ir.program import (
+    AttrType,
     BlockProto,
     DecodeError,
     OpProto,
@@ -24,6 +25,7 @@ from qcc.ir.program import (
     runtime_defaults,
 )
 from qcc.ir.weights import Weights
+from qcc.numerics import linear_range
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
@@ -82,20 +84,40 @@ class ProgramFile:
             raise ModelFormatError(f"{self.path}: {error}") from error
 
     def _declaring(self, weights: Weights) -> ProgramProto:
-        """The program, with the dtype of each value in the weight's declaration."""
+        """The program, with the dtype of each value in the weight's declaration, and ranges of integers."""
         changed = {
             name: dtype_number(str(weights[name].dtype))
             for name, var in self.persistables.items()
             if name in weights and weights[name].dtype != numpy_dtype(var.type.lod_tensor.tensor.data_type)
         }
-        if not changed:
+        if not changed and not any(_lacks_range(op) for block in self.program.blocks for op in block.ops):
             return self.program
         program = ProgramProto.FromString(self.program.SerializeToString())
         for block in program.blocks:
+            for op in filter(_lacks_range, block.ops):
+                _state_range(op)
             for var in block.vars:
                 if var.name in changed:
                     var.type.lod_tensor.tensor.data_type = int(changed[var.name])
         return program
+
+
+def _bits(op: OpProto) -> int:
+    return next((attr.i for attr in op.attrs if attr.name == "bit_length"), 8)
+
+
+def _lacks_range(op: OpProto) -> bool:
+    """True where Paddle 3, which reads qmin and qmax alone, would compute with 8 bits instead of others."""
+    return (
+        op.type in ("quantize_linear", "dequantize_linear")
+        and _bits(op) != 8
+        and not any(attr.name in ("qmin", "qmax") for attr in op.attrs)
+    )
+
+
+def _state_range(op: OpProto) -> None:
+    for name, value in zip(("qmin", "qmax"), linear_range(_bits(op)), strict=True):
+        op.attrs.add(name=name, type=AttrType.INT, i=value)
 
 
 def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
