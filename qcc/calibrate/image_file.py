@@ -10,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 
 from qcc.errors import DataError
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode an image file to uint8 [H, W, 3] in RGB order; the orientation that EXIF notes is not applied.

@@ -1,0 +1,141 @@
+"""Observers: from what was seen of an activation to the scale that quantizes it.
+
+A scale is the largest magnitude that its integers stand for, as in `qcc.numerics`. All of them are computed
+from one collection, so that several can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import numpy as np
+
+from qcc.calibrate.divergence import kl_threshold
+from qcc.calibrate.histogram import Histogram
+from qcc.calibrate.rounding_error import mean_absolute_error, mean_square_error
+from qcc.numerics import SCALE_FLOOR, max_int
+
+Calibrator = Literal["mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd"]
+CALIBRATORS: tuple[Calibrator, ...] = get_args(Calibrator)
+
+MOVING_RATE = 0.9
+PERCENTILE = 0.9999
+MOST_CLIPPED = 0.1
+"""The share of the values that kl may clip at most. Where all but a few bins are clipped, what is left of the
+distribution is too little to differ from what it is compared with, and the divergence is 0."""
+
+# The search for the least error: so many fractions of the peak, and each time so many around the best one.
+_COARSE, _FINE, _REFINEMENTS = 64, 8, 2
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of an activation: a histogram of all values, and the largest magnitude of each batch,
+    float32 [batches], in the order of the data."""
+
+    histogram: Histogram
+    peaks: np.ndarray
+
+
+def abs_max(seen: Seen, bits: int) -> float:
+    """The largest magnitude: nothing is clipped."""
+    return seen.histogram.peak
+
+
+def moving_average(seen: Seen, bits: int) -> float:
+    """What training's `fake_quantize_moving_average_abs_max` would have kept, without its initial value:
+    accum = rate * accum + peak, state = rate * state + 1, scale = accum / state."""
+    accum = state = 0.0
+    for peak in seen.peaks:
+        accum, state = MOVING_RATE * accum + float(peak), MOVING_RATE * state + 1
+    return accum / state if state else 0.0
+
+
+def avg(seen: Seen, bits: int) -> float:
+    """The mean of the batches' largest magnitudes."""
+    return float(seen.peaks.mean(dtype=np.float64)) if seen.peaks.size else 0.0
+
+
+def percentile(seen: Seen, bits: int) -> float:
+    """The magnitude that `PERCENTILE` of the values do not exceed, as if those of a bin were spread
+    evenly."""
+    histogram = seen.histogram
+    wanted = PERCENTILE * histogram.total - histogram.zeros
+    below = np.cumsum(histogram.counts)
+    index = int(np.searchsorted(below, wanted))
+    if wanted <= 0 or index >= below.size:
+        return histogram.peak
+    inside = (wanted - (below[index] - histogram.counts[index])) / histogram.counts[index]
+    return min((index + inside) * histogram.width, histogram.peak)
+
+
+def kl(seen: Seen, bits: int) -> float:
+    """The threshold behind which clipping changes the distribution least, by its Kullback-Leibler divergence.
+
+    The algorithm is Paddle's (`cal_kl_threshold`), which is that of Migacz, "8-bit inference with TensorRT"
+    (2017), but for `MOST_CLIPPED`.
+    """
+    histogram = seen.histogram
+    counts = histogram.counts.copy()
+    counts[0] += histogram.zeros
+    # Half the bins are as many as the algorithm is used with elsewhere.
+    counts = counts.reshape(-1, 2).sum(1)
+    used = int(np.flatnonzero(counts)[-1]) + 1 if histogram.total else 0
+    if used < 2 * max_int(bits):
+        return histogram.peak
+    # The algorithm never keeps the last bin: behind an empty one, it may keep all values.
+    padded = np.append(counts[:used], 0)
+    return min(kl_threshold(padded, 2 * histogram.width, bits, MOST_CLIPPED), histogram.peak)
+
+
+def mse(seen: Seen, bits: int) -> float:
+    """The scale with the least mean of (x - Q(x))**2, rounding and clipping together."""
+    return _least(seen.histogram, bits, mean_square_error)
+
+
+def emd(seen: Seen, bits: int) -> float:
+    """The scale with the least earth mover's distance between x and Q(x).
+
+    Q is monotone, so that the distance is the mean of |x - Q(x)| (in one dimension, mass moves in order).
+    """
+    return _least(seen.histogram, bits, mean_absolute_error)
+
+
+_OBSERVERS: Mapping[Calibrator, Callable[[Seen, int], float]] = MappingProxyType(
+    {
+        "mse": mse,
+        "abs_max": abs_max,
+        "moving_average": moving_average,
+        "avg": avg,
+        "percentile": percentile,
+        "kl": kl,
+        "emd": emd,
+    }
+)
+
+
+def observe(seen: Seen, calibrator: Calibrator, bits: int = 8) -> float:
+    """The scale that a calibrator chooses, a float32 number, at least `SCALE_FLOOR`."""
+    return float(max(np.float32(_OBSERVERS[calibrator](seen, bits)), SCALE_FLOOR))
+
+
+def _least(
+    histogram: Histogram, bits: int, error: Callable[[Histogram, np.ndarray, int], np.ndarray]
+) -> float:
+    """The scale, at most the peak, that causes the least error; the largest of them where several do."""
+    peak = histogram.peak
+    if not peak:
+        return 0.0
+    # From 1 downwards, since the first of equal ones is taken.
+    fractions, step = np.arange(_COARSE, 0, -1) / _COARSE, 1 / _COARSE
+    best = 1.0
+    for _ in range(1 + _REFINEMENTS):
+        errors = error(histogram, fractions * peak, bits)
+        best = float(fractions[int(np.argmin(errors))])
+        around = best + step * np.arange(_FINE, -_FINE - 1, -1) / _FINE
+        step /= _FINE
+        fractions = around[(around > 0) & (around <= 1)]
+    return best * peak

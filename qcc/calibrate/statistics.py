@@ -1,0 +1,185 @@
+"""What is measured on data: declared first, collected together in one run over the data, then used."""
+
+from __future__ import annotations
+
+import json
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qcc.calibrate.histogram import BINS, Histogram, merged
+from qcc.calibrate.observers import Seen
+from qcc.errors import DataError
+from qcc.files import atomic_file
+
+MANY_TIMES = 5
+"""By how many octaves the range of a batch has to exceed that of the middle one for it not to belong to the
+data: more than 16 times. Normalized images differ by far less, and those that nobody has normalized by some
+100 times."""
+
+
+@dataclass
+class Magnitudes:
+    """What is kept of one activation: a histogram for each octave of the data's range, and each batch's
+    largest magnitude. So a batch that does not belong can be left out when all have been seen."""
+
+    histograms: dict[int, Histogram] = field(default_factory=dict)
+    peaks: array[float] = field(default_factory=lambda: array("f"))
+
+
+class Statistics:
+    """The activations that somebody has declared, and what was collected of them so far.
+
+    What it holds does not depend on the number of images, but for one number of 4 bytes for each batch and
+    activation. Parts that several processes have collected on parts of the data merge to what one process
+    would have collected, bit for bit.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._activations: dict[str, Magnitudes] = {}
+        self._batches = array("q")
+        self._ranges = array("d")
+        self.skipped: dict[int, str] = {}
+        """Batches that could not be read and were left out, by number, and why."""
+        self.declare(names)
+
+    def declare(self, names: Iterable[str]) -> None:
+        """Ask for the magnitudes of variables; whoever asks for the same one shares them.
+
+        Raises DataError when collecting has begun.
+        """
+        wanted = [name for name in names if name not in self._activations]
+        if wanted and self._batches:
+            raise DataError(f"the statistics of {wanted[0]!r} are declared after collecting has begun.")
+        self._activations.update((name, Magnitudes()) for name in wanted)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The activations, in the order of their declaration."""
+        return tuple(self._activations)
+
+    @property
+    def done(self) -> set[int]:
+        """The numbers of the batches that were collected or left out."""
+        return {*self._batches, *self.skipped}
+
+    @property
+    def batches(self) -> list[int]:
+        """The numbers of the batches that were collected, in the order of the data."""
+        return sorted(self._batches)
+
+    # ------------------------------------------------------------------ collecting
+
+    def histogram(self, name: str, data_range: float) -> Histogram:
+        """Where the values of an activation go on a batch whose data has this range (its largest
+        magnitude)."""
+        return self._activations[name].histograms.setdefault(_octave(data_range), Histogram())
+
+    def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
+        """Note that a batch was collected, and the largest magnitude that each activation took on it."""
+        self._batches.append(batch)
+        self._ranges.append(data_range)
+        for name, activation in self._activations.items():
+            activation.peaks.append(peaks.get(name, 0.0))
+
+    def merge(self, other: Statistics) -> None:
+        """Take what was collected of the same activations on other batches."""
+        if self.names != other.names or set(self._batches) & set(other._batches):
+            raise DataError("these statistics are of other activations, or of the same batches.")
+        self.skipped |= other.skipped
+        self._batches += other._batches
+        self._ranges += other._ranges
+        for name, activation in self._activations.items():
+            theirs = other._activations[name]
+            activation.peaks += theirs.peaks
+            for octave, histogram in theirs.histograms.items():
+                activation.histograms.setdefault(octave, Histogram()).merge(histogram)
+
+    # ------------------------------------------------------------------ using
+
+    def strangers(self) -> dict[int, float]:
+        """The batches that do not belong, by number, and how many times the middle range theirs is."""
+        if not self._ranges:
+            return {}
+        middle = float(np.median(self._ranges))
+        limit = _octave(middle) + MANY_TIMES
+        return {
+            batch: data_range / middle
+            for batch, data_range in sorted(zip(self._batches, self._ranges, strict=True))
+            if middle and _octave(data_range) >= limit
+        }
+
+    def seen(self, name: str) -> Seen:
+        """All that was seen of an activation, without the batches that do not belong."""
+        activation, strangers = self._activations[name], self.strangers()
+        strange = {_octave(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
+        kept = [histogram for octave, histogram in activation.histograms.items() if octave not in strange]
+        order = [index for index in np.argsort(self._batches) if self._batches[index] not in strangers]
+        peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
+        return Seen(merged(kept), peaks)
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write what was collected so far, atomically; `identity` tells of what.  Raises OutputError."""
+        rows: list[Any] = []
+        counts, bins = [], []
+        for name, activation in self._activations.items():
+            for octave, found in sorted(activation.histograms.items()):
+                filled = np.flatnonzero(found.counts)
+                limits = (found.smallest, found.largest) if found.total else (0.0, 0.0)
+                rows.append([name, octave, found.exponent, found.zeros, *limits, len(filled)])
+                bins.append(filled.astype(np.uint16))
+                counts.append(found.counts[filled])
+        header = {
+            "identity": identity,
+            "names": self.names,
+            "skipped": list(self.skipped.items()),
+            "histograms": rows,
+        }
+        with atomic_file(path) as stream:
+            np.savez(
+                stream,
+                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+                batches=np.array(self._batches, np.int64),
+                ranges=np.array(self._ranges, np.float64),
+                peaks=np.array([a.peaks for a in self._activations.values()], np.float32),
+                bins=np.concatenate(bins) if bins else np.zeros(0, np.uint16),
+                counts=np.concatenate(counts) if counts else np.zeros(0, np.int64),
+            )
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> Statistics | None:
+        """What `save` has written; None where there is no file, or one of something else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            header = json.loads(arrays["header"].tobytes())
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        if header["identity"] != identity:
+            return None
+        found = cls(header["names"])
+        found.skipped = dict(header["skipped"])
+        found._batches, found._ranges = array("q", arrays["batches"]), array("d", arrays["ranges"])
+        for name, peaks in zip(found.names, arrays["peaks"], strict=True):
+            found._activations[name].peaks = array("f", peaks)
+        end = 0
+        for name, octave, exponent, zeros, smallest, largest, filled in header["histograms"]:
+            histogram = Histogram(exponent, np.zeros(BINS, np.int64), zeros)
+            start, end = end, end + filled
+            histogram.counts[arrays["bins"][start:end]] = arrays["counts"][start:end]
+            if histogram.total:
+                histogram.smallest, histogram.largest = smallest, largest
+            found._activations[name].histograms[octave] = histogram
+        return found
+
+
+def _octave(magnitude: float) -> int:
+    """The power of two next above a magnitude."""
+    return math.frexp(magnitude)[1] if magnitude else 0
