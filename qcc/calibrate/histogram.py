@@ -109,6 +109,6 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
 
 def _exponent_for(peak: float) -> int:
     """The exponent of the finest grid that holds a magnitude."""
-    # peak < 2**power
+    # peak < 2**power, but for 0, which any grid holds.
     _, power = math.frexp(peak)
-    return max(power - _BIN_BITS, _FINEST)
+    return max(power - _BIN_BITS, _FINEST) if peak else _FINEST

@@ -61,7 +61,7 @@ def avg(seen: Seen, bits: int) -> float:
 
 def percentile(seen: Seen, bits: int) -> float:
     """The magnitude that `PERCENTILE` of the values do not exceed, as if those of a bin were spread
-    evenly."""
+    evenly. Where that many are zero, it is the largest: no scale could be 0."""
     histogram = seen.histogram
     wanted = PERCENTILE * histogram.total - histogram.zeros
     below = np.cumsum(histogram.counts)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -157,10 +158,10 @@ class Statistics:
     def load(cls, path: Path, identity: str) -> Statistics | None:
         """What `save` has written; None where there is no file, or one of something else."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = dict(stored)
+            with path.open("rb") as stream:
+                arrays = dict(np.load(stream, allow_pickle=False))
             header = json.loads(arrays["header"].tobytes())
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
         if header["identity"] != identity:
             return None
