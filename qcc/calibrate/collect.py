@@ -95,7 +95,7 @@ class Collector:
 
     def _count(self, name: str) -> Callable[[np.ndarray], None]:
         def count(values: np.ndarray) -> None:
-            self._peaks[name] = self._statistics.histogram(name, self._range).add(values)
+            self._peaks[name] = self._statistics.add(name, self._range, values)
 
         return count
 

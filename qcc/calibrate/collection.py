@@ -45,11 +45,11 @@ class State:
         self.folder = folder
         content = json.dumps([plan.identity(), source.record, source.items])
         self._identity = hashlib.sha256(content.encode()).hexdigest()
-        self._names = plan.activations
+        self._empty = plan.statistics
 
     def gather(self) -> Statistics:
         """All that is there; kept as what was there before, for the processes that go on."""
-        whole = Statistics(self._names)
+        whole = self._empty()
         files = sorted(self.folder.glob("*.npz")) if self.folder.is_dir() else []
         for file in files:
             found = Statistics.load(file, self._identity)
@@ -64,7 +64,7 @@ class State:
 
     def before(self) -> Statistics:
         """What was there before this run."""
-        return Statistics.load(self.folder / _BEFORE, self._identity) or Statistics(self._names)
+        return Statistics.load(self.folder / _BEFORE, self._identity) or self._empty()
 
     def save(self, statistics: Statistics, part: Part) -> None:
         """Leave what a process has collected in this run.  Raises OutputError."""
@@ -91,7 +91,7 @@ def collect(
     whomever. Raises Stopped when `stop` says so, DataError as `Collector.run` does.
     """
     done = state.before().done
-    statistics = Statistics(plan.activations)
+    statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     saved = time.monotonic()
     report(len(done))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BINS = 4096
+BINS = 2048
 _BIN_BITS = BINS.bit_length() - 1
 # Small enough to stay in a core's cache with what is made of it.
 _CHUNK = 1 << 16

@@ -6,16 +6,17 @@ from one collection, so that several can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, get_args
 
 import numpy as np
 
 from qcc.calibrate.divergence import kl_threshold
-from qcc.calibrate.histogram import Histogram
-from qcc.calibrate.rounding_error import mean_absolute_error, mean_square_error
+from qcc.calibrate.histogram import Histogram, merged
+from qcc.calibrate.rounding_error import Weighed
 from qcc.numerics import SCALE_FLOOR, max_int
 
 Calibrator = Literal["mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd"]
@@ -33,11 +34,31 @@ _COARSE, _FINE, _REFINEMENTS = 64, 8, 2
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of an activation: a histogram of all values, and the largest magnitude of each batch,
-    float32 [batches], in the order of the data."""
+    """What was seen of an activation.
 
-    histogram: Histogram
+    `weighed`: how much errors matter (see `qcc.calibrate.importance`) and a histogram, for each part of its
+    channels; `peaks`: the largest magnitude of each batch, float32 [batches], in the order of the data.
+    """
+
+    weighed: tuple[tuple[float, Histogram], ...]
     peaks: np.ndarray
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """Of all values."""
+        return merged(histogram for _, histogram in self.weighed)
+
+    @cached_property
+    def matter(self) -> Weighed:
+        """All values, each as much as it matters."""
+        return Weighed.of(self.weighed)
+
+    def relative_errors(self, scales: Sequence[float], bits: int) -> np.ndarray:
+        """The root mean square error that each scale causes at the outputs of what reads the activation,
+        relative to the root mean square of these outputs, as far as its values do not know of each other:
+        float64."""
+        errors = self.matter.square_errors(np.array(scales), bits)
+        return np.sqrt(errors / (self.matter.squares() or 1.0))
 
 
 def abs_max(seen: Seen, bits: int) -> float:
@@ -81,19 +102,18 @@ def kl(seen: Seen, bits: int) -> float:
     histogram = seen.histogram
     counts = histogram.counts.copy()
     counts[0] += histogram.zeros
-    # Half the bins are as many as the algorithm is used with elsewhere.
-    counts = counts.reshape(-1, 2).sum(1)
     used = int(np.flatnonzero(counts)[-1]) + 1 if histogram.total else 0
     if used < 2 * max_int(bits):
         return histogram.peak
     # The algorithm never keeps the last bin: behind an empty one, it may keep all values.
     padded = np.append(counts[:used], 0)
-    return min(kl_threshold(padded, 2 * histogram.width, bits, MOST_CLIPPED), histogram.peak)
+    return min(kl_threshold(padded, histogram.width, bits, MOST_CLIPPED), histogram.peak)
 
 
 def mse(seen: Seen, bits: int) -> float:
-    """The scale with the least mean of (x - Q(x))**2, rounding and clipping together."""
-    return _least(seen.histogram, bits, mean_square_error)
+    """The scale with the least sum of importance * (x - Q(x))**2, rounding and clipping together: the least
+    mean square error at the outputs of what reads the activation."""
+    return _least(seen.histogram.peak, lambda scales: seen.matter.square_errors(scales, bits))
 
 
 def emd(seen: Seen, bits: int) -> float:
@@ -101,7 +121,8 @@ def emd(seen: Seen, bits: int) -> float:
 
     Q is monotone, so that the distance is the mean of |x - Q(x)| (in one dimension, mass moves in order).
     """
-    return _least(seen.histogram, bits, mean_absolute_error)
+    alike = Weighed.of([(1.0, seen.histogram)])
+    return _least(seen.histogram.peak, lambda scales: alike.absolute_errors(scales, bits))
 
 
 _OBSERVERS: Mapping[Calibrator, Callable[[Seen, int], float]] = MappingProxyType(
@@ -122,19 +143,15 @@ def observe(seen: Seen, calibrator: Calibrator, bits: int = 8) -> float:
     return float(max(np.float32(_OBSERVERS[calibrator](seen, bits)), SCALE_FLOOR))
 
 
-def _least(
-    histogram: Histogram, bits: int, error: Callable[[Histogram, np.ndarray, int], np.ndarray]
-) -> float:
+def _least(peak: float, error: Callable[[np.ndarray], np.ndarray]) -> float:
     """The scale, at most the peak, that causes the least error; the largest of them where several do."""
-    peak = histogram.peak
     if not peak:
         return 0.0
     # From 1 downwards, since the first of equal ones is taken.
     fractions, step = np.arange(_COARSE, 0, -1) / _COARSE, 1 / _COARSE
     best = 1.0
     for _ in range(1 + _REFINEMENTS):
-        errors = error(histogram, fractions * peak, bits)
-        best = float(fractions[int(np.argmin(errors))])
+        best = float(fractions[int(np.argmin(error(fractions * peak)))])
         around = best + step * np.arange(_FINE, -_FINE - 1, -1) / _FINE
         step /= _FINE
         fractions = around[(around > 0) & (around <= 1)]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.deploy.placement import place
+from qcc.calibrate.importance import importances
+from qcc.calibrate.statistics import Statistics
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -48,6 +50,10 @@ class Plan:
         left_out = frozenset(activations)
         more = weights_of(self.folded.graph, lambda found: found.data.name in left_out)
         return make_plan(self.model, (*self.skipped, *more))
+
+    def statistics(self) -> Statistics:
+        """What the scales are chosen by, to be collected."""
+        return Statistics(self.activations, importances(self.folded.graph, self.skipped))
 
     def identity(self) -> str:
         """A digest of what is run to collect statistics."""

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from qcc.calibrate.batches import Batch
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan, make_plan
-from qcc.calibrate.rounding_error import mean_square, mean_square_error
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
@@ -79,7 +76,7 @@ def quantize(
     is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target.
     """
     plan = make_plan(model, skip_weights, target)
-    statistics = Statistics(plan.activations)
+    statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(batches):
         collector.run(batch, batch.read())
@@ -115,8 +112,7 @@ def finish(
 
 def _choose(name: str, seen: Seen, calibrator: Calibrator, wanted: tuple[Calibrator, ...]) -> Choice:
     scales = {one: observe(seen, one, BITS) for one in wanted}
-    errors = mean_square_error(seen.histogram, np.array(list(scales.values())), BITS)
-    relative = np.sqrt(errors / mean_square(seen.histogram))
+    relative = seen.relative_errors(list(scales.values()), BITS)
     return Choice(
         name, calibrator, seen.histogram.peak, scales, dict(zip(scales, map(float, relative), strict=True))
     )

@@ -2,68 +2,70 @@
 
 The values of a bin are taken for spread evenly over it, up to the largest that was seen. Q rounds to
 multiples of the step scale / max_int, and clips to the scale. The error of all values up to t is then an
-integral: over each whole step it is that of |r|**p for r from -1/2 to 1/2 of a step, and the last step adds
-a part of it.
+integral: over each whole step it is that of |r|**p for r from -1/2 to 1/2 of a step, and the last step adds a
+part of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from qcc.calibrate.histogram import Histogram
+from qcc.calibrate.histogram import Histogram, merged
 from qcc.numerics import max_int
 
 # A bin that the peak cuts to less than this share of its width is taken for a point.
 _POINT = 1e-6
 
 
-def mean_square_error(histogram: Histogram, scales: np.ndarray, bits: int) -> np.ndarray:
-    """The mean of (x - Q(x))**2 for each of some scales: float64, as many."""
-    return _mean_error(histogram, scales, bits, 2)
+@dataclass(frozen=True)
+class Weighed:
+    """Counts, each times how much its values matter, of the bins that have any: float64 [bins] from `lower`
+    to `upper` each; `narrow`: bins that are points."""
 
+    counts: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    narrow: np.ndarray
 
-def mean_absolute_error(histogram: Histogram, scales: np.ndarray, bits: int) -> np.ndarray:
-    """The mean of |x - Q(x)| for each of some scales: float64, as many."""
-    return _mean_error(histogram, scales, bits, 1)
+    @staticmethod
+    def of(weighed: Sequence[tuple[float, Histogram]]) -> Weighed:
+        """Histograms, each with how much its values matter, on the grid of the widest."""
+        whole = merged(histogram for _, histogram in weighed)
+        counts = np.zeros(len(whole.counts))
+        for weight, histogram in weighed:
+            counts += weight * merged([Histogram(whole.exponent), histogram]).counts
+        used = np.flatnonzero(counts)
+        lower = used * whole.width
+        upper = np.minimum(lower + whole.width, whole.peak)
+        return Weighed(counts[used], lower, upper, upper - lower <= _POINT * whole.width)
 
+    def squares(self) -> float:
+        """The sum of x**2."""
+        # The mean of a square over an interval.
+        return float(np.dot(self.counts, (self.upper**2 + self.upper * self.lower + self.lower**2) / 3))
 
-def mean_square(histogram: Histogram) -> float:
-    """The mean of x**2, with the same assumption."""
-    used = np.flatnonzero(histogram.counts)
-    lower = used * histogram.width
-    upper = np.minimum(lower + histogram.width, histogram.peak)
-    # The mean of a square over an interval.
-    squares = (upper**2 + upper * lower + lower**2) / 3
-    return float(np.dot(histogram.counts[used], squares)) / max(histogram.total, 1)
+    def square_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
+        """The sum of (x - Q(x))**2 for each of some scales: float64, as many."""
+        return np.array([self._error(scale / max_int(bits), bits, 2) for scale in scales])
 
+    def absolute_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
+        """The sum of |x - Q(x)| for each of some scales: float64, as many."""
+        return np.array([self._error(scale / max_int(bits), bits, 1) for scale in scales])
 
-def _mean_error(histogram: Histogram, scales: np.ndarray, bits: int, power: int) -> np.ndarray:
-    used = np.flatnonzero(histogram.counts)
-    if not used.size:
-        return np.zeros(len(scales))
-    # Pixels have few values, and other data does not fill all bins.
-    lower = used * histogram.width
-    upper = np.minimum(lower + histogram.width, histogram.peak)
-    counts = histogram.counts[used]
-    narrow = upper - lower <= _POINT * histogram.width
-    steps = np.asarray(scales, np.float64) / max_int(bits)
-    sums = [
-        float(np.dot(counts, np.where(narrow, _at(upper, step, bits, power), spread)))
-        for step, spread in ((step, _spread(lower, upper, step, bits, power)) for step in steps)
-    ]
-    return np.array(sums) / histogram.total
+    def _error(self, step: float, bits: int, power: int) -> float:
+        area = _integral(self.upper, step, bits, power) - _integral(self.lower, step, bits, power)
+        spread = area / np.where(self.narrow, 1.0, self.upper - self.lower)
+        points = _at(self.upper, step, bits, power) if self.narrow.any() else 0.0
+        return float(np.dot(self.counts, np.where(self.narrow, points, spread)))
 
 
 def _at(values: np.ndarray, step: float, bits: int, power: int) -> np.ndarray:
     """The error of single values."""
     rounded = np.minimum(np.floor(values / step + 0.5), max_int(bits)) * step
     return np.abs(values - rounded) ** power
-
-
-def _spread(lower: np.ndarray, upper: np.ndarray, step: float, bits: int, power: int) -> np.ndarray:
-    """The mean error of values spread from `lower` to `upper`; without meaning where they are equal."""
-    area = _integral(upper, step, bits, power) - _integral(lower, step, bits, power)
-    return area / np.maximum(upper - lower, np.finfo(np.float64).tiny)
 
 
 def _integral(values: np.ndarray, step: float, bits: int, power: int) -> np.ndarray:

@@ -8,12 +8,14 @@ from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from qcc.calibrate.histogram import BINS, Histogram, merged
+from qcc.calibrate.importance import Importance
 from qcc.calibrate.observers import Seen
 from qcc.errors import DataError
 from qcc.files import atomic_file
@@ -26,10 +28,12 @@ data: more than 16 times. Normalized images differ by far less, and those that n
 
 @dataclass
 class Magnitudes:
-    """What is kept of one activation: a histogram for each octave of the data's range, and each batch's
-    largest magnitude. So a batch that does not belong can be left out when all have been seen."""
+    """What is kept of one activation: histograms, by the octave of the data's range and the octave of the
+    channels' importance; and each batch's largest magnitude. So a batch that does not belong can be left
+    out when all have been seen, and errors can be weighed."""
 
-    histograms: dict[int, Histogram] = field(default_factory=dict)
+    importance: Importance | None = None
+    histograms: dict[tuple[int, int], Histogram] = field(default_factory=dict)
     peaks: array[float] = field(default_factory=lambda: array("f"))
 
 
@@ -41,23 +45,28 @@ class Statistics:
     would have collected, bit for bit.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, names: Iterable[str] = (), importances: Mapping[str, Importance] = MappingProxyType({})
+    ) -> None:
         self._activations: dict[str, Magnitudes] = {}
         self._batches = array("q")
         self._ranges = array("d")
         self.skipped: dict[int, str] = {}
         """Batches that could not be read and were left out, by number, and why."""
-        self.declare(names)
+        self.declare(names, importances)
 
-    def declare(self, names: Iterable[str]) -> None:
-        """Ask for the magnitudes of variables; whoever asks for the same one shares them.
+    def declare(
+        self, names: Iterable[str], importances: Mapping[str, Importance] = MappingProxyType({})
+    ) -> None:
+        """Ask for the magnitudes of variables; whoever asks for the same one shares them. `importances`: of
+        the channels of those whose channels do not matter alike.
 
         Raises DataError when collecting has begun.
         """
         wanted = [name for name in names if name not in self._activations]
         if wanted and self._batches:
             raise DataError(f"the statistics of {wanted[0]!r} are declared after collecting has begun.")
-        self._activations.update((name, Magnitudes()) for name in wanted)
+        self._activations.update((name, Magnitudes(importances.get(name))) for name in wanted)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,10 +85,19 @@ class Statistics:
 
     # ------------------------------------------------------------------ collecting
 
-    def histogram(self, name: str, data_range: float) -> Histogram:
-        """Where the values of an activation go on a batch whose data has this range (its largest
-        magnitude)."""
-        return self._activations[name].histograms.setdefault(_octave(data_range), Histogram())
+    def add(self, name: str, data_range: float, values: np.ndarray) -> float:
+        """Count the values of an activation on a batch whose data has this range (its largest magnitude);
+        returns their largest magnitude, which is not finite where one of them is not."""
+        activation, octave = self._activations[name], _octave(data_range)
+        parts = [(0, values)] if activation.importance is None else activation.importance.parts(values)
+        return max(
+            (
+                activation.histograms.setdefault((octave, group), Histogram()).add(part)
+                for group, part in parts
+            ),
+            key=lambda peak: math.inf if math.isnan(peak) else peak,
+            default=0.0,
+        )
 
     def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
         """Note that a batch was collected, and the largest magnitude that each activation took on it."""
@@ -98,8 +116,8 @@ class Statistics:
         for name, activation in self._activations.items():
             theirs = other._activations[name]
             activation.peaks += theirs.peaks
-            for octave, histogram in theirs.histograms.items():
-                activation.histograms.setdefault(octave, Histogram()).merge(histogram)
+            for place, histogram in theirs.histograms.items():
+                activation.histograms.setdefault(place, Histogram()).merge(histogram)
 
     # ------------------------------------------------------------------ using
 
@@ -119,10 +137,14 @@ class Statistics:
         """All that was seen of an activation, without the batches that do not belong."""
         activation, strangers = self._activations[name], self.strangers()
         strange = {_octave(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
-        kept = [histogram for octave, histogram in activation.histograms.items() if octave not in strange]
+        groups: dict[int, list[Histogram]] = {}
+        for (octave, group), histogram in activation.histograms.items():
+            if octave not in strange:
+                groups.setdefault(group, []).append(histogram)
+        weighed = tuple((2.0**group, merged(parts)) for group, parts in sorted(groups.items()))
         order = [index for index in np.argsort(self._batches) if self._batches[index] not in strangers]
         peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
-        return Seen(merged(kept), peaks)
+        return Seen(weighed, peaks)
 
     # ------------------------------------------------------------------ files
 
@@ -131,10 +153,10 @@ class Statistics:
         rows: list[Any] = []
         counts, bins = [], []
         for name, activation in self._activations.items():
-            for octave, found in sorted(activation.histograms.items()):
+            for place, found in sorted(activation.histograms.items()):
                 filled = np.flatnonzero(found.counts)
                 limits = (found.smallest, found.largest) if found.total else (0.0, 0.0)
-                rows.append([name, octave, found.exponent, found.zeros, *limits, len(filled)])
+                rows.append([name, *place, found.exponent, found.zeros, *limits, len(filled)])
                 bins.append(filled.astype(np.uint16))
                 counts.append(found.counts[filled])
         header = {
@@ -171,13 +193,13 @@ class Statistics:
         for name, peaks in zip(found.names, arrays["peaks"], strict=True):
             found._activations[name].peaks = array("f", peaks)
         end = 0
-        for name, octave, exponent, zeros, smallest, largest, filled in header["histograms"]:
+        for name, octave, group, exponent, zeros, smallest, largest, filled in header["histograms"]:
             histogram = Histogram(exponent, np.zeros(BINS, np.int64), zeros)
             start, end = end, end + filled
             histogram.counts[arrays["bins"][start:end]] = arrays["counts"][start:end]
             if histogram.total:
                 histogram.smallest, histogram.largest = smallest, largest
-            found._activations[name].histograms[octave] = histogram
+            found._activations[name].histograms[octave, group] = histogram
         return found
 
 

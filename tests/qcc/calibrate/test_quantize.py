@@ -37,7 +37,7 @@ def batches() -> list[Arrays]:
 
 def collected(model: Model, batches: list[Arrays]) -> tuple[Any, Statistics]:
     plan = make_plan(model)
-    statistics = Statistics(plan.activations)
+    statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(batches):
         collector.run(batch, batch.read())

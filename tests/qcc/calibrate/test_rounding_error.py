@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qcc.calibrate.histogram import Histogram
-from qcc.calibrate.rounding_error import mean_absolute_error, mean_square, mean_square_error
+from qcc.calibrate.rounding_error import Weighed
 from qcc.numerics import fake_quantize, max_int
 
 RANDOM = np.random.default_rng(0)
@@ -32,21 +32,39 @@ def test_it_is_that_of_the_values(name: str, bits: int) -> None:
     histogram = Histogram()
     histogram.add(values)
     scales = np.array([1.0, 0.9, 0.5, 0.1]) * histogram.peak
-    for power, error in ((2, mean_square_error), (1, mean_absolute_error)):
+    weighed = Weighed.of([(1.0, histogram)])
+    for power, errors in (
+        (2, weighed.square_errors(scales, bits)),
+        (1, weighed.absolute_errors(scales, bits)),
+    ):
         wanted = [measured(values, scale, bits, power) for scale in scales]
-        np.testing.assert_allclose(error(histogram, scales, bits), wanted, rtol=0.02)
-    assert mean_square(histogram) == pytest.approx(float(np.mean(values.astype(np.float64) ** 2)), rel=1e-3)
+        np.testing.assert_allclose(errors / values.size, wanted, rtol=0.02)
+    assert weighed.squares() / values.size == pytest.approx(
+        float(np.mean(values.astype(np.float64) ** 2)), rel=3e-3
+    )
 
 
 @pytest.mark.parametrize("value", [6.0, 0.25])
 def test_a_constant_on_an_edge_is_exact(value: float) -> None:
     histogram = Histogram()
     histogram.add(np.full(100, value, np.float32))
-    errors = mean_square_error(histogram, np.array([value, value / 2]), 8)
-    np.testing.assert_allclose(errors, [0, value**2 / 4])
+    errors = Weighed.of([(1.0, histogram)]).square_errors(np.array([value, value / 2]), 8)
+    np.testing.assert_allclose(errors / 100, [0, value**2 / 4])
 
 
 def test_zeros_cost_nothing() -> None:
     histogram = Histogram()
     histogram.add(np.zeros(100, np.float32))
-    np.testing.assert_array_equal(mean_square_error(histogram, np.ones(3), 8), np.zeros(3))
+    np.testing.assert_array_equal(Weighed.of([(1.0, histogram)]).square_errors(np.ones(3), 8), np.zeros(3))
+
+
+def test_what_matters_more_counts_more() -> None:
+    """The values of one histogram times 4, and the other's, on grids of different widths."""
+    left, right = DATA["normal"].astype(np.float32), 100 * DATA["far from zero"].astype(np.float32)
+    histograms = Histogram(), Histogram()
+    for histogram, values in zip(histograms, (left, right), strict=True):
+        histogram.add(values)
+    weighed = Weighed.of(list(zip((4.0, 1.0), histograms, strict=True)))
+    for scale in (600.0, 400.0):
+        wanted = 4 * measured(left, scale, 8, 2) * left.size + measured(right, scale, 8, 2) * right.size
+        np.testing.assert_allclose(weighed.square_errors(np.array([scale]), 8), wanted, rtol=0.05)

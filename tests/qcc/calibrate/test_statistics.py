@@ -22,7 +22,7 @@ BATCHES = {
 def collect(statistics: Statistics, *numbers: int) -> Statistics:
     for number in numbers:
         data_range, values = BATCHES[number]
-        peaks = {name: statistics.histogram(name, data_range).add(value) for name, value in values.items()}
+        peaks = {name: statistics.add(name, data_range, value) for name, value in values.items()}
         statistics.count(number, data_range, peaks)
     return statistics
 
@@ -58,9 +58,7 @@ def test_declared_twice_is_collected_once() -> None:
 def test_a_batch_that_does_not_belong_does_not_decide() -> None:
     clean = scales(collect(Statistics(["x", "y"]), *BATCHES))
     statistics = collect(Statistics(["x", "y"]), *BATCHES)
-    peaks = {
-        name: statistics.histogram(name, 255.0).add(np.full(500, 1e3, np.float32)) for name in ("x", "y")
-    }
+    peaks = {name: statistics.add(name, 255.0, np.full(500, 1e3, np.float32)) for name in ("x", "y")}
     statistics.count(8, 255.0, peaks)
     assert statistics.strangers() == {8: pytest.approx(255 / 2.4)}
     assert scales(statistics) == clean
