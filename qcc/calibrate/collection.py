@@ -52,9 +52,7 @@ class State:
         whole = self._empty()
         files = sorted(self.folder.glob("*.npz")) if self.folder.is_dir() else []
         for file in files:
-            found = Statistics.load(file, self._identity)
-            if found is not None and found.names == whole.names and not found.done & whole.done:
-                whole.merge(found)
+            whole.load(file, self._identity)
         if whole.done:
             whole.save(self.folder / _BEFORE, self._identity)
         for file in files:
@@ -64,7 +62,9 @@ class State:
 
     def before(self) -> Statistics:
         """What was there before this run."""
-        return Statistics.load(self.folder / _BEFORE, self._identity) or self._empty()
+        found = self._empty()
+        found.load(self.folder / _BEFORE, self._identity)
+        return found
 
     def save(self, statistics: Statistics, part: Part) -> None:
         """Leave what a process has collected in this run.  Raises OutputError."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from qcc.calibrate.histogram import Rows
 from qcc.ir.graph import Graph
 from qcc.passes.quantizable import Operands, operands
 
@@ -17,36 +18,32 @@ _OCTAVES = 30
 
 @dataclass(frozen=True)
 class Importance:
-    """The octave of each channel's importance, its binary logarithm rounded: int [channels]; and the axis
-    of the channels: 1, or -1 where all dimensions from some one on are the channels.
+    """The channels of an activation in rows of equal importance: `rows`, and the importance of each, float64
+    [rows], ascending.
 
     What an op computes is off by the sum of the products of weights and errors. Errors of rounding do not
     know of each other, so that on average its square is the sum over channels of importance * error**2,
-    with the sum of the squares of all weights that a channel meets as its importance. Octaves are exact
-    enough, and make whole numbers of counts.
+    with the sum of the squares of all weights that a channel meets as its importance. It is rounded to a
+    power of two, which is exact enough, and makes few rows.
     """
 
-    octaves: np.ndarray
-    axis: int
+    rows: Rows
+    of_rows: np.ndarray
 
-    def parts(self, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """The values of an activation by the octave of their channel."""
-        channels = self.octaves.size
-        shape = (values.shape[0], channels, -1) if self.axis == 1 else (-1, channels, 1)
-        by_channel = values.reshape(shape)
-        found = np.unique(self.octaves)
-        for octave in found.tolist():
-            if len(found) == 1:
-                yield octave, values
-            else:
-                yield octave, by_channel[:, np.flatnonzero(self.octaves == octave)]
+    @staticmethod
+    def of(squares: np.ndarray, axis: int) -> Importance:
+        """From the sum of the squares of the weights that each channel meets: float64 [channels]."""
+        largest = float(squares.max(initial=0.0)) or 1.0
+        octaves = np.rint(np.log2(np.maximum(squares, largest * 2.0**-_OCTAVES)))
+        found, rows = np.unique(octaves, return_inverse=True)
+        return Importance(Rows(rows.astype(np.int32), axis), 2.0**found)
 
 
 def importances(graph: Graph, skipped: tuple[str, ...] = ()) -> Mapping[str, Importance]:
     """The importance of the channels of each activation that ops with a weight read, by its name.
 
-    Weights that are `skipped` do not count. An activation is left out whose channels do not stand in one
-    axis for all its readers.
+    Weights that are `skipped` do not count. An activation is left out whose channels do not stand in one axis
+    for all its readers.
     """
     squares: dict[str, tuple[int, np.ndarray] | None] = {}
     for op in graph.ops:
@@ -59,12 +56,7 @@ def importances(graph: Graph, skipped: tuple[str, ...] = ()) -> Mapping[str, Imp
             squares[name] = None
         else:
             squares[name] = own if name not in squares else (own[0], present[1] + own[1])
-    return {name: Importance(_octaves(one[1]), one[0]) for name, one in squares.items() if one is not None}
-
-
-def _octaves(squares: np.ndarray) -> np.ndarray:
-    largest = float(squares.max(initial=0.0)) or 1.0
-    return np.rint(np.log2(np.maximum(squares, largest * 2.0**-_OCTAVES))).astype(np.int64)
+    return {name: Importance.of(one[1], one[0]) for name, one in squares.items() if one is not None}
 
 
 def _squares(graph: Graph, found: Operands) -> tuple[int, np.ndarray] | None:

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from qcc.calibrate.divergence import kl_threshold
-from qcc.calibrate.histogram import Histogram, merged
+from qcc.calibrate.histogram import Histogram
 from qcc.calibrate.rounding_error import Weighed
 from qcc.numerics import SCALE_FLOOR, max_int
 
@@ -36,22 +36,29 @@ _COARSE, _FINE, _REFINEMENTS = 64, 8, 2
 class Seen:
     """What was seen of an activation.
 
-    `weighed`: how much errors matter (see `qcc.calibrate.importance`) and a histogram, for each part of its
-    channels; `peaks`: the largest magnitude of each batch, float32 [batches], in the order of the data.
+    `histogram`: of all values, with a row for each part of its channels; `weights`: how much errors of each
+    row matter (see `qcc.calibrate.importance`), float64 [rows]; `peaks`: the largest magnitude of each
+    batch, float32 [batches], in the order of the data.
     """
 
-    weighed: tuple[tuple[float, Histogram], ...]
+    histogram: Histogram
+    weights: np.ndarray
     peaks: np.ndarray
 
-    @cached_property
-    def histogram(self) -> Histogram:
-        """Of all values."""
-        return merged(histogram for _, histogram in self.weighed)
+    @property
+    def zeros(self) -> int:
+        """The number of values that are zero."""
+        return int(self.histogram.counts[:, 0].sum())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many values each bin has: int64 [bins]."""
+        return self.histogram.counts[:, 1:].sum(0)
 
     @cached_property
     def matter(self) -> Weighed:
         """All values, each as much as it matters."""
-        return Weighed.of(self.weighed)
+        return Weighed.of(self.histogram, self.weights)
 
     def relative_errors(self, scales: Sequence[float], bits: int) -> np.ndarray:
         """The root mean square error that each scale causes at the outputs of what reads the activation,
@@ -84,12 +91,12 @@ def percentile(seen: Seen, bits: int) -> float:
     """The magnitude that `PERCENTILE` of the values do not exceed, as if those of a bin were spread
     evenly. Where that many are zero, it is the largest: no scale could be 0."""
     histogram = seen.histogram
-    wanted = PERCENTILE * histogram.total - histogram.zeros
-    below = np.cumsum(histogram.counts)
+    wanted, counts = PERCENTILE * histogram.total - seen.zeros, seen.counts
+    below = np.cumsum(counts)
     index = int(np.searchsorted(below, wanted))
     if wanted <= 0 or index >= below.size:
         return histogram.peak
-    inside = (wanted - (below[index] - histogram.counts[index])) / histogram.counts[index]
+    inside = (wanted - (below[index] - counts[index])) / counts[index]
     return min((index + inside) * histogram.width, histogram.peak)
 
 
@@ -99,9 +106,8 @@ def kl(seen: Seen, bits: int) -> float:
     The algorithm is Paddle's (`cal_kl_threshold`), which is that of Migacz, "8-bit inference with TensorRT"
     (2017), but for `MOST_CLIPPED`.
     """
-    histogram = seen.histogram
-    counts = histogram.counts.copy()
-    counts[0] += histogram.zeros
+    histogram, counts = seen.histogram, seen.counts
+    counts[0] += seen.zeros
     used = int(np.flatnonzero(counts)[-1]) + 1 if histogram.total else 0
     if used < 2 * max_int(bits):
         return histogram.peak
@@ -121,7 +127,7 @@ def emd(seen: Seen, bits: int) -> float:
 
     Q is monotone, so that the distance is the mean of |x - Q(x)| (in one dimension, mass moves in order).
     """
-    alike = Weighed.of([(1.0, seen.histogram)])
+    alike = Weighed.of(seen.histogram, np.ones(len(seen.weights)))
     return _least(seen.histogram.peak, lambda scales: alike.absolute_errors(scales, bits))
 
 

@@ -125,5 +125,5 @@ def _notices(seen: Mapping[str, Seen]) -> Iterator[str]:
             yield f"{name!r} was never reached: it is empty on all of the data; what reads it stays float."
         elif not histogram.peak:
             yield f"{name!r} is zero on all of the data, and what reads it stays float."
-        elif histogram.smallest == histogram.largest:
+        elif histogram.is_constant:
             yield f"{name!r} is the constant {histogram.largest:g} on all of the data."

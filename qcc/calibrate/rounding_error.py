@@ -8,12 +8,11 @@ part of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.calibrate.histogram import Histogram, merged
+from qcc.calibrate.histogram import Histogram
 from qcc.numerics import max_int
 
 # A bin that the peak cuts to less than this share of its width is taken for a point.
@@ -31,16 +30,13 @@ class Weighed:
     narrow: np.ndarray
 
     @staticmethod
-    def of(weighed: Sequence[tuple[float, Histogram]]) -> Weighed:
-        """Histograms, each with how much its values matter, on the grid of the widest."""
-        whole = merged(histogram for _, histogram in weighed)
-        counts = np.zeros(len(whole.counts))
-        for weight, histogram in weighed:
-            counts += weight * merged([Histogram(whole.exponent), histogram]).counts
+    def of(histogram: Histogram, weights: np.ndarray) -> Weighed:
+        """A histogram, with how much the values of each row matter: float64 [rows]."""
+        counts = weights @ histogram.counts[:, 1:]
         used = np.flatnonzero(counts)
-        lower = used * whole.width
-        upper = np.minimum(lower + whole.width, whole.peak)
-        return Weighed(counts[used], lower, upper, upper - lower <= _POINT * whole.width)
+        upper = np.minimum((used + 1) * histogram.width, histogram.peak)
+        lower = upper if histogram.is_constant else used * histogram.width
+        return Weighed(counts[used], lower, upper, upper - lower <= _POINT * histogram.width)
 
     def squares(self) -> float:
         """The sum of x**2."""

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from qcc.calibrate.histogram import BINS, Histogram, merged
+from qcc.calibrate.histogram import Histogram, merged
 from qcc.calibrate.importance import Importance
 from qcc.calibrate.observers import Seen
 from qcc.errors import DataError
@@ -33,8 +33,20 @@ class Magnitudes:
     out when all have been seen, and errors can be weighed."""
 
     importance: Importance | None = None
-    histograms: dict[tuple[int, int], Histogram] = field(default_factory=dict)
+    histograms: dict[int, Histogram] = field(default_factory=dict)
     peaks: array[float] = field(default_factory=lambda: array("f"))
+
+    @property
+    def rows(self) -> int:
+        """Of its histograms."""
+        return 1 if self.importance is None else self.importance.rows.count
+
+    def at(self, octave: int) -> Histogram:
+        """The histogram of an octave, empty when nothing was counted there yet."""
+        found = self.histograms.get(octave)
+        if found is None:
+            found = self.histograms[octave] = Histogram.of_rows(self.rows)
+        return found
 
 
 class Statistics:
@@ -88,16 +100,9 @@ class Statistics:
     def add(self, name: str, data_range: float, values: np.ndarray) -> float:
         """Count the values of an activation on a batch whose data has this range (its largest magnitude);
         returns their largest magnitude, which is not finite where one of them is not."""
-        activation, octave = self._activations[name], _octave(data_range)
-        parts = [(0, values)] if activation.importance is None else activation.importance.parts(values)
-        return max(
-            (
-                activation.histograms.setdefault((octave, group), Histogram()).add(part)
-                for group, part in parts
-            ),
-            key=lambda peak: math.inf if math.isnan(peak) else peak,
-            default=0.0,
-        )
+        activation = self._activations[name]
+        importance = activation.importance
+        return activation.at(_octave(data_range)).add(values, None if importance is None else importance.rows)
 
     def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
         """Note that a batch was collected, and the largest magnitude that each activation took on it."""
@@ -116,8 +121,8 @@ class Statistics:
         for name, activation in self._activations.items():
             theirs = other._activations[name]
             activation.peaks += theirs.peaks
-            for place, histogram in theirs.histograms.items():
-                activation.histograms.setdefault(place, Histogram()).merge(histogram)
+            for octave, histogram in theirs.histograms.items():
+                activation.at(octave).merge(histogram)
 
     # ------------------------------------------------------------------ using
 
@@ -137,28 +142,25 @@ class Statistics:
         """All that was seen of an activation, without the batches that do not belong."""
         activation, strangers = self._activations[name], self.strangers()
         strange = {_octave(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
-        groups: dict[int, list[Histogram]] = {}
-        for (octave, group), histogram in activation.histograms.items():
-            if octave not in strange:
-                groups.setdefault(group, []).append(histogram)
-        weighed = tuple((2.0**group, merged(parts)) for group, parts in sorted(groups.items()))
+        kept = [found for octave, found in activation.histograms.items() if octave not in strange]
+        weights = np.ones(1) if activation.importance is None else activation.importance.of_rows
         order = [index for index in np.argsort(self._batches) if self._batches[index] not in strangers]
         peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
-        return Seen(weighed, peaks)
+        return Seen(merged(kept, activation.rows), weights, peaks)
 
     # ------------------------------------------------------------------ files
 
     def save(self, path: Path, identity: str) -> None:
         """Write what was collected so far, atomically; `identity` tells of what.  Raises OutputError."""
         rows: list[Any] = []
-        counts, bins = [], []
+        counts, places = [], []
         for name, activation in self._activations.items():
-            for place, found in sorted(activation.histograms.items()):
+            for octave, found in sorted(activation.histograms.items()):
                 filled = np.flatnonzero(found.counts)
-                limits = (found.smallest, found.largest) if found.total else (0.0, 0.0)
-                rows.append([name, *place, found.exponent, found.zeros, *limits, len(filled)])
-                bins.append(filled.astype(np.uint16))
-                counts.append(found.counts[filled])
+                limits = (found.smallest, found.largest) if filled.size else (0.0, 0.0)
+                rows.append([name, octave, found.exponent, *limits, len(filled)])
+                places.append(filled)
+                counts.append(found.counts.reshape(-1)[filled])
         header = {
             "identity": identity,
             "names": self.names,
@@ -172,35 +174,39 @@ class Statistics:
                 batches=np.array(self._batches, np.int64),
                 ranges=np.array(self._ranges, np.float64),
                 peaks=np.array([a.peaks for a in self._activations.values()], np.float32),
-                bins=np.concatenate(bins) if bins else np.zeros(0, np.uint16),
-                counts=np.concatenate(counts) if counts else np.zeros(0, np.int64),
+                places=np.concatenate([np.zeros(0, np.int64), *places]),
+                counts=np.concatenate([np.zeros(0, np.int64), *counts]),
             )
 
-    @classmethod
-    def load(cls, path: Path, identity: str) -> Statistics | None:
-        """What `save` has written; None where there is no file, or one of something else."""
+    def load(self, path: Path, identity: str) -> bool:
+        """Take what `save` has written of the same activations; False, and nothing taken, where there is no
+        file, or one of something else."""
         try:
             with path.open("rb") as stream:
                 arrays = dict(np.load(stream, allow_pickle=False))
             header = json.loads(arrays["header"].tobytes())
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-            return None
-        if header["identity"] != identity:
-            return None
-        found = cls(header["names"])
+            return False
+        if header["identity"] != identity or tuple(header["names"]) != self.names:
+            return False
+        found = Statistics()
+        found._activations = {name: Magnitudes(one.importance) for name, one in self._activations.items()}
         found.skipped = dict(header["skipped"])
         found._batches, found._ranges = array("q", arrays["batches"]), array("d", arrays["ranges"])
-        for name, peaks in zip(found.names, arrays["peaks"], strict=True):
-            found._activations[name].peaks = array("f", peaks)
+        for activation, peaks in zip(found._activations.values(), arrays["peaks"], strict=True):
+            activation.peaks = array("f", peaks)
         end = 0
-        for name, octave, group, exponent, zeros, smallest, largest, filled in header["histograms"]:
-            histogram = Histogram(exponent, np.zeros(BINS, np.int64), zeros)
+        for name, octave, exponent, smallest, largest, filled in header["histograms"]:
+            histogram = found._activations[name].at(octave)
             start, end = end, end + filled
-            histogram.counts[arrays["bins"][start:end]] = arrays["counts"][start:end]
-            if histogram.total:
+            histogram.counts.reshape(-1)[arrays["places"][start:end]] = arrays["counts"][start:end]
+            histogram.exponent = exponent
+            if filled:
                 histogram.smallest, histogram.largest = smallest, largest
-            found._activations[name].histograms[octave, group] = histogram
-        return found
+        if found.done & self.done:
+            return False
+        self.merge(found)
+        return True
 
 
 def _octave(magnitude: float) -> int:

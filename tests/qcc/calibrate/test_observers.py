@@ -15,7 +15,7 @@ RANDOM = np.random.default_rng(0)
 def seen(*batches: np.ndarray) -> Seen:
     histogram = Histogram()
     peaks = [histogram.add(batch.astype(np.float32)) for batch in batches]
-    return Seen(((1.0, histogram),), np.array(peaks, np.float32))
+    return Seen(histogram, np.ones(1), np.array(peaks, np.float32))
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)

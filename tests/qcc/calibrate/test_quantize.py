@@ -77,7 +77,7 @@ def test_activations_are_those_of_the_run(model: Model, batches: list[Arrays]) -
     values = [runner.run(batch, plan.activations) for batch in batches]
     for name, *found in zip(plan.activations, *values, strict=True):
         seen, whole = statistics.seen(name), np.concatenate([value.ravel() for value in found])
-        assert (seen.histogram.total, seen.histogram.zeros) == (whole.size, np.count_nonzero(whole == 0))
+        assert (seen.histogram.total, seen.zeros) == (whole.size, np.count_nonzero(whole == 0))
         assert (seen.histogram.smallest, seen.histogram.largest) == (whole.min(), whole.max())
         np.testing.assert_array_equal(seen.peaks, [np.abs(value).max() for value in found])
 
