@@ -18,9 +18,9 @@ _FEWEST_CLASSES = 2
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one output: the means over the batches of the largest and the mean difference, relative to the
-    range of the float model's values; and of a classifier's, the share of rows whose largest value stands
-    in the same place, None for other outputs."""
+    """Of one output: the largest and the mean difference over all batches, relative to the range of the
+    float model's values on all; and of a classifier's, the share of rows whose largest value stands in the
+    same place, None for other outputs."""
 
     output: str
     largest: float
@@ -29,7 +29,7 @@ class Agreement:
 
     def __str__(self) -> str:
         words = (
-            f"{self.output}: off by {self.mean:.2%} of the range on average, at most by {self.largest:.2%}"
+            f"{self.output}: off by {self.mean:.2%} of its range on average, at most by {self.largest:.2%}"
         )
         return words if self.same_class is None else f"{words}; same class in {self.same_class:.1%}"
 
@@ -39,23 +39,26 @@ def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Ag
     well as behind it."""
     names = tuple(name for name in heads(model.graph) if name in quantized.graph)
     runners = Runner(model), Runner(quantized)
-    classes = [_is_classes(model.graph, name) for name in names]
-    rows: list[list[tuple[float, float, float]]] = [[] for _ in names]
+    pairs: list[tuple[list[np.ndarray], ...]] = []
     for batch in batches:
         inputs = {name: batch[name] for name in model.feeds}
-        wanted, found = (runner.run(inputs, names) for runner in runners)
-        for row, one, right, left in zip(rows, distances(found, wanted), wanted, found, strict=True):
-            row.append((one.largest, one.mean, _same_class(right, left)))
+        pairs.append(tuple(runner.run(inputs, names) for runner in runners))
+    if not pairs:
+        return []
     return [
-        _agreement(name, np.array(row), counted)
-        for name, row, counted in zip(names, rows, classes, strict=True)
-        if row
+        _agreement(
+            model.graph, name, [wanted[index] for wanted, _ in pairs], [found[index] for _, found in pairs]
+        )
+        for index, name in enumerate(names)
     ]
 
 
-def _agreement(name: str, rows: np.ndarray, classes: bool) -> Agreement:
-    largest, mean, same = rows.mean(0).tolist()
-    return Agreement(name, largest, mean, same if classes else None)
+def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> Agreement:
+    (distance,) = distances(*([np.concatenate([one.ravel() for one in side])] for side in (found, wanted)))
+    same = None
+    if _is_classes(graph, name):
+        same = float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
+    return Agreement(name, distance.largest, distance.mean, same)
 
 
 def _is_classes(graph: Graph, name: str) -> bool:
@@ -64,7 +67,6 @@ def _is_classes(graph: Graph, name: str) -> bool:
     return len(shape) in (2, 3) and shape[-1] >= _FEWEST_CLASSES
 
 
-def _same_class(right: np.ndarray, left: np.ndarray) -> float:
-    if right.ndim < 1 or right.shape != left.shape or not right.size:
-        return 0.0
-    return float(np.mean(right.argmax(-1) == left.argmax(-1)))
+def _same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Of each row, whether its largest value stands in the same place."""
+    return (wanted.argmax(-1) == found.argmax(-1)).reshape(-1)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
 _STATE = ".calibration"
-_COMPARED = 8
+_COMPARED = 16
 
 
 @click.command("quantize")
