@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +39,15 @@ class Importance:
         return Importance(Rows(rows.astype(np.int32), axis), 2.0**found)
 
 
-def importances(graph: Graph, skipped: tuple[str, ...] = ()) -> Mapping[str, Importance]:
-    """The importance of the channels of each activation that ops with a weight read, by its name.
+def importances(graph: Graph, weights: Collection[str]) -> Mapping[str, Importance]:
+    """The importance of the channels of each activation that meets one of these weights, by its name.
 
-    Weights that are `skipped` do not count. An activation is left out whose channels do not stand in one axis
-    for all its readers.
+    An activation is left out whose channels do not stand in one axis for all its readers.
     """
     squares: dict[str, tuple[int, np.ndarray] | None] = {}
     for op in graph.ops:
         found = operands(op)
-        if found is None or found.weight.name in skipped:
+        if found is None or found.weight.name not in weights:
             continue
         name, own = found.data.name, _squares(graph, found)
         present = squares.get(name, own)

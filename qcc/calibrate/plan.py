@@ -14,6 +14,7 @@ from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
@@ -31,12 +32,13 @@ LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
 @dataclass(frozen=True)
 class Plan:
     """`model`: as it was given; `folded`: with its norms folded, so that a quantized op sees what it will
-    compute; `activations`: what gets a scale; `skipped`: weights, by name, whose ops stay float; `notes`:
-    for the user."""
+    compute; `activations`: what gets a scale, and `weights`: what is rounded, by name; `skipped`: the
+    variables (or globs) whose ops stay float; `notes`: for the user."""
 
     model: Model
     folded: Model
     activations: tuple[str, ...]
+    weights: frozenset[str]
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -53,7 +55,7 @@ class Plan:
 
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
-        return Statistics(self.activations, importances(self.folded.graph, self.skipped))
+        return Statistics(self.activations, importances(self.folded.graph, self.weights))
 
     def identity(self) -> str:
         """A digest of what is run to collect statistics."""
@@ -68,8 +70,8 @@ _FOLDS = (FoldConstants(), FoldBn())
 
 
 def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = None) -> Plan:
-    """Per-channel weights and fixed activation scales for all ops with a weight, but for those that read a
-    `skipped` one, and those that the target computes in float.
+    """Per-channel weights and fixed activation scales for all ops with a weight, but for those that touch a
+    `skipped` variable (names or globs), and those that the target computes in float.
 
     Raises ModelFormatError for a model that is quantized already, is a training graph, or has nothing to
     quantize; TargetError for an unknown target; PassError when a pass refuses.
@@ -90,7 +92,12 @@ def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = No
     activations = tuple(dict.fromkeys(op.input("X").name for op in ops_to_calibrate(transformed.graph)))
     if not activations:
         raise ModelFormatError(f"the model has nothing to quantize: {' '.join(notes)}")
-    return Plan(model, folded, activations, kept, notes)
+    weights = frozenset(
+        op.input("X").name
+        for op in transformed.graph.ops
+        if op.type in QUANTIZE_OPS and op.input("X").persistable
+    )
+    return Plan(model, folded, activations, weights, kept, notes)
 
 
 def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, ...]:

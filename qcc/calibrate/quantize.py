@@ -61,7 +61,7 @@ def quantize(
     effort: Effort = "calibrated",
     *,
     calibrator: Calibrator = "mse",
-    skip_weights: Iterable[str] = (),
+    skip_vars: Iterable[str] = (),
     target: str | None = None,
 ) -> Model:
     """A float inference model quantized: frozen, as after quantization-aware training, ready for `qcc.save`.
@@ -69,13 +69,13 @@ def quantize(
     Weights get a scale per channel, activations one each, measured on the `batches`: mappings of an array
     for each feed, by its name, as many and as large as they come; they are gone through once. `calibrator`
     chooses the scales of activations: "mse", the default, by the least mean square error; see
-    `qcc.calibrate.observers` for the others. Ops that read one of `skip_weights` stay float, and those that
-    the `target` (see `qcc.targets`) computes in float anyway.
+    `qcc.calibrate.observers` for the others. Ops that touch one of `skip_vars` (names or globs) stay float,
+    and those that the `target` (see `qcc.targets`) computes in float anyway.
 
     Raises ModelFormatError for a model that is not float or has nothing to quantize, DataError when there
     is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target.
     """
-    plan = make_plan(model, skip_weights, target)
+    plan = make_plan(model, skip_vars, target)
     statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(batches):

@@ -86,6 +86,13 @@ _COMPARED = 16
     help="Quantize what this engine runs in int8, and write its file as well: lite-arm, lite-x86, paddle-x86,"
     " openvino, or one of another package.",
 )
+@click.option(
+    "--skip-vars",
+    multiple=True,
+    metavar="NAME",
+    help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
+    " again.",
+)
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -100,6 +107,7 @@ def quantize_model(
     skip_bad: bool,
     nproc: int,
     target: str | None,
+    skip_vars: tuple[str, ...],
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -127,7 +135,7 @@ def quantize_model(
     check_target(target)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
-    plan = make_plan(loaded, target=target)
+    plan = make_plan(loaded, skip_vars, target)
     source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
     state = State(output / _STATE, plan, source)
     worker = place()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from paddle.static.quantization import PostTrainingQuantization
 
 from qcc.calibrate.histogram import Histogram
-from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
+from qcc.calibrate.observers import CALIBRATORS, PERCENTILE, Calibrator, Seen, observe
 from qcc.numerics import SCALE_FLOOR
 
 RANDOM = np.random.default_rng(0)
@@ -70,6 +73,15 @@ def test_percentile_is_that_of_the_magnitudes() -> None:
     values = RANDOM.standard_normal(1_000_000)
     assert observe(seen(values), "percentile") == pytest.approx(np.quantile(np.abs(values), 0.9999), rel=1e-3)
     assert observe(seen(np.append(np.zeros(99_999), 1.0)), "percentile") == 1
+
+
+def test_percentile_is_paddle_s_within_a_bin() -> None:
+    """`_get_hist_scaling_factor` gives the middle of the bin."""
+    found = seen(RANDOM.laplace(size=123_456))
+    settings = SimpleNamespace(_hist_percent=PERCENTILE)
+    edges = np.arange(2) * found.histogram.width
+    wanted = PostTrainingQuantization._get_hist_scaling_factor(settings, found.counts, edges)
+    assert observe(found, "percentile") == pytest.approx(wanted, abs=found.histogram.width / 2)
 
 
 def test_averages_of_batches() -> None:

@@ -190,9 +190,10 @@ def test_what_a_target_computes_in_float_stays_float() -> None:
     np.testing.assert_array_equal(found.weights[before], model.weights[before])
 
 
-def test_skipped_weights_stay_float(model: Model, batches: list[Arrays]) -> None:
+def test_skipped_variables_stay_float(model: Model, batches: list[Arrays]) -> None:
     (weight,) = (op.input("Y").name for op in model.graph.ops if op.type == "mul")
-    assert "mul" not in scheme(qcc.quantize(model, batches, skip_weights=[weight]).graph)["ops"]
+    assert "mul" not in scheme(qcc.quantize(model, batches, skip_vars=[weight]).graph)["ops"]
+    assert scheme(qcc.quantize(model, batches, skip_vars=["conv2d*"]).graph)["ops"] == {"mul": 1}
 
 
 def test_paddle_keeps_no_more_functions_than_one_model_needs(model: Model, batches: list[Arrays]) -> None:
