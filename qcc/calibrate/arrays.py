@@ -41,7 +41,7 @@ def read_batches(model: Model, path: Path) -> Batches[Path]:
 
 def _read(model: Model, file: Path) -> dict[str, np.ndarray]:
     arrays = _load(file, model.feeds)
-    return {name: _fitting(model, name, arrays[name], file) for name in model.feeds}
+    return {name: fitting(model, name, arrays[name], str(file)) for name in model.feeds}
 
 
 def _load(file: Path, feeds: tuple[str, ...]) -> Mapping[str, np.ndarray]:
@@ -63,7 +63,12 @@ def _load(file: Path, feeds: tuple[str, ...]) -> Mapping[str, np.ndarray]:
         raise DataError(f"{file} cannot be read as numpy's arrays: {error}.") from error
 
 
-def _fitting(model: Model, name: str, array: np.ndarray, file: Path) -> np.ndarray:
+def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarray:
+    """The array as the model's feed `name` takes it: one that lacks the batch dimension becomes a batch of
+    one.
+
+    Raises DataError, with the source in front, when its shape or dtype is another, or it is empty.
+    """
     var = model.graph.versions(name)[0]
     if array.ndim == len(var.shape) - 1:
         array = array[np.newaxis]
@@ -73,11 +78,11 @@ def _fitting(model: Model, name: str, array: np.ndarray, file: Path) -> np.ndarr
     )
     if not fits or array.dtype != dtype:
         raise DataError(
-            f"{file}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
+            f"{source}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
             f" {dtype}{list(var.shape)}."
         )
     if not array.size:
         raise DataError(
-            f"{file}: {name!r} is empty, {array.dtype}{list(array.shape)}; it must hold a sample."
+            f"{source}: {name!r} is empty, {array.dtype}{list(array.shape)}; it must hold a sample."
         )
     return array

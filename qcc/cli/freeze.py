@@ -135,12 +135,13 @@ def freeze(
     for saved in freeze_to(
         loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
     ):
-        _tell(saved, target)
+        tell(saved, target)
     if target is not None:
-        _tell_options(target)
+        tell_options(target)
 
 
-def _tell(saved: Saved, target: str | None) -> None:
+def tell(saved: Saved, target: str | None) -> None:
+    """What was written, and the checks that a user must hear of."""
     from qcc.train.programs.scheme import frozen_name
 
     click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
@@ -151,7 +152,7 @@ def _tell(saved: Saved, target: str | None) -> None:
         click.echo(f"  warning: {warning}", err=True)
 
 
-def _tell_options(target: str) -> None:
+def tell_options(target: str) -> None:
     """What an application must set for the engine, to be pasted."""
     from qcc.backends.deploy.options import code
     from qcc.targets.table import find_target

@@ -10,8 +10,8 @@ from typing import Literal
 import yaml
 
 from qcc.errors import ConfigError
+from qcc.grammar.document import LARGEST
 from qcc.inputs import read_input
-from qcc.train.config.document import LARGEST
 
 Wanted = Literal["configuration", "slim file"]
 

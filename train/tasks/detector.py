@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.calibrate.batches import Batches
+from qcc.calibrate.image_file import read_image
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
@@ -21,7 +22,6 @@ from qcc.train.data.augment import Sample
 from qcc.train.data.coco import CocoSet, read_coco
 from qcc.train.data.coco_file import Id, read_coco_file
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
-from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc

@@ -8,7 +8,7 @@ from typing import Literal
 from qcc.backends.lite.passes.attributes import LiteAttributes
 from qcc.backends.lite.passes.calib import LiteCalib
 from qcc.backends.lite.passes.exact import LiteExact
-from qcc.backends.lite.passes.fold_bn import FoldBn
+from qcc.backends.lite.passes.fold_bn import LiteFoldBn
 from qcc.backends.lite.passes.fold_constants import LiteFoldConstants
 from qcc.backends.lite.passes.fold_reshape import FoldReshape
 from qcc.backends.lite.passes.fold_transpose import FoldTranspose
@@ -48,7 +48,7 @@ def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None) -> I
     yield from (Prune(), LiteFoldConstants(arch=arch))
     yield from (LiteQuantize(), LiteOps())
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
-    yield from (FoldReshape(), FoldTranspose(), FuseConvBias(), FoldBn(), FuseConvBias(), FuseConvConv())
+    yield from (FoldReshape(), FoldTranspose(), FuseConvBias(), LiteFoldBn(), FuseConvBias(), FuseConvConv())
     yield FuseConvActivation(arch=arch)
     # Integers can be stored for the weight of an fc op, not for that of a matmul.
     yield from (FuseFc(bare=arch == "x86" or weight_only is not None), FuseFlattenFc())

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from qcc.train.config.document import EXPONENT_FLOAT, KNOWN_TAGS
-from qcc.train.config.section import Section
+from qcc.grammar.document import EXPONENT_FLOAT, KNOWN_TAGS
+from qcc.grammar.section import Section
 
 
 def as_yaml(config: Section) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from qcc.grammar.yaml_text import as_yaml, value_as_yaml
 from qcc.train.config import load_config
-from qcc.train.config.yaml_text import as_yaml, value_as_yaml
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yml"))
 OVERRIDES = (

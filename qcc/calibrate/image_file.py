@@ -11,6 +11,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from qcc.errors import DataError
 from qcc.inputs import open_input
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode an image file to uint8 [H, W, 3] in RGB order, turned as EXIF notes that it is to be seen.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import ConfigError
-from qcc.train.config.document import Document, read_document
+from qcc.grammar.document import Document, read_document
 
 
 def read(tmp_path: Path, text: str) -> Document:

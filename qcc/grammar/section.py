@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, Strict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from qcc.errors import ConfigError
-from qcc.train.config.document import KNOWN_TAGS, Document, is_override
+from qcc.grammar.document import KNOWN_TAGS, Document, is_override
 
 # Where pydantic speaks of Python's types.
 _WORDS = {

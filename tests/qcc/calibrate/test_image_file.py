@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qcc.calibrate.image_file import read_image
 from qcc.errors import DataError
-from qcc.train.data.image_file import read_image
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
