@@ -41,10 +41,13 @@ class Record(BaseModel):
     files: dict[str, str]
     engine: dict[str, Any] | None = None
     """Of a model written for a named engine: which, and the lines that an application sets it up with."""
+    lite: dict[str, Any] | None = None
+    """Of a file for Paddle Lite on ARM: whether the rows that products see and the sizes of feature maps may
+    change between the runs of one predictor, and what to be warned of."""
 
     def content(self) -> dict[str, Any]:
-        """What the file holds; nothing about an engine where none was named."""
-        return self.model_dump(exclude={"engine"} if self.engine is None else None)
+        """What the file holds; nothing about what does not apply."""
+        return self.model_dump(exclude={name for name in ("engine", "lite") if getattr(self, name) is None})
 
     @property
     def provenance(self) -> Provenance:
@@ -58,6 +61,7 @@ def make_record(
     provenance: Provenance,
     files: Sequence[Path],
     engine: dict[str, Any] | None = None,
+    lite: dict[str, Any] | None = None,
 ) -> Record:
     """The record of a model whose program and parameters stand in `files`."""
     return Record(
@@ -70,12 +74,13 @@ def make_record(
         pipelines=list(provenance.pipelines),
         files={path.name: sha256(path) for path in files},
         engine=engine,
+        lite=lite,
     )
 
 
-def read_record(files: Sequence[Path]) -> Record | None:
-    """The record beside a model's files, program first; None if there is none that fits them."""
-    path = files[0].parent / FILE_NAME
+def read_record(files: Sequence[Path], name: str = FILE_NAME) -> Record | None:
+    """The record of this name beside a model's files, program first; None if there is none that fits them."""
+    path = files[0].parent / name
     try:
         if path.stat().st_size > _MAX_SIZE:
             return None

@@ -28,9 +28,10 @@ def as_json(path: Path) -> str:
 def _described(path: Path) -> Description:
     from qcc.backends.lite.describe import describe
     from qcc.backends.lite.file import parse_naive_buffer
+    from qcc.backends.lite.guarantees import promised_rows
 
     parsed = parse_naive_buffer(path)
-    return describe(parsed.buffer, parsed.complaints)
+    return describe(parsed.buffer, parsed.complaints, promised_rows(path))
 
 
 def _sections(found: Description) -> Iterator[Section]:

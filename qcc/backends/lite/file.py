@@ -32,6 +32,8 @@ from qcc.errors import ModelFormatError, OutputError
 
 LITE_VERSION = "v2.13-rc"
 MOST_PARAMS = 65535
+GARBAGE = "the version in the header is followed by garbage"
+"""A complaint about a file that Paddle Lite's own optimizer may deserve; the runtime does not mind."""
 
 _HEADER = struct.Struct("<H16sQ")
 _PARAMS_HEADER = struct.Struct("<HHHHI")
@@ -129,7 +131,7 @@ def _parse(data: memoryview) -> Parsed:
     complaints: list[str] = []
     text, _, rest = bytes(version).partition(b"\0")
     if any(rest):
-        complaints.append("the version in the header is followed by garbage")
+        complaints.append(GARBAGE)
     program = _read_root(data[start : start + size], ProgramDesc, "topology", complaints)
     params = data[start + size :]
     if meta == 1:

@@ -1,0 +1,61 @@
+"""What an application must keep to with a file: what is to be the same in all runs of a predictor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from qcc.backends.lite.file import NaiveBuffer
+from qcc.backends.lite.file_op import FileOp, Program
+from qcc.backends.lite.rules.arm import findings
+from qcc.backends.lite.rules.view import Rows
+from qcc.record import read_record
+
+RECORD_SUFFIX = ".json"
+_OF_SIZES = frozenset({"winograd-hard-swish"})
+
+
+@dataclass(frozen=True)
+class Guarantees:
+    """What may change between the runs of one predictor ("open"), and what may not ("fixed").
+
+    `rows`: the number of rows that products see, that is the batch or the length of a sequence; `sizes`: the
+    batch, and the sizes of feature maps.
+    """
+
+    rows: Literal["fixed", "open"]
+    sizes: Literal["fixed", "open"]
+
+    def sentences(self) -> Iterator[str]:
+        """What an application must know."""
+        if self.rows == "fixed":
+            yield "all runs of one predictor must have the same batch, and sequences of the same length"
+        if self.sizes == "fixed":
+            yield "all runs of one predictor must have images of the same size, and the same batch"
+
+    def content(self) -> dict[str, Any]:
+        """What the record holds."""
+        return {"rows": self.rows, "sizes": self.sizes}
+
+
+def relied_on(buffer: NaiveBuffer) -> Guarantees:
+    """What a file that is right, one for ARM, would be wrong without."""
+    program = Program(buffer.program.blocks[0], buffer.params)
+    met = {
+        finding.fault.when
+        for op in buffer.ops
+        for finding in findings(FileOp(op, program), "open", "refused")
+    }
+    return Guarantees("fixed" if met - _OF_SIZES else "open", "fixed" if met & _OF_SIZES else "open")
+
+
+def promised_rows(file: Path) -> Rows:
+    """Whether a file was written for a fixed number of rows, as the record beside it says.
+
+    Without a record of this file, what its declared shapes say.
+    """
+    record = read_record([file], file.name + RECORD_SUFFIX)
+    lite = None if record is None else record.lite
+    return "fixed" if lite is not None and lite.get("rows") == "fixed" else "declared"
