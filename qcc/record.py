@@ -42,8 +42,8 @@ class Record(BaseModel):
     engine: dict[str, Any] | None = None
     """Of a model written for a named engine: which, and the lines that an application sets it up with."""
     lite: dict[str, Any] | None = None
-    """Of a file for Paddle Lite on ARM: whether the rows that products see and the sizes of feature maps may
-    change between the runs of one predictor, and what to be warned of."""
+    """Of a file for Paddle Lite: whether the rows that products see and the sizes of feature maps may change
+    between the runs of one predictor, and what to be warned of."""
 
     def content(self) -> dict[str, Any]:
         """What the file holds; nothing about what does not apply."""

@@ -74,18 +74,20 @@ def export(
         lowered.weights.clear()
         buffer = _read_back(file, path, rows, arch)
         checks = [Check("read back", _READ_BACK), *_warnings(lowered.graph)]
-        lite = None
-        if arch == "arm":
-            guarantees, warnings = relied_on(buffer), faults_of(buffer, rows, arch, "warned")
-            checks += [Check("guarantee", sentence) for sentence in guarantees.sentences()]
-            checks += [Check("Paddle Lite's kernels", sentence, good=False) for sentence in warnings]
-            lite = {**guarantees.content(), "warnings": warnings}
+        guarantees, warnings = relied_on(buffer, arch), faults_of(buffer, rows, arch, "warned")
+        checks += [Check("guarantee", sentence) for sentence in guarantees.sentences()]
+        checks += [Check("Paddle Lite's kernels", sentence, good=False) for sentence in warnings]
         if check is not False and arch == "x86":
             again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)
             checks.append(_check_run(model, file, path, None if check is True else check, again, weight_only))
         form = f"lite-{arch}"
         record = make_record(
-            form, state(model.graph), scheme(model.graph), lowered.provenance, [file], lite=lite
+            form,
+            state(model.graph),
+            scheme(model.graph),
+            lowered.provenance,
+            [file],
+            lite={**guarantees.content(), "warnings": warnings},
         )
         write_json(staged / record_name, record.content())
         publish(staged, path.parent, [path.name, record_name])

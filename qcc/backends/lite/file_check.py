@@ -47,11 +47,10 @@ def check_file(file: Path) -> FileReport:
     rows, arch = promised_rows(file), arch_of(parsed.buffer)
     wrong = [complaint for complaint in parsed.complaints if complaint != GARBAGE]
     wrong += complaints_about(parsed.buffer, rows, arch, strict=False)
-    arm = arch == "arm" and not wrong
     return FileReport(
         arch,
         Counter(op.kernel.partition("/")[0] for op in describe(parsed.buffer).int8_ops),
         tuple(wrong),
-        tuple(faults_of(parsed.buffer, rows, arch, "warned")) if arm else (),
-        tuple(relied_on(parsed.buffer).sentences()) if arm else (),
+        () if wrong else tuple(faults_of(parsed.buffer, rows, arch, "warned")),
+        () if wrong else tuple(relied_on(parsed.buffer, arch).sentences()),
     )

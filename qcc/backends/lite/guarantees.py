@@ -11,7 +11,9 @@ from qcc.backends.lite.file import NaiveBuffer
 from qcc.backends.lite.file_op import FileOp, Program
 from qcc.backends.lite.rules.arm import findings
 from qcc.backends.lite.rules.view import Rows
+from qcc.backends.lite.rules.x86 import keeps_first_size
 from qcc.record import read_record
+from qcc.targets.lite import Arch
 
 RECORD_SUFFIX = ".json"
 _OF_SIZES = frozenset({"winograd-hard-swish"})
@@ -22,7 +24,7 @@ class Guarantees:
     """What may change between the runs of one predictor ("open"), and what may not ("fixed").
 
     `rows`: the number of rows that products see, that is the batch or the length of a sequence; `sizes`: the
-    batch, and the sizes of feature maps.
+    sizes of feature maps.
     """
 
     rows: Literal["fixed", "open"]
@@ -33,22 +35,21 @@ class Guarantees:
         if self.rows == "fixed":
             yield "all runs of one predictor must have the same batch, and sequences of the same length"
         if self.sizes == "fixed":
-            yield "all runs of one predictor must have images of the same size, and the same batch"
+            yield "all runs of one predictor must have images of the same size"
 
     def content(self) -> dict[str, Any]:
         """What the record holds."""
         return {"rows": self.rows, "sizes": self.sizes}
 
 
-def relied_on(buffer: NaiveBuffer) -> Guarantees:
-    """What a file that is right, one for ARM, would be wrong without."""
+def relied_on(buffer: NaiveBuffer, arch: Arch) -> Guarantees:
+    """What a file that is right would be wrong without."""
     program = Program(buffer.program.blocks[0], buffer.params)
-    met = {
-        finding.fault.when
-        for op in buffer.ops
-        for finding in findings(FileOp(op, program), "open", "refused")
-    }
-    return Guarantees("fixed" if met - _OF_SIZES else "open", "fixed" if met & _OF_SIZES else "open")
+    views = [FileOp(op, program) for op in buffer.ops]
+    if arch == "x86":
+        return Guarantees("open", "fixed" if any(map(keeps_first_size, views)) else "open")
+    met = {finding.fault.when for view in views for finding in findings(view, "open", "refused")}
+    return Guarantees("fixed" if met else "open", "fixed" if met & _OF_SIZES else "open")
 
 
 def promised_rows(file: Path) -> Rows:

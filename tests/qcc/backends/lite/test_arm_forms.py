@@ -166,17 +166,18 @@ def set_batch(model: Model, batch: int) -> None:
 
 
 def open_sizes(model: Model) -> Model:
-    """Declare the picture's height and width open, too."""
-    var = model.graph.var("x0")
-    assert var.desc is not None
-    var.desc.set_shape([-1, var.shape[1], -1, -1])
+    """Declare the height and width of all maps open, too, but for those of pooling to one size."""
+    for var in model.graph.vars:
+        pooled = var.producer is not None and var.producer.attr("adaptive", False)
+        if var.desc is not None and not var.persistable and len(var.shape) == 4 and not pooled:
+            var.desc.set_shape([-1, var.shape[1], -1, -1])
     return model
 
 
 def head(x: Any) -> Any:
-    y = F.relu6(static.nn.conv2d(F.hardswish(static.nn.conv2d(x, 8, 3, padding=1)), 8, 3, 2, 1, groups=8))
+    y = F.relu6(static.nn.conv2d(F.hardswish(static.nn.conv2d(x, 6, 3, padding=1)), 6, 3, 2, 1, groups=6))
     pooled = paddle.flatten(F.adaptive_avg_pool2d(y, 1), 1)
-    return F.linear(F.relu(F.linear(pooled, parameter(8, 16), parameter(16))), parameter(16, 1), parameter(1))
+    return F.linear(F.relu(F.linear(pooled, parameter(6, 16), parameter(16))), parameter(16, 1), parameter(1))
 
 
 def shared(x: Any) -> Any:
@@ -185,11 +186,13 @@ def shared(x: Any) -> Any:
 
 
 def odd_padding(x: Any) -> Any:
-    y = static.nn.conv2d(x, 4, 3, padding=[0, 2, 1, 0])
+    y = static.nn.conv2d(x, 4, 3, padding=[0, 2, 2, 0])
     return static.nn.conv2d(F.relu(y), 4, (5, 2), padding=(4, 1), stride=(1, 2))
 
 
 CHANGING = {
+    # Of x86's kernels this one is right for the first size only, so that each size gets a predictor.
+    "direct": lambda x: static.nn.conv2d(static.nn.conv2d(x, 8, 3, padding=1), 16, 5, 2, 2),
     "head": head,
     "shared": shared,
     "odd_padding": odd_padding,

@@ -52,8 +52,12 @@ def test_rows_that_may_change_are_promised_nothing(saved: Path, tmp_path: Path) 
 def test_a_file_for_x86(saved: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.nb"
     outcome("export", saved, "-o", out, "--arch", "x86", "--no-check")
-    assert "lite" not in json.loads((tmp_path / "a.nb.json").read_text())
-    assert outcome("check", out).splitlines() == ["a file for x86.", "in int8: nothing."]
+    assert json.loads((tmp_path / "a.nb.json").read_text())["lite"]["sizes"] == "fixed"
+    assert outcome("check", out).splitlines() == [
+        "a file for x86.",
+        "in int8: nothing.",
+        "all runs of one predictor must have images of the same size.",
+    ]
 
 
 def test_a_warning_is_kept(tmp_path: Path) -> None:
