@@ -14,6 +14,7 @@ from lite_nets import frozen
 
 from qcc.backends.lite.file import NaiveBuffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
+from qcc.backends.lite.passes import ops
 from qcc.backends.lite.passes.exact import LiteExact
 from qcc.backends.lite.passes.kernels import LiteKernels
 from qcc.backends.lite.passes.round import LiteRound
@@ -134,7 +135,10 @@ def unguarded(
         patch.setattr(f"{package}.fuse_fc.why_not_fc", lambda *_: None)
         patch.setattr(f"{package}.kernels.first_refusal", lambda *_: None)
         patch.setattr(f"{package}.exact._why_not_on_arm", lambda *_: None)
-        patch.setattr(f"{package}.ops._REWRITES", {})
+        others = {
+            op: rewrite for op, rewrite in ops._REWRITES.items() if op not in ("affine_channel", "sign")
+        }
+        patch.setattr(f"{package}.ops._REWRITES", others)
         graph = PassManager(tuple(passes)).run(model).graph
     with path.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(graph), stream)
