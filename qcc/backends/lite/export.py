@@ -76,7 +76,7 @@ def export(
         checks = [Check("read back", _READ_BACK), *_warnings(lowered.graph)]
         guarantees, warnings = relied_on(buffer, arch), faults_of(buffer, rows, arch, "warned")
         checks += [Check("guarantee", sentence) for sentence in guarantees.sentences()]
-        checks += [Check("Paddle Lite's kernels", sentence, good=False) for sentence in warnings]
+        checks += _kernel_warnings(warnings, record_name)
         if check is not False and arch == "x86":
             again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)
             checks.append(_check_run(model, file, path, None if check is True else check, again, weight_only))
@@ -156,6 +156,14 @@ def _warnings(graph: Graph) -> list[Check]:
         words = "Paddle Lite takes every feature map for square, so feed the file with square images only"
         return [Check("yolo_box", words, good=False)]
     return []
+
+
+def _kernel_warnings(warnings: Sequence[str], record_name: str) -> list[Check]:
+    """One warning, of the first op; all of them stand in the record."""
+    if not warnings:
+        return []
+    more = f" ({len(warnings) - 1} more such ops stand in {record_name})" if len(warnings) > 1 else ""
+    return [Check("Paddle Lite's kernels", warnings[0] + more, good=False)]
 
 
 def _check_run(
