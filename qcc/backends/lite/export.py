@@ -31,6 +31,8 @@ from qcc.quantization import scheme, state
 from qcc.record import make_record
 from qcc.targets.lite import Arch
 
+GUARANTEE = "guarantee"
+"""What is said under this name is what an application must keep to."""
 _READ_BACK = "every byte accounted for, and the rules of the mobile reader kept"
 
 
@@ -75,7 +77,7 @@ def export(
         buffer = _read_back(file, path, rows, arch)
         checks = [Check("read back", _READ_BACK), *_warnings(lowered.graph)]
         guarantees, warnings = relied_on(buffer, arch), faults_of(buffer, rows, arch, "warned")
-        checks += [Check("guarantee", sentence) for sentence in guarantees.sentences()]
+        checks += [Check(GUARANTEE, sentence) for sentence in guarantees.sentences()]
         checks += _kernel_warnings(warnings, record_name)
         if check is not False and arch == "x86":
             again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)

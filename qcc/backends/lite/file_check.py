@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import GARBAGE, parse_naive_buffer
-from qcc.backends.lite.guarantees import promised_rows, relied_on
+from qcc.backends.lite.guarantees import promised_rows, recorded_arch, relied_on
 from qcc.backends.lite.verifier import arch_of, complaints_about, faults_of
 from qcc.targets.lite import Arch
 
@@ -44,7 +44,7 @@ def check_file(file: Path) -> FileReport:
     Raises ModelFormatError when it is no naive buffer, or is damaged.
     """
     parsed = parse_naive_buffer(file)
-    rows, arch = promised_rows(file), arch_of(parsed.buffer)
+    rows, arch = promised_rows(file), recorded_arch(file) or arch_of(parsed.buffer)
     wrong = [complaint for complaint in parsed.complaints if complaint != GARBAGE]
     wrong += complaints_about(parsed.buffer, rows, arch, strict=False)
     return FileReport(

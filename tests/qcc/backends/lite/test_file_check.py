@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from lite_arm import arm_model, unguarded
+from lite_arm import arm_model, convolution, unguarded
+from lite_case import F, build_model, floats
 from lite_commands import invoke, outcome, refusal
+from lite_nets import frozen
 
+import qcc
+from qcc.backends.lite.check import check
 from qcc.backends.lite.cross_check import run_optimizer
 from qcc.backends.lite.export import export
 from qcc.targets.lite_arm import arm_table
@@ -60,6 +65,16 @@ def test_a_file_for_x86(saved: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_of_kernels_for_any_processor(tmp_path: Path) -> None:
+    """That it is for x86, only the record knows."""
+    qcc.save(arm_model("negative-to-uint8", quantized=False)[0], tmp_path / "model", check=False)
+    out = tmp_path / "a.nb"
+    outcome("export", tmp_path / "model", "-o", out, "--arch", "x86", "--no-check")
+    assert outcome("check", out).splitlines() == ["a file for x86.", "in int8: nothing."]
+    (tmp_path / "a.nb.json").unlink()
+    assert "a negative float becomes 0" in invoke("check", out).output
+
+
 def test_a_warning_is_kept(tmp_path: Path) -> None:
     """The bound is computed from the weights: 64 channels of 9 weights at the largest."""
     model, _ = arm_model("winograd-sums", quantized=True)
@@ -71,6 +86,20 @@ def test_a_warning_is_kept(tmp_path: Path) -> None:
     (kept,) = json.loads((tmp_path / "a.nb.json").read_text())["lite"]["warnings"]
     assert bound in kept
     assert f"warning: {kept}." in outcome("check", tmp_path / "a.nb")
+    assert any(bound in note for note in check(model, "arm").notes)
+
+
+def test_many_warnings_are_one(tmp_path: Path) -> None:
+    wide = convolution(32, 3, F.relu, padding=1)
+    model = frozen(
+        build_model(lambda x: wide(wide(x)), (floats(1, 64, 16, 16),)), {"x0": floats(1, 64, 16, 16)}
+    )
+    for name in model.weights:
+        if model.weights[name].ndim == 4:
+            model.weights[name] = np.full_like(model.weights[name], 127)
+    (warning,) = export(model, tmp_path / "a.nb").warnings
+    assert str(warning).endswith("(1 more such ops stand in a.nb.json)")
+    assert len(json.loads((tmp_path / "a.nb.json").read_text())["lite"]["warnings"]) == 2
 
 
 def test_all_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
