@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lite_agreement import assert_close, lite_outputs
+from lite_agreement import assert_close, lite_outputs, lowered
 from lite_arm import FLOAT, QUANTIZED, REFUSED, arm_form_outputs, arm_model, on_x86
 from lite_case import Case, F, append_op, floats, paddle, parameter, static
 from lite_nets import frozen
 
+from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.passes.split_products import LiteSplitProducts
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import PassError
 from qcc.model import Model
 from qcc.passes import PassManager
@@ -221,13 +223,38 @@ def test_sizes_change_between_runs(name: str, quantized: bool, form: str, tmp_pa
 
 def several(model: Model, feeds: list[dict[str, np.ndarray]], path: Path) -> list[list[np.ndarray]]:
     """What one predictor on x86 computes from the feeds, one after the other."""
-    from lite_agreement import lowered
-
-    from qcc.backends.lite.runtime import LiteRuntime
-
     lowered(model, path)
     with LiteRuntime(path) as runtime:
         return [runtime.run(feed) for feed in feeds]
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "options", "sizes"),
+    [
+        (8, 3, {"padding": 1}, "fixed"),
+        (24, 3, {"padding": 1, "stride": 2}, "fixed"),
+        (8, 5, {"stride": 2}, "fixed"),
+        (8, 3, {"padding": "SAME"}, "fixed"),
+        (12, 3, {"padding": 1}, "open"),
+        (8, 1, {}, "open"),
+        (8, 5, {"padding": 2}, "open"),
+        (8, 7, {"padding": 3, "stride": 2}, "open"),
+        (8, 3, {"padding": [1, 0]}, "open"),
+        (8, 3, {"padding": 1, "dilation": 2}, "open"),
+        (8, 3, {"padding": 1, "groups": 4}, "open"),
+        (8, 3, {"padding": 1, "groups": 8}, "open"),
+    ],
+)
+def test_which_convolutions_of_x86_keep_their_first_size(
+    channels: int, size: int, options: dict[str, Any], sizes: str, tmp_path: Path
+) -> None:
+    """Those said to be open run with several sizes in one predictor."""
+    case = Case("", (floats(1, 8, 9, 12),), lambda x: static.nn.conv2d(x, channels, size, **options))
+    model = open_sizes(case.model())
+    assert relied_on(lowered(model, tmp_path / "a.nb"), "x86").sizes == sizes
+    feeds = [{"x0": floats(batch, 8, *shape)} for batch, *shape in ((1, 9, 12), (2, 16, 7), (1, 30, 30))]
+    for outputs, feed in zip(several(model, feeds, tmp_path / "a.nb"), feeds, strict=True):
+        assert_close(outputs, model.run(feed), _ROUNDING_OF_SUMS)
 
 
 @pytest.mark.parametrize("columns", [1, 5])
