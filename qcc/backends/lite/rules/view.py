@@ -59,13 +59,17 @@ _NEVER_NEGATIVE = frozenset(
     {"abs", "exp", "hard_sigmoid", "relu", "relu6", "sigmoid", "softmax", "sqrt", "square"}
 )
 _FUSED = frozenset({"relu", "relu6"})
-# Op -> the slot of what it passes on.
+# Op -> the slot of what it passes on, or changes without making it negative.
 _PASSES_ON = {
+    "bilinear_interp_v2": "X",
     "calib": "Input",
     "flatten_contiguous_range": "X",
+    "floor": "X",
     "nearest_interp_v2": "X",
     "pool2d": "X",
     "reshape2": "X",
+    "round": "X",
+    "scale": "X",
     "slice": "Input",
     "squeeze2": "X",
     "transpose2": "X",
@@ -76,13 +80,21 @@ _PASSES_ON = {
 def never_negative(view: OpView, slot: str) -> bool:
     """Whether what an op reads in a slot is known to have no negative values."""
     source = view.source(slot)
-    while source is not None and source.type in _PASSES_ON:
+    while source is not None and source.type in _PASSES_ON and not _may_turn(source):
         source = source.source(_PASSES_ON[source.type])
     if source is None:
         return False
     if source.type == "clip":
-        return float(source.attr("min", -1.0)) >= 0
+        return source.element("Min") is None and float(source.attr("min", -1.0)) >= 0
     if source.type == "cast":
         return source.element("X") in ("bool", "uint8")
     fused = source.attr("act_type") if source.attr("with_act", source.type.startswith("fusion_")) else None
     return source.type in _NEVER_NEGATIVE or fused in _FUSED or source.attr("activation_type") in _FUSED
+
+
+def _may_turn(op: OpView) -> bool:
+    """Whether a scale op may make a negative number of one that is not."""
+    if op.type != "scale":
+        return False
+    known = op.element("ScaleTensor") is None
+    return not known or float(op.attr("scale", 1.0)) < 0 or float(op.attr("bias", 0.0)) < 0

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from lite_agreement import lowered
-from lite_arm import FLOAT, QUANTIZED, REFUSED, arm_model, unguarded
+from lite_arm import FLOAT, PICTURE, QUANTIZED, REFUSED, arm_model, unguarded
+from lite_case import F, build_model, paddle, static
 
 from qcc.backends.lite.export import lower
 from qcc.backends.lite.file import NaiveBuffer
@@ -129,6 +132,33 @@ def test_largest_sum(weight: np.ndarray, is_positive: bool, largest: int) -> Non
     values = (0, 127) if is_positive else (-127, 127)
     reached = max(abs(int(row @ np.array([a, b]))) for row in weight for a in values for b in values)
     assert largest == reached
+
+
+@pytest.mark.parametrize(
+    ("build", "is_known"),
+    [
+        (lambda x: F.relu(x) * 10, True),
+        (lambda x: F.relu(x) * -10, False),
+        (lambda x: F.relu(x) - 1.0, False),
+        (lambda x: x * 10, False),
+        (lambda x: paddle.round(paddle.clip(x, 0.0, 1.0) * 255.0 + 0.5), True),
+        (lambda x: paddle.clip(x, -1.0, 1.0), False),
+        (lambda x: paddle.transpose(F.max_pool2d(F.sigmoid(x), 2), [0, 2, 3, 1]), True),
+        (lambda x: F.relu(static.nn.conv2d(x, 4, 3)), True),
+        (lambda x: static.nn.conv2d(F.relu(x), 4, 3), False),
+        (lambda x: F.relu(x + x), True),
+        (lambda x: paddle.cast(x > 0, "float32"), True),
+        (lambda x: paddle.concat([F.relu(x), x], 1), False),
+    ],
+)
+def test_what_is_never_negative(build: Callable[[Any], Any], is_known: bool, tmp_path: Path) -> None:
+    """By a cast to uint8, which is refused where there may be negative numbers, in a graph as in a file."""
+    model = build_model(lambda x: paddle.cast(build(x), "uint8"), PICTURE)
+    if is_known:
+        lowered(model, tmp_path / "a.nb", arch="arm")
+    else:
+        with pytest.raises(PassError, match="clip at 0 before the cast"):
+            lower(model, "arm")
 
 
 def test_sums_that_fit_are_not_warned_of() -> None:

@@ -10,6 +10,7 @@ import pytest
 from lite_arm import unguarded
 from lite_case import Case
 from lite_ops import CASES
+from lite_shapes import SHAPES
 from lite_variants import VARIANTS
 from seen_on_arm import NOT_RUN, SEEN
 
@@ -20,7 +21,7 @@ from qcc.backends.lite.verifier import complaints_about
 from qcc.errors import PassError
 from qcc.targets.lite_arm import arm_table
 
-ALL: dict[str, Case] = {**CASES, **VARIANTS}
+ALL: dict[str, Case] = {**CASES, **VARIANTS, **SHAPES}
 WRONG = {name: fault for name, fault in SEEN.items() if fault != "right"}
 REFUSED = ("grid-size", "negative-to-uint8")
 
