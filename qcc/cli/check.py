@@ -33,7 +33,9 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
     MODEL may also be a Paddle Lite file (.nb), of qcc or of Paddle Lite's own optimizer; it needs no
     --target. The command fails when its kernels compute something wrong on a device, and says what.
     """
-    if _is_lite(model):
+    from qcc.cli.inspect_lite import is_lite
+
+    if is_lite(model):
         _check_lite_file(model, target)
         return
     if target is None:
@@ -48,12 +50,6 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
     loaded = qcc.load(model, model_filename, params_filename)
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
         click.echo(line)
-
-
-def _is_lite(model: Path) -> bool:
-    from qcc.frontend.layout import LITE_SUFFIX
-
-    return model.suffix == LITE_SUFFIX and model.is_file()
 
 
 def _check_lite_file(file: Path, target: str | None) -> None:

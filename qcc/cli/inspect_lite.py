@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 Section = tuple[str, list[tuple[str, str]]]
 
 
+def is_lite(model: Path) -> bool:
+    """Whether a path is a Paddle Lite file."""
+    if not model.is_file():
+        return False
+    from qcc.backends.lite.file import is_naive_buffer
+    from qcc.frontend.layout import LITE_SUFFIX
+
+    # A file that claims to be one and is damaged is told so; one under another name is recognized.
+    return model.suffix == LITE_SUFFIX or is_naive_buffer(model)
+
+
 def sections(path: Path) -> list[Section]:
     """What the file holds, as titles and rows.  Raises ModelFormatError when it is damaged."""
     return list(_sections(_described(path)))
