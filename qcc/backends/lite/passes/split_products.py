@@ -42,7 +42,8 @@ class LiteSplitProducts(LitePass):
         y = elementwise_add(X=y.part0, Y=y.part1)
 
     Kernels for float take 16384 products, those for int8 on CPUs without dot product 8188, with a cache of
-    512 KB. An fc op of one row is computed by another kernel, and stays whole. So do grouped convolutions.
+    512 KB. An fc op of one row is computed by another kernel, and stays whole. Grouped convolutions of so
+    many products stay whole, too, and `lite-kernels` refuses them.
     """
 
     name: ClassVar[str] = "lite-split-products"
@@ -75,8 +76,11 @@ class LiteSplitProducts(LitePass):
 
 @dataclass(frozen=True)
 class _Split:
-    """An op, the slots of its data and weight, the axis along which its data is cut, into which sections, and
-    how many rows of the weight (along `weight_axis`) belong to one of the data's elements there."""
+    """How an op is split.
+
+    The slots of its data, weight and output; the axis along which its data is cut, and into which sections;
+    the weight's axis, and how many of its rows there belong to one of the data's.
+    """
 
     op: Op
     data: str

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from qcc.backends.lite.rules.products import (
+    Convolution,
     activation,
     convolution,
     leading_extents,
@@ -16,7 +17,7 @@ from qcc.backends.lite.rules.products import (
     why_not_fc,
 )
 from qcc.backends.lite.rules.reductions import has_kernel, normalized
-from qcc.backends.lite.rules.view import OpView, Rows, is_known, may_be, never_negative
+from qcc.backends.lite.rules.view import OpView, Rows, Shape, is_known, may_be, never_negative
 from qcc.targets.lite_arm import ArmFault, Verdict, arm_table
 
 _LARGEST = 127
@@ -128,17 +129,14 @@ def _winograd_sums(view: OpView, rows: Rows) -> str | None:
     if found is None or weight is None or not view.computes_int8 or not found.is_winograd:
         return None
     shape = view.shape("Input")
-    if is_known(shape) and _pixels(view) < _FEW_PIXELS:
+    if shape is not None and is_known(shape[2:]) and _pixels(found, shape) < _FEW_PIXELS:
         return None
     largest, limit = largest_sum(weight, never_negative(view, "Input")), arm_table().limit("winograd-sums")
     return None if largest <= limit else f"up to {largest:,}, where {limit:,} are right"
 
 
-def _pixels(view: OpView) -> int:
-    """Pixels of an output of a 3 x 3 convolution of stride 1 with even padding, its sizes known."""
-    found, shape = convolution(view), view.shape("Input")
-    assert found is not None
-    assert shape is not None
+def _pixels(found: Convolution, shape: Shape) -> int:
+    """Pixels of one output map of a 3 x 3 convolution of stride 1 with even padding."""
     pads = found.pads or (0, 0, 0, 0)
     return (shape[2] + pads[0] + pads[1] - 2) * (shape[3] + pads[2] + pads[3] - 2)
 

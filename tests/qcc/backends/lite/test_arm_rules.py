@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from lite_agreement import lowered
 from lite_arm import FLOAT, PICTURE, QUANTIZED, REFUSED, arm_model, unguarded
-from lite_case import F, build_model, paddle, static
+from lite_case import F, build_model, floats, paddle, static
+from lite_nets import frozen
 
 from qcc.backends.lite.export import lower
 from qcc.backends.lite.file import NaiveBuffer
@@ -166,6 +167,17 @@ def test_sums_that_fit_are_not_warned_of() -> None:
     for channels, warned in ((24, False), (32, True)):
         bound = largest_sum(np.full((1, channels, 3, 3), 127, np.int8), False)
         assert (bound > arm_table().limit("winograd-sums")) == warned
+
+
+@pytest.mark.parametrize(("side", "warned"), [(7, False), (11, False), (12, True)])
+def test_small_maps_are_summed_otherwise(side: int, warned: bool) -> None:
+    """Below 128 pixels, whatever the batch, the kernel for sums of large numbers runs."""
+    inputs = (floats(1, 64, side, side),)
+    model = build_model(lambda x: static.nn.conv2d(x, 4, 3, padding=1), inputs)
+    name = next(name for name in model.weights if name.endswith("w_0"))
+    model.weights[name] = np.full_like(model.weights[name], 0.5)
+    buffer = lower_with(frozen(model, {"x0": inputs[0]}), "declared")
+    assert bool(faults_of(buffer, "declared", "arm", "warned")) == warned
 
 
 def test_nobody_is_sent_to_a_kernel_that_is_never_right() -> None:
