@@ -139,13 +139,14 @@ def arm_faults() -> str:
 def arm_proofs() -> str:
     """Which int8 kernels of ARM were compared with exact integer arithmetic."""
     rows = [
-        "| form | kernels | fused | outputs compared | off by one at a tie | wrong |",
-        "|---|---|---|---|---|---|",
+        "| form | networks | kernels | fused | outputs compared | off by one at a tie | wrong |",
+        "|---|---|---|---|---|---|---|",
     ]
     for proof in arm_table().proven:
         wrong = "0" if proof.wrong == 0 else f"{proof.wrong:,} ({proof.fault})"
         cells = (
             proof.form,
+            f"{proof.nets}",
             ", ".join(proof.kernels),
             ", ".join(proof.fused),
             f"{proof.outputs:,}",

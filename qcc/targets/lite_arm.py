@@ -36,12 +36,15 @@ class ArmFault(Fault):
 class Proof(BaseModel):
     """A form of an int8 op whose `outputs` were compared with exact integer arithmetic on the kernels.
 
-    `off_by_one` at a tie; `wrong` by the `fault` named, whose condition these met.
+    `test` of `nets` networks, run under emulation. `off_by_one` at a tie; `wrong` by the `fault` named, whose
+    condition these met.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     form: Words
+    test: Words
+    nets: int
     kernels: tuple[str, ...]
     fused: tuple[str, ...]
     outputs: int
