@@ -37,6 +37,12 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     type=click.Choice(list(_BITS)),
     help="Store the weights of a float model as integers, to be turned back when the file is loaded.",
 )
+@click.option(
+    "--rows",
+    type=click.Choice(["fixed", "open"]),
+    help="On arm: whether the batch (or a sequence's length) is the same in all runs of a predictor. int8 fc"
+    " ops are right only then; otherwise others are written. [default: as the model's shapes say]",
+)
 @calibrate_option
 @click.option(
     "-c",
@@ -66,6 +72,7 @@ def export(
     output: Path,
     x86_int8: bool,
     weight_only: str | None,
+    rows: Literal["fixed", "open"] | None,
     calibrate: Path | None,
     config_path: Path | None,
     cross_check: bool,
@@ -103,12 +110,14 @@ def export(
         arch=arch,
         x86_int8=x86_int8,
         weight_only=bits,
+        rows=rows or "declared",
         check=False if no_check else True if data is None else data,
         instruments=_instruments(dump_dir),
     )
     _tell(saved, output)
     if selftest is not None:
-        _write_selftest(loaded, selftest, data, arch=arch, x86_int8=x86_int8, weight_only=bits)
+        options = {"arch": arch, "x86_int8": x86_int8, "weight_only": bits, "rows": rows or "declared"}
+        _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
 

@@ -18,7 +18,7 @@ from qcc.frontend.program_file import ProgramFile, is_paddle3, read_program
 from qcc.ir.verify import verify
 from qcc.ir.weights import Weights
 from qcc.model import Model, Provenance
-from qcc.record import FILE_NAME, read_record, source_digest
+from qcc.record import FILE_NAME, fitting_record, read_record, source_digest
 
 
 def load(
@@ -50,7 +50,7 @@ def load(
     except VerifyError as error:
         raise ModelFormatError(f"{program.path}: {error}") from error
     files = [program.path, *(file.path for file in params_files)]
-    record = read_record(files)
+    record = fitting_record(files)
     return Model(graph, record.provenance if record else Provenance(source_digest(files)))
 
 

@@ -33,6 +33,8 @@ from qcc.inputs import open_input, read_input
 
 LITE_VERSION = "v2.13-rc"
 MOST_PARAMS = 65535
+GARBAGE = "the version in the header is followed by garbage"
+"""A complaint about a file that Paddle Lite's own optimizer may deserve; the runtime does not mind."""
 
 _HEADER = struct.Struct("<H16sQ")
 _PARAMS_HEADER = struct.Struct("<HHHHI")
@@ -131,7 +133,7 @@ def _parse(data: memoryview) -> Parsed:
     complaints: list[str] = []
     text, _, rest = bytes(version).partition(b"\0")
     if any(rest):
-        complaints.append("the version in the header is followed by garbage")
+        complaints.append(GARBAGE)
     program = _read_root(data[start : start + size], ProgramDesc, "topology", complaints)
     params = data[start + size :]
     if meta == 1:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lite_case import Case, floats, parameter, static
 from lite_ops import CASES
+from lite_refused import REFUSED
 from lite_variants import VARIANTS
 
 import qcc
@@ -28,7 +29,14 @@ ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
     "lite-fold-constants": (MASKED,),
-    "lite-ops": (ALL["gelu_tanh"], ALL["bmm"], ALL["relu6_threshold"]),
+    "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], REFUSED["deconv_dw"]),
+    "lite-ops": (
+        ALL["gelu_tanh"],
+        ALL["bmm"],
+        ALL["relu6_threshold"],
+        ALL["sign"],
+        ALL["affine_channel"],
+    ),
     "fold-reshape": (RESHAPED,),
     "fold-transpose": (TRANSPOSED,),
     "fuse-shuffle-channel": (ALL["channel_shuffle"],),
