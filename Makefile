@@ -8,7 +8,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo lock clean
+.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -53,6 +53,9 @@ bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 zoo: .venv  ## Take networks of other packages through every form and engine
 	$(BIN)/python bench/zoo/build.py
 	$(BIN)/python bench/zoo/zoo.py
+
+fuzz: .venv  ## Damage the files of every reader a hundred thousand times, and read them
+	$(BIN)/python tests/fuzz/long_run.py
 
 # uv keeps the versions that are in a lock file already; delete the file first to take the newest ones. What both
 # Paddles are tested with is of one version: hence the copy.

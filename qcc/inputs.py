@@ -8,6 +8,8 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
+_LITTLE = 1 << 16
+
 
 def open_input(path: Path) -> BufferedReader:
     """A regular file, or a link to one, for reading.
@@ -27,7 +29,8 @@ def open_input(path: Path) -> BufferedReader:
 def read_input(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.  Raises OSError as `open_input` does."""
     with open_input(path) as stream:
-        data = stream.read(most + 1)
+        # As much as the file says that it has, and a little for those of the system, which say 0.
+        data = stream.read(min(max(os.fstat(stream.fileno()).st_size, _LITTLE), most) + 1)
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
     return data

@@ -95,12 +95,15 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
 def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool) -> Picture:
     from qcc.draw import Stages, difference, view
+    from qcc.ir.verify import verify
     from qcc.passes import PassManager
     from qcc.passes.instruments import Verification
 
     wanted = pipeline if pipeline is not None else after
     if wanted is None:
         return view(model.graph)
+    # A graph from text may lack values: that is enough to draw it, and not for passes.
+    verify(model.graph, scales=False)
     manager = PassManager.parse(wanted)
     stages = Stages()
     first, last = 0, len(manager.passes)

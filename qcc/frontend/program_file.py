@@ -71,7 +71,10 @@ class ProgramFile:
         Raises ModelFormatError.
         """
         program = self._declaring(weights)
-        desc = core.ProgramDesc(program.SerializeToString())
+        try:
+            desc = core.ProgramDesc(program.SerializeToString())
+        except ValueError as error:  # Paddle's protobuf is stricter than Python's
+            raise ModelFormatError(f"{self.path} is damaged: Paddle cannot parse it.") from error
         shell = replace(
             Shell.of(desc, self.program.op_version_map.SerializeToString()),
             # Paddle puts its own version into what it parses.
