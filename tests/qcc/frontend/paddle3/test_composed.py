@@ -47,6 +47,23 @@ def test_rms_norm(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("causal", "masked"), [(False, False), (True, False), (False, True)])
+def test_attention_of_gpus(causal: bool, masked: bool, tmp_path: Path) -> None:
+    q, k, v = (RNG.uniform(-1, 1, (2, 5, 3, 4)).astype(np.float32) for _ in range(3))
+    mask = RNG.uniform(-1, 1, (2, 1, 5, 5)).astype(np.float32)
+    program = Program()
+    feeds = {"q": q, "k": k, "v": v} | ({"mask": mask} if masked else {})
+    given = [program.feed(name, value.shape) for name, value in feeds.items()]
+    operands = [*given[:3], 0, given[3] if masked else 0]
+    attrs = {"dropout": 0.0, "causal": causal, "return_softmax": False, "is_test": True, "rng_name": ""}
+    program.fetch(program.op("flash_attn", operands, [tensor(q.shape), NULL, NULL, NULL], attrs)[0])
+    found = np.asarray(qcc.load(save(program, tmp_path, {})).run(feeds)[0])
+    scores = np.einsum("bihd,bjhd->bhij", q, k) / 2 + (mask if masked else 0)
+    scores = np.where(np.tri(5, dtype=bool) | (not causal), scores, -np.inf)
+    weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, np.einsum("bhij,bjhd->bihd", weights, v), rtol=1e-5, atol=1e-6)
+
+
 def test_rint_takes_the_even_one_of_two(tmp_path: Path) -> None:
     x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.49999997, 8388609.0, -3.7], np.float32)
     (found,) = run(tmp_path, "rint", {"x": x}, [tensor(x.shape)], {})
