@@ -54,7 +54,7 @@ def _variable(parameter: Parameter, path: Path) -> Variable:
         raise ModelFormatError(
             f"{path}: parameter {parameter.name!r} is {kind.dtype}, a data type that Paddle 2.6 lacks."
         ) from None
-    return Variable(kind.dtype, kind.shape, persistable=parameter.persistable, is_parameter=True)
+    return Variable(kind.dtype, kind.shape, persistable=parameter.persistable)
 
 
 class _Conversion:
@@ -90,7 +90,7 @@ class _Conversion:
                 " paddle.jit.save or paddle.static.save_inference_model."
             )
         fetches = tuple(state.fetches[column] for column in range(len(state.fetches)))
-        drop_dead_ops(state.blocks, fetches)
+        drop_dead_ops(state.blocks, (*state.feeds, *fetches))
         program = message(state.blocks)
         check_program(program, self._path)
         return ProgramFile(self._path, program, tuple(state.feeds), fetches)

@@ -36,7 +36,7 @@ def batch_norm(call: Call) -> None:
     call.emit("batch_norm", inputs, outputs, data_layout=call.attr("data_format"), **attrs)
 
 
-def _biased(call: Call, legacy: str, inputs: dict[str, Any], rank: int, **attrs: Any) -> None:
+def _biased(call: Call, legacy: str, inputs: dict[str, Any], **attrs: Any) -> None:
     """A convolution, and its bias by an op of its own."""
     kind = call.result_type("out")
     bias = call.optional("bias")
@@ -58,7 +58,7 @@ def convolution(call: Call) -> None:
         legacy = "conv3d"
     attrs = {name: call.attr(name) for name in _CONVOLUTION}
     inputs = {"Input": call["input"], "Filter": call["filter"]}
-    _biased(call, legacy, inputs, 4, **attrs)
+    _biased(call, legacy, inputs, **attrs)
 
 
 @rule("conv2d_transpose_bias")
@@ -66,7 +66,7 @@ def transposed_convolution(call: Call) -> None:
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
     attrs["output_size"] = list(call.constant("output_size")) if "output_size" in call else []
     inputs = {"Input": call["x"], "Filter": call["filter"]}
-    _biased(call, "conv2d_transpose", inputs, 4, **attrs)
+    _biased(call, "conv2d_transpose", inputs, **attrs)
 
 
 @rule("linear_v2")
