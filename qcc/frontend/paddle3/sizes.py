@@ -39,7 +39,7 @@ def note_sizes(state: State, op: Op) -> None:
     if kind.dtype not in _INTEGERS and op.name not in ("pd_op.full", "pd_op.cast"):
         return
     sizes = known(state, op)
-    if sizes is None or len(sizes) > _MAX_ELEMENTS:
+    if sizes is None or not len(sizes) == math.prod(kind.shape) <= _MAX_ELEMENTS:
         return
     if kind.dtype in _INTEGERS:
         state.sizes[op.results[0].id] = sizes

@@ -69,6 +69,26 @@ def transposed_convolution(call: Call) -> None:
     _biased(call, "conv2d_transpose", inputs, **attrs)
 
 
+_POOLING = (
+    "strides", "paddings", "ceil_mode", "exclusive", "data_format", "pooling_type", "global_pooling",
+    "adaptive", "padding_algorithm",
+)  # fmt: skip
+
+
+@rule("lp_pool2d")
+def norm_pooling(call: Call) -> None:
+    """(sum of x**p)**(1/p) over windows, where the sum is an average that divides by the window's size."""
+    kind, power = call.result_type("out"), call.real("norm_type")
+    attrs = {name: call.attr(name) for name in _POOLING} | {"pooling_type": "avg", "exclusive": False}
+    kernel = call.integers("kernel_size")
+    if len(kernel) != 2 or attrs["global_pooling"] or attrs["adaptive"] or power == 0:
+        raise Unsupported("Paddle 2.6 computes it for windows of one given size")
+    raised = call.new("pow", {"X": call["x"]}, call.type("x"), factor=power)
+    mean = call.new("pool2d", {"X": raised}, kind, ksize=kernel, **attrs)
+    total = call.new("scale", {"X": mean}, kind, scale=float(kernel[0] * kernel[1]))
+    call.emit("pow", {"X": total}, {"Out": call.out("out")}, factor=1 / power)
+
+
 @rule("linear_v2")
 def linear(call: Call) -> None:
     kind = call.result_type("out")
