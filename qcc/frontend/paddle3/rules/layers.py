@@ -103,7 +103,7 @@ def linear(call: Call) -> None:
     call.emit("elementwise_add", {"X": product, "Y": bias}, {"Out": call.out("out")})
 
 
-@rule("fused_gemm_epilogue", "gemm_epilogue")
+@rule("fused_gemm_epilogue")
 def gemm_epilogue(call: Call) -> None:
     """act(x y + bias): what 2.6 does in one op on GPUs alone."""
     kind = call.result_type("out")
@@ -136,7 +136,7 @@ def legacy_matmul(call: Call) -> None:
     call.emit("matmul", {"X": call["x"], "Y": call["y"]}, {"Out": call.out("out")}, **attrs)
 
 
-@rule("fc")
+@rule("fc", "gemm_epilogue")
 def fully_connected(call: Call) -> None:
     attrs = {name: call.attr(name) for name in ("in_num_col_dims", "activation_type", "padding_weights")}
     inputs = {"Input": call["input"], "W": call["w"], "Bias": call.optional("bias")}
@@ -147,7 +147,6 @@ def fully_connected(call: Call) -> None:
 def baddbmm(call: Call) -> None:
     """beta * input + alpha * x y."""
     kind = call.result_type("out")
-    call.ignore("out_dtype")
     product = call.new("bmm", {"X": call["x"], "Y": call["y"]}, kind)
     scaled = call.new("scale", {"X": product}, kind, scale=call.attr("alpha"))
     added = call.new("scale", {"X": call["input"]}, call.type("input"), scale=call.attr("beta"))
@@ -197,7 +196,7 @@ def embedding(call: Call) -> None:
 def rms_norm(call: Call) -> None:
     """x / sqrt(mean(x**2) + epsilon) * scale, which 2.6 has on GPUs alone; the mean is of float32."""
     kind, scale = call.type("x"), call.type("scale")
-    shape = call.integers("normalized_shape", list(scale.shape))
+    shape = call.integers("normalized_shape", []) or list(scale.shape)
     axes = list(range(len(kind.shape) - len(shape), len(kind.shape)))
     if call.result("invvar") is not None and call.op.results[1].id in call.state.last_use:
         raise Unsupported("its second result is for training")
