@@ -74,9 +74,10 @@ Of {total:,} damaged files, {failed} were neither read nor refused in one senten
 | --- | --- | --- |
 {table}
 
-A file is damaged in its bytes, or in one to three fields of what they mean: numbers, names, ops, variables, slots,
-attributes, keys, entries. A program is then loaded, verified, printed, transformed, frozen and saved. Each is read in
-a process with a limit of 3 GiB of memory and 20 seconds of processor time. `make test` reads 200 of each.
+A file is damaged in its bytes, or in one to three fields of what they mean: numbers, names, ops, variables,
+slots, attributes, keys, entries. A program is then loaded, verified, printed, transformed, frozen and saved.
+Each is read in a process with a limit of 3 GiB of memory and 20 seconds of processor time. `make test` reads
+200 of each.
 """
 
 

@@ -17,7 +17,7 @@ from qcc.ir.text.attributes import plain_value
 
 Json: TypeAlias = dict[str, Any]
 HERE = Path("inference.json")
-_CODES = {"pd_op": "1", "builtin": "0", "cf": "2"}
+_CODES = {"builtin": "0", "pd_op": "1", "cf": "2", "custom_op": "3", "dist": "4"}
 _DTYPES = {"float32": "f32", "int64": "i64", "int32": "i32", "bool": "bool", "float64": "f64", "int8": "i8"}
 
 

@@ -226,6 +226,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "pools": (lambda x: F.max_pool2d(x, 2) + F.avg_pool2d(x, 2), [(2, 3, 4, 4)]),
     "adaptive_pools": (lambda x: F.adaptive_max_pool2d(x, 2) + F.adaptive_avg_pool2d(x, 2), [(2, 3, 5, 5)]),
     "pool_index": (lambda x: F.max_pool2d(x, 2, return_mask=True), [(2, 3, 4, 4)]),
+    "lp_pool": (lambda x: F.lp_pool2d(x, 2.0, 2), [(2, 3, 4, 4)]),
+    "lp_pool_padded": (lambda x: F.lp_pool2d(paddle.abs(x), 3.0, [2, 3], [1, 2], 1), [(2, 3, 5, 6)]),
+    "outer_sizes": (
+        lambda x: paddle.shape(x)[:2].unsqueeze(1) * paddle.arange(3) + paddle.shape(x)[2],
+        [(2, 3, 4)],
+    ),
     "unfold": (lambda x: F.unfold(x, 2), [(2, 3, 4, 4)]),
     "pixel_shuffle": (lambda x: F.pixel_shuffle(x, 2), [(2, 4, 3, 3)]),
     "grid_sample": (lambda x, y: F.grid_sample(x, y), [(2, 3, 4, 4), (2, 5, 5, 2)]),

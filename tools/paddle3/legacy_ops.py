@@ -82,6 +82,12 @@ def attributes(proto: Any) -> dict[str, tuple[str, Any]]:
     return found
 
 
+def op_versions() -> dict[str, int]:
+    """The versions of ops that Paddle writes into every program."""
+    program = ProgramProto.FromString(core.ProgramDesc().serialize_to_string())
+    return {pair.op_name: pair.op_version.version for pair in program.op_version_map.pair}
+
+
 def slots(declared: Any) -> str:
     return " ".join(
         slot.name + "?" * (slot.dispensable or slot.extra) + "*" * slot.duplicable for slot in declared
@@ -89,10 +95,11 @@ def slots(declared: Any) -> str:
 
 
 def main(path: Path) -> None:
-    lines = []
+    lines, versions = [], op_versions()
     for name, proto in sorted(declarations().items()):
         attrs = json.dumps(attributes(proto), separators=(",", ":"), default=str)
-        lines.append("\t".join((name, slots(proto.inputs), slots(proto.outputs), attrs)))
+        version = str(versions.get(name, 0))
+        lines.append("\t".join((name, version, slots(proto.inputs), slots(proto.outputs), attrs)))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

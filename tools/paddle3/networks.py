@@ -3,6 +3,8 @@
 Runs under paddlepaddle 3.3.1:
 
     PYTHONPATH=tools python tools/paddle3/networks.py tests/qcc/frontend/paddle3/networks.json.gz [NAME ...]
+
+Under paddlepaddle 3.0.0 it makes networks-3.0.json.gz in the same folder.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ SECONDS = 120
 
 def legacy_ops(path: Path) -> Iterator[tuple[str, list[str], list[str], dict[str, Any]]]:
     for line in path.read_text(encoding="utf-8").splitlines():
-        name, inputs, outputs, attrs = line.split("\t")
+        name, _, inputs, outputs, attrs = line.split("\t")
         yield name, inputs.split(), outputs.split(), json.loads(attrs)
 
 

@@ -69,10 +69,11 @@ ParameterValue: TypeAlias = Callable[[str], np.ndarray]
 class State:
     """The conversion of a program so far.
 
-    `names`: the variable, or for a vector the variables, of each value. `sizes`: what is known of small
-    tensors of integers, such as shapes. `constants`: the numbers that a value holds in every run. `mutable`:
-    values that some op changes in place. `parameters`: names of values that are parameters. `value_of` reads
-    a parameter's value.
+    `bound`: the variable, or for a vector the variables, of each value; `elements`: the values in a vector.
+    `sizes`: what is known of small tensors of integers, such as shapes; `constants`: the numbers that a value
+    holds in every run. `mutable`: values that some op writes into. `biases`: the parameter, and the axis that
+    it is turned to, behind a value. `narrow`: the int32 variable of which one is the int64 form. `arguments`:
+    how many there are so far. `value_of` reads a parameter's value.
     """
 
     names: Names
@@ -94,11 +95,11 @@ class State:
     feeds: list[str] = field(default_factory=list)
     fetches: dict[int, str] = field(default_factory=dict)
 
-    def declare(self, name: str, kind: Type, *, is_feed: bool = False) -> None:
+    def declare(self, name: str, kind: Type) -> None:
         """Declare a variable of a value's type in the block that grows."""
         if isinstance(kind, Tensor):
             check_dtype(kind.dtype)
-            self.current.variables[name] = Variable(kind.dtype, kind.shape, is_feed=is_feed)
+            self.current.variables[name] = Variable(kind.dtype, kind.shape)
         elif isinstance(kind, TensorArray):
             check_dtype(kind.dtype)
             self.current.variables[name] = Variable(kind.dtype, kind.shape, "LOD_TENSOR_ARRAY")

@@ -15,7 +15,8 @@ from qcc.frontend.paddle3.in_place import changed_value, last_uses
 from qcc.frontend.paddle3.output import Names, OutBlock, Unsupported, Variable, dtype_value, message
 from qcc.frontend.paddle3.program import Block, Op, Parameter, Program, Tensor, Type, Vector
 from qcc.frontend.paddle3.refusals import Refusal, refused
-from qcc.frontend.paddle3.sizes import note_sizes
+from qcc.frontend.paddle3.rules.creation import write_constant
+from qcc.frontend.paddle3.sizes import is_computed_constant, note_sizes
 from qcc.frontend.paddle3.tables import find, rows
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile
@@ -53,7 +54,7 @@ def _variable(parameter: Parameter, path: Path) -> Variable:
         raise ModelFormatError(
             f"{path}: parameter {parameter.name!r} is {kind.dtype}, a data type that Paddle 2.6 lacks."
         ) from None
-    return Variable(kind.dtype, kind.shape, persistable=parameter.persistable, is_parameter=True)
+    return Variable(kind.dtype, kind.shape, persistable=parameter.persistable)
 
 
 class _Conversion:
@@ -89,7 +90,7 @@ class _Conversion:
                 " paddle.jit.save or paddle.static.save_inference_model."
             )
         fetches = tuple(state.fetches[column] for column in range(len(state.fetches)))
-        drop_dead_ops(state.blocks, fetches)
+        drop_dead_ops(state.blocks, (*state.feeds, *fetches))
         program = message(state.blocks)
         check_program(program, self._path)
         return ProgramFile(self._path, program, tuple(state.feeds), fetches)
@@ -109,6 +110,9 @@ class _Conversion:
         call = Call(state, op)
         note_sizes(state, op)
         note_constants(state, op)
+        if is_computed_constant(state, op):
+            write_constant(call)
+            return
         if rule is not None:
             rule(call)
         else:

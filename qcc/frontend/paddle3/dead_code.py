@@ -11,13 +11,14 @@ from qcc.frontend.paddle3.output import OutBlock, OutOp
 _EFFECTS = frozenset(("assert", "print"))
 
 
-def drop_dead_ops(blocks: Sequence[OutBlock], fetches: Sequence[str]) -> None:
-    """Remove what the outputs do not need, and the declarations that are left without an op.
+def drop_dead_ops(blocks: Sequence[OutBlock], public: Sequence[str]) -> None:
+    """Remove what the inputs and outputs (`public`) do not need, and the declarations that are left without
+    an op.
 
     An op stays when something reads one of its outputs, when it writes into a variable of another block or
     one that another op writes to as well, and when it holds a block.
     """
-    reads = Counter(fetches)
+    reads = Counter(public)
     writes: Counter[str] = Counter()
     for block in blocks:
         for op in block.ops:
@@ -31,7 +32,7 @@ def drop_dead_ops(blocks: Sequence[OutBlock], fetches: Sequence[str]) -> None:
             else:
                 reads.subtract(op.read())
         block.ops = kept[::-1]
-    _drop_declarations(blocks, fetches)
+    _drop_declarations(blocks, public)
 
 
 def _needed(op: OutOp, block: OutBlock, reads: Counter[str], writes: Counter[str]) -> bool:
@@ -45,8 +46,8 @@ def _needed(op: OutOp, block: OutBlock, reads: Counter[str], writes: Counter[str
     return False
 
 
-def _drop_declarations(blocks: Sequence[OutBlock], fetches: Sequence[str]) -> None:
-    used = set(fetches)
+def _drop_declarations(blocks: Sequence[OutBlock], public: Sequence[str]) -> None:
+    used = set(public)
     for block in blocks:
         for op in block.ops:
             used.update(op.read(), op.written())
@@ -54,5 +55,5 @@ def _drop_declarations(blocks: Sequence[OutBlock], fetches: Sequence[str]) -> No
         block.variables = {
             name: variable
             for name, variable in block.variables.items()
-            if name in used or variable.persistable or variable.is_feed
+            if name in used or variable.persistable
         }

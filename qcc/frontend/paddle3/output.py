@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,8 +38,6 @@ class Variable:
     shape: tuple[int, ...]
     kind: str = "LOD_TENSOR"
     persistable: bool = False
-    is_parameter: bool = False
-    is_feed: bool = False
 
 
 @dataclass
@@ -175,13 +174,9 @@ _DTYPES = {
 
 
 def _float32(value: Any) -> float:
+    """What overflows float32 is infinite in it."""
     number = float(value)
-    # What overflows float32 is infinite in it.
-    return (
-        number
-        if abs(number) <= _FLOAT32_MAX or number != number
-        else float("inf") * (1 if number > 0 else -1)
-    )
+    return math.copysign(math.inf, number) if abs(number) > _FLOAT32_MAX else number
 
 
 def _boolean(value: Any) -> bool:
@@ -241,6 +236,9 @@ def message(blocks: Sequence[OutBlock]) -> ProgramProto:
     for block in blocks:
         proto = program.blocks.add(idx=block.index, parent_idx=block.parent)
         _fill(proto, block)
+    for name, declared in legacy_ops().items():
+        if declared.version:
+            program.op_version_map.pair.add(op_name=name).op_version.version = declared.version
     return program
 
 
@@ -254,17 +252,12 @@ def _fill(proto: BlockProto, block: OutBlock) -> None:
 def _declare(proto: BlockProto, name: str, variable: Variable) -> None:
     var = proto.vars.add(name=name, persistable=variable.persistable)
     var.type.type = VarTypeProto.Type.Value(variable.kind)
-    if variable.kind == "LOD_TENSOR":
-        tensor = var.type.lod_tensor.tensor
-    elif variable.kind == "LOD_TENSOR_ARRAY":
-        tensor = var.type.tensor_array.tensor
-    else:
-        return
-    tensor.data_type = dtype_value(variable.dtype)
-    tensor.dims.extend(variable.shape)
-    var.is_parameter = variable.is_parameter
-    var.need_check_feed = variable.is_feed
-    var.stop_gradient = True
+    fields = {"LOD_TENSOR": "lod_tensor", "LOD_TENSOR_ARRAY": "tensor_array"}
+    if variable.kind in fields:
+        described = getattr(var.type, fields[variable.kind])
+        described.lod_level = 0
+        described.tensor.data_type = dtype_value(variable.dtype)
+        described.tensor.dims.extend(variable.shape)
 
 
 def _add(proto: OpProto, op: OutOp, declared: LegacyOp) -> None:

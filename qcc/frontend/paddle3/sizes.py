@@ -39,7 +39,7 @@ def note_sizes(state: State, op: Op) -> None:
     if kind.dtype not in _INTEGERS and op.name not in ("pd_op.full", "pd_op.cast"):
         return
     sizes = known(state, op)
-    if sizes is None or len(sizes) > _MAX_ELEMENTS:
+    if sizes is None or not len(sizes) == math.prod(kind.shape) <= _MAX_ELEMENTS:
         return
     if kind.dtype in _INTEGERS:
         state.sizes[op.results[0].id] = sizes
@@ -105,6 +105,13 @@ def _shape(state: State, op: Op) -> Sizes | None:
     if not isinstance(kind, Tensor):
         return None
     return tuple(size if size >= 0 else Unknown(number, axis) for axis, size in enumerate(kind.shape))
+
+
+def _numel(state: State, op: Op) -> Sizes | None:
+    kind = state.types.get(op.operands[0])
+    if not isinstance(kind, Tensor) or any(size < 0 for size in kind.shape):
+        return None
+    return (math.prod(kind.shape),)
 
 
 def _slice(state: State, op: Op) -> Sizes | None:
@@ -199,12 +206,25 @@ def _divisible(state: State, op: Op) -> Sizes | None:
     return _arithmetic(_floor_divide)(state, op)
 
 
+def is_computed_constant(state: State, op: Op) -> bool:
+    """True for arithmetic on shapes whose result is the same in every run."""
+    if op.name in _CONSTANTS or op.name not in _RULES or len(op.results) != 1:
+        return False
+    kind = op.results[0].type
+    numbers = state.sizes.get(op.results[0].id)
+    if numbers is None or not isinstance(kind, Tensor) or len(kind.shape) > 1:
+        return False
+    return all(isinstance(number, int) for number in numbers) and math.prod(kind.shape) == len(numbers)
+
+
+_CONSTANTS = frozenset(("pd_op.full", "pd_op.full_int_array", "pd_op.assign_value"))
 _RULES: dict[str, Callable[[State, Op], Any]] = {
     "pd_op.full": _full,
     "pd_op.full_int_array": _full_int_array,
     "pd_op.assign_value": _assign_value,
     "pd_op.shape64": _shape,
     "pd_op.shape": _shape,
+    "pd_op.numel": _numel,
     "pd_op.slice": _slice,
     "pd_op.stack": _stack,
     "pd_op.concat": _concat,

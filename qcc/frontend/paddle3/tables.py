@@ -2,8 +2,8 @@
 other.
 
 `signatures.tsv`  op, operands, results: their names, which are not in the files, in order
-`legacy.tsv`      op of Paddle 2.6, input slots, output slots, attributes: `Slot?` may be absent, `Slot*`
-                  takes several; attributes are JSON, `{name: [type, default]}`
+`legacy.tsv`      op of Paddle 2.6, its version, input slots, output slots, attributes: `Slot?` may be
+                  absent, `Slot*` takes several; attributes are JSON, `{name: [type, default]}`
 `ops.tsv`         op of Paddle 3, op of Paddle 2.6, operands, results, attributes, attributes without a
                   counterpart: `operand=Slot` is a tensor, `operand=@attr` a constant that becomes an
                   attribute, `operand=Slot@attr` either; what 2.6 lacks must have the value `name=value`
@@ -40,6 +40,7 @@ class LegacyOp:
     default.
     """
 
+    version: int
     inputs: dict[str, Slot]
     outputs: dict[str, Slot]
     attrs: dict[str, tuple[str, Any]]
@@ -90,11 +91,12 @@ def signatures() -> dict[str, Signature]:
 def legacy_ops() -> dict[str, LegacyOp]:
     return {
         op: LegacyOp(
+            int(version),
             _slots(inputs),
             _slots(outputs),
             {name: (kind, value) for name, (kind, value) in json.loads(attrs).items()},
         )
-        for op, inputs, outputs, attrs in _rows("legacy.tsv")
+        for op, version, inputs, outputs, attrs in _rows("legacy.tsv")
     }
 
 

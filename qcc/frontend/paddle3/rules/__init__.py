@@ -5,6 +5,7 @@ from __future__ import annotations
 from qcc.frontend.paddle3.rules import (  # noqa: F401  (each registers its rules)
     activations,
     arrays,
+    attention,
     control,
     creation,
     elementwise,

@@ -68,7 +68,7 @@ def _branch(call: Call, block: Block, condition: str) -> list[str]:
         with _inside(call.state, inner):
             call.emit("assign", {"X": _one(call, number)}, {"Out": outer})
         results.append(outer)
-    read = _read_from_outside(call, inner)
+    read = _read_from_outside(inner)
     _close(
         call,
         inner,
@@ -84,8 +84,10 @@ def _branch(call: Call, block: Block, condition: str) -> list[str]:
 def _inside(state: State, block: OutBlock) -> Iterator[None]:
     """What is written and declared goes into this block."""
     outer, state.current = state.current, block
-    yield
-    state.current = outer
+    try:
+        yield
+    finally:
+        state.current = outer
 
 
 def _open(call: Call, block: Block) -> OutBlock:
@@ -105,7 +107,7 @@ def _one(call: Call, number: int) -> str:
     return names[0]
 
 
-def _read_from_outside(call: Call, inner: OutBlock) -> list[str]:
+def _read_from_outside(inner: OutBlock) -> list[str]:
     """The variables that ops of a block read, or change, and that the block does not declare."""
     found: dict[str, None] = {}
     for op in inner.ops:
@@ -154,7 +156,7 @@ def while_(call: Call) -> None:
         fresh = [_copied(call, number) for number in yielded]
         for copy, target in zip(fresh, results, strict=True):
             call.emit("assign", {"X": copy}, {"Out": target})
-    read = [name for name in _read_from_outside(call, inner) if name != condition]
+    read = [name for name in _read_from_outside(inner) if name != condition]
     reads = sorted({*read, *variables})
     _close(call, inner, "while", {"X": reads, "Condition": [condition]}, results, is_test=True)
 

@@ -158,5 +158,6 @@ def int_bincount(call: Call) -> None:
     if low != 0:
         raise Unsupported("Paddle 2.6 counts from 0 on")
     kind = call.result_type("out")
+    call.ignore("dtype")
     counts = call.new("bincount", {"X": call["x"]}, Tensor("int64", kind.shape), minlength=high)
-    call.emit_cast(counts, "int64", call.out("out"), call.dtype().name)
+    call.emit_cast(counts, "int64", call.out("out"), kind.dtype)

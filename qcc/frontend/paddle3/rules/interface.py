@@ -18,7 +18,7 @@ def feed(call: Call) -> None:
         raise Unsupported(f"it feeds {name!r}, which is a parameter or fed already")
     call.state.feeds.append(name)
     call.state.bound[value.id] = name
-    call.state.declare(name, value.type, is_feed=True)
+    call.state.declare(name, value.type)
 
 
 @rule("fetch")

@@ -36,7 +36,7 @@ def batch_norm(call: Call) -> None:
     call.emit("batch_norm", inputs, outputs, data_layout=call.attr("data_format"), **attrs)
 
 
-def _biased(call: Call, legacy: str, inputs: dict[str, Any], rank: int, **attrs: Any) -> None:
+def _biased(call: Call, legacy: str, inputs: dict[str, Any], **attrs: Any) -> None:
     """A convolution, and its bias by an op of its own."""
     kind = call.result_type("out")
     bias = call.optional("bias")
@@ -58,7 +58,7 @@ def convolution(call: Call) -> None:
         legacy = "conv3d"
     attrs = {name: call.attr(name) for name in _CONVOLUTION}
     inputs = {"Input": call["input"], "Filter": call["filter"]}
-    _biased(call, legacy, inputs, 4, **attrs)
+    _biased(call, legacy, inputs, **attrs)
 
 
 @rule("conv2d_transpose_bias")
@@ -66,7 +66,27 @@ def transposed_convolution(call: Call) -> None:
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
     attrs["output_size"] = list(call.constant("output_size")) if "output_size" in call else []
     inputs = {"Input": call["x"], "Filter": call["filter"]}
-    _biased(call, "conv2d_transpose", inputs, 4, **attrs)
+    _biased(call, "conv2d_transpose", inputs, **attrs)
+
+
+_POOLING = (
+    "strides", "paddings", "ceil_mode", "exclusive", "data_format", "pooling_type", "global_pooling",
+    "adaptive", "padding_algorithm",
+)  # fmt: skip
+
+
+@rule("lp_pool2d")
+def norm_pooling(call: Call) -> None:
+    """(sum of x**p)**(1/p) over windows, where the sum is an average that divides by the window's size."""
+    kind, power = call.result_type("out"), call.real("norm_type")
+    attrs = {name: call.attr(name) for name in _POOLING} | {"pooling_type": "avg", "exclusive": False}
+    kernel = call.integers("kernel_size")
+    if len(kernel) != 2 or attrs["global_pooling"] or attrs["adaptive"] or power == 0:
+        raise Unsupported("Paddle 2.6 computes it for windows of one given size")
+    raised = call.new("pow", {"X": call["x"]}, call.type("x"), factor=power)
+    mean = call.new("pool2d", {"X": raised}, kind, ksize=kernel, **attrs)
+    total = call.new("scale", {"X": mean}, kind, scale=float(kernel[0] * kernel[1]))
+    call.emit("pow", {"X": total}, {"Out": call.out("out")}, factor=1 / power)
 
 
 @rule("linear_v2")
@@ -83,7 +103,7 @@ def linear(call: Call) -> None:
     call.emit("elementwise_add", {"X": product, "Y": bias}, {"Out": call.out("out")})
 
 
-@rule("fused_gemm_epilogue", "gemm_epilogue")
+@rule("fused_gemm_epilogue")
 def gemm_epilogue(call: Call) -> None:
     """act(x y + bias): what 2.6 does in one op on GPUs alone."""
     kind = call.result_type("out")
@@ -116,7 +136,7 @@ def legacy_matmul(call: Call) -> None:
     call.emit("matmul", {"X": call["x"], "Y": call["y"]}, {"Out": call.out("out")}, **attrs)
 
 
-@rule("fc")
+@rule("fc", "gemm_epilogue")
 def fully_connected(call: Call) -> None:
     attrs = {name: call.attr(name) for name in ("in_num_col_dims", "activation_type", "padding_weights")}
     inputs = {"Input": call["input"], "W": call["w"], "Bias": call.optional("bias")}
@@ -127,7 +147,6 @@ def fully_connected(call: Call) -> None:
 def baddbmm(call: Call) -> None:
     """beta * input + alpha * x y."""
     kind = call.result_type("out")
-    call.ignore("out_dtype")
     product = call.new("bmm", {"X": call["x"], "Y": call["y"]}, kind)
     scaled = call.new("scale", {"X": product}, kind, scale=call.attr("alpha"))
     added = call.new("scale", {"X": call["input"]}, call.type("input"), scale=call.attr("beta"))
@@ -177,7 +196,7 @@ def embedding(call: Call) -> None:
 def rms_norm(call: Call) -> None:
     """x / sqrt(mean(x**2) + epsilon) * scale, which 2.6 has on GPUs alone; the mean is of float32."""
     kind, scale = call.type("x"), call.type("scale")
-    shape = call.integers("normalized_shape", list(scale.shape))
+    shape = call.integers("normalized_shape", []) or list(scale.shape)
     axes = list(range(len(kind.shape) - len(shape), len(kind.shape)))
     if call.result("invvar") is not None and call.op.results[1].id in call.state.last_use:
         raise Unsupported("its second result is for training")

@@ -66,27 +66,30 @@ def _count(kind: Tensor, axes: list[int]) -> int:
 
 @rule("variance", "var", "std")
 def variance(call: Call) -> None:
-    """The mean of (x - mean(x))**2, times n / (n - 1) where it is unbiased; its root for the deviation.
+    """The sum of (x - mean(x))**2 over n - correction, and its root for `std`; `variance` corrects nothing.
 
-    The way of `paddle.var`: the sum of squares over n - 1.
+    The way of `paddle.var`.
     """
-    kind, result = call.type("x"), call.result_type("out")
-    axes = call.integers("axis")
-    keep = call.flag("keepdim", False)
-    unbiased = call.flag("unbiased") if "unbiased" in call.op.attrs else call.real("correction", 1.0) != 0
-    whole = _all_axes(axes, kind)
+    kind, result, axes = call.type("x"), call.result_type("out"), call.integers("axis")
+    keep, whole = call.flag("keepdim"), _all_axes(axes, call.type("x"))
     mean = _mean(call, call["x"], kind, axes, True, _kept(kind, axes))
     off = call.new("elementwise_sub", {"X": call["x"], "Y": mean}, kind)
     square = call.new("square", {"X": off}, kind)
-    total = call.new("reduce_sum", {"X": square}, result, dim=axes or [0], keep_dim=keep, reduce_all=whole)
-    count = _count(kind, axes)
+    reduced: dict[str, Any] = {"dim": axes or [0], "keep_dim": keep, "reduce_all": whole}
+    total = call.new("reduce_sum", {"X": square}, result, **reduced)
+    number = call.full(max(_count(kind, axes) - _correction(call), 0.0), Tensor(kind.dtype, ()))
     last = {"Out": call.out("out")}
-    number = call.full(float(max(count - 1, 1) if unbiased else count), Tensor(kind.dtype, ()))
-    if call.short == "std":
-        spread = call.new("elementwise_div", {"X": total, "Y": number}, result)
-        call.emit("sqrt", {"X": spread}, last)
-    else:
+    if call.short != "std":
         call.emit("elementwise_div", {"X": total, "Y": number}, last)
+        return
+    call.emit("sqrt", {"X": call.new("elementwise_div", {"X": total, "Y": number}, result)}, last)
+
+
+def _correction(call: Call) -> float:
+    if call.short == "variance":
+        return 0.0
+    unbiased, correction = call.flag("unbiased", True), call.real("correction", 1.0)
+    return correction if unbiased else 0.0
 
 
 @rule("reduce_as")
@@ -157,7 +160,9 @@ def matrix_rank(call: Call) -> None:
 @rule("nansum")
 def nansum(call: Call) -> None:
     kind = call.type("x")
-    axes = call.integers("axis")
+    axes, dtype = call.integers("axis"), call.dtype("dtype", DType("Undefined"))
+    if not dtype.name.startswith("Undefined") and dtype.name != kind.dtype:
+        raise Unsupported("it sums in another data type")
     truth = call.new("isnan_v2", {"X": call["x"]}, kind.with_dtype("bool"))
     zero = call.new("fill_any_like", {"X": call["x"]}, kind, value=0.0)
     kept = call.new("where", {"Condition": truth, "X": zero, "Y": call["x"]}, kind)

@@ -217,3 +217,102 @@ def test_a_file_of_any_version_is_read(version: int) -> None:
     program = Program(version)
     program.fetch(program.op("relu", [program.feed("x", [2])], [tensor([2])])[0])
     assert types(program) == ["relu"]
+
+
+@pytest.mark.parametrize(
+    ("op", "way_out"),
+    [
+        ("custom_op.mine", "replace it by ops of Paddle"),
+        ("pd_op.relu_grad", "save the model for inference"),
+        ("pd_op.relu_coo_sp", "save the model with dense ones"),
+        ("pd_op.moe_combine", "experts"),
+        ("pd_op.fp8_quant_blockwise", "save the model in float32"),
+        ("pd_op.interp_antialias", "resize without `antialias`"),
+        ("dist.reshard", "save the model from one device"),
+        ("pd_op.what_comes_later", "there is no such op in Paddle 2.6"),
+    ],
+)
+def test_a_refusal_says_what_to_do(op: str, way_out: str) -> None:
+    program = Program()
+    x = program.feed("x", [2, 2])
+    program.fetch(program.op(op, [x], [tensor([2, 2])])[0])
+    with pytest.raises(ModelFormatError, match=way_out) as raised:
+        program.converted()
+    assert op in str(raised.value)
+
+
+def chained(program: Program, names: str, x: int, shape: list[int]) -> list[int]:
+    """Ops one behind the other; the value of each."""
+    found = [x]
+    for name in names.split():
+        found += program.op(name, [found[-1]], [tensor(shape)])
+    return found[1:]
+
+
+def arguments(file: Any) -> list[tuple[str, list[str], list[str]]]:
+    return [(op.type, slots_of(op.inputs)["X"], slots_of(op.outputs)["Out"]) for op in ops_of(file)]
+
+
+def test_what_is_changed_in_place_and_read_again_is_one_variable() -> None:
+    program = Program()
+    before, changed = chained(program, "tanh relu_", program.feed("x", [2]), [2])
+    (old,) = program.op("exp", [before], [tensor([2])])
+    program.fetch(changed)
+    program.fetch(old, 1)
+    file = program.converted()
+    assert arguments(file) == [
+        ("tanh", ["x"], ["tanh_0.tmp_0"]),
+        ("relu", ["tanh_0.tmp_0"], ["tanh_0.tmp_0"]),
+        ("exp", ["tanh_0.tmp_0"], ["exp_0.tmp_0"]),
+    ]
+    assert file.fetches == ("tanh_0.tmp_0", "exp_0.tmp_0")
+
+
+def test_what_is_changed_in_place_and_not_read_again_is_two() -> None:
+    program = Program()
+    program.fetch(chained(program, "tanh relu_", program.feed("x", [2]), [2])[-1])
+    outputs = [outputs for _, _, outputs in arguments(program.converted())]
+    assert outputs == [["tanh_0.tmp_0"], ["relu_0.tmp_0"]]
+
+
+def test_a_value_that_is_changed_in_place_is_no_constant() -> None:
+    program = Program()
+    x, index = program.feed("x", [4, 2]), program.full(1)
+    program.op("increment_", [index], [tensor([1], "int64")], {"value": 1.0})
+    attrs = {"axes": [0], "infer_flags": [-1], "decrease_axis": []}
+    program.fetch(program.op("slice", [x, index, program.ints([3])], [tensor([-1, 2])], attrs)[0])
+    ops = ops_of(program.converted())
+    assert [op.type for op in ops] == ["fill_constant", "increment", "cast", "slice"]
+    assert "StartsTensor" in slots_of(ops[-1].inputs)
+    assert attrs_of(ops[-1])["infer_flags"] == [-1]
+
+
+def test_an_input_a_parameter_and_a_value_may_be_fetched_several_times() -> None:
+    program = Program()
+    w, x = program.parameter("w", [2]), program.feed("x", [2])
+    (y,) = program.op("add", [x, w], [tensor([2])])
+    for column, number in enumerate((y, x, w, y)):
+        program.fetch(number, column)
+    file = program.converted()
+    assert len(set(file.fetches)) == 4
+    assert [op.type for op in ops_of(file)] == ["elementwise_add", "assign", "assign", "assign"]
+
+
+def test_ops_that_no_output_needs_go_and_asserts_stay() -> None:
+    program = Program()
+    x, condition = program.feed("x", [2]), program.feed("c", [1], "bool")
+    chained(program, "tanh relu exp", x, [2])
+    vector = program.combine([x], [tensor([2])])
+    program.op("assert", [condition, vector], [], {"summarize": 3})
+    program.fetch(chained(program, "sigmoid", x, [2])[0])
+    assert types(program) == ["assert", "sigmoid"]
+
+
+@pytest.mark.parametrize(("word", "value"), [("-INF", -np.inf), ("INF", np.inf), ("NAN", np.nan)])
+def test_numbers_that_json_lacks(word: str, value: float) -> None:
+    program = Program()
+    x, number = program.feed("x", [2]), program.full(0.0, "float32")
+    program.ops[-1]["A"][1]["AT"] = {"#": "0.a_f64", "VD": word}
+    program.fetch(program.op("maximum", [x, number], [tensor([2])])[0])
+    attrs = attrs_of(ops_of(program.converted())[0])
+    np.testing.assert_equal((attrs["value"], float(attrs["str_value"])), (value, value))

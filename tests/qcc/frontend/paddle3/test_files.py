@@ -94,6 +94,15 @@ def test_the_values_of_parameters_are_read_where_a_branch_needs_them(tmp_path: P
         assert [op.type for op in model.graph.ops] == wanted
 
 
+def test_a_file_for_inference_alone_says_less_of_its_parameters(tmp_path: Path) -> None:
+    """With `"trainable": false` Paddle leaves out which are persistable; the names of states say it."""
+    program = linear()
+    for op in program.ops:
+        op.pop("OA", None)
+    path = save(program, tmp_path, {"w": W, "b": np.ones(3, np.float32)})
+    assert sorted(qcc.load(path).weights) == ["b", "w"]
+
+
 def test_convert_writes_what_paddle_2_reads(saved: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(convert, [str(saved.parent), "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output

@@ -21,6 +21,7 @@ from qcc.frontend.program_file import ProgramFile
 # Ops that come back as others, which compute the same.
 OTHERS = {
     "depend": "only an order",
+    "flash_attn": "single ops",
     "memcpy_d2h": "only a place",
     "npu_identity": "only a place",
     "share_data": "the value itself",

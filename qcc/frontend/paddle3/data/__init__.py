@@ -1,0 +1,1 @@
+"""Tables of ops, made by `tools/paddle3`; `qcc.frontend.paddle3.tables` says what stands in them."""
