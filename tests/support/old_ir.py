@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import partial, wraps
+from types import BuiltinFunctionType
 from typing import Any
 
 from qcc._paddle import LayerHelper, paddle
@@ -41,6 +42,8 @@ def restore() -> None:
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "paddle"]
     for name, build in _builders().items():
         original = getattr(paddle._C_ops, name)
+        if not isinstance(original, BuiltinFunctionType):  # it is restored already
+            return
         replacement = _either(original, build)
         for home in (*modules, paddle.static.Variable):
             if vars(home).get(name) is original:
