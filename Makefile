@@ -8,7 +8,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier demo-ocr bench bench-inference bench-peer bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -37,6 +37,9 @@ demo: .venv  ## Train a detector quantized on real photos, freeze, convert, eval
 
 demo-classifier: .venv  ## The same with a small classifier on Fashion-MNIST
 	$(BIN)/python examples/demo.py classifier
+
+demo-ocr: .venv  ## Quantize PP-OCRv5's text detector from photos, run it in Paddle Lite, draw the text boxes
+	$(BIN)/python examples/demo_ocr.py
 
 bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
 	$(BIN)/python bench/compile.py

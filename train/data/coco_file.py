@@ -37,7 +37,7 @@ class _Category(_Entry):
 
 
 class _Image(_Entry):
-    file_name: Annotated[str, Field(min_length=1)]
+    file_name: Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
     width: Length
     height: Length
 

@@ -24,6 +24,8 @@ def read_lines(path: Path, purpose: str) -> list[tuple[str, str]]:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8{_hint(error.object)}.") from error
+    if "\0" in text:
+        raise DataError(f"{path} is no text: it holds a NUL.")
     lines = enumerate(text.splitlines(), 1)
     return [(f"{path}, line {number}", line.strip()) for number, line in lines if line.strip()]
 

@@ -145,6 +145,7 @@ def test_nothing_found(tmp_path: Path) -> None:
         ("annotations", {"id": "1"}, "annotation 2: its id 2 is of another type than those before it"),
         ("annotations", {"iscrowd": 7}, "annotation 1: iscrowd"),
         ("images", {"file_name": ""}, "image 7: file_name: String should have at least 1 character"),
+        ("images", {"file_name": "a\0b.png"}, "image 7: file_name: String should match pattern"),
         ("images", {"file_name": 5}, "image 7: file_name: Input should be a valid string"),
         ("images", {"height": "80"}, "image 7: height: Input should be a valid number"),
         ("images", {"height": 0}, "image 7: height: Input should be greater than or equal to 1"),

@@ -235,3 +235,9 @@ def test_a_long_text_is_read(folder: Path) -> None:
     text = "&amp;x\n" * 300_000
     path.write_text(path.read_text().replace("<object>", f"<note>{text}</note><object>", 1))
     assert len(read_annotation(path).objects) == 1
+
+
+def test_a_list_with_a_nul_is_no_text(folder: Path) -> None:
+    (folder / "trainval.txt").write_bytes(b"JPEGImages/trainval_0.jpg\0 Annotations/trainval_0.xml\n")
+    with pytest.raises(DataError, match=r"trainval\.txt is no text: it holds a NUL"):
+        read(folder)
