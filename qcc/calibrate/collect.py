@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -84,6 +84,12 @@ class Collector:
         self._statistics.count(batch.number, self._range, self._peaks)
 
     def _fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
+        if not isinstance(given, Mapping):
+            raise DataError(
+                f"{batch.name} is a {type(given).__name__}, where a mapping of an array for each feed is"
+                f" wanted:"
+                f" {list(self._model.feeds)}."
+            )
         missing = [name for name in self._model.feeds if name not in given]
         if missing:
             raise DataError(f"{batch.name} has no array {missing[0]!r}; it has {list(given)}.")

@@ -43,7 +43,7 @@ class State:
 
     def __init__(self, folder: Path, plan: Plan, source: Source) -> None:
         self.folder = folder
-        content = json.dumps([plan.identity(), source.record, source.items])
+        content = json.dumps([plan.identity(), source.record, source.identity])
         self._identity = hashlib.sha256(content.encode()).hexdigest()
         self._empty = plan.statistics
 

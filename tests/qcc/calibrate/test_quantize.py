@@ -130,6 +130,20 @@ def test_what_is_zero_or_constant_is_told() -> None:
     assert [choice.scale for choice in quantized.choices if choice.peak == 6] == [6]
 
 
+def test_what_is_never_reached_is_told() -> None:
+    def net(x: Any) -> Any:
+        picked = paddle.masked_select(x, x > 100.0)
+        return conv(4, 1)(x), paddle.nn.Linear(4, 3)(paddle.reshape(picked, [-1, 4]))
+
+    model = build_model(net, (floats(1, 4, 8, 8),))
+    plan, statistics = collected(model, [{"x0": floats(1, 4, 8, 8)}])
+    quantized = finish(plan, statistics, "mse")
+    assert [notice.partition(" ")[2] for notice in quantized.notices] == [
+        "was never reached: it is empty on all of the data; what reads it stays float."
+    ]
+    assert scheme(quantized.model.graph)["ops"] == {"conv2d": 1}
+
+
 def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches: list[Arrays]) -> None:
     clean = qcc.quantize(model, batches)
     stranger = {"image": np.random.default_rng(9).uniform(0, 255, (2, 3, 12, 12)).astype("f")}
@@ -142,6 +156,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
     ("given", "words"),
     [
         ([], "there is no data"),
+        ([np.zeros((1, 3, 12, 12), "f")], r"batch 1 of the data is a ndarray, where a mapping of an array"),
         ([{"x": np.zeros((1, 3, 12, 12), "f")}], r"batch 1 of the data has no array 'image'; it has \['x'\]"),
         ([{"image": np.zeros((1, 3, 12, 12))}], r"'image' is float64\[1, 3, 12, 12\], and the model is fed"),
         ([{"image": np.zeros((1, 4, 12, 12), "f")}], r"'image' is float32\[1, 4, 12, 12\], and the model is"),
@@ -153,7 +168,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
         ([{"image": np.zeros((1, 3, 12, 12), "f")}], "all inputs of the ops to be quantized are zero"),
     ],
 )
-def test_data_that_gives_no_scales(model: Model, given: list[Arrays], words: str) -> None:
+def test_data_that_gives_no_scales(model: Model, given: list[Any], words: str) -> None:
     if "all inputs" in words:
         model = build_model(lambda x: conv(8, 1)(x), (floats(2, 3, 12, 12),))
         given = [{"x0": given[0]["image"]}]
