@@ -57,10 +57,8 @@ def _nothing_to_calibrate(model: Model) -> str:
     form = state(model.graph)
     if form == "float":
         return (
-            "the model is float and has no scales to calibrate: quantize it first, in training by"
-            " `qcc quantize`, or without training by `qcc apply MODEL -p"
-            " 'transform{weight_type=channel_wise_abs_max,activation_type=abs_max},freeze,prune' -o FROZEN`,"
-            " and calibrate that."
+            "the model is float and has no scales to calibrate: quantize it first, without training by"
+            " `qcc quantize MODEL --data PHOTOS -o OUT`, or in training by `qcc quantize -c CONFIG`."
         )
     return (
         f"the model is {form} and its activation scales are fixed, so that there is nothing to calibrate:"
