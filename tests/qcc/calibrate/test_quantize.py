@@ -219,3 +219,21 @@ def test_paddle_keeps_no_more_functions_than_one_model_needs(model: Model, batch
         qcc.quantize(model, batches[:1])
     gc.collect()
     assert registry.registered_func_num() == count
+
+
+def test_channels_spread_in_front_of_a_norm_lose_nothing(model: Model, batches: list[Arrays]) -> None:
+    """Weights that spread 1 : 1000 over channels, which the norm behind undoes: what is rounded are the
+    weights that are computed with."""
+    spread = model.copy()
+    (norm,) = (op for op in model.graph.ops if op.type == "batch_norm")
+    mean, variance = norm.input("Mean").name, norm.input("Variance").name
+    (conv_,) = (op for op in model.graph.ops if op.type == "conv2d" and op.input("Input").name == "image")
+    filter_ = conv_.input("Filter").name
+    factor = np.logspace(0, 3, 8, dtype=np.float32)
+    spread.weights[filter_] = model.weights[filter_] * factor.reshape(-1, 1, 1, 1)
+    spread.weights[mean] = model.weights[mean] * factor
+    # The bias between the two is 0.
+    epsilon = norm.attr("epsilon")
+    spread.weights[variance] = (model.weights[variance] + epsilon) * factor**2 - epsilon
+    (wanted,), (found,) = (qcc.quantize(one, batches).run(batches[0]) for one in (model, spread))
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.ptp(wanted))
