@@ -44,7 +44,7 @@ TITLES = {
     "det": "PP-OCR detector: overlap of the maps",
     "rec": "PP-OCR recognizer: same character",
 }
-CALIBRATION, TEST = 32, {"cls": 300, "det": 32, "rec": 64}
+CALIBRATION, TEST = 32, {"cls": 300, "det": 24, "rec": 48}
 QCC = ("qcc calibrated",)
 SLIM = tuple(
     f"paddleslim {algo}{corrected}"

@@ -31,6 +31,11 @@ class Numbered:
     read: Callable[[], Batch]
 
 
+def unnamed(number: int) -> str:
+    """What a batch without a name is called."""
+    return f"batch {number + 1} of the data"
+
+
 def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
     """The batches with their numbers; those that are files are not read yet."""
     if isinstance(batches, Batches):
@@ -38,7 +43,7 @@ def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
             yield Numbered(number, name_of(item), partial(batches.read, item))
     else:
         for number, batch in enumerate(batches):
-            yield Numbered(number, f"batch {number + 1} of the data", partial(_itself, batch))
+            yield Numbered(number, unnamed(number), partial(_itself, batch))
 
 
 def _itself(batch: Batch) -> Batch:

@@ -277,6 +277,7 @@ class _Outcome:
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
         from qcc.calibrate.compare import compare
+        from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
         compared = list(islice(self._some(_COMPARED), _COMPARED))
@@ -293,7 +294,7 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
-            notices=[*self.quantized.notices, *self._strangers()],
+            notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
         for line in _lines(story.notices, story.skipped):
@@ -301,16 +302,6 @@ class _Outcome:
         for one in agreement:
             click.echo(f"against float, on {len(compared)} of the batches: {one}")
         click.echo(f"{self.output / REPORT} has the rest.")
-
-    def _strangers(self) -> Iterator[str]:
-        items = self.source.items
-        for number, times in self.statistics.strangers().items():
-            name = items[number] if items else f"batch {number + 1} of the data"
-            yield (
-                f"{name} does not belong to the rest: its values are {times:.0f} times as large as those"
-                f" of the"
-                " others, as if it were not normalized. It was left out."
-            )
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

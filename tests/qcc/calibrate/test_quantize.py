@@ -17,7 +17,7 @@ from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
 from qcc.calibrate.quantize import finish
 from qcc.calibrate.statistics import Statistics
-from qcc.errors import DataError, ModelFormatError, TargetError
+from qcc.errors import ConfigError, DataError, ModelFormatError, QccWarning, TargetError
 from qcc.model import Model
 from qcc.quantization import quantized_ops, scheme, state
 
@@ -147,7 +147,10 @@ def test_what_is_never_reached_is_told() -> None:
 def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches: list[Arrays]) -> None:
     clean = qcc.quantize(model, batches)
     stranger = {"image": np.random.default_rng(9).uniform(0, 255, (2, 3, 12, 12)).astype("f")}
-    with_stranger = qcc.quantize(model, [*batches[:2], stranger, *batches[2:]])
+    with pytest.warns(
+        QccWarning, match="batch 3 of the data does not belong to the rest: its values are [678]"
+    ):
+        with_stranger = qcc.quantize(model, [*batches[:2], stranger, *batches[2:]])
     for name, value in clean.weights.items():
         np.testing.assert_array_equal(with_stranger.weights[name], value)
 
@@ -188,6 +191,10 @@ def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> N
         qcc.quantize(nothing, [])
     with pytest.raises(TargetError, match="did you mean 'lite-arm'"):
         qcc.quantize(model, batches, target="lite-amr")
+    with pytest.raises(ConfigError, match="there is no effort 'accurate'; there are calibrated"):
+        qcc.quantize(model, batches, "accurate")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="there is no calibrator 'mae'; did you mean 'mse'"):
+        qcc.quantize(model, batches, calibrator="mae")  # type: ignore[arg-type]
 
 
 def test_what_a_target_computes_in_float_stays_float() -> None:
