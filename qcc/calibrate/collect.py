@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import paddle
-from qcc.calibrate.arrays import fitting
-from qcc.calibrate.batches import Batch, Batches, name_of
+from qcc.calibrate.data.arrays import fitting
+from qcc.calibrate.data.batches import Batch, Batches, name_of
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.data.sources import Source
 from qcc.calibrate.plan import Plan
-from qcc.calibrate.sources import Source
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qcc.calibrate.batches import Batch
 from qcc.calibrate.collect import Collector, numbered, unnamed
+from qcc.calibrate.data.batches import Batch
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.calibrate.statistics import Statistics

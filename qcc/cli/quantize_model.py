@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from qcc.backends.report import Saved
     from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.quantize import Quantized
-    from qcc.calibrate.sources import Source
     from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
@@ -264,7 +264,7 @@ class _Outcome:
 
     def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
-        from qcc.calibrate.batches import Batches, spread
+        from qcc.calibrate.data.batches import Batches, spread
 
         if isinstance(self.source.batches, Batches):
             strangers = self.statistics.strangers()

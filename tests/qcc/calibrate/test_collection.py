@@ -9,10 +9,10 @@ import nets
 import numpy as np
 import pytest
 
-from qcc.calibrate.batches import Batch, Batches
 from qcc.calibrate.collection import Part, State, Stopped, check_skipped, collect
+from qcc.calibrate.data.batches import Batch, Batches
+from qcc.calibrate.data.sources import Source, array_source
 from qcc.calibrate.plan import Plan, make_plan
-from qcc.calibrate.sources import Source, array_source
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qcc
-from qcc.calibrate.batches import Batches
+from qcc.calibrate.data.batches import Batches
 from qcc.cli import calibration
 from qcc.cli.main import run
 from qcc.quantization import scheme, state

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from qcc.calibrate.batches import Batches
+from qcc.calibrate.data.batches import Batches
 from qcc.errors import DataError
 from qcc.ir.dtypes import numpy_dtype
 from qcc.model import Model

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from qcc.backends.samples import make_inputs
-from qcc.calibrate.arrays import read_batches
-from qcc.calibrate.batches import Batch, Batches, name_of, spread
-from qcc.calibrate.images import find_images, image_batches
-from qcc.calibrate.preprocess import Preprocess
+from qcc.calibrate.data.arrays import read_batches
+from qcc.calibrate.data.batches import Batch, Batches, name_of, spread
+from qcc.calibrate.data.images import find_images, image_batches
+from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
 
