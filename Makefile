@@ -8,7 +8,7 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier demo-ocr bench bench-inference bench-peer bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -49,6 +49,9 @@ bench-inference: .venv  ## Measure what int8 gains in oneDNN on networks of full
 
 bench-peer: .venv  ## Train quantized beside paddleslim
 	$(BIN)/python bench/peer.py
+
+bench-ptq: .venv  ## Measure quantization without training beside paddleslim
+	PYTHONPATH=tests/support $(BIN)/python bench/ptq.py
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py

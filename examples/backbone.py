@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from qcc.calibrate.image_file import read_image
+from qcc.calibrate.data.image_file import read_image
 from qcc.files import write_json
 from qcc.train.config import DetectorConfig, load_config
 from qcc.train.config.schema import FloatTraining

@@ -59,8 +59,8 @@ def ocr() -> str:
     return (
         "PP-OCRv5's mobile text detector, a Paddle 3 model, on a photo that calibration has not seen, in"
         f" Paddle Lite's x86 runtime: {boxes['float']} text boxes in float ({sizes['float']}),"
-        f" {boxes['int8']} in int8 ({sizes['int8']}; {sizes['arm']} for ARM), {record['matched']} of them the same."
-        " Made by `make demo-ocr`, which calibrates on photos with words written on them."
+        f" {boxes['int8']} in int8 ({sizes['int8']}; {sizes['arm']} for ARM), {record['matched']}"
+        " of them the same. Made by `make demo-ocr`, which calibrates on photos with words written on them."
     )
 
 

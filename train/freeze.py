@@ -108,9 +108,8 @@ def check_form(model: Model, weight_type: str | None = None) -> None:
 def _nothing_to_freeze(present: str) -> str:
     if present == "float":
         return (
-            "the model is float, so there is nothing to freeze: train it with `qcc quantize`, or quantize it"
-            " without training by `qcc apply -p 'transform{activation_type=abs_max}'` and then `qcc freeze"
-            " --calibrate DATA`."
+            "the model is float, so there is nothing to freeze: quantize it, without training by"
+            " `qcc quantize MODEL --data PHOTOS -o OUT`, or in training by `qcc quantize -c CONFIG`."
         )
     return (
         "the model's weights alone are integers (weight-only), and its activations are float, so there is"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from qcc.calibrate.batches import Batch
+from qcc.calibrate.data.batches import Batch
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.model import Model, Runner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import paddle
-from qcc.calibrate.arrays import fitting
-from qcc.calibrate.batches import Batch, Batches, name_of
+from qcc.calibrate.data.arrays import fitting
+from qcc.calibrate.data.batches import Batch, Batches, name_of
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason
@@ -31,6 +31,11 @@ class Numbered:
     read: Callable[[], Batch]
 
 
+def unnamed(number: int) -> str:
+    """What a batch without a name is called."""
+    return f"batch {number + 1} of the data"
+
+
 def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
     """The batches with their numbers; those that are files are not read yet."""
     if isinstance(batches, Batches):
@@ -38,7 +43,7 @@ def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
             yield Numbered(number, name_of(item), partial(batches.read, item))
     else:
         for number, batch in enumerate(batches):
-            yield Numbered(number, f"batch {number + 1} of the data", partial(_itself, batch))
+            yield Numbered(number, unnamed(number), partial(_itself, batch))
 
 
 def _itself(batch: Batch) -> Batch:
@@ -84,6 +89,12 @@ class Collector:
         self._statistics.count(batch.number, self._range, self._peaks)
 
     def _fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
+        if not isinstance(given, Mapping):
+            raise DataError(
+                f"{batch.name} is a {type(given).__name__}, where a mapping of an array for each feed is"
+                f" wanted:"
+                f" {list(self._model.feeds)}."
+            )
         missing = [name for name in self._model.feeds if name not in given]
         if missing:
             raise DataError(f"{batch.name} has no array {missing[0]!r}; it has {list(given)}.")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.data.sources import Source
 from qcc.calibrate.plan import Plan
-from qcc.calibrate.sources import Source
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 
@@ -43,7 +43,7 @@ class State:
 
     def __init__(self, folder: Path, plan: Plan, source: Source) -> None:
         self.folder = folder
-        content = json.dumps([plan.identity(), source.record, source.items])
+        content = json.dumps([plan.identity(), source.record, source.identity])
         self._identity = hashlib.sha256(content.encode()).hexdigest()
         self._empty = plan.statistics
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.backends.agreement import distances
 from qcc.backends.heads import heads
-from qcc.calibrate.batches import Batch
+from qcc.calibrate.data.batches import Batch
 from qcc.ir.graph import Graph
 from qcc.model import Model, Runner
 

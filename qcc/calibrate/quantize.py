@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import difflib
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from qcc.calibrate.batches import Batch
-from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.collect import Collector, numbered, unnamed
+from qcc.calibrate.data.batches import Batch
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.calibrate.statistics import Statistics
-from qcc.errors import DataError
+from qcc.errors import ConfigError, DataError, QccWarning
 from qcc.model import Model
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
@@ -73,14 +75,21 @@ def quantize(
     and those that the `target` (see `qcc.targets`) computes in float anyway.
 
     Raises ModelFormatError for a model that is not float or has nothing to quantize, DataError when there
-    is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target.
+    is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target,
+    ConfigError for an unknown effort or calibrator. Warns, with QccWarning, of what the data lacks and of
+    batches that do not belong to it.
     """
+    _require("effort", effort, get_args(Effort))
+    _require("calibrator", calibrator, CALIBRATORS)
     plan = make_plan(model, skip_vars, target)
     statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(batches):
         collector.run(batch, batch.read())
-    return finish(plan, statistics, calibrator).model
+    quantized = finish(plan, statistics, calibrator)
+    for notice in (*quantized.notices, *strangers(statistics)):
+        warnings.warn(notice, QccWarning, stacklevel=2)
+    return quantized.model
 
 
 def finish(
@@ -108,6 +117,23 @@ def finish(
     scales = tuple(f"{choice.name}={choice.scale!r}" for choice in choices)
     passes = (*plan.passes, StaticScales(scales=scales), Freeze(), Prune())
     return Quantized(PassManager(passes).run(plan.model), choices, (*plan.notes, *notices))
+
+
+def strangers(statistics: Statistics, names: Sequence[str] = ()) -> Iterator[str]:
+    """What to say of batches that do not belong to the data; `names`: of all batches, where they have any."""
+    for number, times in statistics.strangers().items():
+        name = names[number] if names else unnamed(number)
+        yield (
+            f"{name} does not belong to the rest: its values are {times:.0f} times as large as those of the"
+            " others, as if it were not normalized. It was left out."
+        )
+
+
+def _require(what: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        near = difflib.get_close_matches(given, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        raise ConfigError(f"there is no {what} {given!r}; {hint}")
 
 
 def _choose(name: str, seen: Seen, calibrator: Calibrator, wanted: tuple[Calibrator, ...]) -> Choice:

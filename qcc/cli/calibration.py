@@ -13,7 +13,7 @@ from qcc.cli.progress import progress
 from qcc.errors import ConfigError, DataError, ModelFormatError
 
 if TYPE_CHECKING:
-    from qcc.calibrate.batches import Batch, Batches
+    from qcc.calibrate.data.batches import Batch, Batches
     from qcc.model import Model
 
 CONFIG_SUFFIXES = (".yml", ".yaml")
@@ -57,10 +57,8 @@ def _nothing_to_calibrate(model: Model) -> str:
     form = state(model.graph)
     if form == "float":
         return (
-            "the model is float and has no scales to calibrate: quantize it first, in training by"
-            " `qcc quantize`, or without training by `qcc apply MODEL -p"
-            " 'transform{weight_type=channel_wise_abs_max,activation_type=abs_max},freeze,prune' -o FROZEN`,"
-            " and calibrate that."
+            "the model is float and has no scales to calibrate: quantize it first, without training by"
+            " `qcc quantize MODEL --data PHOTOS -o OUT`, or in training by `qcc quantize -c CONFIG`."
         )
     return (
         f"the model is {form} and its activation scales are fixed, so that there is nothing to calibrate:"
@@ -94,7 +92,7 @@ def calibration_batches(model: Model, data: Path, config_path: Path | None) -> B
         raise DataError(f"{data} does not exist: there is no data to measure scales on.")
     if data.suffix in CONFIG_SUFFIXES:
         return _of_configuration(data)
-    from qcc.calibrate.arrays import has_arrays, read_batches
+    from qcc.calibrate.data.arrays import has_arrays, read_batches
 
     if has_arrays(data):
         return read_batches(model, data)
@@ -122,8 +120,8 @@ def _of_images(data: Path, config_path: Path) -> Batches[Path]:
             f"{config_path} describes a {config.architecture}, which is not trained on image files:"
             f" calibrate it with --calibrate {config_path}."
         )
-    from qcc.calibrate.batches import Batches
-    from qcc.calibrate.image_file import read_image
+    from qcc.calibrate.data.batches import Batches
+    from qcc.calibrate.data.image_file import read_image
     from qcc.train.evaluation.infer import find_images, image_feeds
 
     images = find_images(*((data, None) if data.is_dir() else (None, data)))

@@ -14,8 +14,8 @@ from qcc.cli.calibration import CONFIG_SUFFIXES
 from qcc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from qcc.calibrate.batches import Batch
-    from qcc.calibrate.sources import Source
+    from qcc.calibrate.data.batches import Batch
+    from qcc.calibrate.data.sources import Source
     from qcc.model import Model
 
 GROUP = "qcc.data"
@@ -30,8 +30,8 @@ def open_source(model: Model, program: Path, data: str, preprocess: Path | None,
 
     Raises DataError or ConfigError when it is none.
     """
-    from qcc.calibrate.arrays import has_arrays
-    from qcc.calibrate.sources import array_source, random_source
+    from qcc.calibrate.data.arrays import has_arrays
+    from qcc.calibrate.data.sources import array_source, random_source
 
     if data == RANDOM:
         return _without(preprocess, data, random_source(model, samples))
@@ -52,10 +52,10 @@ def _without(preprocess: Path | None, data: str, source: Source) -> Source:
 
 
 def _images(model: Model, program: Path, data: Path, preprocess: Path | None, samples: int) -> Source:
-    from qcc.calibrate.beside import load_preprocess, preprocess_beside
-    from qcc.calibrate.images import find_images, image_feed
-    from qcc.calibrate.preprocess import no_preprocess
-    from qcc.calibrate.sources import image_source
+    from qcc.calibrate.data.beside import load_preprocess, preprocess_beside
+    from qcc.calibrate.data.images import find_images, image_feed
+    from qcc.calibrate.data.preprocess import no_preprocess
+    from qcc.calibrate.data.sources import image_source
 
     find_images(data)
     feed = image_feed(model)
@@ -68,7 +68,7 @@ def _images(model: Model, program: Path, data: Path, preprocess: Path | None, sa
 
 
 def _configuration(path: Path, samples: int) -> Source:
-    from qcc.calibrate.sources import Source
+    from qcc.calibrate.data.sources import Source
     from qcc.train.config import load_config
     from qcc.train.tasks.build import build_task
 
@@ -77,7 +77,7 @@ def _configuration(path: Path, samples: int) -> Source:
 
 
 def _function(data: str, samples: int) -> Source:
-    from qcc.calibrate.sources import Source
+    from qcc.calibrate.data.sources import Source
 
     batches = islice(_named(data)(), samples)
     return Source(batches, {"kind": "batches", "path": data, "used": None})

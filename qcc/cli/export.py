@@ -13,7 +13,7 @@ from qcc.cli.model_files import model_files
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
-    from qcc.calibrate.batches import Batch
+    from qcc.calibrate.data.batches import Batch
     from qcc.model import Model
     from qcc.passes.instruments import Instrument
 

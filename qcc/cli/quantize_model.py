@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from qcc.backends.report import Saved
     from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.quantize import Quantized
-    from qcc.calibrate.sources import Source
     from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
@@ -264,7 +264,7 @@ class _Outcome:
 
     def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
-        from qcc.calibrate.batches import Batches, spread
+        from qcc.calibrate.data.batches import Batches, spread
 
         if isinstance(self.source.batches, Batches):
             strangers = self.statistics.strangers()
@@ -277,6 +277,7 @@ class _Outcome:
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
         from qcc.calibrate.compare import compare
+        from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
         compared = list(islice(self._some(_COMPARED), _COMPARED))
@@ -293,7 +294,7 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
-            notices=[*self.quantized.notices, *self._strangers()],
+            notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
         for line in _lines(story.notices, story.skipped):
@@ -301,16 +302,6 @@ class _Outcome:
         for one in agreement:
             click.echo(f"against float, on {len(compared)} of the batches: {one}")
         click.echo(f"{self.output / REPORT} has the rest.")
-
-    def _strangers(self) -> Iterator[str]:
-        items = self.source.items
-        for number, times in self.statistics.strangers().items():
-            name = items[number] if items else f"batch {number + 1} of the data"
-            yield (
-                f"{name} does not belong to the rest: its values are {times:.0f} times as large as those"
-                f" of the"
-                " others, as if it were not normalized. It was left out."
-            )
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

@@ -19,8 +19,8 @@ import qcc
 from qcc.backends.lite.export import export
 from qcc.backends.lite.file import parse_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
-from qcc.calibrate.arrays import read_batches
-from qcc.calibrate.image_file import read_image
+from qcc.calibrate.data.arrays import read_batches
+from qcc.calibrate.data.image_file import read_image
 from qcc.ir.text import parse_graph, print_graph
 from qcc.ir.verify import verify
 from qcc.model import Model

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 # Imported so that their sections are there.
-import qcc.calibrate.preprocess
+import qcc.calibrate.data.preprocess
 import qcc.train.config.detection
 import qcc.train.config.slim
 from qcc.errors import ConfigError
@@ -17,7 +17,7 @@ from qcc.grammar.section import Section, unknown
 from qcc.grammar.yaml_text import value_as_yaml
 from qcc.schema_words import values
 
-_MODULES = (qcc.train.config.__name__, qcc.calibrate.preprocess.__name__)
+_MODULES = (qcc.train.config.__name__, qcc.calibrate.data.preprocess.__name__)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,7 @@ _WANTED: dict[Wanted, str] = {
     "configuration": "qcc's configurations have the grammar of PaddleDetection 0.1 (`qcc config list`)",
     "slim file": "qcc's slim files have that of Paddle's Compressor (`qcc config help QuantizationStrategy`)",
 }
-_WITHOUT_TRAINING = (
-    "`qcc apply MODEL -p 'transform{activation_type=abs_max}' -o DIR` and then"
-    " `qcc freeze DIR --calibrate DATA` quantize the inference model"
-)
+_WITHOUT_TRAINING = "`qcc quantize MODEL --data PHOTOS -o OUT` quantizes the inference model"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc.calibrate.image_file import IMAGE_SUFFIXES, read_image
+from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
 from qcc.errors import ConfigError, DataError, OutputError
 from qcc.files import atomic_file, write_json
 from qcc.model import Model

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc.calibrate.batches import Batches
+from qcc.calibrate.data.batches import Batches
 from qcc.errors import ConfigError, DataError
 from qcc.train.config.schema import ClassifierConfig, Dataset
 from qcc.train.data.cache import dataset

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc.calibrate.batches import Batches
-from qcc.calibrate.image_file import read_image
+from qcc.calibrate.data.batches import Batches
+from qcc.calibrate.data.image_file import read_image
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
 from qcc.train.config.detection import DetectionDataset, DetectorConfig

@@ -53,7 +53,7 @@ def for_target(
 
 def _way(present: str) -> str:
     if present == "float":
-        return "quantize it first, by training (`qcc quantize`) or with `transform` and --calibrate"
+        return "quantize it first, by `qcc quantize MODEL --data PHOTOS`, or by training it"
     if present == "transformed":
         return "freeze it first"
     return "start from the frozen model that it was made of"

@@ -17,7 +17,7 @@ from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
 from qcc.calibrate.quantize import finish
 from qcc.calibrate.statistics import Statistics
-from qcc.errors import DataError, ModelFormatError, TargetError
+from qcc.errors import ConfigError, DataError, ModelFormatError, QccWarning, TargetError
 from qcc.model import Model
 from qcc.quantization import quantized_ops, scheme, state
 
@@ -130,10 +130,27 @@ def test_what_is_zero_or_constant_is_told() -> None:
     assert [choice.scale for choice in quantized.choices if choice.peak == 6] == [6]
 
 
+def test_what_is_never_reached_is_told() -> None:
+    def net(x: Any) -> Any:
+        picked = paddle.masked_select(x, x > 100.0)
+        return conv(4, 1)(x), paddle.nn.Linear(4, 3)(paddle.reshape(picked, [-1, 4]))
+
+    model = build_model(net, (floats(1, 4, 8, 8),))
+    plan, statistics = collected(model, [{"x0": floats(1, 4, 8, 8)}])
+    quantized = finish(plan, statistics, "mse")
+    assert [notice.partition(" ")[2] for notice in quantized.notices] == [
+        "was never reached: it is empty on all of the data; what reads it stays float."
+    ]
+    assert scheme(quantized.model.graph)["ops"] == {"conv2d": 1}
+
+
 def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches: list[Arrays]) -> None:
     clean = qcc.quantize(model, batches)
     stranger = {"image": np.random.default_rng(9).uniform(0, 255, (2, 3, 12, 12)).astype("f")}
-    with_stranger = qcc.quantize(model, [*batches[:2], stranger, *batches[2:]])
+    with pytest.warns(
+        QccWarning, match="batch 3 of the data does not belong to the rest: its values are [678]"
+    ):
+        with_stranger = qcc.quantize(model, [*batches[:2], stranger, *batches[2:]])
     for name, value in clean.weights.items():
         np.testing.assert_array_equal(with_stranger.weights[name], value)
 
@@ -142,6 +159,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
     ("given", "words"),
     [
         ([], "there is no data"),
+        ([np.zeros((1, 3, 12, 12), "f")], r"batch 1 of the data is a ndarray, where a mapping of an array"),
         ([{"x": np.zeros((1, 3, 12, 12), "f")}], r"batch 1 of the data has no array 'image'; it has \['x'\]"),
         ([{"image": np.zeros((1, 3, 12, 12))}], r"'image' is float64\[1, 3, 12, 12\], and the model is fed"),
         ([{"image": np.zeros((1, 4, 12, 12), "f")}], r"'image' is float32\[1, 4, 12, 12\], and the model is"),
@@ -153,7 +171,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
         ([{"image": np.zeros((1, 3, 12, 12), "f")}], "all inputs of the ops to be quantized are zero"),
     ],
 )
-def test_data_that_gives_no_scales(model: Model, given: list[Arrays], words: str) -> None:
+def test_data_that_gives_no_scales(model: Model, given: list[Any], words: str) -> None:
     if "all inputs" in words:
         model = build_model(lambda x: conv(8, 1)(x), (floats(2, 3, 12, 12),))
         given = [{"x0": given[0]["image"]}]
@@ -173,6 +191,10 @@ def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> N
         qcc.quantize(nothing, [])
     with pytest.raises(TargetError, match="did you mean 'lite-arm'"):
         qcc.quantize(model, batches, target="lite-amr")
+    with pytest.raises(ConfigError, match="there is no effort 'accurate'; there are calibrated"):
+        qcc.quantize(model, batches, "accurate")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="there is no calibrator 'mae'; did you mean 'mse'"):
+        qcc.quantize(model, batches, calibrator="mae")  # type: ignore[arg-type]
 
 
 def test_what_a_target_computes_in_float_stays_float() -> None:
@@ -204,3 +226,21 @@ def test_paddle_keeps_no_more_functions_than_one_model_needs(model: Model, batch
         qcc.quantize(model, batches[:1])
     gc.collect()
     assert registry.registered_func_num() == count
+
+
+def test_channels_spread_in_front_of_a_norm_lose_nothing(model: Model, batches: list[Arrays]) -> None:
+    """Weights that spread 1 : 1000 over channels, which the norm behind undoes: what is rounded are the
+    weights that are computed with."""
+    spread = model.copy()
+    (norm,) = (op for op in model.graph.ops if op.type == "batch_norm")
+    mean, variance = norm.input("Mean").name, norm.input("Variance").name
+    (conv_,) = (op for op in model.graph.ops if op.type == "conv2d" and op.input("Input").name == "image")
+    filter_ = conv_.input("Filter").name
+    factor = np.logspace(0, 3, 8, dtype=np.float32)
+    spread.weights[filter_] = model.weights[filter_] * factor.reshape(-1, 1, 1, 1)
+    spread.weights[mean] = model.weights[mean] * factor
+    # The bias between the two is 0.
+    epsilon = norm.attr("epsilon")
+    spread.weights[variance] = (model.weights[variance] + epsilon) * factor**2 - epsilon
+    (wanted,), (found,) = (qcc.quantize(one, batches).run(batches[0]) for one in (model, spread))
+    np.testing.assert_allclose(found, wanted, atol=1e-3 * np.ptp(wanted))

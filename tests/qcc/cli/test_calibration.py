@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import qcc
-from qcc.calibrate.batches import Batches
+from qcc.calibrate.data.batches import Batches
 from qcc.cli import calibration
 from qcc.cli.main import run
 from qcc.quantization import scheme, state
@@ -83,14 +83,12 @@ def test_float_model_has_nothing_to_calibrate(
 def test_float_model_is_told_what_to_do(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The pipeline that the error names leads to a model that can be calibrated."""
-    text = refusal(
-        capsys, "export", folder / "float", "--calibrate", folder / "data", "-o", tmp_path / "a.nb"
-    )
-    pipeline = text.partition("-p '")[2].partition("'")[0]
-    said(capsys, "apply", folder / "float", "-p", pipeline, "-o", tmp_path / "frozen")
-    data = folder / "data"
-    said(capsys, "export", tmp_path / "frozen", "--calibrate", data, "-o", tmp_path / "a.nb", "--no-check")
+    """The command that the error names leads to a model that can be exported."""
+    data, out = folder / "data", tmp_path / "out"
+    text = refusal(capsys, "export", folder / "float", "--calibrate", data, "-o", tmp_path / "a.nb")
+    assert "`qcc quantize MODEL --data PHOTOS -o OUT`" in text
+    said(capsys, "quantize", folder / "float", "--data", data, "-o", out, "--no-check")
+    said(capsys, "export", out / "float", "-o", tmp_path / "a.nb", "--no-check")
     assert json.loads((tmp_path / "a.nb.json").read_text())["state"] == "frozen"
 
 

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 import qcc
+from qcc.calibrate.observers import CALIBRATORS
+from qcc.cli import quantize_model
 from qcc.cli.main import run
 from qcc.quantization import state
 
@@ -239,3 +241,7 @@ def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> Non
     assert "goes on behind 4 batches that an earlier run has measured." in done.stdout
     assert run(command(place, tmp_path / "whole", data=place / "arrays")) == 0
     assert weights(tmp_path / "o", "float") == weights(tmp_path / "whole", "float")
+
+
+def test_calibrators_are_those_that_there_are() -> None:
+    assert quantize_model._CALIBRATORS == CALIBRATORS

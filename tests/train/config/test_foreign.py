@@ -84,7 +84,7 @@ def test_what_it_is_and_what_does_it(
     message = str(error.value)
     assert message.startswith(f"{path}, line {first}: key '{key}' is of {name}, and qcc's ")
     assert ("PaddleDetection 0.1" if load is load_config else "Paddle's Compressor") in message
-    assert "`qcc freeze DIR --calibrate DATA` quantize the inference model" in message
+    assert "`qcc quantize MODEL --data PHOTOS -o OUT` quantizes the inference model" in message
 
 
 def test_a_tag_gives_a_file_away(tmp_path: Path) -> None:

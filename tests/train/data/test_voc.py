@@ -9,7 +9,7 @@ import cv2
 import pytest
 from detection_data import CLASSES, write_voc
 
-from qcc.calibrate.image_file import read_image
+from qcc.calibrate.data.image_file import read_image
 from qcc.errors import DataError
 from qcc.train.data.detection_set import BadData, DetectionSet
 from qcc.train.data.voc import VOC_CLASSES, read_class_names, read_voc

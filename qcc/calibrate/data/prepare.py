@@ -1,4 +1,4 @@
-"""Preparing an image as `qcc.calibrate.preprocess` says."""
+"""Preparing an image as `qcc.calibrate.data.preprocess` says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from qcc.calibrate.preprocess import (
+from qcc.calibrate.data.preprocess import (
     CenterCrop,
     Fit,
     FitHeight,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.calibrate.batches import Batch, Batches
-from qcc.calibrate.image_file import IMAGE_SUFFIXES, read_image
-from qcc.calibrate.prepare import Preparation, Prepared
-from qcc.calibrate.preprocess import Preprocess
+from qcc.calibrate.data.batches import Batch, Batches
+from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
+from qcc.calibrate.data.prepare import Preparation, Prepared
+from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Var

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from qcc.calibrate.preprocess import Preprocess, read_preprocess
+from qcc.calibrate.data.preprocess import Preprocess, read_preprocess
 from qcc.errors import ConfigError
 from qcc.grammar.document import Document
 from qcc.grammar.section import validate

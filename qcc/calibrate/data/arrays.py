@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.array_files import ArraysError, load_arrays
-from qcc.calibrate.batches import Batches
+from qcc.calibrate.data.batches import Batches
 from qcc.errors import DataError
 from qcc.inputs import open_input
 from qcc.ir.dtypes import numpy_dtype

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lite_case import build_model, conv, floats, ints
 
-from qcc.calibrate.arrays import has_arrays, read_batches
+from qcc.calibrate.data.arrays import has_arrays, read_batches
 from qcc.errors import DataError
 from qcc.model import Model
 

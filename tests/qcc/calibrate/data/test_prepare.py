@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcc.calibrate.prepare import Preparation, Prepared
-from qcc.calibrate.preprocess import Preprocess, read_preprocess, template
+from qcc.calibrate.data.prepare import Preparation, Prepared
+from qcc.calibrate.data.preprocess import Preprocess, read_preprocess, template
 from qcc.errors import ConfigError, DataError
 
 

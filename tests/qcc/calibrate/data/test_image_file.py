@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qcc.calibrate.image_file import read_image
+from qcc.calibrate.data.image_file import read_image
 from qcc.errors import DataError
 
 

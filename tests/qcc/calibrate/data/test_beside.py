@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qcc.calibrate.beside import load_preprocess, preprocess_beside, read_foreign
-from qcc.calibrate.preprocess import Preprocess
+from qcc.calibrate.data.beside import load_preprocess, preprocess_beside, read_foreign
+from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import ConfigError
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

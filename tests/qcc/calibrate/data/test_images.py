@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from qcc._paddle import paddle
-from qcc.calibrate.batches import spread
-from qcc.calibrate.images import find_images, image_batches
-from qcc.calibrate.preprocess import Preprocess
+from qcc.calibrate.data.batches import spread
+from qcc.calibrate.data.images import find_images, image_batches
+from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
 

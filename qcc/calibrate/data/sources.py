@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from qcc.backends.samples import make_inputs
-from qcc.calibrate.arrays import read_batches
-from qcc.calibrate.batches import Batch, Batches, name_of, spread
-from qcc.calibrate.images import find_images, image_batches
-from qcc.calibrate.preprocess import Preprocess
+from qcc.calibrate.data.arrays import read_batches
+from qcc.calibrate.data.batches import Batch, Batches, name_of, spread
+from qcc.calibrate.data.images import find_images, image_batches
+from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
 
@@ -34,9 +34,26 @@ class Source:
         return len(self.batches) if isinstance(self.batches, Batches) else None
 
     @property
+    def identity(self) -> list[str]:
+        """What tells this source from another one, and from itself after a file has changed."""
+        if not isinstance(self.batches, Batches):
+            return []
+        files = [
+            part for item in self.batches.items for part in (item if isinstance(item, tuple) else (item,))
+        ]
+        return [_identity(part) for part in files]
+
+    @property
     def items(self) -> list[str]:
-        """What the batches are read from, where there are files; they tell one source from another."""
+        """What the batches are read from, by name, where that is known before they are read."""
         return [name_of(item) for item in self.batches.items] if isinstance(self.batches, Batches) else []
+
+
+def _identity(item: object) -> str:
+    if not isinstance(item, Path):
+        return str(item)
+    found = item.stat() if item.exists() else None
+    return f"{item} {found and found.st_size} {found and found.st_mtime_ns}"
 
 
 def array_source(model: Model, data: Path, samples: int) -> Source:
