@@ -32,11 +32,20 @@ def check_program(program: ProgramProto, path: Path) -> None:
     for index, block in enumerate(program.blocks):
         where = f"{path}, block {index}"
         _check_place(program, index, block, where)
-        names = _check_variables(block, where)
-        declared.append(names | declared[block.parent_idx] if index else names)
+        declared.append(_check_variables(block, where))
     for index, block in enumerate(program.blocks):
+        visible = _visible(program, index, declared)
         for op in block.ops:
-            _check_op(program, index, op, declared[index], f"{path}, block {index}")
+            _check_op(program, index, op, visible, f"{path}, block {index}")
+
+
+def _visible(program: ProgramProto, index: int, declared: list[set[str]]) -> list[set[str]]:
+    """What is declared in a block and in those around it, a set for each, which costs no copies."""
+    visible = []
+    while index >= 0:
+        visible.append(declared[index])
+        index = program.blocks[index].parent_idx
+    return visible
 
 
 def check_text(program: ProgramProto, path: Path) -> None:
@@ -107,12 +116,12 @@ def _check_shape(var: VarProto, where: str) -> None:
         )
 
 
-def _check_op(program: ProgramProto, index: int, op: OpProto, declared: set[str], where: str) -> None:
+def _check_op(program: ProgramProto, index: int, op: OpProto, visible: list[set[str]], where: str) -> None:
     if not op.type:
         raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
     pointing = [attr for attr in op.attrs if attr.type in _POINTING]
     for name in _arguments(op, pointing):
-        if name not in declared and name != EMPTY_NAME:
+        if name != EMPTY_NAME and not any(name in names for names in visible):
             raise ModelFormatError(
                 f"{where}: op {op.type} reads {name!r}, which the program does not declare."
             )
