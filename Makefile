@@ -1,24 +1,33 @@
-# Everything below sets itself up: `.venv` is made from the lock file when it is missing or out of date.
+# Everything below sets itself up: `.venv` is made from its lock file when it is missing or out of date, and so is
+# `.venv3`, which holds Paddle 3 in place of Paddle 2.6.
 PYTHON ?= python3
 BIN := .venv/bin
+BIN3 := .venv3/bin
 UV := uv==0.13.9
 # Two cores do for the tests' own processes; the libraries below them must not each start a thread per core.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv test test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo lock clean
+.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier bench bench-inference bench-peer bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
 
 .venv:  ## Make or renew the virtual environment from the lock file
-	@$(PYTHON) tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py cpu
 
-test: .venv  ## Check style and types, then run the tests that are not slow
+.venv3:  ## The same with Paddle 3
+	@$(PYTHON) tools/bootstrap.py cpu3
+
+test: .venv .venv3  ## Check style and types, then run the tests that are not slow, a few of them on Paddle 3, too
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/typecheck.py
+	$(BIN3)/pytest -n 2 -m "not slow" $(ON_PADDLE3)
 	$(BIN)/pytest -n 2 -m "not slow"
+
+test3: .venv3  ## Run all tests that are not slow on Paddle 3
+	$(BIN3)/pytest -n 2 -m "not slow"
 
 test-slow: .venv  ## Run the slow tests
 	$(BIN)/pytest -n 2 -m slow
@@ -45,15 +54,21 @@ zoo: .venv  ## Take networks of other packages through every form and engine
 	$(BIN)/python bench/zoo/build.py
 	$(BIN)/python bench/zoo/zoo.py
 
-# uv keeps the versions that are in a lock file already; delete the file first to take the newest ones.
+fuzz: .venv  ## Damage the files of every reader a hundred thousand times, and read them
+	$(BIN)/python tests/fuzz/long_run.py
+
+# uv keeps the versions that are in a lock file already; delete the file first to take the newest ones. What both
+# Paddles are tested with is of one version: hence the copy.
 COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 lock:  ## Resolve pyproject.toml into the lock files, with hashes
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(COMPILE) --extra cpu --extra lite --extra openvino --extra slim --extra dev --output-file requirements/cpu.txt
+	cp requirements/cpu.txt requirements/cpu3.txt
+	$(COMPILE) --extra cpu3 --extra lite --extra openvino --extra dev --output-file requirements/cpu3.txt
 	$(COMPILE) --extra gpu --output-file requirements/gpu.txt
 
-clean:  ## Remove .venv, build output and caches
-	rm -rf .venv build dist qcc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove .venv, .venv3, build output and caches
+	rm -rf .venv .venv3 build dist qcc.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find qcc train tests tools bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from qcc.calibrate.image_file import read_image
 from qcc.files import write_json
 from qcc.train.config import DetectorConfig, load_config
 from qcc.train.config.schema import FloatTraining
 from qcc.train.data.augment import network_input
 from qcc.train.data.detection_set import DetectionSet
-from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from qcc.backends import save
+    from qcc.calibrate.quantize import quantize
     from qcc.frontend import from_program, load
     from qcc.ir.graph import Graph
     from qcc.ir.networkx_form import to_networkx
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "from_program",
     "load",
+    "quantize",
     "save",
     "to_networkx",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "Var": "qcc.ir.nodes",
     "from_program": "qcc.frontend",
     "load": "qcc.frontend",
+    "quantize": "qcc.calibrate.quantize",
     "save": "qcc.backends",
     "to_networkx": "qcc.ir.networkx_form",
 }

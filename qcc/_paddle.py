@@ -18,6 +18,7 @@ try:
     with warnings.catch_warnings():
         # The build for GPUs says so wherever there is none, also to who needs none; `qcc doctor` counts them.
         warnings.filterwarnings("ignore", "You are using GPU version Paddle", UserWarning)
+        warnings.filterwarnings("ignore", "No ccache found", UserWarning)
         import paddle
 except ImportError as error:
     raise PaddleError(
@@ -28,13 +29,19 @@ except ImportError as error:
 from paddle.base import core
 from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder, _dygraph_guard
 from paddle.base.layer_helper import LayerHelper
-from paddle.base.proto import framework_pb2
 
-if int(paddle.__version__.split(".")[0]) >= 3 and os.environ.get("FLAGS_enable_pir_api") != "0":
+if paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
     raise PaddleError(
-        f"Paddle {paddle.__version__} was imported before qcc with its new IR switched on;"
-        " set FLAGS_enable_pir_api=0 in the environment, or import qcc first."
+        f"Paddle {paddle.__version__} runs with its new IR, and qcc works on the old one: "
+        + (
+            "take FLAGS_enable_pir_api out of the environment."
+            if "FLAGS_enable_pir_api" in os.environ
+            else "import qcc before paddle, or set FLAGS_enable_pir_api=0 in the environment."
+        )
     )
+
+# Paddle 3 says at each use that layers of static programs are deprecated; users can change nothing about it.
+warnings.filterwarnings("ignore", r"(?s).*API \S+ is deprecated", module=r"qcc\.")
 
 VarType = core.VarDesc.VarType
 
@@ -59,7 +66,6 @@ __all__ = [
     "OpProtoHolder",
     "VarType",
     "core",
-    "framework_pb2",
     "paddle",
     "static_mode",
 ]

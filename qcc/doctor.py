@@ -30,16 +30,31 @@ EXTRA_NEEDS = {
     "export": {LITE: "running files for x86, and --cross-check"},
 }
 
-# Paddle is looked at in a process of its own, since a broken one may crash it. The first entry of the path is
-# the current folder, which the program `qcc` does not search.
+# The versions on which all of qcc's tests run; the extras of pyproject.toml install them.
+TESTED = ("2.6.2", "3.3.1")
+
+# Paddle is looked at in a process of its own, since a broken one may crash it: all of qcc is imported, and a
+# model runs. The first entry of the path is the current folder, which the program `qcc` does not search.
 PROBE = """
 import sys
 del sys.path[0]
 import json
+import numpy
 from qcc._paddle import core, paddle
+import qcc.analyze.inspection, qcc.backends, qcc.calibrate.activations, qcc.frontend, qcc.train.quantize
+from qcc.ir.text import parse_graph
+graph = parse_graph('''
+graph {for_test=true}
+feeds [x]
+fetches [y]
+var x: float32[1]
+var y: float32[1]
+y = relu(X=x)
+''')
+(found,) = qcc.Model(graph).run({"x": numpy.ones(1, numpy.float32)})
+assert found == 1, "a model of one op gives " + str(found)
 print(json.dumps({
     "version": paddle.__version__,
-    "new_ir": getattr(paddle.framework, "in_pir_mode", bool)(),
     "cuda": paddle.is_compiled_with_cuda() and paddle.version.cuda(),
     "devices": paddle.device.cuda.device_count(),
     "onednn": core.is_compiled_with_mkldnn(),
@@ -91,8 +106,10 @@ def python() -> Finding:
 def paddle() -> list[Finding]:
     """Paddle itself, and what kind of Paddle it is."""
     output, failure = _probe(PROBE)
+    tested = " and ".join(TESTED)
     if failure:
-        return [Finding(PADDLE, "cannot be used", ok=False, remedy=failure)]
+        remedy = f"{failure} (qcc is tested with Paddle {tested})"
+        return [Finding(PADDLE, "cannot be used", ok=False, remedy=remedy)]
     facts = json.loads(output.splitlines()[-1])
     build = f"GPU (CUDA {facts['cuda']}), {facts['devices']} devices" if facts["cuda"] else "CPU"
     onednn = Finding("oneDNN", "yes")
@@ -100,9 +117,10 @@ def paddle() -> list[Finding]:
         onednn = Finding(
             "oneDNN", "no", ok=False, remedy="models run here without int8 kernels; take a build that has it"
         )
+    note = "" if facts["version"] in TESTED else f" (qcc is tested with {tested})"
     return [
-        Finding(PADDLE, facts["version"]),
-        Finding("IR mode", "new IR (PIR)" if facts["new_ir"] else "old IR (ProgramDesc)"),
+        Finding(PADDLE, facts["version"] + note),
+        Finding("IR mode", "old IR (ProgramDesc)"),
         Finding("Build", build),
         onednn,
     ]

@@ -63,6 +63,10 @@ class CheckpointError(QccError):
     """A checkpoint is missing, incomplete, or belongs to another network."""
 
 
+class WorkerError(QccError):
+    """A process that loads data for this one has ended."""
+
+
 class TrainingError(QccError):
     """Training cannot go on, for instance because the loss is not finite."""
 

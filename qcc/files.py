@@ -1,26 +1,36 @@
-"""Files that are either whole or as they were before, whatever happens while they are written."""
+"""Files that are either whole or as they were before, whatever happens while they are written.
+
+What is not finished yet has a name that begins with `.qcc-`, and is locked by the process that writes it. So
+it can be told from what a killed process has left: `finish` and `clear` deal with that.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from qcc.errors import OutputError
+from qcc.inputs import open_input
 
 _CHUNK = 1 << 20
+_PREFIX = ".qcc-"
+_PLAN = ".plan"
+"""In a staging folder, once all that it holds is on the disk: the names of the files to move, in order."""
 
 
 def sha256(path: Path) -> str:
     """The checksum of a file's content, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         while block := stream.read(_CHUNK):
             digest.update(block)
     return digest.hexdigest()
@@ -34,10 +44,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} cannot be written: it is there, and is no file.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as stream:
+        with open(temporary, "xb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -66,6 +77,16 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} cannot be written to: {present} is no folder.")
     if not os.access(present, os.W_OK):
         raise OutputError(f"{folder} cannot be written to: permission denied for {present}.")
+
+
+def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise OutputError when one of the files to write is one of those that are read."""
+    read = [path for path in inputs if path.exists()]
+    for output in outputs:
+        if output.exists() and any(output.samefile(path) for path in read):
+            raise OutputError(
+                f"{output} is read by this command and would be overwritten: give another place."
+            )
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -99,7 +120,8 @@ def sync_tree(folder: Path) -> None:
 def staging(folder: Path) -> Iterator[Path]:
     """A temporary folder inside `folder`, where files wait until `publish` moves them up.
 
-    `folder` and its parents are made when they are missing, and removed again when the block fails.
+    `folder` and its parents are made when they are missing, and removed again when the block fails; what
+    processes have left there that were killed is cleared away.
     Raises OutputError when that is not possible; errors of the block go through.
     """
     made: list[Path] = []
@@ -107,7 +129,8 @@ def staging(folder: Path) -> Iterator[Path]:
     try:
         try:
             made = _make_folders(folder)
-            temporary = Path(tempfile.mkdtemp(prefix=".qcc-", dir=folder))
+            clear(folder)
+            temporary, lock = _locked_folder(folder)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
         try:
@@ -115,6 +138,7 @@ def staging(folder: Path) -> Iterator[Path]:
             succeeded = True
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            os.close(lock)
     finally:
         if not succeeded:
             _remove_if_empty(made)
@@ -123,7 +147,8 @@ def staging(folder: Path) -> Iterator[Path]:
 def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
     """Move files from a `staging` folder to where they belong: all of them, in this order, or none.
 
-    What stood there before is put back when a move fails.  Raises OutputError.
+    What stood there before is put back when a move fails. A process that is killed before all files are on
+    the disk has changed nothing; of one that is killed later, `finish` moves the rest.  Raises OutputError.
     """
     kept = Path(tempfile.mkdtemp(prefix="old-", dir=staged))
     moved: list[str] = []
@@ -132,14 +157,95 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
             sync(staged / name)
             if os.path.lexists(folder / name):
                 _keep(folder / name, kept / name)
+        _write_plan(staged, names)
         for name in names:
             os.replace(staged / name, folder / name)
             moved.append(name)
         sync(folder)
     except OSError as error:
+        (staged / _PLAN).unlink(missing_ok=True)
         for name in moved:
             _put_back(kept / name, folder / name)
         raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
+
+
+def finish(folder: Path) -> None:
+    """Move into a folder what a process that was killed in the middle of `publish` has not moved yet.
+
+    Raises OSError when the folder cannot be changed.
+    """
+    for staged in sorted(folder.glob(f"{_PREFIX}*/")):
+        if (staged / _PLAN).is_file():
+            with _abandoned(staged) as abandoned:
+                if abandoned:
+                    _move_rest(staged, folder)
+
+
+def clear(folder: Path) -> None:
+    """`finish`, and remove what else processes that were killed have left in a folder.  Raises OSError."""
+    finish(folder)
+    for leftover in sorted(folder.glob(f"{_PREFIX}*")):
+        with _abandoned(leftover) as abandoned:
+            if abandoned and leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif abandoned:
+                leftover.unlink()
+
+
+def _locked_folder(folder: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor by which it is locked."""
+    while True:
+        temporary = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
+        with suppress(FileNotFoundError):
+            lock = os.open(temporary, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Another process may have taken it for abandoned before it was locked, and have removed it.
+            if temporary.exists():
+                return temporary, lock
+            os.close(lock)
+
+
+@contextmanager
+def _abandoned(leftover: Path) -> Iterator[bool]:
+    """Whether nobody writes this any more; no other process takes it for abandoned during the block."""
+    try:
+        descriptor = os.open(leftover, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # gone by now, or a link, which qcc has not made
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield leftover.exists()
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
+
+
+def _write_plan(staged: Path, names: Sequence[str]) -> None:
+    waiting = staged / f"{_PLAN}.new"
+    waiting.write_text(json.dumps(list(names)), encoding="utf-8")
+    sync(waiting)
+    os.replace(waiting, staged / _PLAN)
+    sync(staged)
+
+
+def _move_rest(staged: Path, folder: Path) -> None:
+    for name in _planned(staged):
+        if (staged / name).is_file():
+            os.replace(staged / name, folder / name)
+    sync(folder)
+
+
+def _planned(staged: Path) -> list[str]:
+    """A plan's names; none of a plan that qcc has not written, as a folder from elsewhere may hold."""
+    try:
+        names = json.loads((staged / _PLAN).read_bytes()[:_CHUNK])
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(names, list):
+        return []
+    return [name for name in names if isinstance(name, str) and Path(name).name == name]
 
 
 def _keep(present: Path, kept: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -131,6 +132,8 @@ class Runner:
         self._program = runnable.to_program()
         self._scope = paddle.static.Scope()
         runnable.write_weights(self._scope, overwrite=True)
+        # Paddle keeps every scope until the process ends.
+        weakref.finalize(self, _clear, self._scope, tuple(runnable.weights)).atexit = False
         self._executor = paddle.static.Executor(paddle.CPUPlace())
 
     @static_mode()
@@ -150,6 +153,12 @@ class Runner:
                 scope=self._scope,
             )
         )
+
+
+def _clear(scope: paddle.static.Scope, names: Sequence[str]) -> None:
+    """Free the memory of a scope's tensors."""
+    for name in names:
+        scope.find_var(name).get_tensor()._clear()
 
 
 def values_in_scope(scope: paddle.static.Scope, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -28,6 +28,11 @@ def max_int(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
+def linear_range(bits: int) -> tuple[int, int]:
+    """The integers at which quantize_linear clips, its `qmin` and `qmax`: (-128, 127) for 8 bits."""
+    return -max_int(bits) - 1, max_int(bits)
+
+
 def bits_for(q: np.ndarray) -> int:
     """The fewest bits (at least 2) whose symmetric range holds the integers q.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import old_ir
 import pytest
 
 from qcc._paddle import paddle
 from qcc.train.data.cache import dataset
 
+# On Paddle 3 some of its functions have to be told how.
+old_ir.restore()
 # Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in.
 paddle.enable_static()
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from qcc.backends.deploy.options import code
+from qcc.targets.lite_arm import arm_table
 from qcc.targets.table import Target, find_target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -125,8 +126,40 @@ def faults(target: Target) -> list[str]:
     return rows
 
 
+def arm_faults() -> str:
+    """What Paddle Lite's ARM kernels get wrong, and what is written instead."""
+    rows = ["| fault | ops | CPUs | seen | instead |", "|---|---|---|---|---|"]
+    for fault in arm_table().faults:
+        limit = "" if fault.limit is None else f" (right up to {fault.limit:,})"
+        cells = (f"{fault.what}{limit}", ", ".join(fault.ops), fault.processors, fault.seen, fault.instead)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def arm_proofs() -> str:
+    """Which int8 kernels of ARM were compared with exact integer arithmetic."""
+    rows = [
+        "| form | networks | kernels | fused | outputs compared | off by one at a tie | wrong |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for proof in arm_table().proven:
+        wrong = "0" if proof.wrong == 0 else f"{proof.wrong:,} ({proof.fault})"
+        cells = (
+            proof.form,
+            f"{proof.nets}",
+            ", ".join(proof.kernels),
+            ", ".join(proof.fused),
+            f"{proof.outputs:,}",
+            f"{proof.off_by_one}",
+            wrong,
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
 PAGES = {
     ROOT / "README.md": {"demo": demo, "speed": speed, "results": results, "inference": inference},
+    ROOT / "docs" / "lite.md": {"arm-faults": arm_faults, "arm-proofs": arm_proofs},
     ROOT / "docs" / "deploy.md": {"options": options, "facts": facts, "openvino": openvino},
 }
 

@@ -14,11 +14,11 @@ from rich.console import Console
 import qcc
 from qcc._paddle import paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError
+from qcc.grammar.section import Section
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.inputs import first_weights_of, refuse_addresses
 from qcc.train.config.schema import FloatTraining
-from qcc.train.config.section import Section
 from qcc.train.config.slim import Distillation
 from qcc.train.epochs import missed
 from qcc.train.evaluation.evaluate import RepeatedEvaluation

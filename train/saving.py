@@ -13,9 +13,9 @@ from qcc.backends import Saved
 from qcc.backends.lite.export import export
 from qcc.errors import ConfigError, PassError
 from qcc.files import check_folder, write_json
+from qcc.grammar.section import Section
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim
-from qcc.train.config.section import Section
 from qcc.train.models.network import Network
 from qcc.train.programs.scheme import OLD_PROGRAM, freeze, frozen_name, save_form, scheme_record
 from qcc.train.programs.scope import persistable_names

@@ -72,7 +72,8 @@ def write(
     return Saved(form, tuple(folder / name for name in [*written, record.FILE_NAME]), tuple(checks))
 
 
-def file_names(program: str | None, params: str | None) -> tuple[str, str]:
+def file_names(program: str | None = None, params: str | None = None) -> tuple[str, str]:
+    """The names under which program and parameters are saved.  Raises OutputError for unfit ones."""
     program = program or _PROGRAM_NAME
     if params is None:
         if program.endswith(PROGRAM_SUFFIX):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from qcc.array_files import ArraysError, load_arrays
 from qcc.calibrate.batches import Batches
 from qcc.errors import DataError
+from qcc.inputs import open_input
 from qcc.ir.dtypes import numpy_dtype
 from qcc.model import Model
 
@@ -38,30 +40,35 @@ def read_batches(model: Model, path: Path) -> Batches[Path]:
 
 
 def _read(model: Model, file: Path) -> dict[str, np.ndarray]:
-    arrays = _load(file)
-    if isinstance(arrays, np.ndarray):
-        if len(model.feeds) != 1:
-            raise DataError(
-                f"{file} holds one array, and the model is fed by {list(model.feeds)}: use .npz files."
-            )
-        arrays = {model.feeds[0]: arrays}
-    missing = [name for name in model.feeds if name not in arrays]
-    if missing:
-        raise DataError(f"{file} has no array {missing[0]!r}; it has {list(arrays)}.")
-    return {name: _fitting(model, name, arrays[name], file) for name in model.feeds}
+    arrays = _load(file, model.feeds)
+    return {name: fitting(model, name, arrays[name], str(file)) for name in model.feeds}
 
 
-def _load(file: Path) -> np.ndarray | dict[str, np.ndarray]:
-    """The array of a .npy file, or those of a .npz file by name; the content decides which it is."""
+def _load(file: Path, feeds: tuple[str, ...]) -> Mapping[str, np.ndarray]:
+    """The arrays of these names in a .npz file, or the array of a .npy file."""
     try:
-        with file.open("rb") as stream:
-            loaded = np.load(stream, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        with open_input(file) as stream:
+            arrays = load_arrays(stream)
+            if isinstance(arrays, np.ndarray):
+                if len(feeds) != 1:
+                    raise DataError(
+                        f"{file} holds one array, and the model is fed by {list(feeds)}: use .npz files."
+                    )
+                return {feeds[0]: arrays}
+            missing = [name for name in feeds if name not in arrays]
+            if missing:
+                raise DataError(f"{file} has no array {missing[0]!r}; it has {list(arrays)}.")
+            return {name: arrays[name] for name in feeds}
+    except (OSError, ArraysError) as error:
         raise DataError(f"{file} cannot be read as numpy's arrays: {error}.") from error
 
 
-def _fitting(model: Model, name: str, array: np.ndarray, file: Path) -> np.ndarray:
+def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarray:
+    """The array as the model's feed `name` takes it: one that lacks the batch dimension becomes a batch of
+    one.
+
+    Raises DataError, with the source in front, when its shape or dtype is another, or it is empty.
+    """
     var = model.graph.versions(name)[0]
     if array.ndim == len(var.shape) - 1:
         array = array[np.newaxis]
@@ -71,11 +78,11 @@ def _fitting(model: Model, name: str, array: np.ndarray, file: Path) -> np.ndarr
     )
     if not fits or array.dtype != dtype:
         raise DataError(
-            f"{file}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
+            f"{source}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
             f" {dtype}{list(var.shape)}."
         )
     if not array.size:
         raise DataError(
-            f"{file}: {name!r} is empty, {array.dtype}{list(array.shape)}; it must hold a sample."
+            f"{source}: {name!r} is empty, {array.dtype}{list(array.shape)}; it must hold a sample."
         )
     return array

@@ -14,6 +14,18 @@ Batch = Mapping[str, np.ndarray]
 Item = TypeVar("Item")
 
 
+def name_of(item: object) -> str:
+    """What people call the item that a batch is read from: a file, or several."""
+    return ", ".join(map(str, item)) if isinstance(item, tuple) else str(item)
+
+
+def spread(found: Sequence[Item], samples: int) -> list[Item]:
+    """At most so many of them, evenly spread."""
+    if len(found) <= samples:
+        return list(found)
+    return [found[index * len(found) // samples] for index in range(samples)]
+
+
 @dataclass(frozen=True)
 class Batches(Generic[Item]):
     """A batch for each of some items, such as files, read when it is its turn."""

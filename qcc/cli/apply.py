@@ -62,12 +62,19 @@ def apply(
     if form is not None and output is None:
         raise click.UsageError("--form says how to save the model, so it needs -o.")
     import qcc
+    from qcc.backends.fluid import file_names
+    from qcc.files import refuse_inputs
+    from qcc.frontend.saved import model_files as files_of
     from qcc.ir.text import print_graph
     from qcc.passes.instruments import Dump, OpCount, Timing, Verification
     from qcc.quantization import stored_form
+    from qcc.record import FILE_NAME
 
     manager = qcc.PassManager.parse(pipeline)
     loaded = qcc.load(model, model_filename, params_filename)
+    if output is not None:
+        read = files_of(model, model_filename, params_filename)
+        refuse_inputs([output / name for name in (*file_names(), FILE_NAME)], read)
     counts, times = OpCount(), Timing()
     # The first stands outermost: what is timed is the pass alone, and a graph is dumped before it is checked.
     instruments: list[Instrument] = [counts]

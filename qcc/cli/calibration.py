@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from qcc.cli.progress import progress
 from qcc.errors import ConfigError, DataError, ModelFormatError
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ CONFIG_SUFFIXES = (".yml", ".yaml")
 COUNTED_IMAGES = 256
 """How many images of a configuration's training set are looked at, evenly spread."""
 _LABEL = "measuring scales"
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 calibrate_option = click.option(
@@ -49,8 +45,8 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     if not count:
         raise ModelFormatError(_nothing_to_calibrate(model))
     batches = calibration_batches(model, data, config_path)
-    with _showing(batches, Console(stderr=True)) as shown:
-        result = calibrated(model, shown)
+    with progress(_LABEL, len(batches), Console(stderr=True)) as report:
+        result = calibrated(model, _used(batches, report))
     click.echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
     return result
 
@@ -72,23 +68,11 @@ def _nothing_to_calibrate(model: Model) -> str:
     )
 
 
-@contextmanager
-def _showing(batches: Batches[Any], console: Console) -> Iterator[Iterator[Batch]]:
-    """The batches, with a bar that moves as they are used; without a terminal, with a line now and then."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(_LABEL, total=len(batches))
-
-        def used() -> Iterator[Batch]:
-            last_line = time.monotonic()
-            for done, batch in enumerate(batches, 1):
-                yield batch
-                bar.update(task, completed=done)
-                if not console.is_terminal and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
-                    last_line = time.monotonic()
-                    click.echo(f"{_LABEL}  {done}/{len(batches)}", err=True)
-
-        yield used()
+def _used(batches: Batches[Any], report: Callable[[int], None]) -> Iterator[Batch]:
+    """The batches, told of as they are used."""
+    for done, batch in enumerate(batches, 1):
+        yield batch
+        report(done)
 
 
 def first_batch(model: Model, data: Path, config_path: Path | None) -> Batch | None:
@@ -139,7 +123,7 @@ def _of_images(data: Path, config_path: Path) -> Batches[Path]:
             f" calibrate it with --calibrate {config_path}."
         )
     from qcc.calibrate.batches import Batches
-    from qcc.train.data.image_file import read_image
+    from qcc.calibrate.image_file import read_image
     from qcc.train.evaluation.infer import find_images, image_feeds
 
     images = find_images(*((data, None) if data.is_dir() else (None, data)))

@@ -20,17 +20,26 @@ _ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--target",
-    required=True,
     metavar="NAME",
     help="The engine and processor: lite-arm, lite-x86, paddle-x86, openvino, or one of another package.",
 )
 @model_files
-def check(model: Path, target: str, model_filename: str | None, params_filename: str | None) -> None:
+def check(model: Path, target: str | None, model_filename: str | None, params_filename: str | None) -> None:
     """Say whether a target runs all ops of the model in MODEL, and which of them in int8.
 
     The model may be in any form, also the float one that training would start from. An op that the target
     does not run makes the command fail, with all such ops and what there is instead.
+
+    MODEL may also be a Paddle Lite file (.nb), of qcc or of Paddle Lite's own optimizer; it needs no
+    --target. The command fails when its kernels compute something wrong on a device, and says what.
     """
+    from qcc.cli.inspect_lite import is_lite
+
+    if is_lite(model):
+        _check_lite_file(model, target)
+        return
+    if target is None:
+        raise click.UsageError("Missing option '--target'.")
     import qcc
 
     arch = _ARCHS.get(target)
@@ -41,6 +50,21 @@ def check(model: Path, target: str, model_filename: str | None, params_filename:
     loaded = qcc.load(model, model_filename, params_filename)
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
         click.echo(line)
+
+
+def _check_lite_file(file: Path, target: str | None) -> None:
+    from qcc.backends.lite.file_check import check_file
+    from qcc.errors import TargetError
+
+    found = check_file(file)
+    if target is not None and _ARCHS.get(target) != found.arch:
+        raise TargetError(f"{file} is for {found.arch}, not for {target}: leave out --target.")
+    for line in found.lines():
+        click.echo(line)
+    if found.wrong:
+        count = len(found.wrong)
+        places = "one place" if count == 1 else f"{count} places"
+        raise TargetError(f"{file} goes wrong on {found.arch} in {places}: see the lines above.")
 
 
 def _lite_lines(model: Model, arch: Literal["arm", "x86"]) -> Iterator[str]:

@@ -74,9 +74,9 @@ def show(config_path: Path, overrides: tuple[str, ...]) -> None:
     \b
     qcc config show -c configs/yolov3_mobilenet_v1_voc.yml -o max_iters=258 pretrain_weights=WEIGHTS
     """
+    from qcc.grammar.yaml_text import as_yaml
     from qcc.train.config import load_config
     from qcc.train.config.inputs import refuse_addresses
-    from qcc.train.config.yaml_text import as_yaml
 
     shown = load_config(config_path, overrides)
     refuse_addresses(shown)

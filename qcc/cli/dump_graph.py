@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qcc.model import Model
     from qcc.passes import PassManager
 
+_LONGEST_TEXT = 1 << 30
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -55,7 +56,11 @@ def dump_graph(
     if depth is not None and name is None:
         raise click.UsageError("--depth says how far from a variable, so it needs --around.")
     from qcc.draw import around, to_dot, write_dot, write_svg
+    from qcc.files import refuse_inputs
+    from qcc.frontend.saved import model_files as files_of
 
+    read = [model] if model.suffix == ".txt" else files_of(model, model_filename, params_filename)
+    refuse_inputs([dot] if svg is None else [dot, svg], read)
     loaded = _read(model, model_filename, params_filename)
     picture = _picture(loaded, pipeline, after, diff)
     if name is not None:
@@ -74,11 +79,12 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
         return qcc.load(path, model_filename, params_filename)
     from qcc.errors import ModelFormatError, TextError
+    from qcc.inputs import read_input
     from qcc.ir.text import parse_graph
     from qcc.model import Model
 
     try:
-        return Model(parse_graph(path.read_text(encoding="utf-8")))
+        return Model(parse_graph(read_input(path, _LONGEST_TEXT).decode()))
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
@@ -89,12 +95,15 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
 def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool) -> Picture:
     from qcc.draw import Stages, difference, view
+    from qcc.ir.verify import verify
     from qcc.passes import PassManager
     from qcc.passes.instruments import Verification
 
     wanted = pipeline if pipeline is not None else after
     if wanted is None:
         return view(model.graph)
+    # A graph from text may lack values: that is enough to draw it, and not for passes.
+    verify(model.graph, scales=False)
     manager = PassManager.parse(wanted)
     stages = Stages()
     first, last = 0, len(manager.passes)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -12,6 +13,7 @@ from qcc.cli.model_files import model_files
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
+    from qcc.calibrate.batches import Batch
     from qcc.model import Model
     from qcc.passes.instruments import Instrument
 
@@ -35,6 +37,12 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     type=click.Choice(list(_BITS)),
     help="Store the weights of a float model as integers, to be turned back when the file is loaded.",
 )
+@click.option(
+    "--rows",
+    type=click.Choice(["fixed", "open"]),
+    help="On arm: whether the batch (or a sequence's length) is the same in all runs of a predictor. int8 fc"
+    " ops are right only then; otherwise others are written. [default: as the model's shapes say]",
+)
 @calibrate_option
 @click.option(
     "-c",
@@ -48,6 +56,12 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 )
 @click.option("--no-check", is_flag=True, help="Do not run the file in Paddle Lite's runtime.")
 @click.option(
+    "--selftest",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a folder by which the file is tried on a device: inputs, outputs, and a C++ program.",
+)
+@click.option(
     "--dump-dir", type=click.Path(path_type=Path), help="Write the graph's text there after each pass."
 )
 @model_files
@@ -58,10 +72,12 @@ def export(
     output: Path,
     x86_int8: bool,
     weight_only: str | None,
+    rows: Literal["fixed", "open"] | None,
     calibrate: Path | None,
     config_path: Path | None,
     cross_check: bool,
     no_check: bool,
+    selftest: Path | None,
     dump_dir: Path | None,
     model_filename: str | None,
     params_filename: str | None,
@@ -82,6 +98,7 @@ def export(
             "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
         )
     loaded = qcc.load(model, model_filename, params_filename)
+    bits = None if weight_only is None else _BITS[weight_only]
     data = None
     if calibrate is not None:
         _check_frozen(loaded)
@@ -92,11 +109,15 @@ def export(
         output,
         arch=arch,
         x86_int8=x86_int8,
-        weight_only=None if weight_only is None else _BITS[weight_only],
+        weight_only=bits,
+        rows=rows or "declared",
         check=False if no_check else True if data is None else data,
         instruments=_instruments(dump_dir),
     )
     _tell(saved, output)
+    if selftest is not None:
+        options = {"arch": arch, "x86_int8": x86_int8, "weight_only": bits, "rows": rows or "declared"}
+        _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
 
@@ -124,6 +145,14 @@ def _tell(saved: Saved, output: Path) -> None:
     click.echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
     for check in saved.checks:
         click.echo(str(check) if check.good else f"warning: {check}", err=not check.good)
+
+
+def _write_selftest(model: Model, folder: Path, data: Batch | None, **options: Any) -> None:
+    from qcc.backends.lite.export import lower
+    from qcc.backends.lite.selftest import write_selftest
+
+    names = write_selftest(model, partial(lower, **options), folder, data)
+    click.echo(f"wrote {len(names)} files of a self-test into {folder}; its README.md says how it is run.")
 
 
 def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> None:

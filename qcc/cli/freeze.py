@@ -102,6 +102,9 @@ def freeze(
         from qcc.targets.table import find_target
 
         find_target(target)
+    from qcc.backends.fluid import FORMS
+    from qcc.files import refuse_inputs
+    from qcc.frontend.saved import model_files as files_of
     from qcc.train.config import load_config
 
     config = None if config_path is None else load_config(config_path, overrides)
@@ -112,6 +115,9 @@ def freeze(
     from qcc.train.tasks.build import build_task
 
     loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
+    if model is not None:
+        written = [path for form in FORMS for path in (save_path / form).glob("*")]
+        refuse_inputs(written, files_of(model, model_filename, params_filename))
     check_form(loaded, weight_quant_type)
     if config is not None:
         check_fits(loaded, config)
@@ -129,12 +135,13 @@ def freeze(
     for saved in freeze_to(
         loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
     ):
-        _tell(saved, target)
+        tell(saved, target)
     if target is not None:
-        _tell_options(target)
+        tell_options(target)
 
 
-def _tell(saved: Saved, target: str | None) -> None:
+def tell(saved: Saved, target: str | None) -> None:
+    """What was written, and the checks that a user must hear of."""
     from qcc.train.programs.scheme import frozen_name
 
     click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
@@ -145,7 +152,7 @@ def _tell(saved: Saved, target: str | None) -> None:
         click.echo(f"  warning: {warning}", err=True)
 
 
-def _tell_options(target: str) -> None:
+def tell_options(target: str) -> None:
     """What an application must set for the engine, to be pasted."""
     from qcc.backends.deploy.options import code
     from qcc.targets.table import find_target

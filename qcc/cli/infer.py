@@ -65,7 +65,7 @@ def infer(
         raise click.UsageError(f"{config_path} describes a {config.architecture}, which finds no boxes.")
 
     import qcc
-    from qcc.train.data.image_file import read_image
+    from qcc.calibrate.image_file import read_image
     from qcc.train.evaluation.fits import check_fits
     from qcc.train.evaluation.infer import Detector, find_images
     from qcc.train.evaluation.infer import infer as run

@@ -33,9 +33,9 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
     Feeds and fetches, ops, weights, which ops are quantized and which stay float, and the variables that
     `save_out_nodes` could name. Of a Paddle Lite file: ops with their kernels, which run in int8, parameters.
     """
-    if _is_lite(model):
-        from qcc.cli import inspect_lite
+    from qcc.cli import inspect_lite
 
+    if inspect_lite.is_lite(model):
         if as_json:
             click.echo(inspect_lite.as_json(model))
         else:
@@ -53,16 +53,6 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
         click.echo(json.dumps({**dataclasses.asdict(found), "provenance": history}, indent=2))
         return
     _show([_summary(found, loaded.provenance.pipelines, stale), *_sections(found)])
-
-
-def _is_lite(model: Path) -> bool:
-    if not model.is_file():
-        return False
-    from qcc.backends.lite.file import is_naive_buffer
-    from qcc.frontend.layout import LITE_SUFFIX
-
-    # A file that claims to be one and is damaged is told so; one under another name is recognized.
-    return model.suffix == LITE_SUFFIX or is_naive_buffer(model)
 
 
 def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Section:

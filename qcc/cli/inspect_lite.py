@@ -15,6 +15,20 @@ if TYPE_CHECKING:
 Section = tuple[str, list[tuple[str, str]]]
 
 
+def is_lite(model: Path) -> bool:
+    """Whether a path is a Paddle Lite file."""
+    try:
+        if not model.is_file():
+            return False
+    except OSError:  # what is wrong with the name is said where it is opened
+        return False
+    from qcc.backends.lite.file import is_naive_buffer
+    from qcc.frontend.layout import LITE_SUFFIX
+
+    # A file that claims to be one and is damaged is told so; one under another name is recognized.
+    return model.suffix == LITE_SUFFIX or is_naive_buffer(model)
+
+
 def sections(path: Path) -> list[Section]:
     """What the file holds, as titles and rows.  Raises ModelFormatError when it is damaged."""
     return list(_sections(_described(path)))
@@ -28,9 +42,10 @@ def as_json(path: Path) -> str:
 def _described(path: Path) -> Description:
     from qcc.backends.lite.describe import describe
     from qcc.backends.lite.file import parse_naive_buffer
+    from qcc.backends.lite.guarantees import promised_rows
 
     parsed = parse_naive_buffer(path)
-    return describe(parsed.buffer, parsed.complaints)
+    return describe(parsed.buffer, parsed.complaints, promised_rows(path))
 
 
 def _sections(found: Description) -> Iterator[Section]:

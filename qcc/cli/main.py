@@ -12,12 +12,41 @@ import click
 import qcc
 from qcc.cli.stdout import checked, discard
 from qcc.errors import QccError, QccWarning
+from qcc.shown import plain
+
+# What people come for: the commands that do it, in the order in which they are used, each in a few words.
+GROUPS = {
+    "Prepare": {
+        "train": "train a float network",
+        "convert": "turn Paddle 3's and other layouts into .pdmodel + .pdiparams",
+        "config": "explain configuration files",
+        "doctor": "tell what this machine lacks",
+    },
+    "Quantize": {
+        "quantize": "quantize a model from images, or in training",
+        "freeze": "write a quantized model's float, int8 and QDQ forms",
+        "apply": "run a pipeline of passes",
+        "passes": "list and explain the passes",
+    },
+    "Look": {
+        "inspect": "what a model or .nb file is made of, what is quantized",
+        "check": "what runs in int8 on a target, and what is refused there",
+        "dump-graph": "draw a model, and what passes do to it",
+        "eval": "accuracy of any form in any engine",
+        "infer": "draw what a detector finds",
+    },
+    "Ship": {
+        "export": "write the file that a device's runtime loads, with a self-test",
+        "completion": "print the completion of commands for a shell",
+    },
+}
 
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
-# when its command is run or described, and must not import Paddle before it is run: that takes a second.
+# when its command is run, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
     "apply": "qcc.cli.apply:apply",
     "check": "qcc.cli.check:check",
+    "completion": "qcc.cli.completion:completion",
     "config": "qcc.cli.config:config",
     "convert": "qcc.cli.convert:convert",
     "doctor": "qcc.cli.doctor:doctor",
@@ -45,6 +74,12 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by what they are for, none of the lines cut off."""
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()), col_max=16)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -100,7 +135,7 @@ def run(arguments: list[str]) -> int:
     except QccError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"qcc: error: {error}", err=True)
+        click.echo(f"qcc: error: {plain(str(error))}", err=True)
         return 2
     except click.ClickException as error:
         error.show()

@@ -10,7 +10,7 @@ import click
 from qcc.cli.training_options import OverridesCommand, TrainingArguments, training_options
 from qcc.cli.training_run import run_training
 from qcc.errors import ConfigError, OutputError
-from qcc.files import check_folder, write_json
+from qcc.files import check_folder, refuse_inputs, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +39,8 @@ def train(given: TrainingArguments, save_path: Path) -> None:
     if save_path.suffix != ".npz" or save_path.is_dir():
         raise OutputError(f"--save {save_path}: the weights go to a file, whose name ends in .npz.")
     check_folder(save_path.parent)
+    if training.backbone_weights is not None:
+        refuse_inputs([save_path], [Path(training.backbone_weights)])
     folder = config.save_dir / "float"
 
     def check(task: Task) -> None:

@@ -6,11 +6,10 @@ tell apart (https://jfly.uni-koeln.de/color/); what a pass added is also bold, w
 
 from __future__ import annotations
 
-import html
-
 import graphviz
 
 from qcc.draw.picture import Change, Edge, Node, Picture, Role
+from qcc.shown import markup
 
 _FONT = "Helvetica,Arial,sans-serif"
 _GREEN, _VERMILION, _PURPLE, _BLUE = "#009E73", "#D55E00", "#AA3377", "#0072B2"
@@ -55,7 +54,9 @@ def to_dot(picture: Picture, title: str = "") -> str:
         dot.attr(label=title, labelloc="t", fontsize="14")
     identifiers = {key: f"n{number}" for number, key in enumerate(picture.nodes)}
     for key, node in picture.nodes.items():
-        dot.node(identifiers[key], _label(node), tooltip=node.tooltip or node.title, **_node_look(node))
+        dot.node(
+            identifiers[key], _label(node), tooltip=markup(node.tooltip or node.title), **_node_look(node)
+        )
     for (tail, head), edge in picture.edges.items():
         dot.edge(identifiers[tail], identifiers[head], **_edge_look(edge))
     _add_legend(dot, picture)
@@ -70,7 +71,7 @@ def _node_look(node: Node) -> dict[str, str]:
 
 
 def _edge_look(edge: Edge) -> dict[str, str]:
-    look = {"label": f" {edge.label} "} if edge.label else {}
+    look = {"label": f" {markup(edge.label)} "} if edge.label else {}
     if edge.kept:
         # Were they to pull on the layout, forward and backward ops would not come apart.
         look.update(style="dotted", color="#AAAAAA", constraint="false")
@@ -90,10 +91,10 @@ def _label(node: Node) -> str:
     """HTML-like: a bold title, facts, and the variable's name, each smaller than the line above."""
     if node.role is Role.CUT:
         return node.title
-    lines = [f"<b>{html.escape(node.title)}</b>"]
-    lines += [f'<font point-size="9">{html.escape(fact)}</font>' for fact in node.facts if fact]
+    lines = [f"<b>{markup(node.title)}</b>"]
+    lines += [f'<font point-size="9">{markup(fact)}</font>' for fact in node.facts if fact]
     if node.name:
-        lines.append(f'<font point-size="8"><i>{html.escape(node.name)}</i></font>')
+        lines.append(f'<font point-size="8"><i>{markup(node.name)}</i></font>')
     return f"<{'<br/>'.join(lines)}>"
 
 

@@ -56,7 +56,7 @@ def find_program(path: Path, model_filename: str | None) -> Path:
 
 def _with_prefix(path: Path) -> list[Path]:
     """The programs whose names begin with the whole path."""
-    program, new = (path.with_name(path.name + suffix) for suffix in (PROGRAM_SUFFIX, PADDLE3_SUFFIX))
+    program, new = (Path(f"{path}{suffix}") for suffix in (PROGRAM_SUFFIX, PADDLE3_SUFFIX))
     return [file for file in (program, new) if file.is_file() and (file == program or is_paddle3(file))]
 
 

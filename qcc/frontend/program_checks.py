@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from qcc.errors import ModelFormatError
+from qcc.frontend.op_checks import op_complaint
 from qcc.ir.nodes import EMPTY_NAME
 from qcc.ir.program import AttrProto, AttrType, BlockProto, OpProto, ProgramProto, VarProto, VarTypeProto
 
@@ -15,12 +17,14 @@ _TENSOR_FIELDS = {
     VarTypeProto.SELECTED_ROWS: "selected_rows",
     VarTypeProto.LOD_TENSOR_ARRAY: "tensor_array",
 }
+# `DDim::kMaxRank`: with more, Paddle throws.
+_MOST_DIMENSIONS = 9
 # Attributes that point to something that must be there. One in thousands does, so the others cost one test.
 _POINTING = frozenset((AttrType.BLOCK, AttrType.BLOCKS, AttrType.VAR, AttrType.VARS))
 
 
 def check_program(program: ProgramProto, path: Path) -> None:
-    """Blocks form a tree, names are declared, shapes make sense.
+    """Blocks form a tree, names are declared, shapes make sense, ops are as Paddle knows them.
 
     Raises ModelFormatError naming the file, and the op or variable.
     """
@@ -28,7 +32,7 @@ def check_program(program: ProgramProto, path: Path) -> None:
         raise ModelFormatError(f"{path} is not a Paddle program: it has no blocks.")
     if not program.IsInitialized():
         raise ModelFormatError(f"{path} is not a Paddle program, or is damaged: required fields are missing.")
-    declared: list[set[str]] = []
+    declared: list[dict[str, int]] = []
     for index, block in enumerate(program.blocks):
         where = f"{path}, block {index}"
         _check_place(program, index, block, where)
@@ -39,13 +43,13 @@ def check_program(program: ProgramProto, path: Path) -> None:
             _check_op(program, index, op, visible, f"{path}, block {index}")
 
 
-def _visible(program: ProgramProto, index: int, declared: list[set[str]]) -> list[set[str]]:
-    """What is declared in a block and in those around it, a set for each, which costs no copies."""
-    visible = []
+def _visible(program: ProgramProto, index: int, declared: list[dict[str, int]]) -> Mapping[str, int]:
+    """The kinds of what is declared in a block and in those around it, looked up and not copied."""
+    around = []
     while index >= 0:
-        visible.append(declared[index])
+        around.append(declared[index])
         index = program.blocks[index].parent_idx
-    return visible
+    return ChainMap(*around)
 
 
 def check_text(program: ProgramProto, path: Path) -> None:
@@ -89,16 +93,17 @@ def _check_place(program: ProgramProto, index: int, block: BlockProto, where: st
         )
 
 
-def _check_variables(block: BlockProto, where: str) -> set[str]:
-    names: set[str] = set()
+def _check_variables(block: BlockProto, where: str) -> dict[str, int]:
+    """The kind of each variable, by its name."""
+    kinds: dict[str, int] = {}
     for var in block.vars:
         if not var.name or "\0" in var.name:
             raise ModelFormatError(f"{where}: a variable has the name {var.name!r}; the file is damaged.")
-        if var.name in names:
+        if var.name in kinds:
             raise ModelFormatError(f"{where}: variable {var.name!r} is declared twice.")
-        names.add(var.name)
+        kinds[var.name] = var.type.type
         _check_shape(var, where)
-    return names
+    return kinds
 
 
 def _check_shape(var: VarProto, where: str) -> None:
@@ -110,21 +115,26 @@ def _check_shape(var: VarProto, where: str) -> None:
     tensor = getattr(var.type, field)
     if field != "selected_rows":
         tensor = tensor.tensor
-    if any(size < -1 for size in tensor.dims):
+    if any(size < -1 for size in tensor.dims) or len(tensor.dims) > _MOST_DIMENSIONS:
         raise ModelFormatError(
             f"{where}: variable {var.name!r} has the shape {list(tensor.dims)}; the file is damaged."
         )
 
 
-def _check_op(program: ProgramProto, index: int, op: OpProto, visible: list[set[str]], where: str) -> None:
+def _check_op(
+    program: ProgramProto, index: int, op: OpProto, declared: Mapping[str, int], where: str
+) -> None:
     if not op.type:
         raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
     pointing = [attr for attr in op.attrs if attr.type in _POINTING]
     for name in _arguments(op, pointing):
-        if name != EMPTY_NAME and not any(name in names for names in visible):
+        if name != EMPTY_NAME and name not in declared:
             raise ModelFormatError(
                 f"{where}: op {op.type} reads {name!r}, which the program does not declare."
             )
+    complaint = op_complaint(op, declared)
+    if complaint is not None:
+        raise ModelFormatError(f"{where}: op {op.type} {complaint}.")
     for attr in pointing:
         for target in _blocks_of(attr):
             # Only towards higher numbers, and only into its own child, so that no block runs itself.

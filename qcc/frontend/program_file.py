@@ -9,9 +9,11 @@ from pathlib import Path
 from qcc._paddle import core
 from qcc.errors import GraphError, ModelFormatError
 from qcc.frontend.program_checks import check_program, check_text
+from qcc.inputs import open_input, read_input
 from qcc.ir.dtypes import dtype_number, numpy_dtype
 from qcc.ir.graph import Graph
 from qcc.ir.program import (
+    AttrType,
     BlockProto,
     DecodeError,
     OpProto,
@@ -23,9 +25,12 @@ from qcc.ir.program import (
     runtime_defaults,
 )
 from qcc.ir.weights import Weights
+from qcc.numerics import linear_range
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
+# Protobuf's own limit of a message.
+_MAX_SIZE = (1 << 31) - 1
 # `blocks`, the first field of a program, as a length-delimited message.
 _FIRST_BYTE = b"\n"
 # Within so many bytes Paddle 3's header begins.
@@ -66,7 +71,10 @@ class ProgramFile:
         Raises ModelFormatError.
         """
         program = self._declaring(weights)
-        desc = core.ProgramDesc(program.SerializeToString())
+        try:
+            desc = core.ProgramDesc(program.SerializeToString())
+        except ValueError as error:  # Paddle's protobuf is stricter than Python's
+            raise ModelFormatError(f"{self.path} is damaged: Paddle cannot parse it.") from error
         shell = replace(
             Shell.of(desc, self.program.op_version_map.SerializeToString()),
             # Paddle puts its own version into what it parses.
@@ -79,20 +87,40 @@ class ProgramFile:
             raise ModelFormatError(f"{self.path}: {error}") from error
 
     def _declaring(self, weights: Weights) -> ProgramProto:
-        """The program, with the dtype of each value in the weight's declaration."""
+        """The program, with the dtype of each value in the weight's declaration, and ranges of integers."""
         changed = {
             name: dtype_number(str(weights[name].dtype))
             for name, var in self.persistables.items()
             if name in weights and weights[name].dtype != numpy_dtype(var.type.lod_tensor.tensor.data_type)
         }
-        if not changed:
+        if not changed and not any(_lacks_range(op) for block in self.program.blocks for op in block.ops):
             return self.program
         program = ProgramProto.FromString(self.program.SerializeToString())
         for block in program.blocks:
+            for op in filter(_lacks_range, block.ops):
+                _state_range(op)
             for var in block.vars:
                 if var.name in changed:
                     var.type.lod_tensor.tensor.data_type = int(changed[var.name])
         return program
+
+
+def _bits(op: OpProto) -> int:
+    return next((attr.i for attr in op.attrs if attr.name == "bit_length"), 8)
+
+
+def _lacks_range(op: OpProto) -> bool:
+    """True where Paddle 3, which reads qmin and qmax alone, would compute with 8 bits instead of others."""
+    return (
+        op.type in ("quantize_linear", "dequantize_linear")
+        and _bits(op) != 8
+        and not any(attr.name in ("qmin", "qmax") for attr in op.attrs)
+    )
+
+
+def _state_range(op: OpProto) -> None:
+    for name, value in zip(("qmin", "qmax"), linear_range(_bits(op)), strict=True):
+        op.attrs.add(name=name, type=AttrType.INT, i=value)
 
 
 def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
@@ -108,7 +136,7 @@ def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
 def read_program(path: Path) -> ProgramFile:
     """Read an inference program.  Raises ModelFormatError naming the file and what is wrong with it."""
     try:
-        data = path.read_bytes()
+        data = read_input(path, _MAX_SIZE)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     program = _parse(data)
@@ -128,7 +156,7 @@ def read_program(path: Path) -> ProgramFile:
 
 def is_program(path: Path) -> bool:
     """True when the file's content, whatever its name, is a Paddle program."""
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         first = stream.read(1)
         if first != _FIRST_BYTE:
             return False
@@ -147,7 +175,7 @@ def _parse(data: bytes) -> ProgramProto | None:
 
 def is_paddle3(path: Path) -> bool:
     """True when the file's content is a program of Paddle 3: JSON that begins with a header "base_code"."""
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         start = stream.read(_HEADER)
     return start.lstrip()[:1] == b"{" and b'"base_code"' in start
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from qcc.errors import ModelFormatError, VerifyError
+from qcc.files import finish
 from qcc.frontend import paddle3
 from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import ParamsFile, read_weights
@@ -16,7 +18,7 @@ from qcc.frontend.program_file import ProgramFile, is_paddle3, read_program
 from qcc.ir.verify import verify
 from qcc.ir.weights import Weights
 from qcc.model import Model, Provenance
-from qcc.record import FILE_NAME, read_record, source_digest
+from qcc.record import FILE_NAME, fitting_record, read_record, source_digest
 
 
 def load(
@@ -30,13 +32,16 @@ def load(
     folder) are needed only where the folder holds several models: programs are recognised by their
     content, parameters by fitting the program, as one file or as one file per variable.
 
-    The model's provenance is that of the `qcc.json` beside it, as long as that fits the files;
-    otherwise it starts anew with a digest of the files.
+    The model's provenance is that of the `qcc.json` beside it; without one it starts anew with a digest of
+    the files. What a killed process has saved there in part is completed first.
 
     Raises ModelFormatError naming the file for whatever is missing, ambiguous, damaged, foreign
-    or does not fit together; among them pickles, and programs of Paddle 3 with ops that Paddle 2.6 cannot
-    express.
+    or does not fit together; among them pickles, programs of Paddle 3 with ops that Paddle 2.6 cannot
+    express, and files that are not those that the `qcc.json` beside them describes.
     """
+    # Where nothing can be written, the record tells whether the files fit.
+    with suppress(OSError, ValueError):
+        finish(Path(path) if Path(path).is_dir() else Path(path).parent)
     program, params_files = _locate(path, model_filename, params_filename)
     weights = read_weights(program, params_files)
     try:
@@ -45,7 +50,7 @@ def load(
     except VerifyError as error:
         raise ModelFormatError(f"{program.path}: {error}") from error
     files = [program.path, *(file.path for file in params_files)]
-    record = read_record(files)
+    record = fitting_record(files)
     return Model(graph, record.provenance if record else Provenance(source_digest(files)))
 
 
@@ -60,6 +65,20 @@ def _locate(
         return program, find_params(program, params_filename)
     except OSError as error:
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # a name that no file can have
+        raise ModelFormatError(f"{os.fspath(path)!r} cannot be read: {error}.") from error
+
+
+def model_files(
+    path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
+) -> list[Path]:
+    """The files that `load` reads: the program, the parameters, and the record if there is one.
+
+    Raises ModelFormatError as `load` does.
+    """
+    program, params_files = _locate(path, model_filename, params_filename)
+    record = program.path.parent / FILE_NAME
+    return [program.path, *(file.path for file in params_files), *([record] if record.exists() else [])]
 
 
 def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
@@ -83,7 +102,7 @@ def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, t
 def has_stale_record(
     path: str | os.PathLike[str], model_filename: str | None = None, params_filename: str | None = None
 ) -> bool:
-    """True when there is a `qcc.json` beside the model that does not fit it, which `load` ignores.
+    """True when there is a `qcc.json` beside the model that is of other files, which `load` ignores.
 
     Raises ModelFormatError as `load` does.
     """

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from qcc._paddle import core, framework_pb2
+from qcc._paddle import core
+from qcc.ir.framework import (
+    AttrProto,
+    AttrType,
+    BlockProto,
+    OpProto,
+    ProgramProto,
+    TensorProto,
+    VarProto,
+    VarTypeProto,
+)
 from qcc.ir.nodes import EMPTY_NAME
-
-ProgramProto: TypeAlias = framework_pb2.ProgramDesc
-BlockProto: TypeAlias = framework_pb2.BlockDesc
-OpProto: TypeAlias = framework_pb2.OpDesc
-VarProto: TypeAlias = framework_pb2.VarDesc
-AttrProto: TypeAlias = framework_pb2.OpDesc.Attr
-AttrType: TypeAlias = framework_pb2.AttrType
-VarTypeProto: TypeAlias = framework_pb2.VarType
-TensorProto: TypeAlias = framework_pb2.VarType.TensorDesc
 
 __all__ = [
     "PLAIN_ATTR_FIELDS",

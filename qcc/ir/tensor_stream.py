@@ -26,6 +26,7 @@ from typing import BinaryIO
 import numpy as np
 
 from qcc.errors import ModelFormatError
+from qcc.inputs import open_input
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.program import DecodeError, TensorProto
 
@@ -55,7 +56,7 @@ class TensorReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stream = path.open("rb")
+        self._stream = open_input(path)
         self._left = os.fstat(self._stream.fileno()).st_size
 
     def __enter__(self) -> TensorReader:

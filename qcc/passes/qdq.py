@@ -15,7 +15,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.frozen import FrozenOp, check_frozen, frozen_ops, no_frozen_op
 from qcc.passes.int8 import check_can_be_int8, int8_name, to_int8
-from qcc.passes.round_trip import is_qdq
+from qcc.passes.round_trip import is_qdq, linear_attrs
 
 
 @options(frozen=True, config=OPTIONS)
@@ -40,6 +40,8 @@ class Qdq(Pass):
     `quantize_linear` rounds ties to even and clips to [-128, 127] (ONNX's QuantizeLinear, which runtimes
     implement); the fake quantize ops of a frozen graph round ties away from zero and clip to [-127, 127].
     So the two forms differ by one step where a value is a tie or is clipped at the lower end.
+
+    Of other bits than 8 the ops say, beside `bit_length`, `qmin` and `qmax`, which Paddle 3 computes with.
     """
 
     name: ClassVar[str] = "qdq"
@@ -127,7 +129,7 @@ def _convert(graph: Graph, plan: list[_Step]) -> None:
 def _activation(graph: Graph, found: FrozenOp) -> Var:
     """quantize_linear and dequantize_linear of an activation; returns the dequantized variable."""
     source, scale = found.operands.data, found.quantize.input("InScale")
-    attrs = {"quant_axis": -1, "bit_length": found.activation_quantizer.bits, "op_role": 0}
+    attrs = linear_attrs(found.activation_quantizer.bits, axis=-1)
     zero = graph.add_var(f"{source.name}@zero_point", "int32", (1,), np.zeros(1, np.int32))
     quantized = found.quantize.output("Out")
     graph.set_output(found.quantize, "Out", [])
@@ -150,7 +152,7 @@ def _weight(graph: Graph, step: _Step) -> Var:
         ),
     }
     dequantized = graph.add_var(f"{packed.name}.dequantized", "float32", packed.shape)
-    attrs = {"quant_axis": step.weight.axis, "bit_length": step.weight.bits, "op_role": 0}
+    attrs = linear_attrs(step.weight.bits, step.weight.axis)
     before = step.found.op
     graph.add_op("dequantize_linear", {"X": packed, **slots}, {"Y": dequantized}, attrs, before=before)
     return dequantized

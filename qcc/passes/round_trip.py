@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.numerics import bits_for
+from qcc.numerics import bits_for, linear_range
 from qcc.passes.fake_quant import FUSED_OPS, Quantizer, pair_behind, read_quantizer
 from qcc.passes.quantizable import KINDS, Operands
 
@@ -74,6 +74,18 @@ def round_trip(var: Var) -> RoundTrip | None:
     if first is not None and first.type == "quantize_linear":
         return RoundTrip("linear", first.input("X"), var, (first, last))
     return RoundTrip("stored", integers, var, (last,)) if first is None and integers.persistable else None
+
+
+def linear_attrs(bits: int, axis: int) -> dict[str, Any]:
+    """Attributes of a quantize_linear or dequantize_linear op; axis -1 stands for one scale.
+
+    Paddle 2.6 computes with `bit_length`, Paddle 3 with `qmin` and `qmax` alone, which are those of 8 bits
+    where an op does not say them.
+    """
+    attrs = {"quant_axis": axis, "bit_length": bits, "op_role": 0}
+    if bits != 8:
+        attrs["qmin"], attrs["qmax"] = linear_range(bits)
+    return attrs
 
 
 def is_observer(op: Op) -> bool:
@@ -146,6 +158,7 @@ def linear_scale(graph: Graph, trip: RoundTrip) -> np.ndarray:
     for op in trip.ops:
         if op.attr("bit_length", 8) != last.attr("bit_length", 8):
             raise PassError(f"{trip.ops[0]} and {last} have different bits for {trip.source.name!r}.")
+        _check_range(op)
         if not np.array_equal(_value(graph, op, "Scale"), scale):
             raise PassError(
                 f"{trip.ops[0]} and {last} have different scales for {trip.source.name!r}, so that they are"
@@ -163,6 +176,17 @@ def linear_scale(graph: Graph, trip: RoundTrip) -> np.ndarray:
             else f"{last} has {scale.size} scales for {trip.source.name!r}, and no axis for them."
         )
     return scale if scale.size == wanted else np.broadcast_to(scale, wanted).copy()
+
+
+def _check_range(op: Op) -> None:
+    bits = int(op.attr("bit_length", 8))
+    lowest, highest = linear_range(bits)
+    found = int(op.attr("qmin", lowest)), int(op.attr("qmax", highest))
+    if found != (lowest, highest):
+        raise PassError(
+            f"{op} has bit_length {bits}, by which Paddle 2.6 computes, but Paddle 3 computes by its qmin"
+            f" {found[0]} and qmax {found[1]}, and not by {lowest} and {highest}: quantize the model again."
+        )
 
 
 def stored_integers(graph: Graph, found: RoundTrips) -> np.ndarray:

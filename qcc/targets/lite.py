@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+from qcc.targets.lite_arm import arm_table
+
 Arch = Literal["arm", "x86"]
 ARCHS: tuple[Arch, ...] = ("arm", "x86")
 
@@ -124,8 +126,8 @@ def alternatives(op_type: str, arch: Arch) -> str:
     if kernels:
         kinds = dict.fromkeys(_takes(kernel) for kernel in kernels if kernel.precision != "fp16")
         return f"its kernels take {'; or '.join(kinds)}"
-    other = "x86" if arch == "arm" else "arm"
-    if kernels_for(op_type, other):
+    other: Arch = "x86" if arch == "arm" else "arm"
+    if kernels_for(op_type, other) and not (other == "arm" and arm_table().is_useless(op_type)):
         return f"there is one on {other}"
     runnable = [op for op in kernel_table() if kernels_for(op, arch)]
     near = difflib.get_close_matches(op_type, runnable, n=1, cutoff=0.7)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def write_package(folder: Path, name: str, text: str) -> None:
 def test_real_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert f"{PADDLE}: {paddle.__version__}" in lines
+    assert f"{PADDLE}: {paddle.__version__}" in lines  # without a note: it is one of those that are tested
     assert "IR mode: old IR (ProgramDesc)" in lines
     build = "GPU (CUDA " if paddle.is_compiled_with_cuda() else "CPU"
     assert any(line.startswith(f"Build: {build}") for line in lines)
@@ -57,6 +58,26 @@ def test_broken_paddle(
     assert "cannot be used" in line
     assert reason in line
     assert "Traceback" not in shown
+
+
+def test_paddle_that_lacks_something(
+    fake_package: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be imported, and a model cannot run: no command is ready."""
+    monkeypatch.setenv("FLAGS_enable_pir_api", "0")
+    (fake_package / "sitecustomize.py").write_text("import zlib, paddle.static\ndel paddle.static.Executor\n")
+    assert run(["doctor"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{PADDLE}: ")]
+    assert "cannot be used: AttributeError: module 'paddle.static' has no attribute 'Executor'" in line
+    assert f"qcc is tested with Paddle {' and '.join(doctor.TESTED)}" in line
+    assert "qcc inspect: needs Paddle" in lines
+    assert "qcc config: ready" in lines
+
+
+def test_versions_that_are_tested_are_those_of_the_extras() -> None:
+    text = (Path(__file__).parent.parent.parent / "pyproject.toml").read_text()
+    assert set(doctor.TESTED) == set(re.findall(r'"paddlepaddle==([^"]+)"', text))
 
 
 def test_both_builds_of_paddle_are_installed() -> None:

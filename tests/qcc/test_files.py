@@ -7,9 +7,20 @@ import os
 from pathlib import Path
 
 import pytest
+from killed import killed_at_each_change
 
 from qcc.errors import OutputError
-from qcc.files import atomic_file, check_folder, publish, sha256, staging, write_json, write_text
+from qcc.files import (
+    atomic_file,
+    check_folder,
+    clear,
+    finish,
+    publish,
+    sha256,
+    staging,
+    write_json,
+    write_text,
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -123,7 +134,7 @@ def test_publish_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fa
     replace, done = os.replace, []
 
     def failing(source: Path, target: Path) -> None:
-        if "old-" not in str(source):
+        if "old-" not in str(source) and ".plan" not in str(source):
             if len(done) == fails_at:
                 raise OSError(errno.ENOSPC, "No space left on device")
             done.append(target)
@@ -157,3 +168,68 @@ def test_a_file_in_the_way_of_the_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="file cannot be written to"):
         stage(tmp_path / "file", a=b"1")
     assert contents(tmp_path) == {"file": b"mine"}
+
+
+def test_a_killed_process_leaves_the_old_files_or_the_new(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    old, new = {"a": b"old a", "c": b"old c"}, {"a": b"new a", "b": b"new b", "c": b"new c"}
+    stage(folder, **old)
+    found = []
+    for _ in killed_at_each_change(folder, lambda: stage(folder, **new)):
+        finish(folder)
+        found.append(visible(folder))
+        clear(folder)
+        assert list(folder.glob(".*")) == []
+        stage(folder, **old)
+        (folder / "b").unlink(missing_ok=True)
+    assert visible(folder) == new
+    decided = found.index(new)
+    assert found == [old] * decided + [new] * (len(found) - decided)
+    # Each of the three moves, and what comes behind them, comes after the decision.
+    assert 5 < decided < len(found) - 3
+
+
+def visible(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_killed_process_leaves_the_old_file_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    found = []
+    for _ in killed_at_each_change(tmp_path, lambda: write_text(path, "new")):
+        found.append(path.read_bytes())
+        clear(tmp_path)
+        assert [left.name for left in tmp_path.iterdir()] == ["file"]
+        path.write_bytes(b"old")
+    assert found[:2] == [b"old"] * 2
+    assert path.read_bytes() == b"new"
+
+
+def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
+    with staging(tmp_path) as staged, atomic_file(tmp_path / "file") as stream:
+        (staged / "a").write_bytes(b"1")
+        stream.write(b"2")
+        clear(tmp_path)
+        publish(staged, tmp_path, ["a"])
+    assert contents(tmp_path) == {"a": b"1", "file": b"2"}
+
+
+@pytest.mark.parametrize("plan", [b"", b"5", b"[1]", b'["../a", "/b", "sub/c"]', b"[" * 100_000])
+def test_a_plan_from_elsewhere_moves_nothing_out(tmp_path: Path, plan: bytes) -> None:
+    folder = tmp_path / "folder"
+    (folder / ".qcc-x" / "sub").mkdir(parents=True)
+    for path in (tmp_path / "a", folder / ".qcc-x" / "sub" / "c"):
+        path.write_bytes(b"mine")
+    (folder / ".qcc-x" / ".plan").write_bytes(plan)
+    before = contents(tmp_path)
+    finish(folder)
+    assert contents(tmp_path) == before
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    stage(tmp_path / "elsewhere", a=b"1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".qcc-link").symlink_to(tmp_path / "elsewhere")
+    clear(tmp_path / "folder")
+    assert contents(tmp_path / "elsewhere") == {"a": b"1"}

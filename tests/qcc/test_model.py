@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import nets
@@ -13,7 +14,7 @@ from qcc import backends
 from qcc._paddle import paddle
 from qcc.backends import Check, Saved, fluid
 from qcc.errors import GraphError, QccWarning
-from qcc.model import Model
+from qcc.model import Model, Runner
 from qcc.passes.scales import fresh_weight_scales
 
 TRANSFORM = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
@@ -109,3 +110,13 @@ def test_check_that_fails_is_a_python_warning_at_the_callers_line(
     ]
     assert caught[0].filename == __file__
     assert saved.warnings == checks[1:]
+
+
+def test_a_runner_leaves_no_weights_behind(trained: tuple[Model, paddle.static.Scope]) -> None:
+    """Paddle keeps the scope itself until the process ends."""
+    runner = Runner(trained[0])
+    scope, name = runner._scope, next(iter(trained[0].weights))
+    assert scope.find_var(name).get_tensor()._is_initialized()
+    del runner
+    gc.collect()
+    assert not scope.find_var(name).get_tensor()._is_initialized()

@@ -11,6 +11,7 @@ from kernels import run_kernel
 from paddle.static.quantization import utils
 
 from qcc import numerics
+from qcc.passes.round_trip import linear_attrs
 
 BITS = st.integers(2, 16)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -144,7 +145,7 @@ def test_quantize_linear_differs_from_fake_quantize_in_ties_and_in_the_lowest_in
     scale = data.draw(scales(bits, 1))
     assume(scale[0] > NO_SCALE)
     inputs = {"X": x, "Scale": scale, "ZeroPoint": np.zeros(1, np.int32)}
-    (q,) = run_kernel("quantize_linear", inputs, ["Y"], bit_length=bits, quant_axis=-1)
+    (q,) = run_kernel("quantize_linear", inputs, ["Y"], **linear_attrs(bits, -1))
     largest = numerics.max_int(bits)
     with np.errstate(over="ignore"):  # an infinity is clipped like any big number
         rounded = np.rint(x * (np.float32(1) / scale) * np.float32(largest))
@@ -161,7 +162,7 @@ def test_quantize_linear_with_round_type_1_is_fake_quantize(
 ) -> None:
     scale = data.draw(scales(bits, 1))
     inputs = {"X": x, "Scale": scale, "ZeroPoint": np.zeros(1, np.int32)}
-    (q,) = run_kernel("quantize_linear", inputs, ["Y"], bit_length=bits, quant_axis=-1, round_type=1)
+    (q,) = run_kernel("quantize_linear", inputs, ["Y"], round_type=1, **linear_attrs(bits, -1))
     assert same_bits(numerics.fake_quantize(x, scale, bits), q)
 
 
@@ -248,7 +249,7 @@ def test_dequantize_weight_is_dequantize_linear_on_int8(
     scale = data.draw(scales(bits, 1 if axis is None else q.shape[axis]))
     inputs = {"X": q.astype(np.int8), "Scale": scale, "ZeroPoint": np.zeros(scale.shape, np.int32)}
     quant_axis = -1 if axis is None else axis
-    (value,) = run_kernel("dequantize_linear", inputs, ["Y"], bit_length=bits, quant_axis=quant_axis)
+    (value,) = run_kernel("dequantize_linear", inputs, ["Y"], **linear_attrs(bits, quant_axis))
     assert same_bits(numerics.dequantize_weight(q, scale, bits, axis), value)
 
 

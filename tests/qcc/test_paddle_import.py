@@ -39,6 +39,28 @@ def test_flags_stay_as_they_are_where_paddle_was_first() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_paddle_that_runs_with_its_new_ir_is_one_sentence() -> None:
+    """As Paddle 3 does where it was imported first, without the flag."""
+    program = (
+        "import zlib, paddle\n"
+        "paddle.set_flags({'FLAGS_enable_pir_api': True})\n"
+        "import qcc\n"
+        "try:\n"
+        "    qcc.load('model')\n"
+        "except qcc.errors.PaddleError as error:\n"
+        "    print(paddle.__version__, error)\n"
+    )
+    version, _, sentence = run(program).stdout.partition(" ")
+    assert sentence == (
+        f"Paddle {version} runs with its new IR, and qcc works on the old one: import qcc before paddle,"
+        " or set FLAGS_enable_pir_api=0 in the environment.\n"
+    )
+    set_by_hand = run("import qcc._paddle", FLAGS_enable_pir_api="1")
+    assert set_by_hand.returncode == 1
+    assert "PaddleError" in set_by_hand.stderr
+    assert "take FLAGS_enable_pir_api out of the environment." in set_by_hand.stderr
+
+
 def test_whole_compiler_is_imported_and_dygraph_stays() -> None:
     program = (
         "import pkgutil, importlib, qcc, paddle\n"

@@ -1,4 +1,4 @@
-"""qcc.json is believed only while it fits the files beside it."""
+"""qcc.json is believed only while it fits the files beside it, and what does not fit it is not loaded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from saved_models import two_feeds
 
 import qcc
+from qcc.errors import ModelFormatError
 from qcc.model import Provenance
 from qcc.record import FILE_NAME, source_digest
 
@@ -58,9 +59,8 @@ def write(data: bytes) -> Callable[[Path], None]:
 
 STALE: dict[str, Callable[[Path], None]] = {
     "no record": lambda folder: (folder / FILE_NAME).unlink(),
-    "another weight": change_a_weight,
     "other names": rename,
-    "other digests": edit(files={"model.pdmodel": "0", "model.pdiparams": "1"}),
+    "one file more": edit(files={"other.pdmodel": "0"}),
     "wrong types": edit(pipelines="prune"),
     "unknown keys": edit(more=1),
     "no object": write(b"[1]"),
@@ -82,4 +82,20 @@ def test_any_other_record_is_as_good_as_none(case: str, saved: Path) -> None:
 def test_a_record_in_the_way(saved: Path) -> None:
     (saved / FILE_NAME).unlink()
     (saved / FILE_NAME).mkdir()
+    assert qcc.load(saved).provenance.pipelines == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        (change_a_weight, "model.pdiparams"),
+        (edit(files={"model.pdmodel": "0", "model.pdiparams": "1"}), "model.pdmodel"),
+        (edit(files={"model.pdmodel": "0", "other.pdiparams": "1"}), "model.pdmodel"),
+    ],
+)
+def test_files_of_two_saves_are_not_loaded(change: Callable[[Path], None], file: str, saved: Path) -> None:
+    change(saved)
+    with pytest.raises(ModelFormatError, match=f"saved/{file} is not the file that qcc.json beside it"):
+        qcc.load(saved)
+    (saved / FILE_NAME).unlink()
     assert qcc.load(saved).provenance.pipelines == ()

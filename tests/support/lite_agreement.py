@@ -14,6 +14,7 @@ from qcc._paddle import VarType
 from qcc.backends.lite.export import lower
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.passes.round import ROUNDING_SHIFT
+from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.lite.translate import to_naive_buffer
 from qcc.backends.lite.verifier import complaints_about
@@ -28,12 +29,12 @@ _NEAR_A_TIE = 2e-3
 _COPIES = ("flatten_contiguous_range", "dropout", "scale")
 
 
-def written(graph: Graph, path: Path) -> NaiveBuffer:
+def written(graph: Graph, path: Path, rows: Rows = "declared") -> NaiveBuffer:
     """Write a lowered graph, read it back by two readers, and let the verifier look at it."""
     with path.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(graph), stream)
     parsed = parse_naive_buffer(path)
-    assert [*parsed.complaints, *complaints_about(parsed.buffer)] == []
+    assert [*parsed.complaints, *complaints_about(parsed.buffer, rows)] == []
     program, params = read_nb(path.read_bytes())
     assert [op["type"] for op in program["blocks"][0]["ops"]] == [op.type for op in parsed.buffer.ops]
     assert [param["name"] for param in params] == [param.name for param in parsed.buffer.params]
@@ -42,7 +43,8 @@ def written(graph: Graph, path: Path) -> NaiveBuffer:
 
 def lowered(model: Model, path: Path, **options: Any) -> NaiveBuffer:
     """Lower a model (for x86 unless options say otherwise) and write it."""
-    return written(lower(model, **{"arch": "x86", **options}).graph, path)
+    graph = lower(model, **{"arch": "x86", **options}).graph
+    return written(graph, path, options.get("rows", "declared"))
 
 
 def lite_outputs(model: Model, inputs: Arrays, path: Path, **options: Any) -> list[np.ndarray]:

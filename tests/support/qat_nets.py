@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import old_ir
 from paddle.base.layer_helper import LayerHelper
 
 import qcc
@@ -15,6 +16,7 @@ from qcc.model import Model
 
 static = paddle.static
 paddle.enable_static()
+old_ir.restore()  # processes that tests start import this module alone
 functional = paddle.nn.functional
 Variable: TypeAlias = "paddle.static.Variable"
 

@@ -12,6 +12,8 @@ import numpy as np
 from qcc._paddle import paddle
 from qcc.ir.program import ProgramProto
 
+MAJOR = int(paddle.__version__.split(".")[0])
+
 static = paddle.static
 paddle.enable_static()
 
@@ -52,6 +54,13 @@ class PaddleModel:
                 predicate=lambda var: var.persistable,
             )
         return folder
+
+    @property
+    def saved_fetches(self) -> list[str]:
+        """What the outputs are called in files: up to Paddle 2.6 a scale op behind each copies it."""
+        if MAJOR >= 3:
+            return [var.name for var in self.fetches]
+        return [f"save_infer_model/scale_{index}.tmp_0" for index in range(len(self.fetches))]
 
     def inputs(self, seed: int = 0) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,25 +21,28 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
-    monkeypatch.setattr(module, "LOCK", tmp_path / "lock.txt")
+    monkeypatch.setattr(module, "ENVIRONMENTS", environments(module, tmp_path))
     for name in ("lock.txt", "pyproject.toml", "setup.py"):
         (tmp_path / name).write_text(name)
     return module
 
 
+def environments(module: ModuleType, root: Path) -> dict[str, Any]:
+    return {"cpu": module.Environment(root / ".venv", root / "lock.txt")}
+
+
 @pytest.fixture
 def done(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What `make_environment` does, as it does it."""
+    """What `main` does to an environment, as it does it."""
     steps: list[str] = []
 
-    def create() -> None:
+    def create(folder: Path) -> None:
         steps.append("create")
-        python(bootstrap.VENV / "bin" / "python", "exit 0")
-        (bootstrap.VENV / ".qcc-begun").unlink(missing_ok=True)
+        python(folder / "bin" / "python", "exit 0")
+        (folder / ".qcc-begun").unlink(missing_ok=True)
 
     monkeypatch.setattr(bootstrap, "create_environment", create)
-    monkeypatch.setattr(bootstrap, "install", lambda: steps.append("install"))
+    monkeypatch.setattr(bootstrap, "install", lambda environment: steps.append("install"))
     return steps
 
 
@@ -102,38 +106,38 @@ def test_says_which_interpreter_and_why(
 ) -> None:
     path = python(tmp_path / "python", f"echo {version} CPython")
     monkeypatch.setattr(bootstrap, "candidates", lambda: [path])
-    bootstrap.create_environment()
+    bootstrap.create_environment(tmp_path / ".venv3")
     (line,) = capsys.readouterr().out.splitlines()
-    assert f"Python {version} ({path})" in line
+    assert f"making .venv3 with Python {version} ({path})" in line
     assert why in line
 
 
 def test_works_once(bootstrap: ModuleType, done: list[str]) -> None:
-    bootstrap.make_environment()
-    bootstrap.make_environment()
+    bootstrap.main()
+    bootstrap.main()
     assert done == ["create", "install"]
 
 
 def test_installs_again_when_the_lock_has_changed(
     bootstrap: ModuleType, done: list[str], tmp_path: Path
 ) -> None:
-    bootstrap.make_environment()
+    bootstrap.main()
     (tmp_path / "lock.txt").write_text("other versions")
-    bootstrap.make_environment()
+    bootstrap.main()
     assert done == ["create", "install", "install"]
 
 
 def test_starts_anew_after_an_installation_that_was_cut_short(
     bootstrap: ModuleType, done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted() -> None:
+    def interrupted(environment: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
         broken.setattr(bootstrap, "install", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            bootstrap.make_environment()
-    bootstrap.make_environment()
+            bootstrap.main()
+    bootstrap.main()
     assert done == ["create", "create", "install"]
 
 
@@ -141,41 +145,59 @@ def test_starts_anew_after_an_installation_that_was_cut_short(
 def test_starts_anew_when_the_environment_is_broken(
     bootstrap: ModuleType, done: list[str], tmp_path: Path, damage: str | None
 ) -> None:
-    bootstrap.make_environment()
-    interpreter = bootstrap.VENV / "bin" / "python"
+    bootstrap.main()
+    interpreter = tmp_path / ".venv" / "bin" / "python"
     if damage:
         python(interpreter, damage)
         (tmp_path / "lock.txt").write_text("other versions")
     else:
         interpreter.unlink()
-    bootstrap.make_environment()
+    bootstrap.main()
     assert done == ["create", "install"] * 2
 
 
 def test_starts_anew_when_the_folder_was_moved(
     bootstrap: ModuleType, done: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bootstrap.make_environment()
+    bootstrap.main()
     moved = tmp_path.with_name(tmp_path.name + "-moved")
     tmp_path.rename(moved)
     monkeypatch.setattr(bootstrap, "ROOT", moved)
-    monkeypatch.setattr(bootstrap, "VENV", moved / ".venv")
-    monkeypatch.setattr(bootstrap, "LOCK", moved / "lock.txt")
-    bootstrap.make_environment()
+    monkeypatch.setattr(bootstrap, "ENVIRONMENTS", environments(bootstrap, moved))
+    bootstrap.main()
     assert done == ["create", "install"] * 2
 
 
 def test_missing_registry_is_one_sentence(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bootstrap: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pip = "echo 'WARNING: retrying' >&2; echo 'ERROR: No matching distribution found for rich' >&2; exit 1"
-    python(bootstrap.VENV / "bin" / "python", pip)
-    monkeypatch.setattr(bootstrap, "usable", lambda environment: True)
+    python(tmp_path / ".venv" / "bin" / "python", pip)
+    monkeypatch.setattr(bootstrap, "usable", lambda folder: True)
     assert bootstrap.main() == 1
     error = capsys.readouterr().err
     assert error.startswith("bootstrap: The locked packages could not be installed (exit code 1: No matching")
     assert error.count("\n") == 1
-    assert not (bootstrap.VENV / ".qcc-stamp").exists()
+    assert not (tmp_path / ".venv" / ".qcc-stamp").exists()
+
+
+def test_each_paddle_has_an_environment_of_its_own(
+    bootstrap: ModuleType, done: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "lock3.txt").write_text("others")
+    bootstrap.ENVIRONMENTS["cpu3"] = bootstrap.Environment(tmp_path / ".venv3", tmp_path / "lock3.txt")
+    assert bootstrap.main("cpu") == bootstrap.main("cpu3") == 0
+    assert done == ["create", "install"] * 2
+    (tmp_path / "lock3.txt").write_text("other versions")
+    assert bootstrap.main("cpu") == bootstrap.main("cpu3") == 0
+    assert done == ["create", "install"] * 2 + ["install"]
+
+
+def test_unknown_environment_is_one_sentence(
+    bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bootstrap.main("gpu") == 1
+    assert capsys.readouterr().err == "bootstrap: There is no environment 'gpu': name one of cpu.\n"
 
 
 def test_runs_on_an_old_python() -> None:

@@ -38,7 +38,7 @@ def versions(name: str, python: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["cpu.txt", "gpu.txt"])
+@pytest.mark.parametrize("name", ["cpu.txt", "cpu3.txt", "gpu.txt"])
 def test_every_package_has_one_version_and_hashes(name: str) -> None:
     for requirement, hashes in locked(name):
         assert re.fullmatch(r"==[^,*]+", str(requirement.specifier))
@@ -57,7 +57,11 @@ def test_pins(python: str) -> None:
     gpu = versions("gpu.txt", python)
     assert gpu["paddlepaddle-gpu"] == "2.6.2"
     assert "paddlepaddle" not in gpu
-    for installed in (cpu, gpu):
+    cpu3 = versions("cpu3.txt", python)
+    assert cpu3["paddlepaddle"] == "3.3.1"
+    assert "paddleslim" not in cpu3
+    assert cpu3.get("paddlelite") == cpu.get("paddlelite")
+    for installed in (cpu, cpu3, gpu):
         assert "torch" not in installed
         assert "opencv-python" not in installed  # it owns the same files as opencv-python-headless
         assert "opencv-python-headless" in installed
@@ -71,7 +75,7 @@ def test_the_lock_fits_the_project() -> None:
     wanted = [Requirement(line) for line in re.findall(r'^    "(.+?)"', listed.group(1), re.MULTILINE)]
     assert len(wanted) >= 10
     for python in PYTHONS:
-        for name in ("cpu.txt", "gpu.txt"):
+        for name in ("cpu.txt", "cpu3.txt", "gpu.txt"):
             have = {package.lower(): version for package, version in versions(name, python).items()}
             for requirement in wanted:
                 assert requirement.specifier.contains(have[requirement.name.lower()]), requirement

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
 import qcc
-from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError
+from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError, WorkerError
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 from qcc.train.loop.interrupt import StopRequest
@@ -56,6 +57,29 @@ def test_the_state_is_complete(uninterrupted: TrainingState) -> None:
     assert {"conv1_weights@scale", "image@scale", "image@state", "image@accum"} <= names
     assert uninterrupted.position.step == 12
     assert [record["quantized"] for record in uninterrupted.history] == [False, True, True]
+
+
+def test_a_killed_process_that_loads_data_costs_no_step(
+    uninterrupted: TrainingState, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slim = write_slim(tmp_path / "killed", 3, end_epoch=2, start_epoch=1, **SCHEME)
+    batches = ClassifierTask.train_batches
+
+    def killed(task: ClassifierTask, epoch: int, first: int) -> Iterator[Feeds]:
+        for number, feeds in enumerate(batches(task, epoch, first), first):
+            if (epoch, number) == (1, 2):
+                raise WorkerError("a process that loads data was ended by SIGKILL.")
+            yield feeds
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ClassifierTask, "train_batches", killed)
+        with pytest.raises(TrainingError, match=r"by SIGKILL; the last good checkpoint is .*killed/0\.$"):
+            run(tiny_config, slim)
+    state = CheckpointStore(tmp_path / "killed").newest()
+    assert state is not None
+    assert (state.position.epoch, state.position.batch) == (1, 2)
+    run(tiny_config, slim)
+    assert_equal_states(final_state(tmp_path / "killed"), uninterrupted)
 
 
 def test_an_epoch_is_not_lost_when_what_comes_after_it_fails(

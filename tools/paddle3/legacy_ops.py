@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from qcc._paddle import core, framework_pb2
+from qcc._paddle import core
+from qcc.ir.framework import OpSignature
 from qcc.ir.program import AttrType, OpProto, ProgramProto
 from qcc.ir.text.attributes import plain_value
 
@@ -31,7 +32,7 @@ _ANY = {
 
 def declarations() -> dict[str, Any]:
     """Every forward op's declaration (`OpProto`)."""
-    protos = map(framework_pb2.OpProto.FromString, core.get_all_op_protos())
+    protos = map(OpSignature.FromString, core.get_all_op_protos())
     return {proto.type: proto for proto in protos if not proto.type.endswith("_grad")}
 
 

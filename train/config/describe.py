@@ -9,14 +9,15 @@ from functools import cache
 from typing import Any
 
 # Imported so that their sections are there.
+import qcc.calibrate.preprocess
 import qcc.train.config.detection
 import qcc.train.config.slim
 from qcc.errors import ConfigError
+from qcc.grammar.section import Section, unknown
+from qcc.grammar.yaml_text import value_as_yaml
 from qcc.schema_words import values
-from qcc.train.config.section import Section, unknown
-from qcc.train.config.yaml_text import value_as_yaml
 
-_PACKAGE = qcc.train.config.__name__
+_MODULES = (qcc.train.config.__name__, qcc.calibrate.preprocess.__name__)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _names() -> dict[str, type[Section]]:
 
 def _sections(base: type[Section]) -> Iterator[type[Section]]:
     for section in base.__subclasses__():
-        if section.__module__.startswith(_PACKAGE) and not section.__name__.startswith("_"):
+        if section.__module__.startswith(_MODULES) and not section.__name__.startswith("_"):
             yield section
         yield from _sections(section)
 

@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from qcc.grammar.section import Section, YamlPath
 from qcc.train.config.optimization import Probability
 from qcc.train.config.schema import TrainingConfig
-from qcc.train.config.section import Section, YamlPath
 
 Anchor = Annotated[tuple[PositiveInt, PositiveInt], Field(description="width and height in pixels")]
 Side = Annotated[PositiveInt, Field(le=8192)]

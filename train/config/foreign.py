@@ -10,6 +10,8 @@ from typing import Literal
 import yaml
 
 from qcc.errors import ConfigError
+from qcc.grammar.document import LARGEST
+from qcc.inputs import read_input
 
 Wanted = Literal["configuration", "slim file"]
 
@@ -118,8 +120,8 @@ def refuse_other_grammars(path: Path, wanted: Wanted) -> None:
 
 def _root(path: Path) -> yaml.MappingNode | None:
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        node = yaml.compose(read_input(path, LARGEST).decode("utf-8-sig"), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
         return None
     return node if isinstance(node, yaml.MappingNode) else None
 

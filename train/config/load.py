@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import get_args
 
 from qcc.errors import ConfigError
+from qcc.grammar.document import read_document
+from qcc.grammar.section import unknown, validate
 from qcc.train.config.detection import DetectorConfig
-from qcc.train.config.document import read_document
 from qcc.train.config.foreign import refuse_other_grammars
 from qcc.train.config.schema import ClassifierArchitecture, ClassifierConfig
-from qcc.train.config.section import unknown, validate
 
 _ARCHITECTURES: dict[str, type[ClassifierConfig] | type[DetectorConfig]] = {
     **dict.fromkeys(get_args(ClassifierArchitecture), ClassifierConfig),

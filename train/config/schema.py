@@ -15,8 +15,8 @@ from pydantic import (
     PositiveInt,
 )
 
+from qcc.grammar.section import Section, YamlPath
 from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability, Share
-from qcc.train.config.section import Section, YamlPath
 from qcc.train.models.strides import IMAGENET_STRIDES
 
 ClassifierArchitecture = Literal["MobileNetV1", "MobileNetV2", "ResNet34", "ResNet50"]

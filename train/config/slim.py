@@ -14,9 +14,9 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 
 from qcc.errors import ConfigError
-from qcc.train.config.document import Document, read_document
+from qcc.grammar.document import Document, read_document
+from qcc.grammar.section import Section, YamlPath, unknown, validate
 from qcc.train.config.foreign import refuse_other_grammars
-from qcc.train.config.section import Section, YamlPath, unknown, validate
 from qcc.train.config.strategies import (
     DistillationStrategy,
     Distiller,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from qcc.train.config.section import Section, YamlPath
+from qcc.grammar.section import Section, YamlPath
 
 Bits = Annotated[int, Field(ge=2, le=16)]
 OpType = Literal["conv2d", "depthwise_conv2d", "conv2d_transpose", "mul", "matmul", "matmul_v2"]

@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 
 from qcc.errors import DataError
 
+_ROUNDING = 1.0
+
 
 @dataclass(frozen=True)
 class BoxedImage:
-    """One image file and its boxes. `image_id`: its number in the set, or COCO's own.
+    """One image file and its boxes. `image_id`: its number in the set, or COCO's own, which may be a string.
 
     `boxes`: float32 [B, 4], left, top, right, bottom in pixels; `labels`: int64 [B], numbers of classes from
     0; `difficult`: bool [B], boxes that an evaluation leaves out. `width` and `height`: the annotation's.
     """
 
     path: Path
-    image_id: int
+    image_id: int | str
     width: int
     height: int
     boxes: NDArray[np.float32]
@@ -69,6 +71,15 @@ def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:
         twice = next(name for name in names if list(names).count(name) > 1)
         raise DataError(f"{source}: class '{twice}' stands twice.")
     return numbers
+
+
+def fitted(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
+    """A box (left, top, right, bottom) cut at the edges of its image, if it reaches over them by a pixel at
+    most, as rounding makes it; one that reaches further stays as it is."""
+    left, top, right, bottom = box
+    cut = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+    rounding = all(abs(new - old) <= _ROUNDING for new, old in zip(cut, box, strict=True))
+    return cut if rounding else (left, top, right, bottom)
 
 
 def box_fault(box: Sequence[float], width: int, height: int) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
-from qcc.errors import DataError
+from qcc.errors import DataError, WorkerError
 from qcc.ir.collector import collector_paused
 
 _GOOD, _BAD_DATA, _DEFECT = (np.array([kind], np.uint8) for kind in range(3))
@@ -63,8 +63,8 @@ def load_batches(
 
     `sample` maps an index to a tuple of arrays and must be a pure function of it; with workers it runs in
     `num_workers` forked processes. A DataError that it raises is raised here, also for a batch that does not
-    fit into memory. The processes end with the batches: when there are no more, at an error, and when nobody
-    wants any more.
+    fit into memory; WorkerError when a process is ended by a signal. The processes end with the batches: when
+    there are no more, at an error, and when nobody wants any more.
     """
     if not batches:
         return
@@ -84,7 +84,7 @@ def load_batches(
     with collector_paused():
         iterator = iter(loader)
     try:
-        for tensors in iterator:
+        for tensors in _watched(iterator):
             kind, *fields = (np.array(tensor) for tensor in tensors)
             if kind == _BAD_DATA:
                 raise DataError(fields[0].tobytes().decode())
@@ -94,6 +94,25 @@ def load_batches(
     finally:
         # The thread that collects batches refers to the iterator, which therefore never ends by itself.
         iterator._try_shutdown_all()
+
+
+def _watched(iterator: Any) -> Iterator[Any]:
+    """What a DataLoader gives.  Raises WorkerError when one of its processes has been ended by a signal."""
+    while True:
+        try:
+            tensors = next(iterator)
+        except StopIteration:
+            return
+        except SystemError as error:
+            # Paddle says that its queue was killed, and not why.
+            codes = [worker.exitcode for worker in getattr(iterator, "_workers", ())]
+            ended = next((code for code in codes if code is not None and code < 0), None)
+            if ended is None:
+                raise
+            name = signal.Signals(-ended).name
+            out_of_memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+            raise WorkerError(f"a process that loads data was ended by {name}{out_of_memory}.") from error
+        yield tensors
 
 
 def _begin_as_worker(_worker: int) -> None:

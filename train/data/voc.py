@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from qcc.errors import DataError
-from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet, box_fault, class_numbers
-from qcc.train.data.voc_xml import VocAnnotation, read_annotation
+from qcc.train.data.detection_set import (
+    BadData,
+    BoxedImage,
+    DetectionSet,
+    box_fault,
+    class_numbers,
+    fitted,
+)
+from qcc.train.data.text_lines import read_lines
+from qcc.train.data.voc_xml import VocAnnotation, VocObject, read_annotation
 
 VOC_CLASSES = (
     "aeroplane",
@@ -33,7 +43,9 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 LABEL_LIST = "label_list.txt"
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".JPG", ".JPEG", ".PNG", ".BMP")
+_XML_SUFFIXES = (".xml", ".XML")
+_FLAG = re.compile(r"\s+-?[01]$")
 
 
 def read_class_names(folder: Path, use_default_label: bool) -> tuple[str, ...]:
@@ -41,7 +53,9 @@ def read_class_names(folder: Path, use_default_label: bool) -> tuple[str, ...]:
     if use_default_label:
         return VOC_CLASSES
     path = folder / LABEL_LIST
-    names = tuple(name for _, name in _lines(path, "it names the classes, unless use_default_label is true"))
+    names = tuple(
+        name for _, name in read_lines(path, "it names the classes, unless use_default_label is true")
+    )
     if not names:
         raise DataError(f"{path} names no class.")
     return names
@@ -54,13 +68,14 @@ def read_voc(
 
     A line holds an image's and an annotation's path, relative to `folder` (the image's to `image_dir` in
     it), as PaddleDetection writes them; or one id, as in VOC's ImageSets, which stands for
-    JPEGImages/ID.jpg and Annotations/ID.xml. Bad data is reported to `bad` with file and line; of an empty
+    JPEGImages/ID.jpg and Annotations/ID.xml, with or without the flag -1, 0 or 1 of a list per class. A list
+    is also looked for in ImageSets/Main. Bad data is reported to `bad` with file and line; of an empty
     set DataError is raised in any case.
     """
-    path = folder / annotation
+    path = _list_path(folder, annotation)
     numbers = class_numbers(class_names, str(folder / LABEL_LIST))
     images: list[BoxedImage] = []
-    for place, line in _lines(path, "it lists the images"):
+    for place, line in read_lines(path, "it lists the images"):
         try:
             image, xml = _pair(line, place, folder, path, image_dir)
             images.append(_boxed_image(image, read_annotation(xml), len(images), numbers, place))
@@ -69,28 +84,46 @@ def read_voc(
     return DetectionSet(str(path), class_names, tuple(images), bad)
 
 
-def _lines(path: Path, purpose: str) -> list[tuple[str, str]]:
-    """The lines that hold something, each with its place, "FILE, line N"."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; {purpose}.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
-    return [(f"{path}, line {number}", line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+def _list_path(folder: Path, annotation: str) -> Path:
+    """The list itself, or, in a folder as VOC has them, that of its name in ImageSets/Main."""
+    path = folder / annotation
+    usual = folder / "ImageSets" / "Main" / annotation
+    return usual if not path.exists() and usual.exists() else path
 
 
 def _pair(line: str, place: str, folder: Path, list_path: Path, image_dir: str) -> tuple[Path, Path]:
-    parts = line.split()
-    if len(parts) == 2 and parts[1].endswith(".xml"):
-        return folder / image_dir / parts[0], folder / parts[1]
-    if len(parts) != 1:
+    named = [
+        (folder / image_dir / image, folder / xml)
+        for image, xml in _splits(line.replace("\\", "/"))
+        if xml.lower().endswith(".xml")
+    ]
+    if named:
+        # Where names hold blanks, what both name files is meant; else the longest name of an image.
+        return next(((image, xml) for image, xml in named if image.exists() and xml.exists()), named[0])
+    identifier = _FLAG.sub("", line)
+    if len(identifier.split()) != 1:
         raise DataError(f"{place}: expected 'IMAGE ANNOTATION.xml' or one image id, not {line!r}.")
     # VOC's lists stand in ROOT/ImageSets/Main.
     root = list_path.parents[2] if list_path.parent.parent.name == "ImageSets" else folder
-    candidates = [root / "JPEGImages" / f"{line}{suffix}" for suffix in _IMAGE_SUFFIXES]
-    image = next((candidate for candidate in candidates if candidate.exists()), candidates[0])
-    return image, root / "Annotations" / f"{line}.xml"
+    return (
+        _existing(root / "JPEGImages" / identifier, _IMAGE_SUFFIXES),
+        _existing(root / "Annotations" / identifier, _XML_SUFFIXES),
+    )
+
+
+def _splits(line: str) -> Iterator[tuple[str, str]]:
+    """A line in two, at a tab, or at each blank, from the right."""
+    if line.count("\t") == 1:
+        image, _, xml = line.partition("\t")
+        yield image.strip(), xml.strip()
+        return
+    for blank in reversed([match.start() for match in re.finditer(r"\s", line)]):
+        yield line[:blank].rstrip(), line[blank:].lstrip()
+
+
+def _existing(stem: Path, suffixes: tuple[str, ...]) -> Path:
+    candidates = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
 
 
 def _boxed_image(
@@ -100,8 +133,11 @@ def _boxed_image(
         raise DataError(f"{place}: the image {path} does not exist.")
     for item in annotation.objects:
         if item.class_name not in class_of:
-            raise DataError(f"{item.place}: class '{item.class_name}' is not one of {', '.join(class_of)}.")
-        fault = box_fault(item.box, annotation.width, annotation.height)
+            raise DataError(
+                f"{item.place}: class '{item.class_name}' is not one of {', '.join(class_of)}, which"
+                f" {LABEL_LIST} of the data set names, or VOC with use_default_label: true."
+            )
+        fault = box_fault(_box(item, annotation), annotation.width, annotation.height)
         if fault is not None:
             raise DataError(f"{item.place}: {fault}.")
     objects = annotation.objects
@@ -110,7 +146,11 @@ def _boxed_image(
         number,
         annotation.width,
         annotation.height,
-        np.array([item.box for item in objects], np.float32).reshape(-1, 4),
+        np.array([_box(item, annotation) for item in objects], np.float32).reshape(-1, 4),
         np.array([class_of[item.class_name] for item in objects], np.int64),
         np.array([item.difficult for item in objects], np.bool_),
     )
+
+
+def _box(item: VocObject, annotation: VocAnnotation) -> tuple[float, float, float, float]:
+    return fitted(item.box, annotation.width, annotation.height)

@@ -6,22 +6,34 @@ file can grow in memory or name another one.
 
 from __future__ import annotations
 
+import codecs
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
 from qcc.errors import DataError
+from qcc.inputs import read_input
+
+_LARGEST = 1 << 28
+_ENCODING = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass
 class Element:
-    """An XML element: its tag, text, children, and where it starts ("FILE, line N")."""
+    """An XML element: its tag, pieces of text, children, and where it starts ("FILE, line N")."""
 
     tag: str
     place: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
     children: list[Element] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     def all(self, tag: str) -> Iterator[Element]:
         return (child for child in self.children if child.tag == tag)
@@ -36,11 +48,12 @@ class Element:
         """The number in a child. Raises DataError when it is none."""
         child = self.one(tag)
         try:
-            return float(child.text)
-        except ValueError as error:
-            raise DataError(
-                f"{child.place}: <{tag}> must hold a number, not {child.text.strip()!r}."
-            ) from error
+            value = float(child.text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(f"{child.place}: <{tag}> must hold a number, not {child.text.strip()[:80]!r}.")
+        return value
 
 
 @dataclass(frozen=True)
@@ -79,8 +92,24 @@ def _object(item: Element) -> VocObject:
     return VocObject(bounds.place, item.one("name").text.strip(), box, difficult)
 
 
+def _text(path: Path) -> str:
+    """A file's text, in the encoding that it declares. (expat itself knows UTF-8, UTF-16 and Latin-1.)"""
+    try:
+        data = read_input(path, _LARGEST)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    declared = _ENCODING.match(data)
+    encoding = declared[1].decode() if declared else "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
+    try:
+        return data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(f"{path} is no text in the encoding {encoding}: {error}.") from error
+
+
 def _parse(path: Path) -> Element:
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     top = Element("", f"{path}, line 1")
     stack = [top]
 
@@ -93,7 +122,7 @@ def _parse(path: Path) -> Element:
         stack.pop()
 
     def text(data: str) -> None:
-        stack[-1].text += data
+        stack[-1].pieces.append(data)
 
     def refuse_entity(name: str, *_rest: object) -> None:
         raise DataError(f"{path}, line {parser.CurrentLineNumber}: entity '{name}' is declared; none may be.")
@@ -101,11 +130,7 @@ def _parse(path: Path) -> Element:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.EntityDeclHandler = text, refuse_entity
     try:
-        parser.Parse(path.read_bytes(), True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+        parser.Parse(_text(path).encode(), True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
         raise DataError(f"{path}, line {error.lineno}: this is not XML: {reason}.") from error

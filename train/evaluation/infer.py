@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.calibrate.image_file import IMAGE_SUFFIXES, read_image
 from qcc.errors import ConfigError, DataError, OutputError
 from qcc.files import atomic_file, write_json
 from qcc.model import Model
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.data.augment import network_input
-from qcc.train.data.image_file import read_image
 from qcc.train.evaluation.drawing import Detection, draw
 from qcc.train.evaluation.evaluate import ModelRunner
 from qcc.train.evaluation.timing import clocked, milliseconds
@@ -24,8 +24,6 @@ from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.tasks.detector import detections
 from qcc.train.tasks.task import Feeds
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 
 
 def find_images(folder: Path | None, image: Path | None) -> list[Path]:

@@ -1,7 +1,8 @@
 """Checkpoints: folders that are whole or do not count.
 
-`ROOT/NAME/` is written under a temporary name beside it, brought onto the disk, renamed, and marked last
-by the file `complete.json`, which holds the digest of every file. Readers ignore a folder without it.
+`ROOT/NAME/` is written as `ROOT/.NAME.tmp/`, brought onto the disk, and marked by the file `complete.json`,
+which holds the digest of every file: from then on it counts, and not what stood under NAME before, which is
+removed to let it take that place. Readers ignore a folder without a marker.
 Training state is plain tensors (.npz) and JSON.
 """
 
@@ -17,14 +18,19 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
 from qcc.errors import CheckpointError, OutputError
-from qcc.files import atomic_file, sha256, sync, sync_tree, write_json, writing
+from qcc.files import atomic_file, clear, sha256, sync, sync_tree, write_json, writing
+from qcc.inputs import read_input
 from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import read_arrays, write_arrays
 
 MARKER = "complete.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
+_WRITTEN = ".tmp"
+_LARGEST = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,17 @@ class TrainingState:
 
     @classmethod
     def read(cls, folder: Path) -> TrainingState:
+        """Raises CheckpointError when the files are not those that were written, or hold something else."""
         check_digests(folder, (_TENSORS, _STATE))
-        facts = json.loads((folder / _STATE).read_text())
+        facts = read_json(folder / _STATE)
+        try:
+            facts = _Facts.model_validate(facts).model_dump()
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "its top"
+            raise CheckpointError(
+                f"{folder / _STATE} is no state of a training: {where}: {first['msg']}."
+            ) from error
         return cls.of(facts, read_arrays(folder / _TENSORS))
 
     def facts(self) -> dict[str, Any]:
@@ -74,6 +89,26 @@ class TrainingState:
     def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
         """The state that `facts` came from."""
         return cls(arrays=arrays, **facts | {"position": Position(**facts["position"])})
+
+
+class _Facts(BaseModel):
+    """What `TrainingState.facts` holds; files of earlier versions lack what has a default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    class _Position(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        epoch: NonNegativeInt
+        batch: NonNegativeInt
+        step: NonNegativeInt
+
+    position: _Position
+    quantized: bool = False
+    sums: dict[str, float] = {}
+    history: list[dict[str, Any]] = []
+    settings: dict[str, Any] = {}
+    distiller_optimizer: bool = False
 
 
 class CheckpointStore:
@@ -95,11 +130,14 @@ class CheckpointStore:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CheckpointError(f"{self.root} is in use by another training run.") from error
-            for leftover in self.root.glob(".*.tmp"):
-                if leftover.is_dir():
+            for leftover in self.root.glob(f".*{_WRITTEN}"):
+                if (leftover / MARKER).exists():
+                    self._settle(_name_of(leftover))
+                elif leftover.is_dir():
                     shutil.rmtree(leftover)
-                else:
+                else:  # of a version that named unfinished files so
                     leftover.unlink()
+            clear(self.root)
             yield
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
@@ -107,17 +145,24 @@ class CheckpointStore:
 
         Raises OutputError when it cannot be written, and what `fill` raises.
         """
-        final, temporary = self.root / name, self.root / f".{name}.tmp"
+        final, temporary = self.root / name, self._written(name)
         with writing(final):
             temporary.mkdir()
             fill(temporary)
             digests = {str(path.relative_to(temporary)): sha256(path) for path in _files(temporary)}
             sync_tree(temporary)
-            self.remove(name)
-            os.rename(temporary, final)
-            sync(self.root)
-            write_json(final / MARKER, digests)
+            write_json(temporary / MARKER, digests)
+            self._settle(name)
         return final
+
+    def _written(self, name: str) -> Path:
+        return self.root / f".{name}{_WRITTEN}"
+
+    def _settle(self, name: str) -> None:
+        """Let what has been written take its place."""
+        self.remove(name)
+        os.rename(self._written(name), self.root / name)
+        sync(self.root)
 
     def remove(self, name: str) -> None:
         """Remove a checkpoint; its marker goes first, so that no part of it ever counts."""
@@ -129,37 +174,43 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
-        return sorted(int(path.name) for path in self._whole() if path.name.isdigit())
+        return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
 
     def epoch(self, epoch: int) -> Path:
         """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""
         if epoch not in self.epochs():
             known = ", ".join(map(str, self.epochs())) or "none"
             raise CheckpointError(f"{self.root} has no whole checkpoint of epoch {epoch}; it has {known}.")
-        return self.root / str(epoch)
+        return self._whole()[str(epoch)]
 
     def started(self) -> bool:
         """Whether there is a state to go on from."""
-        return bool(self.epochs()) or self.root / INTERRUPTED in self._whole()
+        return bool(self.epochs()) or INTERRUPTED in self._whole()
 
     def newest(self) -> TrainingState | None:
         """The state that lies furthest on, of an epoch's end or of an interruption, if there is any."""
-        names = [str(epoch) for epoch in self.epochs()[-1:]]
-        if self.root / INTERRUPTED in self._whole():
-            names.append(INTERRUPTED)
-        states = [TrainingState.read(self.root / name) for name in names]
+        whole = self._whole()
+        names = [*map(str, self.epochs()[-1:]), *([INTERRUPTED] if INTERRUPTED in whole else [])]
+        states = [TrainingState.read(whole[name]) for name in names]
         return max(states, key=lambda state: state.position.step, default=None)
 
-    def _whole(self) -> list[Path]:
-        return [marker.parent for marker in self.root.glob(f"*/{MARKER}")]
+    def _whole(self) -> dict[str, Path]:
+        """Name -> folder of what is whole, in place or, written later, about to take it."""
+        settled = {marker.parent.name: marker.parent for marker in self.root.glob(f"[!.]*/{MARKER}")}
+        written = [marker.parent for marker in self.root.glob(f".*{_WRITTEN}/{MARKER}")]
+        return settled | {_name_of(folder): folder for folder in written}
 
 
 def read_json(path: Path) -> Any:
     """What a file of a checkpoint says. Raises CheckpointError when that is no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(read_input(path, _LARGEST))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _name_of(written: Path) -> str:
+    return written.name[1:].removesuffix(_WRITTEN)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -168,12 +219,19 @@ def _files(folder: Path) -> list[Path]:
 
 def files_of(folder: Path, part: str) -> list[str]:
     """The files that a whole checkpoint was written with in its folder `part`."""
-    return [name for name in read_json(folder / MARKER) if name.startswith(f"{part}/")]
+    return [name for name in _digests(folder) if name.startswith(f"{part}/")]
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = read_json(folder / MARKER)
+    if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
+        raise CheckpointError(f"{folder / MARKER} does not hold the digests of the checkpoint's files.")
+    return found
 
 
 def check_digests(folder: Path, names: Iterable[str]) -> None:
     """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
-    digests = read_json(folder / MARKER)
+    digests = _digests(folder)
     for name in names:
         path = folder / name
         if not path.is_file() or sha256(path) != digests.get(name):

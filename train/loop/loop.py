@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from qcc.errors import QccError, TrainingError
+from qcc.errors import QccError, TrainingError, WorkerError
 from qcc.files import write_json
 from qcc.train.loop.agreement import check_settings
 from qcc.train.loop.board import Board
@@ -22,7 +22,7 @@ from qcc.train.loop.journal import Journal
 from qcc.train.loop.progress import EpochProgress
 from qcc.train.loop.shared_state import shared_state
 from qcc.train.loop.stepper import Stepper
-from qcc.train.tasks.task import Task
+from qcc.train.tasks.task import Feeds, Task
 
 _STEPS_PER_RECORD = 20
 Record = dict[str, Any]
@@ -163,8 +163,9 @@ class Loop:
         label = f"epoch {position.epoch} ({position.epoch + 1} of {self._phase.epochs})"
         steps_after = steps * (self._phase.epochs - position.epoch - 1)
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
+        batches = self._task.train_batches(position.epoch, position.batch)
         with progress.showing(position.batch):
-            for feeds in self._task.train_batches(position.epoch, position.batch):
+            while (feeds := self._next(batches, stepper, position, sums)) is not None:
                 done = stepper.step(feeds, position.step)
                 scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
                 stopping, scores = self._agreed(stop, scores)
@@ -179,6 +180,18 @@ class Loop:
                 if stopping:
                     break
         return position, sums
+
+    def _next(
+        self, batches: Iterator[Feeds], stepper: Stepper, position: Position, sums: dict[str, float]
+    ) -> Feeds | None:
+        """The next batch. When a process that loads it has ended, the state is kept as after Ctrl-C, and
+        TrainingError is raised."""
+        try:
+            return next(batches, None)
+        except WorkerError as error:
+            if self._task.group.rank == 0:
+                self._write_interrupted(stepper, position, sums)
+            raise TrainingError(str(error)) from error
 
     @contextmanager
     def _naming_last_good(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
 from qcc.train.data.coco import CocoSet
+from qcc.train.data.coco_file import Id
 from qcc.train.data.detection_set import BoxedImage
 from qcc.train.metrics.coco_results import coco_results
 
@@ -36,7 +37,7 @@ class CocoAp:
 
     def __init__(self, data: CocoSet) -> None:
         self._data = data
-        self._image_ids: list[int] = []
+        self._image_ids: list[Id] = []
         self._results: list[dict[str, Any]] = []
 
     def add(self, detections: NDArray[Any], item: BoxedImage) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from qcc.train.data.coco_file import Id
 from qcc.train.data.detection_set import BoxedImage
 
 
 def coco_results(
-    detections: NDArray[Any], item: BoxedImage, category_ids: Sequence[int]
+    detections: NDArray[Any], item: BoxedImage, category_ids: Sequence[Id]
 ) -> list[dict[str, Any]]:
     """One entry per detection; `bbox` is left, top, width, height in pixels of the image `item`.
 

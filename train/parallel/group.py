@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qcc._paddle import paddle, static_mode
+from qcc._paddle import OpProtoHolder, paddle, static_mode
 from qcc.errors import TrainingError
 from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.parallel.environment import Place, place
 from qcc.train.parallel.meeting import meet
 from qcc.train.parallel.nccl import connect_gpus
 
+_SUM = "c_allreduce_sum"
 # As Paddle's own programs call the collectives of the one group that there is.
 COLLECTIVE = {"ring_id": 0, "use_calc_stream": True}
 # What Paddle tells of an error of gloo's: often no more than its type, else where in gloo.
@@ -67,9 +68,14 @@ ALONE = Alone(choose_device(use_gpu=False))
 def join(use_gpu: bool = False) -> Group:
     """Join the group that the environment names, and wait until all have; the group of one without it.
 
-    Raises ConfigError where `choose_device` does.
+    Raises ConfigError where `choose_device` does, TrainingError where Paddle has no ops for a group.
     """
     device, found = choose_device(use_gpu), place()
+    if found is not None and not OpProtoHolder.instance().has_op_proto(_SUM):
+        raise TrainingError(
+            f"Paddle {paddle.__version__} has no ops by which programs of the old IR exchange anything, so"
+            " processes cannot train together: train in one process (--nproc 1), or with Paddle 2.6."
+        )
     return Alone(device) if found is None else Processes(found, device)
 
 
@@ -132,7 +138,5 @@ def _sum_program(dtype: str) -> tuple[Any, str]:
         values = paddle.static.data("values", [-1], dtype)
         block = program.global_block()
         total = block.create_var(name="sum", dtype=values.dtype, shape=[-1])
-        block.append_op(
-            type="c_allreduce_sum", inputs={"X": [values]}, outputs={"Out": [total]}, attrs=COLLECTIVE
-        )
+        block.append_op(type=_SUM, inputs={"X": [values]}, outputs={"Out": [total]}, attrs=COLLECTIVE)
     return program, "sum"

@@ -20,6 +20,7 @@ from qcc.train.programs.feature_maps import (
     check_pair,
     shapes_of,
 )
+from qcc.train.programs.ops import append_op
 from qcc.train.programs.scope import Arrays, persistable_names
 from qcc.train.programs.slicing import ops_behind, variables_of
 
@@ -167,4 +168,4 @@ def _flow(first: Any, second: Any) -> Any:
     """[N, C1, H, W] and [N, C2, H, W] to [N, C1, C2]."""
     one, two = paddle.flatten(first, 2), paddle.flatten(second, 2)
     places = paddle.cast(paddle.shape(one)[2], "float32")
-    return paddle.matmul(one, two, transpose_y=True) / places
+    return append_op("matmul_v2", {"X": one, "Y": two}, {"trans_x": False, "trans_y": True}) / places

@@ -9,6 +9,7 @@ from qcc.errors import TrainingError
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.network import Network
 from qcc.train.parallel.collectives import mean_gradients
+from qcc.train.programs.clipping import clip_by_global_norm
 
 # A prefix of its own keeps the names of the optimizer's variables apart from the network's.
 _PREFIX = "optimizer/"
@@ -35,6 +36,12 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
         if processes > 1:
             parameters, gradients = zip(*updated, strict=True)
             updated = list(zip(parameters, mean_gradients(block, gradients, processes), strict=True))
+        if builder.clip_grad_by_norm is not None:
+            # In the order in which the optimizer takes them: the last bit of a sum depends on it.
+            by_name = sorted(updated, key=lambda pair: pair[0].name)
+            clip_by_global_norm(
+                network.train, [gradient for _, gradient in by_name], builder.clip_grad_by_norm
+            )
         optimizer.apply_gradients(updated)
     return _learning_rate_name(network.train)
 
@@ -50,12 +57,11 @@ def restart_optimizer(network: Network, scope: Any) -> None:
 
 
 def _optimizer(builder: OptimizerBuilder) -> Any:
-    regularizer, norm = builder.regularizer, builder.clip_grad_by_norm
+    regularizer = builder.regularizer
     kind = getattr(paddle.optimizer, builder.optimizer.type)
     return kind(
         learning_rate=0.0,  # set before every step
         weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
-        grad_clip=None if norm is None else paddle.nn.ClipGradByGlobalNorm(norm),
         **builder.optimizer.model_dump(exclude={"type"}),
     )
 

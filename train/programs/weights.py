@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import core, paddle, static_mode
+from qcc.array_files import ArraysError, load_arrays
 from qcc.errors import CheckpointError
 from qcc.files import atomic_file
+from qcc.inputs import open_input
 from qcc.model import Model
 from qcc.quantization import state
 from qcc.train.config.inputs import refuse_address
@@ -48,11 +50,14 @@ def write_arrays(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(path: Path) -> Arrays:
     """Read an .npz file. Raises CheckpointError that names it when it is missing or damaged."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with open_input(path) as stream:
+            loaded = load_arrays(stream)
+            if isinstance(loaded, np.ndarray):
+                raise CheckpointError(f"{path} is no .npz file: it holds one array without a name.")
+            return dict(loaded)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ArraysError) as error:
         raise CheckpointError(f"{path} is no whole .npz file: {error}.") from error
 
 

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.calibrate.batches import Batches
+from qcc.calibrate.image_file import read_image
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
 from qcc.train.data import augment
 from qcc.train.data.augment import Sample
-from qcc.train.data.coco import CocoSet, open_coco, read_coco
+from qcc.train.data.coco import CocoSet, read_coco
+from qcc.train.data.coco_file import Id, read_coco_file
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
-from qcc.train.data.image_file import read_image
 from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
 from qcc.train.data.voc import read_class_names, read_voc
@@ -258,7 +259,7 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
     source = config.yolo_test_feed.dataset
     folder = dataset_dir or source.dataset_dir
     if source.annotation.endswith(".json"):
-        coco = open_coco(folder / source.annotation)
+        coco = read_coco_file(folder / source.annotation, BadData(skip=True))
         names = tuple(category["name"] for category in coco.loadCats(sorted(coco.getCatIds())))
     else:
         names = read_class_names(folder, source.use_default_label)
@@ -270,7 +271,7 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
     return names
 
 
-def category_ids(data: DetectionSet) -> Sequence[int]:
+def category_ids(data: DetectionSet) -> Sequence[Id]:
     """By class number: COCO's id of the class, or the number itself where the set is not COCO's."""
     return data.category_ids if isinstance(data, CocoSet) else range(len(data.class_names))
 

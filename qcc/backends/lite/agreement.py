@@ -46,10 +46,10 @@ def run_and_compare(
     """
     with tempfile.TemporaryDirectory(prefix="qcc-") as name:
         folder = Path(name)
-        return _Comparison(_reference(model, data, folder), file, lower, folder).outcome(weight_only)
+        return _Comparison(reference_of(model, data, folder), file, lower, folder).outcome(weight_only)
 
 
-def _reference(model: Model, data: Mapping[str, np.ndarray] | None, folder: Path) -> Reference:
+def reference_of(model: Model, data: Mapping[str, np.ndarray] | None, folder: Path) -> Reference:
     graph = model.graph.copy()
     Unpack().apply(graph)
     runnable = Model(graph)
@@ -123,5 +123,5 @@ class _Comparison:
             graph.weights[name] = dequantize_weight(rounded, scale, bits, kind.axis)
         folder = self.folder / "rounded"
         folder.mkdir()
-        rounded_model = _reference(Model(graph), self.reference.sample.inputs, folder)
+        rounded_model = reference_of(Model(graph), self.reference.sample.inputs, folder)
         return self.reference.distances(rounded_model.outputs)

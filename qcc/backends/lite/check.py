@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qcc.backends.assumed import SCHEME, assume_frozen
-from qcc.backends.lite.export import export
+from qcc.backends.lite.export import GUARANTEE, export
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.model import Model
@@ -58,9 +58,11 @@ def check(model: Model, arch: Arch) -> Report:
     counts = OpCount()
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
         file = Path(folder) / "model.nb"
-        export(assumed.model, file, arch=arch, check=False, instruments=(counts,))
+        saved = export(assumed.model, file, arch=arch, check=False, instruments=(counts,))
         written = read_naive_buffer(file)
     notes += [note for change in counts.changes for note in change.result.notes]
+    notes += [f"{found.outcome}." for found in saved.checks if found.what == GUARANTEE]
+    notes += [f"warning: {found}." for found in saved.warnings]
     found = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
     kernels = [kernel for kernel in found if kernel.op not in ("feed", "fetch")]
     return Report(

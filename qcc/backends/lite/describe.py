@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qcc.backends.lite.file import NaiveBuffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.schema import BlockDesc, OpDesc, VarDesc, VarKind
 from qcc.backends.lite.verifier import complaints_about, element_kind
 from qcc.targets.lite import find_kernel
@@ -55,8 +56,11 @@ class Description:
         return [op for op in self.ops if op.precision == "int8" and not op.kernel.startswith("calib")]
 
 
-def describe(buffer: NaiveBuffer, complaints: Sequence[str] = ()) -> Description:
-    """The description of a file's content; `complaints` are those about its bytes."""
+def describe(buffer: NaiveBuffer, complaints: Sequence[str] = (), rows: Rows = "declared") -> Description:
+    """The description of a file's content; `complaints` are those about its bytes.
+
+    `rows` says whether the number of rows that products see may change between runs.
+    """
     block = buffer.program.blocks[0]
     return Description(
         buffer.lite_version,
@@ -73,7 +77,7 @@ def describe(buffer: NaiveBuffer, complaints: Sequence[str] = ()) -> Description
             for param in buffer.params
             if param.variable is not None
         ),
-        (*complaints, *complaints_about(buffer)),
+        (*complaints, *complaints_about(buffer, rows)),
     )
 
 

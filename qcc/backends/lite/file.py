@@ -29,14 +29,18 @@ from qcc.backends.lite.pack import pack
 from qcc.backends.lite.schema import CombinedParamsDesc, OpDesc, ParamDesc, ProgramDesc
 from qcc.backends.lite.unpack import DamagedError, Unpacker
 from qcc.errors import ModelFormatError, OutputError
+from qcc.inputs import open_input, read_input
 
 LITE_VERSION = "v2.13-rc"
 MOST_PARAMS = 65535
+GARBAGE = "the version in the header is followed by garbage"
+"""A complaint about a file that Paddle Lite's own optimizer may deserve; the runtime does not mind."""
 
 _HEADER = struct.Struct("<H16sQ")
 _PARAMS_HEADER = struct.Struct("<HHHHI")
 _ENTRY = struct.Struct("<II")
 _ROOM = 256
+_MAX_SIZE = 1 << 32
 _T = TypeVar("_T")
 
 
@@ -95,7 +99,7 @@ def read_naive_buffer(path: Path) -> NaiveBuffer:
 def parse_naive_buffer(path: Path) -> Parsed:
     """Read a file and judge every byte of it.  Raises ModelFormatError."""
     try:
-        data = memoryview(path.read_bytes())
+        data = memoryview(read_input(path, _MAX_SIZE))
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     try:
@@ -107,7 +111,7 @@ def parse_naive_buffer(path: Path) -> Parsed:
 def is_naive_buffer(path: Path) -> bool:
     """True when the header, the only mark that the format has, fits the file's size."""
     size = path.stat().st_size
-    with path.open("rb") as stream:
+    with open_input(path) as stream:
         head = stream.read(_HEADER.size)
     if len(head) < _HEADER.size:
         return False
@@ -129,7 +133,7 @@ def _parse(data: memoryview) -> Parsed:
     complaints: list[str] = []
     text, _, rest = bytes(version).partition(b"\0")
     if any(rest):
-        complaints.append("the version in the header is followed by garbage")
+        complaints.append(GARBAGE)
     program = _read_root(data[start : start + size], ProgramDesc, "topology", complaints)
     params = data[start + size :]
     if meta == 1:

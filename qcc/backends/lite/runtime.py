@@ -13,7 +13,8 @@ import numpy as np
 
 from qcc.backends.engines.process import Process
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
-from qcc.backends.lite.file import read_naive_buffer
+from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
+from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.targets.lite import find_kernel
@@ -32,7 +33,8 @@ def runtime_missing() -> str | None:
 class LiteRuntime:
     """A model loaded by Paddle Lite's x86 runtime, in a process of its own; a context manager.
 
-    Its `run` is what `Task.evaluate` takes. `threads` is the number of threads of its kernels.
+    Its `run` is what `Task.evaluate` takes. `threads` is the number of threads of its kernels. Where kernels
+    are right only for the sizes that they see first, images of another size are run by a new predictor.
 
     Raises MissingDependencyError when paddlelite is not installed, ModelFormatError when the file is damaged,
     LiteRuntimeError when it is for ARM, or the runtime aborts.
@@ -42,11 +44,12 @@ class LiteRuntime:
         missing = runtime_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
-        _refuse_arm(path)
+        buffer = read_naive_buffer(path)
+        _refuse_arm(path, buffer)
         self._path = path
-        self._process = Process(
-            "qcc.backends.lite.worker", str(path), environment={"OMP_NUM_THREADS": str(threads)}
-        )
+        sizes = relied_on(buffer, "x86").sizes
+        environment = {"OMP_NUM_THREADS": str(threads)}
+        self._process = Process("qcc.backends.lite.worker", str(path), sizes, environment=environment)
         try:
             header, _ = self._receive()
         except LiteRuntimeError:
@@ -112,9 +115,9 @@ def lite_milliseconds(
         return statistics.median(runtime.seconds(feeds, warm_up, runs)) * 1000
 
 
-def _refuse_arm(path: Path) -> None:
+def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:
     """The x86 library loads files for ARM, but only pretends to run them."""
-    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in read_naive_buffer(path).ops]
+    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in buffer.ops]
     if any(kernel is not None and kernel.target == "arm" for kernel in kernels):
         raise LiteRuntimeError(
             f"{path} is for ARM, and Paddle Lite's runtime runs files for x86 here: export the model with"

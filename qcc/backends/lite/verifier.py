@@ -10,7 +10,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from qcc.backends.lite.file import NaiveBuffer
+from qcc.backends.lite.file_op import FileOp, Program
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.rules.arm import findings, meets
+from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.schema import (
     NUMPY_DTYPES,
     PARAM_KINDS,
@@ -22,27 +25,57 @@ from qcc.backends.lite.schema import (
     VarDesc,
     VarKind,
 )
-from qcc.targets.lite import Kernel, find_kernel
+from qcc.targets.lite import Arch, Kernel, find_kernel
+from qcc.targets.lite_arm import Verdict
 
 _NOT_LOADED = (AttrKind.BOOLEANS, AttrKind.BLOCKS, AttrKind.VAR, AttrKind.VARS)
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose")
 _MOST_EXACT_ON_X86 = 64
 
 
-def complaints_about(buffer: NaiveBuffer) -> list[str]:
-    """Everything that is wrong with the content of a file, as sentences without a stop."""
+def complaints_about(
+    buffer: NaiveBuffer, rows: Rows = "declared", arch: Arch | None = None, *, strict: bool = True
+) -> list[str]:
+    """Everything that is wrong with the content of a file, as sentences without a stop.
+
+    `rows` says whether the number of rows that products see may change between the runs of one predictor.
+    Without an `arch` the kernels that the file names tell it. What the runtime does not look at, and Paddle
+    Lite's own optimizer writes otherwise than qcc, counts where it is `strict`.
+    """
     if len(buffer.program.blocks) != 1:
         return [f"it has {len(buffer.program.blocks)} blocks, where qcc knows one"]
     block = buffer.program.blocks[0]
     variables = {var.name: var for var in block.vars}
     params = {param.name: param for param in buffer.params}
-    return [
+    program = Program(block, buffer.params)
+    complaints = [
         *_about_block(block),
-        *_about_variables(block, variables, params),
+        *_about_variables(block, variables, params, strict),
         *_about_interface(block, variables),
         *(complaint for param in buffer.params for complaint in _about_param(param)),
-        *(complaint for op in block.ops for complaint in _about_op(op, variables, params)),
+        *(complaint for op in block.ops for complaint in _about_op(op, variables, program)),
     ]
+    # What is broken already needs no look at what it would compute.
+    return complaints or faults_of(buffer, rows, arch or arch_of(buffer), "refused")
+
+
+def arch_of(buffer: NaiveBuffer) -> Arch:
+    """The processor that a file is for: x86 where it names kernels for that, else ARM."""
+    kernels = (find_kernel(op.attr(KERNEL_ATTR, "")) for op in buffer.ops)
+    return "x86" if any(kernel is not None and kernel.target == "x86" for kernel in kernels) else "arm"
+
+
+def faults_of(buffer: NaiveBuffer, rows: Rows, arch: Arch, verdict: Verdict) -> list[str]:
+    """The faults of kernels that the ops of a file meet, as sentences without a stop."""
+    program = Program(buffer.program.blocks[0], buffer.params)
+    found = []
+    for op in buffer.ops:
+        view = FileOp(op, program)
+        if arch == "arm":
+            found += [f"{_title(op)}: {finding}" for finding in findings(view, rows, verdict)]
+        elif verdict == "refused" and meets(view, "transposed-hard-swish"):
+            found.append(f"{_title(op)}: hard_swish is fused into a transposed convolution")
+    return found
 
 
 def _about_block(block: BlockDesc) -> Iterator[str]:
@@ -51,7 +84,7 @@ def _about_block(block: BlockDesc) -> Iterator[str]:
 
 
 def _about_variables(
-    block: BlockDesc, variables: dict[str, VarDesc], params: dict[str, ParamDesc]
+    block: BlockDesc, variables: dict[str, VarDesc], params: dict[str, ParamDesc], strict: bool
 ) -> Iterator[str]:
     if len(variables) < len(block.vars):
         yield "a variable is declared twice"
@@ -61,7 +94,7 @@ def _about_variables(
             yield f"variable {name!r} has no tensor description"
         elif var.type.type == VarKind.LOD_TENSOR and var.persistable != (name in params):
             yield f"variable {name!r} is declared a parameter and has no value, or the other way round"
-        elif name in params and kind != _param_kind(params[name]):
+        elif strict and name in params and kind != _param_kind(params[name]):
             yield f"parameter {name!r} is declared {_name(kind)} but holds {_name(_param_kind(params[name]))}"
     for name in params:
         if name not in variables:
@@ -94,8 +127,8 @@ def _about_param(param: ParamDesc) -> Iterator[str]:
 # ---------------------------------------------------------------------- operators
 
 
-def _about_op(op: OpDesc, variables: dict[str, VarDesc], params: dict[str, ParamDesc]) -> Iterator[str]:
-    title = f"op {op.type} -> {[name for slot in op.outputs for name in slot.arguments]}"
+def _about_op(op: OpDesc, variables: dict[str, VarDesc], program: Program) -> Iterator[str]:
+    title = _title(op)
     for attr in op.attrs:
         if attr.type not in VALUE_FIELDS or attr.type in _NOT_LOADED:
             yield f"{title}: attribute {attr.name!r} is of a type that the runtime does not load"
@@ -108,49 +141,47 @@ def _about_op(op: OpDesc, variables: dict[str, VarDesc], params: dict[str, Param
     if kernel is None or kernel.op != op.type:
         yield f"{title} names the kernel {op.attr(KERNEL_ATTR)!r}, which Paddle Lite does not have"
         return
-    yield from (f"{title}: {complaint}" for complaint in _about_types(op, kernel, variables))
-    yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, params))
+    yield from (f"{title}: {complaint}" for complaint in _about_types(op, kernel, program))
+    yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, program.params))
 
 
-def _about_types(op: OpDesc, kernel: Kernel, variables: dict[str, VarDesc]) -> Iterator[str]:
+def _about_types(op: OpDesc, kernel: Kernel, program: Program) -> Iterator[str]:
     for slot in op.inputs:
         accepted = kernel.inputs.get(slot.parameter, "any")
-        for name in slot.arguments:
-            flows = _precision(op, variables[name])
+        # Of a name that is used again the file declares one type, that of one of the variables.
+        for name in (name for name in slot.arguments if not program.is_used_again(name)):
+            flows = _precision(op, name, program)
             if accepted not in ("any", flows):
                 yield f"{name!r} is {flows}, where its kernel takes {accepted}"
 
 
-def _precision(op: OpDesc, var: VarDesc) -> str:
-    if op.attr(f"{var.name}_quant_scale") is not None:
+def _precision(op: OpDesc, name: str, program: Program) -> str:
+    if op.attr(f"{name}_quant_scale") is not None:
         return "float"
-    return {"fp32": "float"}.get(_name(element_kind(var)), _name(element_kind(var)))
+    kind = program.element_kind(name)
+    found = "unknown" if kind is None else kind.name.lower()
+    return {"fp32": "float"}.get(found, found)
 
 
 def _about_known_faults(op: OpDesc, kernel: Kernel, params: dict[str, ParamDesc]) -> Iterator[str]:
-    """Int8 kernels that are there, and compute something wrong."""
+    """Int8 kernels of x86 that are there, and compute something wrong; those of ARM have a table."""
     if kernel.precision != "int8" or op.type == "calib":
         return
-    grouped = op.attr("groups", 1) > 1
     activation = op.attr("act_type", "") if op.attr("with_act", False) else ""
     slots = {slot.parameter: slot.arguments for slot in op.inputs}
-    if grouped and op.type in _CONVOLUTIONS and not slots.get("Bias"):
-        yield "a grouped convolution in int8 has no bias"
     if kernel.target == "arm":
-        if op.type == "depthwise_conv2d" and activation == "hard_swish":
-            yield "hard_swish is fused into a depthwise convolution in int8"
-        if "transpose" in op.type and grouped:
-            yield "a grouped transposed convolution runs in int8"
-    else:
-        if op.type == "fc":
-            yield "an fc op runs in int8 on x86"
-        if kernel.alias == "int8_out" and activation == "leaky_relu":
-            yield "leaky_relu is fused into an op with int8 output on x86"
-        weight = params.get(slots.get("Filter", [""])[0])
-        if weight is not None and weight.variable is not None:
-            largest = np.max(np.abs(weight.variable.array.astype(np.int16)), initial=0)
-            if largest > _MOST_EXACT_ON_X86:
-                yield f"a weight holds {largest}, and the sums of the x86 kernel overflow above 64"
+        return
+    if op.attr("groups", 1) > 1 and op.type in _CONVOLUTIONS and not slots.get("Bias"):
+        yield "a grouped convolution in int8 has no bias"
+    if op.type == "fc":
+        yield "an fc op runs in int8 on x86"
+    if kernel.alias == "int8_out" and activation == "leaky_relu":
+        yield "leaky_relu is fused into an op with int8 output on x86"
+    weight = params.get(slots.get("Filter", [""])[0])
+    if weight is not None and weight.variable is not None:
+        largest = np.max(np.abs(weight.variable.array.astype(np.int16)), initial=0)
+        if largest > _MOST_EXACT_ON_X86:
+            yield f"a weight holds {largest}, and the sums of the x86 kernel overflow above 64"
 
 
 # ---------------------------------------------------------------------- small things
@@ -169,3 +200,7 @@ def _param_kind(param: ParamDesc) -> int:
 
 def _name(kind: int) -> str:
     return VarKind(kind).name.lower() if kind in set(VarKind) else f"type {kind}"
+
+
+def _title(op: OpDesc) -> str:
+    return f"op {op.type} -> {[name for slot in op.outputs for name in slot.arguments]}"

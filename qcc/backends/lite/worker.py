@@ -17,6 +17,12 @@ from paddlelite.lite import MobileConfig, create_paddle_predictor
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 
 
+def load(path: str) -> Any:
+    config = MobileConfig()
+    config.set_model_from_file(path)
+    return create_paddle_predictor(config)
+
+
 def feed(predictor: Any, arrays: Arrays) -> None:
     for position, name in enumerate(predictor.get_input_names()):
         array = np.ascontiguousarray(arrays[name])
@@ -39,15 +45,21 @@ def timed_run(predictor: Any) -> float:
     return time.perf_counter() - began
 
 
+def sizes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """All but the batch."""
+    return {name: array.shape[1:] for name, array in arrays.items()}
+
+
 def main() -> None:
-    connection, path = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
-    config = MobileConfig()
-    config.set_model_from_file(path)
-    predictor = create_paddle_predictor(config)
+    connection, path, changing = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3] == "open"
+    predictor, seen = load(path), None
     send(connection, {"inputs": predictor.get_input_names(), "outputs": predictor.get_output_names()}, {})
     try:
         while True:
             header, arrays = receive(connection)
+            if not changing and seen not in (None, sizes(arrays)):
+                predictor = load(path)
+            seen = sizes(arrays)
             feed(predictor, arrays)
             if header["do"] == "time":
                 for _ in range(header["warm_up"]):

@@ -30,9 +30,11 @@ from qcc.frontend.paddle3.words import (
     text,
     type_of,
 )
+from qcc.inputs import read_input
 
 # Loops and branches within each other; more than any program that was written by hand.
 _MAX_DEPTH = 32
+_LARGEST = 1 << 30
 
 
 def read(path: Path) -> Program:
@@ -43,7 +45,7 @@ def read(path: Path) -> Program:
 
     Raises ModelFormatError naming the file and the op, and OSError.
     """
-    return parse(path.read_bytes(), path)
+    return parse(read_input(path, _LARGEST), path)
 
 
 def parse(data: bytes, path: Path) -> Program:

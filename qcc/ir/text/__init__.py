@@ -16,7 +16,9 @@
 
 One op a line: outputs, type, inputs by slot, attributes that differ from Paddle's default. An output
 whose slot goes without saying stands alone, else it is `(Out=x, XShape=y)`. `-name` marks an attribute
-that Paddle knows a default of but the op does not carry; `{= ...}` lists an op's attributes to the last.
+that Paddle knows a default of but the op does not carry; `{= ...}` lists an op's attributes to the last, but
+for those of Paddle's kernels (`use_mkldnn`) at their default, of which each version of Paddle has others;
+`{== ...}` lists all, in the order of an op that has another one than Paddle's.
 `w#1` is what the first overwrite of `w` made of it. The lines `usual op`, `usual var` and `usual weight`
 say what most ops and variables of this program have in common and their lines leave out.
 

@@ -291,10 +291,11 @@ class _Parser:
         return _Argument(name, parse_int(lexer) if lexer.take("#") else 0, start)
 
     def _braces(self) -> Braces:
-        """`{name=value, -name}`, or `{= name=value}` for attributes that are given to the last."""
+        """`{name=value, -name}`, or `{= name=value}` or `{== name=value}` for attributes to the last."""
         lexer = self._lexer
         lexer.expect("{")
         exact = lexer.take("=")
+        verbatim = exact and lexer.take("=")
         attrs: dict[str, AttrProto] = {}
         absent: list[str] = []
         while not lexer.take("}"):
@@ -311,7 +312,7 @@ class _Parser:
             start = lexer.start
             attrs[name] = parse_attr(lexer, name)
             self._references.collect(attrs[name], start)
-        return Braces(list(attrs.values()), absent, exact)
+        return Braces(list(attrs.values()), absent, exact, verbatim)
 
 
 def _variables_in(attrs: Iterable[AttrProto]) -> Iterable[str]:

@@ -128,8 +128,8 @@ def _label_text(name: str, labels: Mapping[str, int]) -> str:
 def _braces_text(braces: Braces) -> str:
     items = [f"{quote(attr.name)}={value_text(attr)}" for attr in braces.attrs]
     items += [f"-{quote(name)}" for name in braces.absent]
-    if braces.exact:
-        return f" {{= {', '.join(items)}}}"
+    if braces.exact or braces.verbatim:
+        return f" {{{'=' if braces.exact else '=='} {', '.join(items)}}}"
     return f" {{{', '.join(items)}}}" if items else ""
 
 

@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeAlias
 
-from qcc._paddle import core, framework_pb2
+from qcc._paddle import core
+from qcc.ir.framework import OpSignature
 from qcc.ir.program import AttrProto, AttrType, OpProto, ProgramProto
 from qcc.ir.text.attributes import make_attr
-
-OpSignature: TypeAlias = framework_pb2.OpProto
 
 _PLAIN = {
     # What every op of a program that `paddle.static` built has; some unlike the registered default.
@@ -92,12 +90,14 @@ def _defaults(op_type: str) -> dict[str, AttrProto]:
 class Braces:
     """What stands between an op's braces: attributes, names of absent ones, and whether that is all.
 
-    `exact` attributes are the op's attributes to the last, in the order of its message.
+    `exact` attributes are the op's attributes to the last, but for those of Paddle's kernels, of which the
+    defaults go without saying. `verbatim` ones are all, in this order.
     """
 
     attrs: Sequence[AttrProto] = ()
     absent: Sequence[str] = ()
     exact: bool = False
+    verbatim: bool = False
 
 
 @dataclass
@@ -145,20 +145,33 @@ class Usual:
         absent = sorted(implied.keys() - set(names))
         few = len(set(names) & set(BOOKKEEPING)) < _ENOUGH
         if few or names != _in_order(op.type, set(names)):
-            return Braces(list(op.attrs), exact=True)
+            return _exact(op)
         return Braces(explicit, absent)
 
     def complete(self, op_type: str, braces: Braces) -> list[AttrProto]:
         """An op's attributes again: the inverse of `shorten`."""
-        if braces.exact:
+        if braces.verbatim:
             return list(braces.attrs)
         explicit = {attr.name: attr for attr in braces.attrs}
+        if braces.exact:
+            attrs = {name: attr for name, attr in _extras(op_type).items() if name not in braces.absent}
+            attrs |= explicit
+            return [attrs[name] for name in _in_order(op_type, attrs)]
         implied = self.implied(op_type)
         names = (implied.keys() | explicit.keys()) - set(braces.absent)
         return [
             explicit[name] if name in explicit else AttrProto.FromString(implied[name])
             for name in _in_order(op_type, names)
         ]
+
+
+def _exact(op: OpProto) -> Braces:
+    names = [attr.name for attr in op.attrs]
+    if names != _in_order(op.type, names):
+        return Braces(list(op.attrs), verbatim=True)
+    extras = _extras(op.type)
+    said = sorted((attr for attr in op.attrs if extras.get(attr.name) != attr), key=lambda attr: attr.name)
+    return Braces(said, sorted(extras.keys() - set(names)), exact=True)
 
 
 def _in_order(op_type: str, names: Iterable[str]) -> list[str]:

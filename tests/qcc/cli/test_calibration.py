@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import nets
 import numpy as np
 import pytest
-from rich.console import Console
 
 import qcc
 from qcc.calibrate.batches import Batches
@@ -122,25 +120,11 @@ def test_models_in_the_wrong_form_are_refused_before_the_data_is_read(
 BATCHES = Batches([1, 2, 3], lambda number: {"x": np.full(1, number)})
 
 
-def test_progress_on_a_terminal() -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=80)
-    with calibration._showing(BATCHES, console) as shown:
-        assert [int(batch["x"][0]) for batch in shown] == [1, 2, 3]
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "measuring scales" in text
-    assert "3/3" in text
-
-
-def test_progress_elsewhere_is_a_line_now_and_then(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with calibration._showing(BATCHES, Console(stderr=True)) as shown:
-        list(shown)
-    assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(calibration, "_SECONDS_BETWEEN_LINES", 0)
-    with calibration._showing(BATCHES, Console(stderr=True)) as shown:
-        list(shown)
-    assert capsys.readouterr().err.splitlines() == [f"measuring scales  {done}/3" for done in (1, 2, 3)]
+def test_batches_are_told_of_when_they_are_used() -> None:
+    told: list[int] = []
+    used = [(int(batch["x"][0]), list(told)) for batch in calibration._used(BATCHES, told.append)]
+    assert used == [(1, []), (2, [1]), (3, [1, 2])]
+    assert told == [1, 2, 3]
 
 
 def test_states(folder: Path) -> None:

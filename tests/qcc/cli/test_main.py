@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -9,7 +10,7 @@ import click
 import pytest
 
 import qcc
-from qcc.cli.main import COMMANDS, run
+from qcc.cli.main import COMMANDS, GROUPS, run
 from qcc.errors import ModelFormatError
 
 
@@ -40,6 +41,28 @@ def test_every_command_is_there_and_says_what_it_does() -> None:
     assert done.returncode == 0, done.stderr
     for name in COMMANDS:
         assert f"\n  {name} " in done.stdout
+
+
+def test_every_command_stands_in_one_group_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = [(name, words) for group in GROUPS.values() for name, words in group.items()]
+    assert sorted(name for name, _ in listed) == sorted(COMMANDS)
+    assert run(["--help"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert all(f"{name} {words}" in lines for name, words in listed)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["completion", shell]) == 0
+    assert f"_QCC_COMPLETE={shell}_complete" in capsys.readouterr().out
+
+
+def test_commands_and_options_are_completed() -> None:
+    command = [sys.executable, "-m", "qcc"]
+    for words, number, wanted in (("qcc dump", "1", "dump-graph"), ("qcc export --self", "2", "--selftest")):
+        asked = {"COMP_WORDS": words, "COMP_CWORD": number, "_QCC_COMPLETE": "bash_complete"}
+        done = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True)
+        assert wanted in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

@@ -86,9 +86,11 @@ def test_passes_are_listed_in_groups(other_package: Path) -> None:
     )
     assert general[:3] == ["transform", "normalize", "freeze"]
     assert "avoid-saturation" in engines
-    assert {"fold-bn (not computed by Paddle)", "remove-identity"} <= set(lite)
+    assert {"lite-fold-bn (not computed by Paddle)", "remove-identity"} <= set(lite)
     assert others == ["fold (from folders)", "broken (from folders)"]
-    assert output("fold-bn").startswith("fold-bn (not computed by Paddle): Fold batch normalization")
+    assert output("lite-fold-bn").startswith(
+        "lite-fold-bn (not computed by Paddle): Fold batch normalization"
+    )
 
 
 def test_one_pass_is_explained_by_its_whole_docstring_and_options() -> None:

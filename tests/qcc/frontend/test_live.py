@@ -139,9 +139,7 @@ def test_a_loaded_program_with_feed_ops() -> None:
     live = two_feeds()
     with paddle.utils.unique_name.guard(), static.program_guard(live.program):
         normalized = static.normalize_program(live.program, live.feeds, live.fetches)
-    model = qcc.from_program(
-        normalized, live.scope, live.feeds, ["save_infer_model/scale_0.tmp_0"], for_test=True
-    )
+    model = qcc.from_program(normalized, live.scope, live.feeds, live.saved_fetches[:1], for_test=True)
     np.testing.assert_array_equal(model.run(live.inputs())[0], live.run(live.inputs())[0])
 
 

@@ -6,6 +6,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_order_of_feeds_and_fetches_is_that_of_their_columns(
 
     model = qcc.load(changed(prefixes["two_feeds"], tmp_path, swap))
     assert model.feeds == ("extra", "image")
-    assert model.fetches == ("save_infer_model/scale_1.tmp_0", "save_infer_model/scale_0.tmp_0")
+    assert model.fetches == tuple(reversed(two_feeds().saved_fetches))
 
 
 def changed(prefix: Path, folder: Path, change: Callable[[ProgramProto], None]) -> Path:
@@ -125,6 +126,10 @@ def variable(program: ProgramProto, name: str):  # type: ignore[no-untyped-def]
 
 def set_field(message: object, name: str, value: object) -> None:
     setattr(message, name, value)
+
+
+def attribute(program: ProgramProto, op_type: str, name: str) -> Any:
+    return next(attr for attr in ops_of(program, op_type)[0].attrs if attr.name == name)
 
 
 CHANGES: dict[str, tuple[Callable[[ProgramProto], object], str]] = {
@@ -180,7 +185,7 @@ CHANGES: dict[str, tuple[Callable[[ProgramProto], object], str]] = {
             set_field(variable(p, "inner").type, "type", 8),
             variable(p, "inner").type.selected_rows.CopyFrom(variable(p, "inner").type.lod_tensor.tensor),
         ),
-        "the weight 'inner' is of kind SELECTED_ROWS",
+        "op conv2d has 'inner' in the slot .Filter., which is of kind SELECTED_ROWS",
     ),
     "empty name": (lambda p: set_field(variable(p, "inner"), "name", ""), "a variable has the name ''"),
     "no type": (lambda p: set_field(ops_of(p, "conv2d")[0], "type", ""), "an op has no type"),
@@ -192,6 +197,51 @@ CHANGES: dict[str, tuple[Callable[[ProgramProto], object], str]] = {
     "weight of another dtype": (
         lambda p: set_field(variable(p, "inner").type.lod_tensor.tensor, "data_type", 6),
         r"'inner' is float32\[4, 4, 3, 3\], but .* as float64",
+    ),
+    "ten dimensions": (
+        lambda p: variable(p, "inner").type.lod_tensor.tensor.dims.extend([1] * 6),
+        "'inner' has the shape",
+    ),
+    "no required input": (
+        lambda p: ops_of(p, "conv2d")[0].inputs[0].ClearField("arguments"),
+        "op conv2d has no input 'Filter'",
+    ),
+    "an empty required input": (
+        lambda p: ops_of(p, "conv2d")[0].inputs[0].arguments.__setitem__(0, "@EMPTY@"),
+        "op conv2d has no input 'Filter'",
+    ),
+    "no input that the kernel reads": (
+        lambda p: next(op for block in p.blocks for op in block.ops if op.type == "assign").ClearField(
+            "inputs"
+        ),
+        "op assign has no input 'X'",
+    ),
+    "no required output": (
+        lambda p: ops_of(p, "conv2d")[0].ClearField("outputs"),
+        "op conv2d has no output 'Output'",
+    ),
+    "two inputs for one": (
+        lambda p: ops_of(p, "conv2d")[0].inputs[0].arguments.append("inner"),
+        "op conv2d has 2 variables in the slot 'Filter', which takes one",
+    ),
+    "a slot twice": (
+        lambda p: ops_of(p, "conv2d")[0].inputs.append(ops_of(p, "conv2d")[0].inputs[0]),
+        "op conv2d has a slot twice",
+    ),
+    "undeclared output": (
+        lambda p: ops_of(p, "conv2d")[0].outputs[0].arguments.__setitem__(0, "nobody"),
+        "op conv2d writes 'nobody', which the program does not declare",
+    ),
+    "an attribute of another type": (
+        lambda p: (
+            set_field(attribute(p, "conv2d", "groups"), "type", 2),
+            set_field(attribute(p, "conv2d", "groups"), "s", "one"),
+        ),
+        "op conv2d has the attribute 'groups' of type STRING",
+    ),
+    "no groups": (
+        lambda p: set_field(attribute(p, "conv2d", "groups"), "i", 0),
+        r"op conv2d has the attribute 'groups' with the value \[0\]",
     ),
     "input that nobody makes": (
         lambda p: p.blocks[0].ops.remove(ops_of(p, "conv2d")[0]),

@@ -127,3 +127,102 @@ def test_a_loose_box_counts_at_low_overlaps_only(tmp_path: Path) -> None:
 
 def test_nothing_found(tmp_path: Path) -> None:
     assert CocoAp(read(write(tmp_path, description()))).result() == {"box_ap": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("annotations", {"bbox": [1, 2, 3, 4, 5]}, "annotation 1: bbox: List should have at most 4 items"),
+        ("annotations", {"bbox": [1, "2", 3, 4]}, r"annotation 1: bbox\.1: Input should be a valid number"),
+        (
+            "annotations",
+            {"bbox": [1, float("nan"), 3, 4]},
+            r"annotation 1: bbox\.1: Input should be a finite",
+        ),
+        ("annotations", {"bbox": None}, "annotation 1: bbox: Input should be a valid list"),
+        ("annotations", {"id": None}, "annotation number 1: id"),
+        ("annotations", {"id": 2}, "annotation 2: its id 2 stands twice"),
+        ("annotations", {"id": "1"}, "annotation 2: its id 2 is of another type than those before it"),
+        ("annotations", {"iscrowd": 7}, "annotation 1: iscrowd"),
+        ("images", {"file_name": ""}, "image 7: file_name: String should have at least 1 character"),
+        ("images", {"file_name": 5}, "image 7: file_name: Input should be a valid string"),
+        ("images", {"height": "80"}, "image 7: height: Input should be a valid number"),
+        ("images", {"height": 0}, "image 7: height: Input should be greater than or equal to 1"),
+        ("images", {"id": 9}, "image 9: its id 9 stands twice"),
+    ],
+)
+def test_an_entry_that_is_not_as_coco_has_it(
+    tmp_path: Path, kind: str, change: dict[str, Any], message: str
+) -> None:
+    content = description()
+    write(tmp_path, content)
+    content[kind][0] |= change
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=rf"instances\.json, {message}"):
+        read(tmp_path)
+    skipping = BadData(skip=True)
+    data = read_coco(tmp_path, "instances.json", skipping, "images")
+    assert len(data) == 1 or change == {"id": None}
+    assert len(skipping.messages) >= 1
+
+
+@pytest.mark.parametrize(("key", "entry"), [("categories", {"id": 3}), ("categories", 5), ("images", 5)])
+def test_an_entry_that_is_none(tmp_path: Path, key: str, entry: object) -> None:
+    content = description()
+    write(tmp_path, content)
+    content[key][1] = entry
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"instances\.json, (category|image)"):
+        read(tmp_path)
+
+
+def test_what_may_be_missing(tmp_path: Path) -> None:
+    content = description()
+    for item in content["annotations"][:2]:
+        del item["area"], item["iscrowd"]
+    data = read(write(tmp_path, content))
+    assert [item.boxes.shape[0] for item in data.images] == [1, 1]
+    assert data.coco.anns[2]["area"] == 2500
+
+
+def test_ids_may_be_words(tmp_path: Path) -> None:
+    content = description()
+    for item in content["images"]:
+        item["id"] = f"photo {item['id']}"
+    for item in content["annotations"]:
+        item["image_id"] = f"photo {item['image_id']}"
+    data = read(write(tmp_path, content))
+    metric = CocoAp(data)
+    for item in data.images:
+        metric.add(np.column_stack([item.labels, np.full(len(item.labels), 0.9), item.boxes]), item)
+    assert metric.result()["box_ap"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("bbox", "box"), [([-0.5, 0, 20, 80.6], [0, 0, 19.5, 80]), ([60, 10, 41, 40], [60, 10, 100, 50])]
+)
+def test_boxes_over_the_edge_by_rounding_are_cut(tmp_path: Path, bbox: list[float], box: list[float]) -> None:
+    content = description()
+    content["annotations"][0]["bbox"] = bbox
+    data = read(write(tmp_path, content))
+    assert data.images[0].boxes.tolist() == [pytest.approx(box)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("größe".encode("latin-1"), "is no text in UTF-8, as JSON is"),
+        (b"[" * 100_000, "nested too deep"),
+        (b"[]", "its top is no object"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "instances.json").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)
+
+
+def test_a_byte_order_mark(tmp_path: Path) -> None:
+    path = write(tmp_path, description()) / "instances.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read(tmp_path)) == 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from qcc.errors import DataError
+from qcc.errors import DataError, WorkerError
 from qcc.train.data.loader import Sample, load_batches, split_batches
 from qcc.train.data.randomness import epoch_order, sample_generator
 
@@ -160,3 +161,22 @@ def test_workers_collect_nothing_that_the_parent_has_left_behind() -> None:
     finally:
         gc.enable()
     assert [int(fields[0][0, 0]) for fields in batches] == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGKILL, r"was ended by SIGKILL, as the system does when memory runs out\.$"),
+        (signal.SIGSEGV, r"was ended by SIGSEGV\.$"),
+    ],
+)
+def test_a_worker_that_is_killed(number: signal.Signals, message: str) -> None:
+    def sample(index: int) -> Sample:
+        if index == 13:
+            os.kill(os.getpid(), number)
+        return noisy(index)
+
+    with pytest.raises(WorkerError, match=f"a process that loads data {message}"):
+        for _ in load_batches(sample, [[index] for index in range(20)], 2):
+            pass

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from killed import killed_at_each_change
 
 from qcc.errors import CheckpointError, OutputError
 from qcc.train.loop.checkpoint import INTERRUPTED, MARKER, CheckpointStore, Position, TrainingState
@@ -135,3 +136,80 @@ def test_two_runs_cannot_share_a_folder(store: CheckpointStore) -> None:
         pass
     with store.lock():
         pass
+
+
+def test_a_kill_leaves_the_old_interruption_or_the_new(store: CheckpointStore) -> None:
+    store.write(INTERRUPTED, state(1, 3).write)
+
+    def again() -> None:
+        with store.lock():
+            store.write(INTERRUPTED, state(1, 5).write)
+
+    found = []
+    for _ in killed_at_each_change(store.root, again):
+        newest = store.newest()
+        assert newest is not None
+        found.append(newest.position.batch)
+        with store.lock():
+            kept = store.newest()
+            assert kept is not None
+            assert kept.position == newest.position
+            assert {path.name for path in store.root.iterdir()} == {".lock", INTERRUPTED}
+            store.write(INTERRUPTED, state(1, 3).write)
+    decided = found.index(5)
+    assert found == [3] * decided + [5] * (len(found) - decided)
+    assert 5 < decided < len(found) - 2
+
+
+def test_a_kill_leaves_a_checkpoint_or_none(store: CheckpointStore) -> None:
+    found = []
+    for _ in killed_at_each_change(store.root, lambda: store.write("0", state(1).write)):
+        found.append(store.epochs())
+        with store.lock():
+            assert store.epochs() == found[-1]
+            for epoch in store.epochs():
+                store.remove(str(epoch))
+    assert found[0] == []
+    assert found[-1] == [0]
+    assert store.epochs() == [0]
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "message"),
+    [
+        ("state.json", "[]", r"state\.json is no state of a training: its top: "),
+        ("state.json", "{}", r"state\.json is no state of a training: position: Field required"),
+        (
+            "state.json",
+            '{"position": {"epoch": -1, "batch": 0, "step": 0}}',
+            r"position\.epoch: Input should be",
+        ),
+        ("state.json", '{"position": 5, "more": 1}', r"state\.json is no state of a training: position"),
+        ("state.json", "[" * 100_000, r"state\.json is damaged"),
+        ("state.json", "\xff", r"state\.json is (damaged|no state)"),
+        ("state.npz", "rubbish", r"state\.npz is no whole \.npz file"),
+    ],
+)
+def test_what_fits_its_digest_and_is_no_state(
+    store: CheckpointStore, file: str, data: str, message: str
+) -> None:
+    def fill(folder: Path) -> None:
+        state(1).write(folder)
+        (folder / file).write_text(data, encoding="latin-1")
+
+    store.write("0", fill)
+    with pytest.raises(CheckpointError, match=message):
+        store.newest()
+
+
+@pytest.mark.parametrize("marker", ["[]", '"x"', '{"state.json": 5}', "[" * 100_000, ""])
+def test_a_marker_of_another_type(store: CheckpointStore, marker: str) -> None:
+    (store.write("0", state(1).write) / MARKER).write_text(marker)
+    with pytest.raises(CheckpointError, match=r"complete\.json"):
+        store.newest()
+
+
+def test_folders_with_odd_names_do_not_count(store: CheckpointStore) -> None:
+    for name in ("\u00b2", "\u0663", "-1", "1.5", "one"):
+        store.write(name, state(1).write)
+    assert store.epochs() == []

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from qcc.errors import TrainingError
+from qcc.train.parallel import group
+from qcc.train.parallel.environment import Place
 from qcc.train.parallel.group import ALONE, Processes
 from qcc.train.parallel.launch import launch
 
@@ -17,15 +19,26 @@ def test_alone() -> None:
     assert ALONE.share(b"data") == b"data"
 
 
+def test_a_paddle_without_collectives_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Paddle 3 is, for programs of the old IR."""
+    monkeypatch.setattr(group, "place", lambda: Place(0, 2, ("127.0.0.1:1", "127.0.0.1:2")))
+    monkeypatch.setattr(group.OpProtoHolder.instance(), "op_proto_map", {})
+    with pytest.raises(TrainingError, match=r"processes cannot train together: .* \(--nproc 1\)"):
+        group.join()
+
+
 @pytest.mark.parametrize(
     "words", ["std::exception", "[/paddle/third_party/gloo/gloo/transport/tcp/pair.cc:587] TIMEOUT self_rank"]
 )
 def test_what_gloo_says_when_a_process_has_gone(words: str) -> None:
-    group = object.__new__(Processes)
-    group.rank, group.size, group._other_machines = 1, 2, ["10.0.0.1"]
-    with pytest.raises(TrainingError, match=r"process 1 of 2 cannot go on.*10\.0\.0\.1"), group.exchange():
+    processes = object.__new__(Processes)
+    processes.rank, processes.size, processes._other_machines = 1, 2, ["10.0.0.1"]
+    with (
+        pytest.raises(TrainingError, match=r"process 1 of 2 cannot go on.*10\.0\.0\.1"),
+        processes.exchange(),
+    ):
         raise RuntimeError(words)
-    with pytest.raises(RuntimeError, match="of another kind"), group.exchange():
+    with pytest.raises(RuntimeError, match="of another kind"), processes.exchange():
         raise RuntimeError("of another kind")
 
 

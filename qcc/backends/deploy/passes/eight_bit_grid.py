@@ -55,4 +55,6 @@ class EightBitGrid(EnginePass):
                 graph.weights[scale.name] = graph.weights[scale.name] * factor
         for op in narrow:
             graph.set_attr(op, "bit_length", 8)
+            for name in ("qmin", "qmax"):
+                graph.remove_attr(op, name)
         return PassResult(bool(narrow))

@@ -1,8 +1,7 @@
-"""fold-bn: batch normalization into the convolution before it."""
+"""lite-fold-bn: batch normalization into the convolution before it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.batch_norm import Affine, along_channels, is_affine
 from qcc.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
@@ -23,8 +23,8 @@ from qcc.passes.rewrite import (
 
 
 @options(frozen=True, config=OPTIONS)
-class FoldBn(LitePass):
-    """Fold batch normalization into the convolution before it.
+class LiteFoldBn(LitePass):
+    """Fold batch normalization into the convolution before it, and its bias.
 
     Before:
 
@@ -39,7 +39,7 @@ class FoldBn(LitePass):
     negative a, and its scales are multiplied by |a|. A bias of the convolution is multiplied by a.
     """
 
-    name: ClassVar[str] = "fold-bn"
+    name: ClassVar[str] = "lite-fold-bn"
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False
@@ -53,54 +53,25 @@ class FoldBn(LitePass):
         return PassResult(modified)
 
 
-@dataclass(frozen=True)
-class _Affine:
-    """y = a * x + b per channel, in the order of arithmetic that Paddle Lite's optimizer has: float32."""
-
-    a: np.ndarray
-    shift: np.ndarray
-    beta: np.ndarray
-
-    @staticmethod
-    def of(graph: Graph, norm: Op) -> _Affine:
-        gamma, beta, mean, variance = (
-            graph.weights[norm.input(slot).name] for slot in ("Scale", "Bias", "Mean", "Variance")
-        )
-        a = gamma / np.sqrt(variance + np.float32(norm.attr("epsilon", 1e-5)))
-        return _Affine(a, -mean * a, beta)
-
-    def bias(self, conv_bias: np.ndarray | None) -> np.ndarray:
-        """The bias behind the convolution."""
-        start = self.beta if conv_bias is None else self.beta + self.a * conv_bias.reshape(-1)
-        return start + self.shift
-
-
 def _can_fold(graph: Graph, conv: Op, norm: Op) -> bool:
-    """All values are weights, statistics are not taken from the batch, and nobody reads them."""
-    if norm.attr("data_layout", "NCHW") not in ("NCHW", "AnyLayout"):
-        return False
-    if not (norm.attr("is_test", False) or norm.attr("use_global_stats", False)):
-        return False
-    # A test graph writes its running statistics onto themselves.
-    sources = [norm.input(slot) for slot in ("Scale", "Bias", "Mean", "Variance")]
-    if any(not var.persistable or var.producer is not None for var in sources):
-        return False
-    if any(var.consumers for slot, vs in norm.outputs.items() if slot != "Y" for var in vs):
-        return False
-    weight, bias = conv.input("Filter"), single_input(conv, "Bias")
-    return is_weight(graph, weight) and (bias is None or is_weight(graph, bias))
+    bias = single_input(conv, "Bias")
+    return (
+        is_affine(norm)
+        and is_weight(graph, conv.input("Filter"))
+        and (bias is None or is_weight(graph, bias))
+    )
 
 
 def _fold(graph: Graph, conv: Op, norm: Op) -> None:
     out = norm.output("Y")
-    affine = _Affine.of(graph, norm)
+    affine = Affine.of(graph, norm)
     bias = single_input(conv, "Bias")
     new_bias = affine.bias(None if bias is None else graph.weights[bias.name])
     bias_name = norm.input("Bias").name
     absorb(graph, conv, "Output", norm, "Y")
     weight = conv.input("Filter")
     value = graph.weights[weight.name]
-    a = _along_channels(affine.a, conv, value)
+    a = along_channels(affine.a, conv, value)
     if conv.attr("enable_int8"):
         scales = np.array(conv.attr("Filter0_scale"), np.float32) * np.abs(affine.a)
         graph.set_attr(conv, "Filter0_scale", scales.tolist())
@@ -110,13 +81,3 @@ def _fold(graph: Graph, conv: Op, norm: Op) -> None:
         set_weight(graph, conv, "Filter", value * a, f"{out.name}.weight")
     fresh = bias_name if bias_name not in graph else f"{out.name}.bias"
     set_weight(graph, conv, "Bias", new_bias, fresh)
-
-
-def _along_channels(a: np.ndarray, conv: Op, weight: np.ndarray) -> np.ndarray:
-    """Shape one value per output channel so that it broadcasts over the weight."""
-    if "transpose" not in conv.type:
-        return a.reshape(-1, *[1] * (weight.ndim - 1))
-    # [in, out / groups, h, w]: the inputs of a group meet the outputs of that group.
-    groups = conv.attr("groups", 1)
-    per_input = np.repeat(a.reshape(groups, 1, -1), weight.shape[0] // groups, axis=1)
-    return per_input.reshape(weight.shape[0], -1, *[1] * (weight.ndim - 2))

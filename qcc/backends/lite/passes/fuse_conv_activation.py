@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.graph_op import GraphOp
 from qcc.backends.lite.passes.lite_pass import LitePass
+from qcc.backends.lite.rules.arm import meets
+from qcc.backends.lite.rules.view import Rows
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
@@ -14,6 +18,15 @@ from qcc.passes.rewrite import absorb, follower, set_attrs
 from qcc.targets.lite import Arch
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose")
+_FAULTS: dict[Arch, tuple[str, ...]] = {
+    "arm": (
+        "depthwise-hard-swish",
+        "transposed-hard-swish",
+        "unpadded-depthwise-relu",
+        "winograd-hard-swish",
+    ),
+    "x86": ("transposed-hard-swish",),
+}
 Activation = Literal["relu", "relu6", "leaky_relu", "hard_swish"]
 
 
@@ -30,12 +43,15 @@ class FuseConvActivation(LitePass):
 
         y = conv2d(Input=x, Filter=w, Bias=b)  {with_act = true, act_type = "relu6", ...}
 
-    On ARM, hard_swish stays behind a depthwise convolution, whose kernels get it wrong.
+    Activations that the kernels get wrong stay ops: hard_swish behind a transposed convolution, and on ARM
+    behind a depthwise one, whatever its type is called, and, in int8, behind one of 3 x 3 whose input's size
+    may change; relu and relu6 behind an int8 depthwise one of 3 x 3 without padding.
     """
 
     name: ClassVar[str] = "fuse-conv-activation"
 
     arch: Arch = "arm"
+    rows: Rows = "declared"
     activations: tuple[Activation, ...] = ("relu", "relu6", "leaky_relu", "hard_swish")
 
     def apply(self, graph: Graph) -> PassResult:
@@ -45,14 +61,25 @@ class FuseConvActivation(LitePass):
                 continue
             for kind in self.activations:
                 activation = follower(graph, conv, "Output", kind)
-                if activation is not None and self._may_fuse(conv, kind):
+                if activation is not None and self._may_fuse(_Fused(graph, conv, kind)):
                     _fuse(graph, conv, activation)
                     modified = True
                     break
         return PassResult(modified)
 
-    def _may_fuse(self, conv: Op, kind: str) -> bool:
-        return not (self.arch == "arm" and kind == "hard_swish" and conv.type == "depthwise_conv2d")
+    def _may_fuse(self, fused: _Fused) -> bool:
+        return not any(meets(fused, fault, self.rows) for fault in _FAULTS[self.arch])
+
+
+@dataclass(frozen=True)
+class _Fused(GraphOp):
+    """A convolution as it would be with an activation."""
+
+    kind: str
+
+    def attr(self, name: str, default: Any = None) -> Any:
+        own = {"with_act": True, "act_type": self.kind}
+        return own[name] if name in own else super().attr(name, default)
 
 
 def _fuse(graph: Graph, conv: Op, activation: Op) -> None:

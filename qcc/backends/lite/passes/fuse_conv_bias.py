@@ -7,11 +7,11 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc._paddle import VarType
 from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.batch_norm import added_per_channel
 from qcc.passes.rewrite import (
     CONVOLUTIONS,
     absorb,
@@ -56,24 +56,10 @@ class FuseConvBias(LitePass):
 
 def _bias(graph: Graph, conv: Op, add: Op) -> np.ndarray | None:
     """What the addition adds, one number per channel; None when it is no such addition."""
-    operand, present = add.input("Y"), single_input(conv, "Bias")
-    if not is_weight(graph, operand) or operand.dtype != VarType.FP32:
-        return None
+    present = single_input(conv, "Bias")
     if present is not None and not is_weight(graph, present):
         return None
-    channels = conv.output("Output").shape[1]
-    value = graph.weights[operand.name]
-    if value.size == 1 and channels > 0:
-        return np.full(channels, value.reshape(-1)[0])
-    return value.reshape(-1) if _is_per_channel(value, channels, add, operand) else None
-
-
-def _is_per_channel(value: np.ndarray, channels: int, add: Op, operand: Var) -> bool:
-    """True when all of the operand's dimensions but that of the channels, the second of four, are 1."""
-    axis = add.attr("axis", -1)
-    first = axis if axis >= 0 else 4 - value.ndim
-    channel_dim = 1 - first
-    return 0 <= channel_dim < value.ndim and value.size == channels == value.shape[channel_dim]
+    return added_per_channel(graph, add, conv.output("Output").shape[1])
 
 
 def _fuse(graph: Graph, conv: Op, add: Op, bias: np.ndarray) -> None:

@@ -6,12 +6,16 @@ from typing import Any, ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.graph_op import GraphOp
 from qcc.backends.lite.passes.int8_op import ENABLED, LOWEST, USUAL_LOWEST, lowest_of
 from qcc.backends.lite.passes.lite_pass import LitePass
+from qcc.backends.lite.rules.products import leading_extents, why_not_fc
+from qcc.backends.lite.rules.view import Rows
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import absorb, follower, is_weight, remove_op, set_attrs
+from qcc.targets.lite import Arch
 
 _PRODUCTS = ("mul", "matmul", "matmul_v2")
 _TRANSPOSES = ("transpose_X", "transpose_Y", "trans_x", "trans_y")
@@ -32,24 +36,46 @@ class FuseFc(LitePass):
 
     A relu behind it becomes its activation_type. With `bare`, a product without a bias becomes an fc op
     as well.
+
+    On ARM an int8 fc op is right only for a number of rows that never changes (`rows`: as the declared shapes
+    say, or fixed, or open), more than one column, and a weight that no other op reads; the kernels of int8
+    products without a bias are always right. So others stay as they are.
     """
 
     name: ClassVar[str] = "fuse-fc"
 
     bare: bool = False
+    arch: Arch = "arm"
+    rows: Rows = "declared"
 
     def apply(self, graph: Graph) -> PassResult:
         modified = False
+        rows = self.rows if self.arch == "arm" else None
         for op in graph.ops:
-            if op.type not in _PRODUCTS or not _is_plain(graph, op):
+            if op.type not in _PRODUCTS or not may_be_fc(graph, op, rows):
                 continue
-            add = follower(graph, op, "Out", "elementwise_add")
-            bias = add.input("Y") if add is not None and _adds_bias(graph, op, add) else None
-            if bias is None and not self.bare:
+            add = bias_behind(graph, op)
+            if add is None and not self.bare:
                 continue
-            _fuse(graph, op, add if bias is not None else None, bias)
+            _fuse(graph, op, add, None if add is None else add.input("Y"))
             modified = True
         return PassResult(modified)
+
+
+def may_be_fc(graph: Graph, op: Op, rows: Rows | None) -> bool:
+    """Whether a product is one that an fc op computes; unless `rows` is None, also on ARM in int8."""
+    if not _is_plain(graph, op):
+        return False
+    view = GraphOp(graph, op)
+    if rows is None or not view.computes_int8:
+        return True
+    return why_not_fc(leading_extents(view), op.input("Y").shape[1], view.is_shared("Y"), rows) is None
+
+
+def bias_behind(graph: Graph, op: Op) -> Op | None:
+    """The addition of a bias behind a product; None where there is none."""
+    add = follower(graph, op, "Out", "elementwise_add")
+    return add if add is not None and _adds_bias(graph, op, add) else None
 
 
 def _is_plain(graph: Graph, op: Op) -> bool:

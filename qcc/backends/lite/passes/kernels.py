@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.lite.passes.graph_op import GraphOp
 from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
 from qcc.backends.lite.passes.lite_pass import LitePass
+from qcc.backends.lite.rules.arm import first_refusal
+from qcc.backends.lite.rules.view import Rows
 from qcc.errors import PassError
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
@@ -35,14 +38,15 @@ class LiteKernels(LitePass):
 
         y = relu(X=x)  {__@kernel_type_attr@__ = "relu/def/4/1/1"}
 
-    The runtime takes the kernel without a look at the tensors. All ops that no kernel runs are refused
-    together.
+    The runtime takes the kernel without a look at the tensors. All ops that no kernel runs, or none rightly,
+    are refused together.
     """
 
     name: ClassVar[str] = "lite-kernels"
     runs_in_paddle: ClassVar[bool] = True
 
     arch: Arch = "arm"
+    rows: Rows = "declared"
 
     def apply(self, graph: Graph) -> PassResult:
         if graph.shell.blocks:
@@ -52,9 +56,10 @@ class LiteKernels(LitePass):
             )
         _refuse_nhwc(graph)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
-        without = [op for op, kernel in chosen.items() if kernel is None or _limit(graph, op, self.arch)]
+        limits = {op: _limit(graph, op, self.arch, self.rows) for op in chosen}
+        without = {op: limits[op] for op, kernel in chosen.items() if kernel is None or limits[op]}
         if without:
-            raise PassError(refusal(graph, without, self.arch))
+            raise PassError(refusal(without, self.arch))
         modified = False
         for op, kernel in chosen.items():
             if kernel is not None and op.attr(KERNEL_ATTR) != kernel.identifier:
@@ -97,16 +102,16 @@ def _precision(op: Op, var: Var) -> str:
     return PRECISION_OF_DTYPE.get(name, name)
 
 
-def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
-    """One sentence about all ops without a kernel, each kind once."""
+def refusal(ops: Mapping[Op, str | None], arch: Arch) -> str:
+    """One sentence about all ops without a kernel, or with a limit that they exceed, each kind once."""
     kinds: dict[tuple[str, str], list[Op]] = {}
-    for op in ops:
+    for op, limit in ops.items():
         takes = ", ".join(
             f"{slot} {precision}"
             for slot, found in _precisions(op, op.inputs).items()
             for precision in dict.fromkeys(found)
         )
-        reason = _limit(graph, op, arch) or alternatives(op.type, arch)
+        reason = limit or alternatives(op.type, arch)
         kinds.setdefault((f"{op.type} ({takes})", reason), []).append(op)
     told = []
     for (kind, reason), found in kinds.items():
@@ -116,6 +121,12 @@ def refusal(graph: Graph, ops: Iterable[Op], arch: Arch) -> str:
     return f"Paddle Lite has no kernel on {arch} that computes these ops: {'; '.join(told)}."
 
 
-def _limit(graph: Graph, op: Op, arch: Arch) -> str | None:
-    fetched_state = any(is_fetched(graph, var) for var in op.outputs.get("State", ()))
-    return limit_of(op, arch) or (UNFILLED_STATES if fetched_state and op.type == "rnn" else None)
+def _limit(graph: Graph, op: Op, arch: Arch, rows: Rows) -> str | None:
+    limit = limit_of(op, arch)
+    if limit is None and op.type == "rnn":
+        fetched = any(is_fetched(graph, var) for var in op.outputs.get("State", ()))
+        return UNFILLED_STATES if fetched else None
+    if limit is None and arch == "arm":
+        found = first_refusal(GraphOp(graph, op), rows)
+        return None if found is None else str(found)
+    return limit

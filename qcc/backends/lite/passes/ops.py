@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
@@ -13,6 +14,7 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.targets.lite import Arch
 
 _CUBIC = 0.044715
 # Whole powers up to here are products.
@@ -35,6 +37,8 @@ class LiteOps(LitePass):
         c = bmm(X=x, Y=z)
         d = relu6(X=x)  {threshold = 4.0}
         e = pow(X=x)  {factor = 2.0}
+        f = sign(X=x)
+        g = affine_channel(X=x, Scale=s, Bias=b)  {data_layout = "AnyLayout"}
 
     After:
 
@@ -43,6 +47,11 @@ class LiteOps(LitePass):
         c = matmul_v2(X=x, Y=z)
         d = relu6(X=x)  {threshold = 6.0}
         e = elementwise_mul(X=x, Y=x)
+        f = ...  as (x > 0) - (x < 0)
+        g.scaled = elementwise_mul(X=x, Y=s)
+        g = elementwise_add(X=g.scaled, Y=b)
+
+    An affine_channel with data_layout NCHW stays one on ARM, which has a kernel for that.
 
     It is the other way round with the attributes of relu6, swish and hard_swish: Paddle 2.6 ignores them, and
     Paddle Lite does not, so that they get the values that Paddle computes with.
@@ -51,29 +60,34 @@ class LiteOps(LitePass):
     name: ClassVar[str] = "lite-ops"
     runs_in_paddle: ClassVar[bool] = True
 
+    arch: Arch = "arm"
+
     def apply(self, graph: Graph) -> PassResult:
         modified = False
         for op in graph.ops:
             rewrite = _REWRITES.get(op.type)
             if rewrite is not None:
-                modified |= rewrite(_Expansion(graph, op))
+                modified |= rewrite(_Expansion(graph, op, self.arch))
         return PassResult(modified)
 
 
 class _Expansion:
     """An op on its way to be replaced: `add` makes the ops that do its work, the last one its output."""
 
-    def __init__(self, graph: Graph, op: Op) -> None:
+    def __init__(self, graph: Graph, op: Op, arch: Arch) -> None:
         self.graph = graph
         self.op = op
+        self.arch = arch
         self.x = op.input("X")
         self.result = op.output("Out")
 
-    def add(self, op_type: str, suffix: str, inputs: dict[str, Var], **attrs: Any) -> Var:
+    def add(
+        self, op_type: str, suffix: str, inputs: dict[str, Var], dtype: str = "float32", **attrs: Any
+    ) -> Var:
         """An op that writes a new variable `<output>.<suffix>`; without a suffix, the output itself."""
         made = self.result
         if suffix:
-            made = self.graph.add_var(f"{self.result.name}.{suffix}", "float32", self.result.shape)
+            made = self.graph.add_var(f"{self.result.name}.{suffix}", dtype, self.result.shape)
         else:
             self.graph.set_output(self.op, "Out", [])
         op = self.graph.add_op(op_type, inputs, {"Out": made}, attrs, before=self.op)
@@ -135,7 +149,36 @@ def _pow(at: _Expansion) -> bool:
     return True
 
 
+def _sign(at: _Expansion) -> bool:
+    """The kernel of ARM aborts, and x86 has none."""
+    if at.x.dtype != VarType.FP32:
+        return False
+    zero = at.graph.add_var(f"{at.result.name}.zero", "float32", (1,), np.zeros(1, np.float32))
+    parts = []
+    for suffix, compare in (("above", "greater_than"), ("below", "less_than")):
+        found = at.add(compare, suffix, {"X": at.x, "Y": zero}, dtype="bool", axis=-1)
+        assert found.producer is not None
+        at.graph.set_flag(found.producer, "force_cpu", False)
+        types: dict[str, Any] = {"in_dtype": int(VarType.BOOL), "out_dtype": int(VarType.FP32)}
+        parts.append(at.add("cast", f"{suffix}.float32", {"X": found}, **types))
+    at.add("elementwise_sub", "", {"X": parts[0], "Y": parts[1]}, axis=-1)
+    return True
+
+
+def _affine_channel(at: _Expansion) -> bool:
+    """Paddle takes every data_layout but NCHW for channels last; the kernel of ARM knows no other."""
+    second = at.op.attr("data_layout", "AnyLayout") == "NCHW"
+    if second and at.arch == "arm":
+        return False
+    axis = 1 if second else -1
+    scaled = at.add("elementwise_mul", "scaled", {"X": at.x, "Y": at.op.input("Scale")}, axis=axis)
+    at.add("elementwise_add", "", {"X": scaled, "Y": at.op.input("Bias")}, axis=axis)
+    return True
+
+
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
+    "affine_channel": _affine_channel,
+    "sign": _sign,
     "gelu": _gelu,
     "brelu": _brelu,
     "bmm": _bmm,

@@ -59,14 +59,14 @@ def test_inspect(saved: Path, tmp_path: Path) -> None:
     outcome("export", saved, "-o", out)
     out = out.rename(tmp_path / "renamed")
     text = outcome("inspect", out)
-    assert "ops: 6, 3 of them in int8" in text
+    assert "ops: 8, 3 of them in int8" in text
     assert "  conv2d/int8_out/4/2/1: 1, int8" in text
     assert "  conv2d/int8_out/4/2/1 + relu: conv2d_0.b_0, conv2d_0.w_0, x0.int8 -> relu_0.tmp_0.int8" in text
     assert "  conv2d_0.w_0: int8[8, 4, 3, 3], 288 bytes" in text
     assert "  x0: float32[-1, 4, 8, 8]" in text
     assert "Wrong" not in text
     found = json.loads(outcome("inspect", out, "--json"))
-    assert [op["kernel"] for op in found["ops"]][-1] == "fc/fp32out/4/2/1"
+    assert [op["kernel"] for op in found["ops"]][-2] == "matmul_v2/def/4/2/1"
     assert found["complaints"] == []
 
 

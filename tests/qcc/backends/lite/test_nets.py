@@ -130,8 +130,8 @@ def test_arm_is_what_opt_writes(name: str, form: str, tmp_path: Path) -> None:
     once for each input channel.
     """
     model, _ = in_form(name, form)
-    passes = tuple(step for step in lowering("arm").passes if step.name != "fold-reshape")
-    ours = written(PassManager(passes).run(model).graph, tmp_path / "a.nb")
+    passes = tuple(step for step in lowering("arm", rows="fixed").passes if step.name != "fold-reshape")
+    ours = written(PassManager(passes).run(model).graph, tmp_path / "a.nb", "fixed")
     theirs = optimize(model, "arm")
     found = differences(ours, theirs)
     if name == "ocr_det" and form != "float":
@@ -161,7 +161,7 @@ def kernels(buffer: NaiveBuffer) -> Counter[str]:
 def test_arm_beyond_opt(name: str, tmp_path: Path) -> None:
     """Biases that opt adds with ops of their own are biases of convolutions here; nothing else differs."""
     model, _ = net(name)
-    ours = written(lowering("arm").run(model).graph, tmp_path / "a.nb")
+    ours = written(lowering("arm", rows="fixed").run(model).graph, tmp_path / "a.nb", "fixed")
     theirs = optimize(model, "arm")
     counts = [
         {
@@ -178,7 +178,7 @@ def test_arm_beyond_opt(name: str, tmp_path: Path) -> None:
 def test_arm_runs_in_int8(name: str, tmp_path: Path) -> None:
     """Whatever is quantized runs in int8, but for products of other forms."""
     model, _ = in_form(name, "channel_wise_abs_max")
-    buffer = written(lowering("arm").run(model).graph, tmp_path / "a.nb")
+    buffer = written(lowering("arm", rows="fixed").run(model).graph, tmp_path / "a.nb", "fixed")
     kernels = [find_kernel(op.attr(KERNEL_ATTR)) for op in buffer.ops]
     int8 = [kernel for kernel in kernels if kernel and kernel.precision == "int8" and kernel.op != "calib"]
     quantized = [op for op in model.graph.ops if op.attr("quantization_type") == "qat_with_weight"]
@@ -216,8 +216,8 @@ def test_full_size(name: str, options: dict[str, float], form: str, tmp_path: Pa
     else:
         chosen = frozen(model, inputs, form)
         assert assert_same_layers(chosen, inputs, path).activations > 10
-    passes = tuple(step for step in lowering("arm").passes if step.name != "fold-reshape")
-    ours = written(PassManager(passes).run(chosen).graph, path)
+    passes = tuple(step for step in lowering("arm", rows="fixed").passes if step.name != "fold-reshape")
+    ours = written(PassManager(passes).run(chosen).graph, path, "fixed")
     assert differences(ours, optimize(chosen, "arm")) == []
 
 

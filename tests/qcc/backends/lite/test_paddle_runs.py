@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lite_case import Case, floats, parameter, static
 from lite_ops import CASES
+from lite_refused import REFUSED
 from lite_variants import VARIANTS
 
 import qcc
@@ -28,7 +29,14 @@ ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
     "lite-fold-constants": (MASKED,),
-    "lite-ops": (ALL["gelu_tanh"], ALL["bmm"], ALL["relu6_threshold"]),
+    "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], REFUSED["deconv_dw"]),
+    "lite-ops": (
+        ALL["gelu_tanh"],
+        ALL["bmm"],
+        ALL["relu6_threshold"],
+        ALL["sign"],
+        ALL["affine_channel"],
+    ),
     "fold-reshape": (RESHAPED,),
     "fold-transpose": (TRANSPOSED,),
     "fuse-shuffle-channel": (ALL["channel_shuffle"],),
@@ -62,19 +70,21 @@ def test_paddle_computes_the_same_as_before(name: str, case: Case, tmp_path: Pat
 
 def test_what_paddle_does_not_compute_is_neither_run_nor_saved(tmp_path: Path) -> None:
     case = CASES["conv_bn_relu"]
-    lowered = PassManager.parse("prune,fold-bn,remove-identity").run(case.model())
+    lowered = PassManager.parse("prune,lite-fold-bn,remove-identity").run(case.model())
     assert any("Bias" in op.inputs for op in lowered.graph.ops)
-    with pytest.raises(GraphError, match="went through pass 'fold-bn', whose result Paddle does not compute"):
+    with pytest.raises(
+        GraphError, match="went through pass 'lite-fold-bn', whose result Paddle does not compute"
+    ):
         lowered.run(case.feed())
     again = PassManager.parse("prune").run(lowered)
     for form in ("float", "int8", "qdq"):
-        with pytest.raises(TargetError, match=r"pass 'fold-bn', .* cannot be saved as a Paddle model"):
+        with pytest.raises(TargetError, match=r"pass 'lite-fold-bn', .* cannot be saved as a Paddle model"):
             qcc.save(again, tmp_path / "out", form=form, check=False)
     assert not (tmp_path / "out").exists()
 
 
 def test_pass_that_changed_nothing_keeps_nobody_from_saving(tmp_path: Path) -> None:
     model = TRANSPOSED.model()
-    qcc.save(PassManager.parse("fold-bn").run(model), tmp_path)
+    qcc.save(PassManager.parse("lite-fold-bn").run(model), tmp_path)
     (found,), (expected,) = (one.run(TRANSPOSED.feed()) for one in (qcc.load(tmp_path), model))
     np.testing.assert_array_equal(found, expected)

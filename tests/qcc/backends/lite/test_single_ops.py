@@ -20,8 +20,6 @@ from qcc.passes import PassManager
 
 # What x86 has no kernel for, and what there is instead.
 REFUSED = {
-    "sign": "there is one on arm",
-    "affine_channel": "there is one on arm",
     "add_n": "there is one on arm",
     "local_response_norm": "there is one on arm",
     "expand_as": "the nearest op with one is expand_v2",
@@ -32,7 +30,6 @@ RUN_ON = {
     ("concat_bool", "arm"),
     ("deconv_dw", "arm"),
     ("slice_bool", "arm"),
-    ("transpose_bool", "arm"),
 }
 # Paddle's executor does not hand out what these find: it has a length per image.
 WITH_LENGTHS = ("multiclass_nms", "multiclass_nms2")

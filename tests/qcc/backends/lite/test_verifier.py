@@ -32,7 +32,7 @@ from qcc.errors import ModelFormatError
 
 @pytest.fixture
 def buffer(tmp_path: Path) -> NaiveBuffer:
-    """A quantized depthwise convolution for ARM, with bias and a fused relu6."""
+    """A quantized depthwise convolution for ARM, with bias, and a relu6 behind it."""
     case = CASES["dw_bn_relu6"]
     return lowered(frozen(case.model(), case.feed()), tmp_path / "a.nb", arch="arm")
 
@@ -64,6 +64,7 @@ def undeclared(buffer: NaiveBuffer) -> None:
 
 
 def no_bias(buffer: NaiveBuffer) -> None:
+    x86_overflow(buffer)
     conv = op_of(buffer, "conv2d")
     conv.inputs = [slot for slot in conv.inputs if slot.parameter != "Bias"]
 
@@ -72,7 +73,11 @@ def hard_swish(buffer: NaiveBuffer) -> None:
     conv = op_of(buffer, "conv2d")
     conv.type = "depthwise_conv2d"
     attr_of(conv, KERNEL_ATTR).s = "depthwise_conv2d/fp32_out/4/2/1"
-    attr_of(conv, "act_type").s = "hard_swish"
+    activation = [
+        Attr("act_type", AttrKind.STRING, s="hard_swish"),
+        Attr("with_act", AttrKind.BOOLEAN, b=True),
+    ]
+    conv.attrs = [*conv.attrs, *activation]
 
 
 def transposed(buffer: NaiveBuffer) -> None:
@@ -138,7 +143,7 @@ def unloadable(buffer: NaiveBuffer) -> None:
         (wrong_type, "'x0' is float, where its kernel takes int8"),
         (undeclared, "uses 'nowhere', which is not declared"),
         (no_bias, "a grouped convolution in int8 has no bias"),
-        (hard_swish, "hard_swish is fused into a depthwise convolution in int8"),
+        (hard_swish, "hard_swish is fused into a depthwise convolution"),
         (transposed, "a grouped transposed convolution runs in int8"),
         (x86_overflow, "a weight holds 127"),
         (short_param, "bytes where its shape wants"),

@@ -1,0 +1,161 @@
+"""Running a network over data once, and collecting all declared statistics as its values come and go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from qcc._paddle import paddle
+from qcc.calibrate.arrays import fitting
+from qcc.calibrate.batches import Batch, Batches, name_of
+from qcc.calibrate.statistics import Statistics
+from qcc.errors import DataError
+from qcc.failures import PADDLE_FAILURES, reason
+from qcc.ir.nodes import Var
+from qcc.model import Model, Runner
+from qcc.passes.prune import Prune
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A batch of the data: its number, its name for people, and how it is read."""
+
+    number: int
+    name: str
+    read: Callable[[], Batch]
+
+
+def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
+    """The batches with their numbers; those that are files are not read yet."""
+    if isinstance(batches, Batches):
+        for number, item in enumerate(batches.items):
+            yield Numbered(number, name_of(item), partial(batches.read, item))
+    else:
+        for number, batch in enumerate(batches):
+            yield Numbered(number, f"batch {number + 1} of the data", partial(_itself, batch))
+
+
+def _itself(batch: Batch) -> Batch:
+    return batch
+
+
+class Collector:
+    """A network that is run batch by batch, and whose activations are counted as they are computed.
+
+    No activation outlives its last reader, and none is fetched: an op behind each counts it where it lies in
+    memory, so that what is held is what running the network holds, and the counts. Ops that no activation
+    depends on are not run.
+    """
+
+    def __init__(self, model: Model, statistics: Statistics) -> None:
+        self._model, self._statistics = model, statistics
+        self._range = 0.0
+        self._peaks: dict[str, float] = {}
+        graph = model.graph.copy()
+        for slot, name in enumerate(statistics.names):
+            _observe(graph, graph.var(name), slot)
+        graph.fetches = statistics.names[:1]
+        Prune().apply(graph)
+        self._runner = Runner(Model(graph))
+
+    def run(self, batch: Numbered, inputs: Batch) -> None:
+        """Collect one batch, which was read.
+
+        Raises DataError when it is not what the model is fed with or holds a value that is not finite, or
+        when the model does not run on it or computes such a value.
+        """
+        inputs = self._fitting(batch, inputs)
+        self._range = _range(inputs)
+        self._peaks = {}
+        with _listening([self._count(name) for name in self._statistics.names]), _one_op_at_a_time():
+            try:
+                self._runner.run(inputs, ())
+            except PADDLE_FAILURES as error:
+                raise DataError(f"the model does not run on {batch.name}: {reason(error)}") from error
+        for name, peak in self._peaks.items():
+            if not math.isfinite(peak):
+                raise DataError(f"{name!r} is not finite on {batch.name}, so it has no scale.")
+        self._statistics.count(batch.number, self._range, self._peaks)
+
+    def _fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
+        missing = [name for name in self._model.feeds if name not in given]
+        if missing:
+            raise DataError(f"{batch.name} has no array {missing[0]!r}; it has {list(given)}.")
+        inputs = {name: fitting(self._model, name, given[name], batch.name) for name in self._model.feeds}
+        for name, value in inputs.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise DataError(f"{batch.name}: {name!r} holds a value that is not finite.")
+        return inputs
+
+    def _count(self, name: str) -> Callable[[np.ndarray], None]:
+        def count(values: np.ndarray) -> None:
+            self._peaks[name] = self._statistics.add(name, self._range, values)
+
+        return count
+
+
+def _range(inputs: dict[str, np.ndarray]) -> float:
+    """The largest magnitude in the input that holds most floats: the image, where there is one."""
+    floats = [value for value in inputs.values() if value.dtype.kind == "f"]
+    if not floats:
+        return 0.0
+    return float(np.max(np.abs(max(floats, key=lambda value: value.size))))
+
+
+# ---------------------------------------------------------------------- Paddle's executor and its py_func
+
+_SERIAL = "FLAGS_new_executor_serial_run"
+
+
+@contextmanager
+def _one_op_at_a_time() -> Iterator[None]:
+    """Let Paddle's executor run all ops in one thread inside the block.
+
+    Several threads keep memory each, which grows from run to run, and take turns at Python's lock anyway.
+    """
+    before = paddle.get_flags([_SERIAL])
+    paddle.set_flags({_SERIAL: True})
+    try:
+        yield
+    finally:
+        paddle.set_flags(before)
+
+
+# Paddle keeps every function that it was ever given. So there is one for each slot, whatever model runs.
+_identifiers: list[int] = []
+_listeners: list[Callable[[np.ndarray], None]] = []
+
+
+def _observe(graph: Any, var: Var, slot: int) -> None:
+    """Add an op that gives a variable to the listener of a slot as soon as it is computed."""
+    attrs = {"forward_callable_id": _identifier(slot), "op_role": 0}
+    place = {"before": next(iter(var.consumers))} if var.producer is None else {"after": var.producer}
+    graph.add_op("py_func", {"X": var}, {"Out": []}, attrs, **place)
+
+
+def _identifier(slot: int) -> int:
+    while len(_identifiers) <= slot:
+        heard = partial(_heard, len(_identifiers))
+        _identifiers.append(paddle.static.nn.common.PyFuncRegistry(heard).id)
+    return _identifiers[slot]
+
+
+def _heard(slot: int, tensor: Any) -> None:
+    # A view of the tensor's own memory.
+    _listeners[slot](np.asarray(tensor))
+
+
+@contextmanager
+def _listening(listeners: list[Callable[[np.ndarray], None]]) -> Iterator[None]:
+    """Give what the ops observe to these functions, one for each slot, inside the block."""
+    _listeners[:] = listeners
+    try:
+        yield
+    finally:
+        _listeners.clear()

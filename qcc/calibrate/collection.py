@@ -1,0 +1,123 @@
+"""Collecting that can be stopped and gone on with, in one process or several."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.sources import Source
+from qcc.calibrate.statistics import Statistics
+from qcc.errors import DataError
+
+_SECONDS_BETWEEN_SAVES = 20.0
+_BEFORE = "before.npz"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which batches a process collects: those whose number leaves `rank` when divided by `count`."""
+
+    rank: int = 0
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.rank}/{self.count}"
+
+
+class Stopped(Exception):
+    """Collecting was asked to stop, and has; what was collected is saved."""
+
+
+class State:
+    """The folder in which processes leave what they have collected so far.
+
+    What was collected of another model, of other data or with another preprocessing is not found again.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, source: Source) -> None:
+        self.folder = folder
+        content = json.dumps([plan.identity(), source.record, source.items])
+        self._identity = hashlib.sha256(content.encode()).hexdigest()
+        self._empty = plan.statistics
+
+    def gather(self) -> Statistics:
+        """All that is there; kept as what was there before, for the processes that go on."""
+        whole = self._empty()
+        files = sorted(self.folder.glob("*.npz")) if self.folder.is_dir() else []
+        for file in files:
+            whole.load(file, self._identity)
+        if whole.done:
+            whole.save(self.folder / _BEFORE, self._identity)
+        for file in files:
+            if file.name != _BEFORE or not whole.done:
+                file.unlink()
+        return whole
+
+    def before(self) -> Statistics:
+        """What was there before this run."""
+        found = self._empty()
+        found.load(self.folder / _BEFORE, self._identity)
+        return found
+
+    def save(self, statistics: Statistics, part: Part) -> None:
+        """Leave what a process has collected in this run.  Raises OutputError."""
+        statistics.save(self.folder / f"part-{part.rank}-of-{part.count}.npz", self._identity)
+
+    def remove(self) -> None:
+        """Forget everything, when it was used."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def collect(
+    plan: Plan,
+    source: Source,
+    state: State,
+    part: Part = Part(),
+    *,
+    skip_bad: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Collect what is left of a part of the data, and leave it in the state's folder.
+
+    `skip_bad`: leave out what cannot be read; `report` is called with the number of batches that are done, by
+    whomever. Raises Stopped when `stop` says so, DataError as `Collector.run` does.
+    """
+    done = state.before().done
+    statistics = plan.statistics()
+    collector = Collector(plan.folded, statistics)
+    saved = time.monotonic()
+    report(len(done))
+    for batch in numbered(source.batches):
+        if batch.number in done or batch.number % part.count != part.rank:
+            continue
+        if stop():
+            state.save(statistics, part)
+            raise Stopped
+        try:
+            inputs = batch.read()
+        except DataError as error:
+            if not skip_bad:
+                raise
+            statistics.skipped[batch.number] = str(error)
+        else:
+            collector.run(batch, inputs)
+        report(len(done) + len(statistics.done))
+        if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            state.save(statistics, part)
+            saved = time.monotonic()
+    state.save(statistics, part)
+
+
+def check_skipped(statistics: Statistics) -> None:
+    """Raise DataError when nothing could be read, with the first reason."""
+    if statistics.skipped and not statistics.batches:
+        first = next(iter(statistics.skipped.values()))
+        raise DataError(f"none of the data could be read; the first: {first}")

@@ -1,0 +1,128 @@
+"""Batches made of image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qcc.calibrate.batches import Batch, Batches
+from qcc.calibrate.image_file import IMAGE_SUFFIXES, read_image
+from qcc.calibrate.prepare import Preparation, Prepared
+from qcc.calibrate.preprocess import Preprocess
+from qcc.errors import DataError
+from qcc.ir.dtypes import numpy_dtype
+from qcc.ir.nodes import Var
+from qcc.model import Model
+
+LIST_SUFFIX = ".txt"
+
+
+def find_images(data: Path) -> list[Path]:
+    """The images that `data` means: those of a folder and the folders in it, by name; those that a text file
+    lists, one a line; or the one that it is.
+
+    A line of a list may go on behind the path, as those with labels do, and paths are relative to the list.
+    Raises DataError when there is none, or a listed one is not there.
+    """
+    if data.is_dir():
+        found = sorted(path for path in data.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not found:
+            raise DataError(f"{data} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        return found
+    if data.suffix == LIST_SUFFIX:
+        return _listed(data)
+    return [data]
+
+
+def _listed(file: Path) -> list[Path]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read as a list of images: {error}.") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        words = line.partition("\t")[0].strip()
+        if not words:
+            continue
+        path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
+        if path is None:
+            raise DataError(f"{file}, line {number}: {words!r} does not exist in {file.parent}.")
+        found.append(path)
+    if not found:
+        raise DataError(f"{file} lists no image.")
+    return found
+
+
+def _is_file(file: Path, name: str) -> bool:
+    return (file.parent / name).is_file()
+
+
+def image_feed(model: Model) -> Var:
+    """The feed that takes an image.  Raises DataError when there is none, or are several."""
+    feeds = [model.graph.versions(name)[0] for name in model.feeds]
+    images = [var for var in feeds if len(var.shape) == 4]
+    if len(images) != 1:
+        raise DataError(
+            f"the model is fed by {list(model.feeds)}, of which {len(images)} take images (four dimensions),"
+            " where one has to: give arrays (.npz) or a function."
+        )
+    return images[0]
+
+
+def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -> Batches[tuple[Path, ...]]:
+    """A batch for each image, or for as many as the model's declared batch holds.
+
+    Reading one raises DataError naming the file that cannot be read or does not come out as the model takes
+    it. Raises DataError for feeds that are made neither from an image nor from its size.
+    """
+    feed = image_feed(model)
+    size = max(feed.shape[0], 1)
+    if len(files) < size:
+        raise DataError(f"the model takes batches of {size} images, and there are {len(files)}.")
+    others = [model.graph.versions(name)[0] for name in model.feeds if name != feed.name]
+    for var in others:
+        if var.name not in _SIZES:
+            raise DataError(
+                f"the model is fed by {var.name!r}, which is not made from an image (known are"
+                f" {', '.join(_SIZES)}): give arrays (.npz) or a function."
+            )
+    preparation = Preparation(preprocess)
+
+    def read(batch: tuple[Path, ...]) -> Batch:
+        prepared = [preparation(read_image(file), str(file)) for file in batch]
+        for file, one in zip(batch, prepared, strict=True):
+            _check(feed, one, file)
+        images = np.stack([one.image for one in prepared]).astype(numpy_dtype(feed.dtype), copy=False)
+        return {feed.name: images} | {var.name: _sizes(var, prepared) for var in others}
+
+    whole = range(0, len(files) - size + 1, size)
+    return Batches([tuple(files[start : start + size]) for start in whole], read)
+
+
+def _check(feed: Var, one: Prepared, file: Path) -> None:
+    if any(
+        declared not in (-1, size) for declared, size in zip(feed.shape[1:], one.image.shape, strict=True)
+    ):
+        wanted = " x ".join("any" if length < 0 else str(length) for length in feed.shape[1:])
+        found = " x ".join(map(str, one.image.shape))
+        raise DataError(
+            f"{file} comes out as {found}, and the model's feed {feed.name!r} takes {wanted}: preprocessing"
+            " has to bring all images to this size (a step Resize, Fit, CenterCrop or Pad)."
+        )
+
+
+_SIZES = ("im_shape", "scale_factor", "im_size", "im_info")
+
+
+def _sizes(var: Var, prepared: Sequence[Prepared]) -> np.ndarray:
+    """The rows of a feed that tells about sizes: [batch, 2], or [batch, 3] for im_info (height, width,
+    scale)."""
+    rows = {
+        "im_shape": [one.im_shape for one in prepared],
+        "scale_factor": [one.scale_factor for one in prepared],
+        "im_size": [one.im_size for one in prepared],
+        "im_info": [(*one.im_shape, one.scale_factor[0]) for one in prepared],
+    }
+    return np.array(rows[var.name], numpy_dtype(var.dtype))

@@ -1,0 +1,128 @@
+"""What of a float model is to be quantized, decided before any data is read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from qcc.backends.assumed import assume_frozen
+from qcc.backends.deploy.placement import place
+from qcc.calibrate.importance import importances
+from qcc.calibrate.statistics import Statistics
+from qcc.errors import ModelFormatError
+from qcc.ir.graph import Graph
+from qcc.model import Model
+from qcc.passes.base import Pass
+from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.fold_bn import FoldBn
+from qcc.passes.fold_constants import FoldConstants
+from qcc.passes.instruments import OpCount, Verification
+from qcc.passes.manager import PassManager
+from qcc.passes.quantizable import Operands, operands
+from qcc.passes.static_scales import ops_to_calibrate
+from qcc.passes.transform import Transform
+from qcc.quantization import state
+from qcc.targets.lite import ARCHS
+from qcc.targets.table import find_target
+
+LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`model`: as it was given; `folded`: with its norms folded, so that a quantized op sees what it will
+    compute; `activations`: what gets a scale, and `weights`: what is rounded, by name; `skipped`: the
+    variables (or globs) whose ops stay float; `notes`: for the user."""
+
+    model: Model
+    folded: Model
+    activations: tuple[str, ...]
+    weights: frozenset[str]
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """What makes the transformed model of the one that was given."""
+        return (*_FOLDS, _transform(self.skipped))
+
+    def without(self, activations: Iterable[str]) -> Plan:
+        """The plan in which the ops that read these activations stay float."""
+        left_out = frozenset(activations)
+        more = weights_of(self.folded.graph, lambda found: found.data.name in left_out)
+        return make_plan(self.model, (*self.skipped, *more))
+
+    def statistics(self) -> Statistics:
+        """What the scales are chosen by, to be collected."""
+        return Statistics(self.activations, importances(self.folded.graph, self.weights))
+
+    def identity(self) -> str:
+        """A digest of what is run to collect statistics."""
+        digest = hashlib.sha256(self.folded.graph.to_proto().SerializeToString(deterministic=True))
+        for name, value in sorted(self.folded.weights.items()):
+            digest.update(name.encode() + value.tobytes())
+        digest.update("\n".join(self.activations).encode())
+        return digest.hexdigest()
+
+
+_FOLDS = (FoldConstants(), FoldBn())
+
+
+def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = None) -> Plan:
+    """Per-channel weights and fixed activation scales for all ops with a weight, but for those that touch a
+    `skipped` variable (names or globs), and those that the target computes in float.
+
+    Raises ModelFormatError for a model that is quantized already, is a training graph, or has nothing to
+    quantize; TargetError for an unknown target; PassError when a pass refuses.
+    """
+    present = state(model.graph)
+    if present != "float":
+        raise ModelFormatError(
+            f"the model is {present}, and what is quantized is a float one: start from the"
+            " model as it was trained."
+        )
+    if not model.graph.for_test:
+        raise ModelFormatError("the model is a training graph: quantize the test graph.")
+    folded = PassManager(_FOLDS).run(model)
+    kept = tuple(dict.fromkeys((*skipped, *_float_on(folded, target))))
+    counts = OpCount()
+    transformed = PassManager((_transform(kept),)).run(folded, (Verification(), counts))
+    notes = tuple(note for change in counts.changes for note in change.result.notes)
+    activations = tuple(dict.fromkeys(op.input("X").name for op in ops_to_calibrate(transformed.graph)))
+    if not activations:
+        raise ModelFormatError(f"the model has nothing to quantize: {' '.join(notes)}")
+    weights = frozenset(
+        op.input("X").name
+        for op in transformed.graph.ops
+        if op.type in QUANTIZE_OPS and op.input("X").persistable
+    )
+    return Plan(model, folded, activations, weights, kept, notes)
+
+
+def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, ...]:
+    """The weights of the ops that are wanted, by name."""
+    found = (operands(op) for op in graph.ops)
+    return tuple(dict.fromkeys(one.weight.name for one in found if one is not None and wanted(one)))
+
+
+def check_target(name: str | None) -> None:
+    """Raise TargetError, with the nearest known name, for a target that there is not."""
+    if name is not None and name not in LITE_TARGETS:
+        find_target(name, others=LITE_TARGETS)
+
+
+def _transform(skipped: tuple[str, ...]) -> Transform:
+    return Transform(
+        weight_type="channel_wise_abs_max", activation_type="moving_average_abs_max", skip_vars=skipped
+    )
+
+
+def _float_on(folded: Model, target: str | None) -> tuple[str, ...]:
+    """Weights of the ops that the target computes from floats: nothing would be gained by rounding them."""
+    check_target(target)
+    if target is None or target in LITE_TARGETS:
+        return ()
+    placement = place(assume_frozen(folded).model.graph, find_target(target))
+    outputs = frozenset(placement.unquantized())
+    return weights_of(folded.graph, lambda found: found.output.name in outputs)

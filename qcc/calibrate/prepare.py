@@ -1,0 +1,191 @@
+"""Preparing an image as `qcc.calibrate.preprocess` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from qcc.calibrate.preprocess import (
+    CenterCrop,
+    Fit,
+    FitHeight,
+    Pad,
+    PadStride,
+    Preprocess,
+    Resize,
+    ResizeLimit,
+    ResizeLong,
+    ResizeShort,
+)
+from qcc.errors import DataError
+
+_INTERPOLATIONS = {
+    "nearest": cv2.INTER_NEAREST,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as a model takes it.
+
+    `image`: float32 [3, H, W], or [H, W, 3] in the layout NHWC. `im_shape`: height and width behind the last
+    resize; `scale_factor`: what that has multiplied them by; `im_size`: height and width of the file.
+    """
+
+    image: np.ndarray
+    im_shape: Size
+    scale_factor: tuple[float, float]
+    im_size: Size
+
+
+class Preparation:
+    """Makes images into inputs of a model."""
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        self._steps = preprocess.steps
+        self._bgr = preprocess.channels == "BGR"
+        self._first = preprocess.layout == "NCHW"
+        self._scale = np.float32(preprocess.scale)
+        self._mean = np.array(preprocess.mean, np.float32)
+        self._std = np.array(preprocess.std, np.float32)
+        # The pixel that becomes 0.
+        self._nothing = self._mean / self._scale
+
+    def __call__(self, pixels: np.ndarray, name: str) -> Prepared:
+        """Prepare an image, uint8 [H, W, 3] in RGB order.  Raises DataError, with its name in front, when
+        it does not fit a step."""
+        canvas = _Canvas(pixels[..., ::-1] if self._bgr else pixels, name, self._nothing)
+        for step in self._steps:
+            _STEPS[type(step)](canvas, step)
+        image = (canvas.image.astype(np.float32) * self._scale - self._mean) / self._std
+        if self._first:
+            image = image.transpose(2, 0, 1)
+        return Prepared(np.ascontiguousarray(image), canvas.shape, canvas.factor, _size(pixels))
+
+
+def _size(image: np.ndarray) -> Size:
+    height, width = image.shape[:2]
+    return height, width
+
+
+class _Canvas:
+    """An image on its way through the steps: [H, W, 3], uint8 until something else is painted on it."""
+
+    def __init__(self, image: np.ndarray, name: str, nothing: np.ndarray) -> None:
+        self.image, self._name, self._nothing = image, name, nothing
+        self.shape = _size(image)
+        self.factor = (1.0, 1.0)
+
+    def resize(self, height: int, width: int, interpolation: str) -> None:
+        old = self.image.shape[:2]
+        size = (max(width, 1), max(height, 1))
+        self.image = cv2.resize(
+            np.ascontiguousarray(self.image), size, interpolation=_INTERPOLATIONS[interpolation]
+        )
+        self.shape = _size(self.image)
+        self.factor = (self.shape[0] / old[0], self.shape[1] / old[1])
+
+    def scale(self, ratio: float, interpolation: str, multiple: int = 1, up: bool = False) -> None:
+        """Resize by a ratio, to whole multiples of pixels."""
+        turn = np.ceil if up else np.round
+        height, width = (max(int(turn(side * ratio / multiple)), 1) * multiple for side in _size(self.image))
+        self.resize(height, width, interpolation)
+
+    def pad(self, height: int, width: int, value: float | None, top: int = 0, left: int = 0) -> None:
+        """Set the image into a larger one."""
+        inner = self.image.shape[:2]
+        if (height, width) == inner:
+            return
+        if height < inner[0] or width < inner[1]:
+            raise self.wrong(f"cannot be padded to {height} x {width}")
+        padded = np.empty((height, width, 3), np.float32)
+        padded[...] = self._nothing if value is None else np.float32(value)
+        padded[top : top + inner[0], left : left + inner[1]] = self.image
+        self.image = padded
+
+    def crop(self, height: int, width: int) -> None:
+        inner = self.image.shape[:2]
+        if height > inner[0] or width > inner[1]:
+            raise self.wrong(f"has no middle of {height} x {width} to be cut out: resize it before")
+        top, left = (inner[0] - height) // 2, (inner[1] - width) // 2
+        self.image = self.image[top : top + height, left : left + width]
+
+    def wrong(self, what: str) -> DataError:
+        height, width = self.image.shape[:2]
+        return DataError(f"{self._name}, {height} x {width} pixels by then, {what}.")
+
+
+def _resize(canvas: _Canvas, step: Resize) -> None:
+    if not step.keep_ratio:
+        canvas.resize(*step.size, step.interpolation)
+        return
+    short, long = sorted(canvas.image.shape[:2])
+    ratio = min(min(step.size) / short, max(step.size) / long)
+    canvas.scale(ratio, step.interpolation)
+
+
+def _resize_short(canvas: _Canvas, step: ResizeShort) -> None:
+    canvas.scale(step.length / min(canvas.image.shape[:2]), step.interpolation)
+
+
+def _resize_long(canvas: _Canvas, step: ResizeLong) -> None:
+    canvas.scale(step.length / max(canvas.image.shape[:2]), step.interpolation, step.multiple, up=True)
+
+
+def _resize_limit(canvas: _Canvas, step: ResizeLimit) -> None:
+    short, long = sorted(canvas.image.shape[:2])
+    ratio = max(step.length / short, 1.0) if step.side == "short" else min(step.length / long, 1.0)
+    canvas.scale(ratio, step.interpolation, step.multiple)
+
+
+def _fit(canvas: _Canvas, step: Fit) -> None:
+    sides = canvas.image.shape[:2]
+    ratio = min(size / length for size, length in zip(step.size, sides, strict=True))
+    canvas.resize(round(sides[0] * ratio), round(sides[1] * ratio), step.interpolation)
+    spare = [size - length for size, length in zip(step.size, canvas.shape, strict=True)]
+    top, left = (room // 2 for room in spare) if step.place == "center" else (0, 0)
+    canvas.pad(*step.size, step.value, top, left)
+
+
+def _fit_height(canvas: _Canvas, step: FitHeight) -> None:
+    height, width = canvas.image.shape[:2]
+    wanted = int(np.ceil(width * step.size[0] / height))
+    canvas.resize(step.size[0], min(wanted, step.size[1]), step.interpolation)
+    canvas.pad(*step.size, step.value)
+
+
+def _crop(canvas: _Canvas, step: CenterCrop) -> None:
+    canvas.crop(*step.size)
+
+
+def _pad(canvas: _Canvas, step: Pad) -> None:
+    canvas.pad(*step.size, step.value)
+
+
+def _pad_stride(canvas: _Canvas, step: PadStride) -> None:
+    height, width = (-(-side // step.stride) * step.stride for side in canvas.image.shape[:2])
+    canvas.pad(height, width, step.value)
+
+
+_STEPS: Mapping[type, Callable[[_Canvas, Any], None]] = {
+    Resize: _resize,
+    ResizeShort: _resize_short,
+    ResizeLong: _resize_long,
+    ResizeLimit: _resize_limit,
+    Fit: _fit,
+    FitHeight: _fit_height,
+    CenterCrop: _crop,
+    Pad: _pad,
+    PadStride: _pad_stride,
+}

@@ -1,0 +1,195 @@
+"""How an image becomes what a model is fed with: the grammar of `--preprocess FILE.yml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from qcc.errors import ConfigError
+from qcc.grammar.document import read_document
+from qcc.grammar.section import Section, validate
+
+Size = tuple[PositiveInt, PositiveInt]
+Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
+
+
+class Resize(Section):
+    """Resize to a size.
+
+    With keep_ratio the shorter side becomes the smaller of the two sizes, unless the longer side would then
+    exceed the larger one, which it becomes instead: so PaddleDetection's Resize does.
+    """
+
+    type: Literal["Resize"]
+    """Which step it is."""
+    size: Size
+    """Height and width."""
+    keep_ratio: bool = False
+    """Keep the ratio of height to width."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class ResizeShort(Section):
+    """Resize so that the shorter side has a length; the ratio stays."""
+
+    type: Literal["ResizeShort"]
+    """Which step it is."""
+    length: PositiveInt
+    """Of the shorter side, in pixels."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class ResizeLong(Section):
+    """Resize so that the longer side has a length; the ratio stays, but for the rounding to `multiple`."""
+
+    type: Literal["ResizeLong"]
+    """Which step it is."""
+    length: PositiveInt
+    """Of the longer side, in pixels."""
+    multiple: PositiveInt = 1
+    """Both sides are then rounded up to multiples of it."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class ResizeLimit(Section):
+    """Resize only what is too small, or too large; both sides then are rounded to multiples.
+
+    So PP-OCR's detectors prepare pages (DetResizeForTest with limit_side_len).
+    """
+
+    type: Literal["ResizeLimit"]
+    """Which step it is."""
+    side: Literal["short", "long"] = "short"
+    """short: the shorter side gets at least the length; long: the longer side gets at most the length."""
+    length: PositiveInt = 736
+    """In pixels."""
+    multiple: PositiveInt = 32
+    """Both sides become the nearest multiples of it."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class Fit(Section):
+    """Resize so that the image fits into a size, its ratio kept, and pad it to that size (letter box)."""
+
+    type: Literal["Fit"]
+    """Which step it is."""
+    size: Size
+    """Height and width."""
+    place: Literal["corner", "center"] = "corner"
+    """Where the image stands in the size: in the upper left corner, or in the middle."""
+    value: float | None = None
+    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class FitHeight(Section):
+    """Resize to the height of a size, the ratio kept, and pad the width on the right; what would be wider is
+    squeezed. So PP-OCR's recognizers and classifiers prepare lines of text."""
+
+    type: Literal["FitHeight"]
+    """Which step it is."""
+    size: Size
+    """Height and width."""
+    value: float | None = None
+    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class CenterCrop(Section):
+    """Cut the middle out. An image that is smaller is an error."""
+
+    type: Literal["CenterCrop"]
+    """Which step it is."""
+    size: Size
+    """Height and width."""
+
+
+class Pad(Section):
+    """Pad on the right and at the bottom to a size. An image that is larger is an error."""
+
+    type: Literal["Pad"]
+    """Which step it is."""
+    size: Size
+    """Height and width."""
+    value: float | None = None
+    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+
+
+class PadStride(Section):
+    """Pad on the right and at the bottom to multiples of a stride."""
+
+    type: Literal["PadStride"]
+    """Which step it is."""
+    stride: PositiveInt
+    """Height and width become multiples of it."""
+    value: float | None = None
+    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+
+
+Step = Annotated[
+    Resize | ResizeShort | ResizeLong | ResizeLimit | Fit | FitHeight | CenterCrop | Pad | PadStride,
+    Field(discriminator="type"),
+]
+
+
+class Preprocess(Section):
+    """How an image file becomes the input of a model: a file for `qcc quantize --preprocess`.
+
+    An image is decoded to pixels of 0 to 255, goes through the steps, and becomes (pixel * scale - mean) /
+    std. Feeds besides the image are known by their names: im_shape is height and width behind the last
+    resize, scale_factor what that resize has multiplied them by, im_size height and width of the file
+    (float or integer, as the model declares them).
+    """
+
+    steps: tuple[Step, ...] = ()
+    """What changes the size, one behind the other; each has a help of its own."""
+    channels: Literal["RGB", "BGR"] = "RGB"
+    """The order of the channels. PP-OCR's models want BGR, most others RGB."""
+    scale: PositiveFloat = 1 / 255
+    """What pixels are multiplied by."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """What is then subtracted, for each channel in their order."""
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    """What is then divided by, likewise."""
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    """The order of the input's dimensions: channels before or behind height and width."""
+
+
+def read_preprocess(path: Path) -> Preprocess:
+    """Read a file of this grammar.  Raises ConfigError with file, line and key."""
+    document = read_document(path)
+    return validate(Preprocess, document.data, document, ())
+
+
+def template(image_shape: tuple[int, ...] | None) -> str:
+    """A file to start from, for a model whose image feed is declared with this shape."""
+    shape = image_shape or (-1, 3, -1, -1)
+    last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+    height, width = (length if length > 0 else 224 for length in (shape[1:3] if last else shape[2:4]))
+    return f"""\
+# How an image is prepared for the model; `qcc config help Preprocess` explains each key.
+steps:
+  - {{type: Resize, size: [{height}, {width}]}}
+channels: RGB
+scale: {1 / 255}
+mean: [0.485, 0.456, 0.406]
+std: [0.229, 0.224, 0.225]
+layout: {"NHWC" if last else "NCHW"}
+"""
+
+
+def no_preprocess(model_place: Path, image_shape: tuple[int, ...] | None) -> ConfigError:
+    """What to say when nothing tells how images are prepared: what is missing, and a file to start from."""
+    return ConfigError(
+        f"nothing beside {model_place} says how images are prepared for the model (infer_cfg.yml or"
+        " inference.yml, as Paddle's tools leave them): give --preprocess FILE.yml, for a start with what"
+        f" follows, in which sizes, mean and std are guesses.\n\n{template(image_shape)}"
+    )

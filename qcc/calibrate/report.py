@@ -1,0 +1,126 @@
+"""What is told of a quantized model: a record for programs, and a short report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qcc import __version__
+from qcc._paddle import paddle
+from qcc.calibrate.compare import Agreement
+from qcc.calibrate.quantize import Choice, Quantized
+from qcc.files import write_json, write_text
+from qcc.record import FILE_NAME
+
+REPORT = "report.md"
+_WORST = 10
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is told. `data`: as `Source.record`; `sizes`: of the files that were written, in bytes, by
+    form."""
+
+    model: str
+    quantized: Quantized
+    effort: str
+    calibrator: str
+    target: str | None
+    data: dict[str, Any]
+    skipped: Sequence[str]
+    agreement: Sequence[Agreement]
+    compared_on: int
+    seconds: float
+    sizes: dict[str, int]
+    notices: Sequence[str] = field(default_factory=tuple)
+
+    def write(self, folder: Path) -> None:
+        """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
+        write_json(folder / FILE_NAME, self.record())
+        write_text(folder / REPORT, self.text())
+
+    def record(self) -> dict[str, Any]:
+        """What `qcc.json` holds."""
+        return {
+            "qcc": __version__,
+            "paddle": paddle.__version__,
+            "model": self.model,
+            "source": self.quantized.model.provenance.source,
+            "effort": self.effort,
+            "calibrator": self.calibrator,
+            "target": self.target,
+            "data": self.data,
+            "skipped": list(self.skipped),
+            "notices": list(self.notices),
+            "agreement": [vars(one) for one in self.agreement],
+            "compared_on": self.compared_on,
+            "sizes": self.sizes,
+            "activations": {choice.name: _recorded(choice) for choice in self.quantized.choices},
+        }
+
+    def text(self) -> str:
+        """What `report.md` says."""
+        return "\n".join(
+            [
+                f"# {self.model}, quantized",
+                "",
+                f"Effort {self.effort}, {len(self.quantized.choices)} activations by {self.calibrator}, on"
+                f" {told(self.data)}, in {self.seconds:.0f} s.",
+                "",
+                *_section("To be looked at", [*self.notices, *self.skipped]),
+                f"## Quantized against float, on {self.compared_on} of the batches",
+                "",
+                *(f"- {one}" for one in self.agreement),
+                "",
+                "## Files",
+                "",
+                "| folder | kB |",
+                "|---|---|",
+                *(f"| {form} | {size / 1000:.0f} |" for form, size in self.sizes.items()),
+                "",
+                "## Activations that lose most",
+                "",
+                *_table(self.quantized.choices),
+                "",
+            ]
+        )
+
+
+def told(data: dict[str, Any]) -> str:
+    """The data in a few words."""
+    if data["kind"] == "random":
+        return f"{data['used']} batches of random numbers"
+    used = "all" if data.get("used") is None else str(data["used"])
+    of = f" of {data['found']}" if data.get("found", data.get("used")) != data.get("used") else ""
+    return f"{used}{of} {data['kind']} of {data['path']}"
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {line}" for line in lines), ""] if lines else []
+
+
+def _table(choices: Sequence[Choice]) -> list[str]:
+    """The worst first. The error is that of the root mean squares."""
+    calibrators = list(choices[0].scales)
+    worst = sorted(choices, key=lambda choice: -choice.error)[:_WORST]
+    return [
+        f"| activation | largest | scale | {' | '.join(f'error, {name}' for name in calibrators)} |",
+        "|---|---|---|" + "---|" * len(calibrators),
+        *(
+            f"| {one.name} | {one.peak:.4g} | {one.scale:.4g} |"
+            f" {' | '.join(f'{one.errors[name]:.2%}' for name in calibrators)} |"
+            for one in worst
+        ),
+    ]
+
+
+def _recorded(choice: Choice) -> dict[str, Any]:
+    return {
+        "scale": choice.scale,
+        "calibrator": choice.calibrator,
+        "largest": choice.peak,
+        "scales": dict(choice.scales),
+        "errors": dict(choice.errors),
+    }

@@ -1,0 +1,86 @@
+"""Where the batches come from that statistics are collected on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qcc.backends.samples import make_inputs
+from qcc.calibrate.arrays import read_batches
+from qcc.calibrate.batches import Batch, Batches, name_of, spread
+from qcc.calibrate.images import find_images, image_batches
+from qcc.calibrate.preprocess import Preprocess
+from qcc.errors import DataError
+from qcc.model import Model
+
+_OPEN_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Source:
+    """`batches`, and `record`, what is told and recorded about them. `total`: how many batches there are,
+    where that is known before they are read."""
+
+    batches: Iterable[Batch]
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int | None:
+        return len(self.batches) if isinstance(self.batches, Batches) else None
+
+    @property
+    def items(self) -> list[str]:
+        """What the batches are read from, where there are files; they tell one source from another."""
+        return [name_of(item) for item in self.batches.items] if isinstance(self.batches, Batches) else []
+
+
+def array_source(model: Model, data: Path, samples: int) -> Source:
+    """The batches of numpy's files, at most so many of them, evenly spread.  Raises DataError."""
+    batches = read_batches(model, data)
+    if not batches.items:
+        raise DataError(f"{data} holds no arrays.")
+    chosen = spread(batches.items, samples)
+    return Source(
+        Batches(chosen, batches.read),
+        {"kind": "arrays", "path": str(data), "found": len(batches.items), "used": len(chosen)},
+    )
+
+
+def image_source(
+    model: Model, data: Path, samples: int, preprocess: Preprocess, said_by: Path | None
+) -> Source:
+    """The images of a folder or a list, at most so many of them, evenly spread; `said_by`: the file that
+    says how they are prepared.  Raises DataError."""
+    found = find_images(data)
+    chosen = spread(found, samples)
+    record = {
+        "kind": "images",
+        "path": str(data),
+        "found": len(found),
+        "used": len(chosen),
+        "preprocess": preprocess.model_dump(mode="json"),
+        "preprocess_from": None if said_by is None else str(said_by),
+    }
+    return Source(image_batches(model, chosen, preprocess), record)
+
+
+def random_source(model: Model, samples: int) -> Source:
+    """Noise: standard normal numbers where the model takes images or other floats, the same at every run."""
+    inputs = make_inputs(model, _OPEN_SIZE)
+    largest = max(inputs.values(), key=lambda value: value.size).size
+
+    def noise(number: int) -> Batch:
+        random = np.random.default_rng(number)
+        return {
+            name: random.standard_normal(value.shape).astype(value.dtype)
+            if value.dtype.kind == "f" and value.size == largest
+            else value
+            for name, value in inputs.items()
+        }
+
+    return Source(Batches(range(samples), partial(noise)), {"kind": "random", "used": samples})

@@ -1,0 +1,119 @@
+"""`--data DATA` of `qcc quantize MODEL`: what it may name, as a source of batches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.metadata import entry_points
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qcc.cli.calibration import CONFIG_SUFFIXES
+from qcc.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from qcc.calibrate.batches import Batch
+    from qcc.calibrate.sources import Source
+    from qcc.model import Model
+
+GROUP = "qcc.data"
+RANDOM = "random"
+
+
+def open_source(model: Model, program: Path, data: str, preprocess: Path | None, samples: int) -> Source:
+    """The source that `--data` names.
+
+    `program`: the model's file, beside which may stand how images are prepared; `preprocess`: the file that
+    says it instead. Code is run only where `data` names it, as `module:function` or by an entry point.
+
+    Raises DataError or ConfigError when it is none.
+    """
+    from qcc.calibrate.arrays import has_arrays
+    from qcc.calibrate.sources import array_source, random_source
+
+    if data == RANDOM:
+        return _without(preprocess, data, random_source(model, samples))
+    path = Path(data)
+    if not path.exists():
+        return _without(preprocess, data, _function(data, samples))
+    if path.suffix in CONFIG_SUFFIXES:
+        return _without(preprocess, data, _configuration(path, samples))
+    if has_arrays(path):
+        return _without(preprocess, data, array_source(model, path, samples))
+    return _images(model, program, path, preprocess, samples)
+
+
+def _without(preprocess: Path | None, data: str, source: Source) -> Source:
+    if preprocess is not None:
+        raise ConfigError(f"--preprocess says how images are prepared, and --data {data} gives none.")
+    return source
+
+
+def _images(model: Model, program: Path, data: Path, preprocess: Path | None, samples: int) -> Source:
+    from qcc.calibrate.beside import load_preprocess, preprocess_beside
+    from qcc.calibrate.images import find_images, image_feed
+    from qcc.calibrate.preprocess import no_preprocess
+    from qcc.calibrate.sources import image_source
+
+    find_images(data)
+    feed = image_feed(model)
+    if preprocess is not None:
+        return image_source(model, data, samples, load_preprocess(preprocess), preprocess)
+    found = preprocess_beside(program)
+    if found is None:
+        raise no_preprocess(program, feed.shape)
+    return image_source(model, data, samples, *found)
+
+
+def _configuration(path: Path, samples: int) -> Source:
+    from qcc.calibrate.sources import Source
+    from qcc.train.config import load_config
+    from qcc.train.tasks.build import build_task
+
+    batches = build_task(load_config(path, ())).calibration_batches(samples)
+    return Source(batches, {"kind": "training images", "path": str(path), "used": len(batches)})
+
+
+def _function(data: str, samples: int) -> Source:
+    from qcc.calibrate.sources import Source
+
+    batches = islice(_named(data)(), samples)
+    return Source(batches, {"kind": "batches", "path": data, "used": None})
+
+
+def _named(data: str) -> Callable[[], Iterable[Batch]]:
+    module, colon, attribute = data.partition(":")
+    if not colon:
+        return _offered(data)
+    # As `python -m` does: modules of the current folder are found.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"--data {data} is no file or folder, and no function that can be imported: {error}."
+        ) from error
+    if not callable(found):
+        raise ConfigError(
+            f"--data {data} names a {type(found).__name__}, and not a function that gives batches."
+        )
+    return found
+
+
+def _offered(data: str) -> Callable[[], Iterable[Batch]]:
+    """The function that a package offers under a name."""
+    for entry in entry_points(group=GROUP, name=data):
+        try:
+            return entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"--data {data}, of {entry.value}, cannot be imported: {error}.") from error
+    raise DataError(
+        f"{data} does not exist: --data takes a folder of images, a list of them (.txt), arrays (.npz,"
+        f" .npy), a"
+        f" training configuration (.yml), module:function, or {RANDOM}."
+    )

@@ -1,0 +1,320 @@
+"""`qcc quantize MODEL --data PHOTOS`: a float inference model quantized without its training code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.exceptions import Exit
+from rich.console import Console
+
+from qcc.cli.freeze import tell, tell_options
+from qcc.cli.model_files import model_files
+from qcc.cli.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from qcc.backends.report import Saved
+    from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.observers import Calibrator
+    from qcc.calibrate.plan import Plan
+    from qcc.calibrate.quantize import Quantized
+    from qcc.calibrate.sources import Source
+    from qcc.calibrate.statistics import Statistics
+
+# As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
+_CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
+_STATE = ".calibration"
+_COMPARED = 16
+
+
+@click.command("quantize")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="What to measure activations on: a folder of images or a text file that lists them; .npz or .npy"
+    " files;"
+    " a training configuration (.yml); a Python function, as module:function, that yields arrays by feed; or"
+    " random.",
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
+)
+@click.option("--effort", type=click.Choice(["calibrated"]), default="calibrated", show_default=True)
+@click.option(
+    "--calibrator",
+    type=click.Choice(_CALIBRATORS),
+    default="mse",
+    show_default=True,
+    help="What chooses the scales of activations: mse, by the least mean square error.",
+)
+@click.option("--compare", is_flag=True, help="Tell in the report what the other calibrators would lose.")
+@click.option(
+    "--preprocess",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.yml",
+    help="How images are prepared (`qcc config help Preprocess`), where no infer_cfg.yml or inference.yml"
+    " stands"
+    " beside the model.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="How many images or batches to use at most, spread evenly.",
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out what cannot be read, named at the end.")
+@click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Measure in so many processes; the result is the same.",
+)
+@click.option(
+    "--target",
+    metavar="NAME",
+    help="Quantize what this engine runs in int8, and write its file as well: lite-arm, lite-x86, paddle-x86,"
+    " openvino, or one of another package.",
+)
+@click.option(
+    "--skip-vars",
+    multiple=True,
+    metavar="NAME",
+    help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
+    " again.",
+)
+@click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
+@model_files
+def quantize_model(
+    model: Path,
+    data: str,
+    output: Path,
+    effort: str,
+    calibrator: Calibrator,
+    compare: bool,
+    preprocess: Path | None,
+    samples: int,
+    skip_bad: bool,
+    nproc: int,
+    target: str | None,
+    skip_vars: tuple[str, ...],
+    no_check: bool,
+    model_filename: str | None,
+    params_filename: str | None,
+) -> None:
+    """Quantize the float inference model in MODEL without training it; or, with -c CONFIG, by training.
+
+    Writes float/ (frozen), int8/ and qdq/ to a folder, as `qcc freeze` does, with qcc.json and report.md.
+    How images are prepared is read from what Paddle's tools leave beside a model. Interrupted, it goes on
+    when it is run again.
+
+    \b
+    qcc quantize MODEL --data PHOTOS -o OUT
+    qcc quantize MODEL --data PHOTOS -o OUT --target lite-arm
+    qcc quantize -c CONFIG [-s SLIM]        trains; `qcc quantize -c CONFIG --help` has the options of that
+    """
+    began = time.monotonic()
+    import qcc
+    from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.plan import check_target, make_plan
+    from qcc.cli.data import open_source
+    from qcc.files import check_folder
+    from qcc.frontend.layout import find_program
+    from qcc.train.parallel.environment import place
+
+    check_target(target)
+    check_folder(output)
+    loaded = qcc.load(model, model_filename, params_filename)
+    plan = make_plan(loaded, skip_vars, target)
+    source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
+    state = State(output / _STATE, plan, source)
+    worker = place()
+    if worker is not None:
+        _collect(plan, source, state, Part(worker.rank, worker.size), skip_bad)
+        raise Exit
+    _tell_source(source)
+    statistics = _statistics(plan, source, state, nproc, skip_bad)
+
+    from qcc.calibrate.quantize import finish
+
+    quantized = finish(plan, statistics, calibrator, _CALIBRATORS if compare else ())
+    outcome = _Outcome(plan, source, statistics, quantized, output)
+    outcome.write_forms(target, check=not no_check)
+    outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
+    state.remove()
+
+
+def _tell_source(source: Source) -> None:
+    from qcc.calibrate.report import told
+    from qcc.grammar.yaml_text import value_as_yaml
+
+    click.echo(f"measures activations on {told(source.record)}.")
+    if "preprocess" in source.record:
+        click.echo(f"images are prepared as {source.record['preprocess_from']} says:")
+        for key, value in source.record["preprocess"].items():
+            click.echo(f"  {key}: {value_as_yaml(value)}")
+
+
+def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: bool) -> Statistics:
+    """Collect, in several processes where that is wanted; what an earlier run has left is gone on with."""
+    from qcc.calibrate.collection import Part, check_skipped
+    from qcc.train.parallel.launch import launch, qcc_command
+
+    before = len(state.gather().done)
+    if before:
+        click.echo(f"goes on behind {before} batches that an earlier run has measured.")
+    if nproc > 1:
+        words = click.get_current_context().obj
+        code = launch(qcc_command(words), nproc, state.folder / "log")
+        if code:
+            raise Exit(code)
+    else:
+        _collect(plan, source, state, Part(), skip_bad)
+    statistics = state.gather()
+    check_skipped(statistics)
+    return statistics
+
+
+def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
+    from qcc.calibrate.collection import Stopped, collect
+    from qcc.train.loop.interrupt import StopRequest
+    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+    from qcc.train.parallel.watched import stop_with_launcher
+
+    stop_with_launcher()
+    stop = StopRequest()
+    with progress("measuring", source.total, Console(stderr=True)) as report, stop.listening():
+        try:
+            collect(
+                plan,
+                source,
+                state,
+                part,
+                skip_bad=skip_bad,
+                stop=lambda: stop.requested,
+                report=lambda done: report(done * part.count),
+            )
+        except Stopped:
+            if part.rank == 0:
+                click.echo("interrupted; the same command goes on with what was measured.", err=True)
+            raise Exit(INTERRUPTED_EXIT_CODE) from None
+
+
+@dataclass
+class _Outcome:
+    """What has come out, as it is written."""
+
+    plan: Plan
+    source: Source
+    statistics: Statistics
+    quantized: Quantized
+    output: Path
+
+    def __post_init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+
+    def write_forms(self, target: str | None, *, check: bool) -> None:
+        """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
+        from qcc.calibrate.plan import LITE_TARGETS
+        from qcc.train.freeze import freeze_to
+
+        lite = target in LITE_TARGETS
+        wanted = self._sample() if check else False
+        engine = None if lite else target
+        for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
+            tell(saved, engine)
+            self._note_size(saved)
+        if lite and target is not None:
+            self._write_lite(target, wanted)
+        elif target is not None:
+            tell_options(target)
+
+    def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
+        from qcc.backends.lite.export import export
+
+        path = self.output / target / "model.nb"
+        saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
+        click.echo(f"wrote {path}, {path.stat().st_size} bytes.")
+        for warning in saved.warnings:
+            click.echo(f"  warning: {warning}", err=True)
+        self._note_size(saved)
+
+    def _note_size(self, saved: Saved) -> None:
+        folder = saved.files[0].parent.name
+        self._sizes[folder] = sum(file.stat().st_size for file in saved.files if file.suffix != ".json")
+
+    def _sample(self) -> Mapping[str, np.ndarray] | bool:
+        """One sample of the data, where it can be read again, to run what is written on."""
+        batch = next(self._some(1), None)
+        if batch is None:
+            return True
+        model = self.plan.model
+        shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
+        return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+
+    def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches that were used, evenly spread; none of data that can be gone through only once."""
+        from qcc.calibrate.batches import Batches, spread
+
+        if isinstance(self.source.batches, Batches):
+            strangers = self.statistics.strangers()
+            used = [number for number in self.statistics.batches if number not in strangers]
+            for number in spread(used, count):
+                yield self.source.batches.read(self.source.batches.items[number])
+
+    def write_story(
+        self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
+    ) -> None:
+        """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        from qcc.calibrate.compare import compare
+        from qcc.calibrate.report import REPORT, Story
+
+        compared = list(islice(self._some(_COMPARED), _COMPARED))
+        agreement = compare(self.plan.model, self.quantized.model, compared)
+        story = Story(
+            model=model,
+            quantized=self.quantized,
+            effort=effort,
+            calibrator=calibrator,
+            target=target,
+            data={**self.source.record, "used": len(self.statistics.batches)},
+            skipped=list(self.statistics.skipped.values()),
+            agreement=agreement,
+            compared_on=len(compared),
+            seconds=seconds,
+            sizes=self._sizes,
+            notices=[*self.quantized.notices, *self._strangers()],
+        )
+        story.write(self.output)
+        for line in _lines(story.notices, story.skipped):
+            click.echo(line)
+        for one in agreement:
+            click.echo(f"against float, on {len(compared)} of the batches: {one}")
+        click.echo(f"{self.output / REPORT} has the rest.")
+
+    def _strangers(self) -> Iterator[str]:
+        items = self.source.items
+        for number, times in self.statistics.strangers().items():
+            name = items[number] if items else f"batch {number + 1} of the data"
+            yield (
+                f"{name} does not belong to the rest: its values are {times:.0f} times as large as those"
+                f" of the"
+                " others, as if it were not normalized. It was left out."
+            )
+
+
+def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:
+    yield from (f"notice: {notice}" for notice in notices)
+    if skipped:
+        yield f"left out {len(skipped)} of the data that could not be read:"
+        yield from (f"  {reason}" for reason in skipped)

@@ -1,0 +1,214 @@
+"""What Paddle's tools leave beside a model, read as the grammar of `--preprocess`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qcc.calibrate.beside import load_preprocess, preprocess_beside, read_foreign
+from qcc.calibrate.preprocess import Preprocess
+from qcc.errors import ConfigError
+
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+LINE = {"mean": [0.5] * 3, "std": [0.5] * 3, "channels": "BGR"}
+
+DETECTION = """\
+mode: paddle
+draw_threshold: 0.5
+metric: COCO
+use_dynamic_shape: false
+arch: YOLO
+Preprocess:
+- interp: 2
+  keep_ratio: false
+  target_size:
+  - 608
+  - 416
+  type: Resize
+- is_scale: true
+  mean: [0.485, 0.456, 0.406]
+  std: [0.229, 0.224, 0.225]
+  type: NormalizeImage
+- type: Permute
+label_list:
+- person
+"""
+TWO_STAGES = """\
+Preprocess:
+- {type: Resize, interp: 1, keep_ratio: true, target_size: [800, 1333]}
+- {type: NormalizeImage, is_scale: false, mean: [123.675, 116.28, 103.53], std: [58.4, 57.1, 57.4]}
+- {type: Permute}
+- {type: PadStride, stride: 32}
+"""
+NOT_NORMALIZED = """\
+Preprocess:
+- {type: LetterBoxResize, target_size: [640, 640]}
+- {type: NormalizeImage, is_scale: true, mean: [0.0, 0.0, 0.0], norm_type: none, std: [1.0, 1.0, 1.0]}
+- {type: Permute}
+"""
+OLD = """\
+Preprocess:
+- {interp: 2, max_size: 0, target_size: 608, type: Resize, use_cv2: true}
+- {is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], type: Normalize}
+- {channel_first: true, to_bgr: false, type: Permute}
+"""
+CLASSES = """\
+Global: {model_name: PP-LCNet_x1_0}
+PreProcess:
+  transform_ops:
+  - ResizeImage:
+      resize_short: 256
+  - CropImage:
+      size: 224
+  - NormalizeImage:
+      channel_num: 3
+      mean: [0.485, 0.456, 0.406]
+      order: ''
+      scale: 0.00392156862745098
+      std: [0.229, 0.224, 0.225]
+  - ToCHWImage: null
+PostProcess:
+  Topk: {topk: 5}
+"""
+WIDE_CLASSES = """\
+PreProcess:
+  transform_ops:
+  - ResizeImage: {size: [160, 80], interpolation: bicubic}
+  - NormalizeImage: {scale: 1.0/255.0}
+  - ToCHWImage:
+"""
+PAGES = """\
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - DetLabelEncode: null
+  - DetResizeForTest: %s
+  - NormalizeImage:
+      mean: [0.485, 0.456, 0.406]
+      order: hwc
+      scale: 1./255.
+      std: [0.229, 0.224, 0.225]
+  - ToCHWImage: null
+  - KeepKeys: {keep_keys: [image, shape, polys, ignore_tags]}
+"""
+LINES = """\
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - MultiLabelEncode: {gtc_encode: NRTRLabelEncode}
+  - RecResizeImg: {image_shape: [3, 48, 320]}
+  - KeepKeys: {keep_keys: [image, label_ctc]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            DETECTION,
+            {**IMAGENET, "steps": [{"type": "Resize", "size": [608, 416], "interpolation": "cubic"}]},
+        ),
+        (
+            TWO_STAGES,
+            {
+                "mean": [123.675, 116.28, 103.53],
+                "std": [58.4, 57.1, 57.4],
+                "scale": 1.0,
+                "steps": [
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "PadStride", "stride": 32},
+                ],
+            },
+        ),
+        (
+            NOT_NORMALIZED,
+            {
+                "steps": [
+                    {
+                        "type": "Fit",
+                        "size": [640, 640],
+                        "place": "center",
+                        "value": 127.5,
+                        "interpolation": "area",
+                    }
+                ]
+            },
+        ),
+        (OLD, {**IMAGENET, "steps": [{"type": "Resize", "size": [608, 608], "interpolation": "cubic"}]}),
+        (
+            CLASSES,
+            {
+                **IMAGENET,
+                "steps": [{"type": "ResizeShort", "length": 256}, {"type": "CenterCrop", "size": [224, 224]}],
+            },
+        ),
+        (
+            WIDE_CLASSES,
+            {**IMAGENET, "steps": [{"type": "Resize", "size": [80, 160], "interpolation": "cubic"}]},
+        ),
+        (
+            PAGES % "{resize_long: 960}",
+            {
+                **IMAGENET,
+                "channels": "BGR",
+                "steps": [{"type": "ResizeLong", "length": 960, "multiple": 128}],
+            },
+        ),
+        (
+            PAGES % "{limit_side_len: 960, limit_type: max}",
+            {
+                **IMAGENET,
+                "channels": "BGR",
+                "steps": [{"type": "ResizeLimit", "side": "long", "length": 960}],
+            },
+        ),
+        (PAGES % "null", {**IMAGENET, "channels": "BGR", "steps": [{"type": "ResizeLimit"}]}),
+        (LINES, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 320]}]}),
+    ],
+)
+def test_what_each_tool_leaves(text: str, wanted: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "inference.yml").write_text(text)
+    found = preprocess_beside(tmp_path / "inference.pdmodel")
+    assert found == (Preprocess.model_validate(wanted), tmp_path / "inference.yml")
+
+
+def test_the_files_that_are_looked_for(tmp_path: Path) -> None:
+    assert preprocess_beside(tmp_path / "model.pdmodel") is None
+    (tmp_path / "inference.yml").write_text("Global: {model_name: something}\n")
+    assert preprocess_beside(tmp_path / "model.pdmodel") is None
+    (tmp_path / "infer_cfg.yml").write_text(DETECTION)
+    found = preprocess_beside(tmp_path / "model.pdmodel")
+    assert found is not None
+    assert found[1].name == "infer_cfg.yml"
+
+
+def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
+    own, foreign = tmp_path / "own.yml", tmp_path / "foreign.yml"
+    own.write_text("channels: BGR\n")
+    foreign.write_text(LINES)
+    assert load_preprocess(own) == Preprocess(channels="BGR")
+    assert load_preprocess(foreign) == read_foreign(foreign)
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_preprocess(tmp_path / "missing.yml")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "Preprocess: [{type: WarpAffine, keep_res: true}]",
+            "images go through WarpAffine, which qcc does not",
+        ),
+        ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
+        ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
+        ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),
+        ("Preprocess: [", "cannot be read as YAML"),
+        ("Preprocess: !!python/object/apply:os.system [true]", "cannot be read as YAML"),
+    ],
+)
+def test_files_that_cannot_be_followed(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "infer_cfg.yml").write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        preprocess_beside(tmp_path / "model.pdmodel")
+    assert str(tmp_path / "infer_cfg.yml") in str(caught.value)

@@ -1,0 +1,59 @@
+"""Reading image files of every depth and orientation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from qcc.calibrate.image_file import read_image
+from qcc.errors import DataError
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_of_grey(tmp_path: Path, suffix: str) -> None:
+    deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    path = tmp_path / f"deep{suffix}"
+    cv2.imwrite(str(path), deep)
+    found = read_image(path)
+    assert found[..., 0].ravel().tolist() == list(range(256))
+    np.testing.assert_array_equal(found, cv2.imread(str(path))[..., ::-1])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_of_colour(tmp_path: Path, suffix: str) -> None:
+    deep = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(np.uint16)
+    path = tmp_path / f"deep{suffix}"
+    cv2.imwrite(str(path), deep)
+    # Pillow and OpenCV round the lower half of a TIFF's values differently.
+    np.testing.assert_allclose(read_image(path), cv2.imread(str(path))[..., ::-1], atol=suffix == ".tif")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_thirty_two_bits_are_refused(tmp_path: Path, dtype: type) -> None:
+    Image.fromarray(np.full((4, 4), 70000, dtype)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match=r"x\.tif cannot be decoded: its pixels have 32 bits"):
+        read_image(tmp_path / "x.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_it_is_to_be_seen(tmp_path: Path, orientation: int) -> None:
+    values = np.zeros((16, 32, 3), np.uint8)
+    values[:8, :16] = 255
+    image, path = Image.fromarray(values), tmp_path / "turned.jpg"
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(path, exif=exif, quality=100)
+    found, seen = read_image(path), cv2.imread(str(path))[..., ::-1]
+    assert found.shape == seen.shape
+    assert np.abs(found.astype(int) - seen).max() < 8
+
+
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png cannot be decoded: .*it is no regular file"):
+        read_image(tmp_path / "pipe.png")

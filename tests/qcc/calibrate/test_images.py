@@ -1,0 +1,116 @@
+"""Batches made of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qcc._paddle import paddle
+from qcc.calibrate.batches import spread
+from qcc.calibrate.images import find_images, image_batches
+from qcc.calibrate.preprocess import Preprocess
+from qcc.errors import DataError
+from qcc.model import Model
+
+static = paddle.static
+RESIZE = Preprocess.model_validate({"steps": [{"type": "Resize", "size": [8, 8]}]})
+
+
+def save(path: Path, height: int = 8, width: int = 8, value: int = 100) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((height, width, 3), value, np.uint8)).save(path)
+    return path
+
+
+def fed_by(**feeds: tuple[list[int], str]) -> Model:
+    import qcc
+
+    main = static.Program()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, static.Program()):
+        data = [static.data(name, shape, dtype) for name, (shape, dtype) in feeds.items()]
+        out = paddle.mean(data[0])
+    return qcc.from_program(main, static.Scope(), list(feeds), [out.name], for_test=True)
+
+
+def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
+    files = [save(tmp_path / name) for name in ("b/2.jpg", "a/1.PNG", "3.bmp")]
+    (tmp_path / "notes.md").write_text("no image")
+    assert find_images(tmp_path) == sorted(files)
+    listed = tmp_path / "list.txt"
+    listed.write_text("b/2.jpg 5\n\na/1.PNG\tlabel with words\n")
+    assert find_images(listed) == [tmp_path / "b/2.jpg", tmp_path / "a/1.PNG"]
+    assert find_images(files[2]) == [files[2]]
+
+
+def test_where_there_is_no_image(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no image \(.bmp, .jpeg"):
+        find_images(tmp_path)
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n")
+    with pytest.raises(DataError, match=r"list.txt lists no image"):
+        find_images(listed)
+    listed.write_text("\nmissing.jpg 3\n")
+    with pytest.raises(DataError, match=r"list.txt, line 2: 'missing.jpg 3' does not exist"):
+        find_images(listed)
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(3, [0, 3, 6]), (10, list(range(10))), (99, list(range(10)))])
+def test_samples_are_spread(count: int, wanted: list[int]) -> None:
+    assert spread(range(10), count) == wanted
+
+
+def test_feeds_that_tell_sizes(tmp_path: Path) -> None:
+    model = fed_by(
+        image=([-1, 3, 8, 8], "float32"),
+        im_shape=([-1, 2], "float32"),
+        scale_factor=([-1, 2], "float32"),
+        im_size=([-1, 2], "int32"),
+    )
+    batches = image_batches(model, [save(tmp_path / "a.png", 16, 4)], RESIZE)
+    (batch,) = batches
+    assert {name: (value.dtype.name, value.tolist()) for name, value in batch.items() if name != "image"} == {
+        "im_shape": ("float32", [[8, 8]]),
+        "scale_factor": ("float32", [[0.5, 2]]),
+        "im_size": ("int32", [[16, 4]]),
+    }
+    assert batch["image"].shape == (1, 3, 8, 8)
+
+
+def test_a_batch_of_declared_size(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{number}.png", value=number) for number in range(5)]
+    model = fed_by(image=([2, 3, 8, 8], "float32"))
+    batches = list(image_batches(model, files, RESIZE))
+    assert [batch["image"][:, 0, 0, 0].round(4).tolist() for batch in batches] == [
+        [0, np.float32(1 / 255).round(4)],
+        np.float32([2 / 255, 3 / 255]).round(4).tolist(),
+    ]
+    with pytest.raises(DataError, match="batches of 2 images, and there are 1"):
+        image_batches(model, files[:1], RESIZE)
+
+
+def test_sizes_that_the_model_does_not_take(tmp_path: Path) -> None:
+    model = fed_by(image=([-1, 3, 32, 32], "float32"))
+    batches = image_batches(model, [save(tmp_path / "a.png", 40, 30)], Preprocess())
+    with pytest.raises(
+        DataError,
+        match=r"a.png comes out as 3 x 40 x 30, and the model's feed 'image' takes 3 x 32 x 32",
+    ):
+        list(batches)
+
+
+def test_feeds_that_no_image_gives(tmp_path: Path) -> None:
+    file = save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="is fed by 'anchors', which is not made from an image"):
+        image_batches(fed_by(image=([-1, 3, 8, 8], "float32"), anchors=([-1, 9], "float32")), [file], RESIZE)
+    with pytest.raises(DataError, match=r"of which 0 take images \(four dimensions\)"):
+        image_batches(fed_by(words=([-1, 16], "float32")), [file], RESIZE)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    batches = image_batches(fed_by(image=([-1, 3, 8, 8], "float32")), [tmp_path / "bad.png"], RESIZE)
+    with pytest.raises(DataError, match=r"bad.png is no image file that can be read"):
+        list(batches)

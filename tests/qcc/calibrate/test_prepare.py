@@ -1,0 +1,125 @@
+"""Preparing images: each step, and the numbers that come out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qcc.calibrate.prepare import Preparation, Prepared
+from qcc.calibrate.preprocess import Preprocess, read_preprocess, template
+from qcc.errors import ConfigError, DataError
+
+
+def prepare(image: np.ndarray, *steps: dict[str, object], **keys: object) -> Prepared:
+    return Preparation(Preprocess.model_validate({"steps": list(steps), **keys}))(image, "a.png")
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "step", "wanted"),
+    [
+        ((100, 200), {"type": "Resize", "size": [32, 48]}, (32, 48)),
+        ((100, 200), {"type": "Resize", "size": [60, 90], "keep_ratio": True}, (45, 90)),
+        ((200, 100), {"type": "Resize", "size": [60, 300], "keep_ratio": True}, (120, 60)),
+        ((100, 200), {"type": "ResizeShort", "length": 50}, (50, 100)),
+        ((100, 200), {"type": "ResizeLong", "length": 50}, (25, 50)),
+        ((100, 200), {"type": "ResizeLong", "length": 50, "multiple": 32}, (32, 64)),
+        ((100, 200), {"type": "ResizeLimit", "length": 200}, (192, 384)),
+        ((300, 500), {"type": "ResizeLimit", "length": 200}, (288, 512)),
+        ((300, 500), {"type": "ResizeLimit", "side": "long", "length": 250}, (160, 256)),
+        ((100, 200), {"type": "Fit", "size": [64, 64]}, (64, 64)),
+        ((100, 200), {"type": "FitHeight", "size": [48, 320]}, (48, 320)),
+        ((100, 200), {"type": "CenterCrop", "size": [50, 60]}, (50, 60)),
+        ((100, 200), {"type": "Pad", "size": [128, 256]}, (128, 256)),
+        ((100, 200), {"type": "PadStride", "stride": 32}, (128, 224)),
+        ((96, 64), {"type": "PadStride", "stride": 32}, (96, 64)),
+    ],
+)
+def test_sizes(size: tuple[int, int], step: dict[str, object], wanted: tuple[int, int]) -> None:
+    assert prepare(picture(*size), step).image.shape == (3, *wanted)
+
+
+def test_numbers() -> None:
+    image = picture(4, 5)
+    mean, std = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
+    wanted = (image / 255 - mean) / std
+    np.testing.assert_allclose(
+        prepare(image, mean=mean, std=std).image, wanted.transpose(2, 0, 1), rtol=1e-5, atol=1e-5
+    )
+    found = prepare(image, mean=mean, std=std, layout="NHWC", channels="BGR").image
+    np.testing.assert_allclose(found, (image[..., ::-1] / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(prepare(image, scale=1.0, layout="NHWC").image, image)
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+
+
+def test_padding_becomes_zero_or_a_pixel() -> None:
+    image = np.full((2, 2, 3), 200, np.uint8)
+    numbers: dict[str, object] = {"mean": [0.5] * 3, "std": [0.5] * 3}
+    padded = prepare(image, {"type": "Pad", "size": [2, 4]}, **numbers).image
+    np.testing.assert_allclose(padded[:, :, 2:], 0, atol=1e-6)
+    padded = prepare(image, {"type": "Pad", "size": [2, 4], "value": 255}, **numbers).image
+    np.testing.assert_allclose(padded[:, :, 2:], 1)
+    np.testing.assert_allclose(padded[:, :, :2], 200 / 255 * 2 - 1, rtol=1e-6)
+
+
+def test_where_an_image_is_set_into_a_size() -> None:
+    image = np.full((2, 4, 3), 255, np.uint8)
+    corner = prepare(image, {"type": "Fit", "size": [8, 8]}).image[0]
+    center = prepare(image, {"type": "Fit", "size": [8, 8], "place": "center"}).image[0]
+    np.testing.assert_array_equal(corner.any(1), [1, 1, 1, 1, 0, 0, 0, 0])
+    np.testing.assert_array_equal(center.any(1), [0, 0, 1, 1, 1, 1, 0, 0])
+
+
+def test_sizes_that_other_feeds_tell() -> None:
+    found = prepare(
+        picture(100, 200), {"type": "Resize", "size": [50, 400]}, {"type": "PadStride", "stride": 64}
+    )
+    assert (found.im_shape, found.scale_factor, found.im_size) == ((50, 400), (0.5, 2.0), (100, 200))
+    assert found.image.shape == (3, 64, 448)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"type": "CenterCrop", "size": [50, 60]}, "a.png, 20 x 30 pixels by then, has no middle of 50 x 60"),
+        ({"type": "Pad", "size": [10, 60]}, "a.png, 20 x 30 pixels by then, cannot be padded to 10 x 60"),
+    ],
+)
+def test_images_that_do_not_fit(step: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        prepare(picture(20, 30), step)
+
+
+def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
+    (tmp_path / "p.yml").write_text(template((-1, 3, 32, 100)))
+    found = read_preprocess(tmp_path / "p.yml")
+    assert found.steps[0].size == (32, 100)  # type: ignore[union-attr]
+    assert found.layout == "NCHW"
+    (tmp_path / "p.yml").write_text(template((-1, 299, 299, 3)))
+    assert read_preprocess(tmp_path / "p.yml").layout == "NHWC"
+    (tmp_path / "p.yml").write_text(template(None))
+    assert read_preprocess(tmp_path / "p.yml").steps[0].size == (224, 224)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("stepz: []", "line 1: unknown key 'stepz'; did you mean 'steps'"),
+        ("steps:\n  - {type: Resiz, size: [2, 2]}", "line 2: .*unknown type 'Resiz'"),
+        ("steps:\n  - {type: Resize}", "key 'size' is missing"),
+        ("mean: [0.5]", "it needs 3 values|a value is missing"),
+        ("std: [0.5, 0.5, 0]", "std.*greater than 0"),
+    ],
+)
+def test_files_that_say_something_else(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        read_preprocess(path)
+    assert str(path) in str(caught.value)

@@ -1,0 +1,45 @@
+"""No command writes over what it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lite_commands import invoke, small
+
+import qcc
+from qcc.errors import OutputError
+
+
+@pytest.fixture
+def forms(tmp_path: Path) -> Path:
+    """A folder with a frozen model in float/, as `qcc freeze` writes it."""
+    qcc.save(small()[0], tmp_path / "forms" / "float", check=False)
+    return tmp_path / "forms"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("dump-graph", "{model}", "--dot", "{model}/model.pdmodel"),
+        ("dump-graph", "{model}", "--dot", "{forms}/x.dot", "--svg", "{model}/qcc.json"),
+        ("dump-graph", "{forms}/graph.txt", "--dot", "{forms}/link.txt"),
+        ("apply", "{model}", "-p", "prune", "-o", "{model}"),
+        ("apply", "{model}/model.pdmodel", "-p", "prune", "-o", "{forms}/../forms/float"),
+        ("freeze", "{model}", "--save", "{forms}"),
+    ],
+)
+def test_what_is_read_is_not_written_over(forms: Path, arguments: tuple[str, ...]) -> None:
+    (forms / "graph.txt").write_text("graph {}\n")
+    (forms / "link.txt").symlink_to(forms / "graph.txt")
+    model = forms / "float"
+    before = {path: path.read_bytes() for path in model.iterdir()}
+    result = invoke(*(argument.format(model=model, forms=forms) for argument in arguments))
+    assert isinstance(result.exception, OutputError), result.output
+    assert "is read by this command and would be overwritten: give another place." in str(result.exception)
+    assert {path: path.read_bytes() for path in model.iterdir()} == before
+
+
+def test_a_drawing_may_stand_beside_the_model(forms: Path) -> None:
+    for _ in range(2):
+        assert invoke("dump-graph", forms / "float", "--dot", forms / "float" / "graph.dot").exit_code == 0

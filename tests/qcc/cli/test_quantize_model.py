@@ -1,0 +1,241 @@
+"""`qcc quantize MODEL --data DATA`: what it writes, what it tells, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nets
+import numpy as np
+import pytest
+from PIL import Image
+
+import qcc
+from qcc.cli.main import run
+from qcc.quantization import state
+
+PREPROCESS = "steps:\n  - {type: Resize, size: [12, 12]}\nmean: [0.5, 0.5, 0.5]\nstd: [0.25, 0.25, 0.25]\n"
+FORMS = ("float", "int8", "qdq")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model/, photos/ of 6 images of several sizes, p.yml, and arrays/."""
+    folder = tmp_path_factory.mktemp("quantize")
+    qcc.save(nets.build(nets.residual_net)["test"], folder / "model", check=False)
+    random = np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    (folder / "arrays").mkdir()
+    for number in range(6):
+        pixels = random.integers(0, 256, (20 + number, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"photos/{number}.png")
+        np.save(folder / f"arrays/{number}.npy", random.standard_normal((1, 3, 12, 12)).astype(np.float32))
+    (folder / "p.yml").write_text(PREPROCESS)
+    return folder
+
+
+def command(place: Path, out: Path, *more: object, data: object = None) -> list[str]:
+    data = place / "photos" if data is None else data
+    words = ["quantize", place / "model", "--data", data, "-o", out, "--no-check", *more]
+    return [str(word) for word in words]
+
+
+def said(capsys: pytest.CaptureFixture[str], words: list[str]) -> str:
+    assert run(words) == 0
+    return capsys.readouterr().out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], words: list[str], out: Path) -> str:
+    assert run(words) == 2
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+def weights(out: Path, form: str) -> bytes:
+    return (out / form / "model.pdiparams").read_bytes()
+
+
+def test_forms_record_and_report(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    text = said(capsys, command(place, out, "--preprocess", place / "p.yml", "--compare"))
+    assert f"measures activations on 6 images of {place / 'photos'}." in text
+    assert f"images are prepared as {place / 'p.yml'} says:\n" in text
+    assert "  std: [0.25, 0.25, 0.25]\n" in text
+    assert "same class in " in text
+    for form, name in zip(FORMS, ("frozen", "int8", "qdq"), strict=True):
+        assert state(qcc.load(out / form).graph) == name
+    record = json.loads((out / "qcc.json").read_text())
+    assert record["data"]["preprocess"]["std"] == [0.25, 0.25, 0.25]
+    assert (record["effort"], record["calibrator"], record["data"]["used"]) == ("calibrated", "mse", 6)
+    assert len(record["activations"]) == 3
+    assert all(len(one["scales"]) == 7 for one in record["activations"].values())
+    report = (out / "report.md").read_text()
+    assert "| activation | largest | scale | error, mse | error, abs_max |" in report
+    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+
+
+def test_preparing_is_read_from_beside_the_model(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "model", tmp_path / "model")
+    shutil.copytree(place / "photos", tmp_path / "photos")
+    (tmp_path / "model/inference.yml").write_text(
+        "PreProcess:\n  transform_ops:\n  - ResizeImage: {size: 12}\n"
+        "  - NormalizeImage: {scale: 1./255., mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}\n"
+        "  - ToCHWImage:\n"
+    )
+    text = said(capsys, command(tmp_path, tmp_path / "out"))
+    assert f"prepared as {tmp_path / 'model/inference.yml'} says" in text
+    run(command(place, tmp_path / "other", "--preprocess", place / "p.yml"))
+    assert all(weights(tmp_path / "out", form) == weights(tmp_path / "other", form) for form in FORMS)
+
+
+def test_nothing_says_how_images_are_prepared(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = refusal(capsys, command(place, tmp_path / "out"), tmp_path / "out")
+    assert "nothing beside" in text
+    assert "give --preprocess FILE.yml" in text
+    started = tmp_path / "start.yml"
+    started.write_text(text.partition("\n\n")[2])
+    assert run(command(place, tmp_path / "out", "--preprocess", started)) == 0
+
+
+def test_arrays_and_random_numbers(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(capsys, command(place, tmp_path / "a", "--samples", 4, data=place / "arrays"))
+    assert f"measures activations on 4 of 6 arrays of {place / 'arrays'}." in text
+    text = said(capsys, command(place, tmp_path / "r", "--samples", 3, data="random"))
+    assert "measures activations on 3 batches of random numbers." in text
+    assert json.loads((tmp_path / "r/qcc.json").read_text())["data"] == {"kind": "random", "used": 3}
+
+
+def test_a_function_that_yields_batches(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_batches.py").write_text(
+        "import numpy as np\nfrom pathlib import Path\n"
+        f"def batches():\n    for path in sorted(Path({str(place / 'arrays')!r}).iterdir()):\n"
+        "        yield {'image': np.load(path)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    said(capsys, command(place, tmp_path / "f", data="my_batches:batches"))
+    said(capsys, command(place, tmp_path / "a", data=place / "arrays"))
+    assert weights(tmp_path / "f", "float") == weights(tmp_path / "a", "float")
+    assert json.loads((tmp_path / "f/qcc.json").read_text())["data"]["used"] == 6
+    words = command(place, tmp_path / "out", data="my_batches:missing")
+    assert "no function that can be imported" in refusal(capsys, words, tmp_path / "out")
+
+
+def test_bad_images_stop_or_are_left_out(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "photos", tmp_path / "photos")
+    (tmp_path / "photos/3b.png").write_bytes(b"nothing")
+    words = command(place, tmp_path / "o", "--preprocess", place / "p.yml", data=tmp_path / "photos")
+    assert run(words) == 2
+    assert "3b.png is no image file that can be read." in capsys.readouterr().err
+    assert not (tmp_path / "o/float").exists()
+    text = said(capsys, [*words, "--skip-bad"])
+    assert "left out 1 of the data that could not be read:\n" in text
+    assert "3b.png is no image file" in text
+    record = json.loads((tmp_path / "o/qcc.json").read_text())
+    assert (len(record["skipped"]), record["data"]["used"]) == (1, 6)
+
+
+def test_an_image_that_is_not_normalized_is_named(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "arrays", tmp_path / "arrays")
+    np.save(tmp_path / "arrays/9.npy", np.full((1, 3, 12, 12), 255, np.float32))
+    text = said(capsys, command(place, tmp_path / "o", data=tmp_path / "arrays"))
+    assert f"notice: {tmp_path / 'arrays/9.npy'} does not belong to the rest: its values are" in text
+    said(capsys, command(place, tmp_path / "clean", data=place / "arrays"))
+    assert weights(tmp_path / "o", "float") == weights(tmp_path / "clean", "float")
+
+
+def test_a_target_s_file_is_written_as_well(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = command(place, tmp_path / "o", "--target", "lite-arm", data=place / "arrays")
+    assert f"wrote {tmp_path / 'o/lite-arm/model.nb'}, " in said(capsys, words)
+    words = command(place, tmp_path / "p", "--target", "paddle-x86", data=place / "arrays")
+    text = said(capsys, words)
+    assert "an application in Python sets Paddle Inference with oneDNN up with" in text
+    assert json.loads((tmp_path / "p/qdq/qcc.json").read_text())["engine"]["target"] == "paddle-x86"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--data", "missing"], "missing does not exist: --data takes a folder of images"),
+        (["--data", "{place}/empty"], "empty holds no image"),
+        (["--data", "{place}/arrays", "--preprocess", "{place}/p.yml"], "--preprocess says how images are"),
+        (["--data", "random", "--target", "lite-am"], "did you mean 'lite-arm'"),
+        (["--data", "{place}/photos", "--preprocess", "missing.yml"], "missing.yml does not exist"),
+        (["--data", "{place}/photos", "--preprocess", "{place}/same.yml"], "comes out as 3 x 20 x 30"),
+    ],
+)
+def test_what_is_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    (place / "empty").mkdir(exist_ok=True)
+    (place / "same.yml").write_text("channels: RGB\n")
+    given = [word.format(place=place) for word in words]
+    line = ["quantize", str(place / "model"), "-o", str(tmp_path / "out"), *given]
+    assert told in refusal(capsys, line, tmp_path / "out")
+
+
+def test_training_is_asked_for_by_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["-c", "missing.yml"], ["--config=missing.yml"], ["-cmissing.yml", "-o", "a=1", "b=2"]):
+        assert run(["quantize", *words]) == 2
+        assert "missing.yml does not exist" in capsys.readouterr().err
+    assert run(["quantize", "-s", "slim.yml"]) == 2
+    assert "Missing option '-c'" in capsys.readouterr().err
+    assert run(["quantize", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--data DATA" in text
+    assert "qcc quantize -c CONFIG" in text
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same_numbers(place: Path, tmp_path: Path) -> None:
+    one = command(place, tmp_path / "one", "--preprocess", place / "p.yml")
+    assert run(one) == 0
+    for count in (2, 3):
+        out = tmp_path / str(count)
+        words = command(place, out, "--preprocess", place / "p.yml", "--nproc", count)
+        subprocess.run([sys.executable, "-m", "qcc", *words], check=True, timeout=120)
+        assert all(weights(out, form) == weights(tmp_path / "one", form) for form in FORMS)
+        assert not (out / ".calibration").exists()
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> None:
+    """A function that waits behind the fourth batch is interrupted; the run that goes on gives the same."""
+    (tmp_path / "slowly.py").write_text(
+        "import numpy as np, time\nfrom pathlib import Path\n"
+        f"def batches():\n    for n, path in enumerate(sorted(Path({str(place / 'arrays')!r}).iterdir())):\n"
+        "        if n == 4 and Path('wait').exists():\n            Path('there').touch()\n"
+        "            time.sleep(3)\n"
+        "        yield {'image': np.load(path)}\n"
+    )
+    (tmp_path / "wait").touch()
+    words = [sys.executable, "-m", "qcc", *command(place, tmp_path / "o", data="slowly:batches")]
+    process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "there").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in error
+    assert not (tmp_path / "o/float").exists()
+    (tmp_path / "wait").unlink()
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "goes on behind 4 batches that an earlier run has measured." in done.stdout
+    assert run(command(place, tmp_path / "whole", data=place / "arrays")) == 0
+    assert weights(tmp_path / "o", "float") == weights(tmp_path / "whole", "float")
