@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,11 +36,20 @@ def check_program(program: ProgramProto, path: Path) -> None:
     for index, block in enumerate(program.blocks):
         where = f"{path}, block {index}"
         _check_place(program, index, block, where)
-        kinds = _check_variables(block, where)
-        declared.append(declared[block.parent_idx] | kinds if index else kinds)
+        declared.append(_check_variables(block, where))
     for index, block in enumerate(program.blocks):
+        visible = _visible(program, index, declared)
         for op in block.ops:
-            _check_op(program, index, op, declared[index], f"{path}, block {index}")
+            _check_op(program, index, op, visible, f"{path}, block {index}")
+
+
+def _visible(program: ProgramProto, index: int, declared: list[dict[str, int]]) -> Mapping[str, int]:
+    """The kinds of what is declared in a block and in those around it, looked up and not copied."""
+    around = []
+    while index >= 0:
+        around.append(declared[index])
+        index = program.blocks[index].parent_idx
+    return ChainMap(*around)
 
 
 def check_text(program: ProgramProto, path: Path) -> None:
@@ -118,7 +128,7 @@ def _check_op(
         raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
     pointing = [attr for attr in op.attrs if attr.type in _POINTING]
     for name in _arguments(op, pointing):
-        if name not in declared and name != EMPTY_NAME:
+        if name != EMPTY_NAME and name not in declared:
             raise ModelFormatError(
                 f"{where}: op {op.type} reads {name!r}, which the program does not declare."
             )

@@ -257,8 +257,11 @@ class Call:
         return int(self._typed(name, default, int, "an integer"))
 
     def real(self, name: str, default: float | None = None) -> float:
-        value = self._typed(name, default, (int, float), "a number")
-        return value if isinstance(value, int) else float(value)
+        """A number as it stands there; true is 1."""
+        value = self.attr(name, default)
+        if not isinstance(value, int | float):
+            raise Unsupported(f"its attribute {name} is not a number")
+        return int(value) if isinstance(value, int) else value
 
     def flag(self, name: str, default: bool | None = None) -> bool:
         return bool(self._typed(name, default, bool, "true or false"))
