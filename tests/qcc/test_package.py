@@ -76,7 +76,12 @@ def test_wheel(tmp_path: Path) -> None:
         names = archive.namelist()
         archive.extractall(installed)
     assert {name.split("/")[0] for name in names} == {"qcc", f"qcc-{qcc.__version__}.dist-info"}
-    assert {"qcc/py.typed", "qcc/train/data/sources.yaml", "qcc/train/data/cache.py"} <= set(names)
+    assert {
+        "qcc/py.typed",
+        "qcc/ir/framework.textproto",
+        "qcc/train/data/sources.yaml",
+        "qcc/train/data/cache.py",
+    } <= set(names)
     for tree, prefix in ((ROOT / "qcc", "qcc"), (ROOT / "train", "qcc/train")):
         modules = {f"{prefix}/{path.relative_to(tree)}" for path in tree.rglob("*.py")}
         assert modules <= set(names)
