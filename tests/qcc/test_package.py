@@ -76,8 +76,14 @@ def test_wheel(tmp_path: Path) -> None:
         names = archive.namelist()
         archive.extractall(installed)
     assert {name.split("/")[0] for name in names} == {"qcc", f"qcc-{qcc.__version__}.dist-info"}
-    data = {"qcc/py.typed", "qcc/train/data/sources.yaml", "qcc/frontend/paddle3/data/ops.tsv"}
-    assert {*data, "qcc/train/data/cache.py"} <= set(names)
+    assert {
+        "qcc/py.typed",
+        "qcc/backends/lite/selftest/device/selftest.cc",
+        "qcc/frontend/paddle3/data/ops.tsv",
+        "qcc/ir/framework.textproto",
+        "qcc/train/data/sources.yaml",
+        "qcc/train/data/cache.py",
+    } <= set(names)
     for tree, prefix in ((ROOT / "qcc", "qcc"), (ROOT / "train", "qcc/train")):
         modules = {f"{prefix}/{path.relative_to(tree)}" for path in tree.rglob("*.py")}
         assert modules <= set(names)

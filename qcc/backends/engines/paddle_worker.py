@@ -131,8 +131,6 @@ class Inference:
         config.disable_glog_info()
         config.switch_ir_optim(engine.optimize)
         config.set_cpu_math_library_num_threads(engine.threads)
-        for name in passes_to_delete():
-            config.delete_pass(name)
         if engine.onednn or engine.int8:
             config.enable_mkldnn()
         else:
@@ -141,6 +139,9 @@ class Inference:
             config.enable_mkldnn_int8(set(engine.int8_ops))
         elif engine.int8:
             config.enable_mkldnn_int8()
+        # Last: switching oneDNN on brings passes with it.
+        for name in passes_to_delete():
+            config.delete_pass(name)
         self._predictor = paddle.inference.create_predictor(config)
         self.feeds: list[str] = self._predictor.get_input_names()
         self.fetches: list[str] = self._predictor.get_output_names()

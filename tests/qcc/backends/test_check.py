@@ -30,7 +30,7 @@ FROZEN = {
 }
 QDQ = {
     "left_weight": r"does not run: .*\[op matmul_v2\]",
-    "transposed": r"does not run: .*\[op conv2d_transpose\]",
+    "transposed": r"does not run: .*\[op conv2d_transpose(_bias)?\]",
     "integral_of_bins": r"does not run: .*Could not find threshold information for \[create_parameter_0",
     "mask_by_set_value": FROZEN["mask_by_set_value"],
 }
