@@ -54,12 +54,6 @@ REFUSED = {
         Case("slice_step_neg", (IMAGE,), lambda x: x[:, :, ::-1]),
         Case("slice_bool", (IMAGE,), lambda x: paddle.cast((x > 0)[:, 1:], "int32"), exact=True),
         Case("strided_neg", (IMAGE,), lambda x: paddle.strided_slice(x, [2, 3], [8, 9], [0, 1], [-2, -3])),
-        Case(
-            "transpose_bool",
-            (IMAGE,),
-            lambda x: paddle.cast(paddle.transpose(x > 0, [0, 2, 3, 1]), "int32"),
-            exact=True,
-        ),
         Case("affine_grid", (floats(2, 2, 3),), lambda t: F.affine_grid(t, [2, 3, 4, 5])),
         Case("p_norm_1", (MATRIX,), lambda x: paddle.norm(x, 1, 1)),
         Case("p_norm_inf", (MATRIX,), lambda x: paddle.norm(x, float("inf"), 1)),

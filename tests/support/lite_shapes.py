@@ -59,6 +59,12 @@ SHAPES = {
         Case("reduce_max_6d", (floats(2, 3, 2, 3, 4, 5),), lambda x: paddle.max(x, [2, 3])),
         Case("grid_same", (IMAGE, floats(2, 9, 10, 2, low=-1, high=1)), F.grid_sample),
         Case("sign_of_zero", (np.array([[-1.5, 0.0, 2.0, -0.0]], np.float32),), paddle.sign),
+        Case(
+            "transpose_bool",
+            (IMAGE,),
+            lambda x: paddle.cast(paddle.transpose(x > 0, [0, 2, 3, 1]), "int32"),
+            exact=True,
+        ),
         Case("cast_u8_positive", (IMAGE,), lambda x: paddle.cast(F.relu(x) * 10, "uint8"), exact=True),
         Case(
             "cast_u8_clipped",

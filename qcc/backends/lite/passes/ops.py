@@ -39,6 +39,7 @@ class LiteOps(LitePass):
         e = pow(X=x)  {factor = 2.0}
         f = sign(X=x)
         g = affine_channel(X=x, Scale=s, Bias=b)  {data_layout = "AnyLayout"}
+        h = transpose2(X=m)  {axis = [1, 0]}, m being boolean
 
     After:
 
@@ -50,6 +51,7 @@ class LiteOps(LitePass):
         f = ...  as (x > 0) - (x < 0)
         g.scaled = elementwise_mul(X=x, Y=s)
         g = elementwise_add(X=g.scaled, Y=b)
+        h = ...  as a cast to float32, transpose2, and a cast back
 
     An affine_channel with data_layout NCHW stays one on ARM, which has a kernel for that.
 
@@ -165,6 +167,20 @@ def _sign(at: _Expansion) -> bool:
     return True
 
 
+def _transpose(at: _Expansion) -> bool:
+    """Neither processor transposes booleans."""
+    if at.x.dtype != VarType.BOOL or any(var.consumers for var in at.op.outputs.get("XShape", ())):
+        return False
+    there, back = int(VarType.BOOL), int(VarType.FP32)
+    numbers = at.graph.add_var(f"{at.result.name}.source", "float32", at.x.shape)
+    types: dict[str, Any] = {"in_dtype": there, "out_dtype": back}
+    at.graph.add_op("cast", {"X": at.x}, {"Out": numbers}, types, before=at.op)
+    turned = at.add("transpose2", "float32", {"X": numbers}, axis=list(at.op.attr("axis")))
+    types = {"in_dtype": back, "out_dtype": there}
+    at.add("cast", "", {"X": turned}, **types)
+    return True
+
+
 def _affine_channel(at: _Expansion) -> bool:
     """Paddle takes every data_layout but NCHW for channels last; the kernel of ARM knows no other."""
     second = at.op.attr("data_layout", "AnyLayout") == "NCHW"
@@ -179,6 +195,8 @@ def _affine_channel(at: _Expansion) -> bool:
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "affine_channel": _affine_channel,
     "sign": _sign,
+    "transpose": _transpose,
+    "transpose2": _transpose,
     "gelu": _gelu,
     "brelu": _brelu,
     "bmm": _bmm,
