@@ -28,6 +28,7 @@ from qcc.passes.base import Pass
 PICTURE = (floats(2, 8, 12, 12),)
 ROWS = (floats(3, 24),)
 # What ARM's pipeline has and x86's has not: without it files are as they were.
+_REWRITTEN = ("affine_channel", "sign", "transpose2")
 _GUARDS = ("lite-arm-ops", "lite-own-filter", "lite-reduce", "lite-split-products")
 
 
@@ -108,7 +109,7 @@ QUANTIZED: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
 }
 """Fault -> a model that meets it once it is quantized, and its inputs."""
 
-REFUSED = ("bool-transpose", "grid-size", "negative-to-uint8")
+REFUSED = ("grid-size", "negative-to-uint8")
 """What is refused rather than written otherwise."""
 
 
@@ -135,9 +136,7 @@ def unguarded(
         patch.setattr(f"{package}.fuse_fc.why_not_fc", lambda *_: None)
         patch.setattr(f"{package}.kernels.first_refusal", lambda *_: None)
         patch.setattr(f"{package}.exact._why_not_on_arm", lambda *_: None)
-        others = {
-            op: rewrite for op, rewrite in ops._REWRITES.items() if op not in ("affine_channel", "sign")
-        }
+        others = {op: rewrite for op, rewrite in ops._REWRITES.items() if op not in _REWRITTEN}
         patch.setattr(f"{package}.ops._REWRITES", others)
         graph = PassManager(tuple(passes)).run(model).graph
     with path.open("wb") as stream:

@@ -54,15 +54,11 @@ REFUSED = {
         Case("slice_step_neg", (IMAGE,), lambda x: x[:, :, ::-1]),
         Case("slice_bool", (IMAGE,), lambda x: paddle.cast((x > 0)[:, 1:], "int32"), exact=True),
         Case("strided_neg", (IMAGE,), lambda x: paddle.strided_slice(x, [2, 3], [8, 9], [0, 1], [-2, -3])),
-        Case(
-            "transpose_bool",
-            (IMAGE,),
-            lambda x: paddle.cast(paddle.transpose(x > 0, [0, 2, 3, 1]), "int32"),
-            exact=True,
-        ),
         Case("affine_grid", (floats(2, 2, 3),), lambda t: F.affine_grid(t, [2, 3, 4, 5])),
         Case("p_norm_1", (MATRIX,), lambda x: paddle.norm(x, 1, 1)),
         Case("p_norm_inf", (MATRIX,), lambda x: paddle.norm(x, float("inf"), 1)),
+        Case("cast_i32_u8", (ints(3, 4, dtype="int32"),), lambda x: paddle.cast(x, "uint8"), exact=True),
+        Case("cast_i16", (IMAGE,), lambda x: paddle.cast(paddle.cast(x, "int16"), "float32")),
         Case("fro", (MATRIX,), lambda x: paddle.norm(x)),
         Case("temporal", (floats(6, 8, 3, 3),), lambda x: F.temporal_shift(x, 3, 0.125)),
         Case(

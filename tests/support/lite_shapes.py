@@ -19,6 +19,9 @@ def twice(op: Callable[[Any, Any], Any], *shape: int) -> Callable[[Any], Any]:
     return build
 
 
+COUNTS = np.array([[0, 1, 2, 255], [3, 0, 128, 7]], np.int32)
+
+
 def tiny(height: int, width: int) -> tuple[np.ndarray]:
     return (floats(2, 4, height, width),)
 
@@ -59,6 +62,23 @@ SHAPES = {
         Case("reduce_max_6d", (floats(2, 3, 2, 3, 4, 5),), lambda x: paddle.max(x, [2, 3])),
         Case("grid_same", (IMAGE, floats(2, 9, 10, 2, low=-1, high=1)), F.grid_sample),
         Case("sign_of_zero", (np.array([[-1.5, 0.0, 2.0, -0.0]], np.float32),), paddle.sign),
+        Case(
+            "transpose_bool",
+            (IMAGE,),
+            lambda x: paddle.cast(paddle.transpose(x > 0, [0, 2, 3, 1]), "int32"),
+            exact=True,
+        ),
+        Case("cast_i32_bool", (COUNTS,), lambda x: paddle.cast(paddle.cast(x, "bool"), "int32"), exact=True),
+        # The binding does not hand out booleans rightly.
+        Case(
+            "cast_i64_bool",
+            (COUNTS.astype("int64"),),
+            lambda x: paddle.cast(paddle.cast(x, "bool"), "int32"),
+            exact=True,
+        ),
+        Case("cast_u8_i32", (COUNTS.astype("uint8"),), lambda x: paddle.cast(x, "int32"), exact=True),
+        Case("cast_u8_i64", (COUNTS.astype("uint8"),), lambda x: paddle.cast(x, "int64"), exact=True),
+        Case("cast_bool_u8", (IMAGE,), lambda x: paddle.cast(x > 0, "uint8"), exact=True),
         Case("cast_u8_positive", (IMAGE,), lambda x: paddle.cast(F.relu(x) * 10, "uint8"), exact=True),
         Case(
             "cast_u8_clipped",

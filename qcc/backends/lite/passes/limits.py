@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import zip_longest
 
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.nodes import Op
 from qcc.targets.lite import Arch
 
+CASTS = {
+    "bool": ("bool", "int32", "int64", "float32"),
+    "uint8": ("float32",),
+    "int32": ("bool", "int32", "int64", "float32"),
+    "int64": ("int32", "int64", "float32"),
+    "float32": ("bool", "int32", "int64", "float32", "uint8"),
+}
+"""What the kernel of cast, one for all processors, knows: element type -> to which."""
 UNFILLED_STATES = "it does not compute the last states"
 _SHIFT_RATIO = 0.25
 _TRANSPOSED_CONVOLUTIONS = ("conv2d_transpose", "depthwise_conv2d_transpose")
@@ -66,6 +75,13 @@ def _temporal_shift(op: Op) -> str | None:
     return None if op.attr("shift_ratio", _SHIFT_RATIO) == _SHIFT_RATIO else "it shifts a quarter always"
 
 
+def _cast(op: Op) -> str | None:
+    source, target = (dtype_name(var.dtype) for var in (op.input("X"), op.output("Out")))
+    if target in CASTS.get(source, ()):
+        return None
+    return f"it does not cast {source} to {target}; cast by way of float32"
+
+
 def _arg_max(op: Op) -> str | None:
     return "it does not know flatten" if op.attr("flatten", False) else None
 
@@ -91,6 +107,7 @@ def _matmul(op: Op) -> str | None:
 
 _LIMITS: dict[str, Callable[[Op], str | None]] = {
     "arg_max": _arg_max,
+    "cast": _cast,
     "matmul": _matmul,
     "matmul_v2": _matmul,
     "p_norm": _p_norm,

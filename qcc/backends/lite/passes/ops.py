@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.lite_pass import LitePass
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
@@ -19,6 +20,16 @@ from qcc.targets.lite import Arch
 _CUBIC = 0.044715
 # Whole powers up to here are products.
 _POWERS = frozenset(map(float, range(2, 9)))
+# Casts for which float32 in between loses nothing.
+_BY_FLOATS = frozenset(
+    {
+        ("bool", "uint8"),
+        ("int64", "bool"),
+        ("uint8", "bool"),
+        ("uint8", "int32"),
+        ("uint8", "int64"),
+    }
+)
 _BUILT_IN = {
     "relu6": {"threshold": 6.0},
     "swish": {"beta": 1.0},
@@ -39,6 +50,8 @@ class LiteOps(LitePass):
         e = pow(X=x)  {factor = 2.0}
         f = sign(X=x)
         g = affine_channel(X=x, Scale=s, Bias=b)  {data_layout = "AnyLayout"}
+        h = transpose2(X=m)  {axis = [1, 0]}, m being boolean
+        i = cast(X=n)  {in_dtype = int64, out_dtype = bool}
 
     After:
 
@@ -50,6 +63,8 @@ class LiteOps(LitePass):
         f = ...  as (x > 0) - (x < 0)
         g.scaled = elementwise_mul(X=x, Y=s)
         g = elementwise_add(X=g.scaled, Y=b)
+        h = ...  as a cast to float32, transpose2, and a cast back
+        i = ...  as a cast to float32, and one to bool
 
     An affine_channel with data_layout NCHW stays one on ARM, which has a kernel for that.
 
@@ -165,6 +180,32 @@ def _sign(at: _Expansion) -> bool:
     return True
 
 
+def _cast(at: _Expansion) -> bool:
+    """The kernel, one for all processors, knows few pairs of element types."""
+    pair = dtype_name(at.x.dtype), dtype_name(at.result.dtype)
+    if pair not in _BY_FLOATS:
+        return False
+    there: dict[str, Any] = {"in_dtype": int(at.x.dtype), "out_dtype": int(VarType.FP32)}
+    back: dict[str, Any] = {"in_dtype": int(VarType.FP32), "out_dtype": int(at.result.dtype)}
+    floats = at.add("cast", "float32", {"X": at.x}, **there)
+    at.add("cast", "", {"X": floats}, **back)
+    return True
+
+
+def _transpose(at: _Expansion) -> bool:
+    """Neither processor transposes booleans."""
+    if at.x.dtype != VarType.BOOL or any(var.consumers for var in at.op.outputs.get("XShape", ())):
+        return False
+    there, back = int(VarType.BOOL), int(VarType.FP32)
+    numbers = at.graph.add_var(f"{at.result.name}.source", "float32", at.x.shape)
+    types: dict[str, Any] = {"in_dtype": there, "out_dtype": back}
+    at.graph.add_op("cast", {"X": at.x}, {"Out": numbers}, types, before=at.op)
+    turned = at.add("transpose2", "float32", {"X": numbers}, axis=list(at.op.attr("axis")))
+    types = {"in_dtype": back, "out_dtype": there}
+    at.add("cast", "", {"X": turned}, **types)
+    return True
+
+
 def _affine_channel(at: _Expansion) -> bool:
     """Paddle takes every data_layout but NCHW for channels last; the kernel of ARM knows no other."""
     second = at.op.attr("data_layout", "AnyLayout") == "NCHW"
@@ -178,7 +219,10 @@ def _affine_channel(at: _Expansion) -> bool:
 
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "affine_channel": _affine_channel,
+    "cast": _cast,
     "sign": _sign,
+    "transpose": _transpose,
+    "transpose2": _transpose,
     "gelu": _gelu,
     "brelu": _brelu,
     "bmm": _bmm,
