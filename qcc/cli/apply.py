@@ -16,6 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
+from qcc.shown import plain
 
 if TYPE_CHECKING:
     from qcc.model import Model
@@ -85,9 +87,9 @@ def apply(
     _show_changes(Console(), counts.changes, [seconds for _, seconds in times.seconds] if timing else None)
     for change in counts.changes:
         for note in change.result.notes:
-            click.echo(f"{change.name}: {note}")
+            echo(f"{change.name}: {note}")
     if output is None:
-        click.echo("nothing was saved; -o FOLDER saves the model.")
+        echo("nothing was saved; -o FOLDER saves the model.")
     else:
         _save(result, output, form or stored_form(result.graph))
 
@@ -98,9 +100,9 @@ def _save(model: Model, output: Path, form: str) -> None:
 
     saved = qcc.save(model, output, form=form)
     name = state(model.graph) if saved.form == "float" else saved.form
-    click.echo(f"saved the {name} form in {output}.")
+    echo(f"saved the {name} form in {output}.")
     for warning in saved.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
 
 
 @contextmanager
@@ -123,7 +125,7 @@ def _show_changes(console: Console, changes: list[OpChange], seconds: list[float
     times = [""] * len(changes) if seconds is None else [f"{value:.3f}" for value in seconds]
     if not console.is_terminal:
         for change, time in zip(changes, times, strict=True):
-            click.echo(f"{change.name}: {_sentence(change)}{f' in {time} s' if time else ''}")
+            echo(f"{change.name}: {_sentence(change)}{f' in {time} s' if time else ''}")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("pass", style="bold")
@@ -133,9 +135,9 @@ def _show_changes(console: Console, changes: list[OpChange], seconds: list[float
     for change, time in zip(changes, times, strict=True):
         types = sorted({*change.added, *change.removed, *change.changed})
         first, *others = types or [f"({_sentence(change)})"]
-        table.add_row(change.name, Text(first), *_numbers(change, first), *([time] if time else []))
+        table.add_row(change.name, Text(plain(first)), *_numbers(change, first), *([time] if time else []))
         for op_type in others:
-            table.add_row("", Text(op_type), *_numbers(change, op_type))
+            table.add_row("", Text(plain(op_type)), *_numbers(change, op_type))
     console.print(table)
 
 

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
 from qcc.errors import ConfigError, DataError, ModelFormatError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     batches = calibration_batches(model, data, config_path)
     with progress(_LABEL, len(batches), Console(stderr=True)) as report:
         result = calibrated(model, _used(batches, report))
-    click.echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
+    echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
     return result
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     from qcc.model import Model
@@ -49,7 +50,7 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
         find_target(target, others=tuple(_ARCHS))
     loaded = qcc.load(model, model_filename, params_filename)
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
-        click.echo(line)
+        echo(line)
 
 
 def _check_lite_file(file: Path, target: str | None) -> None:
@@ -60,7 +61,7 @@ def _check_lite_file(file: Path, target: str | None) -> None:
     if target is not None and _ARCHS.get(target) != found.arch:
         raise TargetError(f"{file} is for {found.arch}, not for {target}: leave out --target.")
     for line in found.lines():
-        click.echo(line)
+        echo(line)
     if found.wrong:
         count = len(found.wrong)
         places = "one place" if count == 1 else f"{count} places"

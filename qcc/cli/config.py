@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.stdout import echo
 from qcc.cli.training_options import OverridesCommand, config_option, overrides_option
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def list_sections() -> None:
         if console.is_terminal:
             console.print(Text.assemble((f"{description.name}: ", "bold cyan"), description.summary))
         else:
-            click.echo(f"{description.name}: {description.summary}")
+            echo(f"{description.name}: {description.summary}")
 
 
 @config.command("help")
@@ -80,16 +81,16 @@ def show(config_path: Path, overrides: tuple[str, ...]) -> None:
 
     shown = load_config(config_path, overrides)
     refuse_addresses(shown)
-    click.echo(as_yaml(shown), nl=False)
+    echo(as_yaml(shown), nl=False)
 
 
 def _show_plain(description: Description) -> None:
-    click.echo(f"{description.name}: {description.text}")
+    echo(f"{description.name}: {description.text}")
     if description.holders:
-        click.echo(f"It stands in {', '.join(description.holders)}.")
+        echo(f"It stands in {', '.join(description.holders)}.")
     for key in description.keys:
         default = f"={key.default}" if key.default else " (required)"
-        click.echo(f"  {key.name}{default}: {key.values}. {key.text}")
+        echo(f"  {key.name}{default}: {key.values}. {key.text}")
 
 
 def _show_on_terminal(console: Console, description: Description) -> None:

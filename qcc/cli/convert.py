@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
 
 
 @click.command()
@@ -43,6 +44,6 @@ def convert(
     loaded = qcc.load(model, model_filename, params_filename)
     saved = qcc.save(loaded, output, form=stored_form(loaded.graph), model_filename=name)
     for path in saved.files:
-        click.echo(path)
+        echo(path)
     for warning in saved.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)

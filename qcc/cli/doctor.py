@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.stdout import echo
 from qcc.doctor import PADDLE, examine, missing_for
 
 
@@ -39,7 +40,7 @@ def show(title: str, rows: list[tuple[str, str]]) -> None:
     console = Console()
     if not console.is_terminal:
         for name, text in rows:
-            click.echo(f"{name}: {text}")
+            echo(f"{name}: {text}")
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for name, text in rows:

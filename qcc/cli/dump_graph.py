@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     from qcc.draw import Picture
@@ -67,10 +68,10 @@ def dump_graph(
         picture = around(picture, name, 4 if depth is None else depth)
     source = to_dot(picture)
     write_dot(source, dot)
-    click.echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
+    echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
     if svg is not None:
         write_svg(source, svg)
-        click.echo(f"{svg}: drawn.")
+        echo(f"{svg}: drawn.")
 
 
 def _read(path: Path, model_filename: str | None, params_filename: str | None) -> Model:

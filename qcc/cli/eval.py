@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
     config_option,
@@ -69,9 +70,9 @@ def evaluate(
         check_fits(loaded, config)
         metrics = run(loaded, task)
     for name, value in metrics.items():
-        click.echo(f"{name} {value:.4f}")
+        echo(f"{name} {value:.4f}")
     for note in task.left_out():
-        click.echo(note)
+        echo(note)
 
 
 def _compare_epochs(folder: Path, config: ClassifierConfig | DetectorConfig, task: Task) -> None:
@@ -87,4 +88,4 @@ def _compare_epochs(folder: Path, config: ClassifierConfig | DetectorConfig, tas
     records = evaluate_epochs(store, task, lambda loaded: check_fits(loaded, config))
     print_epochs(Console(soft_wrap=True), records, best_record(records, task.main_metric))
     for epoch in epochs_without_model(store):
-        click.echo(f"epoch {epoch} holds no eval_model, since it was trained with save_eval_model: False.")
+        echo(f"epoch {epoch} holds no eval_model, since it was trained with save_eval_model: False.")

@@ -10,6 +10,7 @@ import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
@@ -142,9 +143,9 @@ def _instruments(dump_dir: Path | None) -> list[Instrument]:
 
 
 def _tell(saved: Saved, output: Path) -> None:
-    click.echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
+    echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
     for check in saved.checks:
-        click.echo(str(check) if check.good else f"warning: {check}", err=not check.good)
+        echo(str(check) if check.good else f"warning: {check}", err=not check.good)
 
 
 def _write_selftest(model: Model, folder: Path, data: Batch | None, **options: Any) -> None:
@@ -152,7 +153,7 @@ def _write_selftest(model: Model, folder: Path, data: Batch | None, **options: A
     from qcc.backends.lite.selftest import write_selftest
 
     names = write_selftest(model, partial(lower, **options), folder, data)
-    click.echo(f"wrote {len(names)} files of a self-test into {folder}; its README.md says how it is run.")
+    echo(f"wrote {len(names)} files of a self-test into {folder}; its README.md says how it is run.")
 
 
 def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> None:
@@ -161,5 +162,5 @@ def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> Non
 
     differences = cross_check(model, read_naive_buffer(output), arch)
     for difference in differences:
-        click.echo(f"cross-check: {difference}")
-    click.echo(f"cross-check with opt: {len(differences) or 'no'} differences.")
+        echo(f"cross-check: {difference}")
+    echo(f"cross-check with opt: {len(differences) or 'no'} differences.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
     dataset_option,
@@ -123,9 +124,9 @@ def freeze(
         check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)
         for name, value in evaluate(loaded, task).items():
-            click.echo(f"{name} {value:.4f}")
+            echo(f"{name} {value:.4f}")
         for note in task.left_out():
-            click.echo(note)
+            echo(note)
     data = None
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
@@ -144,12 +145,12 @@ def tell(saved: Saved, target: str | None) -> None:
     """What was written, and the checks that a user must hear of."""
     from qcc.train.programs.scheme import frozen_name
 
-    click.echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
+    echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
     for check in saved.checks:
         if check.what == target:
-            click.echo(f"  {check.outcome}")
+            echo(f"  {check.outcome}")
     for warning in saved.warnings:
-        click.echo(f"  warning: {warning}", err=True)
+        echo(f"  warning: {warning}", err=True)
 
 
 def tell_options(target: str) -> None:
@@ -159,9 +160,9 @@ def tell_options(target: str) -> None:
 
     table = find_target(target)
     for language, name in (("python", "Python"), ("cpp", "C++")):
-        click.echo(f"an application in {name} sets {table.engine} up with")
+        echo(f"an application in {name} sets {table.engine} up with")
         for line in code(table, language):
-            click.echo(f"    {line}")
+            echo(f"    {line}")
 
 
 def _load(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
     config_option,
@@ -82,8 +83,8 @@ def infer(
             board.rewind(0)
         for picture, found in run(detector, images, output_dir, draw_threshold):
             text = ", ".join(f"{one.class_name} {one.score:.2f}" for one in found) or "nothing"
-            click.echo(f"{picture}: {text}")
+            echo(f"{picture}: {text}")
             if board is not None:
                 board.show(picture)
     time = detector.time(read_image(images[0]))
-    click.echo(f"{time:.2f} ms per image (median of 100 runs, Paddle, {detector.device})")
+    echo(f"{time:.2f} ms per image (median of 100 runs, Paddle, {detector.device})")

@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from qcc.cli.model_files import model_files
+from qcc.cli.stdout import echo
+from qcc.shown import plain
 
 if TYPE_CHECKING:
     from qcc.analyze.inspection import Inspection
@@ -37,7 +39,7 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
 
     if inspect_lite.is_lite(model):
         if as_json:
-            click.echo(inspect_lite.as_json(model))
+            echo(inspect_lite.as_json(model))
         else:
             _show(inspect_lite.sections(model))
         return
@@ -50,7 +52,7 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
     stale = has_stale_record(model, model_filename, params_filename)
     if as_json:
         history = {**dataclasses.asdict(loaded.provenance), "stale_record": stale}
-        click.echo(json.dumps({**dataclasses.asdict(found), "provenance": history}, indent=2))
+        echo(json.dumps({**dataclasses.asdict(found), "provenance": history}, indent=2))
         return
     _show([_summary(found, loaded.provenance.pipelines, stale), *_sections(found)])
 
@@ -131,11 +133,11 @@ def _show(sections: list[Section]) -> None:
                 table.add_row(*_texts(row))
             console.print(table)
         else:
-            click.echo(f"{title}:")
+            echo(f"{title}:")
             for name, text in rows:
-                click.echo(f"  {name}: {text}")
+                echo(f"  {name}: {text}")
 
 
 def _texts(row: tuple[str, str]) -> tuple[Any, ...]:
     # Texts, since "[1, 3]" is no mark-up.
-    return tuple(Text(cell) for cell in row)
+    return tuple(Text(plain(cell)) for cell in row)

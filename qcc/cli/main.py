@@ -10,9 +10,8 @@ from importlib import import_module
 import click
 
 import qcc
-from qcc.cli.stdout import checked, discard
+from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import QccError, QccWarning
-from qcc.shown import plain
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -95,8 +94,8 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
         return
     from qcc.doctor import paddle_version
 
-    click.echo(f"qcc, version {qcc.__version__}")
-    click.echo(f"Paddle, {paddle_version()}")
+    echo(f"qcc, version {qcc.__version__}")
+    echo(f"Paddle, {paddle_version()}")
     ctx.exit()
 
 
@@ -135,13 +134,13 @@ def run(arguments: list[str]) -> int:
     except QccError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"qcc: error: {plain(str(error))}", err=True)
+        echo(f"qcc: error: {error}", err=True)
         return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("qcc: interrupted", err=True)
+        echo("qcc: interrupted", err=True)
         return 130
     except BrokenPipeError:
         # The reader, such as `head`, has had enough.

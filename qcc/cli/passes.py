@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.stdout import echo
+
 if TYPE_CHECKING:
     from qcc.passes.describe import Description
 
@@ -44,10 +46,10 @@ def passes(name: str | None) -> None:
 
 
 def _show_plain(console: Console, description: Description, text: str) -> None:
-    click.echo(f"{_title(description)}: {text}")
+    echo(f"{_title(description)}: {text}")
     for option in description.options:
         default = f"={option.default}" if option.default else ""
-        click.echo(f"  {option.name}{default}: {option.values}")
+        echo(f"  {option.name}{default}: {option.values}")
 
 
 def _show_on_terminal(console: Console, description: Description, text: str) -> None:

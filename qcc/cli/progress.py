@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from qcc.cli.stdout import echo
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -26,6 +27,6 @@ def progress(label: str, total: int | None, console: Console) -> Iterator[Callab
             bar.update(task, completed=done)
             if not console.is_terminal and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
                 last_line = time.monotonic()
-                click.echo(f"{label}  {done}/{'?' if total is None else total}", err=True)
+                echo(f"{label}  {done}/{'?' if total is None else total}", err=True)
 
         yield report

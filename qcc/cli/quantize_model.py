@@ -16,6 +16,7 @@ from rich.console import Console
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,11 +159,11 @@ def _tell_source(source: Source) -> None:
     from qcc.calibrate.report import told
     from qcc.grammar.yaml_text import value_as_yaml
 
-    click.echo(f"measures activations on {told(source.record)}.")
+    echo(f"measures activations on {told(source.record)}.")
     if "preprocess" in source.record:
-        click.echo(f"images are prepared as {source.record['preprocess_from']} says:")
+        echo(f"images are prepared as {source.record['preprocess_from']} says:")
         for key, value in source.record["preprocess"].items():
-            click.echo(f"  {key}: {value_as_yaml(value)}")
+            echo(f"  {key}: {value_as_yaml(value)}")
 
 
 def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: bool) -> Statistics:
@@ -172,7 +173,7 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
     before = len(state.gather().done)
     if before:
-        click.echo(f"goes on behind {before} batches that an earlier run has measured.")
+        echo(f"goes on behind {before} batches that an earlier run has measured.")
     if nproc > 1:
         words = click.get_current_context().obj
         code = launch(qcc_command(words), nproc, state.folder / "log")
@@ -206,7 +207,7 @@ def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: boo
             )
         except Stopped:
             if part.rank == 0:
-                click.echo("interrupted; the same command goes on with what was measured.", err=True)
+                echo("interrupted; the same command goes on with what was measured.", err=True)
             raise Exit(INTERRUPTED_EXIT_CODE) from None
 
 
@@ -244,9 +245,9 @@ class _Outcome:
 
         path = self.output / target / "model.nb"
         saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
-        click.echo(f"wrote {path}, {path.stat().st_size} bytes.")
+        echo(f"wrote {path}, {path.stat().st_size} bytes.")
         for warning in saved.warnings:
-            click.echo(f"  warning: {warning}", err=True)
+            echo(f"  warning: {warning}", err=True)
         self._note_size(saved)
 
     def _note_size(self, saved: Saved) -> None:
@@ -298,10 +299,10 @@ class _Outcome:
         )
         story.write(self.output)
         for line in _lines(story.notices, story.skipped):
-            click.echo(line)
+            echo(line)
         for one in agreement:
-            click.echo(f"against float, on {len(compared)} of the batches: {one}")
-        click.echo(f"{self.output / REPORT} has the rest.")
+            echo(f"against float, on {len(compared)} of the batches: {one}")
+        echo(f"{self.output / REPORT} has the rest.")
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

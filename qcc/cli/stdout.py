@@ -6,7 +6,10 @@ import io
 import os
 from typing import TYPE_CHECKING, TextIO
 
+import click
+
 from qcc.errors import OutputError
+from qcc.shown import plain
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -23,6 +26,11 @@ class _Descriptor(io.FileIO):
         except OSError as error:
             discard(self.fileno())
             raise OutputError(f"standard output cannot be written: {error.strerror}.") from error
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text that may hold names of files and variables, which are data, on a line."""
+    click.echo(plain(str(text)), err=err, nl=nl)
 
 
 def checked(stream: TextIO | None) -> TextIO:

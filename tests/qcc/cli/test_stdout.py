@@ -12,6 +12,7 @@ from full_disk import SENTENCE, run_on_full_disk
 
 import qcc
 from qcc.cli.main import COMMANDS
+from qcc.cli.stdout import echo
 
 CONFIG = Path(__file__).parents[3] / "configs" / "yolov3_mobilenet_v1_tree_crowns.yml"
 # What needs data or a training run is tried in tests/train.
@@ -87,3 +88,11 @@ def test_what_is_written_arrives_as_it_is() -> None:
     ]
     assert outputs[0].stdout == outputs[1].stdout
     assert outputs[0].stdout
+
+
+def test_what_acts_on_a_terminal_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    echo("\x1b[31mred\x1b[0m: \u202ename")
+    echo("\x07", err=True)
+    printed = capsys.readouterr()
+    assert printed.out == "\\x1b[31mred\\x1b[0m: \\u202ename\n"
+    assert printed.err == "\\x07\n"
