@@ -67,7 +67,7 @@ def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Sect
     if pipelines:
         rows.append(("made by", " | ".join(pipelines)))
     if stale:
-        rows.append(("made by", "unknown: the files were changed after the qcc.json beside them"))
+        rows.append(("made by", "unknown: the qcc.json beside it is of other files"))
     rows.append(("ops", str(sum(found.ops.values()))))
     sizes = [f"{count} {dtype} ({_megabytes(size)})" for dtype, (count, size) in found.weights.items()]
     rows.append(("weights", ", ".join(sizes) or "none"))
