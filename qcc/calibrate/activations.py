@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch
 from qcc.errors import DataError
-from qcc.failures import PADDLE_FAILURES, reason
-from qcc.model import Model, Runner
+from qcc.model import Model
 from qcc.numerics import SCALE_FLOOR
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales, make_dynamic, ops_to_calibrate
@@ -22,32 +22,32 @@ def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Bat
 
     Raises DataError when there is no batch, the model does not run on one, or a value is not finite.
     """
-    runner = Runner(model)
-    largest = np.full(len(names), SCALE_FLOOR, np.float32)
-    count = 0
-    for count, batch in enumerate(batches, 1):
-        found = _run(runner, model, names, batch, count)
-        magnitudes = [np.max(np.abs(value), initial=0) for value in found]
-        # The maximum of anything and a NaN is a NaN.
-        largest = np.maximum(largest, np.array(magnitudes, np.float32))
-        if not np.isfinite(largest).all():
-            name = names[int(np.argmin(np.isfinite(largest)))]
-            raise DataError(f"{name!r} is not finite on batch {count} of the data, so it has no scale.")
-    if not count:
+    largest = _Largest(tuple(names))
+    collector = Collector(model, largest)
+    for batch in numbered(batches):
+        collector.run(batch, batch.read())
+    if not largest.batches:
         raise DataError("there is no data to measure scales on.")
-    return {name: float(value) for name, value in zip(names, largest, strict=True)}
+    return largest.magnitudes
 
 
-def _run(
-    runner: Runner, model: Model, names: Sequence[str], batch: Batch, number: int
-) -> Sequence[np.ndarray]:
-    missing = [name for name in model.feeds if name not in batch]
-    if missing:
-        raise DataError(f"the model is fed by {missing[0]!r}, but the data gives {list(batch)}.")
-    try:
-        return runner.run({name: batch[name] for name in model.feeds}, tuple(names))
-    except PADDLE_FAILURES as error:
-        raise DataError(f"the model does not run on batch {number}: {reason(error)}") from error
+class _Largest:
+    """The largest magnitude of each of some activations over all batches, and no more of them."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self.batches = 0
+        self.magnitudes = dict.fromkeys(names, float(SCALE_FLOOR))
+
+    def add(self, name: str, data_range: float, values: np.ndarray) -> float:
+        """See `Counter`. The maximum of anything and a NaN is a NaN."""
+        return float(np.max(np.abs(values), initial=0))
+
+    def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
+        """See `Counter`."""
+        self.batches += 1
+        for name, peak in peaks.items():
+            self.magnitudes[name] = max(self.magnitudes[name], peak)
 
 
 def calibrated(model: Model, batches: Iterable[Batch]) -> Model:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from qcc._paddle import paddle
 from qcc.calibrate.data.arrays import fitting
 from qcc.calibrate.data.batches import Batch, Batches, name_of
-from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.nodes import Var
@@ -50,6 +49,23 @@ def _itself(batch: Batch) -> Batch:
     return batch
 
 
+class Counter(Protocol):
+    """What counts the activations of `names`; see `Statistics`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The activations."""
+        ...
+
+    def add(self, name: str, data_range: float, values: np.ndarray) -> float:
+        """Count an activation's values on a batch whose data has this range; their largest magnitude."""
+        ...
+
+    def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
+        """A batch is done: its number, and the largest magnitude of each activation on it."""
+        ...
+
+
 class Collector:
     """A network that is run batch by batch, and whose activations are counted as they are computed.
 
@@ -58,7 +74,7 @@ class Collector:
     depends on are not run.
     """
 
-    def __init__(self, model: Model, statistics: Statistics) -> None:
+    def __init__(self, model: Model, statistics: Counter) -> None:
         self._model, self._statistics = model, statistics
         self._range = 0.0
         self._peaks: dict[str, float] = {}

@@ -43,10 +43,19 @@ def test_what_is_all_zero_has_a_positive_scale(model: Model) -> None:
     ("batches", "words"),
     [
         ([], "there is no data"),
-        ([{"image": floats(1, 4, 8, 8)}], r"is fed by 'x0', but the data gives \['image'\]"),
-        ([{"x0": floats(1, 4, 8, 8)}, {"x0": floats(1, 3, 8, 8)}], "does not run on batch 2: "),
-        ([{"x0": np.full((1, 4, 8, 8), np.inf, "f")}], "'x0' is not finite on batch 1"),
-        ([{"x0": np.full((1, 4, 8, 8), np.nan, "f")}], "'x0' is not finite on batch 1"),
+        ([{"image": floats(1, 4, 8, 8)}], r"batch 1 of the data has no array 'x0'; it has \['image'\]"),
+        (
+            [{"x0": floats(1, 4, 8, 8)}, {"x0": floats(1, 3, 8, 8)}],
+            r"batch 2 of the data: 'x0' is float32\[1, 3, 8, 8\]",
+        ),
+        (
+            [{"x0": np.full((1, 4, 8, 8), np.inf, "f")}],
+            "batch 1 of the data: 'x0' holds a value that is not finite",
+        ),
+        (
+            [{"x0": np.full((1, 4, 8, 8), np.nan, "f")}],
+            "batch 1 of the data: 'x0' holds a value that is not finite",
+        ),
     ],
 )
 def test_data_that_gives_no_scales(model: Model, batches: list[Arrays], words: str) -> None:
