@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lite_arm import FLOAT
 from lite_case import Case, floats, parameter, static
 from lite_ops import CASES
-from lite_refused import REFUSED
 from lite_variants import VARIANTS
 
 import qcc
@@ -25,11 +25,12 @@ RESHAPED = Case("reshaped", (floats(2, 4, 5, 5),), lambda x: paddle.nn.Conv2D(4,
 MASKED = Case(
     "masked", (floats(1, 4, 8),), lambda x: x + static.setitem(paddle.zeros([1, 4, 8]), (slice(None), 1), 5.0)
 )
+DEPTHWISE = Case("depthwise_transposed", FLOAT["depthwise-transposed"][1], FLOAT["depthwise-transposed"][0])
 ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
     "lite-fold-constants": (MASKED,),
-    "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], REFUSED["deconv_dw"]),
+    "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], DEPTHWISE),
     "lite-ops": (
         ALL["gelu_tanh"],
         ALL["bmm"],
