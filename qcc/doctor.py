@@ -30,7 +30,7 @@ EXTRA_NEEDS = {
     "export": {LITE: "running files for x86, and --cross-check"},
 }
 
-# The versions on which all of qcc's tests run; the extras of pyproject.toml install them.
+# The versions that qcc is tested on; the extras of pyproject.toml install them.
 TESTED = ("2.6.2", "3.3.1")
 
 # Paddle is looked at in a process of its own, since a broken one may crash it: all of qcc is imported, and a

@@ -77,9 +77,10 @@ def _either(original: Any, build: Build) -> Build:
     return function
 
 
-def _append(kind: str, inputs: dict[str, Any], dtype: Any = None, **attrs: Any) -> Any:
+def _append(kind: str, inputs: dict[str, Any], result: Any = None, /, **attrs: Any) -> Any:
+    """`result`: the output's dtype; by default that of the input."""
     helper = LayerHelper(kind)
-    out = helper.create_variable_for_type_inference(dtype=dtype or inputs["X"].dtype)
+    out = helper.create_variable_for_type_inference(dtype=result or inputs["X"].dtype)
     helper.append_op(type=kind, inputs=inputs, outputs={"Out": out}, attrs=attrs)
     return out
 
