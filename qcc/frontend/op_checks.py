@@ -17,19 +17,14 @@ from qcc.ir.program import PLAIN_ATTR_FIELDS, AttrProto, AttrType, OpProto, VarT
 
 _TENSOR = VarTypeProto.LOD_TENSOR
 
-# Types of attributes that Paddle converts into one another; files of older versions hold the narrower one.
+# Types of attributes that Paddle converts into one another: which one an op declares, its version decides.
 _INTEGERS = frozenset((AttrType.INT, AttrType.LONG, AttrType.BOOLEAN))
 _NUMBERS = _INTEGERS | {AttrType.FLOAT, AttrType.FLOAT64, AttrType.SCALAR}
 _INTEGER_LISTS = frozenset((AttrType.INTS, AttrType.LONGS, AttrType.BOOLEANS))
 _NUMBER_LISTS = _INTEGER_LISTS | {AttrType.FLOATS, AttrType.FLOAT64S, AttrType.SCALARS}
 # Where an op takes the value from a variable.
 _VARIABLES = frozenset((AttrType.VAR, AttrType.VARS))
-_ACCEPTED = {
-    **dict.fromkeys(_INTEGERS, _INTEGERS),
-    **dict.fromkeys(_NUMBERS - _INTEGERS, _NUMBERS),
-    **dict.fromkeys(_INTEGER_LISTS, _INTEGER_LISTS),
-    **dict.fromkeys(_NUMBER_LISTS - _INTEGER_LISTS, _NUMBER_LISTS),
-}
+_ACCEPTED = {**dict.fromkeys(_NUMBERS, _NUMBERS), **dict.fromkeys(_NUMBER_LISTS, _NUMBER_LISTS)}
 
 # Ops of inference programs whose variables may be of other kinds than dense tensors.
 _OTHER_KINDS = frozenset(
@@ -70,6 +65,8 @@ _OTHER_KINDS = frozenset(
     ]
 )
 
+# Outputs that only gradients read, whatever a version of Paddle says.
+_NEEDED_BY_NOBODY = frozenset({"XShape", "MedianIndex", "Out_Eids"})
 # What the registry calls dispensable, and the kernel reads.
 _READ_ANYWAY = {"assign": frozenset({"X"})}
 
@@ -103,7 +100,8 @@ def _specs() -> Mapping[str, _Spec]:
         specs[op_type] = _Spec(
             frozenset(slot.name for slot in proto.inputs if not slot.dispensable)
             | _READ_ANYWAY.get(op_type, frozenset()),
-            frozenset(slot.name for slot in proto.outputs if not (slot.dispensable or slot.intermediate)),
+            frozenset(slot.name for slot in proto.outputs if not (slot.dispensable or slot.intermediate))
+            - _NEEDED_BY_NOBODY,
             frozenset(slot.name for slot in slots if not slot.duplicable),
             {attr.name: _accepted(attr.type) for attr in proto.attrs},
             op_type not in _OTHER_KINDS,
@@ -165,6 +163,9 @@ def _about_slot(spec: _Spec, slot: str, names: Sequence[str], kinds: Mapping[str
 def _about_value(op_type: str, attr: AttrProto) -> Iterator[str]:
     part, least, most = _RANGES[attr.name]
     if part not in op_type:
+        return
+    if attr.type not in (_INTEGERS | _INTEGER_LISTS):
+        yield f"has the attribute {attr.name!r} of type {AttrType.Name(attr.type)}"
         return
     value = getattr(attr, PLAIN_ATTR_FIELDS[attr.type])
     values = list(value) if attr.type in _INTEGER_LISTS else [value]

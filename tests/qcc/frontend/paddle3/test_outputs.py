@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paddle3_cases import Digest, case, cases
+from saved_models import MAJOR
 
 import qcc
 
@@ -56,6 +57,10 @@ def test_networks_of_paddle_3_0(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(cases("functions")))
 def test_functions(name: str, tmp_path: Path) -> None:
+    if MAJOR > 2 and name == "strided_slice":
+        pytest.skip(
+            "written as 2.6 reads it: Paddle 3 takes the end -1 of a slice backwards for the last element"
+        )
     check("functions", name, tmp_path)
 
 
