@@ -59,7 +59,7 @@ def test_networks_of_paddle_3_0(name: str, tmp_path: Path) -> None:
 def test_functions(name: str, tmp_path: Path) -> None:
     if MAJOR > 2 and name == "strided_slice":
         pytest.skip(
-            "written as 2.6 reads it: Paddle 3 takes the end -1 of a slice backwards for the last element"
+            "written as 2.6 reads it: Paddle 3 takes an end of -1 for the last element"
         )
     check("functions", name, tmp_path)
 
