@@ -58,9 +58,7 @@ def test_networks_of_paddle_3_0(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(cases("functions")))
 def test_functions(name: str, tmp_path: Path) -> None:
     if MAJOR > 2 and name == "strided_slice":
-        pytest.skip(
-            "written as 2.6 reads it: Paddle 3 takes an end of -1 for the last element"
-        )
+        pytest.skip("written as 2.6 reads it: Paddle 3 takes an end of -1 for the last element")
     check("functions", name, tmp_path)
 
 
