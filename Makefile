@@ -8,9 +8,10 @@ UV := uv==0.13.9
 export OMP_NUM_THREADS ?= 1
 
 # What `make test` runs on Paddle 3: texts of graphs, messages, files, bits, checks, a short training.
-ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_text.py qcc/frontend \
-	qcc/passes/test_linear_bits.py qcc/test_doctor.py qcc/test_paddle_import.py qcc/backends/test_check.py \
-	train/programs train/test_quantize.py::test_the_whole_flow_on_the_command_line)
+ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_text.py qcc/frontend/test_layouts.py \
+	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/passes/test_linear_bits.py \
+	qcc/test_doctor.py qcc/test_paddle_import.py qcc/calibrate/test_activations.py train/programs/test_clipping.py \
+	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
