@@ -11,6 +11,9 @@ import pytest
 from qcc._paddle import paddle
 from qcc.train.data.cache import dataset
 
+# Their assertions tell values, too, when they fail.
+pytest.register_assert_rewrite("agreement", "mirror")
+
 # On Paddle 3 some of its functions have to be told how.
 old_ir.restore()
 # Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in.

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, Phase, settings
-
-# Their assertions tell values, too, when they fail.
-pytest.register_assert_rewrite("agreement", "mirror")
 
 # The same examples at every run: a test that fails, fails for everybody. The first run of
 # a program takes Paddle longer than any deadline.

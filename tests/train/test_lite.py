@@ -148,7 +148,7 @@ def test_samples_for_calibration_are_spread_over_the_training_set(classifier: Pa
         ("empty", ("-c", "tiny.yml"), "describes a MobileNetV1, which is not trained on image files"),
         ("empty", ("-c", "detector.yml"), "empty holds no image"),
         ("broken.jpg", ("-c", "detector.yml"), "broken.jpg"),
-        ("faces.jpg", ("-c", "detector.yml"), "the model is fed by 'image'|does not run on batch 1"),
+        ("faces.jpg", ("-c", "detector.yml"), "has no array 'image'|batch 1 of the data: 'image' is"),
         ("broken.yml", (), "broken.yml"),
     ],
 )

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 
 from qcc.ir.program import PLAIN_ATTR_FIELDS, AttrProto, AttrType
 from qcc.ir.text.lexer import BARE_NAME, NAME, NUMBER, STRING, Lexer
@@ -116,7 +116,7 @@ def value_text(attr: AttrProto) -> str:
         text = _text(attr.type, value)
         if make_attr(attr.name, attr.type, value).SerializeToString() == attr.SerializeToString():
             return text
-    except _NoTextError:
+    except (_NoTextError, EncodeError):  # an attribute may lack what its type wants
         pass
     return message_text(attr.SerializeToString())
 
