@@ -72,6 +72,7 @@ def test_stretched_chain_has_the_ops_that_are_counted(bench: dict[str, ModuleTyp
         assert len(program.blocks[0].ops) == job("training", training, 7).ops
 
 
+@pytest.mark.slow
 def test_record_says_what_ran_where(run: dict[str, Any]) -> None:
     record = run["record"]
     assert set(record["versions"]) == {"python", "paddlepaddle", "qcc", "numpy", "protobuf"}
@@ -88,6 +89,7 @@ def test_record_says_what_ran_where(run: dict[str, Any]) -> None:
     assert len(record["load_average_at_start"]) == len(record["load_average_at_end"]) == 3
 
 
+@pytest.mark.slow
 def test_record_has_every_raw_number(run: dict[str, Any]) -> None:
     by_case: dict[str, list[dict[str, Any]]] = {}
     for entry in run["record"]["measured"]:
@@ -119,6 +121,7 @@ def test_record_has_every_raw_number(run: dict[str, Any]) -> None:
         assert all(entry["runs"][0]["peak"]["bytes"] > 1 << 20 for entry in by_case[case])
 
 
+@pytest.mark.slow
 def test_qcc_and_paddle_do_the_same_work(run: dict[str, Any]) -> None:
     counted = [entry["runs"][0] for entry in run["record"]["measured"] if entry["case"] == "same_ops"]
     assert len(counted) == 2
@@ -127,6 +130,7 @@ def test_qcc_and_paddle_do_the_same_work(run: dict[str, Any]) -> None:
         assert counts["qcc"]["fake_quantize_moving_average_abs_max"] == 4
 
 
+@pytest.mark.slow
 def test_page_is_made_of_the_record(bench: dict[str, ModuleType], run: dict[str, Any]) -> None:
     assert run["page"] == bench["page"].render(run["record"])
     assert run["page"] in run["shown"]
@@ -136,6 +140,7 @@ def test_page_is_made_of_the_record(bench: dict[str, ModuleType], run: dict[str,
     assert "nan" not in run["page"]
 
 
+@pytest.mark.slow
 def test_page_compares_what_users_call(bench: dict[str, ModuleType], run: dict[str, Any]) -> None:
     """By processor time, whatever the numbers are."""
     seconds = {("paddle_passes", "transform"): 620.0, ("as_called", "run"): 2.0}
@@ -163,6 +168,7 @@ def _with_cpu(
     }
 
 
+@pytest.mark.slow
 def test_page_of_an_older_record_lacks_what_users_call(
     bench: dict[str, ModuleType], run: dict[str, Any]
 ) -> None:
@@ -172,6 +178,7 @@ def test_page_of_an_older_record_lacks_what_users_call(
     assert "PassManager.run" not in page
 
 
+@pytest.mark.slow
 def test_page_says_what_was_not_measured(bench: dict[str, ModuleType], run: dict[str, Any]) -> None:
     record = {**run["record"], "plan": {**run["record"]["plan"], "full": False}}
     assert "Not measured in this run: Paddle's passes on 4 layers" in bench["page"].render(record)

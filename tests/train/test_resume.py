@@ -131,6 +131,7 @@ def test_resumed_equals_uninterrupted(
     assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_every_optimizer_state_is_kept(tiny_config: Path, tmp_path: Path) -> None:
     builder = "OptimizerBuilder:\n  optimizer: {type: Adam}"
     tiny_config.write_text(tiny_config.read_text().replace("OptimizerBuilder:", builder))
@@ -153,6 +154,7 @@ OPTIONS = (
 )
 
 
+@pytest.mark.slow
 def test_options_that_change_the_program_and_the_state(tiny_config: Path, tmp_path: Path) -> None:
     whole, broken = (distilling_slim(tmp_path / name) for name in ("whole", "broken"))
     run(tiny_config, whole, overrides=OPTIONS)
