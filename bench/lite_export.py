@@ -23,11 +23,11 @@ def peak() -> int:
 def main() -> None:
     folder, out, arch = sys.argv[1:]
     before = peak()
-    began = time.perf_counter()
+    began = time.process_time()
     model = qcc.load(folder)
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     export(model, Path(out), arch="arm" if arch == "arm" else "x86", check=False)
-    done = time.perf_counter()
+    done = time.process_time()
     found = {
         "load_seconds": loaded - began,
         "export_seconds": done - loaded,
