@@ -84,8 +84,8 @@ def page(record: dict[str, Any]) -> str:
 {chr(10).join(exports)}
 
 Random weights, but for PP-OCR; processor seconds, medians of {REPEATS} exports, each in a process of its own,
-after the model was loaded; the file is verified, not run. Memory is the growth of the process from before loading to its
-peak, by the size of the float weights.
+after the model was loaded; the file is verified, not run. Memory is the growth of the process from before
+loading to its peak, by the size of the float weights.
 
 What a file says about the layers does not shrink with the weights: names, shapes and attributes, together
 about a kilobyte an op, and with int8 the scales and biases of the channels as floats. So files of networks
