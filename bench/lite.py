@@ -77,15 +77,15 @@ def page(record: dict[str, Any]) -> str:
             )
         for form, value in network["milliseconds"].items():
             runs.append(f"| {name} | {form} | {value:.1f} |")
-    heads = "| network | form | CPU s | memory / weights | MB | float / this |\n|---|---|---|---|---|---|"
+    heads = "| network | form | seconds | memory / weights | MB | float / this |\n|---|---|---|---|---|---|"
     return f"""# Exports for Paddle Lite at full size
 
 {heads}
 {chr(10).join(exports)}
 
-Random weights, but for PP-OCR; processor seconds, medians of {REPEATS} exports, each in a process of its own,
-after the model was loaded; the file is verified, not run. Memory is the growth of the process from before
-loading to its peak, by the size of the float weights.
+Random weights, but for PP-OCR; medians of {REPEATS} exports, each in a process of its own, after the model
+was loaded; the file is verified, not run. Memory is the growth of the process from before loading to its
+peak, by the size of the float weights.
 
 What a file says about the layers does not shrink with the weights: names, shapes and attributes, together
 about a kilobyte an op, and with int8 the scales and biases of the channels as floats. So files of networks

@@ -23,11 +23,11 @@ def peak() -> int:
 def main() -> None:
     folder, out, arch = sys.argv[1:]
     before = peak()
-    began = time.process_time()
+    began = time.perf_counter()
     model = qcc.load(folder)
-    loaded = time.process_time()
+    loaded = time.perf_counter()
     export(model, Path(out), arch="arm" if arch == "arm" else "x86", check=False)
-    done = time.process_time()
+    done = time.perf_counter()
     found = {
         "load_seconds": loaded - began,
         "export_seconds": done - loaded,
