@@ -99,12 +99,15 @@ class _Runs:
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
-        self._cases = list(_cases(reference))
         see_float_engines(reference)
-        outputs = [self._values(case, reference.names) for case in self._cases]
+        compared = tuple(dict.fromkeys((*reference.names, *reference.graph.fetches)))
+        self._cases = [
+            (case, dict(zip(compared, self._values(case, compared), strict=True)))
+            for case in _cases(reference)
+        ]
         seen = [
-            distances(self._values(moved(case), reference.names), wanted)
-            for case, wanted in zip(self._cases, outputs, strict=True)
+            distances(self._values(moved(case), reference.names), [given[name] for name in reference.names])
+            for case, given in self._cases
         ]
         self._limits = dict(
             zip(reference.names, limits([*reference.movements, *seen], reference.floor), strict=True)
@@ -112,15 +115,15 @@ class _Runs:
 
     def of_model(self) -> list[Run]:
         fetches = self._reference.graph.fetches
-        return [self._run(case, fetches, lambda name: self._limits.get(name, _ANY)) for case in self._cases]
+        return self._runs(fetches, lambda name: self._limits.get(name, _ANY))
 
     def of_heads(self) -> list[Run]:
-        return [self._run(case, self._reference.names, self._limits.__getitem__) for case in self._cases]
+        return self._runs(self._reference.names, self._limits.__getitem__)
 
     def of_layers(self, integers: list[Integers]) -> list[Run]:
         found = []
-        for case in self._cases:
-            run = self._run(case, self._reference.names, lambda _: FAR)
+        whole = self._runs(self._reference.names, lambda _: FAR)
+        for run, (case, _) in zip(whole, self._cases, strict=True):
             values = self._values(case, [one.source for one in integers])
             arrays = [one.of(array) for one, array in zip(integers, values, strict=True)]
             fed = [(one.source, array) for one, array in zip(integers, arrays, strict=True)]
@@ -131,13 +134,14 @@ class _Runs:
             found.append(Run((*run.inputs, *fed), (*run.outputs, *wanted)))
         return found
 
-    def _run(self, case: Arrays, fetches: Sequence[str], limit: Callable[[str], Distance]) -> Run:
-        inputs = tuple((name, case[name]) for name in self._reference.graph.feeds)
-        outputs = self._values(case, fetches)
-        return Run(
-            inputs,
-            tuple(Expected(name, array, limit(name)) for name, array in zip(fetches, outputs, strict=True)),
-        )
+    def _runs(self, fetches: Sequence[str], limit: Callable[[str], Distance]) -> list[Run]:
+        return [
+            Run(
+                tuple((name, case[name]) for name in self._reference.graph.feeds),
+                tuple(Expected(name, given[name], limit(name)) for name in fetches),
+            )
+            for case, given in self._cases
+        ]
 
     def _values(self, case: Arrays, names: Sequence[str]) -> list[np.ndarray]:
         return [np.asarray(array) for array in self._reference.executor.run(case, names)]
