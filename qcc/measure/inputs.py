@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 
 from qcc.backends.predictor import PaddleExecutor
-from qcc.backends.samples import Sample, samples
+from qcc.backends.samples import Sample, make_inputs
 from qcc.errors import DataError, GraphError, PaddleError
 from qcc.measure.subjects import Subject
+from qcc.model import Model
 
 Inputs = Mapping[str, np.ndarray]
+
+# Height and width of made-up images whose size the model leaves open: the first that it takes, since what is
+# measured on images smaller than those of use is the cost of small ops.
+_SIZES = (320, 224, 64)
 
 
 def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batch: int) -> Sample:
@@ -32,9 +37,8 @@ def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batc
     }
     if batch > 1 and not open_feeds:
         raise GraphError(f"{subject.shown} is fed with one batch size only: leave out --batch.")
-    given = None if data is None else _joined(list(islice(data, batch)), open_feeds)
     executor, failure = PaddleExecutor(subject.program, subject.params), ""
-    for sample in samples(subject.model, given):
+    for sample in _samples(subject.model, data, batch, open_feeds):
         inputs = {
             name: array.repeat(-(-batch // len(array)), 0)[:batch] if name in open_feeds else array
             for name, array in sample.inputs.items()
@@ -44,8 +48,19 @@ def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batc
         except PaddleError as error:
             failure = str(error)
         else:
-            return Sample(inputs, sample.source)
+            shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in inputs.items())
+            return Sample(inputs, f"{sample.source} ({shapes})")
     raise GraphError(f"the model does not run on {sample.source}: {failure}")
+
+
+def _samples(
+    model: Model, data: Iterable[Inputs] | None, batch: int, open_feeds: set[str]
+) -> Iterator[Sample]:
+    if data is not None:
+        yield Sample(_joined(list(islice(data, batch)), open_feeds), "data")
+        return
+    for size in _SIZES:
+        yield Sample(make_inputs(model, size), "made-up inputs")
 
 
 def _joined(batches: Sequence[Inputs], open_feeds: set[str]) -> Inputs:

@@ -111,7 +111,7 @@ def test_paddle_runs_each_form(measured: dict[str, Any]) -> None:
     assert len(qdq["cpu_ms"]["turns"]) == len(qdq["cpu_to_float"]["turns"]) == 2
     assert of_float["cpu_to_float"] is None
     assert other["reason"] == "it is written for openvino"
-    assert measured["inputs"] == "data"
+    assert measured["inputs"] == "data (image[1, 3, 12, 12])"
 
 
 def test_openvino_runs_what_it_reads(measured: dict[str, Any]) -> None:
