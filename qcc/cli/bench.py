@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import plain
@@ -153,19 +154,21 @@ def bench(
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
     _show(rows)
+    frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
+    tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
     ctx.exit(_SLOWER if slower(rows) else 0)
 
 
-def _batches(
-    subjects: Sequence[Subject], data: str, preprocess: Path | None, batch: int
-) -> Iterable[Batch] | None:
-    """The batches of DATA, as the first Paddle model takes them; without one, `find_inputs` refuses."""
+def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, batch: int) -> Iterable[Batch]:
+    """The batches of DATA, as the first Paddle model takes them."""
     from qcc.cli.data import open_source
 
-    subject = next((one for one in subjects if one.model is not None), None)
-    if subject is None or subject.model is None:
-        return None
-    return open_source(subject.model, subject.original, data, preprocess, batch).batches
+    for subject in subjects:
+        if subject.model is not None:
+            return open_source(subject.model, subject.original, data, preprocess, batch).batches
+    raise click.UsageError(
+        "--data is prepared for a model of Paddle: give the float MODEL, too, or leave out --data."
+    )
 
 
 def _show(rows: Sequence[Row]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def export(
         _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
+    tell_next("check", output)
 
 
 def _check_frozen(model: Model) -> None:

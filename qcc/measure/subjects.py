@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from qcc.backends import fluid
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import is_naive_buffer, read_naive_buffer
 from qcc.backends.lite.guarantees import RECORD_SUFFIX
+from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
 from qcc.frontend import load
 from qcc.frontend.layout import LITE_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
@@ -37,7 +40,8 @@ class Subject:
     `home`: what the command line named, this or a folder of forms; `shown`: how the user calls it. `form`:
     "float", or one of `qcc.quantization.FORMS`; of an ONNX file "float" or "int8". `original`: the user's
     file, the program; `size`: bytes of all of them. `program` and `params`: what an engine opens.
-    `target`: the engine that it was written for, if any. `model`: of a Paddle model, what it is.
+    `feeds`: what it is fed with; of an ONNX file nothing that is known. `target`: the engine that it was
+    written for, if any. `model`: of a Paddle model, what it is.
     """
 
     home: Path
@@ -48,6 +52,7 @@ class Subject:
     size: int
     program: Path
     params: Path | None = None
+    feeds: tuple[Feed, ...] = ()
     target: str | None = None
     model: Model | None = None
 
@@ -113,6 +118,7 @@ def _subject(home: Path, path: Path, scratch: Path) -> Subject:
         size,
         program,
         params[0] if params else None,
+        tuple(feeds_of(model)),
         target,
         model,
     )
@@ -120,11 +126,10 @@ def _subject(home: Path, path: Path, scratch: Path) -> Subject:
 
 def _lite(home: Path, path: Path) -> Subject:
     record = read_record([path], path.name + RECORD_SUFFIX)
-    if record is not None:
-        form = record.state
-    else:
-        form = "int8" if describe(read_naive_buffer(path)).int8_ops else "float"
-    return Subject(home, str(path), "lite", form, path, path.stat().st_size, path)
+    found = describe(read_naive_buffer(path))
+    form = record.state if record is not None else "int8" if found.int8_ops else "float"
+    feeds = tuple(Feed(feed.name, feed.shape, np.dtype(feed.dtype)) for feed in found.feeds)
+    return Subject(home, str(path), "lite", form, path, path.stat().st_size, path, feeds=feeds)
 
 
 def _onnx(home: Path, path: Path) -> Subject:
