@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 
 from qcc.backends.deploy import options
+from qcc.backends.deploy.passes.cut_nms import CutNms
+from qcc.backends.heads import suppressions
 from qcc.backends.onnx.check import Subject, check_file
 from qcc.backends.onnx.form import onnx_form, prepare
 from qcc.backends.onnx.translate import to_onnx
@@ -16,10 +19,13 @@ from qcc.backends.report import Check, Saved
 from qcc.errors import OutputError, TargetError
 from qcc.files import publish, staging, write_json, writing
 from qcc.model import Model
+from qcc.passes.manager import PassManager
 from qcc.quantization import scheme, state
 from qcc.record import make_record
 from qcc.targets.paddle_x86 import has_vnni
 from qcc.targets.table import Target
+
+Cut = Literal["nms"]
 
 SUFFIX = ".onnx"
 RECORD_SUFFIX = ".json"
@@ -33,6 +39,8 @@ def export(
     *,
     scales: Mapping[str, float] = MappingProxyType({}),
     vnni: bool = False,
+    weight_only: bool = False,
+    cut: Cut | None = None,
     check: bool | Mapping[str, np.ndarray] = True,
 ) -> Saved:
     """Write a float, frozen or QDQ model as the ONNX file `path`, with a record of what made it in
@@ -50,7 +58,9 @@ def export(
     """
     _check_path(path)
     form = onnx_form(target)
-    prepared = prepare(model, target, scales, vnni=vnni)
+    if cut is not None:
+        model = _without_suppression(model)
+    prepared = prepare(model, target, scales, vnni=vnni, weight_only=weight_only)
     content = to_onnx(prepared.model.graph, form.signed)
     if content.ByteSize() >= _MOST_BYTES:
         raise OutputError(f"{path} was not written: it would be larger than the 2 GiB that ONNX files hold.")
@@ -81,6 +91,12 @@ def export(
         write_json(staged / record_name, record.content())
         publish(staged, path.parent, [path.name, record_name])
     return Saved(f"onnx-{target.name}", (path, path.with_name(record_name)), tuple(checks))
+
+
+def _without_suppression(model: Model) -> Model:
+    if not any(suppressions(model.graph.var(name)) for name in model.fetches):
+        raise TargetError("the model has no non-maximum suppression: leave out --cut nms.")
+    return PassManager((CutNms(),)).run(model)
 
 
 def _check_path(path: Path) -> None:

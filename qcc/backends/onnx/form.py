@@ -12,12 +12,13 @@ from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.errors import TargetError
 from qcc.model import Model
 from qcc.passes.base import Pass
-from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
+
+_FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weights"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Prepared:
     lines: tuple[str, ...]
 
 
-def prepare(model: Model, target: Target, scales: Mapping[str, float], *, vnni: bool) -> Prepared:
+def prepare(
+    model: Model, target: Target, scales: Mapping[str, float], *, vnni: bool, weight_only: bool = False
+) -> Prepared:
     """Bring a float, frozen or QDQ model into the form that the target's engine wants.
 
     `scales`: of variables that `unmeasured` names; `vnni`: the processor of the target has VNNI.
@@ -38,9 +41,14 @@ def prepare(model: Model, target: Target, scales: Mapping[str, float], *, vnni: 
     """
     form = onnx_form(target)
     model = _frozen(model)
-    if state(model.graph) == "float":
-        folded = PassManager((FoldConstants(),)).run(model)
-        return Prepared(folded, model, ())
+    present = state(model.graph)
+    if present in ("float", "weight-only"):
+        pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
+        return Prepared(PassManager.parse(pipeline).run(model), _unpacked(model), ())
+    if weight_only:
+        raise TargetError(
+            f"the model is {present}, whose weights are integers already: leave out --weight-only."
+        )
     counts = OpCount()
     passes = [step for step in _passes(form, scales) if not (vnni and isinstance(step, SevenBitWeights))]
     prepared, placement = for_target(model, target, (Verification(), counts), passes)
@@ -52,7 +60,7 @@ def unmeasured(model: Model, target: Target) -> tuple[str, ...]:
     """The variables of a model whose scales its target wants, and that nobody has measured: to be measured on
     data, and given to `prepare`. Raises what `prepare` raises."""
     model = _frozen(model)
-    if state(model.graph) == "float":
+    if state(model.graph) in ("float", "weight-only"):
         return ()
     found: dict[str, None] = {}
     passes: list[Pass] = []

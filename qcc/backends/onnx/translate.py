@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
 from qcc.backends.onnx.converter import float_onnx
+from qcc.backends.onnx.nms import Suppression, append_suppression, output_of, take_out_suppressions
 from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
 from qcc.backends.onnx.tidy import replace_nodes, tidy
 from qcc.ir.graph import Graph
@@ -33,15 +34,27 @@ def to_onnx(graph: Graph, signed: Signed) -> onnx.ModelProto:
     translate, MissingDependencyError without it.
     """
     floats, rounded = take_out(graph)
+    suppressions = take_out_suppressions(floats)
     model = float_onnx(floats)
     tidy(model.graph, {var.name for var in graph.vars}, rounded)
     _round(model.graph, rounded, signed)
+    for found in suppressions:
+        append_suppression(model.graph, found)
+    _set_outputs(model.graph, graph.fetches, suppressions)
     del model.graph.value_info[:]
     model.ir_version = _IR_VERSION
     model.producer_name = "qcc"
     model.producer_version = ""
     onnx.checker.check_model(model)
     return model
+
+
+def _set_outputs(graph: GraphProto, fetches: Sequence[str], suppressions: Sequence[Suppression]) -> None:
+    """Let a graph return what Paddle's fetches."""
+    known = {value.name: value for value in graph.output}
+    known |= {name: output_of(found, name) for found in suppressions for name in found.outputs}
+    del graph.output[:]
+    graph.output.extend(known[name] for name in fetches)
 
 
 def _round(graph: GraphProto, rounded: Mapping[str, Rounded], signed: Signed) -> None:
