@@ -73,7 +73,7 @@ class OnnxForm(_Row):
     """The ONNX file of a target.
 
     `pipeline` brings a frozen graph into QDQ form as this engine wants it; its steps `quantize-outputs` get
-    the scales that were measured, and of processors with VNNI `seven-bit-weights` is left out. `signed`: how
+    the scales that were measured, and of processors with VNNI `unclipped-sums` is left out. `signed`: how
     activations are stored that may be negative, as uint8 with zero point 128 or as int8 with zero point 0.
     `checked_in`: what runs the file before it appears, besides ONNX Runtime without optimizations.
     """

@@ -43,7 +43,7 @@ def points(graph: Graph, where: Where) -> list[Var]:
                 continue
             found.update((_source(var), None) for var in op.all_inputs())
             found[_end(graph, op.output("Out"))] = None
-        elif where == "outputs" and _is_quantized_convolution(op):
+        elif where == "outputs" and is_quantized_convolution(op):
             found[_end(graph, op.output(KINDS[op.type].output))] = None
     return [var for var in found if var.producer is not None and not is_fetched(graph, var)]
 
@@ -97,7 +97,8 @@ def _moves(op: Op) -> bool:
     return op.type in _MOVES
 
 
-def _is_quantized_convolution(op: Op) -> bool:
+def is_quantized_convolution(op: Op) -> bool:
+    """True for a convolution in QDQ form."""
     if op.type not in CONVOLUTIONS or op.type not in KINDS:
         return False
     found = round_trips(op)
@@ -140,4 +141,4 @@ def _ends_a_convolution(graph: Graph, var: Var) -> bool:
     op = var.producer
     if op is not None and op.type == "elementwise_add" and op.input("Y").persistable:
         op = op.input("X").producer
-    return op is not None and _is_quantized_convolution(op) and only_reader(graph, var) is not None
+    return op is not None and is_quantized_convolution(op) and only_reader(graph, var) is not None

@@ -12,10 +12,11 @@ import numpy as np
 import onnx
 
 from qcc.backends.agreement import MOST, Distance, distances, furthest
+from qcc.backends.cuts import culprit
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
-from qcc.backends.judge import ONE_OP, all_within, see_float_engines, take_apart
+from qcc.backends.judge import ONE_OP, Apart, all_within, see_float_engines, take_apart
 from qcc.backends.onnx.form import Prepared
 from qcc.backends.onnx.translate import Signed, to_onnx
 from qcc.backends.predictor import PaddleExecutor
@@ -24,10 +25,15 @@ from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
 from qcc.numerics import max_int
+from qcc.passes.integer_weights import dequantize_stored
+from qcc.passes.round_trip import linear_scale, round_trips
 
-_STEP = 1 / max_int(8)
-"""See `check_openvino`: a value on a rounding boundary becomes one or the other integer."""
+_TIE = 1 / max_int(8)
+"""How far an op may be off at a single element that is not a product: a value on a rounding boundary becomes
+one or the other integer."""
 
+_MUCH = 0.05
+_GIVEN = "the form for this engine, beside the model as it was given"
 _ALL_THE_SAME = "--no-check writes it all the same"
 
 Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
@@ -68,7 +74,7 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
         checks = list(_form(subject, found, place))
         opened = place / "opened.onnx"
         opened.write_bytes(with_outputs(subject.onnx, found.names).SerializeToString())
-        what = "ONNX Runtime without optimizations"
+        what = "the file, run as it stands by ONNX Runtime without optimizations"
         outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)
         checks.append(check)
         if engine != "nothing":
@@ -118,9 +124,11 @@ def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
     wanted = executor.run(found.sample.inputs, names)
     outputs = dict(zip(found.names, found.outputs, strict=True))
     distance = furthest(*distances([outputs[name] for name in names], wanted))
-    if distance.largest > MOST and distance.mean > MOST:
-        raise subject.error(f"the form for this engine is {distance} from the model")
-    yield Check("beside the model as it was given", f"{distance} on {found.sample.source}")
+    words = f"{distance} on {found.sample.source}"
+    if distance.mean > _MUCH:
+        yield Check(_GIVEN, f"{words}, which is much: evaluate the file on data of yours", good=False)
+    else:
+        yield Check(_GIVEN, words)
 
 
 def _in_engine(
@@ -139,7 +147,7 @@ def _in_engine(
             return session.run(inputs)
 
     name = "OpenVINO" if engine == "openvino" else "ONNX Runtime"
-    yield _step(subject, found, file, name, run, wanted)[1]
+    yield _step(subject, found, file, f"the engine, {name}, beside that", run, wanted)[1]
     yield Check(name, counted[str(file)])
 
 
@@ -180,7 +188,9 @@ def _step(
 
 def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
     apart = take_apart(found)
-    ties = [Distance(_STEP, ONE_OP, ONE_OP)] * len(apart.wanted)
+    ties = [
+        _of_one_step(apart, end, wanted) for end, wanted in zip(apart.cut.ends, apart.wanted, strict=True)
+    ]
     file = found.program.with_name("apart.onnx")
     file.write_bytes(to_onnx(apart.cut.graph, subject.signed).SerializeToString())
     wrong = apart.worst(run(file, apart.inputs), ties)
@@ -188,3 +198,17 @@ def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
         return None
     op, distance = wrong
     return f"the {op.type} of {next(op.all_outputs()).name!r} is {distance}"
+
+
+def _of_one_step(apart: Apart, end: str, wanted: np.ndarray) -> Distance:
+    """How far a right run may be off where one integer is the neighbouring one: a step of the activation
+    times the largest weight, relative to the output's range; on average it is not seen."""
+    graph = apart.cut.graph
+    op = culprit(graph.var(end))
+    trips = None if op is None else round_trips(op)
+    largest = _TIE
+    if trips is not None and trips.data.shape == "linear" and trips.weight.shape == "stored":
+        step = float(linear_scale(graph, trips.data)[0]) / max_int(trips.data.quantizer.bits)
+        weight = float(np.abs(dequantize_stored(graph, trips.weight)).max(initial=0))
+        largest = max(largest, step * weight / max(float(np.ptp(wanted)), 1e-30))
+    return Distance(min(largest, MOST), ONE_OP, ONE_OP)

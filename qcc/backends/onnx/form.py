@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.passes.quantize_outputs import QuantizeOutputs
-from qcc.backends.deploy.passes.seven_bit_weights import SevenBitWeights
+from qcc.backends.deploy.passes.unclipped_sums import UnclippedSums
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.errors import TargetError
 from qcc.model import Model
@@ -50,7 +50,7 @@ def prepare(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."
         )
     counts = OpCount()
-    passes = [step for step in _passes(form, scales) if not (vnni and isinstance(step, SevenBitWeights))]
+    passes = [step for step in _passes(form, scales) if not (vnni and isinstance(step, UnclippedSums))]
     prepared, placement = for_target(model, target, (Verification(), counts), passes)
     notes = [note for change in counts.changes for note in change.result.notes]
     return Prepared(prepared, _unpacked(model), (*placement.lines(), *notes))

@@ -117,7 +117,7 @@ def _fold_biases(graph: GraphProto, kept: Collection[str]) -> None:
         if not _is_per_channel(value):
             nodes.append(node)
             continue
-        tensor = numpy_helper.from_array(value.reshape(-1), f"{node.output[0]}.bias")
+        tensor = numpy_helper.from_array(value.reshape(-1), f"{bias.name}.of_channels")
         graph.initializer.append(tensor)
         conv.input.append(tensor.name)
         conv.output[0] = node.output[0]

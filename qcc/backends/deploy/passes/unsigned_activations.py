@@ -14,6 +14,8 @@ from qcc.ir.nodes import Op
 from qcc.numerics import linear_range, max_int
 from qcc.passes.base import OPTIONS, PassResult
 
+Grid = Literal["trained", "full"]
+
 UNSIGNED = 9
 """The bits of a symmetric quantization whose half that is not negative is that of uint8."""
 
@@ -37,7 +39,7 @@ class UnsignedActivations(EnginePass):
 
     name: ClassVar[str] = "unsigned-activations"
 
-    grid: Literal["trained", "full"] = "trained"
+    grid: Grid = "trained"
 
     def apply(self, graph: Graph) -> PassResult:
         unsigned = non_negative(graph)
