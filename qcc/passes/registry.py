@@ -39,6 +39,13 @@ BUILT_IN = {
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",
     "seven-bit-weights": "qcc.backends.deploy.passes.seven_bit_weights:SevenBitWeights",
+    "fold-into-scales": "qcc.backends.deploy.passes.fold_into_scales:FoldIntoScales",
+    "quantize-outputs": "qcc.backends.deploy.passes.quantize_outputs:QuantizeOutputs",
+    "unsigned-activations": "qcc.backends.deploy.passes.unsigned_activations:UnsignedActivations",
+    "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
+    "pool-bias": "qcc.backends.deploy.passes.pool_bias:PoolBias",
+    "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
+    "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
     # What follows lowers a graph for Paddle Lite.
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
