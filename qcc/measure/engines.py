@@ -13,6 +13,7 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.engines.timing import Times
 from qcc.backends.lite.describe import describe
@@ -22,9 +23,17 @@ from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.predictor import Predictor, int8_kernels
 from qcc.errors import QccError
 from qcc.measure.subjects import Subject
+from qcc.model import Model
 from qcc.passes.static_scales import is_dynamic
+from qcc.targets.table import find_target
 
 Inputs = Mapping[str, np.ndarray]
+
+_NO_ONNX = (
+    "there is no quantized ONNX file: give that of"
+    " `qcc export OUT/float --target onnxruntime --calibrate DATA -o FILE.onnx`"
+)
+_INT8_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 
 
 class Running(Protocol):
@@ -134,14 +143,14 @@ def in_openvino(subjects: Sequence[Subject], _: Path) -> Found:
                 partial(_open_in_openvino, subject),
                 _int8_in_openvino,
             )
-        elif subject.model is not None and subject.home not in qdq:
+        elif subject.kind != "lite" and subject.home not in qdq:
             yield Refusal("openvino", subject, _not_in_openvino(subject))
 
 
 def _in_openvino(subject: Subject) -> bool:
-    if subject.kind == "onnx":
-        return True
-    return subject.form in ("float", "qdq") and subject.target in (None, "openvino")
+    if subject.target not in (None, "openvino"):
+        return False
+    return subject.kind == "onnx" or subject.form in ("float", "qdq")
 
 
 def _not_in_openvino(subject: Subject) -> str:
@@ -157,6 +166,46 @@ def _open_in_openvino(subject: Subject, threads: int) -> Running:
 def _int8_in_openvino(running: Running, _: Inputs) -> int:
     assert isinstance(running, OpenVino)
     return sum(running.int8.values())
+
+
+def in_onnxruntime(subjects: Sequence[Subject], scratch: Path) -> Found:
+    """ONNX Runtime: ONNX files, and float models, which are exported here, for this."""
+    missing = onnxruntime_missing()
+    if missing is not None:
+        yield Refusal("onnxruntime", None, missing)
+        return
+    for number, subject in enumerate(subjects):
+        if subject.kind == "onnx" and subject.target in (None, "onnxruntime"):
+            yield _onnx_case(subject, subject.program)
+        elif subject.kind == "onnx":
+            yield Refusal("onnxruntime", subject, f"it is written for {subject.target}")
+        elif subject.model is not None and subject.is_float:
+            yield _exported_float(subject, subject.model, scratch / f"{number}.onnx")
+    if all(subject.kind != "onnx" or subject.is_float for subject in subjects):
+        yield Refusal("onnxruntime", None, _NO_ONNX)
+
+
+def _exported_float(subject: Subject, model: Model, file: Path) -> Case | Refusal:
+    from qcc.backends.onnx.export import export  # it imports the package onnx
+
+    try:
+        export(model, file, find_target("onnxruntime"), check=False)
+    except QccError as error:
+        return Refusal("onnxruntime", subject, str(error).rstrip("."))
+    return _onnx_case(subject, file)
+
+
+def _onnx_case(subject: Subject, file: Path) -> Case:
+    def open_with(threads: int) -> Running:
+        return OnnxRuntime(file, threads=threads)
+
+    return Case("onnxruntime", subject, not subject.is_float, file.stat().st_size, open_with, _int8_in_onnx)
+
+
+def _int8_in_onnx(running: Running, _: Inputs) -> int:
+    """Layers alone, as for the other engines: no additions, poolings and the like."""
+    assert isinstance(running, OnnxRuntime)
+    return sum(count for kind, count in running.int8.items() if kind.startswith(_INT8_LAYERS))
 
 
 def in_lite(subjects: Sequence[Subject], scratch: Path) -> Found:
@@ -213,5 +262,6 @@ class Runtime:
 ENGINES = {
     "paddle": Runtime("Paddle Inference with oneDNN", _paddle_version, in_paddle),
     "openvino": Runtime("OpenVINO", partial(version, "openvino"), in_openvino),
+    "onnxruntime": Runtime("ONNX Runtime", partial(version, "onnxruntime"), in_onnxruntime),
     "lite": Runtime("Paddle Lite for x86", partial(version, "paddlelite"), in_lite),
 }

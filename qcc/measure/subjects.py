@@ -139,4 +139,8 @@ def _onnx(home: Path, path: Path) -> Subject:
             size = len(data)
     except (OSError, ValueError) as error:
         raise ModelFormatError(f"{path} cannot be read: {error}.") from error
-    return Subject(home, str(path), "onnx", "int8" if quantized else "float", path, size, path)
+    record = read_record([path], path.name + RECORD_SUFFIX)
+    target = None if record is None or record.engine is None else record.engine["target"]
+    form = "int8" if quantized else "float"
+    # What is float is the same for every engine.
+    return Subject(home, str(path), "onnx", form, path, size, path, target=target if quantized else None)

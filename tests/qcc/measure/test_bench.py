@@ -14,6 +14,7 @@ import pytest
 from frozen_models import transformed_model
 
 import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.main import run
@@ -21,13 +22,14 @@ from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import verdicts
 from qcc.measure.subjects import Subject, find_subjects
+from qcc.targets.table import find_target
 
 INPUTS = {"image": np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """model/; out/ with its forms and a file for ARM, as `qcc quantize` leaves them; of-openvino/."""
+    """model/; out/ with its forms and a file for ARM, as `qcc quantize` leaves it; of-openvino/, of-onnx/."""
     folder = tmp_path_factory.mktemp("bench")
     model = nets.build(nets.residual_net)["test"]
     qcc.save(model, folder / "model", check=False)
@@ -35,6 +37,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, form in (("float", "float"), ("int8", "int8"), ("qdq", "qdq")):
         qcc.save(quantized, folder / "out" / name, form=form, check=False)
     qcc.save(quantized, folder / "of-openvino/qdq", target="openvino", check=False)
+    if onnxruntime_missing() is None:
+        from qcc.backends.onnx.export import export
+
+        (folder / "of-onnx").mkdir()
+        export(quantized, folder / "of-onnx/a.onnx", find_target("onnxruntime"), check=False)
     (folder / "out/lite-arm").mkdir()
     qcc.save(quantized, folder / "out/lite-arm/model.nb", target="lite", form="arm", check=False)
     return folder
@@ -78,9 +85,9 @@ def test_what_a_model_is_compared_with(place: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def measured(place: Path) -> dict[str, Any]:
-    """The record of `qcc bench model out of-openvino`, on data, with a drawing."""
+    """The record of `qcc bench` of all of them, on data, with a drawing."""
     np.savez(place / "data.npz", image=INPUTS["image"])
-    models = [place / name for name in ("model", "out", "of-openvino")]
+    models = [place / name for name in ("model", "out", "of-openvino", "of-onnx")]
     options = [
         "--rounds",
         2,
@@ -91,7 +98,7 @@ def measured(place: Path) -> dict[str, Any]:
         "--plot",
         place / "b.svg",
     ]
-    code = run(["bench", *map(str, (*models, *options))])
+    code = run(["bench", *(str(path) for path in models if path.exists()), *map(str, options)])
     record: dict[str, Any] = json.loads((place / "b.json").read_text())
     assert code == (1 if record["slower"] else 0)
     return record
@@ -116,13 +123,26 @@ def test_paddle_runs_each_form(measured: dict[str, Any]) -> None:
 
 def test_openvino_runs_what_it_reads(measured: dict[str, Any]) -> None:
     pytest.importorskip("openvino")
-    of_float, qdq, for_openvino = rows_of(measured, "openvino")
+    of_float, qdq, for_openvino, *for_others = rows_of(measured, "openvino")
     # Its reader of Paddle's programs has no `mul`, and the network has one.
     assert "No creator found for mul node" in of_float["reason"]
     assert "No creator found for mul node" in qdq["reason"]
+    assert all(one["reason"] == "it is written for onnxruntime" for one in for_others)
     assert for_openvino["int8_layers"] == 3
     assert len(for_openvino["cpu_ms"]["turns"]) == 2
     assert for_openvino["off_by"]["largest"] < 0.1
+
+
+def test_onnx_runtime_runs_onnx_files(measured: dict[str, Any]) -> None:
+    missing = onnxruntime_missing()
+    if missing is not None:
+        pytest.skip(missing)
+    of_float, quantized = rows_of(measured, "onnxruntime")
+    assert (of_float["form"], quantized["target"]) == ("float", "onnxruntime")
+    assert of_float["off_by"]["largest"] < 1e-4
+    assert quantized["int8_layers"] == 2  # nobody has measured the scale behind the fc
+    assert quantized["off_by"]["largest"] < 0.2
+    assert len(quantized["cpu_to_float"]["turns"]) == 2
 
 
 def test_paddle_lite_runs_what_is_exported_here(measured: dict[str, Any]) -> None:
