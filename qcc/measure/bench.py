@@ -15,6 +15,7 @@ from qcc.backends.predictor import PaddleExecutor
 from qcc.errors import QccError
 from qcc.measure.engines import Case, Inputs, Refusal, Running, find_cases
 from qcc.measure.subjects import Subject
+from qcc.passes.quantizable import operands
 
 _TURN = 0.05
 """Seconds of the processor that a turn is to take, of models that are faster than that."""
@@ -41,6 +42,7 @@ class Spread:
 class Row:
     """A case with a number of threads, and what was measured.
 
+    `int8_layers`: how many of the model's `layers` ran on integers; what is not known is None.
     `wall` and `cpu`: seconds of a run, one for each turn, which is the median of the runs in it; `cpu` is
     that of all threads. `ratio`: `cpu` relative to that of the same engine's float model, turn by turn.
     `distance`: how far its outputs are from what Paddle's executor computes op for op from the float model,
@@ -53,6 +55,7 @@ class Row:
     int8: bool = False
     size: int = 0
     int8_layers: int | None = None
+    layers: int | None = None
     distance: Distance | None = None
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -115,6 +118,7 @@ class Bench:
         row.distance = self._distance(case.subject, running.run(self.inputs))
         if not case.subject.is_float:
             row.int8_layers = case.int8_layers(running, self.inputs)
+            row.layers = self._layers()
         (seconds,) = running.times(self.inputs, warm_up=2, runs=1).cpu
         return max(1, min(_MOST_RUNS, round(_TURN / max(seconds, 1e-6))))
 
@@ -134,6 +138,13 @@ class Bench:
                 row.wall.append(statistics.median(found.wall))
                 row.cpu.append(statistics.median(found.cpu))
             self.report(number * self.rounds + turn + 1)
+
+    def _layers(self) -> int | None:
+        """The ops with a weight that can be quantized, of the first model that shows them as they are."""
+        for subject in self.subjects:
+            if subject.model is not None and subject.form in ("float", "frozen"):
+                return sum(operands(op) is not None for op in subject.model.graph.ops)
+        return None
 
     def _distance(self, subject: Subject, outputs: Sequence[np.ndarray]) -> Distance | None:
         simulation = simulation_of(subject, self.subjects)

@@ -37,10 +37,16 @@ def cells(row: Row) -> tuple[str, ...]:
         _spread([seconds * 1000 for seconds in row.wall]),
         _spread([seconds * 1000 for seconds in row.cpu]),
         _spread(row.ratios),
-        "" if row.int8_layers is None else str(row.int8_layers),
+        _int8(row),
         _distance(row),
         f"{row.size / 1e6:.2f}",
     )
+
+
+def _int8(row: Row) -> str:
+    if row.int8_layers is None:
+        return ""
+    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers} of {row.layers}"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -109,6 +115,7 @@ def _content(row: Row, subjects: Sequence[Subject]) -> dict[str, Any]:
         "bytes": row.size,
         "int8": row.int8,
         "int8_layers": row.int8_layers,
+        "layers": row.layers,
         "simulation": None if simulation is None else simulation.shown,
         "off_by": asdict(row.distance) if row.distance is not None and sound else None,
         "wall_ms": _measured([value * 1000 for value in row.wall]),

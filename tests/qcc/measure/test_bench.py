@@ -113,6 +113,7 @@ def test_paddle_runs_each_form(measured: dict[str, Any]) -> None:
     assert [one["form"] for one in (of_float, frozen, qdq)] == ["float", "frozen", "qdq"]
     assert (of_float["int8"], frozen["int8"], qdq["int8"]) == (False, True, True)
     assert frozen["int8_layers"] == qdq["int8_layers"] == 2  # oneDNN's list has no fc
+    assert (of_float["layers"], frozen["layers"]) == (None, 3)
     assert of_float["off_by"]["largest"] < 1e-4
     assert qdq["off_by"]["largest"] < 0.1
     assert len(qdq["cpu_ms"]["turns"]) == len(qdq["cpu_to_float"]["turns"]) == 2
