@@ -18,8 +18,8 @@ LEGEND = """\
 wall, CPU: medians of a run, and half the distance of their quartiles; CPU is of all threads together.
 to fp32: CPU time relative to the engine's float model, turn by turn.
 int8: layers that ran on integers.
-off by: largest difference, relative to the range, from what Paddle's executor computes op for op, in float32,
-from the float model or from the frozen one."""
+off by: the largest difference and the mean one, relative to the range, from what Paddle's executor computes
+op for op, in float32, from the float model or from the frozen one."""
 
 
 def machine() -> str:
@@ -59,7 +59,9 @@ def _spread(values: Sequence[float]) -> str:
 def _distance(row: Row) -> str:
     if row.distance is None:
         return ""
-    return f"{row.distance.largest:.1e}" if row.distance.sound else "another shape, or not finite"
+    if not row.distance.sound:
+        return "another shape, or not finite"
+    return f"{row.distance.largest:.1e}, {row.distance.mean:.0e}"
 
 
 def refusals(rows: Sequence[Row]) -> Iterator[str]:
