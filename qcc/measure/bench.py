@@ -100,17 +100,19 @@ class Bench:
         return Row(found.engine, found.subject, threads, found.int8, found.size)
 
     def _measure(self, rows: Sequence[tuple[Row, Case]], number: int) -> None:
-        opened: list[tuple[Row, Running, int]] = []
+        opened: list[Running] = []
+        ready: list[tuple[Row, Running, int]] = []
         try:
             for row, case in rows:
                 try:
                     running = case.open(row.threads)
-                    opened.append((row, running, self._first_runs(row, case, running)))
+                    opened.append(running)
+                    ready.append((row, running, self._first_runs(row, case, running)))
                 except QccError as error:
                     row.reason = str(error).rstrip(".")
-            self._take_turns([one for one in opened if one[0].reason is None], number)
+            self._take_turns(ready, number)
         finally:
-            for _, running, _ in opened:
+            for running in opened:
                 running.close()
 
     def _first_runs(self, row: Row, case: Case, running: Running) -> int:
@@ -122,10 +124,10 @@ class Bench:
         (seconds,) = running.times(self.inputs, warm_up=2, runs=1).cpu
         return max(1, min(_MOST_RUNS, round(_TURN / max(seconds, 1e-6))))
 
-    def _take_turns(self, opened: Sequence[tuple[Row, Running, int]], number: int) -> None:
+    def _take_turns(self, ready: Sequence[tuple[Row, Running, int]], number: int) -> None:
         """So that whatever else the machine does at some moment meets all of them alike."""
         for turn in range(self.rounds):
-            for row, running, runs in opened:
+            for row, running, runs in ready:
                 if row.reason is not None:
                     continue
                 if row.threads > 1:

@@ -77,11 +77,18 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
     for row in slower(rows):
         assert row.subject is not None
         yield (
-            f"{row.engine}, {row.threads} thread{'s' if row.threads > 1 else ''}: int8 is slower than float:"
+            f"{row.engine}, {_threads(row.threads)}: int8 is slower than float:"
             f" {row.subject.shown} takes {Spread.of(row.ratios).median:.2f} times the CPU time."
         )
+    alone = {(row.engine, row.threads) for row in rows if row.int8 and row.cpu and not row.ratios}
+    for engine, threads in sorted(alone):
+        yield f"{engine}, {_threads(threads)}: int8 is compared with nothing, since no float model ran there."
     if not any(row.ratios for row in rows):
         yield "nothing to compare: give the float MODEL and a quantized one that an engine runs."
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 def record(rows: Sequence[Row], subjects: Sequence[Subject], **settings: Any) -> dict[str, Any]:

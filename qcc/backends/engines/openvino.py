@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import Process, wanted
 from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import EngineError, MissingDependencyError
@@ -70,8 +70,9 @@ class OpenVino:
         return received(self._receive()[0])
 
     def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
+        arrays = wanted(self.inputs, inputs, "OpenVINO")
         try:
-            send(self._process.connection, header, {name: inputs[name] for name in self.inputs})
+            send(self._process.connection, header, arrays)
         except Closed:
             raise self._died() from None
 

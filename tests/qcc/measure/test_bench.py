@@ -15,9 +15,11 @@ from frozen_models import transformed_model
 
 import qcc
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.process import wanted
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.main import run
+from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import verdicts
@@ -173,6 +175,21 @@ def test_what_is_slower_in_most_turns() -> None:
     assert line == "a, 1 thread: int8 is slower than float: out/model takes 1.30 times the CPU time."
     (line,) = verdicts([of_float])
     assert line.startswith("nothing to compare")
+
+
+def test_an_engine_without_a_float_model_is_told() -> None:
+    alone = row("b", subject("qdq"), [1.0, 1.0], [], int8=True)
+    pair = [
+        row("a", subject("float"), [1.0] * 2, []),
+        row("a", subject("qdq"), [0.5] * 2, [0.5] * 2, int8=True),
+    ]
+    (line,) = verdicts([*pair, alone])
+    assert line == "b, 1 thread: int8 is compared with nothing, since no float model ran there."
+
+
+def test_a_model_with_other_inputs_is_refused() -> None:
+    with pytest.raises(EngineError, match="OpenVINO wants the inputs y for this model, and got x"):
+        wanted(("x", "y"), {"x": np.zeros(1)}, "OpenVINO")
 
 
 def test_names_in_a_drawing_are_text() -> None:
