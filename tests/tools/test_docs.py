@@ -48,6 +48,11 @@ def test_the_version_in_work_is_the_newest_of_the_changes() -> None:
     assert numbers == sorted(set(numbers), reverse=True)
 
 
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    listed = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in DOCS.glob("*.md"))
+
+
 @pytest.mark.slow
 def test_the_site_is_built(tmp_path: Path) -> None:
     if importlib.util.find_spec("mkdocs") is None:
