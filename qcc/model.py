@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import paddle, static_mode
-from qcc.errors import GraphError
+from qcc.errors import GraphError, PaddleError
+from qcc.failures import PADDLE_FAILURES, reason
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.weights import Weights
 from qcc.passes.frozen import frozen_ops
@@ -113,7 +115,8 @@ class Model:
 
         INT8 weights, which Paddle's kernels do not take, are turned back into float32 first. Each
         call compiles anew: use `Runner` for many calls.  Raises GraphError for missing or unknown
-        inputs, and for a model that `to_program` refuses.
+        inputs, and for a model that `to_program` refuses; PaddleError for inputs on which Paddle does not
+        compute it, such as images of another size than the layers take.
         """
         return Runner(self).run(inputs)
 
@@ -129,6 +132,9 @@ class Runner:
         runnable = Model(graph)
         self._feeds = model.feeds
         self._fetches = model.fetches
+        self._declared = {
+            name: f"{dtype_name(graph.var(name).dtype)}{list(graph.var(name).shape)}" for name in model.feeds
+        }
         self._program = runnable.to_program()
         self._scope = paddle.static.Scope()
         runnable.write_weights(self._scope, overwrite=True)
@@ -138,21 +144,33 @@ class Runner:
 
     @static_mode()
     def run(self, inputs: Mapping[str, np.ndarray], fetches: tuple[str, ...] | None = None) -> list[Any]:
-        """Arrays of `fetches` (any variables' names; by default the model's own) for these inputs."""
+        """Arrays of `fetches` (any variables' names; by default the model's own) for these inputs.
+
+        Raises GraphError for missing or unknown inputs, and PaddleError, with Paddle's reason, what was fed
+        and what is declared, when Paddle does not compute the model on them.
+        """
         missing = [name for name in self._feeds if name not in inputs]
         unknown = [name for name in inputs if name not in self._feeds]
         if missing or unknown:
             raise GraphError(
                 f"the model is fed by {list(self._feeds)}, but the inputs given are {list(inputs)}."
             )
-        return list(
-            self._executor.run(
-                self._program,
-                feed=dict(inputs),
-                fetch_list=list(self._fetches if fetches is None else fetches),
-                scope=self._scope,
+        try:
+            return list(
+                self._executor.run(
+                    self._program,
+                    feed=dict(inputs),
+                    fetch_list=list(self._fetches if fetches is None else fetches),
+                    scope=self._scope,
+                )
             )
-        )
+        except PADDLE_FAILURES as error:
+            fed = ", ".join(
+                f"{name!r} with {np.asarray(value).dtype}{list(np.shape(value))}"
+                f" (declared {self._declared[name]})"
+                for name, value in inputs.items()
+            )
+            raise PaddleError(f"Paddle cannot run the model fed {fed}: {reason(error)}") from error
 
 
 def _clear(scope: paddle.static.Scope, names: Sequence[str]) -> None:

@@ -60,10 +60,14 @@ def dump_graph(
     from qcc.draw import around, to_dot, write_dot, write_svg
     from qcc.files import refuse_inputs
     from qcc.frontend.saved import model_files as files_of
+    from qcc.ir.verify import verify
 
     read = [model] if model.suffix == ".txt" else files_of(model, model_filename, params_filename)
     refuse_inputs([dot] if svg is None else [dot, svg], read)
     loaded = _read(model, model_filename, params_filename)
+    if model.suffix == ".txt" and (pipeline is not None or after is not None):
+        # A graph from text may lack values: that is enough to draw it, and not for passes.
+        verify(loaded.graph, scales=False)
     picture = _picture(loaded, pipeline, after, diff)
     if name is not None:
         picture = around(picture, name, 4 if depth is None else depth)
@@ -101,15 +105,12 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
 def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool) -> Picture:
     from qcc.draw import Stages, difference, view
-    from qcc.ir.verify import verify
     from qcc.passes import PassManager
     from qcc.passes.instruments import Verification
 
     wanted = pipeline if pipeline is not None else after
     if wanted is None:
         return view(model.graph)
-    # A graph from text may lack values: that is enough to draw it, and not for passes.
-    verify(model.graph, scales=False)
     manager = PassManager.parse(wanted)
     stages = Stages()
     first, last = 0, len(manager.passes)

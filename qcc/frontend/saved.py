@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -42,27 +44,38 @@ def load(
     # Where nothing can be written, the record tells whether the files fit.
     with suppress(OSError, ValueError):
         finish(Path(path) if Path(path).is_dir() else Path(path).parent)
-    program, params_files = _locate(path, model_filename, params_filename)
-    weights = read_weights(program, params_files)
+    found = _locate(path, model_filename, params_filename)
+    program = found.program()
+    weights = read_weights(program, found.params)
     try:
         graph = program.graph(weights, for_test=True)
         verify(graph, scales=False)
     except VerifyError as error:
         raise ModelFormatError(f"{program.path}: {error}") from error
-    files = [program.path, *(file.path for file in params_files)]
-    record = fitting_record(files)
-    return Model(graph, record.provenance if record else Provenance(source_digest(files)))
+    record = fitting_record(found.files)
+    return Model(graph, record.provenance if record else Provenance(source_digest(found.files)))
 
 
-def _locate(
-    path: str | os.PathLike[str], model_filename: str | None, params_filename: str | None
-) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
+@dataclass(frozen=True)
+class _Found:
+    """Where a model's files are; `program` gives the program, which for one of Paddle 3 is converted then."""
+
+    path: Path
+    params: tuple[ParamsFile, ...]
+    program: Callable[[], ProgramFile]
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.path, *(file.path for file in self.params)]
+
+
+def _locate(path: str | os.PathLike[str], model_filename: str | None, params_filename: str | None) -> _Found:
     try:
         program_path = find_program(Path(path), model_filename)
         if is_paddle3(program_path):
             return _of_paddle3(program_path, params_filename)
         program = read_program(program_path)
-        return program, find_params(program, params_filename)
+        return _Found(program.path, find_params(program, params_filename), lambda: program)
     except OSError as error:
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
     except ValueError as error:  # a name that no file can have
@@ -76,13 +89,13 @@ def model_files(
 
     Raises ModelFormatError as `load` does.
     """
-    program, params_files = _locate(path, model_filename, params_filename)
-    record = program.path.parent / FILE_NAME
-    return [program.path, *(file.path for file in params_files), *([record] if record.exists() else [])]
+    found = _locate(path, model_filename, params_filename)
+    record = found.path.parent / FILE_NAME
+    return [*found.files, *([record] if record.exists() else [])]
 
 
-def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, tuple[ParamsFile, ...]]:
-    """A program of Paddle 3, converted; its parameters' files are found first, since values decide
+def _of_paddle3(path: Path, params_filename: str | None) -> _Found:
+    """A program of Paddle 3: its parameters' files are found before it is converted, since values decide
     branches.
     """
     source = paddle3.read(path)
@@ -96,7 +109,7 @@ def _of_paddle3(path: Path, params_filename: str | None) -> tuple[ProgramFile, t
     def value_of(name: str) -> np.ndarray:
         return weights()[name]
 
-    return paddle3.convert(source, path, value_of), files
+    return _Found(path, files, lambda: paddle3.convert(source, path, value_of))
 
 
 def has_stale_record(
@@ -106,6 +119,5 @@ def has_stale_record(
 
     Raises ModelFormatError as `load` does.
     """
-    program, params_files = _locate(path, model_filename, params_filename)
-    files = [program.path, *(file.path for file in params_files)]
-    return (program.path.parent / FILE_NAME).exists() and read_record(files) is None
+    found = _locate(path, model_filename, params_filename)
+    return (found.path.parent / FILE_NAME).exists() and read_record(found.files) is None

@@ -34,7 +34,7 @@ _PLAIN_TAGS = frozenset(
 
 
 # A configuration has some hundred values; lists of anchors and milestones some thousand.
-LARGEST, _MOST_VALUES, _DEEPEST = 1 << 20, 20_000, 50
+LARGEST, MOST_VALUES, _DEEPEST = 1 << 20, 20_000, 50
 _OVERRIDE = "option -o "
 
 
@@ -85,8 +85,11 @@ class Document:
             del self.places[known]
 
 
-def read_document(path: Path) -> Document:
-    """Read a YAML file whose top level is a mapping. Raises ConfigError with file and line."""
+def read_document(path: Path, most_values: int = MOST_VALUES) -> Document:
+    """Read a YAML file whose top level is a mapping, of at most so many values, counting aliases.
+
+    Raises ConfigError with file and line.
+    """
     try:
         text = read_input(path, LARGEST).decode("utf-8-sig")
     except FileNotFoundError as error:
@@ -95,17 +98,19 @@ def read_document(path: Path) -> Document:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from error
-    data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}")
+    data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}", most_values)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be a mapping of keys to values.")
     return Document(str(path), data, places)
 
 
-def _parse(text: str, source: str, place: Any) -> tuple[Any, dict[KeyPath, str]]:
+def _parse(
+    text: str, source: str, place: Any, most_values: int = MOST_VALUES
+) -> tuple[Any, dict[KeyPath, str]]:
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        builder = _Builder(loader, place)
+        builder = _Builder(loader, place, most_values)
         data = None if node is None else builder.build(node, (), ())
         builder.places.setdefault((), source)
     except yaml.YAMLError as error:
@@ -128,9 +133,10 @@ _Loader.add_implicit_resolver(*EXPONENT_FLOAT)
 class _Builder:
     """Turns nodes into data, noting the place of every value."""
 
-    def __init__(self, loader: yaml.SafeLoader, place: Any) -> None:
+    def __init__(self, loader: yaml.SafeLoader, place: Any, most_values: int) -> None:
         self._loader = loader
         self._place = place
+        self._most_values = most_values
         self._built = 0
         self.places: dict[KeyPath, str] = {}
 
@@ -138,8 +144,8 @@ class _Builder:
         where = self._place(node.start_mark)
         self.places.setdefault(path, where)
         self._built += 1
-        if self._built > _MOST_VALUES:
-            raise ConfigError(f"{where}: there are more than {_MOST_VALUES:,} values, counting aliases.")
+        if self._built > self._most_values:
+            raise ConfigError(f"{where}: there are more than {self._most_values:,} values, counting aliases.")
         if len(parents) > _DEEPEST:
             raise ConfigError(f"{where}: it is nested deeper than {_DEEPEST} levels.")
         if id(node) in parents:

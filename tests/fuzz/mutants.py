@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
+import numpy as np
+
+from qcc.backends.lite.file import parse_bytes, write_naive_buffer
+from qcc.backends.lite.schema import Slot, slots
 from qcc.ir.program import ProgramProto
 
 Mutate = Callable[[bytes, random.Random], bytes]
@@ -157,6 +163,78 @@ def _change_holder(holder: Any, source: random.Random) -> None:
             holder[source.choice(("", "x", "id", "#"))] = holder.pop(key)
         case 3:
             holder.append(holder[key])
+
+
+def mutate_naive_buffer(data: bytes, source: random.Random) -> bytes:
+    """One to three changes of a Paddle Lite file's fields: numbers, names, types, what a vector holds."""
+    buffer = parse_bytes(data).buffer
+    for _ in range(source.randint(1, 3)):
+        top: Any = buffer.program if source.random() < 0.8 else source.choice(buffer.params)
+        _change_table(top, list(_strings(buffer.program)), source)
+    stream = io.BytesIO()
+    write_naive_buffer(buffer, stream)
+    return stream.getvalue()
+
+
+def _strings(table: Any) -> Iterator[str]:
+    """Every text in a table."""
+    for slot in slots(type(table)):
+        for value in _listed(getattr(table, slot.name)):
+            if isinstance(value, str):
+                yield value
+            elif is_dataclass(value):
+                yield from _strings(value)
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _change_table(top: Any, texts: Sequence[str], source: random.Random) -> None:
+    table = top
+    for _ in range(source.randint(1, _MOST_DEPTH)):
+        inner = [
+            value
+            for slot in slots(type(table))
+            for value in _listed(getattr(table, slot.name))
+            if is_dataclass(value)
+        ]
+        if not inner:
+            break
+        table = source.choice(inner)
+    slot = source.choice(slots(type(table)))
+    setattr(table, slot.name, _other_field(slot, getattr(table, slot.name), texts, source))
+
+
+def _other_field(slot: Slot, value: Any, texts: Sequence[str], source: random.Random) -> Any:
+    match slot.kind.shape:
+        case "scalar":
+            return _scalar(slot.kind.element, source)
+        case "string":
+            return source.choice([*texts, "", "nobody", "\u202e\x1b[31m"])
+        case "table":
+            return value  # the runtime's own optimizer always writes them
+    values = list(value)
+    at = source.randrange(len(values) + 1)
+    match source.randrange(3):
+        case 0 if at < len(values):
+            del values[at]
+        case 1 if values:
+            values.insert(at, source.choice(values))
+        case _ if slot.kind.shape == "scalars":
+            values.insert(at, _scalar(slot.kind.element, source))
+        case _ if slot.kind.shape == "strings":
+            values.insert(at, source.choice(texts))
+    return np.array(values, np.uint8) if isinstance(value, np.ndarray | bytes | memoryview) else values
+
+
+def _scalar(element: str, source: random.Random) -> Any:
+    if element == "bool":
+        return source.random() < 0.5
+    if element.startswith("float"):
+        return source.choice((0.0, -1.0, 1e30, float("nan"), float("inf")))
+    limits = np.iinfo(element)
+    return max(limits.min, min(limits.max, source.choice(_ODD_NUMBERS)))
 
 
 def mutate_text(data: bytes, source: random.Random) -> bytes:

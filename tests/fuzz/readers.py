@@ -12,15 +12,25 @@ from pathlib import Path
 import numpy as np
 from detection_data import write_voc
 from lite_commands import small
-from mutants import Mutate, mutate_bytes, mutate_json, mutate_program, mutate_text
+from mutants import (
+    Mutate,
+    mutate_bytes,
+    mutate_json,
+    mutate_naive_buffer,
+    mutate_program,
+    mutate_text,
+)
 from saved_models import control_flow, two_feeds
 
 import qcc
+from qcc.backends.lite.describe import describe
 from qcc.backends.lite.export import export
 from qcc.backends.lite.file import parse_naive_buffer
-from qcc.backends.lite.verifier import complaints_about
+from qcc.backends.lite.file_check import check_file
 from qcc.calibrate.data.arrays import read_batches
+from qcc.calibrate.data.beside import load_preprocess, preprocess_beside
 from qcc.calibrate.data.image_file import read_image
+from qcc.calibrate.data.preprocess import template
 from qcc.ir.text import parse_graph, print_graph
 from qcc.ir.verify import verify
 from qcc.model import Model
@@ -70,7 +80,24 @@ def _load(folder: Path) -> None:
 
 
 def _lite(folder: Path) -> None:
-    complaints_about(parse_naive_buffer(folder / "model.nb").buffer)
+    """As `qcc inspect` and `qcc check` do."""
+    parsed = parse_naive_buffer(folder / "model.nb")
+    describe(parsed.buffer, parsed.complaints)
+    list(check_file(folder / "model.nb").lines())
+
+
+def _params(folder: Path) -> None:
+    model = qcc.load(folder)
+    for name in model.weights:
+        model.weights[name].sum()
+
+
+def _beside(folder: Path) -> None:
+    preprocess_beside(folder / "inference.pdmodel")
+
+
+def _preprocess(path: Path) -> None:
+    load_preprocess(path)
 
 
 def _text(folder: Path) -> None:
@@ -111,6 +138,8 @@ def readers(folder: Path) -> Mapping[str, Reader]:
         _frozen(folder / "frozen"),
         _paddle3(folder / "paddle3"),
         _naive_buffer(folder / "naive-buffer"),
+        _parameters(folder / "parameters"),
+        _preprocessing(folder / "preprocessing"),
         _graph_text(folder / "graph-text"),
         _batches(folder / "arrays"),
         _data_set(folder / "voc", "voc"),
@@ -161,7 +190,20 @@ def _documents(found: object) -> list[object]:
 def _naive_buffer(folder: Path) -> Reader:
     folder.mkdir(parents=True)
     export(small()[0], folder / "model.nb", check=False)
-    return Reader(folder.name, folder, (folder / "model.nb",), (mutate_bytes,), _lite)
+    return Reader(folder.name, folder, (folder / "model.nb",), (mutate_bytes, mutate_naive_buffer), _lite)
+
+
+def _parameters(folder: Path) -> Reader:
+    qcc.save(small()[0], folder, form="int8", check=False)
+    (folder / "qcc.json").unlink()
+    return Reader(folder.name, folder, (folder / "model.pdiparams",), (mutate_bytes,), _params)
+
+
+def _preprocessing(folder: Path) -> Reader:
+    """What PaddleX, PaddleOCR and PaddleClas leave beside a model, and PaddleDetection."""
+    folder.mkdir(parents=True)
+    (folder / "inference.yml").write_text(BESIDE)
+    return Reader(folder.name, folder, (folder / "inference.yml",), (mutate_text,), _beside)
 
 
 def _graph_text(folder: Path) -> Reader:
@@ -223,6 +265,8 @@ def _configurations(folder: Path) -> list[Reader]:
     slim = folder / "slim.yaml"
     folder.mkdir(exist_ok=True)
     slim.write_text(SLIM)
+    images = folder / "images.yml"
+    images.write_text(template((1, 3, 224, 224)))
     return [
         reader(
             "configuration",
@@ -230,6 +274,7 @@ def _configurations(folder: Path) -> list[Reader]:
             lambda path: load_config(path, ()),
         ),
         reader("slim-file", slim, load_slim),
+        reader("preprocess", images, _preprocess),
     ]
 
 
@@ -244,6 +289,27 @@ var y: float32[-1, 1, 2, 2]
 
 h = conv2d(Input=x, Filter=w) {paddings=[0, 0], strides=[1, 1]}
 y = relu(X=h)
+"""
+
+BESIDE = """Global:
+  model_name: PP-LCNet_x1_0
+PreProcess:
+  transform_ops:
+  - ResizeImage:
+      resize_short: 256
+  - CropImage:
+      size: 224
+  - NormalizeImage:
+      channel_num: 3
+      mean: [0.485, 0.456, 0.406]
+      order: ''
+      scale: 0.00392156862745098
+      std: [0.229, 0.224, 0.225]
+  - ToCHWImage: null
+PostProcess:
+  Topk:
+    topk: 5
+    label_list: [tench, goldfish]
 """
 
 SLIM = """version: 1.0

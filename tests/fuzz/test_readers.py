@@ -16,6 +16,8 @@ _NAMES = (
     "frozen",
     "paddle3",
     "naive-buffer",
+    "parameters",
+    "preprocessing",
     "graph-text",
     "arrays",
     "voc",
@@ -24,6 +26,7 @@ _NAMES = (
     "checkpoint",
     "configuration",
     "slim-file",
+    "preprocess",
 )
 
 

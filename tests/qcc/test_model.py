@@ -13,7 +13,7 @@ import qcc
 from qcc import backends
 from qcc._paddle import paddle
 from qcc.backends import Check, Saved, fluid
-from qcc.errors import GraphError, QccWarning
+from qcc.errors import GraphError, PaddleError, QccWarning
 from qcc.model import Model, Runner
 from qcc.passes.scales import fresh_weight_scales
 
@@ -110,6 +110,26 @@ def test_check_that_fails_is_a_python_warning_at_the_callers_line(
     ]
     assert caught[0].filename == __file__
     assert saved.warnings == checks[1:]
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            BATCH["image"][0],
+            r"'image' with float32\[3, 12, 12\] \(declared float32\[-1, 3, 12, 12\]\): .*conv2d",
+        ),
+        (BATCH["image"][:, :2], r"'image' with float32\[4, 2, 12, 12\]"),
+        (BATCH["image"].astype(np.float64), r"'image' with float64\[4, 3, 12, 12\]"),
+        (BATCH["image"][:0], r"'image' with float32\[0, 3, 12, 12\]"),
+    ],
+    ids=["rank", "channels", "dtype", "empty"],
+)
+def test_what_paddle_does_not_compute_is_told_with_what_was_fed(
+    trained: tuple[Model, paddle.static.Scope], image: np.ndarray, told: str
+) -> None:
+    with pytest.raises(PaddleError, match=told):
+        trained[0].run({"image": image})
 
 
 def test_a_runner_leaves_no_weights_behind(trained: tuple[Model, paddle.static.Scope]) -> None:

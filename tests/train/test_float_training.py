@@ -120,6 +120,7 @@ def test_checkpoints_are_thinned_out_but_for_the_best(
     assert [record["top1"] for record in records] == ACCURACIES
 
 
+@pytest.mark.slow
 def test_both_commands_thin_out_float_checkpoints(tiny_config: Path, tmp_path: Path) -> None:
     from qcc.cli.main import run as command
 

@@ -87,6 +87,7 @@ def test_pruned_and_quantized(options: list[str], source: Path, pruned: Arrays, 
     assert command(["eval", str(tmp_path / "run"), "--all-epochs", "-c", str(CONFIG), *words]) == 0
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_kill(options: list[str], source: Path, tmp_path: Path) -> None:
     slims = [
         starting_from(source, write_slim(tmp_path / name, 2, start_epoch=1, end_epoch=1, **SCHEME))
@@ -107,6 +108,7 @@ def test_it_goes_on_with_the_same_shapes_only(options: list[str], source: Path, 
             quantize(CONFIG, other, overrides=options)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_not_pruned(options: list[str], source: Path, tmp_path: Path) -> None:
     """By `teacher_weights` alone, since its network is the one that the configuration describes."""
     slim = starting_from(source, distilling_slim(tmp_path / "run", f", teacher_weights: {SOURCE}"))
@@ -117,6 +119,7 @@ def test_a_teacher_that_is_not_pruned(options: list[str], source: Path, tmp_path
     assert load_weights(SOURCE)["conv6_sep_weights"].shape == (256, 256, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_pruned_network_is_its_own_teacher(options: list[str], source: Path, tmp_path: Path) -> None:
     quantize(CONFIG, starting_from(source, distilling_slim(tmp_path / "run")), overrides=options)
     assert final_state(tmp_path / "run").history[0]["train_distillation"] > 0

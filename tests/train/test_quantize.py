@@ -127,6 +127,7 @@ def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_p
     np.testing.assert_array_equal(kept.weights["conv1_weights.int8"].dtype, np.int8)
 
 
+@pytest.mark.slow
 def test_dynamic_activations_have_no_qdq_form(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 1, activation_quantize_type="abs_max"))
     saved = list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
@@ -146,6 +147,7 @@ def test_a_checkpoint_from_before_quantization_is_refused(folder: Path, tmp_path
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_evaluation_every_second_epoch_and_after_the_last(tiny_config: Path, tmp_path: Path) -> None:
     slim = write_slim(tmp_path / "run", 4, end_epoch=3)
     slim.write_text(slim.read_text().replace("compressor:\n", "compressor:\n  eval_epoch: 2\n"))
@@ -167,6 +169,7 @@ def test_without_eval_models_there_is_nothing_to_freeze(tiny_config: Path, tmp_p
         list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
 
 
+@pytest.mark.slow
 def test_epochs_without_a_model_are_told(tiny_config: Path, tmp_path: Path, capfd: Any) -> None:
     from qcc.cli.main import run as command
 

@@ -82,6 +82,7 @@ def test_a_killed_process_that_loads_data_costs_no_step(
     assert_equal_states(final_state(tmp_path / "killed"), uninterrupted)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_not_lost_when_what_comes_after_it_fails(
     uninterrupted: TrainingState, tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,7 +109,14 @@ def _full(*_: object) -> None:
 
 # While the float weights are trained, at the first quantized batch, and in the middle of a quantized epoch.
 @pytest.mark.parametrize(
-    ("where", "kill"), [((0, 2), False), ((1, 0), True), ((2, 1), False), ((2, 1), True)], ids=str
+    ("where", "kill"),
+    [
+        pytest.param((0, 2), False, marks=pytest.mark.slow),
+        pytest.param((1, 0), True, marks=pytest.mark.slow),
+        pytest.param((2, 1), False, marks=pytest.mark.slow),
+        ((2, 1), True),
+    ],
+    ids=str,
 )
 def test_resumed_equals_uninterrupted(
     uninterrupted: TrainingState,
@@ -185,6 +193,7 @@ def test_the_optimizer_of_the_distillers_is_kept(tiny_config: Path, tmp_path: Pa
     assert_equal_states(final_state(tmp_path / "whole"), final_state(tmp_path / "broken"))
 
 
+@pytest.mark.slow
 def test_averages_may_be_turned_on_and_off(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
     run(tiny_config, write_slim(tmp_path / "run", 2, **SCHEME), overrides=("use_ema=true",))
@@ -193,6 +202,7 @@ def test_averages_may_be_turned_on_and_off(tiny_config: Path, tmp_path: Path) ->
     assert "ema/conv1_weights" not in final_state(tmp_path / "run").arrays
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None:
     slim = write_slim(tmp_path / "run", 1, **SCHEME)
     run(tiny_config, slim)
@@ -202,12 +212,14 @@ def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None
     assert (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_fewer_epochs_than_there_are(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME))
     printed = run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
     assert f"{tmp_path / 'run'} has 2 epochs, more than the 1 that are asked for: none is trained." in printed
 
 
+@pytest.mark.slow
 def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_path: Path) -> None:
     slim = write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME)
     run(tiny_config, slim, (1, 0), kill=True)
@@ -215,6 +227,7 @@ def test_what_changed_since_the_checkpoint_is_printed(tiny_config: Path, tmp_pat
     assert "changed since then: LearningRate.base_lr: 0.01 -> 0.02" in run(tiny_config, slim)
 
 
+@pytest.mark.slow
 def test_how_scales_are_measured_may_change(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 1, moving_rate=0.5, **SCHEME))
     printed = run(tiny_config, write_slim(tmp_path / "run", 2, moving_rate=0.8, **SCHEME))
@@ -232,8 +245,10 @@ def test_how_scales_are_measured_may_change(tiny_config: Path, tmp_path: Path) -
     ("old", "new", "scheme", "variable"),
     [
         ("", "", {"quantize_op_types": "[conv2d]"}, "batch_norm_0.tmp_4@accum"),
-        ("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean"),
-        ("", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale"),
+        pytest.param("scale: 0.07", "scale: 0.1", {}, "conv1_bn_mean", marks=pytest.mark.slow),
+        pytest.param(
+            "", "", {"weight_quantize_type": "abs_max"}, "conv1_weights@scale", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_checkpoint_of_another_network_or_scheme_is_refused(
@@ -261,6 +276,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tiny_config: Path, tmp_path: Pat
     assert CheckpointStore(tmp_path / "run").epochs() == [0]
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_end_the_run(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,10 +102,15 @@ def parse_naive_buffer(path: Path) -> Parsed:
         data = memoryview(read_input(path, _MAX_SIZE))
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
+    return parse_bytes(data, str(path))
+
+
+def parse_bytes(data: memoryview | bytes, name: str = "it") -> Parsed:
+    """The same for a file's bytes; `name` is what a message calls it."""
     try:
-        return _parse(data)
+        return _parse(memoryview(data))
     except (DamagedError, struct.error) as error:
-        raise ModelFormatError(f"{path} is not a Paddle Lite naive buffer, or is damaged: {error}.") from None
+        raise ModelFormatError(f"{name} is not a Paddle Lite naive buffer, or is damaged: {error}.") from None
 
 
 def is_naive_buffer(path: Path) -> bool:

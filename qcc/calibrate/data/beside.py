@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from qcc.calibrate.data.preprocess import Preprocess, read_preprocess
 from qcc.errors import ConfigError
-from qcc.grammar.document import Document
+from qcc.grammar.document import Document, read_document
 from qcc.grammar.section import validate
 
 NAMES = ("infer_cfg.yml", "inference.yml")
@@ -31,6 +29,9 @@ _INTERPOLATIONS: dict[Any, str] = {
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 # What decodes, and what is about labels or the order of results.
 _IGNORED = ("DecodeImage", "ToCHWImage", "Permute", "DetPermute", "KeepKeys")
+
+# Recognisers of text list their characters there, some ten thousand.
+_MOST_VALUES = 100_000
 
 Content = dict[str, Any]
 
@@ -62,11 +63,7 @@ def read_foreign(path: Path) -> Preprocess | None:
 
     Raises ConfigError for one that is no YAML, or that wants what cannot be done here.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from error
-    operations = _operations(content)
+    operations = _operations(read_document(path, _MOST_VALUES).data)
     if operations is None:
         return None
     made = _Made(path)

@@ -96,6 +96,7 @@ def test_a_run_tells_its_board(tiny_config: Path, tmp_path: Path) -> None:
     assert len(scalars(tmp_path / "board" / "float")["epoch/train_loss"]) == 1
 
 
+@pytest.mark.slow
 def test_a_new_board_is_told_what_came_before(tiny_config: Path, tmp_path: Path) -> None:
     """So `--use_tb` on a run that has been going on without, or is finished, shows all of it."""
     config, slim = load_config(tiny_config), load_slim(write_slim(tmp_path / "run", 2, end_epoch=1))

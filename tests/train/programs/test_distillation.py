@@ -234,6 +234,7 @@ def test_the_teacher_stays_float_and_as_it_was(folder: Path) -> None:
     assert not np.array_equal(kept["conv1_weights"], first["conv1_weights"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Momentum", "Adam"])
 def test_an_optimizer_while_there_is_a_teacher(folder: Path, tmp_path: Path, kind: str) -> None:
     """It has its own learning rate, and starts anew; so does the other one after it."""
@@ -337,6 +338,7 @@ def test_teachers_without_weights_are_found_before_float_training(
         train(folder / "tiny.yml", distilling_slim(tmp_path / "run", teacher.format(**wide)))
 
 
+@pytest.mark.slow
 def test_a_teacher_of_its_own(folder: Path, tmp_path: Path, wide: dict[str, Path]) -> None:
     """A wider network as the teacher, whose logits the student's are to be like."""
     keys = ", teacher_config: {config}, teacher_weights: {weights}".format(**wide)
