@@ -16,6 +16,7 @@ from qcc.passes.integer_weights import dequantize_stored
 from qcc.passes.round_trip import linear_attrs, linear_scale, round_trips
 
 _ROUNDED = "@rounded"
+_NOTHING = 1e-30
 _TIE = 1 / max_int(8)
 """How far an element may be off whose value on a rounding boundary becomes the other integer."""
 
@@ -66,5 +67,8 @@ def _limit(apart: Apart, end: str, wanted: np.ndarray) -> Distance:
     if trips is not None and trips.data.shape == "linear" and trips.weight.shape == "stored":
         step = float(linear_scale(graph, trips.data)[0]) / max_int(trips.data.quantizer.bits)
         weight = float(np.abs(dequantize_stored(graph, trips.weight)).max(initial=0))
-        largest = max(largest, step * weight / max(float(np.ptp(wanted)), 1e-30))
-    return Distance(min(largest, MOST), ONE_OP, ONE_OP)
+        largest = max(largest, step * weight / max(float(np.ptp(wanted)), _NOTHING))
+    largest = min(largest, MOST)
+    # Of few elements, one is seen on average and in the norm.
+    spread, norm = float(np.ptp(wanted)), max(float(np.linalg.norm(wanted)), _NOTHING)
+    return Distance(largest, max(ONE_OP, largest / max(wanted.size, 1)), max(ONE_OP, largest * spread / norm))
