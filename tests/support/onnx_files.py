@@ -32,11 +32,12 @@ needs_openvino = pytest.mark.skipif(
 
 
 def exported(model: Model, inputs: Inputs, target: str | Target, folder: Path, **options: Any) -> Saved:
-    """A model exported with all scales that the target wants, measured on its input, and checked on it."""
+    """A model exported with all scales that the target wants, measured on its input, and checked on it unless
+    the options say otherwise."""
     table = find_target(target) if isinstance(target, str) else target
     names = unmeasured(model, table)
     scales = scales_of(model, names, [inputs]) if names else {}
-    return export(model, folder / "model.onnx", table, scales=scales, check=inputs, **options)
+    return export(model, folder / "model.onnx", table, scales=scales, **{"check": inputs, **options})
 
 
 def frozen(net: Model, inputs: Inputs) -> Model:
@@ -54,16 +55,22 @@ def without(target: str, step: str) -> Target:
     return table.model_copy(update={"onnx": form})
 
 
-def heavy_conv(*, depthwise: bool = False) -> tuple[Model, Inputs]:
-    """A frozen convolution whose sums of two products exceed 16 bits, and another one behind it."""
+def heavy_conv(*, depthwise: bool = False, bias: bool = False) -> tuple[Model, Inputs]:
+    """A frozen convolution whose sums of two products exceed 16 bits, and another one behind it.
+
+    With `bias`, the first of its channels is nothing but a bias.
+    """
     x = np.abs(floats(1, 8, 12, 12)) + 1
 
     def build(x: Any) -> Any:
-        y = static.nn.conv2d(x, 8, 3, groups=8 if depthwise else 1, bias_attr=False)
+        y = static.nn.conv2d(x, 8, 3, groups=8 if depthwise else 1, bias_attr=bias and None)
         return static.nn.conv2d(F.relu(y), 4, 1)
 
     net = build_model(build, (x,))
     net.weights[HEAVY] = np.full_like(net.weights[HEAVY], 0.25)
+    if bias:
+        net.weights[HEAVY] = net.weights[HEAVY] * np.array([1e-12, *[1] * 7], np.float32).reshape(8, 1, 1, 1)
+        net.weights["conv2d_0.b_0"] = np.full(8, 2, np.float32)
     inputs = {"x0": x}
     return frozen(net, inputs), inputs
 

@@ -26,7 +26,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if name == "few_rows" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 def test_rows_are_paddles(name: str, tmp_path: Path) -> None:
     model, inputs = CASES[name].model(), CASES[name].feed()
     file = tmp_path / "model.onnx"
@@ -38,6 +40,7 @@ def test_rows_are_paddles(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(rows, wanted, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_image_more_is_no_wrong_row(tmp_path: Path) -> None:
     case = VARIANTS["nms_batch2"]
     file = tmp_path / "model.onnx"

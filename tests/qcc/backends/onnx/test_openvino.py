@@ -17,10 +17,9 @@ from qcc.errors import OutputError
 from qcc.targets.paddle_x86 import has_vnni
 from qcc.targets.table import find_target
 
-pytestmark = needs_openvino
+pytestmark = [needs_openvino, pytest.mark.slow]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_cases(name: str, tmp_path: Path) -> None:
     model, inputs = frozen_engine_net(name)
@@ -46,7 +45,6 @@ def test_a_pool_behind_a_convolution_without_a_bias(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(has_vnni(), reason="this processor has VNNI, and clips nothing")
-@pytest.mark.slow
 def test_sums_are_clipped_without_vnni(tmp_path: Path) -> None:
     model, inputs = heavy_conv()
     with pytest.raises(OutputError, match=r"the engine, OpenVINO, beside that: .*, which is wrong"):
@@ -54,7 +52,6 @@ def test_sums_are_clipped_without_vnni(tmp_path: Path) -> None:
     exported(model, inputs, "openvino", tmp_path)
 
 
-@pytest.mark.slow
 def test_depthwise(tmp_path: Path) -> None:
     model, inputs = heavy_conv(depthwise=True)
     exported(model, inputs, "openvino", tmp_path)
