@@ -12,7 +12,7 @@ from onnx_files import HEAVY, exported, heavy_conv, ops_of, residual, without
 import qcc
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
-from qcc.backends.onnx.form import prepare, unmeasured
+from qcc.backends.onnx.form import onnx_form, prepare, unmeasured
 from qcc.backends.onnx.translate import to_onnx
 from qcc.calibrate.activations import scales_of
 from qcc.errors import EngineError, OutputError, TargetError
@@ -117,9 +117,10 @@ def test_it_reads_no_models_of_paddle(tmp_path: Path) -> None:
         qcc.save(frozen_engine_net("fc_behind_relu")[0], tmp_path, target="onnxruntime")
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt"])
 def test_every_row_of_the_tables_has_its_case(name: str) -> None:
-    for row in (*find_target(name).facts, *find_target(name).faults):
+    target = find_target(name)
+    for row in (*target.facts, *target.faults, *onnx_form(target).faults):
         file, _, test = row.case.partition("::")
         function, _, parameter = test.partition("[")
         assert f"def {function}(" in Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from engine_nets import NETS, frozen_engine_net
 from lite_case import build_model, floats, static
-from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, without
+from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, ops_of, without
 
 from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
@@ -57,3 +57,10 @@ def test_depthwise(tmp_path: Path) -> None:
     exported(model, inputs, "openvino", tmp_path)
     target = find_target("openvino")
     assert prepare(model, target, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 127
+
+
+def test_q_and_dq_stand_in_front_of_quantized_ops_only(tmp_path: Path) -> None:
+    model, inputs = frozen_engine_net("squeeze_and_excite")
+    exported(model, inputs, "openvino", tmp_path)
+    counts = ops_of(tmp_path / "model.onnx")
+    assert (counts["Conv"], counts["QuantizeLinear"], counts["DequantizeLinear"]) == (4, 4, 8)
