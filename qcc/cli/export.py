@@ -123,6 +123,7 @@ def export(
     """
     import qcc
     from qcc.backends.lite.export import export as write
+    from qcc.errors import TargetError
     from qcc.targets.table import find_target
 
     if config_path is not None and calibrate is None:
@@ -131,6 +132,8 @@ def export(
         )
     if target != _LITE:
         _refuse(_LITE_OPTIONS, "Paddle Lite's files")
+        if weight_only == "int16":
+            raise TargetError("weights in ONNX files have 8 bits: say --weight-only int8.")
         table = find_target(target, others=(_LITE,))
         loaded = qcc.load(model, model_filename, params_filename)
         _check_frozen(loaded)

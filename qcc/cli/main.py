@@ -36,7 +36,7 @@ GROUPS = {
         "bench": "time, size and agreement of float and int8, side by side",
     },
     "Ship": {
-        "export": "write the file that a device's runtime loads, with a self-test",
+        "export": "write the file that a device's runtime or an engine loads",
         "completion": "print the completion of commands for a shell",
     },
 }

@@ -44,6 +44,7 @@ BUILT_IN = {
     "unsigned-activations": "qcc.backends.deploy.passes.unsigned_activations:UnsignedActivations",
     "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
     "pool-bias": "qcc.backends.deploy.passes.pool_bias:PoolBias",
+    "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",

@@ -11,26 +11,21 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from qcc.backends.agreement import MOST, Distance, distances, furthest
-from qcc.backends.cuts import culprit
+from qcc.backends.agreement import distances, furthest
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
-from qcc.backends.judge import ONE_OP, Apart, all_within, see_float_engines, take_apart
+from qcc.backends.judge import all_within, see_float_engines
+from qcc.backends.onnx.apart import apart_and_rounded, of_one_step
+from qcc.backends.onnx.check_nms import wrong_rows
 from qcc.backends.onnx.form import Prepared
+from qcc.backends.onnx.nms import SUPPRESSIONS
 from qcc.backends.onnx.translate import Signed, to_onnx
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
-from qcc.numerics import max_int
-from qcc.passes.integer_weights import dequantize_stored
-from qcc.passes.round_trip import linear_scale, round_trips
-
-_TIE = 1 / max_int(8)
-"""How far an op may be off at a single element that is not a product: a value on a rounding boundary becomes
-one or the other integer."""
 
 _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
@@ -77,9 +72,32 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
         what = "the file, run as it stands by ONNX Runtime without optimizations"
         outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)
         checks.append(check)
+        if set(found.names) != set(found.graph.fetches):
+            checks += _whole(subject, found, place, engine)
         if engine != "nothing":
             checks += _in_engine(subject, found, opened, engine, outputs)
         return checks
+
+
+def _whole(subject: Subject, found: Reference, place: Path, engine: str) -> Iterator[Check]:
+    """Run what is behind the values that are compared: a suppression on equal inputs, and all of the file."""
+    file = place / "whole.onnx"
+    file.write_bytes(subject.onnx.SerializeToString())
+    try:
+        wrong = wrong_rows(subject.onnx, found, place)
+        if wrong is not None:
+            raise subject.error(f"the file: on equal inputs {wrong}")
+        rows = as_it_stands(file, found.sample.inputs)
+        if engine == "openvino" and openvino_missing() is None:
+            with OpenVino(file) as layers:
+                layers.run(found.sample.inputs)
+    except EngineError as error:
+        raise subject.error(str(error).rstrip(".")) from error
+    shapes = ", ".join(
+        f"{name} {list(row.shape)}" for name, row in zip(found.graph.fetches, rows, strict=True)
+    )
+    if any(op.type in SUPPRESSIONS for op in found.graph.ops):
+        yield Check("its non-maximum suppression", f"gives Paddle's rows on equal inputs; {shapes}")
 
 
 def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
@@ -187,28 +205,11 @@ def _step(
 
 
 def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
-    apart = take_apart(found)
-    ties = [
-        _of_one_step(apart, end, wanted) for end, wanted in zip(apart.cut.ends, apart.wanted, strict=True)
-    ]
+    apart = apart_and_rounded(found)
     file = found.program.with_name("apart.onnx")
     file.write_bytes(to_onnx(apart.cut.graph, subject.signed).SerializeToString())
-    wrong = apart.worst(run(file, apart.inputs), ties)
+    wrong = apart.worst(run(file, apart.inputs), of_one_step(apart))
     if wrong is None:
         return None
     op, distance = wrong
     return f"the {op.type} of {next(op.all_outputs()).name!r} is {distance}"
-
-
-def _of_one_step(apart: Apart, end: str, wanted: np.ndarray) -> Distance:
-    """How far a right run may be off where one integer is the neighbouring one: a step of the activation
-    times the largest weight, relative to the output's range; on average it is not seen."""
-    graph = apart.cut.graph
-    op = culprit(graph.var(end))
-    trips = None if op is None else round_trips(op)
-    largest = _TIE
-    if trips is not None and trips.data.shape == "linear" and trips.weight.shape == "stored":
-        step = float(linear_scale(graph, trips.data)[0]) / max_int(trips.data.quantizer.bits)
-        weight = float(np.abs(dequantize_stored(graph, trips.weight)).max(initial=0))
-        largest = max(largest, step * weight / max(float(np.ptp(wanted)), 1e-30))
-    return Distance(min(largest, MOST), ONE_OP, ONE_OP)

@@ -20,7 +20,8 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.rewrite import remove_op
 
-_TYPES = ("multiclass_nms2", "multiclass_nms3")
+SUPPRESSIONS = ("multiclass_nms2", "multiclass_nms3")
+"""The ops that have a form in ONNX."""
 _WAY = "end in front of it by `--cut nms`, and let the application do it"
 _LOWEST = np.float32(np.finfo(np.float32).min)
 
@@ -90,8 +91,8 @@ def _suppression(graph: Graph, op: Op) -> Suppression:
 
 
 def _why_not(graph: Graph, op: Op) -> str | None:
-    if op.type not in _TYPES:
-        return f"it is no {' or '.join(_TYPES)}"
+    if op.type not in SUPPRESSIONS:
+        return f"it is no {' or '.join(SUPPRESSIONS)}"
     if any(var.consumers for var in op.all_outputs()):
         return "other ops read what it writes"
     boxes, scores = op.input("BBoxes"), op.input("Scores")

@@ -74,9 +74,9 @@ def _notes(missing: list[str], count: int) -> tuple[str, ...]:
     if not missing:
         return ()
     return (
-        f"{len(missing)} of {count} places where this engine wants integers have no scale, which nobody has"
-        f" measured, so that the ops there compute in float: {missing[0]!r}"
-        + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
+        f"{len(missing)} of {count} places where this engine wants integers have no scale, and the ops there"
+        " compute in float, slower than in a float model; `qcc export --calibrate DATA` measures the scales"
+        f" of {missing[0]!r}" + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
     )
 
 
