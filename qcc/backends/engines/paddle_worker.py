@@ -32,8 +32,9 @@ from qcc.targets.paddle_x86 import passes_to_delete
 
 # Seconds that a process which crashes may take to end, since the system may write a core file.
 _LAST_SECONDS, _PAUSE = 10.0, 0.01
-# A line of oneDNN's: `...exec,cpu,convolution,jit_int8:avx2,forward_inference,src_u8::blocked:acdb...`.
-_INT8_CALL = re.compile(r"exec,cpu,(convolution|deconvolution|inner_product|matmul),.*src_[us]8")
+# A line of oneDNN's: `...exec,cpu,convolution,jit_int8:avx2,forward_inference,src_u8::blocked:acdb...`; newer
+# ones have `src:u8`.
+_INT8_CALL = re.compile(r"exec,cpu,(convolution|deconvolution|inner_product|matmul),.*src[_:][us]8")
 
 Answer = tuple[dict[str, Any], Arrays]
 
