@@ -35,6 +35,7 @@ BUILT_IN = {
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",
     "fold-bn": "qcc.passes.fold_bn:FoldBn",
     "mul-to-matmul": "qcc.backends.deploy.passes.mul_to_matmul:MulToMatmul",
+    "bias-shared-convs": "qcc.backends.deploy.passes.bias_shared_convs:BiasSharedConvs",
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",
