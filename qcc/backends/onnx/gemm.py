@@ -24,8 +24,8 @@ def products_to_gemm(graph: GraphProto, ranks: Mapping[str, int]) -> None:
 
         y = Gemm(DequantizeLinear(x), DequantizeLinear(w), DequantizeLinear(bias))
 
-    ONNX Runtime makes a Gemm of both where it knows that `x` has two dimensions, and with a float bias computes
-    it in float. A bias that 32 bits do not hold stays.
+    ONNX Runtime makes a Gemm of both where it knows that `x` has two dimensions, and computes it in float where
+    the bias is. A bias that 32 bits do not hold stays.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
@@ -54,7 +54,7 @@ def _steps(
     constants: Mapping[str, np.ndarray],
     ranks: Mapping[str, int],
 ) -> np.ndarray | None:
-    """The product of the steps of both operands, float32 [1] or [channels]; None where not both are rounded."""
+    """The product of both operands' steps, float32 [1] or [channels]; None where not both are rounded."""
     data, weight = (makers.get(name) for name in product.input)
     if data is None or weight is None or {data.op_type, weight.op_type} != {"DequantizeLinear"}:
         return None
