@@ -24,8 +24,8 @@ def products_to_gemm(graph: GraphProto, ranks: Mapping[str, int]) -> None:
 
         y = Gemm(DequantizeLinear(x), DequantizeLinear(w), DequantizeLinear(bias))
 
-    ONNX Runtime makes a Gemm of both where it knows that `x` has two dimensions, and computes it in float where
-    the bias is. A bias that 32 bits do not hold stays.
+    ONNX Runtime makes a Gemm of both where it knows that `x` has two dimensions, and computes it in float
+    where the bias is. A bias that 32 bits do not hold stays.
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
