@@ -76,9 +76,9 @@ COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 
 lock:  ## Resolve pyproject.toml into the lock files, with hashes
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(COMPILE) --extra cpu --extra lite --extra openvino --extra slim --extra dev --output-file requirements/cpu.txt
+	$(COMPILE) --extra cpu --extra lite --extra onnx --extra openvino --extra slim --extra dev --output-file requirements/cpu.txt
 	cp requirements/cpu.txt requirements/cpu3.txt
-	$(COMPILE) --extra cpu3 --extra lite --extra openvino --extra dev --output-file requirements/cpu3.txt
+	$(COMPILE) --extra cpu3 --extra lite --extra onnx --extra openvino --extra dev --output-file requirements/cpu3.txt
 	$(COMPILE) --extra gpu --output-file requirements/gpu.txt
 
 clean:  ## Remove .venv, .venv3, build output and caches

@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from qcc.backends.deploy.options import code
 from qcc.targets.lite_arm import arm_table
-from qcc.targets.table import Target, find_target
+from qcc.targets.table import Fault, find_target
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "docs" / "records" / "demo.json"
@@ -119,7 +121,7 @@ def facts() -> str:
     for fact in target.facts:
         when = "" if fact.when == "always" else f", {fact.when.replace('-', ' ')}"
         rows.append(f"| {fact.op}{when} | {fact.runs} | {fact.why} |")
-    return "\n".join([*rows, "", *faults(target)])
+    return "\n".join([*rows, "", *faults(target.faults)])
 
 
 def openvino() -> str:
@@ -127,13 +129,24 @@ def openvino() -> str:
     target = find_target("openvino")
     python, cpp = "\n".join(code(target, "python")), "\n".join(code(target, "cpp"))
     snippets = f"```python\nimport openvino\n\n{python}\n```\n\n```cpp\n{cpp}\n```"
-    return "\n".join([snippets, "", *faults(target)])
+    return "\n".join([snippets, "", *faults(target.faults)])
 
 
-def faults(target: Target) -> list[str]:
-    """The rows of a target's table of faults."""
+def onnx_file(name: str) -> str:
+    """How an application loads an ONNX file for a target, and what that engine gets wrong."""
+    target = find_target(name)
+    assert target.onnx is not None
+    python = "\n".join(code(target, "python", onnx=True))
+    cpp = "\n".join(code(target, "cpp", onnx=True))
+    snippets = f"```python\n{python}\n```\n\n```cpp\n{cpp}\n```"
+    wrong = target.onnx.faults or target.faults
+    return "\n".join([snippets, "", *faults(wrong)])
+
+
+def faults(found: Sequence[Fault]) -> list[str]:
+    """The rows of a table of faults."""
     rows = ["| fault | ops | processors | instead |", "|---|---|---|---|"]
-    for fault in target.faults:
+    for fault in found:
         rows.append(f"| {fault.what} | {', '.join(fault.ops)} | {fault.processors} | {fault.instead} |")
     return rows
 
@@ -178,6 +191,9 @@ PAGES = {
         "inference": inference,
     },
     ROOT / "docs" / "lite.md": {"arm-faults": arm_faults, "arm-proofs": arm_proofs},
+    ROOT / "docs" / "onnx.md": {
+        name: partial(onnx_file, name) for name in ("onnxruntime", "openvino", "tensorrt")
+    },
     ROOT / "docs" / "deploy.md": {"options": options, "facts": facts, "openvino": openvino},
 }
 

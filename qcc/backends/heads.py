@@ -35,15 +35,19 @@ def heads(graph: Graph) -> tuple[str, ...]:
     NMS, what goes into these, and what goes into a softmax that makes a fetch."""
     found: dict[str, None] = {}
     for name in graph.fetches:
-        behind = _ancestors(graph.var(name))
-        suppressions = [op for op in behind if op.type in _NMS]
-        if suppressions:
-            for op in suppressions:
+        behind = suppressions(graph.var(name))
+        if behind:
+            for op in behind:
                 found.update((var.name, None) for var in _in_front_of(op) if graph.var(var.name) is var)
         else:
             found[name] = None
             found.update((var.name, None) for var in _logits(graph.var(name)) if graph.var(var.name) is var)
     return tuple(found)
+
+
+def suppressions(var: Var) -> list[Op]:
+    """The non-maximum suppressions that a variable depends on."""
+    return [op for op in _ancestors(var) if op.type in _NMS]
 
 
 def _in_front_of(nms: Op) -> Iterator[Var]:

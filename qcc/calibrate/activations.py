@@ -6,8 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from qcc.backends.deploy.passes.quantize_outputs import BITS
+from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
+from qcc.backends.deploy.signs import non_negative
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch
+from qcc.calibrate.observers import observe
+from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
 from qcc.numerics import SCALE_FLOOR
@@ -29,6 +34,29 @@ def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Bat
     if not largest.batches:
         raise DataError("there is no data to measure scales on.")
     return largest.magnitudes
+
+
+def scales_of(model: Model, names: Sequence[str], batches: Iterable[Batch]) -> dict[str, float]:
+    """The scales of some variables of a model, by the least mean square error on the data.
+
+    Variables that cannot be negative have all 8 bits for their magnitude. One that was never reached, or was
+    never anything but zero, has no scale, and is left out.
+
+    Raises DataError as `largest_magnitudes` does.
+    """
+    statistics = Statistics(names)
+    collector = Collector(model, statistics)
+    for batch in numbered(batches):
+        collector.run(batch, batch.read())
+    if not statistics.batches:
+        raise DataError("there is no data to measure scales on.")
+    unsigned = {var.name for var in non_negative(model.graph)}
+    seen = {name: statistics.seen(name) for name in names}
+    return {
+        name: observe(one, "mse", UNSIGNED if name in unsigned else BITS)
+        for name, one in seen.items()
+        if one.histogram.peak
+    }
 
 
 class _Largest:

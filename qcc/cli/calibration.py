@@ -47,7 +47,7 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
         raise ModelFormatError(_nothing_to_calibrate(model))
     batches = calibration_batches(model, data, config_path)
     with progress(_LABEL, len(batches), Console(stderr=True)) as report:
-        result = calibrated(model, _used(batches, report))
+        result = calibrated(model, used(batches, report))
     echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
     return result
 
@@ -67,7 +67,7 @@ def _nothing_to_calibrate(model: Model) -> str:
     )
 
 
-def _used(batches: Batches[Any], report: Callable[[int], None]) -> Iterator[Batch]:
+def used(batches: Batches[Any], report: Callable[[int], None]) -> Iterator[Batch]:
     """The batches, told of as they are used."""
     for done, batch in enumerate(batches, 1):
         yield batch

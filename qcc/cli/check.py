@@ -22,7 +22,8 @@ _ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"
 @click.option(
     "--target",
     metavar="NAME",
-    help="The engine and processor: lite-arm, lite-x86, paddle-x86, openvino, or one of another package.",
+    help="The engine and processor: lite-arm, lite-x86, paddle-x86, openvino, onnxruntime, tensorrt, or one"
+    " of another package.",
 )
 @model_files
 def check(model: Path, target: str | None, model_filename: str | None, params_filename: str | None) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.export_onnx import write_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.stdout import echo
 
@@ -18,21 +20,33 @@ if TYPE_CHECKING:
     from qcc.model import Model
     from qcc.passes.instruments import Instrument
 
+_LITE = "lite"
+_LITE_OPTIONS = ("arch", "x86_int8", "rows", "cross_check", "selftest", "dump_dir")
+_ONNX_OPTIONS = ("vnni", "cut")
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--target", type=click.Choice(["lite"]), default="lite", show_default=True, help="The runtime.")
+@click.option(
+    "--target",
+    metavar="NAME",
+    default="lite",
+    show_default=True,
+    help="What loads the file: lite, or for an ONNX file onnxruntime, openvino or tensorrt.",
+)
 @click.option(
     "--arch",
     type=click.Choice(["arm", "x86"]),
     default="arm",
     show_default=True,
-    help="The processor. On arm what is quantized runs in int8; on x86 float kernels compute it exactly.",
+    help="Lite: the processor. On arm what is quantized runs in int8; on x86 float kernels compute it"
+    " exactly.",
 )
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The file, OUT.nb.")
-@click.option("--x86-int8", is_flag=True, help="On x86, run convolutions in int8 where that is exact.")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The file, OUT.nb or OUT.onnx."
+)
+@click.option("--x86-int8", is_flag=True, help="Lite on x86: run convolutions in int8 where that is exact.")
 @click.option(
     "--weight-only",
     type=click.Choice(list(_BITS)),
@@ -41,8 +55,19 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 @click.option(
     "--rows",
     type=click.Choice(["fixed", "open"]),
-    help="On arm: whether the batch (or a sequence's length) is the same in all runs of a predictor. int8 fc"
-    " ops are right only then; otherwise others are written. [default: as the model's shapes say]",
+    help="Lite on arm: whether the batch (or a sequence's length) is the same in all runs of a predictor."
+    " int8 fc ops are right only then; otherwise others are written. [default: as the model's shapes say]",
+)
+@click.option(
+    "--vnni",
+    is_flag=True,
+    help="ONNX: the processor has VNNI, so that weights keep 8 bits; without it their sums may be clipped,"
+    " and they get 7.",
+)
+@click.option(
+    "--cut",
+    type=click.Choice(["nms"]),
+    help="ONNX: end in front of the non-maximum suppression, with its boxes and scores as outputs.",
 )
 @calibrate_option
 @click.option(
@@ -53,17 +78,17 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     help="Training configuration that says how the images of --calibrate are prepared.",
 )
 @click.option(
-    "--cross-check", is_flag=True, help="Tell how the file differs from what Paddle Lite's opt makes."
+    "--cross-check", is_flag=True, help="Lite: tell how the file differs from what Paddle Lite's opt makes."
 )
-@click.option("--no-check", is_flag=True, help="Do not run the file in Paddle Lite's runtime.")
+@click.option("--no-check", is_flag=True, help="Do not run the file before it is written.")
 @click.option(
     "--selftest",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write a folder by which the file is tried on a device: inputs, outputs, and a C++ program.",
+    help="Lite: write a folder by which the file is tried on a device: inputs, outputs, and a C++ program.",
 )
 @click.option(
-    "--dump-dir", type=click.Path(path_type=Path), help="Write the graph's text there after each pass."
+    "--dump-dir", type=click.Path(path_type=Path), help="Lite: write the graph's text there after each pass."
 )
 @model_files
 def export(
@@ -74,6 +99,8 @@ def export(
     x86_int8: bool,
     weight_only: str | None,
     rows: Literal["fixed", "open"] | None,
+    vnni: bool,
+    cut: Literal["nms"] | None,
     calibrate: Path | None,
     config_path: Path | None,
     cross_check: bool,
@@ -83,21 +110,46 @@ def export(
     model_filename: str | None,
     params_filename: str | None,
 ) -> None:
-    """Write the model in MODEL, float, frozen or in QDQ form, as a file for a device.
+    """Write the model in MODEL, float, frozen or in QDQ form, as a file for a device or an engine.
 
-    The file is read back and verified before it appears; one for x86 is also run and compared with the
-    model, where Paddle Lite's runtime is installed.
+    A file for Paddle Lite is read back and verified before it appears; one for x86 is also run and compared
+    with the model, where Paddle Lite's runtime is installed. An ONNX file is run in ONNX Runtime, op by op,
+    and in its engine, where these are installed.
 
     \b
     qcc export MODEL --target lite --arch arm -o model.nb
+    qcc export MODEL --target onnxruntime --calibrate DATA -o model.onnx
     """
     import qcc
     from qcc.backends.lite.export import export as write
+    from qcc.errors import TargetError
+    from qcc.targets.table import find_target
 
     if config_path is not None and calibrate is None:
         raise click.UsageError(
             "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
         )
+    if target != _LITE:
+        _refuse(_LITE_OPTIONS, "Paddle Lite's files")
+        if weight_only == "int16":
+            raise TargetError("weights in ONNX files have 8 bits: say --weight-only int8.")
+        table = find_target(target, others=(_LITE,))
+        loaded = qcc.load(model, model_filename, params_filename)
+        _check_frozen(loaded)
+        saved = write_onnx(
+            loaded,
+            output,
+            table,
+            calibrate=calibrate,
+            config_path=config_path,
+            weight_only=weight_only,
+            vnni=vnni,
+            cut=cut,
+            no_check=no_check,
+        )
+        _tell(saved, output)
+        return
+    _refuse(_ONNX_OPTIONS, "ONNX files, of which the engine is named by --target")
     loaded = qcc.load(model, model_filename, params_filename)
     bits = None if weight_only is None else _BITS[weight_only]
     data = None
@@ -121,6 +173,14 @@ def export(
         _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
+
+
+def _refuse(options: tuple[str, ...], what: str) -> None:
+    """Refuse options that say nothing about the file that is asked for."""
+    context = click.get_current_context()
+    for name in options:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is about {what}.")
 
 
 def _check_frozen(model: Model) -> None:

@@ -35,7 +35,7 @@ GROUPS = {
         "infer": "draw what a detector finds",
     },
     "Ship": {
-        "export": "write the file that a device's runtime loads, with a self-test",
+        "export": "write the file that a device's runtime or an engine loads",
         "completion": "print the completion of commands for a shell",
     },
 }

@@ -227,16 +227,21 @@ class _Outcome:
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
         from qcc.calibrate.plan import LITE_TARGETS
+        from qcc.targets.table import find_target
         from qcc.train.freeze import freeze_to
 
         lite = target in LITE_TARGETS
+        onnx = target is not None and not lite and find_target(target).checked_in == "onnx"
         wanted = self._sample() if check else False
-        engine = None if lite else target
+        engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
             tell(saved, engine)
             self._note_size(saved)
         if lite and target is not None:
             self._write_lite(target, wanted)
+        elif onnx:
+            place = self.output / "float"
+            echo(f"its ONNX file: `qcc export {place} --target {target} --calibrate DATA -o OUT.onnx`")
         elif target is not None:
             tell_options(target)
 

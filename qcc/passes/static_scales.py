@@ -42,7 +42,7 @@ class StaticScales(Pass):
 
     def apply(self, graph: Graph) -> PassResult:
         wanted = list(ops_to_calibrate(graph))
-        scales = dict(_parse(entry) for entry in self.scales)
+        scales = dict(parse_scale(entry) for entry in self.scales)
         missing = [op.input("X").name for op in wanted if op.input("X").name not in scales]
         if missing:
             others = f" and {len(missing) - 1} more variables" if len(missing) > 1 else ""
@@ -91,7 +91,8 @@ def make_dynamic(graph: Graph) -> None:
             _measure(graph, op)
 
 
-def _parse(entry: str) -> tuple[str, float]:
+def parse_scale(entry: str) -> tuple[str, float]:
+    """The variable and the scale of an entry of `scales`.  Raises PassError."""
     name, mark, text = entry.rpartition("=")
     try:
         scale = float(text)

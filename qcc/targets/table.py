@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qcc.errors import TargetError
 
 GROUP = "qcc.targets"
-_OWN = ("paddle_x86.yaml", "openvino.yaml")
+_OWN = ("paddle_x86.yaml", "openvino.yaml", "onnxruntime.yaml", "tensorrt.yaml")
 
 Runs = Literal["int8", "float", "refused"]
 Words = Annotated[str, Field(min_length=1)]
@@ -69,23 +69,44 @@ class Option(_Row):
     processors: str = "all"
 
 
+class OnnxForm(_Row):
+    """The ONNX file of a target.
+
+    `pipeline` brings a frozen graph into QDQ form as this engine wants it; its steps `quantize-outputs` get
+    the scales that were measured, and of processors with VNNI `unclipped-sums` is left out. `signed`: how
+    activations are stored that may be negative, as uint8 with zero point 128 or as int8 with zero point 0.
+    `gemm`: products of matrices and their biases are written as Gemm, with integers of 32 bits for the bias.
+    `checked_in`: what runs the file before it appears, besides ONNX Runtime without optimizations. `faults`:
+    what the engine gets wrong in ONNX files alone.
+    """
+
+    pipeline: Words
+    signed: Literal["uint8", "int8"]
+    gemm: bool = False
+    checked_in: Literal["onnxruntime", "openvino", "nothing"]
+    options: tuple[Option, ...]
+    faults: tuple[Fault, ...] = ()
+
+
 class Target(_Row):
     """An engine on a kind of processor.
 
     `pipeline` brings a frozen graph into the form for it, behind the passes that take the quantization off
-    ops that compute in float. `checked_in`: what runs a written form before it appears. `int8_ops`: in Paddle
-    Inference, the ops that may run in int8.
+    ops that compute in float. `checked_in`: what runs a written form before it appears, or "onnx" where the
+    engine reads no model of Paddle, but the file that `onnx` describes. `int8_ops`: in Paddle Inference, the
+    ops that may run in int8.
     """
 
     name: Words
     engine: Words
     processor: Words
-    checked_in: Literal["paddle", "openvino"] = "paddle"
+    checked_in: Literal["paddle", "openvino", "onnx"] = "paddle"
     int8_ops: tuple[str, ...] = ()
     pipeline: Words
     facts: tuple[Fact, ...]
     faults: tuple[Fault, ...]
-    options: tuple[Option, ...]
+    options: tuple[Option, ...] = ()
+    onnx: OnnxForm | None = None
 
     def facts_about(self, op_type: str) -> tuple[Fact, ...]:
         """The facts of an op's type, in the order in which they count."""

@@ -33,6 +33,11 @@ def save(
     check: bool | Mapping[str, np.ndarray],
 ) -> Saved:
     """See `qcc.save`."""
+    if target.checked_in == "onnx":
+        raise TargetError(
+            f"{target.engine} reads no models of Paddle, but ONNX files:"
+            f" `qcc export MODEL --target {target.name} -o OUT.onnx`."
+        )
     if form not in (None, FORM):
         raise TargetError(f"target {target.name!r} has no form {form!r}; it has {FORM}.")
     names = fluid.file_names(model_filename, params_filename)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qcc.backends.deploy.placement import Placement, place
 from qcc.errors import PassError, TargetError
 from qcc.model import Model
+from qcc.passes.base import Pass
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.manager import PassManager
@@ -18,13 +19,16 @@ from qcc.targets.table import Target
 
 
 def for_target(
-    model: Model, target: Target, instruments: Sequence[Instrument] = (Verification(),)
+    model: Model,
+    target: Target,
+    instruments: Sequence[Instrument] = (Verification(),),
+    pipeline: Sequence[Pass] | None = None,
 ) -> tuple[Model, Placement]:
     """A frozen model as the target's engine is to load it, and what runs there how.
 
     Ops that the engine does not run in int8 lose their quantization, or compute in float from the integers
-    in the file, as the table says; then follows the pipeline of the table. The numbers stay those that were
-    frozen, up to the rounding of activations.
+    in the file, as the table says; then follows `pipeline`, or that of the table. The numbers stay those that
+    were frozen, up to the rounding of activations.
 
     Raises TargetError when the model is not frozen, has scales that are measured at every run, or ops that
     the target refuses; PassError when a pass refuses.
@@ -44,7 +48,8 @@ def for_target(
     off = placement.unquantized()
     passes = [Unpack(), *([Unquantize(outputs=off)] if off else ())]
     left = len(list(frozen_ops(model.graph))) > len(off)
-    steps = [step for step in PassManager.parse(target.pipeline).passes if left or step.name != "qdq"]
+    chosen = PassManager.parse(target.pipeline).passes if pipeline is None else pipeline
+    steps = [step for step in chosen if left or step.name != "qdq"]
     try:
         return PassManager((*passes, *steps)).run(model, instruments), placement
     except PassError as error:

@@ -8,20 +8,22 @@ from typing import Any
 from qcc.targets.table import Option, Target
 
 
-def record(target: Target) -> dict[str, Any]:
-    """What `qcc.json` says about the engine that a model was written for."""
+def record(target: Target, *, onnx: bool = False) -> dict[str, Any]:
+    """What the record beside a model says about the engine that it was written for, as a model of Paddle or
+    in ONNX."""
     return {
         "target": target.name,
         "engine": target.engine,
         "processor": target.processor,
-        "python": code(target, "python"),
-        "cpp": code(target, "cpp"),
+        "python": code(target, "python", onnx=onnx),
+        "cpp": code(target, "cpp", onnx=onnx),
     }
 
 
-def code(target: Target, language: str) -> list[str]:
+def code(target: Target, language: str, *, onnx: bool = False) -> list[str]:
     """The lines that set the options, in "python" or "cpp"."""
-    return [_line(target, option, language) for option in target.options]
+    options = target.onnx.options if onnx and target.onnx is not None else target.options
+    return [_line(target, option, language) for option in options]
 
 
 def _line(target: Target, option: Option, language: str) -> str:

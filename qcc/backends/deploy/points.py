@@ -1,0 +1,144 @@
+"""Where in a graph in QDQ form an engine wants quantized variables, besides the inputs of quantized ops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.quantizable import KINDS
+from qcc.passes.rewrite import CONVOLUTIONS, is_fetched, only_reader
+from qcc.passes.round_trip import round_trips
+
+Where = Literal["outputs", "shortcuts"]
+
+_RECTIFIERS = ("relu", "relu6")
+# What comes out of them has gone in: it can be quantized in front of them as well as behind.
+_MOVES = frozenset(
+    {
+        "concat",
+        "flatten_contiguous_range",
+        "nearest_interp",
+        "nearest_interp_v2",
+        "reshape2",
+        "slice",
+        "split",
+        "squeeze2",
+        "transpose2",
+        "unsqueeze2",
+    }
+)
+
+
+def points(graph: Graph, where: Where) -> list[Var]:
+    """The variables that are to be quantized, in order; without those that are fetched."""
+    found: dict[Var, None] = {}
+    order: dict[Op | None, int] = {op: number for number, op in enumerate(graph.ops)}
+    for op in graph.ops:
+        if is_residual_add(op):
+            if where == "shortcuts":
+                shortcut = _shortcut(graph, op, order)
+                found.update({} if shortcut is None else {shortcut: None})
+                continue
+            found.update((_source(var), None) for var in op.all_inputs())
+            found[_end(graph, op.output("Out"))] = None
+        elif where == "outputs" and is_quantized_convolution(op):
+            found[_end(graph, op.output(KINDS[op.type].output))] = None
+    return [var for var in found if var.producer is not None and not is_fetched(graph, var)]
+
+
+def is_residual_add(op: Op) -> bool:
+    """True for an addition of two activations of one shape with four dimensions."""
+    if op.type != "elementwise_add":
+        return False
+    left, right = op.input("X"), op.input("Y")
+    computed = left.producer is not None and right.producer is not None
+    return computed and left is not right and len(left.shape) == 4 and left.shape == right.shape
+
+
+def pair_of(var: Var) -> tuple[Op, Op] | None:
+    """The quantize op that reads a variable, and the dequantize op behind it; None where there is none."""
+    for quantize in var.consumers:
+        if quantize.type == "quantize_linear":
+            for op in quantize.output("Y").consumers:
+                if op.type == "dequantize_linear":
+                    return quantize, op
+    return None
+
+
+def inherited_scales(graph: Graph) -> dict[Var, float]:
+    """The scales of variables that are moved only, and then quantized with one scale."""
+    known: dict[Var, float] = {}
+    for op in reversed(graph.ops):
+        for var in op.all_outputs():
+            scale = _scale_behind(graph, var, known)
+            if scale is not None:
+                known[var] = scale
+    return known
+
+
+def _scale_behind(graph: Graph, var: Var, known: dict[Var, float]) -> float | None:
+    pair = pair_of(var)
+    if pair is not None:
+        return float(graph.weights[pair[0].input("Scale").name].reshape(-1)[0])
+    scales: set[float | None] = set()
+    for op in var.consumers:
+        if not _moves(op):
+            return None
+        data = [read for read in op.all_outputs() if read.consumers]
+        scales.update(known.get(read) for read in data)
+    return scales.pop() if len(scales) == 1 else None
+
+
+def _moves(op: Op) -> bool:
+    if op.type == "pool2d":
+        return bool(op.attr("pooling_type") == "max")
+    return op.type in _MOVES
+
+
+def is_quantized_convolution(op: Op) -> bool:
+    """True for a convolution in QDQ form."""
+    if op.type not in CONVOLUTIONS or op.type not in KINDS:
+        return False
+    found = round_trips(op)
+    return found is not None and found.is_stored
+
+
+def _end(graph: Graph, var: Var) -> Var:
+    """Where the work of an op ends: behind its bias and its rectifier, where these alone read it."""
+    op = only_reader(graph, var)
+    if op is not None and op.type == "elementwise_add" and op.input("X") is var and op.input("Y").persistable:
+        var = op.output("Out")
+        op = only_reader(graph, var)
+    if op is not None and op.type in _RECTIFIERS:
+        var = op.output("Out")
+    return var
+
+
+def _source(var: Var) -> Var:
+    """The variable that was rounded, where an op reads a rounded one."""
+    op = var.producer
+    if op is None or op.type != "dequantize_linear":
+        return var
+    quantize = op.input("X").producer
+    return var if quantize is None or quantize.type != "quantize_linear" else quantize.input("X")
+
+
+def _shortcut(graph: Graph, add: Op, order: Mapping[Op | None, int]) -> Var | None:
+    """The operand of a residual addition beside the one that a convolution alone computes for it; None where
+    there is no such convolution. `order`: the places of the ops."""
+    left, right = add.input("X"), add.input("Y")
+    fused = [var for var in (left, right) if _ends_a_convolution(graph, var)]
+    if not fused:
+        return None
+    # Of two convolutions the later one is fused with the addition.
+    last = max(fused, key=lambda var: order[var.producer])
+    return _source(right if last is left else left)
+
+
+def _ends_a_convolution(graph: Graph, var: Var) -> bool:
+    op = var.producer
+    if op is not None and op.type == "elementwise_add" and op.input("Y").persistable:
+        op = op.input("X").producer
+    return op is not None and is_quantized_convolution(op) and only_reader(graph, var) is not None

@@ -1,0 +1,218 @@
+"""Whether an ONNX file computes what its model does, and whether an engine computes what the file says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from qcc.backends.agreement import distances, furthest
+from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
+from qcc.backends.engines.openvino import OpenVino, openvino_missing
+from qcc.backends.fluid import write
+from qcc.backends.judge import all_within, see_float_engines
+from qcc.backends.onnx.apart import apart_and_rounded, of_one_step
+from qcc.backends.onnx.check_nms import wrong_rows
+from qcc.backends.onnx.form import Prepared
+from qcc.backends.onnx.nms import SUPPRESSIONS
+from qcc.backends.onnx.translate import to_onnx
+from qcc.backends.predictor import PaddleExecutor
+from qcc.backends.reference import Reference, reference
+from qcc.backends.report import Check
+from qcc.errors import EngineError, GraphError, OutputError, PaddleError
+from qcc.model import Model
+from qcc.targets.table import OnnxForm
+
+_MUCH = 0.05
+_GIVEN = "the form for this engine, beside the model as it was given"
+_ALL_THE_SAME = "--no-check writes it all the same"
+
+Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is checked: the model as it was prepared, the ONNX file's content, and the name that errors
+    say."""
+
+    prepared: Prepared
+    onnx: onnx.ModelProto
+    form: OnnxForm
+    shown: Path
+
+    def error(self, what: str) -> OutputError:
+        return OutputError(f"{self.shown} was not written: {what}; {_ALL_THE_SAME}.")
+
+
+def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | None) -> list[Check]:
+    """Run an ONNX file in two steps: as it stands, beside Paddle; then in its engine, beside that.
+
+    `engine`: "onnxruntime", "openvino", or "nothing". `data` is an input of the model; without, one is made
+    up. Engines that are not installed are told of. Raises OutputError for what is further off than the model
+    moves by itself; it says which step it was.
+    """
+    missing = onnxruntime_missing()
+    if missing is not None:
+        return [Check("ONNX Runtime", f"not run, because {missing}", good=False)]
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        place = Path(folder)
+        try:
+            found = _reference(subject.prepared.model, place, data)
+        except GraphError as error:
+            return [Check("Paddle", f"not run, because {str(error).rstrip('.')}", good=False)]
+        except PaddleError as error:
+            raise subject.error(str(error).rstrip(".")) from error
+        checks = list(_form(subject, found, place))
+        opened = place / "opened.onnx"
+        opened.write_bytes(with_outputs(subject.onnx, found.names).SerializeToString())
+        what = "the file, run as it stands by ONNX Runtime without optimizations"
+        outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)
+        checks.append(check)
+        if set(found.names) != set(found.graph.fetches):
+            checks += _whole(subject, found, place, engine)
+        if engine != "nothing":
+            checks += _in_engine(subject, found, opened, engine, outputs)
+        return checks
+
+
+def _whole(subject: Subject, found: Reference, place: Path, engine: str) -> Iterator[Check]:
+    """Run what is behind the values that are compared: a suppression on equal inputs, and all of the file."""
+    file = place / "whole.onnx"
+    file.write_bytes(subject.onnx.SerializeToString())
+    try:
+        wrong = wrong_rows(subject.onnx, found, place)
+        if wrong is not None:
+            raise subject.error(f"the file: on equal inputs {wrong}")
+        rows = as_it_stands(file, found.sample.inputs)
+        if engine == "openvino" and openvino_missing() is None:
+            with OpenVino(file) as layers:
+                layers.run(found.sample.inputs)
+    except EngineError as error:
+        raise subject.error(str(error).rstrip(".")) from error
+    shapes = ", ".join(
+        f"{name} {list(row.shape)}" for name, row in zip(found.graph.fetches, rows, strict=True)
+    )
+    if any(op.type in SUPPRESSIONS for op in found.graph.ops):
+        yield Check("its non-maximum suppression", f"gives Paddle's rows on equal inputs; {shapes}")
+
+
+def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
+    """A copy of a model that returns other values of its graph."""
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    known = {value.name: value for value in model.graph.output}
+    del opened.graph.output[:]
+    for name in names:
+        value = opened.graph.output.add()
+        if name in known:
+            value.CopyFrom(known[name])
+        else:
+            value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return opened
+
+
+def as_it_stands(file: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs of an ONNX file, op by op.  Raises EngineError."""
+    with OnnxRuntime(file, optimize=False) as engine:
+        return engine.run(inputs)
+
+
+def _reference(model: Model, place: Path, data: Mapping[str, np.ndarray] | None) -> Reference:
+    program, params = _written(model, place / "prepared")
+    return reference(model, program, params, data)
+
+
+def _written(model: Model, folder: Path) -> tuple[Path, Path | None]:
+    saved = write(model, folder, "float", ("model.pdmodel", "model.pdiparams"), None)
+    params = folder / "model.pdiparams"
+    return folder / "model.pdmodel", params if params in saved.files else None
+
+
+def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
+    """How far the form for the target is from the model that it was made of."""
+    before = subject.prepared.before
+    names = [name for name in found.names if name in before.graph]
+    if not names:
+        return
+    executor = PaddleExecutor(*_written(before, place / "before"))
+    wanted = executor.run(found.sample.inputs, names)
+    outputs = dict(zip(found.names, found.outputs, strict=True))
+    distance = furthest(*distances([outputs[name] for name in names], wanted))
+    words = f"{distance} on {found.sample.source}"
+    if distance.mean > _MUCH:
+        yield Check(_GIVEN, f"{words}, which is much: evaluate the file on data of yours", good=False)
+    else:
+        yield Check(_GIVEN, words)
+
+
+def _in_engine(
+    subject: Subject, found: Reference, file: Path, engine: str, wanted: Sequence[np.ndarray]
+) -> Iterator[Check]:
+    if engine == "openvino":
+        missing = openvino_missing()
+        if missing is not None:
+            yield Check("OpenVINO", f"not run, because {missing}", good=False)
+            return
+    counted: dict[str, str] = {}
+
+    def run(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        with _opened(engine, path) as (session, words):
+            counted.setdefault(str(path), words)
+            return session.run(inputs)
+
+    name = "OpenVINO" if engine == "openvino" else "ONNX Runtime"
+    yield _step(subject, found, file, f"the engine, {name}, beside that", run, wanted)[1]
+    yield Check(name, counted[str(file)])
+
+
+@contextmanager
+def _opened(engine: str, path: Path) -> Iterator[tuple[OnnxRuntime | OpenVino, str]]:
+    if engine == "openvino":
+        with OpenVino(path) as layers:
+            yield layers, f"in int8: {_told(layers.int8)}"
+    else:
+        with OnnxRuntime(path) as session:
+            rest = f"; in float: {_told(session.floats)}" if session.floats else ""
+            yield session, f"in int8: {_told(session.int8)}{rest}"
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
+
+
+def _step(
+    subject: Subject, found: Reference, file: Path, what: str, run: Run, wanted: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], Check]:
+    """Run a file, and compare with what is wanted of it; where it is too far off, op by op."""
+    try:
+        outputs = run(file, found.sample.inputs)
+        seen = distances(outputs, wanted)
+        words = f"{furthest(*seen)} on {found.sample.source}"
+        if not all_within(seen, found.limits()):
+            see_float_engines(found)
+        if all_within(seen, found.limits()):
+            return outputs, Check(what, words)
+        wrong = _wrong_op(subject, found, run)
+    except EngineError as error:
+        raise subject.error(str(error).rstrip(".")) from error
+    if wrong is None:
+        return outputs, Check(what, f"{words}, from ties alone: on equal inputs each op is right")
+    raise subject.error(f"{what}: {words}, which is wrong: on equal inputs {wrong}")
+
+
+def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
+    apart = apart_and_rounded(found)
+    file = found.program.with_name("apart.onnx")
+    file.write_bytes(
+        to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm).SerializeToString()
+    )
+    wrong = apart.worst(run(file, apart.inputs), of_one_step(apart))
+    if wrong is None:
+        return None
+    op, distance = wrong
+    return f"the {op.type} of {next(op.all_outputs()).name!r} is {distance}"

@@ -1,0 +1,57 @@
+"""paddle2onnx, for the float part of a model, in a process of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from pathlib import Path
+
+import onnx
+
+from qcc.backends.engines.process import Process
+from qcc.backends.engines.wire import Closed, receive, send
+from qcc.backends.fluid import write
+from qcc.errors import MissingDependencyError, TargetError
+from qcc.ir.graph import Graph
+from qcc.model import Model
+
+OPSET = 13
+"""The first with a scale for each channel; paddle2onnx takes a higher one where an op needs it."""
+
+_WANTED = "the packages for ONNX are not installed: `pip install 'qcc[onnx]'`."
+
+
+def onnx_missing() -> str | None:
+    """Why nothing can be translated into ONNX here; None when it can."""
+    names = ("onnx", "paddle2onnx")
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return _WANTED if missing else None
+
+
+def float_onnx(graph: Graph) -> onnx.ModelProto:
+    """A graph without quantize ops, as paddle2onnx writes it, op by op: all variables keep their names.
+
+    Raises MissingDependencyError without paddle2onnx, TargetError with its last words when it refuses.
+    """
+    missing = onnx_missing()
+    if missing is not None:
+        raise MissingDependencyError(missing)
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        place = Path(folder)
+        saved = write(Model(graph), place, "float", ("model.pdmodel", "model.pdiparams"), None)
+        has_params = place / "model.pdiparams" in saved.files
+        return _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None)
+
+
+def _translated(program: Path, params: Path | None) -> onnx.ModelProto:
+    process = Process("qcc.backends.onnx.paddle2onnx_worker")
+    request = {"program": str(program), "params": str(params or ""), "opset": OPSET}
+    try:
+        send(process.connection, request, {})
+        _, arrays = receive(process.connection)
+    except Closed:
+        words = process.died("at this model")
+        raise TargetError(f"paddle2onnx, which translates the float ops into ONNX, {words}.") from None
+    finally:
+        process.close()
+    return onnx.load_from_string(arrays["model"].tobytes())

@@ -1,0 +1,108 @@
+"""From a model to an `.onnx` file: prepared, translated, checked in two steps, and only then in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+
+from qcc.backends.deploy import options
+from qcc.backends.deploy.passes.cut_nms import CutNms
+from qcc.backends.heads import suppressions
+from qcc.backends.onnx.check import Subject, check_file
+from qcc.backends.onnx.form import onnx_form, prepare
+from qcc.backends.onnx.translate import to_onnx
+from qcc.backends.report import Check, Saved
+from qcc.errors import OutputError, TargetError
+from qcc.files import publish, staging, write_json, writing
+from qcc.model import Model
+from qcc.passes.manager import PassManager
+from qcc.quantization import scheme, state
+from qcc.record import make_record
+from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.table import Target
+
+Cut = Literal["nms"]
+
+SUFFIX = ".onnx"
+RECORD_SUFFIX = ".json"
+_MOST_BYTES = 2**31
+
+
+def export(
+    model: Model,
+    path: Path,
+    target: Target,
+    *,
+    scales: Mapping[str, float] = MappingProxyType({}),
+    vnni: bool = False,
+    weight_only: bool = False,
+    cut: Cut | None = None,
+    check: bool | Mapping[str, np.ndarray] = True,
+) -> Saved:
+    """Write a float, frozen or QDQ model as the ONNX file `path`, with a record of what made it in
+    `path`.json.
+
+    Integers and scales are those that were frozen, Q and DQ stand where the target's engine wants them.
+    `scales` are those of `unmeasured` variables; without them, the ops there compute in float. `vnni`: the
+    processor of the target has VNNI, and weights keep their 8 bits.
+
+    With `check`, the file is run before it appears, on made-up inputs or those given: by ONNX Runtime without
+    optimizations, beside the model in Paddle, and then by its engine, beside that.
+
+    Raises TargetError and PassError for what has no way into the form, MissingDependencyError without the
+    packages for ONNX, OutputError when the file cannot be written or is not right.
+    """
+    _check_path(path)
+    form = onnx_form(target)
+    if cut is not None:
+        model = _without_suppression(model)
+    prepared = prepare(model, target, scales, vnni=vnni, weight_only=weight_only)
+    content = to_onnx(prepared.model.graph, form.signed, gemm=form.gemm)
+    if content.ByteSize() >= _MOST_BYTES:
+        raise OutputError(f"{path} was not written: it would be larger than the 2 GiB that ONNX files hold.")
+    checks = [Check("read back", "the rules of ONNX kept")]
+    checks += [Check(target.name, line) for line in prepared.lines]
+    if check is not False:
+        engine = form.checked_in
+        if vnni and not has_vnni():
+            engine = "nothing"
+            words = "not run, because this processor has no VNNI, for which the file is meant"
+            checks.append(Check(target.engine, words, good=False))
+        subject = Subject(prepared, content, form, path)
+        checks += check_file(subject, engine, None if check is True else check)
+    if form.checked_in == "nothing":
+        checks.append(
+            Check(target.engine, "not run: the file's structure was checked, and no more", good=False)
+        )
+    record_name = path.name + RECORD_SUFFIX
+    graph = prepared.model.graph
+    with staging(path.parent) as staged:
+        file = staged / path.name
+        with writing(path), file.open("wb") as stream:
+            stream.write(content.SerializeToString(deterministic=True))
+        engine_record = options.record(target, onnx=True)
+        record = make_record(
+            "onnx", state(graph), scheme(graph), prepared.model.provenance, [file], engine_record
+        )
+        write_json(staged / record_name, record.content())
+        publish(staged, path.parent, [path.name, record_name])
+    return Saved(f"onnx-{target.name}", (path, path.with_name(record_name)), tuple(checks))
+
+
+def _without_suppression(model: Model) -> Model:
+    if not any(suppressions(model.graph.var(name)) for name in model.fetches):
+        raise TargetError("the model has no non-maximum suppression: leave out --cut nms.")
+    return PassManager((CutNms(),)).run(model)
+
+
+def _check_path(path: Path) -> None:
+    if path.suffix != SUFFIX:
+        raise TargetError(f"{path} does not end in {SUFFIX}, by which engines know ONNX files.")
+    if path.is_dir():
+        raise TargetError(
+            f"{path} is a folder, and an ONNX file is one file: give a name inside, or another."
+        )

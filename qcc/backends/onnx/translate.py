@@ -1,0 +1,120 @@
+"""A graph, float or in QDQ form, as an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
+from qcc.backends.onnx.converter import float_onnx
+from qcc.backends.onnx.gemm import products_to_gemm
+from qcc.backends.onnx.nms import Suppression, append_suppression, output_of, take_out_suppressions
+from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
+from qcc.backends.onnx.tidy import drop_unused, replace_nodes, tidy
+from qcc.ir.graph import Graph
+
+Signed = Literal["uint8", "int8"]
+"""How activations of 8 bits are stored that may be negative: with zero point 128, or 0."""
+
+_IR_VERSION = 8
+
+
+def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelProto:
+    """Translate a graph; where it rounds, there stand QuantizeLinear and DequantizeLinear with its integers
+    and scales.
+
+    Activations of 8 bits become uint8 with zero point 128, or int8 with zero point 0; those of 9 bits, whose
+    half below zero is not used (see the pass `unsigned-activations`), uint8 with zero point 0. Weights are
+    INT8 with a DequantizeLinear only.
+
+    With `gemm`, products of matrices with a bias become what `products_to_gemm` makes.
+
+    Raises PassError for what cannot be given to ONNX, TargetError for ops that paddle2onnx does not
+    translate, MissingDependencyError without it.
+    """
+    floats, rounded = take_out(graph)
+    suppressions = take_out_suppressions(floats)
+    model = float_onnx(floats)
+    tidy(model.graph, {var.name for var in graph.vars}, rounded)
+    _round(model.graph, rounded, signed)
+    if gemm:
+        products_to_gemm(model.graph, {var.name: len(var.shape) for var in graph.vars})
+    drop_unused(model.graph)
+    for found in suppressions:
+        append_suppression(model.graph, found)
+    _set_outputs(model.graph, graph.fetches, suppressions)
+    del model.graph.value_info[:]
+    model.ir_version = _IR_VERSION
+    model.producer_name = "qcc"
+    model.producer_version = ""
+    onnx.checker.check_model(model)
+    return model
+
+
+def _set_outputs(graph: GraphProto, fetches: Sequence[str], suppressions: Sequence[Suppression]) -> None:
+    """Let a graph return what Paddle's fetches."""
+    known = {value.name: value for value in graph.output}
+    known |= {name: output_of(found, name) for found in suppressions for name in found.outputs}
+    del graph.output[:]
+    graph.output.extend(known[name] for name in fetches)
+
+
+def _round(graph: GraphProto, rounded: Mapping[str, Rounded], signed: Signed) -> None:
+    """Put the quantization back where it was taken out."""
+    weights = {name: one for name, one in rounded.items() if isinstance(one, RoundedWeight)}
+    floats = [tensor for tensor in graph.initializer if tensor.name not in weights]
+    present = {tensor.name for tensor in graph.initializer}
+    del graph.initializer[:]
+    graph.initializer.extend(floats)
+    nodes: list[NodeProto] = []
+    for name, weight in weights.items():
+        if name in present:
+            nodes.append(_dequantized_weight(graph, name, weight))
+    quantized: set[str] = set()
+    for node in graph.node:
+        found = rounded.get(node.output[0]) if node.op_type == "Identity" else None
+        if isinstance(found, RoundedActivation):
+            nodes += _round_trip(graph, node, found, signed, quantized)
+        else:
+            nodes.append(node)
+    replace_nodes(graph, nodes)
+
+
+def _dequantized_weight(graph: GraphProto, name: str, weight: RoundedWeight) -> NodeProto:
+    zeros = np.zeros(weight.steps.shape, np.int8)
+    values = {"": weight.integers, "@step": weight.steps, "@zero": zeros}
+    inputs = [_constant(graph, f"{weight.name}{suffix}", value) for suffix, value in values.items()]
+    node: NodeProto = helper.make_node("DequantizeLinear", inputs, [name])
+    if weight.axis is not None:
+        node.attribute.append(helper.make_attribute("axis", weight.axis))
+    return node
+
+
+def _round_trip(
+    graph: GraphProto, node: NodeProto, found: RoundedActivation, signed: Signed, quantized: set[str]
+) -> Iterator[NodeProto]:
+    """QuantizeLinear, unless it is there for another reader, and DequantizeLinear in place of an Identity."""
+    step, zero = f"{found.integers}@step", f"{found.integers}@zero"
+    if found.integers not in quantized:
+        quantized.add(found.integers)
+        _constant(graph, step, found.step)
+        _constant(graph, zero, _zero_point(found, signed))
+        yield helper.make_node("QuantizeLinear", [node.input[0], step, zero], [found.integers])
+    yield helper.make_node("DequantizeLinear", [found.integers, step, zero], [node.output[0]])
+
+
+def _zero_point(found: RoundedActivation, signed: Signed) -> np.ndarray:
+    # Scalars: ONNX Runtime refuses to fuse additions whose scales have a dimension.
+    if found.bits == UNSIGNED:
+        return np.array(0, np.uint8)
+    return np.array(128, np.uint8) if signed == "uint8" else np.array(0, np.int8)
+
+
+def _constant(graph: GraphProto, name: str, value: np.ndarray) -> str:
+    tensor: TensorProto = numpy_helper.from_array(value, name)
+    graph.initializer.append(tensor)
+    return name

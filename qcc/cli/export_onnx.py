@@ -1,0 +1,73 @@
+"""`qcc export --target ENGINE`: a model as the ONNX file that a named engine loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from qcc.cli.calibration import calibrated_on, calibration_batches, first_batch, used
+from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
+
+if TYPE_CHECKING:
+    from qcc.backends.onnx.export import Cut
+    from qcc.backends.report import Saved
+    from qcc.model import Model
+    from qcc.targets.table import Target
+
+
+def write_onnx(
+    model: Model,
+    output: Path,
+    target: Target,
+    *,
+    calibrate: Path | None,
+    config_path: Path | None,
+    weight_only: str | None,
+    vnni: bool,
+    cut: Cut | None,
+    no_check: bool,
+) -> Saved:
+    """Measure what the target wants measured, and write the file; what is missing is told."""
+    from qcc.backends.onnx.export import export
+    from qcc.backends.onnx.form import unmeasured
+    from qcc.errors import ModelFormatError
+    from qcc.passes.static_scales import ops_to_calibrate
+
+    data = None
+    scales: dict[str, float] = {}
+    if calibrate is not None:
+        calibrates = next(ops_to_calibrate(model.graph), None) is not None
+        if calibrates:
+            model = calibrated_on(model, calibrate, config_path)
+        names = unmeasured(model, target)
+        if not names and not calibrates:
+            raise ModelFormatError(
+                f"there is nothing to measure for {target.name}: leave out --calibrate, or name the engine"
+                " that is to run the file."
+            )
+        if names:
+            scales = _measured(model, names, calibrate, config_path)
+        data = first_batch(model, calibrate, config_path)
+    return export(
+        model,
+        output,
+        target,
+        scales=scales,
+        vnni=vnni,
+        weight_only=weight_only is not None,
+        cut=cut,
+        check=False if no_check else True if data is None else data,
+    )
+
+
+def _measured(model: Model, names: tuple[str, ...], data: Path, config_path: Path | None) -> dict[str, float]:
+    from qcc.calibrate.activations import scales_of
+
+    batches: Any = calibration_batches(model, data, config_path)
+    with progress("measuring scales", len(batches), Console(stderr=True)) as report:
+        scales = scales_of(model, names, used(batches, report))
+    echo(f"measured {len(scales)} scales more on {len(batches)} batches of {data}.")
+    return scales

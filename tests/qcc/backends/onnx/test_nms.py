@@ -1,0 +1,80 @@
+"""Paddle's non-maximum suppression in ONNX's ops: the same rows in the same order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lite_case import Case
+from lite_nets import project_detector, yolov3
+from lite_variants import BOXES, SCORES, VARIANTS, nms
+from onnx_files import exported, frozen, needs_openvino
+
+from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.onnx.export import export
+from qcc.backends.onnx.translate import to_onnx
+from qcc.errors import EngineError, PassError, TargetError
+from qcc.targets.table import find_target
+
+CASES = {
+    name: VARIANTS[name] for name in ("nms_background0", "nms_unnormalized", "nms_keep_all", "nms_nothing")
+} | {
+    "plain": Case("plain", (BOXES[:1], SCORES[:1]), nms()),
+    "few_rows": Case("few_rows", (BOXES[:1], SCORES[:1]), nms(keep_top_k=3)),
+    "few_candidates": Case("few_candidates", (BOXES[:1], SCORES[:1]), nms(nms_top_k=2, nms_threshold=0.9)),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "few_rows" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
+def test_rows_are_paddles(name: str, tmp_path: Path) -> None:
+    model, inputs = CASES[name].model(), CASES[name].feed()
+    file = tmp_path / "model.onnx"
+    file.write_bytes(to_onnx(model.graph, "uint8").SerializeToString())
+    with OnnxRuntime(file) as engine:
+        found = engine.run(inputs)
+    for rows, wanted in zip(found, model.run(inputs), strict=True):
+        assert rows.shape == wanted.shape
+        np.testing.assert_allclose(rows, wanted, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_an_image_more_is_no_wrong_row(tmp_path: Path) -> None:
+    case = VARIANTS["nms_batch2"]
+    file = tmp_path / "model.onnx"
+    file.write_bytes(to_onnx(case.model().graph, "uint8").SerializeToString())
+    with OnnxRuntime(file) as engine, pytest.raises(EngineError, match="Squeeze"):
+        engine.run(case.feed())
+
+
+def test_what_has_no_form_in_onnx() -> None:
+    with pytest.raises(PassError, match=r"\(nms_eta\); end in front of it by `--cut nms`"):
+        to_onnx(VARIANTS["nms_eta"].model().graph, "uint8")
+
+
+def test_there_is_nothing_to_cut(tmp_path: Path) -> None:
+    model = Case("none", (BOXES[:1],), lambda x: x + 1.0).model()
+    with pytest.raises(TargetError, match="has no non-maximum suppression: leave out --cut nms"):
+        export(model, tmp_path / "model.onnx", find_target("openvino"), cut="nms")
+
+
+@pytest.mark.slow
+@needs_openvino
+@pytest.mark.parametrize("cut", [None, "nms"])
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_detectors(target: str, cut: str | None, tmp_path: Path) -> None:
+    net, inputs = yolov3()
+    saved = exported(frozen(net, inputs), inputs, target, tmp_path, cut=cut)
+    rows = [str(check) for check in saved.checks if "suppression" in check.what]
+    assert bool(rows) == (cut is None)
+
+
+@pytest.mark.slow
+@needs_openvino
+def test_a_detector_of_open_sizes(tmp_path: Path) -> None:
+    net, inputs = project_detector()
+    saved = exported(net, inputs, "openvino", tmp_path)
+    (rows,) = (str(check) for check in saved.checks if "suppression" in check.what)
+    assert "gives Paddle's rows on equal inputs; multiclass_nms_0.tmp_0 [100, 6]" in rows

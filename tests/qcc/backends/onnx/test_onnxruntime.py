@@ -1,0 +1,135 @@
+"""Each fact and fault of ONNX Runtime's table, in ONNX Runtime itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engine_nets import NETS, frozen_engine_net
+from onnx_files import HEAVY, exported, heavy_conv, ops_of, residual, without
+
+import qcc
+from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.onnx.export import export
+from qcc.backends.onnx.form import onnx_form, prepare, unmeasured
+from qcc.backends.onnx.translate import to_onnx
+from qcc.calibrate.activations import scales_of
+from qcc.errors import EngineError, OutputError, TargetError
+from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.table import find_target
+
+TARGET = find_target("onnxruntime")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETS)
+def test_cases(name: str, tmp_path: Path) -> None:
+    """It computes what the file says, and that is what was frozen with a bit less of some."""
+    model, inputs = frozen_engine_net(name)
+    saved = exported(model, inputs, "onnxruntime", tmp_path)
+    assert saved.checks[-1].what == "ONNX Runtime"
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        (found,), (expected,) = engine.run(inputs), model.run(inputs)
+    assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.slow
+def test_all_of_a_residual_network_runs_in_int8(tmp_path: Path) -> None:
+    model, inputs = residual()
+    exported(model, inputs, "onnxruntime", tmp_path)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        # What is fetched is not rounded, and the last convolution with it.
+        assert (engine.int8, engine.floats) == ({"QLinearConv": 3, "QLinearAdd": 1}, {"Conv": 1})
+
+
+@pytest.mark.slow
+def test_depthwise(tmp_path: Path) -> None:
+    """Its kernel adds no pairs, so that integers stay, and nothing is clipped."""
+    model, inputs = heavy_conv(depthwise=True)
+    exported(model, inputs, "onnxruntime", tmp_path)
+    assert prepare(model, TARGET, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 127
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(has_vnni(), reason="this processor has VNNI, and clips nothing")
+def test_sums_are_clipped_without_vnni(tmp_path: Path) -> None:
+    model, inputs = heavy_conv()
+    with pytest.raises(
+        OutputError, match=r"was not written: the engine, ONNX Runtime, beside that: .*, which is wrong"
+    ):
+        exported(model, inputs, without("onnxruntime", "unclipped-sums"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    exported(model, inputs, "onnxruntime", tmp_path)
+    assert prepare(model, TARGET, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 64
+
+
+@pytest.mark.slow
+def test_a_channel_that_is_nothing_but_bias(tmp_path: Path) -> None:
+    """Its bias is some 1e12 times a step, and ONNX Runtime's integers have 32 bits."""
+    model, inputs = heavy_conv(bias=True)
+    with pytest.raises(OutputError, match=r"the engine, ONNX Runtime, beside that: .*, which is wrong"):
+        exported(model, inputs, without("onnxruntime", "bias-range"), tmp_path / "out")
+    exported(model, inputs, "onnxruntime", tmp_path)
+
+
+@pytest.mark.slow
+def test_signed_activations_run_in_float(tmp_path: Path) -> None:
+    model, inputs = residual()
+    names = unmeasured(model, TARGET)
+    prepared = prepare(
+        model, without("onnxruntime", "unsigned"), scales_of(model, names, [inputs]), vnni=False
+    )
+    (tmp_path / "s8.onnx").write_bytes(to_onnx(prepared.model.graph, "int8").SerializeToString())
+    with OnnxRuntime(tmp_path / "s8.onnx") as engine:
+        assert engine.int8 == {"QLinearConv": 1}
+
+
+@pytest.mark.slow
+def test_without_q_behind_it_a_convolution_runs_in_float(tmp_path: Path) -> None:
+    """And the export says so, when there is no data to measure scales on."""
+    model, inputs = residual()
+    saved = export(model, tmp_path / "model.onnx", TARGET, check=inputs)
+    told = [str(check) for check in saved.checks]
+    assert any(
+        "1 of 4 places where this engine wants integers have no scale" in line
+        and "`qcc export --calibrate DATA` measures the scales of 'tmp_0'" in line
+        for line in told
+    ), told
+    assert told[-1] == "ONNX Runtime: in int8: 1 QLinearConv; in float: 2 Conv, 1 FusedConv"
+
+
+@pytest.mark.slow
+def test_a_product_with_a_bias_runs_in_int8(tmp_path: Path) -> None:
+    model, inputs = frozen_engine_net("fc_behind_relu")
+    exported(model, inputs, "onnxruntime", tmp_path)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        assert (engine.int8, engine.floats) == ({"QGemm": 1}, {})
+
+
+@pytest.mark.slow
+def test_hard_swish_stays_float(tmp_path: Path) -> None:
+    model, inputs = frozen_engine_net("squeeze_and_excite")
+    exported(model, inputs, "onnxruntime", tmp_path)
+    assert ops_of(tmp_path / "model.onnx")["HardSwish"] == 1
+
+
+def test_what_it_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(EngineError, match=r"^ONNX Runtime ended with code 1 on .*model.onnx.*"):
+        OnnxRuntime(tmp_path / "model.onnx")
+
+
+def test_it_reads_no_models_of_paddle(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match=r"reads no models of Paddle, but ONNX files: `qcc export MODEL"):
+        qcc.save(frozen_engine_net("fc_behind_relu")[0], tmp_path, target="onnxruntime")
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tensorrt"])
+def test_every_row_of_the_tables_has_its_case(name: str) -> None:
+    target = find_target(name)
+    for row in (*target.facts, *target.faults, *onnx_form(target).faults):
+        file, _, test = row.case.partition("::")
+        function, _, parameter = test.partition("[")
+        assert f"def {function}(" in Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()
+        assert not parameter or parameter.rstrip("]") in NETS
