@@ -14,7 +14,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-slow demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -37,6 +37,9 @@ test3: .venv3  ## Run all tests that are not slow on Paddle 3
 
 test-slow: .venv  ## Run the slow tests
 	$(BIN)/pytest -n 2 -m slow
+
+docs: .venv  ## Build the pages of docs/ as a site with a search, into build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build
 
 demo: .venv  ## Train a detector quantized on real photos, freeze, convert, evaluate, infer, draw
 	$(BIN)/python examples/demo.py
@@ -76,7 +79,7 @@ COMPILE = build/uv/bin/uv pip compile --quiet --universal --python-version 3.10 
 lock:  ## Resolve pyproject.toml into the lock files, with hashes
 	$(PYTHON) -m venv build/uv
 	build/uv/bin/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(COMPILE) --extra cpu --extra lite --extra onnx --extra openvino --extra slim --extra dev --output-file requirements/cpu.txt
+	$(COMPILE) --extra cpu --extra lite --extra onnx --extra openvino --extra slim --extra docs --extra dev --output-file requirements/cpu.txt
 	cp requirements/cpu.txt requirements/cpu3.txt
 	$(COMPILE) --extra cpu3 --extra lite --extra onnx --extra openvino --extra dev --output-file requirements/cpu3.txt
 	$(COMPILE) --extra gpu --output-file requirements/gpu.txt

@@ -26,7 +26,7 @@ from page import render
 from rich.console import Console
 
 from qcc._paddle import paddle
-from qcc.train.evaluation.report import processor
+from qcc.targets.processor import processor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

@@ -77,6 +77,10 @@ def page(record: dict[str, Any]) -> str:
     table = "\n".join(["| network | form and kernels | ms | ratio to float |", "|---|---|---|---|", *rows])
     return f"""# What int8 gains at full size
 
+```
+make bench-inference     # measures again, and writes this page
+```
+
 {table}
 
 Random weights and image: the times and sizes are those of the real networks (1,000 classes; 20 of VOC),

@@ -80,6 +80,10 @@ def page(record: dict[str, Any]) -> str:
     heads = "| network | form | seconds | memory / weights | MB | float / this |\n|---|---|---|---|---|---|"
     return f"""# Exports for Paddle Lite at full size
 
+```
+make bench-lite     # measures again, and writes this page
+```
+
 {heads}
 {chr(10).join(exports)}
 

@@ -118,6 +118,7 @@ def render(record: Record) -> str:
 def _parts(record: Record) -> Iterator[str]:
     measured, plan = Measured(record), record["plan"]
     yield "# Speed of the compiler"
+    yield "```\nmake bench     # measures again, and writes this page\n```"
     yield _surroundings(record)
     yield "## Targets"
     yield table(("what", "wanted", "measured", "met"), _targets(measured, plan))

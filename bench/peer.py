@@ -159,6 +159,10 @@ def page(record: dict[str, Any]) -> str:
     table = "\n".join(rows)
     return f"""# Beside paddleslim
 
+```
+make bench-peer     # trains again, and writes this page
+```
+
 Written by `{record["command"]}` from `docs/records/peer.json`.
 
 YOLOv3-MobileNetV1 on the **composed** pictures of `examples/fashion_voc`, weights channel_wise_abs_max,

@@ -15,6 +15,10 @@ Record = dict[str, Any]
 
 _START = """# Results
 
+```
+python examples/results.py     # trains again, and writes this page
+```
+
 Written by `python examples/results.py` from the records in `docs/records`.
 
 *change* is against float in points. Box AP and top-1 are computed with the integers that weights and

@@ -32,7 +32,7 @@ if "paddle" not in sys.modules:
     # Paddle logs every kernel it picks and every pass it runs at level INFO.
     os.environ.setdefault("GLOG_minloglevel", "2")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Graph",

@@ -26,6 +26,7 @@ RIVALS = (tuple(BUILDS), ("opencv-python", "opencv-python-headless"))
 WITHOUT_PADDLE = frozenset({"config"})
 # What a command needs beside Paddle, and for what.
 EXTRA_NEEDS = {
+    "bench": {LITE: "measuring Paddle Lite"},
     "dump-graph": {DOT: "--svg"},
     "export": {LITE: "running files for x86, and --cross-check"},
 }

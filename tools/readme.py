@@ -23,37 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "docs" / "records" / "demo.json"
 
 
-def first_table(page: Path) -> str:
-    """The first table of a page in Markdown."""
-    lines = page.read_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
-    end = next((number for number in range(start, len(lines)) if not lines[number].startswith("|")), None)
-    return "\n".join(lines[start:end])
-
-
-def speed() -> str:
-    """What was wanted and what was measured."""
-    record = json.loads((ROOT / "docs" / "records" / "compile-bench.json").read_text())
-    source = f"Measured by `make bench` on {record['processor']}, {record['date'][:10]}."
-    return f"{first_table(ROOT / 'docs' / 'speed.md')}\n\n{source}"
-
-
-def results() -> str:
-    """One row per weight x activation combination."""
-    return first_table(ROOT / "docs" / "results.md")
-
-
-def inference() -> str:
-    """What int8 gains at full size."""
-    record = json.loads((ROOT / "docs" / "records" / "inference-bench.json").read_text())
-    where = record["environment"]
-    source = (
-        "Random weights, since only times and sizes are told: `make bench-inference` on"
-        f" {where['processor']}, one thread, batch 1."
-    )
-    return f"{first_table(ROOT / 'docs' / 'inference.md')}\n\n{source}"
-
-
 def ocr() -> str:
     """What the picture of text boxes shows."""
     record = json.loads((ROOT / "docs" / "records" / "ocr.json").read_text())
@@ -90,9 +59,10 @@ def demo() -> str:
     side = settings["YoloEvalFeed"]["image_shape"][1]
     source = (
         f"YOLOv3 on a MobileNetV1 of {settings['MobileNet']['conv_group_scale']} of the width,"
-        f" {side} x {side} pixels, on the test tiles of real aerial photos, which are few: see the larger set"
-        f" below. Times per image on {where['processor']}, one thread, batch 1, Paddle {where['paddle']} with"
-        " oneDNN, and Paddle Lite's x86 runtime, which computes a quantized file by float kernels."
+        f" {side} x {side} pixels, on the test tiles of real aerial photos, which are few;"
+        " [results](docs/results.md) has a larger set. Times per image on"
+        f" {where['processor']}, one thread, batch 1, Paddle {where['paddle']} with oneDNN, and Paddle Lite's"
+        " x86 runtime, which computes a quantized file by float kernels."
     )
     return "\n".join([*rows, "", source])
 
@@ -183,13 +153,7 @@ def arm_proofs() -> str:
 
 
 PAGES = {
-    ROOT / "README.md": {
-        "ocr": ocr,
-        "demo": demo,
-        "speed": speed,
-        "results": results,
-        "inference": inference,
-    },
+    ROOT / "README.md": {"ocr": ocr, "demo": demo},
     ROOT / "docs" / "lite.md": {"arm-faults": arm_faults, "arm-proofs": arm_proofs},
     ROOT / "docs" / "onnx.md": {
         name: partial(onnx_file, name) for name in ("onnxruntime", "openvino", "tensorrt")

@@ -17,7 +17,7 @@ from qcc.errors import PaddleError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.quantization import quantized_ops
-from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
 _ROUGH = ".rough"

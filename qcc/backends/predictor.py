@@ -12,16 +12,19 @@ import numpy as np
 
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died, Failed, PaddleProcess
+from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays
 from qcc.errors import GraphError, ModelFormatError, PaddleError
 
-__all__ = ["Engine", "PaddleExecutor", "Predictor"]
+__all__ = ["Engine", "PaddleExecutor", "Predictor", "int8_kernels"]
 
 
 class _Loaded:
     """A model's files, loaded by `engine`, or by Paddle's executor where that is None."""
 
-    def __init__(self, what: str, program: Path, params: Path | None, engine: Engine | None) -> None:
+    def __init__(
+        self, what: str, program: Path, params: Path | None, engine: Engine | None, *, traced: bool = False
+    ) -> None:
         self._what, self._program = what, program
         self._process = PaddleProcess()
         header, _ = self._ask(
@@ -30,6 +33,7 @@ class _Loaded:
             program=str(program.absolute()),
             params=None if params is None else str(params.absolute()),
             engine=None if engine is None else asdict(engine),
+            traced=traced,
         )
         self.feeds: tuple[str, ...] = tuple(header["feeds"])
         self.fetches: tuple[str, ...] = tuple(header["fetches"])
@@ -68,8 +72,8 @@ class Predictor(_Loaded):
     that ended the process.
     """
 
-    def __init__(self, program: Path, params: Path | None, engine: Engine) -> None:
-        super().__init__(f"paddle.inference ({engine})", program, params, engine)
+    def __init__(self, program: Path, params: Path | None, engine: Engine, *, traced: bool = False) -> None:
+        super().__init__(f"paddle.inference ({engine})", program, params, engine, traced=traced)
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str], engine: Engine | None = None) -> Predictor:
@@ -91,10 +95,27 @@ class Predictor(_Loaded):
         return self._run(inputs, None)
 
     def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int = 0, runs: int = 1) -> list[float]:
-        """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        """Seconds of each of `runs` runs, on the clock; see `times`."""
+        return self.times(inputs, warm_up, runs).wall
+
+    def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
+        """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
         self._require(inputs)
-        header, _ = self._ask("run", "time", inputs, warm_up=warm_up, runs=runs)
-        return list(header["seconds"])
+        answer, _ = self._ask("run", "time", inputs, warm_up=warm_up, runs=runs)
+        return received(answer)
+
+
+def int8_kernels(
+    program: Path, params: Path | None, engine: Engine, inputs: Mapping[str, np.ndarray]
+) -> dict[str, int]:
+    """How many calls of each kind of oneDNN's kernels read 8-bit integers in a run.  Raises PaddleError."""
+    # In a process of its own, since one that tells what it runs is slower.
+    predictor = Predictor(program, params, engine, traced=True)
+    try:
+        answer, _ = predictor._ask("run", "int8_kernels", inputs)
+    finally:
+        predictor.close()
+    return dict(answer["kernels"])
 
 
 class PaddleExecutor(_Loaded):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from qcc.ir.dtypes import numpy_dtype
-from qcc.ir.nodes import Var
 from qcc.model import Model
 
 # Height and width of images whose size the model leaves open, and other open lengths: small is fast,
@@ -50,17 +49,36 @@ def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
+@dataclass(frozen=True)
+class Feed:
+    """What a model is fed with under a name; lengths that are open are -1."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def feeds_of(model: Model) -> list[Feed]:
+    """A model's feeds, in its order."""
+    variables = [model.graph.versions(name)[0] for name in model.feeds]
+    return [Feed(var.name, tuple(var.shape), numpy_dtype(var.dtype)) for var in variables]
+
+
 def make_inputs(model: Model, size: int) -> dict[str, np.ndarray]:
+    """See `make_arrays`."""
+    return make_arrays(feeds_of(model), size)
+
+
+def make_arrays(feeds: Sequence[Feed], size: int) -> dict[str, np.ndarray]:
     """One array per feed, with a batch of 1 and `size` for other open sizes: pictures for images, waves for
     other numbers, ones for identifiers and counts. Always the same."""
-    variables = {name: model.graph.versions(name)[0] for name in model.feeds}
-    shapes = {name: _shape(var, size) for name, var in variables.items()}
+    shapes = {feed.name: _shape(feed, size) for feed in feeds}
     image = next((shape[2:] for shape in shapes.values() if len(shape) == 4), (size, size))
-    return {name: _values(var, shapes[name], image) for name, var in variables.items()}
+    return {feed.name: _values(feed, shapes[feed.name], image) for feed in feeds}
 
 
-def _shape(var: Var, size: int) -> tuple[int, ...]:
-    shape = list(var.shape)
+def _shape(feed: Feed, size: int) -> tuple[int, ...]:
+    shape = list(feed.shape)
     if shape and shape[0] < 0:
         shape[0] = 1
     if len(shape) == 4 and shape[1] < 0:
@@ -68,9 +86,9 @@ def _shape(var: Var, size: int) -> tuple[int, ...]:
     return tuple(size if length < 0 else length for length in shape)
 
 
-def _values(var: Var, shape: tuple[int, ...], image: tuple[int, ...]) -> np.ndarray:
-    dtype = numpy_dtype(var.dtype)
-    name = var.name.lower()
+def _values(feed: Feed, shape: tuple[int, ...], image: tuple[int, ...]) -> np.ndarray:
+    dtype = feed.dtype
+    name = feed.name.lower()
     if len(shape) == 2 and shape[1] in (2, 3) and any(part in name for part in ("im_", "size", "shape")):
         # Height and width of the image, then a scale: what detectors ask for.
         return np.array([[*image, 1][: shape[1]]] * shape[0], dtype)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.shown import plain
 
@@ -89,9 +90,11 @@ def apply(
         for note in change.result.notes:
             echo(f"{change.name}: {note}")
     if output is None:
-        echo("nothing was saved; -o FOLDER saves the model.")
+        echo("nothing was saved.")
+        tell_next("apply", model, "-p", pipeline, "-o", "OUT")
     else:
         _save(result, output, form or stored_form(result.graph))
+        tell_next("inspect", output)
 
 
 def _save(model: Model, output: Path, form: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
 
     if is_lite(model):
         _check_lite_file(model, target)
+        tell_next("bench", "MODEL", model)
         return
     if target is None:
         raise click.UsageError("Missing option '--target'.")
@@ -52,6 +54,18 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
     loaded = qcc.load(model, model_filename, params_filename)
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
         echo(line)
+    tell_next(*_after(loaded, model, target))
+
+
+def _after(loaded: Model, model: Path, target: str) -> tuple[object, ...]:
+    """Quantize what is float; write what is quantized in the form for the target."""
+    from qcc.quantization import state
+
+    if state(loaded.graph) == "float":
+        return "quantize", model, "--data", "PHOTOS", "-o", "OUT", "--target", target
+    if target in _ARCHS:
+        return "export", model, "--target", "lite", "--arch", _ARCHS[target], "-o", "OUT.nb"
+    return "freeze", model, "--target", target, "--save", "OUT"
 
 
 def _check_lite_file(file: Path, target: str | None) -> None:

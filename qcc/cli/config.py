@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import OverridesCommand, config_option, overrides_option
 
@@ -44,6 +45,7 @@ def list_sections() -> None:
             console.print(Text.assemble((f"{description.name}: ", "bold cyan"), description.summary))
         else:
             echo(f"{description.name}: {description.summary}")
+    tell_next("config", "help", "NAME")
 
 
 @config.command("help")
@@ -64,6 +66,7 @@ def explain(name: str) -> None:
             _show_on_terminal(console, description)
         else:
             _show_plain(description)
+    tell_next("config", "show", "-c", "CONFIG")
 
 
 @config.command("show", cls=OverridesCommand)
@@ -82,6 +85,7 @@ def show(config_path: Path, overrides: tuple[str, ...]) -> None:
     shown = load_config(config_path, overrides)
     refuse_addresses(shown)
     echo(as_yaml(shown), nl=False)
+    tell_next("quantize", "-c", config_path)
 
 
 def _show_plain(description: Description) -> None:

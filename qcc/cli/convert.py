@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 
@@ -47,3 +48,4 @@ def convert(
         echo(path)
     for warning in saved.warnings:
         echo(f"warning: {warning}", err=True)
+    tell_next("check", output, "--target", "lite-arm")

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.doctor import PADDLE, examine, missing_for
 
@@ -32,6 +33,7 @@ def doctor(ctx: click.Context) -> int:
     ]
     show("This machine", rows)
     show("Commands", commands)
+    tell_next("quantize", "MODEL", "--data", "PHOTOS", "-o", "OUT")
     return int(any(finding.name == PADDLE and not finding.ok for finding in findings))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
@@ -76,6 +77,10 @@ def dump_graph(
     if svg is not None:
         write_svg(source, svg)
         echo(f"{svg}: drawn.")
+    if pipeline is None:
+        tell_next("dump-graph", model, "--dot", dot, "-p", "PIPELINE", "--diff")
+    else:
+        tell_next("apply", model, "-p", pipeline, "-o", "OUT")
 
 
 def _read(path: Path, model_filename: str | None, params_filename: str | None) -> Model:

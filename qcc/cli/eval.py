@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
@@ -73,6 +74,10 @@ def evaluate(
         echo(f"{name} {value:.4f}")
     for note in task.left_out():
         echo(note)
+    if all_epochs:
+        tell_next("freeze", "--checkpoint", model, "--epoch", "best", "--save", "OUT")
+    else:
+        tell_next("bench", model)
 
 
 def _compare_epochs(folder: Path, config: ClassifierConfig | DetectorConfig, task: Task) -> None:

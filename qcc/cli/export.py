@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.export_onnx import write_onnx
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ def export(
         _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
+    tell_next("check", output)
 
 
 def _refuse(options: tuple[str, ...], what: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
@@ -139,6 +140,7 @@ def freeze(
         tell(saved, target)
     if target is not None:
         tell_options(target)
+    tell_next("bench", "MODEL", save_path)
 
 
 def tell(saved: Saved, target: str | None) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
@@ -88,3 +89,4 @@ def infer(
                 board.show(picture)
     time = detector.time(read_image(images[0]))
     echo(f"{time:.2f} ms per image (median of 100 runs, Paddle, {detector.device})")
+    tell_next("bench", model)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.shown import plain
 
@@ -42,6 +43,7 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
             echo(inspect_lite.as_json(model))
         else:
             _show(inspect_lite.sections(model))
+            tell_next("check", model)
         return
     import qcc
     from qcc.analyze.inspection import inspect as look
@@ -55,6 +57,7 @@ def inspect(model: Path, as_json: bool, model_filename: str | None, params_filen
         echo(json.dumps({**dataclasses.asdict(found), "provenance": history}, indent=2))
         return
     _show([_summary(found, loaded.provenance.pipelines, stale), *_sections(found)])
+    tell_next("check", model, "--target", "lite-arm")
 
 
 def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Section:

@@ -33,6 +33,7 @@ GROUPS = {
         "dump-graph": "draw a model, and what passes do to it",
         "eval": "accuracy of any form in any engine",
         "infer": "draw what a detector finds",
+        "bench": "time, size and agreement of float and int8, side by side",
     },
     "Ship": {
         "export": "write the file that a device's runtime or an engine loads",
@@ -44,6 +45,7 @@ GROUPS = {
 # when its command is run, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
     "apply": "qcc.cli.apply:apply",
+    "bench": "qcc.cli.bench:bench",
     "check": "qcc.cli.check:check",
     "completion": "qcc.cli.completion:completion",
     "config": "qcc.cli.config:config",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
@@ -38,11 +39,13 @@ def passes(name: str | None) -> None:
     if name is not None:
         description = describe(name)
         show(console, description, f"{description.text}\n" if description.options else description.text)
+        tell_next("apply", "MODEL", "-p", name, "-o", "OUT")
         return
     for number, (group, descriptions) in enumerate(groupby(describe_all(), _group)):
         click.secho(f"{chr(10) if number else ''}{group}\n", bold=True)
         for description in descriptions:
             show(console, description, description.summary)
+    tell_next("passes", "NAME")
 
 
 def _show_plain(console: Console, description: Description, text: str) -> None:

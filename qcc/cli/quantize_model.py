@@ -15,6 +15,7 @@ from rich.console import Console
 
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -153,6 +154,7 @@ def quantize_model(
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
     state.remove()
+    tell_next("bench", model, output)
 
 
 def _tell_source(source: Source) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.next import tell_next
 from qcc.cli.training_options import (
     OverridesCommand,
     TrainingArguments,
@@ -66,10 +67,8 @@ def quantize_training(given: TrainingArguments, slim_file: Path | None, output_e
             f" {given.config_path} --output_eval {output_eval}` writes the detections of the last one."
         )
     epoch = "best" if result.best is not None else last
-    console.print(
-        f"checkpoints are in {root}; `qcc freeze --checkpoint {root} --epoch {epoch} --save DIR` makes the"
-        " float and int8 forms."
-    )
+    console.print(f"checkpoints are in {root}.")
+    tell_next("freeze", "--checkpoint", root, "--epoch", epoch, "--save", "OUT")
 
 
 def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterator[str]:

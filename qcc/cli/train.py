@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qcc.cli.next import tell_next
 from qcc.cli.training_options import OverridesCommand, TrainingArguments, training_options
 from qcc.cli.training_run import run_training
 from qcc.errors import ConfigError, OutputError
@@ -74,3 +75,4 @@ def train(given: TrainingArguments, save_path: Path) -> None:
     settings = config.model_dump(mode="json", by_alias=True)
     write_json(save_path.with_suffix(".json"), run_record(settings, {"epochs": records}))
     console.print(f"saved the weights in {save_path}.")
+    tell_next("quantize", "-c", given.config_path, "-o", f"pretrain_weights={save_path}")

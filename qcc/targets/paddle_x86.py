@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from qcc.targets.processor import cpu_flags
 from qcc.targets.table import own_target
 
 INT8_OPS = own_target("paddle_x86.yaml").int8_ops
 """What `enable_mkldnn_int8` is to be given: the ops whose int8 kernels give what was frozen."""
 
-_CPUINFO = Path("/proc/cpuinfo")
 # What they make of elementwise_add in Paddle 3 has lost its axis. Paddle 2.6 has no passes of these names.
 _LOSING_AXES = (
     "elementwise_act_onednn_fuse_pass",
@@ -18,20 +16,6 @@ _LOSING_AXES = (
     "operator_reshape2_onednn_fuse_pass",
 )
 _NEEDS_AVX512 = ("self_attention_fuse_pass",)
-
-
-def cpu_flags() -> frozenset[str]:
-    """What this processor can do, by Linux's names; empty where the system does not tell."""
-    if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
-            if line.startswith("flags"):
-                return frozenset(line.partition(":")[2].split())
-    return frozenset()
-
-
-def has_vnni() -> bool:
-    """Whether products of bytes are summed without saturation here."""
-    return bool(cpu_flags() & {"avx512_vnni", "avx_vnni"})
 
 
 def passes_to_delete() -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def invoke(*arguments: str | Path) -> Result:
 def outcome(*arguments: str | Path) -> str:
     result = invoke(*arguments)
     assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.output
+    return result.stdout
 
 
 def refusal(*arguments: str | Path) -> str:

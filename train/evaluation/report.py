@@ -15,9 +15,8 @@ from rich.table import Table
 
 import qcc
 from qcc._paddle import paddle
+from qcc.targets.processor import processor
 from qcc.train.loop.loop import Record
-
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 def print_epochs(console: Console, records: Sequence[Record], best: Record | None) -> None:
@@ -65,12 +64,3 @@ def environment() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
     }
-
-
-def processor() -> str:
-    """The processor's name, as the system tells it."""
-    if _CPUINFO.exists():
-        for line in _CPUINFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import Process, wanted
+from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import EngineError, MissingDependencyError
 
@@ -68,11 +69,20 @@ class OnnxRuntime:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs for these inputs (by name), in the model's order; other arrays are not used."""
+        self._send({"do": "run"}, inputs)
+        return list(self._receive()[1].values())
+
+    def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
+        """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        self._send({"do": "time", "warm_up": warm_up, "runs": runs}, inputs)
+        return received(self._receive()[0])
+
+    def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
+        arrays = wanted(self.inputs, inputs, "ONNX Runtime")
         try:
-            send(self._process.connection, {}, {name: inputs[name] for name in self.inputs})
+            send(self._process.connection, header, arrays)
         except Closed:
             raise self._died() from None
-        return list(self._receive()[1].values())
 
     def _receive(self) -> tuple[dict[str, Any], Arrays]:
         try:

@@ -1,7 +1,7 @@
 """The process in which ONNX Runtime runs one model.
 
 It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs and which ops compute
-with integers, and then answers each set of inputs with the outputs.
+with integers. Requests carry "do": "run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import socket
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import onnx
 import onnxruntime
 
-from qcc.backends.engines.wire import Closed, receive, send
+from qcc.backends.engines.timing import timed
+from qcc.backends.engines.wire import Arrays, Closed, receive, send
 
 _INTEGERS = ("MatMulInteger", "MatMulIntegerToFloat", "ConvInteger", "QGemm")
 _FLOATS = ("Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul")
@@ -39,11 +41,25 @@ def main() -> None:
     send(connection, {"inputs": names, "int8": integers, "floats": floats}, {})
     try:
         while True:
-            _, arrays = receive(connection)
-            found = session.run(None, arrays)
-            send(connection, {}, {str(number): array for number, array in enumerate(found)})
+            header, arrays = receive(connection)
+            if header["do"] == "time":
+                run = partial(session.run_with_iobinding, _bound(session, arrays))
+                send(connection, timed(run, header["warm_up"], header["runs"]), {})
+            else:
+                found = session.run(None, arrays)
+                send(connection, {}, {str(number): array for number, array in enumerate(found)})
     except Closed:
         pass
+
+
+def _bound(session: onnxruntime.InferenceSession, arrays: Arrays) -> onnxruntime.IOBinding:
+    """Inputs that are in their place, and outputs that stay in theirs."""
+    binding = session.io_binding()
+    for name, array in arrays.items():
+        binding.bind_cpu_input(name, array)
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+    return binding
 
 
 def _session(model: str, threads: int, optimized: Path | None) -> onnxruntime.InferenceSession:

@@ -1,7 +1,7 @@
 """The process in which OpenVINO runs one model.
 
 It is started by `qcc.backends.engines.openvino`. It tells the names of inputs and outputs and how many layers
-run in int8, by OpenVINO's types, and then answers each set of inputs with the outputs.
+run in int8, by OpenVINO's types. Requests carry "do": "run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import openvino
 
+from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Closed, receive, send
 
 _LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
@@ -20,16 +21,22 @@ _INTEGERS = frozenset({"u8", "i8"})
 
 
 def main() -> None:
-    connection, path = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
+    connection, path, threads = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     core = openvino.Core()
-    model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": 1})
+    model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads})
     send(connection, {"inputs": [port.get_any_name() for port in model.inputs], "int8": in_int8(model)}, {})
     try:
         while True:
-            _, arrays = receive(connection)
-            found = model(arrays)
-            outputs = {str(number): found[port] for number, port in enumerate(model.outputs)}
-            send(connection, {}, outputs)
+            header, arrays = receive(connection)
+            if header["do"] == "time":
+                request = model.create_infer_request()
+                for name, array in arrays.items():
+                    request.set_tensor(name, openvino.Tensor(array))
+                send(connection, timed(request.infer, header["warm_up"], header["runs"]), {})
+            else:
+                found = model(arrays)
+                outputs = {str(number): found[port] for number, port in enumerate(model.outputs)}
+                send(connection, {}, outputs)
     except Closed:
         pass
 

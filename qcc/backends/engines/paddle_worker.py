@@ -11,11 +11,13 @@ with how that child ended. The requests on a child's connection are the public m
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
 import time
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,16 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.targets.paddle_x86 import passes_to_delete
 
 # Seconds that a process which crashes may take to end, since the system may write a core file.
 _LAST_SECONDS, _PAUSE = 10.0, 0.01
+# A line of oneDNN's: `...exec,cpu,convolution,jit_int8:avx2,forward_inference,src_u8::blocked:acdb...`; newer
+# ones have `src:u8`.
+_INT8_CALL = re.compile(r"exec,cpu,(convolution|deconvolution|inner_product|matmul),.*src[_:][us]8")
 
 Answer = tuple[dict[str, Any], Arrays]
 
@@ -99,7 +105,12 @@ class _Child:
             pass
 
     def open(self, header: dict[str, Any], _: Arrays) -> Answer:
-        """Load a model's files for an engine, or, where there is none, for Paddle's executor."""
+        """Load a model's files for an engine, or, where there is none, for Paddle's executor.
+
+        `traced`: so that `int8_kernels` can tell what runs, which takes time.
+        """
+        if header.get("traced"):
+            os.environ["DNNL_VERBOSE"] = "1"  # oneDNN looks when it runs its first kernel
         program, params, engine = Path(header["program"]), header["params"], header["engine"]
         params = params and Path(params)
         self._model = _Program(program, params) if engine is None else Inference(program, params, engine)
@@ -111,9 +122,17 @@ class _Child:
         return {}, {str(number): array for number, array in enumerate(found)}
 
     def time(self, header: dict[str, Any], inputs: Arrays) -> Answer:
-        """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
         assert isinstance(self._model, Inference)
-        return {"seconds": self._model.time(inputs, header["warm_up"], header["runs"])}, {}
+        return self._model.time(inputs, header["warm_up"], header["runs"]), {}
+
+    def int8_kernels(self, _: dict[str, Any], inputs: Arrays) -> Answer:
+        """How many calls of each primitive of oneDNN read 8-bit integers in one run of a traced model."""
+        assert isinstance(self._model, Inference)
+        before = os.fstat(1).st_size
+        self._model.run(inputs, None, [])
+        printed = os.pread(1, os.fstat(1).st_size - before, before).decode(errors="replace")
+        return {"kernels": Counter(_INT8_CALL.findall(printed))}, {}
 
     def digests(self, _: dict[str, Any], __: Arrays) -> Answer:
         """A checksum of each weight, as Paddle has read it."""
@@ -151,20 +170,13 @@ class Inference:
         self._predictor.run()
         return [self._predictor.get_output_handle(name).copy_to_cpu() for name in self.fetches]
 
-    def time(self, inputs: Arrays, warm_up: int, runs: int) -> list[float]:
+    def time(self, inputs: Arrays, warm_up: int, runs: int) -> dict[str, list[float]]:
         self._feed(inputs)
-        for _ in range(warm_up):
-            self._predictor.run()
-        return [self._timed_run() for _ in range(runs)]
+        return timed(self._predictor.run, warm_up, runs)
 
     def _feed(self, inputs: Arrays) -> None:
         for name in self.feeds:
             self._predictor.get_input_handle(name).copy_from_cpu(inputs[name])
-
-    def _timed_run(self) -> float:
-        began = time.perf_counter()
-        self._predictor.run()
-        return time.perf_counter() - began
 
 
 class _Program:

@@ -9,8 +9,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO
+
+import numpy as np
+
+from qcc.errors import EngineError
 
 # As isolated as can be, and yet with the modules of this process.
 _START = (
@@ -52,6 +56,16 @@ class Process:
         """How the process ended, once its connection has, at some work, and its last words."""
         code = self._process.wait()
         return f"{ending(code)} {at}: {last_words(self._words)}"
+
+
+def wanted(names: Iterable[str], inputs: Mapping[str, np.ndarray], engine: str) -> dict[str, np.ndarray]:
+    """The inputs that a model has; others are not used.  Raises EngineError when some are missing."""
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise EngineError(
+            f"{engine} wants the inputs {', '.join(missing)} for this model, and got {', '.join(inputs)}."
+        )
+    return {name: inputs[name] for name in names}
 
 
 def ending(code: int) -> str:

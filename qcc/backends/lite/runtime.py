@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qcc.backends.engines.process import Process
+from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.guarantees import relied_on
@@ -76,11 +77,10 @@ class LiteRuntime:
         _, arrays = self._receive()
         return list(arrays.values())
 
-    def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> list[float]:
-        """Seconds of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+    def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
+        """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
         self._send({"do": "time", "warm_up": warm_up, "runs": runs}, inputs)
-        header, _ = self._receive()
-        return list(header["seconds"])
+        return received(self._receive()[0])
 
     def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
         missing = [name for name in self.inputs if name not in inputs]
@@ -112,7 +112,7 @@ def lite_milliseconds(
     Raises what `LiteRuntime` raises.
     """
     with LiteRuntime(path) as runtime:
-        return statistics.median(runtime.seconds(feeds, warm_up, runs)) * 1000
+        return statistics.median(runtime.times(feeds, warm_up, runs).wall) * 1000
 
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from typing import Any
 
 import numpy as np
 from paddlelite.lite import MobileConfig, create_paddle_predictor
 
+from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 
 
@@ -39,12 +39,6 @@ def fetch(predictor: Any) -> Arrays:
     return {str(position): predictor.get_output(position).numpy() for position in range(count)}
 
 
-def timed_run(predictor: Any) -> float:
-    began = time.perf_counter()
-    predictor.run()
-    return time.perf_counter() - began
-
-
 def sizes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     """All but the batch."""
     return {name: array.shape[1:] for name, array in arrays.items()}
@@ -62,10 +56,7 @@ def main() -> None:
             seen = sizes(arrays)
             feed(predictor, arrays)
             if header["do"] == "time":
-                for _ in range(header["warm_up"]):
-                    predictor.run()
-                seconds = [timed_run(predictor) for _ in range(header["runs"])]
-                send(connection, {"seconds": seconds}, {})
+                send(connection, timed(predictor.run, header["warm_up"], header["runs"]), {})
             else:
                 predictor.run()
                 send(connection, {}, fetch(predictor))

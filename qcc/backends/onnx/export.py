@@ -22,7 +22,7 @@ from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.quantization import scheme, state
 from qcc.record import make_record
-from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.processor import has_vnni
 from qcc.targets.table import Target
 
 Cut = Literal["nms"]

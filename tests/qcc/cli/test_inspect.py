@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 def output(*arguments: str | Path) -> str:
     result = CliRunner().invoke(inspect, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 def sections(text: str) -> dict[str, list[str]]:

@@ -56,7 +56,7 @@ def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 def output(*arguments: str, env: dict[str, str] | None = None) -> str:
     result = CliRunner(env=env).invoke(passes, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    return result.output
+    return result.stdout
 
 
 def test_list_has_every_pass_with_summary_options_and_defaults() -> None:

@@ -74,7 +74,7 @@ def test_open_batch(tmp_path: Path) -> None:
 
 def test_what_it_computes_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With weights of 8 bits, where a processor clips sums to 16 bits."""
-    from qcc.targets.paddle_x86 import has_vnni
+    from qcc.targets.processor import has_vnni
 
     if has_vnni():
         pytest.skip("this processor has VNNI, and clips nothing.")

@@ -16,7 +16,7 @@ from qcc.backends.onnx.form import onnx_form, prepare, unmeasured
 from qcc.backends.onnx.translate import to_onnx
 from qcc.calibrate.activations import scales_of
 from qcc.errors import EngineError, OutputError, TargetError
-from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.processor import has_vnni
 from qcc.targets.table import find_target
 
 TARGET = find_target("onnxruntime")

@@ -14,7 +14,7 @@ from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.onnx.form import prepare
 from qcc.errors import OutputError
-from qcc.targets.paddle_x86 import has_vnni
+from qcc.targets.processor import has_vnni
 from qcc.targets.table import find_target
 
 pytestmark = [needs_openvino, pytest.mark.slow]

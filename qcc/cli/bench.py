@@ -1,0 +1,196 @@
+"""`qcc bench`: whether int8 pays on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qcc.cli.next import tell_next
+from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
+from qcc.shown import plain
+
+if TYPE_CHECKING:
+    from qcc.calibrate.data.batches import Batch
+    from qcc.measure.bench import Row
+    from qcc.measure.subjects import Subject
+
+# As in qcc.measure.engines, which imports more than a command line that is wrong should wait for.
+_ENGINES = ("paddle", "onnxruntime", "openvino", "lite")
+_TARGETS = {"paddle": "paddle-x86", "onnxruntime": "onnxruntime", "openvino": "openvino", "lite": "lite-x86"}
+_PIPE_WIDTH = 200
+_SLOWER = 1
+
+
+class Words(click.ParamType):
+    """Some of a set of words, with commas between them."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.name = ",".join(words)
+        self._words = words
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(str(value).split(",")))
+        unknown = [word for word in chosen if word not in self._words]
+        if unknown:
+            self.fail(f"{unknown[0]!r} is none of {', '.join(self._words)}.", param, ctx)
+        return chosen
+
+
+class Counts(click.ParamType):
+    """Numbers above 0, with commas between them."""
+
+    name = "N,N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        words = list(dict.fromkeys(str(value).split(",")))
+        wrong = [word for word in words if not word.isdecimal() or int(word) < 1]
+        if wrong:
+            self.fail(f"{wrong[0]!r} is no number above 0.", param, ctx)
+        return tuple(map(int, words))
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--engines",
+    type=Words(_ENGINES),
+    default=",".join(_ENGINES),
+    show_default=True,
+    help="What is to run the models.",
+)
+@click.option("--threads", type=Counts(), default="1", show_default=True, help="Threads of a run.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples of a run.")
+@click.option(
+    "--data",
+    metavar="DATA",
+    help="Run on this instead of made-up inputs: images, arrays, or what else `qcc quantize --data` takes.",
+)
+@click.option(
+    "--preprocess",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.yml",
+    help="How the images of --data are prepared, where nothing beside the first MODEL says it.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=2), default=20, show_default=True, help="Turns of each model."
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.json",
+    help="Write all that was measured.",
+)
+@click.option(
+    "--plot",
+    "plot_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.svg",
+    help="Draw the times.",
+)
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    models: tuple[Path, ...],
+    engines: tuple[str, ...],
+    threads: tuple[int, ...],
+    batch: int,
+    data: str | None,
+    preprocess: Path | None,
+    rounds: int,
+    json_path: Path | None,
+    plot_path: Path | None,
+) -> None:
+    """Time float and int8 forms of a network side by side, in the engines that are installed.
+
+    MODEL is a model of Paddle in any layout, a file of Paddle Lite (.nb) or ONNX (.onnx), or a folder that
+    `qcc quantize` or `qcc freeze` has written, with all forms in it. Give the float model first: the others
+    are compared with it.
+
+    The models take turns, each in a process of its own. Exit code 1 says that in some engine even the
+    fastest int8 form took more processor time than the float model; what cannot be measured has exit code 2.
+
+    \b
+    qcc bench MODEL OUT
+    qcc bench MODEL OUT --engines openvino --threads 1,2 --data PHOTOS --json bench.json --plot bench.svg
+    """
+    if preprocess is not None and data is None:
+        raise click.UsageError(
+            "--preprocess says how the images of --data DATA are prepared, and there is none."
+        )
+    from qcc.errors import EngineError
+    from qcc.files import write_json, write_text
+    from qcc.measure.bench import Bench, slower
+    from qcc.measure.inputs import find_inputs
+    from qcc.measure.plot import plot
+    from qcc.measure.report import machine, record
+    from qcc.measure.subjects import find_subjects
+
+    with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
+        subjects = find_subjects(models, Path(scratch))
+        batches = None if data is None else _batches(subjects, data, preprocess, batch)
+        sample = find_inputs(subjects, batches, batch)
+        total = rounds * len(threads)
+        with progress("measuring", total, Console(stderr=True)) as report:
+            rows = Bench(subjects, engines, sample.inputs, threads, rounds, Path(scratch), report).run()
+    if not any(row.cpu for row in rows):
+        raise EngineError("nothing was measured: " + "; ".join(f"{row.engine}: {row.reason}" for row in rows))
+    settings = {"batch": batch, "inputs": sample.source, "rounds": rounds}
+    if json_path is not None:
+        write_json(json_path, record(rows, subjects, **settings))
+    if plot_path is not None:
+        write_text(plot_path, plot(rows, machine()))
+    echo(machine())
+    echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
+    _show(rows)
+    worst = slower(rows)
+    if worst:
+        tell_next("check", models[0], "--target", _TARGETS[worst[0].engine])
+    else:
+        frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
+        tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
+    ctx.exit(_SLOWER if worst else 0)
+
+
+def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, batch: int) -> Iterable[Batch]:
+    """The batches of DATA, as the first Paddle model takes them."""
+    from qcc.cli.data import open_source
+
+    for subject in subjects:
+        if subject.model is not None:
+            return open_source(subject.model, subject.original, data, preprocess, batch).batches
+    raise click.UsageError(
+        "--data is prepared for a model of Paddle: give the float MODEL, too, or leave out --data."
+    )
+
+
+def _show(rows: Sequence[Row]) -> None:
+    """A table for each number of threads, what was not measured, and what comes of it."""
+    from qcc.measure.report import HEADINGS, LEGEND, cells, refusals, verdicts
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    for threads in dict.fromkeys(row.threads for row in rows):
+        table = Table(title=f"{threads} thread{'s' if threads > 1 else ''}", title_justify="left", box=None)
+        for number, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="left" if number < 3 else "right")
+        for row in rows:
+            if row.threads == threads and row.reason is None:
+                # Texts, since "[1]" is no mark-up.
+                table.add_row(*(Text(plain(cell)) for cell in cells(row)))
+        console.print(table)
+    for line in (*LEGEND.splitlines(), *refusals(rows), *verdicts(rows)):
+        echo(line)

@@ -1,0 +1,137 @@
+"""What was measured, as rows of a table for people, and as a record for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from qcc import __version__
+from qcc.measure.bench import Row, Spread, simulation_of, slower
+from qcc.measure.engines import ENGINES
+from qcc.measure.subjects import Subject
+from qcc.targets.processor import int8_instructions, processor
+
+HEADINGS = ("engine", "model", "form", "wall, ms", "CPU, ms", "to fp32", "int8", "off by", "MB")
+
+LEGEND = """\
+wall, CPU: medians of a run, and half the distance of their quartiles; CPU is of all threads together.
+to fp32: CPU time relative to the engine's float model, turn by turn.
+int8: layers that ran on integers.
+off by: the largest difference and the mean one, relative to the range, from what Paddle's executor computes
+op for op, in float32, from the float model or from the frozen one."""
+
+
+def machine() -> str:
+    """The processor, and what it has for int8."""
+    return f"{processor()}; for int8 it has {', '.join(int8_instructions()) or 'nothing that is known'}."
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table, under `HEADINGS`, of what was measured."""
+    assert row.subject is not None
+    return (
+        row.engine,
+        row.subject.shown,
+        row.subject.label,
+        _spread([seconds * 1000 for seconds in row.wall]),
+        _spread([seconds * 1000 for seconds in row.cpu]),
+        _spread(row.ratios),
+        _int8(row),
+        _distance(row),
+        f"{row.size / 1e6:.2f}",
+    )
+
+
+def _int8(row: Row) -> str:
+    if row.int8_layers is None:
+        return ""
+    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers} of {row.layers}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = Spread.of(values)
+    return f"{spread.median:.2f} ±{(spread.third - spread.first) / 2:.2f}"
+
+
+def _distance(row: Row) -> str:
+    if row.distance is None:
+        return ""
+    if not row.distance.sound:
+        return "another shape, or not finite"
+    return f"{row.distance.largest:.1e}, {row.distance.mean:.0e}"
+
+
+def refusals(rows: Sequence[Row]) -> Iterator[str]:
+    """Why there is no row of numbers."""
+    for row in rows:
+        if row.reason is not None:
+            model = "" if row.subject is None else f", {row.subject.shown} ({row.subject.label})"
+            yield f"not measured: {row.engine}{model}: {row.reason}."
+
+
+def verdicts(rows: Sequence[Row]) -> Iterator[str]:
+    """Where int8 does not pay; or that it cannot be told."""
+    for row in slower(rows):
+        assert row.subject is not None
+        yield (
+            f"{row.engine}, {_threads(row.threads)}: int8 is slower than float:"
+            f" {row.subject.shown} takes {Spread.of(row.ratios).median:.2f} times the CPU time."
+        )
+    alone = {(row.engine, row.threads) for row in rows if row.int8 and row.cpu and not row.ratios}
+    for engine, threads in sorted(alone):
+        yield f"{engine}, {_threads(threads)}: int8 is compared with nothing, since no float model ran there."
+    if not any(row.ratios for row in rows):
+        yield "nothing to compare: give the float MODEL and a quantized one that an engine runs."
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
+
+
+def record(rows: Sequence[Row], subjects: Sequence[Subject], **settings: Any) -> dict[str, Any]:
+    """Everything, for JSON; times in milliseconds, one for each turn."""
+    return {
+        "qcc": __version__,
+        "processor": processor(),
+        "int8_instructions": int8_instructions(),
+        **settings,
+        "engines": {
+            name: ENGINES[name].title for name in dict.fromkeys(row.engine for row in rows if row.cpu)
+        },
+        "rows": [_content(row, subjects) for row in rows],
+        "slower": [[row.engine, row.threads, row.subject and row.subject.shown] for row in slower(rows)],
+    }
+
+
+def _content(row: Row, subjects: Sequence[Subject]) -> dict[str, Any]:
+    subject = row.subject
+    content: dict[str, Any] = {"engine": row.engine, "threads": row.threads}
+    if subject is not None:
+        content |= {
+            "model": subject.shown,
+            "form": subject.form,
+            "target": subject.target,
+        }
+    if row.reason is not None:
+        return content | {"reason": row.reason}
+    assert subject is not None
+    simulation = simulation_of(subject, subjects)
+    sound = row.distance is not None and row.distance.sound
+    return content | {
+        "bytes": row.size,
+        "int8": row.int8,
+        "int8_layers": row.int8_layers,
+        "layers": row.layers,
+        "simulation": None if simulation is None else simulation.shown,
+        "off_by": asdict(row.distance) if row.distance is not None and sound else None,
+        "wall_ms": _measured([value * 1000 for value in row.wall]),
+        "cpu_ms": _measured([value * 1000 for value in row.cpu]),
+        "cpu_to_float": _measured(row.ratios) if row.ratios else None,
+    }
+
+
+def _measured(values: Sequence[float]) -> dict[str, Any]:
+    return {**asdict(Spread.of(values)), "turns": list(values)}

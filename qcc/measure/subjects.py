@@ -1,0 +1,146 @@
+"""What is measured: the models that a command line names, and in which form each is."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from qcc.backends import fluid
+from qcc.backends.lite.describe import describe
+from qcc.backends.lite.file import is_naive_buffer, read_naive_buffer
+from qcc.backends.lite.guarantees import RECORD_SUFFIX
+from qcc.backends.samples import Feed, feeds_of
+from qcc.errors import ModelFormatError
+from qcc.frontend import load
+from qcc.frontend.layout import LITE_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
+from qcc.frontend.saved import model_files
+from qcc.inputs import open_input
+from qcc.model import Model
+from qcc.quantization import state, stored_form
+from qcc.record import FILE_NAME, read_record
+
+ONNX_SUFFIX = ".onnx"
+FORMS = ("float", "qdq")
+"""The folders of `qcc quantize` and `qcc freeze` that engines run; what is in int8/ is for storing."""
+
+# Some of these stand in every quantized file of ONNX.
+_ONNX_INTEGERS = (b"DequantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model as it stands in files.
+
+    `home`: what the command line named, this or a folder of forms; `shown`: how the user calls it. `form`:
+    "float", or one of `qcc.quantization.FORMS`; of an ONNX file "float" or "int8". `original`: the user's
+    file, the program; `size`: bytes of all of them. `program` and `params`: what an engine opens.
+    `feeds`: what it is fed with; of an ONNX file nothing that is known. `target`: the engine that it was
+    written for, if any. `model`: of a Paddle model, what it is.
+    """
+
+    home: Path
+    shown: str
+    kind: Literal["paddle", "lite", "onnx"]
+    form: str
+    original: Path
+    size: int
+    program: Path
+    params: Path | None = None
+    feeds: tuple[Feed, ...] = ()
+    target: str | None = None
+    model: Model | None = None
+
+    @property
+    def is_float(self) -> bool:
+        return self.form == "float"
+
+    @property
+    def label(self) -> str:
+        return self.form if self.target is None else f"{self.form} for {self.target}"
+
+
+def find_subjects(paths: Iterable[Path], scratch: Path) -> list[Subject]:
+    """The subjects that paths name. A folder that `qcc quantize` or `qcc freeze` has written stands for the
+    forms in it.
+
+    Models in other layouts than `.pdmodel` and `.pdiparams` are written to `scratch` in this one.
+    Raises ModelFormatError.
+    """
+    places = [(home, path) for home in paths for path in _places(home)]
+    return [_subject(home, path, scratch / str(number)) for number, (home, path) in enumerate(places)]
+
+
+def _places(path: Path) -> list[Path]:
+    """The models in a folder, or the one that a path is itself."""
+    if not path.is_dir():
+        return [path]
+    found = []
+    with suppress(ModelFormatError):
+        find_program(path, None)
+        found.append(path)
+    found += [path / form for form in FORMS if (path / form).is_dir()]
+    # Of a folder that holds no model, loading says so.
+    return [*found, *_exported(path)] or [path]
+
+
+def _exported(folder: Path) -> Iterator[Path]:
+    """Files of other runtimes in a folder, and in the folders in it."""
+    for suffix in (LITE_SUFFIX, ONNX_SUFFIX):
+        yield from sorted([*folder.glob(f"*{suffix}"), *folder.glob(f"*/*{suffix}")])
+
+
+def _subject(home: Path, path: Path, scratch: Path) -> Subject:
+    if path.suffix == ONNX_SUFFIX:
+        return _onnx(home, path)
+    if path.suffix == LITE_SUFFIX or (path.is_file() and is_naive_buffer(path)):
+        return _lite(home, path)
+    model = load(path)
+    original, *others = model_files(path)
+    program, params = original, [file for file in others if file.name != FILE_NAME]
+    size = sum(file.stat().st_size for file in (program, *params))
+    record = read_record([program, *params])
+    target = None if record is None or record.engine is None else record.engine["target"]
+    if program.suffix != PROGRAM_SUFFIX or params != [program.with_suffix(PARAMS_SUFFIX)]:
+        saved = fluid.save(model, scratch, stored_form(model.graph), None, None, False).files
+        program, *params = (file for file in saved if file.name != FILE_NAME)
+    return Subject(
+        home,
+        str(path),
+        "paddle",
+        state(model.graph),
+        original,
+        size,
+        program,
+        params[0] if params else None,
+        tuple(feeds_of(model)),
+        target,
+        model,
+    )
+
+
+def _lite(home: Path, path: Path) -> Subject:
+    record = read_record([path], path.name + RECORD_SUFFIX)
+    found = describe(read_naive_buffer(path))
+    form = record.state if record is not None else "int8" if found.int8_ops else "float"
+    feeds = tuple(Feed(feed.name, feed.shape, np.dtype(feed.dtype)) for feed in found.feeds)
+    return Subject(home, str(path), "lite", form, path, path.stat().st_size, path, feeds=feeds)
+
+
+def _onnx(home: Path, path: Path) -> Subject:
+    try:
+        with open_input(path) as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            quantized = any(data.find(mark) >= 0 for mark in _ONNX_INTEGERS)
+            size = len(data)
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}.") from error
+    record = read_record([path], path.name + RECORD_SUFFIX)
+    target = None if record is None or record.engine is None else record.engine["target"]
+    form = "int8" if quantized else "float"
+    # What is float is the same for every engine.
+    return Subject(home, str(path), "onnx", form, path, size, path, target=target if quantized else None)

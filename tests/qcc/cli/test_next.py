@@ -1,0 +1,42 @@
+"""Every command names the one that comes next."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from qcc.cli.main import COMMANDS, run
+from qcc.cli.next import tell_next
+
+# A shell runs what it prints.
+WITHOUT = {"completion"}
+MODULES = {target.partition(":")[0] for name, target in COMMANDS.items() if name not in WITHOUT}
+
+
+@pytest.mark.parametrize(
+    "module", sorted(MODULES - {"qcc.cli.quantize"} | {"qcc.cli.quantize_model", "qcc.cli.quantize_training"})
+)
+def test_no_command_forgets_it(module: str) -> None:
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    assert "    tell_next(" in Path(spec.origin).read_text()
+
+
+def test_it_stands_last_and_not_in_what_a_pipe_gets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["passes", "freeze"]) == 0
+    told = capsys.readouterr()
+    assert told.err == "next: qcc apply MODEL -p freeze -o OUT\n"
+    assert "next:" not in told.out
+
+
+def test_it_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_next("check", Path("a b"), "--target", "lite-arm")
+    assert capsys.readouterr().err == "next: qcc check 'a b' --target lite-arm\n"
+
+
+def test_nothing_comes_after_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "no-such-model"]) == 2
+    assert "next:" not in capsys.readouterr().err

@@ -1,0 +1,237 @@
+"""Which rows there are, what they are compared with, and what is said of them. No time is judged here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import nets
+import numpy as np
+import pytest
+from frozen_models import transformed_model
+
+import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.process import wanted
+from qcc.backends.engines.timing import timed
+from qcc.backends.lite.runtime import runtime_missing
+from qcc.cli.main import run
+from qcc.errors import EngineError
+from qcc.measure.bench import Row, Spread, simulation_of, slower
+from qcc.measure.plot import plot
+from qcc.measure.report import verdicts
+from qcc.measure.subjects import Subject, find_subjects
+from qcc.targets.table import find_target
+
+INPUTS = {"image": np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model/; out/ with its forms and a file for ARM, as `qcc quantize` leaves it; of-openvino/, of-onnx/."""
+    folder = tmp_path_factory.mktemp("bench")
+    model = nets.build(nets.residual_net)["test"]
+    qcc.save(model, folder / "model", check=False)
+    quantized = qcc.PassManager.parse("freeze,prune").run(transformed_model(model, INPUTS))
+    for name, form in (("float", "float"), ("int8", "int8"), ("qdq", "qdq")):
+        qcc.save(quantized, folder / "out" / name, form=form, check=False)
+    qcc.save(quantized, folder / "of-openvino/qdq", target="openvino", check=False)
+    if onnxruntime_missing() is None:
+        from qcc.backends.onnx.export import export
+
+        (folder / "of-onnx").mkdir()
+        export(quantized, folder / "of-onnx/a.onnx", find_target("onnxruntime"), check=False)
+    (folder / "out/lite-arm").mkdir()
+    qcc.save(quantized, folder / "out/lite-arm/model.nb", target="lite", form="arm", check=False)
+    return folder
+
+
+def row(engine: str, subject: Subject, cpu: list[float], ratios: list[float], **more: Any) -> Row:
+    return Row(engine, subject, 1, wall=cpu, cpu=cpu, ratios=ratios, **more)
+
+
+def subject(form: str, home: str = "out", shown: str = "out/model") -> Subject:
+    return Subject(Path(home), shown, "onnx", form, Path(shown), 1000, Path(shown))
+
+
+def test_the_forms_that_engines_run(place: Path, tmp_path: Path) -> None:
+    found = find_subjects([place / "model", place / "out"], tmp_path)
+    shown = [(Path(one.shown).relative_to(place).as_posix(), one.kind, one.form) for one in found]
+    assert shown == [
+        ("model", "paddle", "float"),
+        ("out/float", "paddle", "frozen"),
+        ("out/qdq", "paddle", "qdq"),
+        ("out/lite-arm/model.nb", "lite", "frozen"),
+    ]
+
+
+def test_other_layouts_are_written_anew_for_the_engines(place: Path, tmp_path: Path) -> None:
+    shutil.copy(place / "model/model.pdmodel", tmp_path / "__model__")
+    shutil.copy(place / "model/model.pdiparams", tmp_path / "__params__")
+    (found,) = find_subjects([tmp_path], tmp_path / "scratch")
+    assert found.original == tmp_path / "__model__"
+    assert found.program == tmp_path / "scratch/0/model.pdmodel"
+    assert found.program.exists()
+
+
+def test_what_a_model_is_compared_with(place: Path, tmp_path: Path) -> None:
+    model, frozen, qdq, lite = find_subjects([place / "model", place / "out"], tmp_path)
+    everything = (model, frozen, qdq, lite)
+    assert [simulation_of(one, everything) for one in everything] == [model, frozen, frozen, frozen]
+    assert simulation_of(qdq, (model, qdq)) is qdq
+    assert simulation_of(lite, (model, lite)) is None
+
+
+@pytest.fixture(scope="module")
+def measured(place: Path) -> dict[str, Any]:
+    """The record of `qcc bench` of all of them, on data, with a drawing."""
+    np.savez(place / "data.npz", image=INPUTS["image"])
+    models = [place / name for name in ("model", "out", "of-openvino", "of-onnx")]
+    options = [
+        "--rounds",
+        2,
+        "--data",
+        place / "data.npz",
+        "--json",
+        place / "b.json",
+        "--plot",
+        place / "b.svg",
+    ]
+    code = run(["bench", *(str(path) for path in models if path.exists()), *map(str, options)])
+    record: dict[str, Any] = json.loads((place / "b.json").read_text())
+    assert code == (1 if record["slower"] else 0)
+    return record
+
+
+def rows_of(measured: dict[str, Any], engine: str) -> list[dict[str, Any]]:
+    return [one for one in measured["rows"] if one["engine"] == engine]
+
+
+def test_paddle_runs_each_form(measured: dict[str, Any]) -> None:
+    of_float, frozen, qdq, other = rows_of(measured, "paddle")
+    assert [one["form"] for one in (of_float, frozen, qdq)] == ["float", "frozen", "qdq"]
+    assert (of_float["int8"], frozen["int8"], qdq["int8"]) == (False, True, True)
+    assert frozen["int8_layers"] == qdq["int8_layers"] == 2  # oneDNN's list has no fc
+    assert (of_float["layers"], frozen["layers"]) == (None, 3)
+    assert of_float["off_by"]["largest"] < 1e-4
+    assert qdq["off_by"]["largest"] < 0.1
+    assert len(qdq["cpu_ms"]["turns"]) == len(qdq["cpu_to_float"]["turns"]) == 2
+    assert of_float["cpu_to_float"] is None
+    assert other["reason"] == "it is written for openvino"
+    assert measured["inputs"] == "data (image[1, 3, 12, 12])"
+
+
+def test_openvino_runs_what_it_reads(measured: dict[str, Any]) -> None:
+    pytest.importorskip("openvino")
+    of_float, qdq, for_openvino, *for_others = rows_of(measured, "openvino")
+    # Its reader of Paddle's programs has no `mul`, and the network has one.
+    assert "No creator found for mul node" in of_float["reason"]
+    assert "No creator found for mul node" in qdq["reason"]
+    assert all(one["reason"] == "it is written for onnxruntime" for one in for_others)
+    assert for_openvino["int8_layers"] == 3
+    assert len(for_openvino["cpu_ms"]["turns"]) == 2
+    assert for_openvino["off_by"]["largest"] < 0.1
+
+
+def test_onnx_runtime_runs_onnx_files(measured: dict[str, Any]) -> None:
+    missing = onnxruntime_missing()
+    if missing is not None:
+        pytest.skip(missing)
+    of_float, quantized = rows_of(measured, "onnxruntime")
+    assert (of_float["form"], quantized["target"]) == ("float", "onnxruntime")
+    assert of_float["off_by"]["largest"] < 1e-4
+    assert quantized["int8_layers"] == 2  # nobody has measured the scale behind the fc
+    assert quantized["off_by"]["largest"] < 0.2
+    assert len(quantized["cpu_to_float"]["turns"]) == 2
+
+
+def test_paddle_lite_runs_what_is_exported_here(measured: dict[str, Any]) -> None:
+    if runtime_missing():
+        pytest.skip("the Paddle Lite runtime cannot be imported")
+    of_float, frozen, arm, qdq = rows_of(measured, "lite")
+    assert frozen["off_by"]["largest"] < 0.02
+    assert all(one["bytes"] > 0 and one["cpu_ms"] for one in (of_float, frozen, qdq))
+    assert "is for ARM" in arm["reason"]
+
+
+def test_the_drawing_has_a_bar_for_each_row(measured: dict[str, Any], place: Path) -> None:
+    drawing = ElementTree.parse(place / "b.svg").getroot()
+    bars = drawing.findall("{http://www.w3.org/2000/svg}rect")[1:]
+    assert len(bars) == sum("cpu_ms" in one for one in measured["rows"])
+
+
+def test_what_is_slower_in_most_turns() -> None:
+    of_float = row("a", subject("float"), [1.0] * 4, [])
+    slow = row("a", subject("int8"), [1.3] * 4, [1.2, 1.3, 1.3, 1.4], int8=True)
+    fast = row("a", subject("qdq"), [0.7] * 4, [0.6, 0.7, 0.7, 0.8], int8=True)
+    doubtful = row("b", subject("int8"), [1.0] * 4, [0.7, 1.1, 1.2, 1.3], int8=True)
+    by_floats = row("c", subject("frozen"), [1.3] * 4, [1.3] * 4)
+    assert slower([of_float, slow, doubtful, by_floats]) == [slow]
+    assert slower([of_float, slow, fast]) == []
+    (line,) = verdicts([of_float, slow])
+    assert line == "a, 1 thread: int8 is slower than float: out/model takes 1.30 times the CPU time."
+    (line,) = verdicts([of_float])
+    assert line.startswith("nothing to compare")
+
+
+def test_an_engine_without_a_float_model_is_told() -> None:
+    alone = row("b", subject("qdq"), [1.0, 1.0], [], int8=True)
+    pair = [
+        row("a", subject("float"), [1.0] * 2, []),
+        row("a", subject("qdq"), [0.5] * 2, [0.5] * 2, int8=True),
+    ]
+    (line,) = verdicts([*pair, alone])
+    assert line == "b, 1 thread: int8 is compared with nothing, since no float model ran there."
+
+
+def test_a_model_with_other_inputs_is_refused() -> None:
+    with pytest.raises(EngineError, match="OpenVINO wants the inputs y for this model, and got x"):
+        wanted(("x", "y"), {"x": np.zeros(1)}, "OpenVINO")
+
+
+def test_names_in_a_drawing_are_text() -> None:
+    drawn = plot([row("a", subject("float", shown="<b>&"), [1.0, 2.0], [])], "t")
+    assert "&lt;b&gt;&amp;" in drawn
+    ElementTree.fromstring(drawn)
+
+
+def test_times_are_of_the_runs_that_count() -> None:
+    calls: list[int] = []
+    found = timed(lambda: calls.append(1), warm_up=2, runs=3)
+    assert len(calls) == 5
+    assert len(found["wall"]) == len(found["cpu"]) == 3
+    assert Spread.of([1.0, 2.0, 3.0]) == Spread(2.0, 1.5, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--engines", "paddle,tvm"], "'tvm' is none of paddle, "),
+        (["--threads", "1,0"], "'0' is no number above 0."),
+        (["--preprocess", "p.yml"], "and there is none."),
+    ],
+)
+def test_wrong_options(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "model", *words]) == 2
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_what_cannot_be_measured_is_an_error(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", str(place / "out/int8"), "--engines", "paddle"]) == 2
+    assert "no runtime of Paddle's runs the form int8" in capsys.readouterr().err
+    assert run(["bench", str(place / "out/lite-arm/model.nb"), "--engines", "lite", "--data", "random"]) == 2
+    assert "give the float MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.lite
+def test_a_file_of_paddle_lite_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own feeds say what it is run on; there is nothing that it is compared with."""
+    file = tmp_path / "a.nb"
+    qcc.save(qcc.load(place / "out/float"), file, target="lite", form="x86", check=False)
+    assert run(["bench", str(file), "--engines", "lite", "--rounds", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "made-up inputs (image[1, 3, 12, 12])" in told
+    assert "nothing to compare" in told
