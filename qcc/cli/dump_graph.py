@@ -56,7 +56,7 @@ def dump_graph(
         raise click.UsageError("--diff marks what passes did, so it needs -p or --after.")
     if depth is not None and name is None:
         raise click.UsageError("--depth says how far from a variable, so it needs --around.")
-    from qcc.draw import around, to_dot, write_dot, write_svg
+    from qcc.draw import around, to_dot, write_dot, write_picture
     from qcc.files import refuse_inputs
     from qcc.frontend.saved import model_files as files_of
 
@@ -70,7 +70,7 @@ def dump_graph(
     write_dot(source, dot)
     echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
     if svg is not None:
-        write_svg(source, svg)
+        write_picture(source, svg)
         echo(f"{svg}: drawn.")
 
 

@@ -28,6 +28,7 @@ GROUPS = {
         "passes": "list and explain the passes",
     },
     "Look": {
+        "analyze": "what quantizing each op costs, as a page",
         "inspect": "what a model or .nb file is made of, what is quantized",
         "check": "what runs in int8 on a target, and what is refused there",
         "dump-graph": "draw a model, and what passes do to it",
@@ -43,6 +44,7 @@ GROUPS = {
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
+    "analyze": "qcc.cli.analyze:analyze",
     "apply": "qcc.cli.apply:apply",
     "check": "qcc.cli.check:check",
     "completion": "qcc.cli.completion:completion",
