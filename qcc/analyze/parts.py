@@ -104,6 +104,16 @@ class Parts:
                         now[name] = array
         return [now.get(name, values[name]) for name in self._heads]
 
+    def apart(self, given: Values) -> dict[str, np.ndarray]:
+        """All that `run` gives when each part reads these values in place of what others have computed.
+
+        Raises DataError.
+        """
+        found: dict[str, np.ndarray] = {}
+        for one in self._parts:
+            found.update(self._run(one, {**found, **given}))
+        return found
+
     def _run(self, one: _Part, values: Values) -> dict[str, np.ndarray]:
         if not one.writes:
             return {}

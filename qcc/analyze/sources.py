@@ -59,7 +59,7 @@ def find_models(
     Raises what `qcc.load` raises; and ModelFormatError when the float model that is given is quantized.
     """
     folder, record = _record(path)
-    inside = path / _FROZEN if folder == path and record else path
+    inside = model_folder(path)
     model = load(inside, model_filename, params_filename)
     if float_path is not None:
         return Given(inside, model, float_path, _load_float(float_path), record)
@@ -76,6 +76,12 @@ def find_models(
         )
         return Given(inside, model, None, None, record, (note,))
     return Given(inside, model, source, found, record)
+
+
+def model_folder(path: Path) -> Path:
+    """The folder of the frozen model where a path is one that `qcc quantize MODEL` wrote; else itself."""
+    folder, record = _record(path)
+    return path / _FROZEN if record and folder == path else path
 
 
 def _load_float(path: Path) -> Model:
@@ -97,6 +103,6 @@ def _record(path: Path) -> tuple[Path, dict[str, Any]]:
         except (OSError, ValueError):
             continue
         match found:
-            case {"model": str(), "source": str(), "activations": dict(), "data": dict()}:
+            case {"model": str(), "source": str() | None, "activations": dict(), "data": dict()}:
                 return folder, found
     return path, {}

@@ -29,6 +29,7 @@ GROUPS = {
     },
     "Look": {
         "analyze": "what quantizing each op costs, as a page",
+        "compare": "two models layer by layer: where they come apart",
         "inspect": "what a model or .nb file is made of, what is quantized",
         "check": "what runs in int8 on a target, and what is refused there",
         "dump-graph": "draw a model, and what passes do to it",
@@ -47,6 +48,7 @@ COMMANDS = {
     "analyze": "qcc.cli.analyze:analyze",
     "apply": "qcc.cli.apply:apply",
     "check": "qcc.cli.check:check",
+    "compare": "qcc.cli.compare:compare",
     "completion": "qcc.cli.completion:completion",
     "config": "qcc.cli.config:config",
     "convert": "qcc.cli.convert:convert",

@@ -12,6 +12,7 @@ from qcc.draw.folded import Fold, Folded, fold
 from qcc.draw.labels import edge_label, op_facts
 from qcc.draw.render import Layout, layout
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 
 _WIDTH, _HEIGHT, _FEED_HEIGHT = 168.0, 44.0, 26.0
 _LONGEST = 25
@@ -103,7 +104,7 @@ def _node(sheet: Layout, number: int, one: Fold, places: Mapping[str, Place]) ->
     outputs = [var.name for ours in one.ops for var in ours.all_outputs()]
     place = next((places[name] for name in outputs if name in places), None)
     title = " ".join([op.type, *op_facts(op, 0)])
-    behind = [ours.type for ours in one.ops[1:]]
+    behind = [_follower(ours) for ours in one.ops[1:]]
     more = f" +{len(behind) - _FOLLOWERS}" if len(behind) > _FOLLOWERS else ""
     second = ("+ " + ", ".join(behind[:_FOLLOWERS]) + more) if behind else ""
     words = [title, *behind, outputs[0] if outputs else "", *([place.words] if place else [])]
@@ -115,6 +116,13 @@ def _node(sheet: Layout, number: int, one: Fold, places: Mapping[str, Place]) ->
     if place is None:
         return tag("g", *inner)
     return tag("a", *inner, id=f"node-{place.row}", href=f"#{place.row}")
+
+
+def _follower(op: Op) -> str:
+    """What an op is called that goes on behind another one."""
+    if op.type == "elementwise_add" and any(var.persistable for var in op.all_inputs()):
+        return "bias"
+    return op.type.removeprefix("elementwise_")
 
 
 def _box(x: float, y: float, height: float) -> dict[str, object]:

@@ -89,7 +89,7 @@ def _summary(analysis: Analysis) -> list[Html]:
         *(
             _tile("same class", f"{one.same_class:.1%}", f"as the float model, {one.output}")
             for one in analysis.agreement
-            if one.same_class is not None
+            if one.same_class is not None and one.output in analysis.graph.fetches
         ),
         _tile(
             "weights",
@@ -200,16 +200,14 @@ def _tables(analysis: Analysis, places: dict[str, Place]) -> list[Html]:
 
 
 def _picture(graph: Graph, places: dict[str, Place]) -> list[Html]:
-    keys = [
-        ("worst", "costs most"),
-        ("worse", ""),
-        ("middle", ""),
-        ("better", ""),
-        ("best", "costs least"),
-        ("float", "stays float, though it has a weight"),
-        ("other", "no weight"),
-    ]
-    legend = tag("p", *(tag("span", words, class_=f"key {look}") for look, words in keys), class_="legend")
+    keys = (("float", "stays float, though it has a weight"), ("other", "no weight"))
+    scale = (tag("i", class_=f"key {look}") for look in reversed(_COLOURS))
+    legend = tag(
+        "p",
+        tag("span", "in int8, and costs most ", *scale, " least"),
+        *(tag("span", words, class_=f"key {look}") for look, words in keys),
+        class_="legend",
+    )
     buttons = tag(
         "span",
         *(
