@@ -78,8 +78,8 @@ class InEngine:
         """An engine runs its layers together."""
 
     def wrong_op(self, inputs: Values) -> tuple[Op, Distance] | None:
-        """The op that the engine gets wrong on inputs that are equal to Paddle's, where its outputs are further
-        off than the model moves by itself; None where they are not, or nothing is quantized.
+        """The op that the engine gets wrong on equal inputs, where its outputs are further off than the model
+        moves by itself; None where they are not, or nothing is quantized.
 
         Raises PaddleError where the engine does not run the ops apart.
         """

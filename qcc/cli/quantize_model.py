@@ -277,6 +277,7 @@ class _Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        from qcc.analyze.beside import write_beside
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
@@ -298,6 +299,9 @@ class _Outcome:
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
+        write_beside(
+            self.output, model, self.plan, self.quantized.model, self.statistics, compared, story.data
+        )
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:

@@ -23,13 +23,16 @@ def write_dot(source: str, path: Path) -> None:
     write_text(path, source)
 
 
-def write_picture(source: str, path: Path, renderer: Renderer = "graphviz-pure") -> None:
-    """Draw Graphviz source, and write the picture atomically, as SVG or PNG, as the file's name says.
+def write_picture(
+    source: str, path: Path, form: Literal["svg", "png"] = "svg", renderer: Renderer = "graphviz-pure"
+) -> None:
+    """Draw Graphviz source, and write the picture atomically.
 
     Raises MissingDependencyError where there is no such program, OutputError where it fails.
     """
+    picture = _drawn(source, form, str(path), renderer)
     with atomic_file(path) as stream:
-        stream.write(_drawn(source, path.suffix.removeprefix("."), str(path), renderer))
+        stream.write(picture)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def layout(source: str) -> Layout:
 def _drawn(source: str, form: str, what: str, renderer: Renderer) -> bytes:
     program = _program(renderer)
     if program is None:
-        raise MissingDependencyError(f"{what} needs {_MISSING[renderer]}, or draw the .dot file elsewhere.")
+        raise MissingDependencyError(f"{what} needs the program `{renderer}`, {_MISSING[renderer]}.")
     done = subprocess.run([program, f"-T{form}"], input=source.encode(), capture_output=True, check=False)
     if done.returncode:
         reason = done.stderr.decode(errors="replace").strip().partition("\n")[0]
@@ -82,9 +85,9 @@ def _drawn(source: str, form: str, what: str, renderer: Renderer) -> bytes:
 
 
 _MISSING = {
-    "graphviz-pure": "the program `graphviz-pure`, which is not there: pip install graphviz-pure",
-    "dot": "the program `dot` of Graphviz, which is not on the PATH: install the package graphviz of your"
-    " system (apt-get install graphviz), leave out --renderer",
+    "graphviz-pure": "which was installed with qcc and is gone: `pip install graphviz-pure`",
+    "dot": "which is not on the PATH: install the package graphviz of your system (apt-get install graphviz),"
+    " or leave out --renderer",
 }
 
 

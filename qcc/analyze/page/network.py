@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import graphviz
 
 from qcc.analyze.page.elements import Html, tag
-from qcc.draw.folded import Fold, Folded, fold
+from qcc.draw.folded import Folded, fold
 from qcc.draw.labels import edge_label, op_facts
 from qcc.draw.render import Layout, layout
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
 
 _WIDTH, _HEIGHT, _FEED_HEIGHT = 168.0, 44.0, 26.0
 _LONGEST = 25
@@ -42,7 +41,7 @@ def network(graph: Graph, places: Mapping[str, Place]) -> Html:
         for index, name in enumerate(graph.feeds)
         if _name(-1 - index) in sheet.nodes
     ]
-    nodes = [_node(sheet, number, one, places) for number, one in enumerate(folded.folds)]
+    nodes = [_node(sheet, folded, number, places) for number in range(len(folded.folds))]
     width, height = sheet.width + 2 * _MARGIN, sheet.height + 2 * _MARGIN
     return tag(
         "svg",
@@ -56,11 +55,6 @@ def network(graph: Graph, places: Mapping[str, Place]) -> Html:
         height=f"{height:.0f}",
         role="img",
     )
-
-
-def anchor(output: str, places: Mapping[str, Place]) -> str:
-    """The id of the node of an op that has a row."""
-    return f"node-{places[output].row}"
 
 
 def _source(graph: Graph, folded: Folded) -> str:
@@ -98,13 +92,13 @@ def _feed(sheet: Layout, number: int, name: str) -> Html:
     return tag("g", tag("title", f"input {name}"), box, _text(x, y + 4, _short(name), "name"))
 
 
-def _node(sheet: Layout, number: int, one: Fold, places: Mapping[str, Place]) -> Html:
+def _node(sheet: Layout, folded: Folded, number: int, places: Mapping[str, Place]) -> Html:
+    one = folded.folds[number]
     x, y = sheet.nodes[_name(number)]
-    op = one.ops[0]
-    outputs = [var.name for ours in one.ops for var in ours.all_outputs()]
+    op = one[0]
+    outputs = [var.name for ours in one for var in ours.all_outputs()]
     place = next((places[name] for name in outputs if name in places), None)
-    title = " ".join([op.type, *op_facts(op, 0)])
-    behind = [_follower(ours) for ours in one.ops[1:]]
+    title, behind = " ".join([op.type, *op_facts(op, 0)]), folded.follower_names(number)
     more = f" +{len(behind) - _FOLLOWERS}" if len(behind) > _FOLLOWERS else ""
     second = ("+ " + ", ".join(behind[:_FOLLOWERS]) + more) if behind else ""
     words = [title, *behind, outputs[0] if outputs else "", *([place.words] if place else [])]
@@ -116,13 +110,6 @@ def _node(sheet: Layout, number: int, one: Fold, places: Mapping[str, Place]) ->
     if place is None:
         return tag("g", *inner)
     return tag("a", *inner, id=f"node-{place.row}", href=f"#{place.row}")
-
-
-def _follower(op: Op) -> str:
-    """What an op is called that goes on behind another one."""
-    if op.type == "elementwise_add" and any(var.persistable for var in op.all_inputs()):
-        return "bias"
-    return op.type.removeprefix("elementwise_")
 
 
 def _box(x: float, y: float, height: float) -> dict[str, object]:

@@ -112,5 +112,7 @@ def float_rows(analysis: Analysis, places: Mapping[str, Place]) -> Html:
         )
         for one in analysis.floats
     ]
-    head = tag("tr", tag("th", "op", scope="col"), tag("th", "why", scope="col"))
+    head = tag(
+        "tr", tag("th", "op", scope="col", class_="words"), tag("th", "why", scope="col", class_="words")
+    )
     return tag("table", tag("thead", head), tag("tbody", *rows))
