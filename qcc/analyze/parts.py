@@ -158,5 +158,13 @@ def _cut(graph: Graph, wanted: Collection[str], seen: Collection[str]) -> tuple[
 
 
 def _can_cross(graph: Graph, var: Var) -> bool:
-    """Whether a variable can be fetched in one part and fed in another one."""
-    return var.is_tensor and len(graph.versions(var.name)) == 1
+    """Whether a variable can be fetched in one part and fed in another one.
+
+    A scale that a quantize op of a test graph hands on as it was given is read from the weights in each part;
+    one that is measured at every run stays with its readers, and so does what a branch may leave unwritten.
+    """
+    versions = graph.versions(var.name)
+    if var.persistable:
+        return len(versions) > 1
+    branches = var.producer is not None and var.producer.attr("sub_block") is not None
+    return var.is_tensor and len(versions) == 1 and not branches

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.analyze.findings import Analysis, OpFinding, op_finding, outcome, sizes, worst_first
-from qcc.analyze.inspection import inspect
+from qcc.analyze.inspection import COULD_BE_QUANTIZED, OpStatus, inspect
 from qcc.analyze.journal import Journal
 from qcc.analyze.measure import Control, Measurement
 from qcc.analyze.parts import Values
@@ -116,11 +116,19 @@ def analyze(
         compare(*models, (read() for read in sample.reads)),
         outcome(kept, measurement.heads, count),
         worst_first(finding(one.layer, one.layer in chosen) for one in found),
-        tuple(one for one in inspect(models[1]).quantizable if not one.quantized),
+        tuple(_told(one) for one in inspect(models[1]).quantizable if not one.quantized),
         count,
         (*twins.notes, *notes),
     )
     return analysis, kept
+
+
+def _told(one: OpStatus) -> OpStatus:
+    """Why an op stays float, of a network that was quantized."""
+    return replace(one, how=_ON_PURPOSE) if one.how == COULD_BE_QUANTIZED else one
+
+
+_ON_PURPOSE = "left float when the model was quantized: by --skip-vars, for the target, or for want of values"
 
 
 def _seen(twins: Twins, sample: Sample, wanted: Wanted) -> dict[str, Seen]:

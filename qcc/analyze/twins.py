@@ -177,14 +177,15 @@ def _unrounded(normal: Graph) -> tuple[Graph, bool]:
 
 
 def _best(float_model: Model, quantized: Model, found: list[Rounding]) -> Graph:
-    """Of what may have been quantized of a float model, that which has most of the ops."""
+    """Of what may have been quantized of a float model, that which has most of the ops, and then that whose
+    weights, rounded, are most of the quantized ones."""
     candidates = [
         *_as_recorded(float_model, quantized),
         float_model.graph,
         PassManager((FoldConstants(), FoldBn())).run(float_model).graph,
     ]
-    counts = [sum(_fits(graph, one) for one in found) for graph in candidates]
-    if not max(counts):
+    counts = [_score(graph, found) for graph in candidates]
+    if max(counts) == (0, 0):
         raise ModelFormatError(
             f"the float model is not the one that was quantized: no op of it writes {found[0].output!r} from"
             f" a weight of shape {list(found[0].weight.shape)}."
@@ -208,28 +209,31 @@ def _as_recorded(float_model: Model, quantized: Model) -> list[Graph]:
     return []
 
 
-def _fits(graph: Graph, rounding: Rounding) -> bool:
-    found = _operands(graph, rounding.output)
-    return found is not None and graph.weights[found.weight.name].shape == rounding.weight.shape
+def _score(graph: Graph, found: list[Rounding]) -> tuple[int, int]:
+    layers = [Layer(pair, graph.weights[pair.weight.name], one) for pair, one in _pairs(graph, found)]
+    return len(layers), sum(not _is_moved(layer) for layer in layers)
 
 
-def _operands(graph: Graph, output: str) -> Operands | None:
-    op = graph.var(output).producer if output in graph else None
-    return None if op is None else operands(op)
+def _pairs(graph: Graph, found: list[Rounding]) -> Iterator[tuple[Operands, Rounding]]:
+    """The roundings of which a graph has the op, with a weight of the same shape; in the graph's order."""
+    by_output = {one.output: one for one in found}
+    for op in graph.ops:
+        pair = operands(op)
+        one = None if pair is None else by_output.get(pair.output.name)
+        if pair is None or one is None:
+            continue
+        if graph.weights[pair.weight.name].shape == one.weight.shape:
+            yield pair, one
 
 
 def _matched(
     plain: Graph, quantized: Graph, found: list[Rounding], weights: bool, notes: tuple[str, ...]
 ) -> Twins:
-    by_output = {one.output: one for one in found if _fits(plain, one)}
-    layers = [
-        Layer(pair, plain.weights[pair.weight.name], by_output[pair.output.name])
-        for op in plain.ops
-        if (pair := operands(op)) is not None and pair.output.name in by_output
-    ]
+    layers = [Layer(pair, plain.weights[pair.weight.name], one) for pair, one in _pairs(plain, found)]
     lost = len(found) - len(layers)
     if lost:
-        names = ", ".join(one.output for one in found if one.output not in by_output)
+        kept = {layer.output for layer in layers}
+        names = ", ".join(one.output for one in found if one.output not in kept)
         notes = (*notes, f"{lost} quantized ops are not in the float model and are left out: {names}")
     return Twins(plain, quantized, tuple(layers), weights, notes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -114,10 +115,10 @@ def _summary(analysis: Analysis) -> list[Html]:
 
 def _stays_float(analysis: Analysis) -> str:
     if not analysis.floats:
-        return "all ops with a weight that can be"
-    reasons = sorted({one.how for one in analysis.floats})
-    more = f" and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
-    return f"{len(analysis.floats)} with a weight stay float: {reasons[0]}{more}"
+        return "every convolution and product"
+    reasons = Counter(one.how for one in analysis.floats).most_common()
+    more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
+    return f"{len(analysis.floats)} more stay float: {reasons[0][0]}{more}"
 
 
 def verdict(analysis: Analysis) -> str:
@@ -200,12 +201,17 @@ def _tables(analysis: Analysis, places: dict[str, Place]) -> list[Html]:
 
 
 def _picture(graph: Graph, places: dict[str, Place]) -> list[Html]:
-    keys = (("float", "stays float, though it has a weight"), ("other", "no weight"))
+    looks = {place.look for place in places.values()}
+    keys = [
+        ("unmeasured", "in int8, effect not measured"),
+        ("float", "a convolution or product that stays float"),
+        ("other", "other ops"),
+    ]
     scale = (tag("i", class_=f"key {look}") for look in reversed(_COLOURS))
     legend = tag(
         "p",
         tag("span", "in int8, and costs most ", *scale, " least"),
-        *(tag("span", words, class_=f"key {look}") for look, words in keys),
+        *(tag("span", words, class_=f"key {look}") for look, words in keys if look in {*looks, "other"}),
         class_="legend",
     )
     buttons = tag(
@@ -240,6 +246,8 @@ def _looks(analysis: Analysis) -> dict[str, tuple[str, str]]:
             share = one.effect.alone / most
             look = _COLOURS[min(int(5 * math.sqrt(max(share, 0.0))), 4)]
             words = f"alone it puts the output off by {percent(one.effect.alone)}"
+        elif most > 0:
+            look, words = "unmeasured", f"{decibel(one.damage.both)} dB by itself"
         else:
             look = _COLOURS[4 - sum(one.damage.both > limit for limit in _FEW_DECIBELS)]
             words = f"{decibel(one.damage.both)} dB by itself"
