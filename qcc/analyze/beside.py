@@ -14,7 +14,6 @@ from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.report import told
-from qcc.calibrate.statistics import Statistics
 from qcc.model import Model
 
 PAGE = "report.html"
@@ -26,7 +25,6 @@ def write_beside(
     title: str,
     plan: Plan,
     quantized: Model,
-    statistics: Statistics,
     batches: Sequence[Values],
     data: dict[str, Any],
 ) -> None:
@@ -44,7 +42,6 @@ def write_beside(
         folder / ".analysis",
         Wanted(0, _silent),
         facts={"model": title, "data": told(data)},
-        seen={name: statistics.seen(name) for name in statistics.names},
     )
     write_page(found, folder / PAGE)
     journal.remove()

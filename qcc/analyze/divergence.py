@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,8 +10,6 @@ import numpy as np
 
 from qcc._paddle import VarType
 from qcc.analyze.parts import Parts, Values
-from qcc.backends.agreement import Distance, distances, furthest
-from qcc.backends.judge import ONE_OP
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -19,9 +17,9 @@ from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS
 from qcc.quantization import state
 
-ROUNDED = 0.02
-"""How far, on average, an 8-bit layer may be off before it counts as a divergence: some times what rounding
-does to layers whose values fill their range."""
+ROUNDED, SAME_INTEGERS, SAME_FLOATS = 0.1, 0.02, 0.001
+"""From which noise on a layer has diverged: of 8 bits against others, where 20 dB of signal to noise are few;
+of the same integers, of which some fall to the other side of a tie; of the same floats."""
 
 _QUANTIZERS = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
 
@@ -46,20 +44,33 @@ class Other(Protocol):
 
 
 @dataclass(frozen=True)
+class Off:
+    """How far values are off, over all batches. `noise`: the root of the mean square of the difference,
+    relative to that of what is expected; `largest`: the largest difference relative to the range of what is
+    expected. Both are infinite where shapes or dtypes differ, or values are not finite that should be."""
+
+    noise: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"off by {self.noise:.2%} (largest difference {self.largest:.2%} of the range)"
+
+
+@dataclass(frozen=True)
 class LayerDistance:
     """How far what is called `output` in both is off: `whole` in the two networks, and `own` when the layer
-    reads equal inputs, None where that was not measured; in each respect the furthest of all batches."""
+    reads equal inputs, None where that was not measured."""
 
     op: str
     output: str
-    whole: Distance
-    own: Distance | None
+    whole: Off
+    own: Off | None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`layers`, in the model's order; `first`: the first one that is further off than `limit`, on average,
-    relative to the range of what is expected. `kernels`: what computed the other model."""
+    """`layers`, in the model's order; `first`: the first one whose noise is above `limit`. `kernels`: what
+    computed the other model."""
 
     layers: tuple[LayerDistance, ...]
     first: LayerDistance | None
@@ -76,8 +87,8 @@ class Comparison:
                 {
                     "op": one.op,
                     "output": one.output,
-                    "whole": _numbers(one.whole),
-                    "own": None if one.own is None else _numbers(one.own),
+                    "whole": _record(one.whole),
+                    "own": None if one.own is None else _record(one.own),
                 }
                 for one in self.layers
             ],
@@ -87,13 +98,13 @@ class Comparison:
         """In a sentence."""
         if self.first is not None:
             one = self.first
-            where = "on equal inputs" if one.own is not None and one.own.mean > self.limit else "there"
-            far = one.own if where == "on equal inputs" and one.own is not None else one.whole
-            return f"they first come apart at the {one.op} of {one.output!r}: {far} {where} ({self.kernels})."
-        worst = max(self.layers, key=lambda one: one.whole.mean)
+            by_itself = one.own is not None and _is_off(one.own, self.limit)
+            far = f"{one.own} on equal inputs" if by_itself else str(one.whole)
+            return f"they first come apart at the {one.op} of {one.output!r}: {far} ({self.kernels})."
+        worst = max(self.layers, key=lambda one: one.whole.noise)
         return (
-            f"no layer is off by more than {self.limit:.3%} of its range on average; furthest off is the"
-            f" {worst.op} of {worst.output!r}: {worst.whole} ({self.kernels})."
+            f"no layer is off by more than {self.limit:.1%}; furthest off is the {worst.op} of"
+            f" {worst.output!r}: {worst.whole} ({self.kernels})."
         )
 
 
@@ -154,54 +165,83 @@ def common(graph: Graph, other: Graph) -> tuple[str, ...]:
 
 
 def usual_limit(graph: Graph, other: Graph) -> float:
-    """How far a layer may be off: by float kernels' rounding where both hold the same numbers in the same
-    form, and by that of 8 bits otherwise."""
+    """How far a layer may be off, whose networks hold the same numbers in the same form, or others."""
     same = all(
         np.array_equal(value, other.weights[name])
         for name, value in graph.weights.items()
         if name in other.weights and value.shape == other.weights[name].shape
     )
     quantized = (state(graph) != "float", state(other) != "float")
-    return ONE_OP if same and quantized[0] == quantized[1] else ROUNDED
+    if not same or quantized[0] != quantized[1]:
+        return ROUNDED
+    return SAME_INTEGERS if quantized[0] else SAME_FLOATS
 
 
 def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit: float) -> Comparison:
     """Run a network op for op in Paddle, and the other one, on some batches.  Raises DataError."""
-    own = Parts(graph, other.names, (), other.names)
-    whole: dict[str, list[Distance]] = {name: [] for name in other.names}
-    apart: dict[str, list[Distance]] = {name: [] for name in other.names}
+    network = Parts(graph, other.names, (), other.names)
+    whole, own = ({name: _Sums() for name in other.names} for _ in range(2))
     for inputs in batches:
-        values = own.run(inputs)
-        wanted = [values[name] for name in other.names]
-        _note(whole, other.names, wanted, other.run(inputs))
-        found = other.apart(values)
-        if found is not None:
-            _note(apart, other.names, wanted, found)
+        values = network.run(inputs)
+        found, apart = other.run(inputs), other.apart(values)
+        for name in other.names:
+            whole[name].add(found[name], values[name])
+            if apart is not None:
+                own[name].add(apart[name], values[name])
     layers = tuple(
-        LayerDistance(
-            _op_type(graph, name, other.names),
-            name,
-            furthest(*whole[name]),
-            furthest(*apart[name]) if apart[name] else None,
-        )
+        LayerDistance(_op_type(graph, name, other.names), name, whole[name].off(), own[name].off_or_none())
         for name in other.names
     )
     return Comparison(layers, _first(layers, limit), limit, other.kernels)
 
 
-def _note(
-    kept: Mapping[str, list[Distance]], names: Sequence[str], wanted: Sequence[np.ndarray], found: Values
-) -> None:
-    for name, distance in zip(names, distances([found[name] for name in names], wanted), strict=True):
-        kept[name].append(distance)
+@dataclass
+class _Sums:
+    """Of all batches: squares of what is expected and of differences, and the limits of both."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+    batches: int = 0
+
+    def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        self.batches += 1
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            self.noise = np.inf
+        elif wanted.size:
+            off = np.subtract(found, wanted, dtype=np.float64)
+            self.signal += float(np.sum(np.square(wanted, dtype=np.float64)))
+            self.noise += float(np.sum(np.square(off)))
+            self.largest = max(self.largest, float(np.max(np.abs(off))))
+            self.low, self.high = min(self.low, float(wanted.min())), max(self.high, float(wanted.max()))
+
+    def off(self) -> Off:
+        if not np.isfinite(self.noise):
+            return Off(np.inf, np.inf)
+        if not self.noise:
+            return Off(0.0, 0.0)
+        varies = self.high - self.low or max(abs(self.high), _LEAST)
+        return Off(float(np.sqrt(self.noise / max(self.signal, _LEAST))), self.largest / varies)
+
+    def off_or_none(self) -> Off | None:
+        return self.off() if self.batches else None
+
+
+_LEAST = 1e-30
 
 
 def _first(layers: Sequence[LayerDistance], limit: float) -> LayerDistance | None:
     """The first layer that is wrong by itself; where none is, the first that is far off all the same."""
     for one in layers:
-        if one.own is not None and not one.own.mean <= limit:
+        if one.own is not None and _is_off(one.own, limit):
             return one
-    return next((one for one in layers if not one.whole.mean <= limit), None)
+    return next((one for one in layers if _is_off(one.whole, limit)), None)
+
+
+def _is_off(found: Off, limit: float) -> bool:
+    return not found.noise <= limit
 
 
 def _op_type(graph: Graph, name: str, others: Sequence[str]) -> str:
@@ -217,7 +257,6 @@ def _op_type(graph: Graph, name: str, others: Sequence[str]) -> str:
     return op.type
 
 
-def _numbers(distance: Distance) -> dict[str, float | None]:
-    if not distance.sound:
-        return {"largest": None, "mean": None, "norms": None}
-    return {"largest": distance.largest, "mean": distance.mean, "norms": distance.norms}
+def _record(found: Off) -> dict[str, float | None]:
+    """JSON has no number that is not finite."""
+    return {name: value if np.isfinite(value) else None for name, value in vars(found).items()}

@@ -80,17 +80,15 @@ def analyze(
     wanted: Wanted,
     *,
     facts: Mapping[str, str],
-    seen: Mapping[str, Seen] | None = None,
 ) -> tuple[Analysis, Journal]:
     """Measure what each quantized op does; the journal is to be removed once the result is written.
 
-    `journal`: where what is measured is kept, so that an interrupted analysis goes on; `seen`: what is known
-    of the activations already.
+    `journal`: where what is measured is kept, so that an interrupted analysis goes on.
 
     Raises Stopped, and DataError when the model does not run on the data.
     """
     kept = Journal(journal, _identity(twins, sample))
-    ranges = seen if seen is not None else _seen(twins, sample, wanted)
+    ranges = _seen(twins, sample, wanted)
     measurement = Measurement(twins, kept)
     count = len(sample.reads)
     with wanted.phase("ops", count * len(twins.layers)) as report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,9 @@ from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
-    from qcc.analyze.divergence import Comparison, Other
+    from qcc.analyze.divergence import Comparison, Off, Other
     from qcc.analyze.others import InEngine
     from qcc.analyze.parts import Values
-    from qcc.backends.agreement import Distance
     from qcc.ir.graph import Graph
     from qcc.model import Model
 
@@ -53,8 +53,8 @@ _LITE_SUFFIX = ".nb"
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SHARE",
-    help="From which mean difference on, relative to the range of a layer, it counts as a divergence:"
-    " 0.0001 where both hold the same numbers and none is run in int8 kernels, else 0.02.",
+    help="From which difference on a layer has diverged, relative to its values, both as root mean squares:"
+    " 0.001 for the same floats, 0.02 for the same integers, 0.1 for 8 bits against others.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it.")
 @click.option(
@@ -145,26 +145,24 @@ def _counted(reads: Sequence[Callable[[], Values]], report: Callable[[int], None
 
 
 def _print(found: Comparison) -> None:
-    """Layer by layer: largest and mean difference, relative to the range of what is expected."""
+    """Layer by layer: noise relative to the signal."""
     from qcc.shown import plain
 
     width = max(len(plain(one.output)) for one in found.layers)
     apart = any(one.own is not None for one in found.layers)
-    title = "  on equal inputs    " if apart else ""
-    echo(f"{'layer':{width}}  {'op':20}{title}  in the network")
+    title = "on equal inputs  " if apart else ""
+    echo(f"{'layer':{width}}  {'op':20}  {title}in the network")
     for one in found.layers:
-        own = f"  {_two(one.own)}" if apart else ""
+        own = f"{_percent(one.own):>15}  " if apart else ""
         mark = "  <- first" if one is found.first else ""
-        echo(f"{plain(one.output):{width}}  {one.op:20}{own}  {_two(one.whole)}{mark}")
+        echo(f"{plain(one.output):{width}}  {one.op:20}  {own}{_percent(one.whole):>14}{mark}")
     echo(found.verdict())
 
 
-def _two(distance: Distance | None) -> str:
-    if distance is None:
-        return " " * 19
-    if not distance.sound:
-        return f"{'not comparable':19}"
-    return f"{distance.largest:8.2%} {distance.mean:9.3%} "
+def _percent(found: Off | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.noise:.3%}" if isfinite(found.noise) else "not comparable"
 
 
 def _name_op(runs: InEngine, inputs: Values) -> None:

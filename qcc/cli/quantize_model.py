@@ -299,9 +299,7 @@ class _Outcome:
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
-        write_beside(
-            self.output, model, self.plan, self.quantized.model, self.statistics, compared, story.data
-        )
+        write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:

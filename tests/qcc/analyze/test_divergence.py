@@ -12,6 +12,8 @@ from quantized_net import OUTPUTS, quantized_net
 import qcc
 from qcc.analyze.divergence import (
     ROUNDED,
+    SAME_FLOATS,
+    SAME_INTEGERS,
     Comparison,
     compare_layers,
     stations,
@@ -48,11 +50,11 @@ def test_layers_are_compared_behind_what_kernels_make_one_op_of() -> None:
 
 def test_a_quantized_model_is_near_and_a_model_is_equal_to_itself() -> None:
     same = compared(NET.frozen, NET.frozen)
-    assert all(one.whole.largest == 0 for one in same.layers)
+    assert all(one.whole.noise == one.whole.largest == 0 for one in same.layers)
     found = compared(NET.model, NET.frozen)
     assert found.first is None
-    assert "no layer is off by more than 2.000%" in found.verdict()
-    assert all(0 < one.whole.mean < ROUNDED for one in found.layers if one.op != "pool2d")
+    assert "no layer is off by more than 10.0%" in found.verdict()
+    assert all(0 < one.whole.noise < ROUNDED for one in found.layers if one.op != "pool2d")
     assert found.record()["first"] is None
 
 
@@ -65,7 +67,7 @@ def test_the_layer_that_is_wrong_is_named_and_not_those_behind_it() -> None:
     assert f"first come apart at the {found.first.op} of 'conv2d_1.tmp_1'" in found.verdict()
     behind = found.layers[-1]
     assert behind.own is not None
-    assert behind.own.mean < ROUNDED < behind.whole.mean
+    assert behind.own.noise < ROUNDED < behind.whole.noise
 
 
 @pytest.mark.slow
@@ -82,7 +84,8 @@ def test_in_an_engine_and_in_int8_kernels() -> None:
 
 def test_how_far_a_layer_may_be_off() -> None:
     assert usual_limit(NET.model.graph, NET.frozen.graph) == ROUNDED
-    assert usual_limit(NET.model.graph, NET.model.graph) < 0.001
+    assert usual_limit(NET.model.graph, NET.model.graph) == SAME_FLOATS
+    assert usual_limit(NET.frozen.graph, NET.frozen.graph) == SAME_INTEGERS
     moved = with_weights(NET.model, {"fc_0.w_0": NET.model.weights["fc_0.w_0"] + 1})
     assert usual_limit(NET.model.graph, moved.graph) == ROUNDED
 

@@ -112,7 +112,7 @@ def test_compare_names_the_first_divergence(
     assert compare(place, "model", "out", "--json", tmp_path / "c.json") == 0
     told = capsys.readouterr().out
     assert "on equal inputs" in told
-    assert "no layer is off by more than 2.000%" in told
+    assert "no layer is off by more than 10.0%" in told
     record = json.loads((tmp_path / "c.json").read_text())
     assert record["layers"][0]["op"] == "conv2d"
     wrong = qcc.load(place / "out/float")
