@@ -24,7 +24,7 @@ def decibel(value: float) -> str:
 
 def number(value: float) -> str:
     """Any number, in few digits."""
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def kilobytes(size: int) -> str:
