@@ -8,12 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qcc.analyze.findings import Analysis
+from qcc.analyze.journal import Journal
 from qcc.analyze.page import write_page
 from qcc.analyze.parts import Values
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.report import told
+from qcc.errors import DataError, MissingDependencyError
 from qcc.model import Model
 
 PAGE = "report.html"
@@ -27,15 +30,32 @@ def write_beside(
     quantized: Model,
     batches: Sequence[Values],
     data: dict[str, Any],
-) -> None:
-    """Write the page of a model that was just quantized. On a few of the batches each op is measured; what it
-    does to the network's output is left to `qcc analyze`. Nothing is written where there is no batch.
+) -> str:
+    """Write the page of a model that was just quantized, and say where it is, or why there is none. On a few
+    of the batches each op is measured; what it does to the network's output is left to `qcc analyze`.
 
-    Raises OutputError, and MissingDependencyError where nothing lays the network out.
+    Raises OutputError.
     """
     if not batches:
-        return
-    found, journal = analyze(
+        return f"no {PAGE}: the data can be gone through only once; `qcc analyze` writes one."
+    try:
+        found, journal = _measured(folder, title, plan, quantized, batches, data)
+        write_page(found, folder / PAGE)
+    except (DataError, MissingDependencyError) as error:
+        return f"no {PAGE}: {error}"
+    journal.remove()
+    return f"{folder / PAGE} has what each op loses; `qcc analyze` tells what that does to the output."
+
+
+def _measured(
+    folder: Path,
+    title: str,
+    plan: Plan,
+    quantized: Model,
+    batches: Sequence[Values],
+    data: dict[str, Any],
+) -> tuple[Analysis, Journal]:
+    return analyze(
         Path(title).name,
         twins(quantized, plan.folded),
         Sample([partial(_itself, batch) for batch in batches[:_BATCHES]], ""),
@@ -43,8 +63,6 @@ def write_beside(
         Wanted(0, _silent),
         facts={"model": title, "data": told(data)},
     )
-    write_page(found, folder / PAGE)
-    journal.remove()
 
 
 @contextmanager

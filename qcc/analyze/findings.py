@@ -24,26 +24,29 @@ class Damage:
     is off.
 
     `weight`, `activation`, `both`: on the float network's input, when one of them is rounded, and when both
-    are. `among`: in the quantized network, against the float one; `cosine`: the cosine of the angle between
+    are; `channels`: as `both`, with each of the output's channels counting alike, and at most as wholly lost.
+    `among`: in the quantized network, against the float one; `cosine`: the cosine of the angle between
     the two there.
     """
 
     weight: float
     activation: float
     both: float
+    channels: float
     among: float
     cosine: float
 
     @staticmethod
-    def of(by_itself: np.ndarray, among: np.ndarray) -> Damage:
+    def of(by_itself: np.ndarray, among: np.ndarray, batches: int) -> Damage:
         """From the sums over all batches of what `Measurement` measures."""
-        signal, weight, activation, both = by_itself
+        signal, weight, activation, both, share = by_itself
         off, product, size = among
         norms = math.sqrt(signal * size)
         return Damage(
             decibels(signal, weight),
             decibels(signal, activation),
             decibels(signal, both),
+            decibels(batches, share),
             decibels(signal, off),
             min(product / norms, 1.0) if norms else float(signal == size),
         )
@@ -165,7 +168,7 @@ def op_finding(
         np.sum([_needed(journal, key(what, n, layer)) for n in range(batches)], axis=0)
         for what in (BY_ITSELF, AMONG)
     )
-    return OpFinding(layer, Damage.of(by_itself, among), found, Spread.of(layer), effect)
+    return OpFinding(layer, Damage.of(by_itself, among, batches), found, Spread.of(layer), effect)
 
 
 def sizes(twins: Twins) -> dict[str, int]:
@@ -180,13 +183,13 @@ def sizes(twins: Twins) -> dict[str, int]:
 
 
 def worst_first(found: Iterable[OpFinding]) -> tuple[OpFinding, ...]:
-    """By the effect that an op has alone, then by what its output loses by itself."""
+    """By the effect that an op has alone, then by what its output's channels lose by themselves."""
     return tuple(sorted(found, key=_badness))
 
 
 def _badness(one: OpFinding) -> tuple[float, float]:
     alone = -math.inf if one.effect is None else one.effect.alone
-    return (math.inf if math.isnan(alone) else -alone, one.damage.both)
+    return (math.inf if math.isnan(alone) else -alone, one.damage.channels)
 
 
 def decibels(signal: float, noise: float) -> float:

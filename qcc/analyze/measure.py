@@ -46,7 +46,8 @@ class Measurement:
     The numbers go to a journal, under keys of `key`:
 
     BY_ITSELF   of an op on the float network's input: the sums of the squares of its output, and of what that
-                is off by when its weight is rounded, when its activation is, and when both are
+                is off by when its weight is rounded, when its activation is, and when both are; and for both
+                the share of the noise in the signal, of each channel at most 1, on average over the channels
     AMONG       of an op's output in the quantized network: the sum of the squares of what it is off by, its
                 product with the float one, and the sum of its squares
     OUTPUT      of the network: for each head the number of elements, the least and the largest of the float
@@ -89,10 +90,11 @@ class Measurement:
         op, quantized = self._op(layer), round_data(data, rounding)
         right = op.run(data, weight)
         off = [
-            _squares(op.run(*given) - right)
+            op.run(*given) - right
             for given in ((data, rounding.weight), (quantized, weight), (quantized, rounding.weight))
         ]
-        self.journal.put(key(BY_ITSELF, number, layer), [_squares(right), *off])
+        share = _share_of_channels(off[-1], right, layer.operands.output_channel_dim)
+        self.journal.put(key(BY_ITSELF, number, layer), [_squares(right), *map(_squares, off), share])
         here, there = rounded[layer.output], plain[layer.output]
         product = float(np.sum(np.multiply(here, there, dtype=np.float64)))
         self.journal.put(key(AMONG, number, layer), [_squares(here - there), product, _squares(here)])
@@ -158,6 +160,15 @@ def _stop_if_asked(control: Control) -> None:
 
 def _squares(values: np.ndarray) -> float:
     return float(np.sum(np.square(values, dtype=np.float64)))
+
+
+def _share_of_channels(off: np.ndarray, right: np.ndarray, axis: int) -> float:
+    """The mean over the channels of noise to signal, each at most 1: a channel that is much larger than the
+    others cannot hide them."""
+    others = tuple(dim for dim in range(right.ndim) if dim != axis)
+    noise, signal = (np.sum(np.square(one, dtype=np.float64), axis=others) for one in (off, right))
+    shares = np.divide(noise, signal, out=np.ones_like(noise), where=signal > 0)
+    return float(np.mean(np.where(noise > 0, np.minimum(shares, 1.0), 0.0))) if noise.size else 0.0
 
 
 def _differences(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> Numbers:

@@ -65,7 +65,7 @@ _SHOWN = 5
     "--top",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Measure the effect on the network's output of so many ops only: those that lose most themselves.",
+    help="Measure the effect on the network's output of so many ops only: those whose channels lose most.",
 )
 @click.option(
     "--preprocess",

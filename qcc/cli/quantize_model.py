@@ -299,12 +299,13 @@ class _Outcome:
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
-        write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
+        page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:
             echo(f"against float, on {len(compared)} of the batches: {one}")
         echo(f"{self.output / REPORT} has the rest.")
+        echo(page)
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

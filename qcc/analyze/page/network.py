@@ -13,7 +13,7 @@ from qcc.draw.labels import edge_label, op_facts
 from qcc.draw.render import Layout, layout
 from qcc.ir.graph import Graph
 
-_WIDTH, _HEIGHT, _FEED_HEIGHT = 168.0, 44.0, 26.0
+_WIDTH, _HEIGHT, _FEED_HEIGHT = 176.0, 44.0, 26.0
 _LONGEST = 25
 _FOLLOWERS = 3
 _MARGIN = 8.0

@@ -16,13 +16,20 @@ _COLUMNS = (
     ("alone", "how far the output is off when this op alone is quantized, in % of its range"),
     ("all but this", "how far the output is off when all ops are quantized but this one"),
     ("by itself", "signal to noise of its output in dB when its weight and its activation are rounded"),
-    ("weight", "the same when its weight alone is rounded"),
-    ("activation", "the same when its activation alone is rounded"),
+    (
+        "channels alike",
+        "the same with each of its output's channels counting alike, and at most as wholly lost",
+    ),
+    ("weight", "by itself, when its weight alone is rounded"),
+    ("activation", "by itself, when its activation alone is rounded"),
     ("in the network", "signal to noise of its output in the quantized network"),
     ("cosine", "of the angle between its output in the quantized and in the float network"),
     ("clipped", "the share of the activation's values beyond the threshold"),
     ("activation's values", "a histogram of magnitudes, and the threshold"),
-    ("channels", "how many times the middle channel's largest weight the largest one is; and all of them"),
+    (
+        "weight's channels",
+        "how many times the middle channel's largest weight the largest one is; and all of them",
+    ),
 )
 
 
@@ -74,7 +81,7 @@ def _cells(one: OpFinding, place: Place, most: float) -> list[Html]:
         _cell(off, None if one.effect is None else one.effect.off),
         *(
             _cell(decibel(value), value)
-            for value in (damage.both, damage.weight, damage.activation, damage.among)
+            for value in (damage.both, damage.channels, damage.weight, damage.activation, damage.among)
         ),
         _cell(f"{damage.cosine:.5f}", damage.cosine),
         _cell(f"{one.range.clipped:.3%}", one.range.clipped),

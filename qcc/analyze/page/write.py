@@ -129,7 +129,7 @@ def verdict(analysis: Analysis) -> str:
     if worst.effect is None:
         return (
             f"{words} The op whose output loses most by itself is the {_named(worst)}:"
-            f" {decibel(worst.damage.both)} dB of signal to noise."
+            f" {decibel(worst.damage.channels)} dB of signal to noise, its channels counting alike."
         )
     words += (
         f" The {_named(worst)} costs most: alone it puts the output off by {percent(worst.effect.alone)}."
@@ -249,7 +249,7 @@ def _looks(analysis: Analysis) -> dict[str, tuple[str, str]]:
         elif most > 0:
             look, words = "unmeasured", f"{decibel(one.damage.both)} dB by itself"
         else:
-            look = _COLOURS[4 - sum(one.damage.both > limit for limit in _FEW_DECIBELS)]
-            words = f"{decibel(one.damage.both)} dB by itself"
+            look = _COLOURS[4 - sum(one.damage.channels > limit for limit in _FEW_DECIBELS)]
+            words = f"{decibel(one.damage.channels)} dB by itself, channels alike"
         found[one.layer.output] = (look, f"int8: {words}")
     return found | {one.output: ("float", f"float: {one.how}") for one in analysis.floats}

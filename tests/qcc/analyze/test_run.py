@@ -88,8 +88,23 @@ def test_damage_adds_up(analysis: Analysis) -> None:
         assert damage.both == pytest.approx(decibels(1.0, noise), abs=2.0)
         assert 30 < damage.both < 60
         assert 0.99 < damage.cosine < 1
+        assert 20 < damage.channels < 60
     first = next(one for one in analysis.ops if one.layer.output == OUTPUTS[0])
     assert first.damage.among == pytest.approx(first.damage.both, abs=0.01)
+
+
+def test_a_loud_channel_does_not_hide_that_the_others_are_lost(tmp_path: Path) -> None:
+    loud = NET.model.copy()
+    weight = loud.weights["conv2d_0.w_0"].copy()
+    weight[0] *= 1000
+    loud.weights["conv2d_0.w_0"] = weight
+    pipeline = "fold-bn,transform{weight_type=abs_max,activation_type=abs_max},freeze"
+    frozen = qcc.PassManager.parse(pipeline).run(loud)
+    found, _ = analyze("loud", twins(frozen, loud), sample(), tmp_path / "j", Wanted(0, silent), facts={})
+    (first,) = (one.damage for one in found.ops if one.layer.output == OUTPUTS[0])
+    assert first.both > 30
+    assert first.channels < 1
+    assert found.ops[-1].layer.output == OUTPUTS[2]
 
 
 def test_ranges_say_what_is_clipped(analysis: Analysis) -> None:
@@ -115,7 +130,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same(analysis: Analysis, tmp_pat
 def test_of_the_top_ops_alone_the_effect_is_measured(analysis: Analysis, tmp_path: Path) -> None:
     found = run(tmp_path, top=1)
     measured = [one.layer.output for one in found.ops if one.effect is not None]
-    assert measured == [min(analysis.ops, key=lambda one: one.damage.both).layer.output]
+    assert measured == [min(analysis.ops, key=lambda one: one.damage.channels).layer.output]
     assert found.ops[0].layer.output == measured[0]
 
 
