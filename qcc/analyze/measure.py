@@ -14,6 +14,8 @@ from qcc.backends.heads import heads
 from qcc.numerics import abs_max, fake_quantize, linear_range, max_int
 from qcc.passes.fake_quant import AWAY_FROM_ZERO
 
+_FEW_VALUES = 16
+
 BY_ITSELF, AMONG, OUTPUT, ALONE, OFF = "by itself", "among", "output", "alone", "off"
 
 
@@ -164,8 +166,9 @@ def _squares(values: np.ndarray) -> float:
 
 def _share_of_channels(off: np.ndarray, right: np.ndarray, axis: int) -> float:
     """The mean over the channels of noise to signal, each at most 1: a channel that is much larger than the
-    others cannot hide them."""
-    others = tuple(dim for dim in range(right.ndim) if dim != axis)
+    others cannot hide them. Where a channel has few values, as behind a product, all count as one channel."""
+    few = right.size < _FEW_VALUES * right.shape[axis]
+    others = tuple(dim for dim in range(right.ndim) if few or dim != axis)
     noise, signal = (np.sum(np.square(one, dtype=np.float64), axis=others) for one in (off, right))
     shares = np.divide(noise, signal, out=np.ones_like(noise), where=signal > 0)
     return float(np.mean(np.where(noise > 0, np.minimum(shares, 1.0), 0.0))) if noise.size else 0.0
