@@ -10,7 +10,7 @@ from typing import Any
 from qcc.analyze.twins import Twins, twins
 from qcc.errors import ModelFormatError
 from qcc.frontend.layout import find_program
-from qcc.frontend.saved import load
+from qcc.frontend.saved import load, model_files
 from qcc.inputs import read_input
 from qcc.model import Model
 from qcc.quantization import state
@@ -23,10 +23,12 @@ _MAX_SIZE = 1 << 24
 
 @dataclass(frozen=True)
 class Given:
-    """`model`, read from `path`; `float_model` and its path where it is known; `record`: what `qcc quantize
-    MODEL` has left beside it, empty where there is none; `notes`: for the user."""
+    """`model`, read from `path`, in which its files have these `names`, if any were given; `float_model` and
+    its path where it is known; `record`: what `qcc quantize MODEL` has left beside it, empty where there is
+    none; `notes`: for the user."""
 
     path: Path
+    names: tuple[str | None, str | None]
     model: Model
     float_path: Path | None
     float_model: Model | None
@@ -36,7 +38,15 @@ class Given:
     @property
     def program(self) -> Path:
         """The file beside which may stand how images are prepared: that of the float model, if known."""
-        return find_program(self.path if self.float_path is None else self.float_path, None)
+        if self.float_path is not None:
+            return find_program(self.float_path, None)
+        return find_program(self.path, self.names[0])
+
+    @property
+    def files(self) -> list[Path]:
+        """All that was read: programs, parameters and records."""
+        found = [*model_files(self.path, *self.names), self.path.absolute().parent / FILE_NAME]
+        return found if self.float_path is None else [*found, *model_files(self.float_path)]
 
     @property
     def title(self) -> str:
@@ -60,22 +70,23 @@ def find_models(
     """
     folder, record = _record(path)
     inside = model_folder(path)
-    model = load(inside, model_filename, params_filename)
+    names = (model_filename, params_filename)
+    model = load(inside, *names)
     if float_path is not None:
-        return Given(inside, model, float_path, _load_float(float_path), record)
+        return Given(inside, names, model, float_path, _load_float(float_path), record)
     if not record:
-        return Given(inside, model, None, None, {})
+        return Given(inside, names, model, None, None, {})
     source = Path(record["model"])
     if not source.exists():
         note = f"the float model {source}, which {folder / FILE_NAME} names, is not there: give it by --float"
-        return Given(inside, model, None, None, record, (note,))
+        return Given(inside, names, model, None, None, record, (note,))
     found = _load_float(source)
     if found.provenance.source != record["source"]:
         note = (
             f"the float model {source} has changed since it was quantized: give the one that was by --float"
         )
-        return Given(inside, model, None, None, record, (note,))
-    return Given(inside, model, source, found, record)
+        return Given(inside, names, model, None, None, record, (note,))
+    return Given(inside, names, model, source, found, record)
 
 
 def model_folder(path: Path) -> Path:

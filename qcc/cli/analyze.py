@@ -102,12 +102,13 @@ def analyze(
     from qcc.analyze.run import analyze as run
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
-    from qcc.files import check_folder, write_json
+    from qcc.files import check_folder, refuse_inputs, write_json
     from qcc.quantization import state
     from qcc.train.loop.interrupt import StopRequest
 
     check_folder(output.absolute().parent)
     given = find_models(model, float_path, model_filename, params_filename)
+    refuse_inputs([output, output.with_suffix(".json")], given.files)
     journal = output.with_name(f".{output.stem}.analysis")
     source = open_source(given.model, given.program, data, preprocess, samples)
     stop = StopRequest()

@@ -89,7 +89,7 @@ def compare(
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
-    from qcc.files import write_json
+    from qcc.files import refuse_inputs, write_json
     from qcc.passes.unpack import Unpack
 
     if other.suffix == _LITE_SUFFIX and engine != "paddle":
@@ -99,7 +99,10 @@ def compare(
     Unpack().apply(graph)
     source = open_source(given.model, given.program, data, preprocess, samples)
     sample = Sample.of(source, given.model, samples)
-    second = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None).model
+    also = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None)
+    second = None if also is None else also.model
+    if json_file is not None:
+        refuse_inputs([json_file], [*given.files, *([other] if also is None else also.files)])
     with _opened(graph, other, second, engine) as runs:
         coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
