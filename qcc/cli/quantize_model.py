@@ -284,6 +284,7 @@ class _Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        from qcc.analyze.beside import write_beside
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
@@ -305,11 +306,13 @@ class _Outcome:
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
         )
         story.write(self.output)
+        page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:
             echo(f"against float, on {len(compared)} of the batches: {one}")
         echo(f"{self.output / REPORT} has the rest.")
+        echo(page)
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:
