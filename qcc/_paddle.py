@@ -58,6 +58,25 @@ def static_mode() -> Iterator[None]:
         yield
 
 
+_SERIAL = "FLAGS_new_executor_serial_run"
+
+
+@contextmanager
+def one_op_at_a_time() -> Iterator[None]:
+    """Let Paddle's executor run all ops in one thread inside the block.
+
+    Where ops call Python, several threads keep memory each, which grows from run to run, and take turns at
+    Python's lock anyway. Where two like networks stand in one program, oneDNN's convolutions of one would
+    write into buffers that those of the other use: it finds its kernels by their shapes.
+    """
+    before = paddle.get_flags([_SERIAL])
+    paddle.set_flags({_SERIAL: True})
+    try:
+        yield
+    finally:
+        paddle.set_flags(before)
+
+
 __all__ = [
     "IrGraph",
     "IrOpNode",
@@ -66,6 +85,7 @@ __all__ = [
     "OpProtoHolder",
     "VarType",
     "core",
+    "one_op_at_a_time",
     "paddle",
     "static_mode",
 ]
