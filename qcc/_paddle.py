@@ -27,6 +27,7 @@ except ImportError as error:
     ) from error
 
 from paddle.base import core
+from paddle.base.dygraph.tracer import Tracer
 from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder, _dygraph_guard
 from paddle.base.layer_helper import LayerHelper
 
@@ -58,6 +59,17 @@ def static_mode() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def dygraph_mode() -> Iterator[None]:
+    """Paddle's dygraph mode inside the block; afterwards the caller's mode."""
+    if paddle.in_dynamic_mode():
+        yield
+        return
+    # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
+    with _dygraph_guard(Tracer()):
+        yield
+
+
 _SERIAL = "FLAGS_new_executor_serial_run"
 
 
@@ -85,6 +97,7 @@ __all__ = [
     "OpProtoHolder",
     "VarType",
     "core",
+    "dygraph_mode",
     "one_op_at_a_time",
     "paddle",
     "static_mode",

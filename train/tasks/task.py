@@ -52,8 +52,16 @@ class Trainable(Protocol):
         ...
 
 
-class Task(Trainable, Protocol):
-    """A network of a configuration, with its data and its metric."""
+class NetworkTask(Trainable, Protocol):
+    """A network with its data and its metric."""
+
+    def network(self) -> Network:
+        """Build the programs anew."""
+        ...
+
+
+class Task(NetworkTask, Protocol):
+    """What the commands ask of the task of a configuration."""
 
     def notes(self) -> list[str]:
         """What a person should know before training starts, one sentence each."""
@@ -61,10 +69,6 @@ class Task(Trainable, Protocol):
 
     def left_out(self) -> list[str]:
         """What bad data has been left out so far, one sentence each."""
-        ...
-
-    def network(self) -> Network:
-        """Build the programs anew."""
         ...
 
     def example(self) -> Feeds:
