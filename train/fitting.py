@@ -45,9 +45,11 @@ class FitResult:
     best: Record
     checkpoints: Path
 
-    def save(self, folder: str | Path) -> list[Saved]:
-        """Write the frozen model to float/, int8/ and qdq/ of a folder, as `qcc freeze` does."""
-        return list(freeze_to(checkpoint_model(CheckpointStore(self.checkpoints), None), Path(folder)))
+    def save(self, folder: str | Path, *, check: bool = True) -> list[Saved]:
+        """Write the frozen model to float/, int8/ and qdq/ of a folder, as `qcc freeze` does; `check`: see
+        `qcc.save`."""
+        best = checkpoint_model(CheckpointStore(self.checkpoints), self.best["epoch"])
+        return list(freeze_to(best, Path(folder), check=check))
 
 
 @static_mode()
@@ -142,7 +144,7 @@ def _network(
     network = Network(
         train=train.program,
         test=test.program,
-        startup=paddle.static.Program(),
+        startup=_startup(train.program),
         train_feeds=train.feeds,
         loss=train.loss,
         train_outputs=train.outputs,
@@ -150,6 +152,18 @@ def _network(
         outputs=test.outputs,
     )
     return network, train.values
+
+
+def _startup(program: paddle.static.Program) -> paddle.static.Program:
+    """A program that makes all that outlives a run of another one; its values are given later."""
+    startup = paddle.static.Program()
+    block = startup.global_block()
+    for var in program.list_vars():
+        if var.persistable:
+            made = block.create_var(name=var.name, shape=var.shape, dtype=var.dtype, persistable=True)
+            attrs = {"shape": list(var.shape), "dtype": var.dtype, "value": 0.0}
+            block.append_op(type="fill_constant", outputs={"Out": made}, attrs=attrs)
+    return startup
 
 
 def _rate(given: float | LearningRate, steps: int) -> LearningRate:
