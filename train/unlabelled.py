@@ -59,7 +59,7 @@ class Rates:
     """`peak`: the largest move of a weight in a step, relative to the largest weight of its channel; it is
     reached after the share `warm_up` of all steps, and falls along half a cosine to zero."""
 
-    peak: float = 3e-4
+    peak: float = 1e-4
     warm_up: float = 0.1
 
     def schedule(self, steps: int) -> Schedule:
@@ -178,14 +178,14 @@ def train_unlabelled(
     """
     began = time.monotonic()
     plan, scales = _narrowed(plan, calibrated)
-    student = Student(plan.folded, plan.passes[-1], scales)
+    fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in scales.items()))
+    whole = PassManager((plan.passes[-1], fixed)).run(plan.folded)
+    student = Student(plan.folded, whole)
     lesson = student.lesson()
     samples.check()
     notices = tuple(_notices(lesson))
     for notice in notices:
         console.print(f"notice: {notice}", highlight=False)
-    fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in scales.items()))
-    whole = PassManager((plan.passes[-1], fixed)).run(plan.folded)
     teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
     run = ModelRunner(teacher, ALONE.device).run
     samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))

@@ -21,9 +21,12 @@ from qcc.calibrate.quantize import Quantized, finish
 from qcc.cli.main import run
 from qcc.errors import DataError, ModelFormatError
 from qcc.model import Model
+from qcc.passes.manager import PassManager
+from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
 from qcc.train.loop.interrupt import Interrupted, StopRequest
 from qcc.train.programs.imitation import Student
+from qcc.train.programs.learnable import learnable
 from qcc.train.programs.trainable import as_training_graph
 from qcc.train.tasks.imitation import Samples
 from qcc.train.unlabelled import Budget, Rates, TrainedResult, train_unlabelled
@@ -125,11 +128,24 @@ def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> No
         return feeds, paddle.argmax(output, axis=-1), loss
 
     plan, made = calibrated(nets.build(net)["test"])
-    lesson = Student(plan.folded, plan.passes[-1], {one.name: one.scale for one in made.choices}).lesson()
+    scales = tuple(f"{one.name}={one.scale!r}" for one in made.choices)
+    start = PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
+    lesson = Student(plan.folded, start).lesson()
     assert [op.type for op in lesson.reach.without] == ["arg_max"]
     (end,) = lesson.reach.ends
     assert lesson.reach.without[0].input("X").name == end
     assert lesson.inner == lesson.reach.inner[:2]
+
+
+def test_learnable_quantization_computes_the_same(small: tuple[Plan, Quantized]) -> None:
+    plan, made = small
+    scales = tuple(f"{one.name}={one.scale!r}" for one in made.choices)
+    start = PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
+    program = Model(learnable(start.graph))
+    assert {"clip", "elementwise_div"} <= {op.type for op in program.graph.ops}
+    for number in range(3):
+        found, wanted = (model.run(image(number))[0] for model in (program, start))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
 def test_loops_are_refused() -> None:
