@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qcc.train.fitting import FitResult, fit
     from qcc.train.models.network import Network
+    from qcc.train.unlabelled import quantize_unlabelled
 
-__all__ = ["FitResult", "Network", "fit"]
+__all__ = ["FitResult", "Network", "fit", "quantize_unlabelled"]
 
 _HOMES = {
     "FitResult": "qcc.train.fitting",
     "Network": "qcc.train.models.network",
     "fit": "qcc.train.fitting",
+    "quantize_unlabelled": "qcc.train.unlabelled",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,11 @@ import numpy as np
 from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
-from qcc.calibrate.plan import Plan
-from qcc.calibrate.quantize import Quantized
+from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.data.batches import Batch, Batches, spread
+from qcc.calibrate.observers import Calibrator
+from qcc.calibrate.plan import Plan, make_plan
+from qcc.calibrate.quantize import Quantized, finish
 from qcc.errors import CheckpointError, DataError
 from qcc.failures import PADDLE_FAILURES
 from qcc.files import write_json
@@ -41,6 +44,7 @@ from qcc.train.tasks.task import Feeds, Run
 EPOCHS = 10
 """How often, evenly spread, the student is evaluated."""
 _TIMED_STEPS = 3
+_MEASURED = 256
 _AVERAGED = 0.98
 """The share of the averages of weights that is kept in a step: steps jump between two rounded values."""
 _STEPS = "steps.json"
@@ -112,6 +116,44 @@ def _compared(before: Record, after: Record) -> Iterator[str]:
     yield f"signal to noise: calibrated {before['snr']:.2f} dB, trained {after['snr']:.2f} dB"
     if "same_class" in before:
         yield f"same class: calibrated {before['same_class']:.1%}, trained {after['same_class']:.1%}"
+
+
+def quantize_unlabelled(
+    model: Model,
+    batches: Iterable[Batch],
+    folder: str | Path,
+    *,
+    steps: int = 500,
+    minutes: float | None = None,
+    calibrator: Calibrator = "mse",
+    skip_vars: Iterable[str] = (),
+    target: str | None = None,
+    console: Console | None = None,
+) -> TrainedResult:
+    """A float inference model quantized, and trained to compute what it did: `qcc quantize --effort trained`.
+
+    `batches`: mappings of an array for each feed, a sample each, which are held in memory; see `qcc.quantize`
+    for the rest. Trains for so many `steps` or, where they are given, about so many `minutes`, with
+    checkpoints in `folder`, from which the same call goes on.
+
+    Raises what `qcc.quantize` and `train_unlabelled` raise.
+    """
+    kept = list(batches)
+    plan = make_plan(model, skip_vars, target)
+    statistics = plan.statistics()
+    collector = Collector(plan.folded, statistics)
+    for batch in numbered(spread(kept, _MEASURED)):
+        collector.run(batch, batch.read())
+    calibrated = finish(plan, statistics, calibrator)
+    return train_unlabelled(
+        plan,
+        calibrated,
+        Samples(Batches(range(len(kept)), kept.__getitem__)),
+        Path(folder),
+        console or Console(soft_wrap=True),
+        StopRequest(),
+        Budget(steps, minutes),
+    )
 
 
 class ImitationPhase:

@@ -61,7 +61,8 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     quantized.save(output / "frozen")
     # ------------------------------------------------------------------
 
-    after = accuracy(lambda images: qcc.load(output / "frozen/qdq").run({"image": images})[0])
+    saved = qcc.Runner(qcc.load(output / "frozen/qdq"))
+    after = accuracy(lambda images: saved.run({"image": images})[0])
     print(f"quantized: {quantized.best['accuracy']:.4f} in training, {after:.4f} as saved")
     return {"float": before, "quantized": quantized.best["accuracy"], "saved": after}
 

@@ -13,13 +13,14 @@ import pytest
 from rich.console import Console
 
 import qcc
+import qcc.train
 from qcc._paddle import paddle
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.calibrate.quantize import Quantized, finish
 from qcc.cli.main import run
-from qcc.errors import DataError, ModelFormatError
+from qcc.errors import ConfigError, DataError, ModelFormatError
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales
@@ -135,6 +136,15 @@ def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> No
     (end,) = lesson.reach.ends
     assert lesson.reach.without[0].input("X").name == end
     assert lesson.inner == lesson.reach.inner[:2]
+
+
+def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
+    model, console = small[0].model, Console(file=io.StringIO())
+    batches = [image(number) for number in range(16)]
+    found = qcc.train.quantize_unlabelled(model, batches, tmp_path, steps=10, console=console)
+    assert (found.steps, found.trained_on, found.held_back) == (10, 14, 2)
+    with pytest.raises(ConfigError, match=r"call qcc\.train\.quantize_unlabelled"):
+        qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
 
 
 def test_learnable_quantization_computes_the_same(small: tuple[Plan, Quantized]) -> None:
