@@ -36,6 +36,7 @@ from qcc.train.loop.stepper import Stepper
 from qcc.train.parallel.group import ALONE
 from qcc.train.programs.averages import Averages, split_averages
 from qcc.train.programs.imitation import Lesson, Student, training_program
+from qcc.train.programs.learnable import scales_of
 from qcc.train.programs.scope import Arrays, write_scope
 from qcc.train.programs.trainable import classes_among
 from qcc.train.tasks.imitation import ImitationTask, Samples
@@ -97,6 +98,7 @@ class TrainedResult:
             "calibrated": self.before,
             "epochs": self.records,
             "kept": "calibrated" if self.best is None else self.best["epoch"],
+            "scales": {name: float(scale[0]) for name, (_, scale) in scales_of(self.model.graph).items()},
         }
 
     def told(self) -> list[str]:

@@ -91,7 +91,8 @@ def train(
     from qcc.train.unlabelled import Budget, train_unlabelled
 
     budget = Budget(minutes=given.minutes) if given.steps is None else Budget(given.steps)
-    facts = [plan.identity(), source.record, source.identity, len(samples.batches), asdict(budget)]
+    scales = {choice.name: choice.scale for choice in calibrated.choices}
+    facts = [plan.identity(), scales, source.record, source.identity, len(samples.batches), asdict(budget)]
     folder = _folder(output / _FOLDER, facts)
     console, stop = Console(soft_wrap=True), StopRequest()
     with stop.listening():

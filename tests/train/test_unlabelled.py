@@ -183,6 +183,9 @@ def test_the_command(
     record = json.loads((out / "qcc.json").read_text())
     assert record["effort"] == "trained"
     assert record["training"]["kept"] in range(10)
+    learned, measured = record["training"]["scales"], record["activations"]
+    assert learned.keys() == measured.keys()
+    assert all(learned[name] != one["scale"] for name, one in measured.items())
     assert "signal to noise: calibrated " in (out / "report.md").read_text()
     assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
     for form, name in (("float", "frozen"), ("int8", "int8"), ("qdq", "qdq")):
