@@ -78,8 +78,9 @@ def one_op_at_a_time() -> Iterator[None]:
     """Let Paddle's executor run all ops in one thread inside the block.
 
     Where ops call Python, several threads keep memory each, which grows from run to run, and take turns at
-    Python's lock anyway. Where two like networks stand in one program, oneDNN's convolutions of one would
-    write into buffers that those of the other use: it finds its kernels by their shapes.
+    Python's lock anyway. Where two like networks stand in one program, a student and its teacher, oneDNN's
+    convolutions of both run at once, and now and then one computes something else: seen in Paddle 2.6.2 with
+    a learning rate of 0, by losses that differ between steps; in one thread they never did.
     """
     before = paddle.get_flags([_SERIAL])
     paddle.set_flags({_SERIAL: True})

@@ -25,8 +25,10 @@ from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
+from qcc.train.config.schedule import Schedule
 from qcc.train.loop.interrupt import Interrupted, StopRequest
-from qcc.train.programs.imitation import Student
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.imitation import Student, training_program
 from qcc.train.programs.learnable import learnable
 from qcc.train.programs.trainable import as_training_graph
 from qcc.train.tasks.imitation import Samples
@@ -129,9 +131,7 @@ def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> No
         return feeds, paddle.argmax(output, axis=-1), loss
 
     plan, made = calibrated(nets.build(net)["test"])
-    scales = tuple(f"{one.name}={one.scale!r}" for one in made.choices)
-    start = PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
-    lesson = Student(plan.folded, start).lesson()
+    lesson = Student(plan.folded, transformed((plan, made))).lesson()
     assert [op.type for op in lesson.reach.without] == ["arg_max"]
     (end,) = lesson.reach.ends
     assert lesson.reach.without[0].input("X").name == end
@@ -147,15 +147,36 @@ def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
         qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
 
 
+def transformed(made: tuple[Plan, Quantized]) -> Model:
+    plan, quantized = made
+    scales = tuple(f"{one.name}={one.scale!r}" for one in quantized.choices)
+    return PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
+
+
 def test_learnable_quantization_computes_the_same(small: tuple[Plan, Quantized]) -> None:
-    plan, made = small
-    scales = tuple(f"{one.name}={one.scale!r}" for one in made.choices)
-    start = PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
+    start = transformed(small)
     program = Model(learnable(start.graph))
     assert {"clip", "elementwise_div"} <= {op.type for op in program.graph.ops}
     for number in range(3):
         found, wanted = (model.run(image(number))[0] for model in (program, start))
         np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_what_is_trained_is_what_is_frozen(small: tuple[Plan, Quantized]) -> None:
+    """The loss of the training program, of other weights and scales than at first, is that of the files."""
+    teacher, start = small[0].folded, transformed(small)
+    student, scope = Student(teacher, start), paddle.static.Scope()
+    stepper = Stepper(training_program(student, student.lesson(), scope), scope, Schedule(3e-3))
+    feeds = {"image": np.concatenate([image(number)["image"] for number in range(16)])}
+    for step in range(20):
+        stepper.step(feeds, step)
+    stepper.follow(Schedule(0.0))
+    loss = stepper.step(feeds, 0).parts["outputs"]
+    model = start.copy()
+    model.read_weights(scope)
+    assert model.weights["image@scale"] != start.weights["image@scale"]
+    found, wanted = PassManager.parse("freeze,prune").run(model).run(feeds)[0], teacher.run(feeds)[0]
+    assert 100 * np.square(found - wanted).sum() / np.square(wanted).sum() == pytest.approx(loss, rel=1e-2)
 
 
 def test_loops_are_refused() -> None:
