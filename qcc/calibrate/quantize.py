@@ -21,6 +21,8 @@ from qcc.passes.prune import Prune
 from qcc.passes.static_scales import StaticScales
 
 Effort = Literal["calibrated"]
+TRAINED = "trained"
+"""The effort of `qcc.train`."""
 BITS = 8
 
 
@@ -79,6 +81,8 @@ def quantize(
     ConfigError for an unknown effort or calibrator. Warns, with QccWarning, of what the data lacks and of
     batches that do not belong to it.
     """
+    if effort == TRAINED:
+        raise ConfigError(f"effort {effort!r} trains: call qcc.train.quantize_unlabelled.")
     _require("effort", effort, get_args(Effort))
     _require("calibrator", calibrator, CALIBRATORS)
     plan = make_plan(model, skip_vars, target)

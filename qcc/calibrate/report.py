@@ -21,7 +21,7 @@ _WORST = 10
 @dataclass(frozen=True)
 class Story:
     """All that is told. `data`: as `Source.record`; `sizes`: of the files that were written, in bytes, by
-    form."""
+    form; `training`: what is recorded of it, and `trained`, what is told."""
 
     model: str
     quantized: Quantized
@@ -35,6 +35,8 @@ class Story:
     seconds: float
     sizes: dict[str, int]
     notices: Sequence[str] = field(default_factory=tuple)
+    training: dict[str, Any] | None = None
+    trained: Sequence[str] = ()
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
@@ -58,6 +60,7 @@ class Story:
             "compared_on": self.compared_on,
             "sizes": self.sizes,
             "activations": {choice.name: _recorded(choice) for choice in self.quantized.choices},
+            **({} if self.training is None else {"training": self.training}),
         }
 
     def text(self) -> str:
@@ -70,6 +73,7 @@ class Story:
                 f" {told(self.data)}, in {self.seconds:.0f} s.",
                 "",
                 *_section("To be looked at", [*self.notices, *self.skipped]),
+                *_section("Training", self.trained),
                 f"## Quantized against float, on {self.compared_on} of the batches",
                 "",
                 *(f"- {one}" for one in self.agreement),

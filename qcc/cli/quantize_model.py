@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
+from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.quantize import Quantized
     from qcc.calibrate.statistics import Statistics
+    from qcc.train.unlabelled import TrainedResult
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
@@ -50,7 +52,15 @@ _COMPARED = 16
 @click.option(
     "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
 )
-@click.option("--effort", type=click.Choice(["calibrated"]), default="calibrated", show_default=True)
+@click.option(
+    "--effort",
+    type=click.Choice(["calibrated", TRAINED]),
+    default="calibrated",
+    show_default=True,
+    help="calibrated: scales are measured. trained: then weights are trained to compute what the float model"
+    " does on the data, which needs no labels.",
+)
+@training_options
 @click.option(
     "--calibrator",
     type=click.Choice(_CALIBRATORS),
@@ -102,6 +112,8 @@ def quantize_model(
     data: str,
     output: Path,
     effort: str,
+    steps: int | None,
+    minutes: float | None,
     calibrator: Calibrator,
     compare: bool,
     preprocess: Path | None,
@@ -134,11 +146,13 @@ def quantize_model(
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
 
+    budget = budget_of(effort, steps, minutes)
     check_target(target)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
-    source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
+    program = find_program(model, model_filename)
+    source = open_source(loaded, program, data, preprocess, samples)
     state = State(output / _STATE, plan, source)
     worker = place()
     if worker is not None:
@@ -151,9 +165,17 @@ def quantize_model(
 
     quantized = finish(plan, statistics, calibrator, _CALIBRATORS if compare else ())
     outcome = _Outcome(plan, source, statistics, quantized, output)
+    if effort == TRAINED:
+
+        def reopen(count: int) -> Source:
+            return open_source(loaded, program, data, preprocess, count)
+
+        drawn = training_data(reopen, samples, skip_bad)
+        outcome.take(train(plan, quantized, drawn, source, output, budget))
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
     state.remove()
+    forget(output)
     tell_next("bench", model, output)
 
 
@@ -225,6 +247,13 @@ class _Outcome:
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._trained: TrainedResult | None = None
+
+    def take(self, trained: TrainedResult) -> None:
+        """Go on with the model that training has made."""
+        self._trained = trained
+        notices = (*self.quantized.notices, *trained.notices)
+        self.quantized = replace(self.quantized, model=trained.model, notices=notices)
 
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
@@ -304,10 +333,12 @@ class _Outcome:
             seconds=seconds,
             sizes=self._sizes,
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
+            training=None if self._trained is None else self._trained.record(),
+            trained=() if self._trained is None else self._trained.told(),
         )
         story.write(self.output)
         page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
-        for line in _lines(story.notices, story.skipped):
+        for line in (*_lines(story.notices, story.skipped), *story.trained):
             echo(line)
         for one in agreement:
             echo(f"against float, on {len(compared)} of the batches: {one}")
