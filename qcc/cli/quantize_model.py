@@ -13,6 +13,7 @@ import click
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.cli.accurate import Improving, accurate_options, check_accurate
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.progress import progress
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from qcc.backends.report import Saved
+    from qcc.calibrate.choose import Quantized
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
-    from qcc.calibrate.quantize import Quantized
+    from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
@@ -49,7 +51,9 @@ _COMPARED = 16
 @click.option(
     "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
 )
-@click.option("--effort", type=click.Choice(["calibrated"]), default="calibrated", show_default=True)
+@click.option(
+    "--effort", type=click.Choice(["calibrated", "accurate"]), default="calibrated", show_default=True
+)
 @click.option(
     "--calibrator",
     type=click.Choice(_CALIBRATORS),
@@ -94,6 +98,7 @@ _COMPARED = 16
     help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
     " again.",
 )
+@accurate_options
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -109,6 +114,7 @@ def quantize_model(
     nproc: int,
     target: str | None,
     skip_vars: tuple[str, ...],
+    without: tuple[str, ...],
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -133,11 +139,14 @@ def quantize_model(
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
 
+    check_accurate(effort, without)
     check_target(target)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
+    if effort == "accurate":
+        source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
     if worker is not None:
@@ -146,10 +155,15 @@ def quantize_model(
     _tell_source(source)
     statistics = _statistics(plan, source, state, nproc, skip_bad)
 
-    from qcc.calibrate.quantize import finish
+    from qcc.calibrate.choose import finish
 
-    quantized = finish(plan, statistics, calibrator, _CALIBRATORS if compare else ())
-    outcome = _Outcome(plan, source, statistics, quantized, output)
+    compared = _CALIBRATORS if compare else ()
+    if effort == "accurate":
+        improving = Improving(source, state.folder, calibrator, compared, without)
+        quantized, sections = improving.run(plan, statistics)
+    else:
+        quantized, sections = finish(plan, statistics, calibrator, compared), []
+    outcome = _Outcome(plan, source, statistics, quantized, output, sections)
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
     state.remove()
@@ -220,6 +234,7 @@ class _Outcome:
     statistics: Statistics
     quantized: Quantized
     output: Path
+    sections: Sequence[Section]
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
@@ -296,6 +311,7 @@ class _Outcome:
             seconds=seconds,
             sizes=self._sizes,
             notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
+            sections=self.sections,
         )
         story.write(self.output)
         for line in _lines(story.notices, story.skipped):
