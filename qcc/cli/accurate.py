@@ -15,8 +15,7 @@ from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
-    from qcc.calibrate.accurate.steps import Step
-    from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.accurate.steps import Attempt, Step
     from qcc.calibrate.collect import Numbered
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
 _STEPS = ("equalization", "absorption", "bias-correction", "adaround")
-_FOLDER = "steps"
+STEPS_FOLDER = "steps"
+"""Where an interrupted run leaves what it goes on with, in the folder of what was measured."""
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -87,11 +87,11 @@ class Improving:
         compared: Sequence[Calibrator],
         without: Sequence[str],
     ) -> None:
-        self._source, self._folder = source, folder / _FOLDER
+        self._source, self._folder = source, folder / STEPS_FOLDER
         self._calibrator, self._compared, self._without = calibrator, compared, without
 
-    def run(self, plan: Plan, statistics: Statistics) -> tuple[Quantized, list[Section]]:
-        """The quantized model, and what the report says of the steps."""
+    def run(self, plan: Plan, statistics: Statistics) -> tuple[Attempt, Section]:
+        """The best attempt, and what the report says of the steps."""
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
@@ -119,7 +119,17 @@ class Improving:
             raise Exit(INTERRUPTED_EXIT_CODE) from None
         for step in improvement.steps:
             echo(str(step))
-        return attempt.freeze(), [steps_section(improvement.steps, samples.held_back)]
+        return attempt, steps_section(improvement.steps, samples.held_back)
+
+
+def held_back(source: Source, statistics: Statistics, effort: str) -> list[Numbered]:
+    """The batches that a budget is judged by: none that the effort has learned weights from."""
+    from qcc.calibrate.accurate.steps import Samples, usable
+
+    used = usable(source.batches, statistics)
+    if effort != "accurate":
+        return used
+    return list(Samples.of(used).not_learned_from(used))
 
 
 def steps_section(steps: Sequence[Step], held_back: Sequence[Numbered]) -> Section:

@@ -13,7 +13,8 @@ import click
 from click.exceptions import Exit
 from rich.console import Console
 
-from qcc.cli.accurate import Improving, accurate_options, check_accurate
+from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back
+from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.progress import progress
@@ -99,6 +100,7 @@ _COMPARED = 16
     " again.",
 )
 @accurate_options
+@budget_options
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -115,6 +117,9 @@ def quantize_model(
     target: str | None,
     skip_vars: tuple[str, ...],
     without: tuple[str, ...],
+    max_drop: float | None,
+    evaluate: str | None,
+    min_agreement: float | None,
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -140,12 +145,14 @@ def quantize_model(
     from qcc.train.parallel.environment import place
 
     check_accurate(effort, without)
+    wanted = Wanted(max_drop, evaluate, min_agreement)
+    wanted.check()
     check_target(target)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
-    if effort == "accurate":
+    if effort == "accurate" or wanted:
         source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
@@ -155,15 +162,24 @@ def quantize_model(
     _tell_source(source)
     statistics = _statistics(plan, source, state, nproc, skip_bad)
 
-    from qcc.calibrate.choose import finish
+    from qcc.calibrate.accurate.steps import Attempt
+    from qcc.calibrate.choose import choose
 
     compared = _CALIBRATORS if compare else ()
+    sections: list[Section] = []
+    notices: list[str] = []
     if effort == "accurate":
         improving = Improving(source, state.folder, calibrator, compared, without)
-        quantized, sections = improving.run(plan, statistics)
+        attempt, section = improving.run(plan, statistics)
+        sections.append(section)
     else:
-        quantized, sections = finish(plan, statistics, calibrator, compared), []
-    outcome = _Outcome(plan, source, statistics, quantized, output, sections)
+        attempt = Attempt(choose(plan, statistics, calibrator, compared))
+    if wanted:
+        judged_by = held_back(source, statistics, effort)
+        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, state.folder)
+        sections.append(section)
+    quantized = attempt.freeze()
+    outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
     state.remove()
@@ -235,6 +251,7 @@ class _Outcome:
     quantized: Quantized
     output: Path
     sections: Sequence[Section]
+    notices: Sequence[str]
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
@@ -310,7 +327,7 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
-            notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
+            notices=[*self.notices, *self.quantized.notices, *strangers(self.statistics, self.source.items)],
             sections=self.sections,
         )
         story.write(self.output)

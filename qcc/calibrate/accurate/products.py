@@ -24,7 +24,8 @@ class Products:
 
     With d = y - z w: `gram` is that of z z', float32 [groups, inputs, inputs], `cross` of z d',
     [groups, inputs, outputs], `inputs` of z, [groups, inputs], `missing` of d and `squares` of d * d,
-    [groups, outputs]. Inputs are those that one output meets: of each channel the places of the kernel.
+    [groups, outputs]; `each`: of each image, how many places, and its part of `inputs` and `missing`. Inputs
+    are those that one output meets: of each channel the places of the kernel.
     """
 
     weight: np.ndarray
@@ -35,6 +36,7 @@ class Products:
     inputs: FloatArray = field(init=False)
     missing: FloatArray = field(init=False)
     squares: FloatArray = field(init=False)
+    each: list[tuple[int, FloatArray, FloatArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         groups, inputs, outputs = self.weight.shape
@@ -49,8 +51,10 @@ class Products:
         """Count what the two layers read at some places: x and z, float32 [groups, places, inputs]."""
         missing = np.matmul(wanted, self.weight) - np.matmul(given, self.weight)
         self.count += given.shape[1]
-        self.inputs += given.sum(1, dtype=np.float64)
-        self.missing += missing.sum(1, dtype=np.float64)
+        image = (given.shape[1], given.sum(1, dtype=np.float64), missing.sum(1, dtype=np.float64))
+        self.each.append(image)
+        self.inputs += image[1]
+        self.missing += image[2]
         self.squares += np.square(missing, dtype=np.float64).sum(1)
         if self.with_gram:
             turned = given.swapaxes(1, 2)
@@ -59,9 +63,23 @@ class Products:
 
     def missing_mean(self, moved: np.ndarray) -> np.ndarray:
         """By how much the quantized layer's outputs are too small on average, when its weights have moved by
-        so much: [groups, outputs]."""
-        extra = np.matmul(self.inputs[:, np.newaxis], moved)[:, 0]
-        return (self.missing - extra) / max(self.count, 1)
+        so much: [groups, outputs].
+
+        As far as images agree: a mean that a few images make, such as those that are clipped, says little of
+        others. It is multiplied by 1 - (standard error / mean)**2, or 0 where that is negative (the estimate
+        of James and Stein).
+        """
+        means = np.stack(
+            [
+                (missing - np.matmul(inputs[:, np.newaxis], moved)[:, 0]) / count
+                for count, inputs, missing in self.each
+            ]
+        )
+        mean = means.mean(0)
+        if len(means) < 2:
+            return mean
+        doubt = means.var(0, ddof=1) / len(means) / np.maximum(np.square(mean), np.finfo(np.float64).tiny)
+        return mean * np.maximum(1 - doubt, 0)
 
     def centred(self) -> tuple[np.ndarray, np.ndarray]:
         """`gram` and `cross` of what differs from the means, which a bias makes good."""

@@ -41,10 +41,10 @@ _PLACES_PER_INPUT = 6
 
 @dataclass(frozen=True)
 class Learned:
-    """Of a layer, called by its output: the new values of its weight and bias, by name; the root mean square
+    """Of a layer, called by its weight: the new values of its weight and bias, by name; the root mean square
     error of its outputs on images that were not learned from, relative to that of nearest rounding."""
 
-    layer: str
+    weight: str
     values: Mapping[str, np.ndarray]
     gain: float
 
@@ -109,7 +109,8 @@ class _Step:
 
     @property
     def name(self) -> str:
-        return self.layer.operands.output.name
+        """What the layer is called: its weight's name."""
+        return self.layer.operands.weight.name
 
     @property
     def given(self) -> str:

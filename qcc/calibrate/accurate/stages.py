@@ -41,8 +41,7 @@ def parts(graph: Graph, layers: Sequence[Op]) -> list[Stage]:
     places = {op: place for place, op in enumerate(ops)}
     bounds = [0, *(places[op] for op in layers)]
     chosen = [
-        tuple(place for place in range(start, end) if ops[place] in needed)
-        for start, end in pairwise(bounds)
+        tuple(place for place in range(start, end) if ops[place] in needed) for start, end in pairwise(bounds)
     ]
     inner = set(graph.shell.names_read_in_blocks())
     stages: list[Stage] = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, get_args
+
+import numpy as np
 
 from qcc.calibrate.accurate.equalization import absorbing_biases, equalizing
 from qcc.calibrate.accurate.judge import Judge
@@ -87,8 +90,26 @@ class Attempt:
         """The frozen model."""
         if not self.learned:
             return self.chosen.freeze()
-        values = {name: value for one in self.learned for name, value in one.values.items()}
+        values = self._values()
         return self.chosen.freeze_with(values, f"{' and '.join(self.methods)} of {len(self.learned)} layers")
+
+    def leaving(self, weights: Collection[str]) -> Attempt:
+        """The attempt in which the layers with these weights stay float, with what nobody has learned."""
+        plan = self.chosen.plan.skipping(weights)
+        choices = tuple(one for one in self.chosen.choices if one.name in plan.activations)
+        learned = tuple(one for one in self.learned if one.weight not in weights)
+        return Attempt(Chosen(plan, choices, self.chosen.notices), learned, self.methods)
+
+    def identity(self) -> str:
+        """A digest of all that makes the frozen model."""
+        digest = hashlib.sha256(self.chosen.plan.identity().encode())
+        digest.update(repr([(one.name, one.scale) for one in self.chosen.choices]).encode())
+        for name, value in self._values().items():
+            digest.update(name.encode() + value.tobytes())
+        return digest.hexdigest()
+
+    def _values(self) -> dict[str, np.ndarray]:
+        return {name: value for one in self.learned for name, value in one.values.items()}
 
 
 @dataclass(frozen=True)
@@ -110,6 +131,11 @@ class Samples:
         numbers = {batch.number for batch in held}
         rest = [batch for batch in batches if batch.number not in numbers]
         return Samples(spread(rest, LEARNED_FROM), held)
+
+    def not_learned_from(self, batches: Sequence[Numbered]) -> Sequence[Numbered]:
+        """All of the batches that are not learned from; those held back where there are no others."""
+        learned = {batch.number for batch in self.learned_from}
+        return [batch for batch in batches if batch.number not in learned] or self.held_back
 
 
 @dataclass
