@@ -69,12 +69,10 @@ class Products:
         others. It is multiplied by 1 - (standard error / mean)**2, or 0 where that is negative (the estimate
         of James and Stein).
         """
-        means = np.stack(
-            [
-                (missing - np.matmul(inputs[:, np.newaxis], moved)[:, 0]) / count
-                for count, inputs, missing in self.each
-            ]
-        )
+        found = []
+        for count, inputs, missing in self.each:
+            found.append((missing - np.matmul(inputs[:, np.newaxis], moved)[:, 0]) / count)
+        means = np.stack(found)
         mean = means.mean(0)
         if len(means) < 2:
             return mean

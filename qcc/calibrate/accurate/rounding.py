@@ -8,7 +8,8 @@ the data are products: with G = X'X and D = X'(Y - X W), it is tr(E'G E) - 2 tr(
 The paper relaxes the choices to numbers in [0, 1] and takes gradient steps on samples. With the products at
 hand there is a shorter way, which needs neither learning rate nor seed: inputs are rounded one after the
 other, and those that are left take over the error (Frantar et al. 2022, https://arxiv.org/abs/2210.17323);
-then each choice is tried again, where its effect is known exactly, until none makes the objective less.
+then each choice is tried again, where its effect is known exactly, until none makes the objective less. The
+same trying again is done from the nearest integers, and each output takes what is better.
 """
 
 from __future__ import annotations
@@ -39,12 +40,15 @@ def adaround(
     order = np.argsort(-diagonal, axis=1, kind="stable")[:, :, np.newaxis]
     damped = np.take_along_axis(np.take_along_axis(damped, order, 1), order.swapaxes(1, 2), 2)
     exact = np.clip(np.take_along_axis(weight, order, 1) / step, -most, most)
-    choices = _Choices(exact, step)
     cross = np.take_along_axis(cross, order, 1)
-    _round_in_turn(damped, cross, choices)
-    _descend(damped, cross, choices)
-    result = np.empty_like(choices.integers)
-    np.put_along_axis(result, order, choices.integers, 1)
+    near, turn = _Choices(exact, step), _Choices(exact, step)
+    _round_in_turn(damped, cross, turn)
+    for choices in (near, turn):
+        _descend(damped, cross, choices)
+    better = turn.objective(damped, cross) < near.objective(damped, cross)
+    integers = np.where(better, turn.integers, near.integers)
+    result = np.empty_like(integers)
+    np.put_along_axis(result, order, integers, 1)
     return result
 
 
@@ -56,6 +60,11 @@ class _Choices:
         # A weight that is an integer but for its last bits stays, above all the largest of a channel.
         self.low, self.high = np.floor(exact + _ALIKE), np.ceil(exact - _ALIKE)
         self.integers = np.rint(exact).astype(np.float32)
+
+    def objective(self, gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
+        """Of each output: [groups, 1, outputs]."""
+        moved = (self.integers - self.exact) * self.step
+        return ((np.matmul(gram, moved) - 2 * cross) * moved).sum(1, keepdims=True)
 
     def choose(self, k: int, wanted: np.ndarray) -> np.ndarray:
         """Choose what is nearest to the wanted numbers for the weights of an input; how far these move."""

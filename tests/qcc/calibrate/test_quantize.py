@@ -12,10 +12,10 @@ from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc._paddle import paddle
+from qcc.calibrate.choose import finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
-from qcc.calibrate.choose import finish
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, DataError, ModelFormatError, QccWarning, TargetError
 from qcc.model import Model
