@@ -100,7 +100,7 @@ def meet(
     section = _section(wanted, outcome)
     for line in section.lines:
         echo(line)
-    notices = [] if outcome.met else [f"the budget was not met: {section.lines[0]}"]
+    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome)}"]
     return outcome.attempt, section, notices
 
 
@@ -149,19 +149,22 @@ def _metric(evaluate: str, model: Model) -> Callable[[Model], float]:
     return measured
 
 
+def _told(wanted: Wanted, outcome: Outcome) -> str:
+    """How good the model is, and how good it has to be."""
+    if wanted.evaluate is None:
+        return f"agreement {outcome.value:.2%}, where {outcome.wanted:.2%} is wanted"
+    return (
+        f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
+        f" {outcome.wanted:.4f} is wanted"
+    )
+
+
 def _section(wanted: Wanted, outcome: Outcome) -> Section:
     from qcc.calibrate.report import Section
 
-    if wanted.evaluate is None:
-        what = f"agreement {outcome.value:.2%}, where {outcome.wanted:.2%} is wanted"
-    else:
-        what = (
-            f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
-            f" {outcome.wanted:.4f} is wanted"
-        )
     kept = len(outcome.layers)
     lines = [
-        f"{'met' if outcome.met else 'NOT met, this is the best that was found'}: {what}",
+        f"{'met' if outcome.met else 'NOT met, this is the best that was found'}: {_told(wanted, outcome)}",
         f"{kept or 'none'} of {outcome.quantizable} layers stay{'s' if kept == 1 else ''} float"
         + ("" if not kept else f", {sum(one.size for one in outcome.layers) / 1000:.1f} kB in all"),
         *map(str, outcome.layers),
