@@ -19,6 +19,10 @@ from qcc.passes.static_scales import StaticScales
 
 BITS = 8
 
+MUCH = 0.05
+"""An error of an activation, relative to its values, above which people are told of it: a good scale causes
+1 % or 2 %."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -112,6 +116,17 @@ def choose(
     wanted = tuple(name for name in CALIBRATORS if name == calibrator or name in compared)
     choices = tuple(_choose(name, seen[name], calibrator, wanted) for name in plan.activations)
     return Chosen(plan, choices, (*plan.notes, *notices))
+
+
+def losing(choices: Iterable[Choice], remedy: str) -> Iterator[str]:
+    """What to say of activations that lose much when they are quantized, the worst first; `remedy`: what may
+    help."""
+    for choice in sorted(choices, key=lambda one: -one.error):
+        if choice.error > MUCH:
+            yield (
+                f"{choice.name!r} is off by {choice.error:.0%} when it is quantized: one scale does not fit"
+                f" all of its values. {remedy}"
+            )
 
 
 def _choose(name: str, seen: Seen, calibrator: Calibrator, wanted: tuple[Calibrator, ...]) -> Choice:

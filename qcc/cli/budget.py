@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -142,7 +143,7 @@ def _metric(evaluate: str, model: Model) -> Callable[[Model], float]:
 
     def measured(quantized: Model) -> float:
         value = function(quantized)
-        if not isinstance(value, int | float):
+        if not isinstance(value, Real):
             raise ConfigError(f"--eval {evaluate} gave a {type(value).__name__}, and not a number.")
         return float(value)
 

@@ -309,12 +309,16 @@ class _Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
         compared = list(islice(self._some(_COMPARED), _COMPARED))
         agreement = compare(self.plan.model, self.quantized.model, compared)
+        remedy = "Keep what reads it float with --skip-vars, or give a budget."
+        if effort == "calibrated":
+            remedy = "Try --effort accurate, which brings channels to like ranges."
         story = Story(
             model=model,
             quantized=self.quantized,
@@ -327,7 +331,12 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
-            notices=[*self.notices, *self.quantized.notices, *strangers(self.statistics, self.source.items)],
+            notices=[
+                *self.notices,
+                *losing(self.quantized.choices, remedy),
+                *self.quantized.notices,
+                *strangers(self.statistics, self.source.items),
+            ],
             sections=self.sections,
         )
         story.write(self.output)

@@ -12,6 +12,7 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
+from hard_nets import FEED, hard_net
 
 import qcc
 from qcc.calibrate.accurate.steps import STEPS
@@ -118,6 +119,21 @@ def test_what_is_refused(
 
 def test_the_names_of_the_steps_are_those_that_there_are() -> None:
     assert accurate._STEPS == STEPS
+
+
+def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = hard_net("one channel 200 times the others", calibration=6)
+    qcc.save(net.model, tmp_path / "model", check=False)
+    (tmp_path / "arrays").mkdir()
+    for number, batch in enumerate(net.calibration):
+        np.save(tmp_path / f"arrays/{number}.npy", batch[FEED])
+    assert run(command(tmp_path, tmp_path / "out")) == 0
+    told = "'relu_0.tmp_0' is off by "
+    assert f"notice: {told}" in capsys.readouterr().out
+    assert result(tmp_path / "out")["notices"][0].startswith(told)
+    only = ["--without", "absorption", "--without", "bias-correction", "--without", "adaround"]
+    assert run(command(tmp_path, tmp_path / "better", "--effort", "accurate", *only)) == 0
+    assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]
 
 
 @pytest.mark.slow
