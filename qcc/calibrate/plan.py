@@ -77,7 +77,7 @@ class Plan:
         digest = hashlib.sha256(self.folded.graph.to_proto().SerializeToString(deterministic=True))
         for name, value in sorted(self.folded.weights.items()):
             digest.update(name.encode() + value.tobytes())
-        digest.update("\n".join(self.activations).encode())
+        digest.update("\n".join((*self.activations, "", *sorted(self.weights))).encode())
         return digest.hexdigest()
 
 

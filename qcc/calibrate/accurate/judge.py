@@ -11,6 +11,8 @@ from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class_of
 from qcc.model import Model, Runner
 
+Side = tuple[str, list[np.ndarray], list[np.ndarray]]
+
 
 class Judge:
     """Compares models with the float one on some batches, by the outputs in front of an NMS, and in front of
@@ -28,33 +30,35 @@ class Judge:
 
         Not the root mean square, which a few images that are hard for any quantization would decide.
         """
-        return float(np.mean([self._relative(*pair) for pair in zip(*self._sides(model), strict=True)]))
+        return self._mean_of(self._sides(model))
 
     def agreement(self, model: Model) -> float:
         """Of a classifier, the share of rows whose largest value stands in the same place; of other networks,
         1 - error. At most 1."""
-        wanted, found = self._sides(model)
+        sides = self._sides(model)
         shares = [
             same
-            for name, left, right in zip(self._names, wanted, found, strict=True)
-            if (same := same_class_of(self._graph, name, left, right)) is not None
+            for name, wanted, found in sides
+            if (same := same_class_of(self._graph, name, wanted, found)) is not None
         ]
-        if shares:
-            return min(shares)
-        errors = [self._relative(left, right) for left, right in zip(wanted, found, strict=True)]
-        return 1 - float(np.mean(errors))
+        return min(shares) if shares else 1 - self._mean_of(sides)
 
     def _inputs(self, batch: Numbered) -> dict[str, np.ndarray]:
         given = batch.read()
         return {name: given[name] for name in self._graph.feeds}
 
-    def _sides(self, model: Model) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]]]:
-        """By output, what the float model and the other one compute of each batch."""
-        runner = Runner(model)
-        found = [runner.run(self._inputs(batch), self._names) for batch in self._batches]
-        return [list(one) for one in zip(*self._wanted, strict=True)], [
-            list(one) for one in zip(*found, strict=True)
+    def _sides(self, model: Model) -> list[Side]:
+        """Each output that both models have, and what the float model and the other one compute."""
+        runner, names = Runner(model), tuple(name for name in self._names if name in model.graph)
+        found = [runner.run(self._inputs(batch), names) for batch in self._batches]
+        places = [self._names.index(name) for name in names]
+        return [
+            (name, [one[place] for one in self._wanted], [one[number] for one in found])
+            for number, (name, place) in enumerate(zip(names, places, strict=True))
         ]
+
+    def _mean_of(self, sides: list[Side]) -> float:
+        return float(np.mean([self._relative(wanted, found) for _, wanted, found in sides]))
 
     @staticmethod
     def _relative(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hard_nets import FEED, KINDS, HardNet, hard_net
+from lite_case import build_model, conv, floats
 
 import qcc
 from qcc.calibrate.accurate import reconstruction
@@ -200,3 +201,14 @@ def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
     assert not outcome.met
     assert (len(outcome.layers), outcome.value) == (2, 0.7)
     assert [one.layers for one in outcome.tried] == [0, 1, 2, 4]
+
+
+def test_attempts_that_leave_other_layers_float_are_told_apart() -> None:
+    def net(x: Any) -> Any:
+        return conv(4, 1)(x), conv(4, 1)(x), conv(4, 1)(x)
+
+    model, images = build_model(net, (floats(1, 4, 8, 8),)), [{FEED: floats(1, 4, 8, 8)}]
+    plan = make_plan(model)
+    attempt = Attempt(choose(plan, collecting(list(numbered(images)))(plan), "mse"))
+    weights = sorted(plan.weights)
+    assert len({attempt.leaving([weight]).identity() for weight in weights}) == 3
