@@ -13,11 +13,11 @@ import numpy as np
 from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
+from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, make_plan
-from qcc.calibrate.quantize import Quantized, finish
 from qcc.errors import CheckpointError, DataError
 from qcc.failures import PADDLE_FAILURES
 from qcc.files import write_json

@@ -154,9 +154,9 @@ def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None
 
 def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -> Given:
     """A float model quantized as `qcc quantize MODEL --data` does with its defaults, and its twin."""
+    from qcc.calibrate.choose import finish
     from qcc.calibrate.collection import State, check_skipped, collect
     from qcc.calibrate.plan import make_plan
-    from qcc.calibrate.quantize import finish
 
     plan = make_plan(given.model)
     kept = State(folder, plan, source)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,14 +15,15 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.cli.stdout import echo
 from qcc.errors import ConfigError
 
 if TYPE_CHECKING:
+    from qcc.calibrate.choose import Quantized
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
-    from qcc.calibrate.quantize import Quantized
+    from qcc.calibrate.report import Section
     from qcc.train.tasks.imitation import Samples
-    from qcc.train.unlabelled import TrainedResult
 
 TRAINED = "trained"
 _FOLDER = ".training"
@@ -83,9 +84,10 @@ def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: 
 
 def train(
     plan: Plan, calibrated: Quantized, samples: Samples, source: Source, output: Path, given: Given
-) -> TrainedResult:
+) -> tuple[Quantized, Section]:
     """Train what was calibrated on `source`, with checkpoints in the output's folder, which an interrupted
-    run leaves there."""
+    run leaves there; also what the report says of it."""
+    from qcc.calibrate.report import Section
     from qcc.train.loop.interrupt import Interrupted, StopRequest
     from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
     from qcc.train.unlabelled import Budget, train_unlabelled
@@ -97,9 +99,14 @@ def train(
     console, stop = Console(soft_wrap=True), StopRequest()
     with stop.listening():
         try:
-            return train_unlabelled(plan, calibrated, samples, folder, console, stop, budget)
+            trained = train_unlabelled(plan, calibrated, samples, folder, console, stop, budget)
         except Interrupted:
             raise Exit(INTERRUPTED_EXIT_CODE) from None
+    for line in trained.told():
+        echo(line)
+    notices = (*calibrated.notices, *trained.notices)
+    section = Section("Training", trained.told(), "training", trained.record())
+    return replace(calibrated, model=trained.model, notices=notices), section
 
 
 def _folder(root: Path, facts: object) -> Path:

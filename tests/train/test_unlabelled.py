@@ -15,10 +15,10 @@ from rich.console import Console
 import qcc
 import qcc.train
 from qcc._paddle import paddle
+from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.plan import Plan, make_plan
-from qcc.calibrate.quantize import Quantized, finish
 from qcc.cli.main import run
 from qcc.errors import ConfigError, DataError, ModelFormatError
 from qcc.model import Model

@@ -12,10 +12,10 @@ from ocr_photos import NETWORKS
 from rich.console import Console
 
 import qcc
+from qcc.calibrate.choose import finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.plan import make_plan
-from qcc.calibrate.quantize import finish
 from qcc.model import Runner
 from qcc.train.loop.interrupt import StopRequest
 from qcc.train.tasks.imitation import Samples
