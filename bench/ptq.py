@@ -28,6 +28,7 @@ from outcome import Outcome
 
 import qcc
 from qcc._paddle import paddle
+from qcc.calibrate.quantize import Effort
 from qcc.model import Model, Runner
 from qcc.train.data.cache import dataset
 from qcc.train.evaluation.report import command_line, environment
@@ -45,7 +46,7 @@ TITLES = {
     "rec": "PP-OCR recognizer: same character",
 }
 CALIBRATION, TEST = 32, {"cls": 300, "det": 24, "rec": 48}
-QCC = ("qcc calibrated",)
+QCC = ("qcc calibrated", "qcc accurate")
 SLIM = tuple(
     f"paddleslim {algo}{corrected}"
     for algo in ("hist", "KL", "mse", "avg")
@@ -102,7 +103,8 @@ def measure(name: str, tool: str) -> dict[str, float]:
 
 
 def _by_qcc(tool: str, folder: Path, model: Model, photos: list[Any], out: Path) -> Model:
-    return qcc.quantize(model, photos)
+    effort: Effort = "accurate" if tool == "qcc accurate" else "calibrated"
+    return qcc.quantize(model, photos, effort)
 
 
 def _by_slim(tool: str, folder: Path, model: Model, photos: list[Any], out: Path) -> Model:

@@ -116,9 +116,6 @@ def run(demo: Demo, output: Path, console: Console) -> None:
 def draw(flow: Flow, transformed: Path, pictures: Path, console: Console) -> None:
     """One picture per pass of what it did near a convolution."""
     pictures.mkdir()
-    can_draw = shutil.which("dot") is not None
-    if not can_draw:
-        console.print("\nGraphviz's program `dot` is not installed: pictures are written as .dot files only.")
     forms = flow.folder
     for number, (name, model, pipeline) in enumerate(
         (
@@ -130,7 +127,7 @@ def draw(flow: Flow, transformed: Path, pictures: Path, console: Console) -> Non
         start=1,
     ):
         stem = pictures / f"{number}-{name}"
-        files = ["--dot", f"{stem}.dot", *(["--svg", f"{stem}.svg"] if can_draw else [])]
+        files = ["--dot", f"{stem}.dot", "--svg", f"{stem}.svg"]
         flow.qcc("dump-graph", model, "-p", pipeline, "--diff", "--around", PLACE, "--depth", DEPTH, *files)
 
 

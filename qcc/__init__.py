@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qcc.backends import save
     from qcc.calibrate.quantize import quantize
-    from qcc.frontend import from_program, load
+    from qcc.frontend import from_layer, from_program, into_layer, load
     from qcc.ir.graph import Graph
     from qcc.ir.networkx_form import to_networkx
     from qcc.ir.nodes import Op, Var
@@ -42,7 +42,9 @@ __all__ = [
     "Runner",
     "Var",
     "__version__",
+    "from_layer",
     "from_program",
+    "into_layer",
     "load",
     "quantize",
     "save",
@@ -56,7 +58,9 @@ _HOMES = {
     "PassManager": "qcc.passes",
     "Runner": "qcc.model",
     "Var": "qcc.ir.nodes",
+    "from_layer": "qcc.frontend",
     "from_program": "qcc.frontend",
+    "into_layer": "qcc.frontend",
     "load": "qcc.frontend",
     "quantize": "qcc.calibrate.quantize",
     "save": "qcc.backends",

@@ -27,6 +27,7 @@ except ImportError as error:
     ) from error
 
 from paddle.base import core
+from paddle.base.dygraph.tracer import Tracer
 from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder, _dygraph_guard
 from paddle.base.layer_helper import LayerHelper
 
@@ -58,6 +59,37 @@ def static_mode() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def dygraph_mode() -> Iterator[None]:
+    """Paddle's dygraph mode inside the block; afterwards the caller's mode."""
+    if paddle.in_dynamic_mode():
+        yield
+        return
+    # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
+    with _dygraph_guard(Tracer()):
+        yield
+
+
+_SERIAL = "FLAGS_new_executor_serial_run"
+
+
+@contextmanager
+def one_op_at_a_time() -> Iterator[None]:
+    """Let Paddle's executor run all ops in one thread inside the block.
+
+    Where ops call Python, several threads keep memory each, which grows from run to run, and take turns at
+    Python's lock anyway. Where two like networks stand in one program, a student and its teacher, oneDNN's
+    convolutions of both run at once, and now and then one computes something else: seen in Paddle 2.6.2 with
+    a learning rate of 0, by losses that differ between steps; in one thread they never did.
+    """
+    before = paddle.get_flags([_SERIAL])
+    paddle.set_flags({_SERIAL: True})
+    try:
+        yield
+    finally:
+        paddle.set_flags(before)
+
+
 __all__ = [
     "IrGraph",
     "IrOpNode",
@@ -66,6 +98,8 @@ __all__ = [
     "OpProtoHolder",
     "VarType",
     "core",
+    "dygraph_mode",
+    "one_op_at_a_time",
     "paddle",
     "static_mode",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 PYTHON = "Python"
 PADDLE = "Paddle"
 LITE = "Lite runtime"
-DOT = "dot"
+DRAWING = "graphviz-pure"
 
 # Packages that own the same files: whichever was installed last has overwritten part of the other.
 BUILDS = {"paddlepaddle": "CPU", "paddlepaddle-gpu": "GPU"}
@@ -27,7 +26,7 @@ WITHOUT_PADDLE = frozenset({"config"})
 # What a command needs beside Paddle, and for what.
 EXTRA_NEEDS = {
     "bench": {LITE: "measuring Paddle Lite"},
-    "dump-graph": {DOT: "--svg"},
+    "dump-graph": {DRAWING: "--svg and --png"},
     "export": {LITE: "running files for x86, and --cross-check"},
 }
 
@@ -85,7 +84,7 @@ def examine() -> list[Finding]:
         *paddle(),
         *rivals(installed),
         lite(installed),
-        dot(),
+        drawing(installed),
     ]
 
 
@@ -153,14 +152,10 @@ def lite(installed: dict[str, str]) -> Finding:
     return Finding(LITE, installed["paddlelite"])
 
 
-def dot() -> Finding:
-    program = shutil.which("dot")
-    if program is None:
-        return Finding(DOT, "not found", ok=False, remedy="install Graphviz (`apt-get install graphviz`)")
-    # "dot - graphviz version 2.43.0 (0)", on standard error
-    answer = subprocess.run([program, "-V"], capture_output=True, text=True)
-    version = re.search(r"version (\S+)", answer.stderr + answer.stdout)
-    return Finding(DOT, version.group(1) if version else program)
+def drawing(installed: dict[str, str]) -> Finding:
+    if DRAWING not in installed:
+        return Finding(DRAWING, "not installed", ok=False, remedy=f"`pip install {DRAWING}`")
+    return Finding(DRAWING, installed[DRAWING])
 
 
 def missing_for(command: str, findings: Iterable[Finding]) -> list[str]:

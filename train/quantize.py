@@ -38,7 +38,7 @@ from qcc.train.programs.scope import Arrays, persistable_names, write_scope
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import fitting_weights, initialise, load_weights
 from qcc.train.saving import SCHEME, Outputs, TestModel
-from qcc.train.tasks.task import Task
+from qcc.train.tasks.task import NetworkTask, Task
 
 # Where, among the checkpoints, those of FloatTraining are.
 FLOAT_FOLDER = "float"
@@ -52,7 +52,7 @@ class QuantizationPhase:
 
     def __init__(
         self,
-        task: Task,
+        task: NetworkTask,
         config: TrainingConfig,
         slim: Slim,
         first_weights: FirstWeights,

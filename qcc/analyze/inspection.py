@@ -33,6 +33,8 @@ _RESULTS = (
     "ctc_align",
 )
 
+COULD_BE_QUANTIZED = "could be quantized"
+
 
 @dataclass(frozen=True)
 class Port:
@@ -160,7 +162,7 @@ def _why_float(op: Op) -> str:
     if half is not None:
         return f"only {half.source.name!r} is quantized, so that it computes in float"
     if operands(op) is not None:
-        return "could be quantized"
+        return COULD_BE_QUANTIZED
     sides = [var for slot in (kind.data, kind.weight) for var in op.inputs.get(slot, ())]
     weights = [var for var in sides if var.persistable]
     if not weights:

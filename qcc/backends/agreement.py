@@ -34,6 +34,10 @@ FEW = 16
 """In an output of so few elements, such as a classifier's scores, the largest difference is one draw of noise
 and not the largest of many, and the norm says nothing that this does not say."""
 
+MANY = 10_000
+"""In an output of so many elements, such as the map of a segmenter, those at an edge may be off by all of the
+range where the others are right; how many are, the mean says."""
+
 MOST = 0.5
 """An output that is off by half of its range is wrong however far the model moves by itself."""
 

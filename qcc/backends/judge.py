@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import FEW, MOST, MULTIPLE, Distance, distances, furthest
-from qcc.backends.cuts import Cut, culprit, cut_apart
+from qcc.backends.agreement import MANY, MOST, Distance, furthest
+from qcc.backends.apart import take_apart, wider
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.reference import Reference, write_opened
 from qcc.backends.unrounded import unrounded
@@ -21,15 +20,7 @@ from qcc.quantization import quantized_ops
 from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
-_CUT, _ROUGH = ".cut", ".rough"
-
-_OTHER_ROUNDING = 2.0
-"""How much further than `_as_computed` an int8 engine may be off: that loses the last bit of all weights and
-rounds no activation of the ops left float, where the engine loses it in some sums only, and rounds others."""
-
-ONE_OP = 1e-4
-"""How far one op may be off on equal inputs. An 8-bit integer is 1/254 of the range of what it is rounded
-from, so that with this only a value within a fortieth of a step from a tie can become another integer."""
+_ROUGH = ".rough"
 
 
 @dataclass(frozen=True)
@@ -45,7 +36,7 @@ def judge(reference: Reference, engine: Engine) -> Judgement:
     """Run an engine on a reference's sample, and compare.  Raises PaddleError when it does not run."""
     found = reference.distances(_run(reference, engine))
     allowed = reference.limits()
-    if engine.int8 and not all_within(found, allowed) and _may_be_right(found):
+    if engine.int8 and not all_within(found, allowed) and _may_be_right(found, reference.outputs):
         expected = _as_computed(reference, engine, reference.graph, reference.names, reference.sample.inputs)
         rough = reference.distances(expected)
         allowed = wider(allowed, rough, reference.outputs)
@@ -61,48 +52,9 @@ def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] 
     apart = take_apart(reference)
     found = Predictor(apart.program, reference.params, engine).run(apart.inputs)
     if not engine.int8:
-        return apart.worst(found, [])
+        return apart.worst(found)
     rough = _as_computed(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
-    return apart.worst(found, distances(rough, apart.wanted))
-
-
-@dataclass(frozen=True)
-class Apart:
-    """The ops of a reference, each on inputs that are given, and what they are to give."""
-
-    cut: Cut
-    program: Path
-    inputs: Mapping[str, np.ndarray]
-    wanted: Sequence[np.ndarray]
-
-    def worst(self, outputs: Sequence[np.ndarray], rough: Sequence[Distance]) -> tuple[Op, Distance] | None:
-        """The op that is furthest off, if one is further off than it may be; `rough`: see `wider`."""
-        allowed = [Distance(ONE_OP, ONE_OP, ONE_OP)] * len(self.wanted)
-        limits = wider(allowed, rough, self.wanted)
-        wrong = [
-            (distance.largest / limit.largest, end, distance)
-            for end, distance, limit in zip(
-                self.cut.ends, distances(outputs, self.wanted), limits, strict=True
-            )
-            if not distance.within(limit)
-        ]
-        if not wrong:
-            return None
-        # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
-        _, end, distance = max(wrong, key=lambda one: one[0])
-        op = culprit(self.cut.graph.var(end))
-        assert op is not None
-        return op, distance
-
-
-def take_apart(reference: Reference) -> Apart:
-    """Cut a reference's graph where it quantizes, and compute what stands at the cuts."""
-    cut = cut_apart(reference.graph, reference.names)
-    program = reference.beside(_CUT)
-    write_opened(cut.graph, cut.ends, program)
-    values = reference.values([*cut.given.values(), *cut.ends])
-    given = dict(zip(cut.given, values, strict=False))
-    return Apart(cut, program, {**reference.sample.inputs, **given}, values[len(given) :])
+    return apart.worst(found, apart.moved_by_ties(), apart.distances(rough))
 
 
 def _as_computed(
@@ -149,19 +101,8 @@ def all_within(found: Sequence[Distance], allowed: Sequence[Distance]) -> bool:
     return all(one.within(limit) for one, limit in zip(found, allowed, strict=True))
 
 
-def _may_be_right(found: Sequence[Distance]) -> bool:
-    return all(one.largest <= MOST and one.mean <= MOST for one in found)
-
-
-def wider(
-    allowed: Sequence[Distance], rough: Sequence[Distance], outputs: Sequence[np.ndarray]
-) -> list[Distance]:
-    """Limits for what computes about as roughly as something whose distances from `outputs` are `rough`."""
-    if not rough:
-        return list(allowed)
-    return [
-        furthest(limit, one.times(MULTIPLE), Distance(norms=np.inf))
-        if output.size <= FEW
-        else furthest(limit, one.times(_OTHER_ROUNDING))
-        for limit, one, output in zip(allowed, rough, outputs, strict=True)
-    ]
+def _may_be_right(found: Sequence[Distance], outputs: Sequence[np.ndarray]) -> bool:
+    return all(
+        one.mean <= MOST and (one.largest <= MOST or (one.sound and output.size >= MANY))
+        for one, output in zip(found, outputs, strict=True)
+    )

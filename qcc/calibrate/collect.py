@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import one_op_at_a_time, paddle
 from qcc.calibrate.data.arrays import fitting
 from qcc.calibrate.data.batches import Batch, Batches, name_of
 from qcc.errors import DataError
@@ -94,7 +94,7 @@ class Collector:
         inputs = self._fitting(batch, inputs)
         self._range = _range(inputs)
         self._peaks = {}
-        with _listening([self._count(name) for name in self._statistics.names]), _one_op_at_a_time():
+        with _listening([self._count(name) for name in self._statistics.names]), one_op_at_a_time():
             try:
                 self._runner.run(inputs, ())
             except PADDLE_FAILURES as error:
@@ -136,23 +136,6 @@ def _range(inputs: dict[str, np.ndarray]) -> float:
 
 
 # ---------------------------------------------------------------------- Paddle's executor and its py_func
-
-_SERIAL = "FLAGS_new_executor_serial_run"
-
-
-@contextmanager
-def _one_op_at_a_time() -> Iterator[None]:
-    """Let Paddle's executor run all ops in one thread inside the block.
-
-    Several threads keep memory each, which grows from run to run, and take turns at Python's lock anyway.
-    """
-    before = paddle.get_flags([_SERIAL])
-    paddle.set_flags({_SERIAL: True})
-    try:
-        yield
-    finally:
-        paddle.set_flags(before)
-
 
 # Paddle keeps every function that it was ever given. So there is one for each slot, whatever model runs.
 _identifiers: list[int] = []

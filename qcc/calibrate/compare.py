@@ -55,10 +55,16 @@ def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Ag
 
 def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> Agreement:
     (distance,) = distances(*([np.concatenate([one.ravel() for one in side])] for side in (found, wanted)))
-    same = None
-    if _is_classes(graph, name):
-        same = float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
+    same = same_class_of(graph, name, wanted, found)
     return Agreement(name, distance.largest, distance.mean, same)
+
+
+def same_class_of(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> float | None:
+    """The share of rows of an output's batches whose largest value stands in the same place; None for an
+    output that is no scores of classes."""
+    if not _is_classes(graph, name):
+        return None
+    return float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
 
 
 def _is_classes(graph: Graph, name: str) -> bool:

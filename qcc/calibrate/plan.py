@@ -33,7 +33,8 @@ LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
 class Plan:
     """`model`: as it was given; `folded`: with its norms folded, so that a quantized op sees what it will
     compute; `activations`: what gets a scale, and `weights`: what is rounded, by name; `skipped`: the
-    variables (or globs) whose ops stay float; `notes`: for the user."""
+    variables (or globs) whose ops stay float; `notes`: for the user; `rewrites`: passes that run before
+    anything is quantized."""
 
     model: Model
     folded: Model
@@ -41,17 +42,31 @@ class Plan:
     weights: frozenset[str]
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    rewrites: tuple[Pass, ...] = ()
 
     @property
     def passes(self) -> tuple[Pass, ...]:
         """What makes the transformed model of the one that was given."""
-        return (*_FOLDS, _transform(self.skipped))
+        return (*_FOLDS, *self.rewrites, self.transform)
+
+    @property
+    def transform(self) -> Pass:
+        """What makes the transformed model of the folded one."""
+        return _transform(self.skipped)
 
     def without(self, activations: Iterable[str]) -> Plan:
         """The plan in which the ops that read these activations stay float."""
         left_out = frozenset(activations)
         more = weights_of(self.folded.graph, lambda found: found.data.name in left_out)
-        return make_plan(self.model, (*self.skipped, *more))
+        return self.skipping(more)
+
+    def skipping(self, variables: Iterable[str]) -> Plan:
+        """The plan in which the ops that touch these variables stay float, too."""
+        return make_plan(self.model, (*self.skipped, *variables), rewrites=self.rewrites)
+
+    def rewritten(self, *passes: Pass) -> Plan:
+        """The plan that runs further passes before anything is quantized."""
+        return make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes))
 
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
@@ -62,16 +77,21 @@ class Plan:
         digest = hashlib.sha256(self.folded.graph.to_proto().SerializeToString(deterministic=True))
         for name, value in sorted(self.folded.weights.items()):
             digest.update(name.encode() + value.tobytes())
-        digest.update("\n".join(self.activations).encode())
+        digest.update("\n".join((*self.activations, "", *sorted(self.weights))).encode())
         return digest.hexdigest()
 
 
 _FOLDS = (FoldConstants(), FoldBn())
 
 
-def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = None) -> Plan:
+def make_plan(
+    model: Model,
+    skipped: Iterable[str] = (),
+    target: str | None = None,
+    rewrites: tuple[Pass, ...] = (),
+) -> Plan:
     """Per-channel weights and fixed activation scales for all ops with a weight, but for those that touch a
-    `skipped` variable (names or globs), and those that the target computes in float.
+    `skipped` variable (names or globs), and those that the target computes in float. `rewrites` run first.
 
     Raises ModelFormatError for a model that is quantized already, is a training graph, or has nothing to
     quantize; TargetError for an unknown target; PassError when a pass refuses.
@@ -84,7 +104,7 @@ def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = No
         )
     if not model.graph.for_test:
         raise ModelFormatError("the model is a training graph: quantize the test graph.")
-    folded = PassManager(_FOLDS).run(model)
+    folded = PassManager((*_FOLDS, *rewrites)).run(model)
     kept = tuple(dict.fromkeys((*skipped, *_float_on(folded, target))))
     counts = OpCount()
     transformed = PassManager((_transform(kept),)).run(folded, (Verification(), counts))
@@ -97,7 +117,7 @@ def make_plan(model: Model, skipped: Iterable[str] = (), target: str | None = No
         for op in transformed.graph.ops
         if op.type in QUANTIZE_OPS and op.input("X").persistable
     )
-    return Plan(model, folded, activations, weights, kept, notes)
+    return Plan(model, folded, activations, weights, kept, notes, rewrites)
 
 
 def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from qcc import __version__
 from qcc._paddle import paddle
+from qcc.calibrate.choose import Choice, Quantized
 from qcc.calibrate.compare import Agreement
-from qcc.calibrate.quantize import Choice, Quantized
 from qcc.files import write_json, write_text
 from qcc.record import FILE_NAME
 
@@ -19,9 +19,20 @@ _WORST = 10
 
 
 @dataclass(frozen=True)
+class Section:
+    """What an effort has to tell: a title and lines for people, and for programs a key and what stands under
+    it."""
+
+    title: str
+    lines: Sequence[str]
+    key: str
+    content: Any
+
+
+@dataclass(frozen=True)
 class Story:
     """All that is told. `data`: as `Source.record`; `sizes`: of the files that were written, in bytes, by
-    form."""
+    form; `sections`: what the effort adds."""
 
     model: str
     quantized: Quantized
@@ -35,6 +46,7 @@ class Story:
     seconds: float
     sizes: dict[str, int]
     notices: Sequence[str] = field(default_factory=tuple)
+    sections: Sequence[Section] = field(default_factory=tuple)
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
@@ -57,6 +69,7 @@ class Story:
             "agreement": [vars(one) for one in self.agreement],
             "compared_on": self.compared_on,
             "sizes": self.sizes,
+            **{section.key: section.content for section in self.sections},
             "activations": {choice.name: _recorded(choice) for choice in self.quantized.choices},
         }
 
@@ -70,6 +83,7 @@ class Story:
                 f" {told(self.data)}, in {self.seconds:.0f} s.",
                 "",
                 *_section("To be looked at", [*self.notices, *self.skipped]),
+                *(line for section in self.sections for line in _section(section.title, section.lines)),
                 f"## Quantized against float, on {self.compared_on} of the batches",
                 "",
                 *(f"- {one}" for one in self.agreement),

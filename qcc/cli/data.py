@@ -84,10 +84,16 @@ def _function(data: str, samples: int) -> Source:
 
 
 def _named(data: str) -> Callable[[], Iterable[Batch]]:
-    module, colon, attribute = data.partition(":")
-    if not colon:
-        return _offered(data)
-    # As `python -m` does: modules of the current folder are found.
+    return named_function("--data", data) if ":" in data else _offered(data)
+
+
+def named_function(option: str, text: str) -> Callable[..., Any]:
+    """The function that an option names as module:function; modules of the current folder are found.
+
+    Raises ConfigError when there is none.
+    """
+    module, _, attribute = text.partition(":")
+    # As `python -m` does.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -96,12 +102,10 @@ def _named(data: str) -> Callable[[], Iterable[Batch]]:
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"--data {data} is no file or folder, and no function that can be imported: {error}."
+            f"{option} {text} is no file or folder, and no function that can be imported: {error}."
         ) from error
     if not callable(found):
-        raise ConfigError(
-            f"--data {data} names a {type(found).__name__}, and not a function that gives batches."
-        )
+        raise ConfigError(f"{option} {text} names a {type(found).__name__}, and not a function.")
     return found
 
 

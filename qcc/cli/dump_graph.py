@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -13,6 +13,7 @@ from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     from qcc.draw import Picture
+    from qcc.draw.render import Renderer
     from qcc.model import Model
     from qcc.passes import PassManager
 
@@ -23,7 +24,16 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--dot", required=True, type=FILE, help="Where to write the Graphviz source.")
-@click.option("--svg", type=FILE, help="Where to write the picture; needs the program `dot`.")
+@click.option("--svg", type=FILE, help="Where to write the picture.")
+@click.option("--png", type=FILE, help="Where to write it as pixels.")
+@click.option(
+    "--renderer",
+    type=click.Choice(["graphviz-pure", "dot"]),
+    default="graphviz-pure",
+    show_default=True,
+    help="What draws: the port of Graphviz that comes with qcc, or the system's own.",
+)
+@click.option("--folded", is_flag=True, help="Draw an op together with what merely goes on behind it.")
 @click.option("-p", "--pipeline", help="Run these passes first, and draw what they make of the model.")
 @click.option("--after", help="Draw the model after this pass, of the pipeline if there is one.")
 @click.option("--diff", is_flag=True, help="Mark what the pipeline, or the pass given by --after, did.")
@@ -34,6 +44,9 @@ def dump_graph(
     model: Path,
     dot: Path,
     svg: Path | None,
+    png: Path | None,
+    renderer: Renderer,
+    folded: bool,
     pipeline: str | None,
     after: str | None,
     diff: bool,
@@ -52,31 +65,37 @@ def dump_graph(
     qcc dump-graph MODEL --dot model.dot --svg model.svg
     qcc dump-graph MODEL --dot freeze.dot --svg freeze.svg --after freeze --diff
     qcc dump-graph MODEL --dot conv.dot --around conv2d_7.tmp_0 --depth 3
+    qcc dump-graph MODEL --dot all.dot --svg all.svg --folded
     """
     if diff and pipeline is None and after is None:
         raise click.UsageError("--diff marks what passes did, so it needs -p or --after.")
     if depth is not None and name is None:
         raise click.UsageError("--depth says how far from a variable, so it needs --around.")
-    from qcc.draw import around, to_dot, write_dot, write_svg
+    if diff and folded:
+        raise click.UsageError("--diff marks single ops, and --folded draws several as one.")
+    from qcc.draw import around, to_dot, write_dot, write_picture
     from qcc.files import refuse_inputs
     from qcc.frontend.saved import model_files as files_of
     from qcc.ir.verify import verify
 
     read = [model] if model.suffix == ".txt" else files_of(model, model_filename, params_filename)
-    refuse_inputs([dot] if svg is None else [dot, svg], read)
+    pictures: list[tuple[Path, Literal["svg", "png"]]] = []
+    pictures += [(svg, "svg")] if svg is not None else []
+    pictures += [(png, "png")] if png is not None else []
+    refuse_inputs([dot, *(path for path, _ in pictures)], read)
     loaded = _read(model, model_filename, params_filename)
     if model.suffix == ".txt" and (pipeline is not None or after is not None):
         # A graph from text may lack values: that is enough to draw it, and not for passes.
         verify(loaded.graph, scales=False)
-    picture = _picture(loaded, pipeline, after, diff)
+    picture = _picture(loaded, pipeline, after, diff, folded)
     if name is not None:
         picture = around(picture, name, 4 if depth is None else depth)
     source = to_dot(picture)
     write_dot(source, dot)
     echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
-    if svg is not None:
-        write_svg(source, svg)
-        echo(f"{svg}: drawn.")
+    for path, form in pictures:
+        write_picture(source, path, form, renderer)
+        echo(f"{path}: drawn.")
     if pipeline is None:
         tell_next("dump-graph", model, "--dot", dot, "-p", "PIPELINE", "--diff")
     else:
@@ -103,21 +122,23 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
         raise TextError(f"{path}, {error}") from error
 
 
-def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool) -> Picture:
-    from qcc.draw import Stages, difference, view
+def _picture(model: Model, pipeline: str | None, after: str | None, diff: bool, folded: bool) -> Picture:
+    from qcc.draw import Stages, difference, folded_view, view
     from qcc.passes import PassManager
     from qcc.passes.instruments import Verification
 
     wanted = pipeline if pipeline is not None else after
     if wanted is None:
-        return view(model.graph)
+        return folded_view(model.graph) if folded else view(model.graph)
     manager = PassManager.parse(wanted)
     stages = Stages()
     first, last = 0, len(manager.passes)
     if pipeline is not None and after is not None:
         last = _position(manager, after) + 1
         first = last - 1
-    PassManager(manager.passes[:last]).run(model, [Verification(), stages])
+    result = PassManager(manager.passes[:last]).run(model, [Verification(), stages])
+    if folded:
+        return folded_view(result.graph)
     return difference(stages.pictures[first], stages.pictures[last]) if diff else stages.pictures[last]
 
 

@@ -28,6 +28,8 @@ GROUPS = {
         "passes": "list and explain the passes",
     },
     "Look": {
+        "analyze": "what quantizing each op costs, as a page",
+        "compare": "two models layer by layer: where they come apart",
         "inspect": "what a model or .nb file is made of, what is quantized",
         "check": "what runs in int8 on a target, and what is refused there",
         "dump-graph": "draw a model, and what passes do to it",
@@ -44,9 +46,11 @@ GROUPS = {
 # One command a line, sorted: its name, and the module and click command behind it. A module is imported only
 # when its command is run, and must not import Paddle before it is run: that takes a second.
 COMMANDS = {
+    "analyze": "qcc.cli.analyze:analyze",
     "apply": "qcc.cli.apply:apply",
     "bench": "qcc.cli.bench:bench",
     "check": "qcc.cli.check:check",
+    "compare": "qcc.cli.compare:compare",
     "completion": "qcc.cli.completion:completion",
     "config": "qcc.cli.config:config",
     "convert": "qcc.cli.convert:convert",

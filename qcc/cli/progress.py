@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from qcc.cli.stdout import echo
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SHOWN_IN_SECONDS = 120
 
 
 @contextmanager
@@ -21,12 +23,25 @@ def progress(label: str, total: int | None, console: Console) -> Iterator[Callab
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label, total=total)
         last_line = time.monotonic()
+        first: tuple[int, float] | None = None
 
         def report(done: int) -> None:
-            nonlocal last_line
+            nonlocal last_line, first
             bar.update(task, completed=done)
-            if not console.is_terminal and time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
-                last_line = time.monotonic()
-                echo(f"{label}  {done}/{'?' if total is None else total}", err=True)
+            now = time.monotonic()
+            # What an earlier run has done came at once, and tells nothing of how long the rest takes.
+            first = first or (done, now)
+            if not console.is_terminal and now - last_line >= _SECONDS_BETWEEN_LINES:
+                last_line = now
+                left = "" if total is None else _left(total - done, done - first[0], now - first[1])
+                echo(f"{label}  {done}/{'?' if total is None else total}{left}", err=True)
 
         yield report
+
+
+def _left(steps: int, done: int, seconds: float) -> str:
+    """How long some more steps take, where some took so many seconds."""
+    if done < 1 or steps < 1:
+        return ""
+    left = math.ceil(seconds / done * steps)
+    return f", {left} s left" if left < _SHOWN_IN_SECONDS else f", {math.ceil(left / 60)} min left"

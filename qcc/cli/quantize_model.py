@@ -13,21 +13,25 @@ import click
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back
+from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
+from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
 
 if TYPE_CHECKING:
     import numpy as np
 
     from qcc.backends.report import Saved
+    from qcc.calibrate.choose import Quantized
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
-    from qcc.calibrate.quantize import Quantized
+    from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
@@ -50,7 +54,16 @@ _COMPARED = 16
 @click.option(
     "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
 )
-@click.option("--effort", type=click.Choice(["calibrated"]), default="calibrated", show_default=True)
+@click.option(
+    "--effort",
+    type=click.Choice(["calibrated", "accurate", TRAINED]),
+    default="calibrated",
+    show_default=True,
+    help="calibrated: scales are measured. accurate: then ranges, biases and rounding are made better, step by"
+    " step. trained: instead, weights are trained to compute what the float model does on the data, which"
+    " needs no labels.",
+)
+@training_options
 @click.option(
     "--calibrator",
     type=click.Choice(_CALIBRATORS),
@@ -95,6 +108,8 @@ _COMPARED = 16
     help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
     " again.",
 )
+@accurate_options
+@budget_options
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -102,6 +117,8 @@ def quantize_model(
     data: str,
     output: Path,
     effort: str,
+    steps: int | None,
+    minutes: float | None,
     calibrator: Calibrator,
     compare: bool,
     preprocess: Path | None,
@@ -110,6 +127,10 @@ def quantize_model(
     nproc: int,
     target: str | None,
     skip_vars: tuple[str, ...],
+    without: tuple[str, ...],
+    max_drop: float | None,
+    evaluate: str | None,
+    min_agreement: float | None,
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -134,11 +155,18 @@ def quantize_model(
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
 
+    training = budget_of(effort, steps, minutes)
+    check_accurate(effort, without)
+    wanted = Wanted(max_drop, evaluate, min_agreement)
+    wanted.check(effort)
     check_target(target)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
-    source = open_source(loaded, find_program(model, model_filename), data, preprocess, samples)
+    program = find_program(model, model_filename)
+    source = open_source(loaded, program, data, preprocess, samples)
+    if effort == "accurate" or wanted:
+        source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
     if worker is not None:
@@ -147,13 +175,36 @@ def quantize_model(
     _tell_source(source)
     statistics = _statistics(plan, source, state, nproc, skip_bad)
 
-    from qcc.calibrate.quantize import finish
+    from qcc.calibrate.accurate.steps import Attempt
+    from qcc.calibrate.choose import choose
 
-    quantized = finish(plan, statistics, calibrator, _CALIBRATORS if compare else ())
-    outcome = _Outcome(plan, source, statistics, quantized, output)
+    compared = _CALIBRATORS if compare else ()
+    sections: list[Section] = []
+    notices: list[str] = []
+    if effort == "accurate":
+        improving = Improving(source, state.folder, calibrator, compared, without)
+        attempt, section = improving.run(plan, statistics)
+        sections.append(section)
+    else:
+        attempt = Attempt(choose(plan, statistics, calibrator, compared))
+    if wanted:
+        judged_by = held_back(source, statistics, effort)
+        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, state.folder)
+        sections.append(section)
+    quantized = attempt.freeze()
+    if effort == TRAINED:
+
+        def reopen(count: int) -> Source:
+            return open_source(loaded, program, data, preprocess, count)
+
+        drawn = training_data(reopen, samples, skip_bad)
+        quantized, section = train(plan, quantized, drawn, source, output, training)
+        sections.append(section)
+    outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
     state.remove()
+    forget(output)
     tell_next("bench", model, output)
 
 
@@ -222,6 +273,8 @@ class _Outcome:
     statistics: Statistics
     quantized: Quantized
     output: Path
+    sections: Sequence[Section]
+    notices: Sequence[str]
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
@@ -229,16 +282,21 @@ class _Outcome:
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
         from qcc.calibrate.plan import LITE_TARGETS
+        from qcc.targets.table import find_target
         from qcc.train.freeze import freeze_to
 
         lite = target in LITE_TARGETS
+        onnx = target is not None and not lite and find_target(target).checked_in == "onnx"
         wanted = self._sample() if check else False
-        engine = None if lite else target
+        engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
             tell(saved, engine)
             self._note_size(saved)
         if lite and target is not None:
             self._write_lite(target, wanted)
+        elif onnx:
+            place = self.output / "float"
+            echo(f"its ONNX file: `qcc export {place} --target {target} --calibrate DATA -o OUT.onnx`")
         elif target is not None:
             tell_options(target)
 
@@ -279,12 +337,17 @@ class _Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        from qcc.analyze.beside import write_beside
+        from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
         compared = list(islice(self._some(_COMPARED), _COMPARED))
         agreement = compare(self.plan.model, self.quantized.model, compared)
+        remedy = "Keep what reads it float with --skip-vars, or give a budget."
+        if effort == "calibrated":
+            remedy = "Try --effort accurate, which brings channels to like ranges."
         story = Story(
             model=model,
             quantized=self.quantized,
@@ -297,14 +360,22 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
-            notices=[*self.quantized.notices, *strangers(self.statistics, self.source.items)],
+            notices=[
+                *self.notices,
+                *losing(self.quantized.choices, remedy),
+                *self.quantized.notices,
+                *strangers(self.statistics, self.source.items),
+            ],
+            sections=self.sections,
         )
         story.write(self.output)
+        page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:
             echo(f"against float, on {len(compared)} of the batches: {one}")
         echo(f"{self.output / REPORT} has the rest.")
+        echo(page)
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import graphviz
 from qcc.draw.picture import Change, Edge, Node, Picture, Role
 from qcc.shown import markup
 
-_FONT = "Helvetica,Arial,sans-serif"
+_FONT = "Helvetica"  # one family, whose widths the renderer knows; browsers take one like it
 _GREEN, _VERMILION, _PURPLE, _BLUE = "#009E73", "#D55E00", "#AA3377", "#0072B2"
 _GREY = "#666666"
 _LEGEND_COLUMNS = 3

@@ -75,12 +75,14 @@ class OnnxForm(_Row):
     `pipeline` brings a frozen graph into QDQ form as this engine wants it; its steps `quantize-outputs` get
     the scales that were measured, and of processors with VNNI `unclipped-sums` is left out. `signed`: how
     activations are stored that may be negative, as uint8 with zero point 128 or as int8 with zero point 0.
+    `gemm`: products of matrices and their biases are written as Gemm, with integers of 32 bits for the bias.
     `checked_in`: what runs the file before it appears, besides ONNX Runtime without optimizations. `faults`:
     what the engine gets wrong in ONNX files alone.
     """
 
     pipeline: Words
     signed: Literal["uint8", "int8"]
+    gemm: bool = False
     checked_in: Literal["onnxruntime", "openvino", "nothing"]
     options: tuple[Option, ...]
     faults: tuple[Fault, ...] = ()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from qcc import doctor
 from qcc._paddle import paddle
 from qcc.cli.main import run
-from qcc.doctor import DOT, LITE, PADDLE, Finding
+from qcc.doctor import DRAWING, LITE, PADDLE, Finding
 
 
 @pytest.fixture
@@ -101,23 +100,15 @@ def test_lite_runtime_that_is_broken(fake_package: Path) -> None:
     assert finding.remedy == "ImportError: numpy is too new"
 
 
-def test_dot_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda program: None)
-    assert doctor.dot().found == "not found"
-    assert not doctor.dot().ok
-
-
-def test_dot_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "dot"
-    program.write_text("#!/bin/sh\necho 'dot - graphviz version 2.43.0 (0)' >&2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert doctor.dot() == Finding(DOT, "2.43.0")
+def test_what_draws() -> None:
+    missing = doctor.drawing({})
+    assert (missing.ok, missing.remedy) == (False, "`pip install graphviz-pure`")
+    assert doctor.drawing({DRAWING: "0.2.2"}) == Finding(DRAWING, "0.2.2")
 
 
 def test_what_is_missing_for_a_command() -> None:
-    without_dot = [Finding(PADDLE, "2.6.2"), Finding(DOT, "not found", ok=False)]
-    assert doctor.missing_for("dump-graph", without_dot) == ["--svg needs dot"]
-    assert doctor.missing_for("freeze", without_dot) == []
-    without_paddle = [Finding(PADDLE, "cannot be used", ok=False), Finding(DOT, "2.43.0")]
+    without_drawing = [Finding(PADDLE, "2.6.2"), Finding(DRAWING, "not installed", ok=False)]
+    assert doctor.missing_for("dump-graph", without_drawing) == ["--svg and --png needs graphviz-pure"]
+    assert doctor.missing_for("freeze", without_drawing) == []
+    without_paddle = [Finding(PADDLE, "cannot be used", ok=False), Finding(DRAWING, "0.2.2")]
     assert doctor.missing_for("freeze", without_paddle) == ["needs Paddle"]

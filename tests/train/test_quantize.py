@@ -342,6 +342,23 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
     assert command(["freeze", "--checkpoint", str(tmp_path), "--save", str(forms)]) == 2
 
 
+@pytest.mark.slow
+def test_two_epochs_are_compared_and_one_is_analyzed(folder: Path, tmp_path: Path, capfd: Any) -> None:
+    from qcc.cli.main import run as command
+
+    config, slim = folder / "tiny.yml", write_slim(tmp_path / "run", 2)
+    assert command(["quantize", "-c", str(config), "-s", str(slim)]) == 0
+    first, second = (str(tmp_path / "run" / epoch) for epoch in "01")
+    more = ["--data", str(config), "--samples", "2"]
+    assert command(["compare", first, second, *more]) == 0
+    assert "on equal inputs" in capfd.readouterr().out
+    page = str(tmp_path / "report.html")
+    assert command(["analyze", f"{second}/eval_model", "-o", page, "--top", "1", *more]) == 0
+    told = capfd.readouterr().out
+    assert "costs most: alone it puts the output off by" in told
+    assert "give the float model" not in told
+
+
 def test_a_runner_goes_on_with_other_weights(tiny_config: Path) -> None:
     task = ClassifierTask(load_config(tiny_config))
     models = []

@@ -16,10 +16,10 @@ from qcc.failures import reason
 from qcc.model import Model
 from qcc.train.programs.kernels import choose_kernels
 from qcc.train.programs.scope import move_scope
-from qcc.train.tasks.task import Feeds, Task
+from qcc.train.tasks.task import Feeds, Trainable
 
 
-def evaluate(model: Model, task: Task) -> dict[str, float]:
+def evaluate(model: Model, task: Trainable) -> dict[str, float]:
     """The metrics of `model` on the task's test set, computed on the device of the task's group.
 
     A frozen or int8 model computes with the integers that its weights and activations are rounded to, held
@@ -29,7 +29,7 @@ def evaluate(model: Model, task: Task) -> dict[str, float]:
     return task.evaluate(ModelRunner(model, task.group.device).run)
 
 
-def evaluate_lite(path: Path, task: Task) -> dict[str, float]:
+def evaluate_lite(path: Path, task: Trainable) -> dict[str, float]:
     """The metrics of a Paddle Lite file for x86 on the task's test set, computed by Paddle Lite's runtime.
 
     Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM.
@@ -45,7 +45,7 @@ class RepeatedEvaluation:
     keeps much, in pieces that do not fit the next one.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Trainable) -> None:
         self._task = task
         self._runner: ModelRunner | None = None
 

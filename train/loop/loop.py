@@ -22,7 +22,7 @@ from qcc.train.loop.journal import Journal
 from qcc.train.loop.progress import EpochProgress
 from qcc.train.loop.shared_state import shared_state
 from qcc.train.loop.stepper import Stepper
-from qcc.train.tasks.task import Feeds, Task
+from qcc.train.tasks.task import Feeds, Trainable
 
 _STEPS_PER_RECORD = 20
 Record = dict[str, Any]
@@ -65,7 +65,7 @@ class Loop:
 
     def __init__(
         self,
-        task: Task,
+        task: Trainable,
         phase: Phase,
         store: CheckpointStore,
         settings: dict[str, Any],

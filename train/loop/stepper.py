@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc._paddle import paddle
+from qcc._paddle import one_op_at_a_time, paddle
 from qcc.errors import CheckpointError, TrainingError
 from qcc.train.config.schedule import Schedule
 from qcc.train.parallel.collectives import share_state
@@ -59,10 +60,16 @@ class Stepper:
         self._group = group
         self._device = group.device
         self._executor = paddle.static.Executor(self._device)
+        names = persistable_names(self.program)
+        self._has_teacher = any(name.startswith(TEACHER_PREFIX) for name in names)
         if group.size > 1:
             share_state(self.program, group.size)
         choose_kernels(self.program, self._device)
         move_scope(scope, self.program, self._device)
+
+    def follow(self, schedule: Schedule) -> None:
+        """Take the learning rates of `schedule` from now on."""
+        self._schedule = schedule
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
@@ -72,7 +79,7 @@ class Stepper:
         """Train on one batch. Raises TrainingError when the loss is not finite."""
         rate = np.array([self.rate(step)], np.float32)
         write_scope(self.scope, {self._learning_rate: rate}, self._device)
-        with self._group.exchange():
+        with self._group.exchange(), one_op_at_a_time() if self._has_teacher else nullcontext():
             loss, *others = self._executor.run(
                 self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +45,7 @@ def add_distillation(network: Network, teacher: Any, distillers: Sequence[Distil
     names = [named for own, other in pairs for named in (*own, *other)]
     for named in names:
         check_feature_map(source if named.of_teacher else block, named)
-    _append_teacher(block, source, [named.name for named in names if named.of_teacher])
+    append_teacher(block, source, [named.name for named in names if named.of_teacher], _feeds(source))
     shapes = shapes_of(network.train)
     with (
         paddle.static.program_guard(network.train, paddle.static.Program()),
@@ -71,15 +71,18 @@ def teacher_values(program: Any, weights: Arrays) -> Arrays:
 # ---------------------------------------------------------------------- the teacher
 
 
-def _append_teacher(block: Any, source: Any, wanted: Sequence[str]) -> None:
-    """Copy what computes the variables `wanted` from the teacher's block to the end of the student's."""
+def append_teacher(block: Any, source: Any, wanted: Sequence[str], feeds: Collection[str]) -> None:
+    """Copy what computes the variables `wanted` from the teacher's block to the end of the student's.
+
+    Both read `feeds`; every other variable gets the prefix `teacher_`. Raises ConfigError for one of `feeds`
+    that the teacher needs and the student does not have.
+    """
     ops = ops_behind(source, wanted)
     names = {}
     for name in sorted({*wanted, *variables_of(ops)}):
-        var = source.var(name)
-        names[name] = name if var.is_data else TEACHER_PREFIX + name
-        if not var.is_data:
-            _declare(block, var)
+        names[name] = name if name in feeds else TEACHER_PREFIX + name
+        if name not in feeds:
+            _declare(block, source.var(name))
         elif not block.has_var(name):
             raise ConfigError(f"the teacher is fed by '{name}', which training does not give.")
     for op in ops:
@@ -91,6 +94,10 @@ def _append_teacher(block: Any, source: Any, wanted: Sequence[str]) -> None:
             copy._rename_output(name, names[name])
         copy._set_attr("op_namescope", _NAME_SCOPE)
     block._sync_with_cpp()
+
+
+def _feeds(block: Any) -> frozenset[str]:
+    return frozenset(name for name, var in block.vars.items() if var.is_data)
 
 
 def _declare(block: Any, var: Any) -> None:

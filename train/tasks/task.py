@@ -15,9 +15,10 @@ Feeds = dict[str, NDArray[Any]]
 Run = Callable[[Feeds], Sequence[NDArray[Any]]]
 
 
-class Task(Protocol):
-    """`main_metric` is the key of the evaluation's result by which epochs are compared, higher is better;
-    `group`: the processes that train together, of which each takes its part of every batch."""
+class Trainable(Protocol):
+    """What the loop asks of data and metric. `main_metric` is the key of the evaluation's result by which
+    epochs are compared, higher is better; `group`: the processes that train together, of which each takes its
+    part of every batch."""
 
     main_metric: str
     group: Group
@@ -30,20 +31,8 @@ class Task(Protocol):
         """Images per step, of all processes together."""
         ...
 
-    def notes(self) -> list[str]:
-        """What a person should know before training starts, one sentence each."""
-        ...
-
-    def left_out(self) -> list[str]:
-        """What bad data has been left out so far, one sentence each."""
-        ...
-
     def facts(self) -> dict[str, Any]:
         """The configuration and what tells the training set from others, as JSON data."""
-        ...
-
-    def network(self) -> Network:
-        """Build the programs anew."""
         ...
 
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
@@ -58,14 +47,34 @@ class Task(Protocol):
         """Raise what evaluating would find wrong with the test set, as far as its lists show that."""
         ...
 
+    def evaluate(self, run: Run) -> dict[str, float]:
+        """Run the test set through `run`, which maps feeds to the test program's outputs."""
+        ...
+
+
+class NetworkTask(Trainable, Protocol):
+    """A network with its data and its metric."""
+
+    def network(self) -> Network:
+        """Build the programs anew."""
+        ...
+
+
+class Task(NetworkTask, Protocol):
+    """What the commands ask of the task of a configuration."""
+
+    def notes(self) -> list[str]:
+        """What a person should know before training starts, one sentence each."""
+        ...
+
+    def left_out(self) -> list[str]:
+        """What bad data has been left out so far, one sentence each."""
+        ...
+
     def example(self) -> Feeds:
         """The first sample of the test set, as the test program is fed with it, in a batch of one."""
         ...
 
     def calibration_batches(self, count: int) -> Batches[int]:
         """At most `count` samples from all over the training set, as the test program is fed, one by one."""
-        ...
-
-    def evaluate(self, run: Run) -> dict[str, float]:
-        """Run the test set through `run`, which maps feeds to the test program's outputs."""
         ...

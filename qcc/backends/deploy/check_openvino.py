@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import Distance, furthest
+from qcc.backends.agreement import furthest
+from qcc.backends.apart import take_apart
 from qcc.backends.check import Written
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.judge import ONE_OP, all_within, see_float_engines, take_apart
+from qcc.backends.judge import all_within, see_float_engines
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, PaddleError
 from qcc.model import Model
-from qcc.numerics import max_int
-
-_STEP = 1 / max_int(8)
-"""By how much a value on a rounding boundary moves the outputs that it is a factor of, and hardly their mean:
-OpenVINO divides by the scale in another order than Paddle."""
 
 
 def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarray] | None) -> Check:
@@ -39,8 +35,7 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
         if _is_right(found, outputs):
             return Check("OpenVINO", words)
         apart = take_apart(found)
-        ties = [Distance(_STEP, ONE_OP, ONE_OP)] * len(apart.wanted)
-        wrong = apart.worst(_run(apart.program, files.params, apart.inputs), ties)
+        wrong = apart.worst(_run(apart.program, files.params, apart.inputs), apart.moved_by_ties())
     except GraphError as error:
         return Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)
     except (PaddleError, EngineError) as error:

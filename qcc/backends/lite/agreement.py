@@ -12,7 +12,8 @@ import numpy as np
 
 from qcc.backends import fluid
 from qcc.backends.agreement import Distance, distances, furthest
-from qcc.backends.judge import all_within, see_float_engines, wider
+from qcc.backends.apart import wider
+from qcc.backends.judge import all_within, see_float_engines
 from qcc.backends.lite.layers import FAR, first_wrong_layer, run_lowered, variables_of_both
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.reference import Reference, reference

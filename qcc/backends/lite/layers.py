@@ -14,8 +14,8 @@ import numpy as np
 
 from qcc._paddle import VarType
 from qcc.backends.agreement import Distance, distances
+from qcc.backends.apart import ONE_OP
 from qcc.backends.cuts import QUANTIZES
-from qcc.backends.judge import ONE_OP
 from qcc.backends.lite.file import write_naive_buffer
 from qcc.backends.lite.passes.round import ROUNDING_SHIFT
 from qcc.backends.lite.runtime import LiteRuntime

@@ -20,12 +20,13 @@ from qcc.backends.onnx.apart import apart_and_rounded, of_one_step
 from qcc.backends.onnx.check_nms import wrong_rows
 from qcc.backends.onnx.form import Prepared
 from qcc.backends.onnx.nms import SUPPRESSIONS
-from qcc.backends.onnx.translate import Signed, to_onnx
+from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
+from qcc.targets.table import OnnxForm
 
 _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
@@ -41,7 +42,7 @@ class Subject:
 
     prepared: Prepared
     onnx: onnx.ModelProto
-    signed: Signed
+    form: OnnxForm
     shown: Path
 
     def error(self, what: str) -> OutputError:
@@ -207,7 +208,9 @@ def _step(
 def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
     apart = apart_and_rounded(found)
     file = found.program.with_name("apart.onnx")
-    file.write_bytes(to_onnx(apart.cut.graph, subject.signed).SerializeToString())
+    file.write_bytes(
+        to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm).SerializeToString()
+    )
     wrong = apart.worst(run(file, apart.inputs), of_one_step(apart))
     if wrong is None:
         return None

@@ -61,7 +61,7 @@ def export(
     if cut is not None:
         model = _without_suppression(model)
     prepared = prepare(model, target, scales, vnni=vnni, weight_only=weight_only)
-    content = to_onnx(prepared.model.graph, form.signed)
+    content = to_onnx(prepared.model.graph, form.signed, gemm=form.gemm)
     if content.ByteSize() >= _MOST_BYTES:
         raise OutputError(f"{path} was not written: it would be larger than the 2 GiB that ONNX files hold.")
     checks = [Check("read back", "the rules of ONNX kept")]
@@ -72,7 +72,7 @@ def export(
             engine = "nothing"
             words = "not run, because this processor has no VNNI, for which the file is meant"
             checks.append(Check(target.engine, words, good=False))
-        subject = Subject(prepared, content, form.signed, path)
+        subject = Subject(prepared, content, form, path)
         checks += check_file(subject, engine, None if check is True else check)
     if form.checked_in == "nothing":
         checks.append(

@@ -20,7 +20,7 @@ def tidy(graph: GraphProto, names: Collection[str], kept: Collection[str]) -> No
     _fold_reshapes(graph)
     _drop_identities(graph, names, kept)
     _fold_biases(graph, kept)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
@@ -128,7 +128,7 @@ def _is_per_channel(value: np.ndarray) -> bool:
     return value.ndim in (3, 4) and value.size == value.shape[-3] and value.size > 0
 
 
-def _drop_unused(graph: GraphProto) -> None:
+def drop_unused(graph: GraphProto) -> None:
     """Nodes that nothing needs, and values that no node reads."""
     needed = outputs_of(graph)
     nodes = []

@@ -11,9 +11,10 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
 from qcc.backends.onnx.converter import float_onnx
+from qcc.backends.onnx.gemm import products_to_gemm
 from qcc.backends.onnx.nms import Suppression, append_suppression, output_of, take_out_suppressions
 from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
-from qcc.backends.onnx.tidy import replace_nodes, tidy
+from qcc.backends.onnx.tidy import drop_unused, replace_nodes, tidy
 from qcc.ir.graph import Graph
 
 Signed = Literal["uint8", "int8"]
@@ -22,13 +23,15 @@ Signed = Literal["uint8", "int8"]
 _IR_VERSION = 8
 
 
-def to_onnx(graph: Graph, signed: Signed) -> onnx.ModelProto:
+def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelProto:
     """Translate a graph; where it rounds, there stand QuantizeLinear and DequantizeLinear with its integers
     and scales.
 
     Activations of 8 bits become uint8 with zero point 128, or int8 with zero point 0; those of 9 bits, whose
     half below zero is not used (see the pass `unsigned-activations`), uint8 with zero point 0. Weights are
     INT8 with a DequantizeLinear only.
+
+    With `gemm`, products of matrices with a bias become what `products_to_gemm` makes.
 
     Raises PassError for what cannot be given to ONNX, TargetError for ops that paddle2onnx does not
     translate, MissingDependencyError without it.
@@ -38,6 +41,9 @@ def to_onnx(graph: Graph, signed: Signed) -> onnx.ModelProto:
     model = float_onnx(floats)
     tidy(model.graph, {var.name for var in graph.vars}, rounded)
     _round(model.graph, rounded, signed)
+    if gemm:
+        products_to_gemm(model.graph, {var.name: len(var.shape) for var in graph.vars})
+    drop_unused(model.graph)
     for found in suppressions:
         append_suppression(model.graph, found)
     _set_outputs(model.graph, graph.fetches, suppressions)

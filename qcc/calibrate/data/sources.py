@@ -33,6 +33,12 @@ class Source:
     def total(self) -> int | None:
         return len(self.batches) if isinstance(self.batches, Batches) else None
 
+    def repeatable(self) -> Source:
+        """A source whose batches can be gone through again: batches that come once are held in memory."""
+        if isinstance(self.batches, Batches):
+            return self
+        return Source(list(self.batches), self.record)
+
     @property
     def identity(self) -> list[str]:
         """What tells this source from another one, and from itself after a file has changed."""

@@ -12,10 +12,10 @@ from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc._paddle import paddle
+from qcc.calibrate.choose import finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
-from qcc.calibrate.quantize import finish
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, DataError, ModelFormatError, QccWarning, TargetError
 from qcc.model import Model
@@ -191,8 +191,8 @@ def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> N
         qcc.quantize(nothing, [])
     with pytest.raises(TargetError, match="did you mean 'lite-arm'"):
         qcc.quantize(model, batches, target="lite-amr")
-    with pytest.raises(ConfigError, match="there is no effort 'accurate'; there are calibrated"):
-        qcc.quantize(model, batches, "accurate")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="there is no effort 'best'; there are calibrated, accurate"):
+        qcc.quantize(model, batches, "best")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="there is no calibrator 'mae'; did you mean 'mse'"):
         qcc.quantize(model, batches, calibrator="mae")  # type: ignore[arg-type]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -70,10 +69,19 @@ def test_around_a_variable(model: Path) -> None:
     assert "conv2d" not in dump(model, "--around", "y", "--depth", "0")
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="the program `dot` of Graphviz is not installed")
-def test_a_picture(model: Path) -> None:
-    dump(model, "--svg", str(model.with_name("out.svg")))
-    assert "</svg>" in model.with_name("out.svg").read_text()
+def test_pictures(model: Path) -> None:
+    svg, png = model.with_name("out.svg"), model.with_name("out.png")
+    dump(model, "--svg", str(svg), "--png", str(png))
+    assert "</svg>" in svg.read_text()
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_folded_an_op_stands_with_what_goes_on_behind_it(model: Path) -> None:
+    source = dump(model, "-p", PIPELINE, "--folded")
+    assert "+ fake_channel_wise_dequantize" in source or "+ fake_dequantize_max_abs, relu" in source
+    whole = dump(model, "--folded")
+    assert whole.count("conv2d") == 2  # the label and the tooltip of the one node
+    assert "+ relu" in whole
 
 
 def test_without_graphviz_the_source_is_written_all_the_same(
@@ -81,9 +89,9 @@ def test_without_graphviz_the_source_is_written_all_the_same(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     dot, svg = model.with_name("out.dot"), model.with_name("out.svg")
-    assert run(["dump-graph", str(model), "--dot", str(dot), "--svg", str(svg)]) == 2
+    assert run(["dump-graph", str(model), "--dot", str(dot), "--svg", str(svg), "--renderer", "dot"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"qcc: error: {svg} needs the program `dot` of Graphviz")
+    assert error.startswith(f"qcc: error: {svg} needs the program `dot`, which is not on the PATH")
     assert error.count("\n") == 1
     assert "conv2d" in dot.read_text()
     assert not svg.exists()
@@ -93,6 +101,7 @@ def test_without_graphviz_the_source_is_written_all_the_same(
     ("options", "message"),
     [
         (["--diff"], "--diff marks what passes did, so it needs -p or --after."),
+        (["--diff", "-p", "transform", "--folded"], "--diff marks single ops, and --folded draws several"),
         (["--depth", "2"], "--depth says how far from a variable, so it needs --around."),
         (["--around", "hh"], "no op of the graph reads or writes a variable 'hh'; the nearest names are h."),
         (["-p", "transform", "--after", "freeze"], "--after freeze: the pipeline has no such pass"),

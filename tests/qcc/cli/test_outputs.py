@@ -24,6 +24,8 @@ def forms(tmp_path: Path) -> Path:
         ("dump-graph", "{model}", "--dot", "{model}/model.pdmodel"),
         ("dump-graph", "{model}", "--dot", "{forms}/x.dot", "--svg", "{model}/qcc.json"),
         ("dump-graph", "{forms}/graph.txt", "--dot", "{forms}/link.txt"),
+        ("analyze", "{model}", "--data", "random", "-o", "{model}/qcc.html"),
+        ("compare", "{model}", "{model}", "--data", "random", "--json", "{model}/model.pdmodel"),
         ("apply", "{model}", "-p", "prune", "-o", "{model}"),
         ("apply", "{model}/model.pdmodel", "-p", "prune", "-o", "{forms}/../forms/float"),
         ("freeze", "{model}", "--save", "{forms}"),

@@ -32,4 +32,13 @@ def test_elsewhere_it_is_a_line_now_and_then(
     with progress("measuring", total, Console(stderr=True)) as report:
         report(1)
         report(2)
-    assert capsys.readouterr().err.splitlines() == [f"measuring  {done}/{shown}" for done in (1, 2)]
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"measuring  1/{shown}"
+    assert second.startswith(f"measuring  2/{shown}")
+    assert ("s left" in second) is (total is not None)
+
+
+def test_the_time_left_is_that_of_the_steps_that_this_run_has_done() -> None:
+    assert module._left(10, 5, 20.0) == ", 40 s left"
+    assert module._left(100, 5, 20.0) == ", 7 min left"
+    assert module._left(10, 0, 20.0) == module._left(0, 5, 20.0) == ""

@@ -78,7 +78,14 @@ def test_forms_record_and_report(place: Path, tmp_path: Path, capsys: pytest.Cap
     assert all(len(one["scales"]) == 7 for one in record["activations"].values())
     report = (out / "report.md").read_text()
     assert "| activation | largest | scale | error, mse | error, abs_max |" in report
-    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "float",
+        "int8",
+        "qcc.json",
+        "qdq",
+        "report.html",
+        "report.md",
+    ]
 
 
 def test_preparing_is_read_from_beside_the_model(

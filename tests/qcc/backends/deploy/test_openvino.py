@@ -56,6 +56,22 @@ def test_depthwise(tmp_path: Path) -> None:
         assert engine.int8 == {"Convolution": 1}
 
 
+def test_open_batch(tmp_path: Path) -> None:
+    """A convolution that two ops read, one of them a gate of squeeze and excite."""
+
+    def build(x: object) -> object:
+        y = static.nn.conv2d(F.relu(x), 8, 3, padding=1, bias_attr=False)
+        return F.adaptive_avg_pool2d(y, 1) * y
+
+    inputs = {"x0": floats(2, 4, 12, 12)}
+    model = frozen(build_model(build, tuple(inputs.values())), inputs)
+    assert qcc.save(model, tmp_path, target="openvino", check=inputs).checks[-1].good
+    with OpenVino(tmp_path / "model.pdmodel") as engine:
+        assert engine.int8 == {"Convolution": 1}
+        (found,), (expected,) = engine.run(inputs), model.run(inputs)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def test_what_it_computes_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With weights of 8 bits, where a processor clips sums to 16 bits."""
     from qcc.targets.processor import has_vnni

@@ -100,6 +100,14 @@ def test_without_q_behind_it_a_convolution_runs_in_float(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_product_with_a_bias_runs_in_int8(tmp_path: Path) -> None:
+    model, inputs = frozen_engine_net("fc_behind_relu")
+    exported(model, inputs, "onnxruntime", tmp_path)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        assert (engine.int8, engine.floats) == ({"QGemm": 1}, {})
+
+
+@pytest.mark.slow
 def test_hard_swish_stays_float(tmp_path: Path) -> None:
     model, inputs = frozen_engine_net("squeeze_and_excite")
     exported(model, inputs, "onnxruntime", tmp_path)

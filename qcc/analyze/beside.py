@@ -1,0 +1,74 @@
+"""The page that `qcc quantize MODEL` leaves beside its report: what is known without running much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from qcc.analyze.findings import Analysis
+from qcc.analyze.journal import Journal
+from qcc.analyze.page import write_page
+from qcc.analyze.parts import Values
+from qcc.analyze.run import Sample, Wanted, analyze
+from qcc.analyze.twins import twins
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.report import told
+from qcc.errors import DataError, MissingDependencyError
+from qcc.model import Model
+
+PAGE = "report.html"
+_BATCHES = 4
+
+
+def write_beside(
+    folder: Path,
+    title: str,
+    plan: Plan,
+    quantized: Model,
+    batches: Sequence[Values],
+    data: dict[str, Any],
+) -> str:
+    """Write the page of a model that was just quantized, and say where it is, or why there is none. On a few
+    of the batches each op is measured; what it does to the network's output is left to `qcc analyze`.
+
+    Raises OutputError.
+    """
+    if not batches:
+        return f"no {PAGE}: the data can be gone through only once; `qcc analyze` writes one."
+    try:
+        found, journal = _measured(folder, title, plan, quantized, batches, data)
+        write_page(found, folder / PAGE)
+    except (DataError, MissingDependencyError) as error:
+        return f"no {PAGE}: {error}"
+    journal.remove()
+    return f"{folder / PAGE} has what each op loses; `qcc analyze` tells what that does to the output."
+
+
+def _measured(
+    folder: Path,
+    title: str,
+    plan: Plan,
+    quantized: Model,
+    batches: Sequence[Values],
+    data: dict[str, Any],
+) -> tuple[Analysis, Journal]:
+    return analyze(
+        Path(title).name,
+        twins(quantized, plan.folded),
+        Sample([partial(_itself, batch) for batch in batches[:_BATCHES]], ""),
+        folder / ".analysis",
+        Wanted(0, _silent),
+        facts={"model": title, "data": told(data)},
+    )
+
+
+@contextmanager
+def _silent(name: str, total: int) -> Iterator[Any]:
+    yield lambda done: None
+
+
+def _itself(batch: Values) -> Values:
+    return batch

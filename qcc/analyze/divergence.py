@@ -1,0 +1,262 @@
+"""Two models layer by layer, on the same inputs: where they come apart first, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from qcc._paddle import VarType
+from qcc.analyze.parts import Parts, Values
+from qcc.errors import ModelFormatError
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
+from qcc.passes.quantizable import KINDS
+from qcc.quantization import state
+
+ROUNDED, SAME_INTEGERS, SAME_FLOATS = 0.1, 0.02, 0.001
+"""From which noise on a layer has diverged: of 8 bits against others, where 20 dB of signal to noise are few;
+of the same integers, of which some fall to the other side of a tie; of the same floats."""
+
+_QUANTIZERS = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
+
+
+class Other(Protocol):
+    """What is compared with a model: a program that runs another one.
+
+    `names`: of what it gives, as they are called in the model that is compared with it; `kernels`: what
+    computes it, in words.
+    """
+
+    names: tuple[str, ...]
+    kernels: str
+
+    def run(self, inputs: Values) -> Values:
+        """Its values by name."""
+        ...
+
+    def apart(self, given: Values) -> Values | None:
+        """The same when each layer reads these values in place of its own; None where it cannot be run so."""
+        ...
+
+
+@dataclass(frozen=True)
+class Off:
+    """How far values are off, over all batches. `noise`: the root of the mean square of the difference,
+    relative to that of what is expected; `largest`: the largest difference relative to the range of what is
+    expected. Both are infinite where shapes or dtypes differ, or values are not finite that should be."""
+
+    noise: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"off by {self.noise:.2%} (largest difference {self.largest:.2%} of the range)"
+
+
+@dataclass(frozen=True)
+class LayerDistance:
+    """How far what is called `output` in both is off: `whole` in the two networks, and `own` when the layer
+    reads equal inputs, None where that was not measured."""
+
+    op: str
+    output: str
+    whole: Off
+    own: Off | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`layers`, in the model's order; `first`: the first one whose noise is above `limit`. `kernels`: what
+    computed the other model."""
+
+    layers: tuple[LayerDistance, ...]
+    first: LayerDistance | None
+    limit: float
+    kernels: str
+
+    def record(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "kernels": self.kernels,
+            "limit": self.limit,
+            "first": None if self.first is None else self.first.output,
+            "layers": [
+                {
+                    "op": one.op,
+                    "output": one.output,
+                    "whole": _record(one.whole),
+                    "own": None if one.own is None else _record(one.own),
+                }
+                for one in self.layers
+            ],
+        }
+
+    def verdict(self) -> str:
+        """In a sentence."""
+        if self.first is not None:
+            one = self.first
+            by_itself = one.own is not None and _is_off(one.own, self.limit)
+            far = f"{one.own} on equal inputs" if by_itself else str(one.whole)
+            return f"they first come apart at the {one.op} of {one.output!r}: {far} ({self.kernels})."
+        worst = max(self.layers, key=lambda one: one.whole.noise)
+        return (
+            f"no layer is off by more than {self.limit:.1%}; furthest off is the {worst.op} of"
+            f" {worst.output!r}: {worst.whole} ({self.kernels})."
+        )
+
+
+def stations(graph: Graph) -> tuple[str, ...]:
+    """The variables at which two networks can be compared: those that join, part, or are quantized next, and
+    the last one of what merely goes on behind an op, such as a bias, a norm and an activation function, which
+    other kernels and passes make one op of."""
+    return tuple(
+        dict.fromkeys(
+            var.name
+            for op in graph.ops
+            for var in op.all_outputs()
+            if _is_station(graph, op, var) and _comparable(graph, var)
+        )
+    )
+
+
+def _is_station(graph: Graph, op: Op, var: Var) -> bool:
+    if op.type in _QUANTIZERS and op.type not in DEQUANTIZE_OPS:
+        return False
+    if var.name in graph.fetches:
+        return True
+    readers = list(var.consumers)
+    return bool(readers) and (len(readers) > 1 or not _goes_on(readers[0]))
+
+
+def _goes_on(reader: Op) -> bool:
+    """Whether an op only goes on with what it reads."""
+    if reader.type in _QUANTIZERS:
+        return reader.type in DEQUANTIZE_OPS
+    if reader.type in KINDS and any(var.persistable for var in reader.all_inputs()):
+        return False
+    return sum(not var.persistable for var in reader.all_inputs()) == 1
+
+
+def _comparable(graph: Graph, var: Var) -> bool:
+    return (
+        var.is_tensor
+        and var.dtype == VarType.FP32
+        and not var.persistable
+        and len(graph.versions(var.name)) == 1
+    )
+
+
+def common(graph: Graph, other: Graph) -> tuple[str, ...]:
+    """The stations of a graph that another one has as well, computed by an op.
+
+    Raises ModelFormatError where there is none.
+    """
+    found = tuple(
+        name
+        for name in stations(graph)
+        if name in other and other.var(name).producer is not None and _comparable(other, other.var(name))
+    )
+    if not found:
+        raise ModelFormatError("the two models have no variable in common: they are two networks.")
+    return found
+
+
+def usual_limit(graph: Graph, other: Graph) -> float:
+    """How far a layer may be off, whose networks hold the same numbers in the same form, or others."""
+    same = all(
+        np.array_equal(value, other.weights[name])
+        for name, value in graph.weights.items()
+        if name in other.weights and value.shape == other.weights[name].shape
+    )
+    quantized = (state(graph) != "float", state(other) != "float")
+    if not same or quantized[0] != quantized[1]:
+        return ROUNDED
+    return SAME_INTEGERS if quantized[0] else SAME_FLOATS
+
+
+def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit: float) -> Comparison:
+    """Run a network op for op in Paddle, and the other one, on some batches.  Raises DataError."""
+    network = Parts(graph, other.names, (), other.names)
+    whole, own = ({name: _Sums() for name in other.names} for _ in range(2))
+    for inputs in batches:
+        values = network.run(inputs)
+        found, apart = other.run(inputs), other.apart(values)
+        for name in other.names:
+            whole[name].add(found[name], values[name])
+            if apart is not None:
+                own[name].add(apart[name], values[name])
+    layers = tuple(
+        LayerDistance(_op_type(graph, name, other.names), name, whole[name].off(), own[name].off_or_none())
+        for name in other.names
+    )
+    return Comparison(layers, _first(layers, limit), limit, other.kernels)
+
+
+@dataclass
+class _Sums:
+    """Of all batches: squares of what is expected and of differences, and the limits of both."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+    batches: int = 0
+
+    def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        self.batches += 1
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            self.noise = np.inf
+        elif wanted.size:
+            off = np.subtract(found, wanted, dtype=np.float64)
+            self.signal += float(np.sum(np.square(wanted, dtype=np.float64)))
+            self.noise += float(np.sum(np.square(off)))
+            self.largest = max(self.largest, float(np.max(np.abs(off))))
+            self.low, self.high = min(self.low, float(wanted.min())), max(self.high, float(wanted.max()))
+
+    def off(self) -> Off:
+        if not np.isfinite(self.noise):
+            return Off(np.inf, np.inf)
+        if not self.noise:
+            return Off(0.0, 0.0)
+        varies = self.high - self.low or max(abs(self.high), _LEAST)
+        return Off(float(np.sqrt(self.noise / max(self.signal, _LEAST))), self.largest / varies)
+
+    def off_or_none(self) -> Off | None:
+        return self.off() if self.batches else None
+
+
+_LEAST = 1e-30
+
+
+def _first(layers: Sequence[LayerDistance], limit: float) -> LayerDistance | None:
+    """The first layer that is wrong by itself; where none is, the first that is far off all the same."""
+    for one in layers:
+        if one.own is not None and _is_off(one.own, limit):
+            return one
+    return next((one for one in layers if _is_off(one.whole, limit)), None)
+
+
+def _is_off(found: Off, limit: float) -> bool:
+    return not found.noise <= limit
+
+
+def _op_type(graph: Graph, name: str, others: Sequence[str]) -> str:
+    """The op that a layer is known by: the one with a weight, where it has one."""
+    op = graph.var(name).producer
+    assert op is not None
+    first = op
+    while op.type not in KINDS:
+        read = [var for var in op.all_inputs() if not var.persistable]
+        if len(read) != 1 or read[0].producer is None or read[0].name in others:
+            return first.type
+        op = read[0].producer
+    return op.type
+
+
+def _record(found: Off) -> dict[str, float | None]:
+    """JSON has no number that is not finite."""
+    return {name: value if np.isfinite(value) else None for name, value in vars(found).items()}

@@ -1,0 +1,128 @@
+"""What a model may be compared with: another one in Paddle, in its engines, or in Paddle Lite."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from qcc.analyze.divergence import common
+from qcc.analyze.parts import Parts, Values
+from qcc.backends import fluid
+from qcc.backends.agreement import Distance
+from qcc.backends.judge import first_wrong_op, judge
+from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.predictor import Engine, Predictor
+from qcc.backends.reference import reference
+from qcc.errors import ModelFormatError
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.model import Model
+from qcc.passes.unpack import Unpack
+from qcc.quantization import state, stored_form
+
+
+class InPaddle:
+    """A model that Paddle runs op for op, whole, and each layer on inputs that are given."""
+
+    kernels = "Paddle's kernels, op for op"
+
+    def __init__(self, graph: Graph, model: Model) -> None:
+        other = model.graph.copy()
+        Unpack().apply(other)
+        self.names = common(graph, other)
+        self._parts = Parts(other, self.names, (), self.names)
+
+    def run(self, inputs: Values) -> Values:
+        """See `Other`."""
+        return self._parts.run(inputs)
+
+    def apart(self, given: Values) -> Values | None:
+        """See `Other`."""
+        return self._parts.apart(given)
+
+
+class InEngine:
+    """A model in `paddle.inference`, which gives what stands between its layers as well; a context manager.
+
+    That keeps the engine from making one op of two layers, and nothing else.
+    """
+
+    def __init__(self, graph: Graph, model: Model, engine: Engine) -> None:
+        self.kernels = f"paddle.inference, {engine}"
+        self.names = common(graph, model.graph)
+        self._model, self._engine = model, engine
+        self._stack = ExitStack()
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="qcc-"))
+        self._files = _saved(model, Path(folder) / "whole", model.fetches)
+        self._predictor = Predictor(*_saved(model, Path(folder) / "opened", self.names), engine)
+
+    def __enter__(self) -> InEngine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._predictor.close()
+        self._stack.close()
+
+    def run(self, inputs: Values) -> Values:
+        """See `Other`."""
+        found = self._predictor.run(inputs)
+        return dict(zip(self.names, found, strict=True))
+
+    def apart(self, given: Values) -> None:
+        """An engine runs its layers together."""
+
+    def wrong_op(self, inputs: Values) -> tuple[Op, Distance] | None:
+        """The op that the engine gets wrong on equal inputs, where its outputs are further off than the model
+        moves by itself; None where they are not, or nothing is quantized.
+
+        Raises PaddleError where the engine does not run the ops apart.
+        """
+        if state(self._model.graph) == "float":
+            return None
+        found = reference(self._model, *self._files, inputs)
+        return None if judge(found, self._engine).right else first_wrong_op(found, self._engine)
+
+
+class InLite:
+    """A file for Paddle Lite in its x86 runtime, which gives its outputs alone; a context manager."""
+
+    kernels = "Paddle Lite's x86 runtime"
+
+    def __init__(self, graph: Graph, path: Path) -> None:
+        self._runtime = LiteRuntime(path)
+        self.names = graph.fetches
+        if len(self._runtime.outputs) != len(self.names):
+            self._runtime.close()
+            raise ModelFormatError(
+                f"{path} has {len(self._runtime.outputs)} outputs, and the model {len(self.names)}: the file"
+                " is of another model."
+            )
+
+    def __enter__(self) -> InLite:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runtime.close()
+
+    def run(self, inputs: Values) -> Values:
+        """See `Other`."""
+        return dict(zip(self.names, map(np.asarray, self._runtime.run(inputs)), strict=True))
+
+    def apart(self, given: Values) -> None:
+        """The runtime gives no inner values."""
+
+
+def _saved(model: Model, folder: Path, fetches: tuple[str, ...]) -> tuple[Path, Path | None]:
+    graph = model.graph.copy()
+    graph.fetches = fetches
+    opened = Model(graph, model.provenance)
+    saved = fluid.save(opened, folder, stored_form(graph), None, None, False)
+    return saved.files[0], saved.files[1] if len(saved.files) > 2 else None

@@ -1,0 +1,119 @@
+"""Which models an analysis is of: what a path means, and where the float twin of a quantized model is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qcc.analyze.twins import Twins, twins
+from qcc.errors import ModelFormatError
+from qcc.frontend.layout import find_program
+from qcc.frontend.saved import load, model_files
+from qcc.inputs import read_input
+from qcc.model import Model
+from qcc.quantization import state
+from qcc.record import FILE_NAME
+
+_FROZEN = "float"
+_FORMS = ("float", "int8", "qdq")
+_MAX_SIZE = 1 << 24
+
+
+@dataclass(frozen=True)
+class Given:
+    """`model`, read from `path`, in which its files have these `names`, if any were given; `float_model` and
+    its path where it is known; `record`: what `qcc quantize MODEL` has left beside it, empty where there is
+    none; `notes`: for the user."""
+
+    path: Path
+    names: tuple[str | None, str | None]
+    model: Model
+    float_path: Path | None
+    float_model: Model | None
+    record: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> Path:
+        """The file beside which may stand how images are prepared: that of the float model, if known."""
+        if self.float_path is not None:
+            return find_program(self.float_path, None)
+        return find_program(self.path, self.names[0])
+
+    @property
+    def files(self) -> list[Path]:
+        """All that was read: programs, parameters and records."""
+        found = [*model_files(self.path, *self.names), self.path.absolute().parent / FILE_NAME]
+        return found if self.float_path is None else [*found, *model_files(self.float_path)]
+
+    @property
+    def title(self) -> str:
+        """What the model is called: its folder, or that which its forms stand in."""
+        path = self.path.absolute()
+        return path.parent.name if path.name in _FORMS else path.name
+
+    def twins(self) -> Twins:
+        """Both networks, with what there is to say.  Raises what `twins` raises."""
+        found = twins(self.model, self.float_model)
+        return replace(found, notes=(*self.notes, *found.notes))
+
+
+def find_models(
+    path: Path, float_path: Path | None, model_filename: str | None = None, params_filename: str | None = None
+) -> Given:
+    """Read a model, in any form; or that in a folder which `qcc quantize MODEL` has written, or in one of its
+    folders. The float model is the one that is given, else the one that such a folder was made from.
+
+    Raises what `qcc.load` raises; and ModelFormatError when the float model that is given is quantized.
+    """
+    folder, record = _record(path)
+    inside = model_folder(path)
+    names = (model_filename, params_filename)
+    model = load(inside, *names)
+    if float_path is not None:
+        return Given(inside, names, model, float_path, _load_float(float_path), record)
+    if not record:
+        return Given(inside, names, model, None, None, {})
+    source = Path(record["model"])
+    if not source.exists():
+        note = f"the float model {source}, which {folder / FILE_NAME} names, is not there: give it by --float"
+        return Given(inside, names, model, None, None, record, (note,))
+    found = _load_float(source)
+    if found.provenance.source != record["source"]:
+        note = (
+            f"the float model {source} has changed since it was quantized: give the one that was by --float"
+        )
+        return Given(inside, names, model, None, None, record, (note,))
+    return Given(inside, names, model, source, found, record)
+
+
+def model_folder(path: Path) -> Path:
+    """The folder of the frozen model where a path is one that `qcc quantize MODEL` wrote; else itself."""
+    folder, record = _record(path)
+    return path / _FROZEN if record and folder == path else path
+
+
+def _load_float(path: Path) -> Model:
+    found = load(path)
+    if state(found.graph) != "float":
+        raise ModelFormatError(
+            f"{path} is {state(found.graph)}, and the float model is wanted: the one that was quantized."
+        )
+    return found
+
+
+def _record(path: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder that `qcc quantize MODEL` has written a model into, and its record; an empty one where the
+    model comes from elsewhere."""
+    folders = (path, path.parent) if path.is_dir() else (path.parent.parent,)
+    for folder in folders:
+        try:
+            found = json.loads(read_input(folder / FILE_NAME, _MAX_SIZE))
+        except (OSError, ValueError):
+            continue
+        match found:
+            case {"model": str(), "source": str() | None, "activations": dict(), "data": dict()}:
+                return folder, found
+    return path, {}

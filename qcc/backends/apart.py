@@ -1,0 +1,142 @@
+"""The ops of a model one by one, each on inputs that are given: which of them an engine gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest
+from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart
+from qcc.backends.predictor import PaddleExecutor
+from qcc.backends.reference import Reference, write_opened
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.numerics import max_int
+
+_CUT = ".cut"
+
+ONE_OP = 1e-4
+"""How far one op may be off on equal inputs. An 8-bit integer is 1/254 of the range of what it is rounded
+from, so that with this only a value within a fortieth of a step from a tie can become another integer."""
+
+_OTHER_ROUNDING = 2.0
+"""How much further an int8 engine may be off than what is computed as roughly as it may: that loses the last
+bit of all weights and rounds no activation of the ops left float, where the engine loses it in some sums
+only, and rounds others."""
+
+_LAST_BIT = Distance(norms=1 / max_int(8))
+"""Where two roundings of the same weights lose the last bit, one may round up what the other rounds down. The
+differences are those of `_OTHER_ROUNDING`; the sizes of all weights may differ by one step at most."""
+
+_MEET = 4.0
+"""Ties are not spread evenly: all pixels of one brightness may be on one, and meet in a sum."""
+
+_ONE_IN = (997, 101, 11, 3, 1)
+"""Of so many elements one is moved, at least eight where there are so many. Primes, so that they are in all
+rows and channels."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """The ops of a reference, each on inputs that are given, and what they are to give.
+
+    `program`, with the weights `params`, is to be run on `inputs`, and to give `wanted`.
+    """
+
+    cut: Cut
+    program: Path
+    params: Path | None
+    inputs: Mapping[str, np.ndarray]
+    wanted: Sequence[np.ndarray]
+
+    def distances(self, outputs: Sequence[np.ndarray]) -> list[Distance]:
+        return distances(outputs, self.wanted)
+
+    def moved_by_ties(self) -> list[Distance]:
+        """How far each op moves when a few of the integers that it reads are off by one.
+
+        That is what an engine does that divides by the scale in another order: values that are on a tie, but
+        for their last bits, it rounds to the other side.
+        """
+        graph = self.cut.graph
+        inputs = {name: _moved(values, _step(graph, name, values)) for name, values in self.inputs.items()}
+        found = PaddleExecutor(self.program, self.params).run(inputs)
+        return [one.times(_MEET) for one in self.distances(found)]
+
+    def worst(
+        self, outputs: Sequence[np.ndarray], ties: Sequence[Distance] = (), rough: Sequence[Distance] = ()
+    ) -> tuple[Op, Distance] | None:
+        """The op that is furthest off, if one is further off than it may be.
+
+        `ties`: how far each may be off on their account; `rough`: see `wider`.
+        """
+        least = Distance(ONE_OP, ONE_OP, ONE_OP)
+        allowed = [furthest(least, one) for one in ties] if ties else [least] * len(self.wanted)
+        limits = wider(allowed, rough, self.wanted)
+        wrong = [
+            (distance.largest / limit.largest, end, distance)
+            for end, distance, limit in zip(self.cut.ends, self.distances(outputs), limits, strict=True)
+            if not distance.within(limit)
+        ]
+        if not wrong:
+            return None
+        # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
+        _, end, distance = max(wrong, key=lambda one: one[0])
+        op = culprit(self.cut.graph.var(end))
+        assert op is not None
+        return op, distance
+
+
+def take_apart(reference: Reference) -> Apart:
+    """Cut a reference's graph where it quantizes, and compute what stands at the cuts."""
+    cut = cut_apart(reference.graph, reference.names)
+    program = reference.beside(_CUT)
+    write_opened(cut.graph, cut.ends, program)
+    values = reference.values([*cut.given.values(), *cut.ends])
+    given = dict(zip(cut.given, values, strict=False))
+    return Apart(cut, program, reference.params, {**reference.sample.inputs, **given}, values[len(given) :])
+
+
+def wider(
+    allowed: Sequence[Distance], rough: Sequence[Distance], outputs: Sequence[np.ndarray]
+) -> list[Distance]:
+    """Limits for what computes about as roughly as something whose distances from `outputs` are `rough`."""
+    if not rough:
+        return list(allowed)
+    return [
+        furthest(limit, _wider(one, output.size))
+        for limit, one, output in zip(allowed, rough, outputs, strict=True)
+    ]
+
+
+def _wider(rough: Distance, size: int) -> Distance:
+    if size <= FEW:
+        return furthest(rough.times(MULTIPLE), Distance(norms=np.inf))
+    limit = furthest(rough.times(_OTHER_ROUNDING), _LAST_BIT if rough.largest else Distance())
+    # What is right but rough is off by that much itself.
+    return furthest(limit, Distance(np.inf)) if size >= MANY and rough.largest >= MOST else limit
+
+
+def _step(graph: Graph, name: str, values: np.ndarray) -> float:
+    """The distance of two neighbouring integers, in what is quantized; 0 for what is not."""
+    quantize = next((op for op in graph.var(name).consumers if op.type in QUANTIZES), None)
+    if quantize is None:
+        return 0.0
+    found = [scale for slot in ("Scale", "InScale") for scale in quantize.inputs.get(slot, ())]
+    fixed = bool(found) and found[0].name in graph.weights
+    scale = graph.weights[found[0].name] if fixed else values
+    return float(np.abs(scale).max(initial=0)) / max_int(int(quantize.attr("bit_length", 8)))
+
+
+def _moved(values: np.ndarray, step: float) -> np.ndarray:
+    """A copy with a few elements a step nearer to zero, so that none is clipped."""
+    if not step:
+        return values
+    moved = values.copy()
+    stride = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
+    few = moved.reshape(-1)[::stride]
+    few -= np.copysign(step, few)
+    return moved

@@ -1,0 +1,77 @@
+"""bias-shared-convs: a bias behind convolutions that several ops read, where sizes are open."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.rewrite import set_weight
+
+_CONVS = ("conv2d", "depthwise_conv2d")
+_DUST = np.float32(1e-30)
+"""Of a size that changes no sum of float32 but one that is zero, and that OpenVINO does not drop as it drops
+zeros."""
+
+
+@options(frozen=True, config=OPTIONS)
+class BiasSharedConvs(EnginePass):
+    """Add almost nothing to a quantized convolution of open size that several ops read.
+
+    Before, in QDQ form:
+
+        y = conv2d(Input=x.dequantized, Filter=w.dequantized)
+        p = pool2d(X=y)
+        z = elementwise_mul(X=y, Y=p)
+
+    After, with y@bias = [1e-30, 1e-30, ...]:
+
+        y.shared = conv2d(Input=x.dequantized, Filter=w.dequantized)
+        y = elementwise_add(X=y.shared, Y=y@bias) {axis=1}
+        p = pool2d(X=y)
+        z = elementwise_mul(X=y, Y=p)
+
+    OpenVINO 2026.4 loses the scale of such a convolution when nothing is fused with it, and a dimension of
+    the input is not known when the model is compiled: the output is then about 1e-5 of what is right.
+    """
+
+    name: ClassVar[str] = "bias-shared-convs"
+
+    def apply(self, graph: Graph) -> PassResult:
+        chosen = [op for op in graph.ops if _fits(graph, op)]
+        for op in chosen:
+            out = op.output("Output")
+            check_free(graph, op, (_raw(out), _bias(out)))
+        for op in chosen:
+            _add_bias(graph, op)
+        return PassResult(bool(chosen))
+
+
+def _fits(graph: Graph, op: Op) -> bool:
+    if op.type not in _CONVS or op.attr("data_format", "NCHW") == "NHWC":
+        return False
+    source, out = op.input("Input").producer, op.output("Output")
+    readers = len(out.consumers) + (out.name in graph.fetches)
+    quantized = source is not None and source.type == "dequantize_linear"
+    return quantized and readers > 1 and any(length < 0 for length in out.shape)
+
+
+def _raw(out: Var) -> str:
+    return f"{out.name}.shared"
+
+
+def _bias(out: Var) -> str:
+    return f"{out.name}@bias"
+
+
+def _add_bias(graph: Graph, op: Op) -> None:
+    out = op.output("Output")
+    raw = graph.add_var_like(_raw(out), out)
+    graph.set_output(op, "Output", [raw])
+    add = graph.add_op("elementwise_add", {"X": raw}, {"Out": out}, {"axis": 1, "op_role": 0}, after=op)
+    set_weight(graph, add, "Y", np.full(out.shape[1], _DUST, np.float32), _bias(out))

@@ -1,0 +1,145 @@
+"""Keeping layers float, one by one, until a model is as good as it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from qcc.calibrate.accurate.judge import Judge
+from qcc.calibrate.accurate.memo import NO_MEMO, Memo
+from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
+from qcc.calibrate.plan import weights_of
+from qcc.model import Model
+
+_BYTES_SAVED = 3
+"""What an integer of 8 bits saves of a float32."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A quantized layer, called by its weight: `error` is that of the model's outputs when it alone is
+    quantized, as `Judge.error` measures it; `size`, by how many bytes the int8 form grows when it stays
+    float."""
+
+    weight: str
+    error: float
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.weight}: alone it costs an error of {self.error:.2%}; float, {self.size / 1000:.1f} kB"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How good the model is when so many layers stay float."""
+
+    layers: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a budget has come to: `value` of the best that was found, `wanted`, that of the float model, which
+    layers stay float, of how many that could be quantized, and all that was tried."""
+
+    attempt: Attempt
+    value: float
+    wanted: float
+    of_float: float
+    layers: tuple[Layer, ...]
+    quantizable: int
+    tried: tuple[Tried, ...]
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.wanted
+
+
+@dataclass
+class Budget:
+    """`metric` says how good a model is, higher is better, and `wanted` what it has to reach at least;
+    `judge` compares with the float model to tell which layers matter; `key` tells this metric from others."""
+
+    metric: Callable[[Model], float]
+    wanted: float
+    of_float: float
+    judge: Judge
+    key: str
+    memo: Memo = NO_MEMO
+    listener: Listener = SILENT
+    _tried: list[Tried] = field(default_factory=list)
+
+    def meet(self, attempt: Attempt) -> Outcome:
+        """The attempt with the fewest layers float that is good enough, of those that were tried; the best
+        one where none is.
+
+        Layers stay float in the order of the error that each causes when it alone is quantized. Their number
+        doubles until the model is good enough, and is then narrowed down by halves.
+        """
+        first = self._value(attempt, ())
+        weights = weights_of(
+            attempt.chosen.plan.folded.graph,
+            lambda found: found.weight.name in attempt.chosen.plan.weights,
+        )
+        if first >= self.wanted or len(weights) < 2:
+            return self._outcome(attempt, first, (), len(weights))
+        ranked = self._ranked(attempt, weights)
+        found = {0: first}
+        self.listener.step("layers float")
+
+        def good(count: int) -> bool:
+            self.listener.progress(len(found), len(ranked))
+            found[count] = self._value(attempt, [one.weight for one in ranked[:count]])
+            return found[count] >= self.wanted
+
+        # All but one: a model without a quantized layer is the float one.
+        most = len(ranked) - 1
+        low, high = 0, 1
+        while not good(min(high, most)):
+            low = min(high, most)
+            if low == most:
+                break
+            high *= 2
+        if low < most:
+            high = min(high, most)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if good(middle) else (middle, high)
+            count = high
+        else:
+            count = max(found, key=lambda one: (found[one], -one))
+        chosen = tuple(ranked[:count])
+        best = attempt.leaving([one.weight for one in chosen])
+        return self._outcome(best, found[count], chosen, len(weights))
+
+    def _ranked(self, attempt: Attempt, weights: Sequence[str]) -> list[Layer]:
+        """The layers, those first whose quantization costs most."""
+        self.listener.step("what each layer costs")
+        layers = []
+        for done, weight in enumerate(weights):
+            self.listener.progress(done, len(weights))
+            alone = attempt.leaving([other for other in weights if other != weight])
+            error = self._remembered("error", alone, lambda model: self.judge.error(model))
+            size = _BYTES_SAVED * attempt.chosen.plan.folded.weights[weight].size
+            layers.append(Layer(weight, error, size))
+        return sorted(layers, key=lambda one: -one.error)
+
+    def _value(self, attempt: Attempt, weights: Collection[str]) -> float:
+        tried = attempt.leaving(weights) if weights else attempt
+        value = self._remembered(self.key, tried, self.metric)
+        self._tried.append(Tried(len(weights), value))
+        return value
+
+    def _remembered(self, what: str, attempt: Attempt, measure: Callable[[Model], float]) -> float:
+        key = [what, attempt.identity()]
+        known = self.memo.load(key)
+        if known is not None:
+            return known[1]["value"]
+        value = measure(attempt.freeze().model)
+        self.memo.save(key, {}, {"value": value})
+        return value
+
+    def _outcome(
+        self, attempt: Attempt, value: float, layers: tuple[Layer, ...], quantizable: int
+    ) -> Outcome:
+        return Outcome(attempt, value, self.wanted, self.of_float, layers, quantizable, tuple(self._tried))

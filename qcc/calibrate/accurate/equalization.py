@@ -1,0 +1,102 @@
+"""Which passes equalize the channels of a network, by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qcc.calibrate.accurate.moments import Moments, measure
+from qcc.calibrate.collect import Numbered
+from qcc.ir.graph import Graph
+from qcc.model import Model
+from qcc.passes.absorb_bias import AbsorbBias, absorbing
+from qcc.passes.base import Pass
+from qcc.passes.channels import Link, links
+from qcc.passes.equalize import Equalize, balance, octaves_of, scale_channels
+from qcc.passes.relax_relu6 import RelaxRelu6
+
+_DEVIATIONS = 3.0
+"""How far below its mean a channel is taken to fall, in standard deviations (Nagel et al. 2019, section
+4.1.3)."""
+
+_MOST = 16
+"""A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
+
+
+def equalizing(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
+    """The passes that equalize; none where no two layers follow each other that allow it."""
+    graph = model.graph.copy()
+    passes: list[Pass] = []
+    relaxed = _below_limit(model, batches)
+    if relaxed:
+        relaxing = RelaxRelu6(variables=tuple(relaxed))
+        relaxing.apply(graph)
+        passes.append(relaxing)
+    found = list(links(graph))
+    moments = measure(model, [link.var.name for link in found], batches)
+    changed = [link for link in found if scale_channels(graph, link, _shift(graph, link, moments))]
+    entries = [f"{link.var.name}={' '.join(map(str, octaves_of(graph, link)))}" for link in changed]
+    return (*passes, Equalize(octaves=tuple(entries))) if entries else ()
+
+
+def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
+    """The outputs of relu6 that stay below its limit on all batches."""
+    limits = {
+        op.output("Out").name: float(op.attr("threshold", 6.0))
+        for op in model.graph.ops
+        if op.type == "relu6"
+    }
+    limits = {name: limit for name, limit in limits.items() if len(model.graph.versions(name)) == 1}
+    moments = measure(model, limits, batches)
+    return [name for name, limit in limits.items() if moments.largest(name).max(initial=0) < limit]
+
+
+def _shift(graph: Graph, link: Link, moments: Moments) -> np.ndarray:
+    """By how many octaves each channel is to become smaller."""
+    largest = moments.largest(link.var.name)
+    channels = octaves_of(graph, link).size
+    known = largest > 0
+    if largest.size != channels or not known.any():
+        return np.zeros(channels, np.int64)
+    if all(one.is_depthwise for one in link.last):
+        # The weights of each channel have a scale of their own: only the activation loses or gains.
+        shift = np.rint(np.log2(np.where(known, largest, 1.0))).astype(np.int64)
+    else:
+        shift = balance(largest, _read_ranges(graph, link))
+    top = int(shift[known].max())
+    # A channel that was never seen goes with the others.
+    shift = np.where(known, np.maximum(shift, top - _MOST), int(np.median(shift[known])))
+    # Only differences count.
+    return shift - int(np.median(shift))
+
+
+def _read_ranges(graph: Graph, link: Link) -> np.ndarray:
+    """The largest weight that meets each channel, relative to the largest of the same output, since each
+    output has a scale of its own: [channels]."""
+    ranges = []
+    for one in link.last:
+        weight = graph.weights[one.operands.weight.name]
+        outputs = one.output_ranges(weight)
+        relative = one.scaled(weight, 1 / np.where(outputs > 0, outputs, 1.0), None)
+        ranges.append(one.input_ranges(relative))
+    found = np.max(ranges, axis=0)
+    return np.maximum(found, max(found.max(), np.finfo(np.float32).tiny) * 2.0**-_MOST)
+
+
+def absorbing_biases(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
+    """The pass that moves high biases on; none where there are none."""
+    graph = model.graph
+    found = [(link, bias) for link in absorbing(graph) if (bias := link.bias(graph)) is not None]
+    moments = measure(model, [bias.add.output("Out").name for _, bias in found], batches)
+    entries = []
+    for link, bias in found:
+        name = bias.add.output("Out").name
+        lowest = moments.mean(name) - _DEVIATIONS * moments.deviation(name)
+        pairs = [
+            f"{channel}:{np.float32(bias.value[channel] - lowest[channel])!s}"
+            for channel in np.flatnonzero(lowest > 0)
+        ]
+        if pairs:
+            entries.append(f"{link.var.name}={' '.join(pairs)}")
+    return (AbsorbBias(biases=tuple(entries)),) if entries else ()

@@ -1,0 +1,250 @@
+"""The steps of effort accurate, each of which is kept if it helps on images that it has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+
+from qcc.calibrate.accurate.equalization import absorbing_biases, equalizing
+from qcc.calibrate.accurate.judge import Judge
+from qcc.calibrate.accurate.memo import NO_MEMO, Memo
+from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
+from qcc.calibrate.choose import Chosen, Quantized, choose
+from qcc.calibrate.collect import Collector, Numbered, numbered
+from qcc.calibrate.data.batches import Batch, spread
+from qcc.calibrate.observers import Calibrator
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.statistics import Statistics
+from qcc.errors import DataError
+from qcc.passes.base import Pass
+
+StepName = Literal["equalization", "absorption", "bias-correction", "adaround"]
+STEPS: tuple[StepName, ...] = get_args(StepName)
+
+LEARNED_FROM = 64
+HELD_BACK = 64
+_SHARE_HELD_BACK = 3
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step has done: the error of the outputs on held-back images before and after, as `Judge.error`
+    measures it; None where there was nothing to do, and `note` then says why."""
+
+    name: StepName
+    before: float
+    after: float | None = None
+    note: str = ""
+
+    @property
+    def kept(self) -> bool:
+        return self.after is not None and self.after < self.before
+
+    def __str__(self) -> str:
+        if self.after is None:
+            return f"{self.name}: {self.note}"
+        undone = "" if self.kept else ", and was undone"
+        return f"{self.name}: error {self.before:.2%} before, {self.after:.2%} after{undone}"
+
+
+class Listener(Protocol):
+    """Who hears how far the steps are. It may raise what stops them."""
+
+    def step(self, name: str) -> None:
+        """A step begins."""
+        ...
+
+    def progress(self, done: int, total: int) -> None:
+        """So much of it is done."""
+        ...
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def step(self, name: str) -> None:
+        """See `Listener`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """See `Listener`."""
+
+
+SILENT = Silent()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A way to quantize: scales, and by layer what takes the place of its weight and bias."""
+
+    chosen: Chosen
+    learned: tuple[Learned, ...] = ()
+    methods: tuple[str, ...] = ()
+
+    def freeze(self) -> Quantized:
+        """The frozen model."""
+        if not self.learned:
+            return self.chosen.freeze()
+        values = self._values()
+        return self.chosen.freeze_with(values, f"{' and '.join(self.methods)} of {len(self.learned)} layers")
+
+    def leaving(self, weights: Collection[str]) -> Attempt:
+        """The attempt in which the layers with these weights stay float, with what nobody has learned."""
+        plan = self.chosen.plan.skipping(weights)
+        choices = tuple(one for one in self.chosen.choices if one.name in plan.activations)
+        learned = tuple(one for one in self.learned if one.weight not in weights)
+        return Attempt(Chosen(plan, choices, self.chosen.notices), learned, self.methods)
+
+    def identity(self) -> str:
+        """A digest of all that makes the frozen model."""
+        digest = hashlib.sha256(self.chosen.plan.identity().encode())
+        digest.update(repr([(one.name, one.scale) for one in self.chosen.choices]).encode())
+        for name, value in self._values().items():
+            digest.update(name.encode() + value.tobytes())
+        return digest.hexdigest()
+
+    def _values(self) -> dict[str, np.ndarray]:
+        return {name: value for one in self.learned for name, value in one.values.items()}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images that are learned from, and those that are held back to judge by: others, where there are
+    enough."""
+
+    learned_from: Sequence[Numbered]
+    held_back: Sequence[Numbered]
+
+    @staticmethod
+    def of(batches: Sequence[Numbered]) -> Samples:
+        """Evenly spread.  Raises DataError when there are none."""
+        if not batches:
+            raise DataError("there is no data that could be read again, which effort accurate needs.")
+        if len(batches) < _FEWEST:
+            return Samples(batches, batches)
+        held = spread(batches, min(HELD_BACK, len(batches) // _SHARE_HELD_BACK))
+        numbers = {batch.number for batch in held}
+        rest = [batch for batch in batches if batch.number not in numbers]
+        return Samples(spread(rest, LEARNED_FROM), held)
+
+    def not_learned_from(self, batches: Sequence[Numbered]) -> Sequence[Numbered]:
+        """All of the batches that are not learned from; those held back where there are no others."""
+        learned = {batch.number for batch in self.learned_from}
+        return [batch for batch in batches if batch.number not in learned] or self.held_back
+
+
+@dataclass
+class Improvement:
+    """Takes the steps one after the other.
+
+    `collect` measures what the scales of a plan are chosen by; `judge` compares with the float model on
+    held-back images; `compared`: calibrators that are told of; `without`: steps that are left out.
+    """
+
+    samples: Samples
+    judge: Judge
+    collect: Callable[[Plan], Statistics]
+    calibrator: Calibrator
+    compared: Collection[Calibrator] = ()
+    without: Collection[str] = ()
+    memo: Memo = NO_MEMO
+    listener: Listener = SILENT
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self, plan: Plan, statistics: Statistics) -> Attempt:
+        """The best attempt.  Raises DataError as `choose` does."""
+        attempt = Attempt(self._choose(plan, statistics))
+        error = self._error(attempt)
+        for name in ("equalization", "absorption"):
+            if name not in self.without:
+                attempt, error = self._rewrite(name, attempt, error)
+        correction = False
+        if "bias-correction" not in self.without:
+            before = attempt
+            attempt, error = self._learn("bias-correction", attempt, error, Methods(True, False))
+            correction = attempt is not before
+        if "adaround" not in self.without:
+            attempt, error = self._learn("adaround", attempt, error, Methods(correction, True))
+        return attempt
+
+    def _rewrite(self, name: StepName, attempt: Attempt, error: float) -> tuple[Attempt, float]:
+        self.listener.step(name)
+        plan = attempt.chosen.plan
+        find = equalizing if name == "equalization" else absorbing_biases
+        passes: tuple[Pass, ...] = find(plan.folded, self.samples.learned_from)
+        if not passes:
+            return self._nothing(name, attempt, error, "no two layers follow each other that allow it.")
+        rewritten = plan.rewritten(*passes)
+        return self._judged(name, attempt, error, Attempt(self._choose(rewritten, self.collect(rewritten))))
+
+    def _learn(
+        self, name: StepName, attempt: Attempt, error: float, methods: Methods
+    ) -> tuple[Attempt, float]:
+        self.listener.step(name)
+        try:
+            learned = reconstruct(
+                attempt.chosen, self.samples.learned_from, methods, self.memo, self.listener.progress
+            )
+        except DataError as failure:
+            return self._nothing(name, attempt, error, str(failure))
+        learned = [one for one in learned if one.values]
+        if not learned:
+            return self._nothing(name, attempt, error, "there is no layer that it could change.")
+        words = [
+            word
+            for word, on in (("bias-correction", methods.correction), ("adaround", methods.rounding))
+            if on
+        ]
+        return self._judged(name, attempt, error, Attempt(attempt.chosen, tuple(learned), tuple(words)))
+
+    def _nothing(self, name: StepName, attempt: Attempt, error: float, why: str) -> tuple[Attempt, float]:
+        self.steps.append(Step(name, error, note=why))
+        return attempt, error
+
+    def _judged(
+        self, name: StepName, attempt: Attempt, error: float, tried: Attempt
+    ) -> tuple[Attempt, float]:
+        step = Step(name, error, self._error(tried))
+        self.steps.append(step)
+        return (tried, step.after) if step.kept and step.after is not None else (attempt, error)
+
+    def _choose(self, plan: Plan, statistics: Statistics) -> Chosen:
+        return choose(plan, statistics, self.calibrator, self.compared)
+
+    def _error(self, attempt: Attempt) -> float:
+        return self.judge.error(attempt.freeze().model)
+
+
+def usable(batches: Iterable[Batch], statistics: Statistics) -> list[Numbered]:
+    """The batches that statistics were collected on, without those that do not belong to the data."""
+    left_out = statistics.strangers()
+    used = {number for number in statistics.batches if number not in left_out}
+    return [batch for batch in numbered(batches) if batch.number in used]
+
+
+def collecting(
+    batches: Iterable[Numbered], folder: Path | None = None, listener: Listener = SILENT
+) -> Callable[[Plan], Statistics]:
+    """What collects the statistics of a plan on some batches, and keeps them in a folder, if there is one."""
+
+    def collect(plan: Plan) -> Statistics:
+        statistics, identity = plan.statistics(), plan.identity()
+        kept = None if folder is None else folder / f"statistics-{identity[:24]}.npz"
+        if kept is not None and statistics.load(kept, identity):
+            return statistics
+        run = Collector(plan.folded, statistics)
+        total = len(batches) if isinstance(batches, Sequence) else None
+        for done, batch in enumerate(batches):
+            if total is not None:
+                listener.progress(done, total)
+            run.run(batch, batch.read())
+        if kept is not None:
+            statistics.save(kept, identity)
+        return statistics
+
+    return collect

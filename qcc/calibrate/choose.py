@@ -1,0 +1,148 @@
+"""Scales chosen by what was measured, and the frozen model that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.statistics import Statistics
+from qcc.errors import DataError
+from qcc.model import Model
+from qcc.passes.freeze import Freeze
+from qcc.passes.manager import PassManager
+from qcc.passes.prune import Prune
+from qcc.passes.static_scales import StaticScales
+
+BITS = 8
+
+MUCH = 0.05
+"""An error of an activation, relative to its values, above which people are told of it: a good scale causes
+1 % or 2 %."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How an activation is quantized.
+
+    `peak` is the largest magnitude that was seen; `scales` what each calibrator would have chosen; `errors`
+    the root of the mean square error that each would cause, relative to the root of the mean square of the
+    values.
+    """
+
+    name: str
+    calibrator: Calibrator
+    peak: float
+    scales: Mapping[Calibrator, float]
+    errors: Mapping[Calibrator, float]
+
+    @property
+    def scale(self) -> float:
+        return self.scales[self.calibrator]
+
+    @property
+    def error(self) -> float:
+        return self.errors[self.calibrator]
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """`model`: frozen; `choices`: of its activations; `notices`: what a user should hear of."""
+
+    model: Model
+    choices: tuple[Choice, ...]
+    notices: tuple[str, ...]
+
+
+def finish(
+    plan: Plan, statistics: Statistics, calibrator: Calibrator, compared: Iterable[Calibrator] = ()
+) -> Quantized:
+    """Choose the scales by the statistics, and freeze. `compared`: calibrators whose choices are told as
+    well.
+
+    An activation that was never reached, or was never anything but zero, has no scale: what reads it stays
+    float.
+
+    Raises DataError when there are no statistics, or no scale at all.
+    """
+    return choose(plan, statistics, calibrator, compared).freeze()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A plan with scales for all of its activations; `notices`: what a user should hear of."""
+
+    plan: Plan
+    choices: tuple[Choice, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def static_scales(self) -> StaticScales:
+        """What puts the scales into a transformed model."""
+        return StaticScales(scales=tuple(f"{choice.name}={choice.scale!r}" for choice in self.choices))
+
+    def freeze(self) -> Quantized:
+        """The frozen model."""
+        passes = (*self.plan.passes, self.static_scales, Freeze(), Prune())
+        return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
+
+    def freeze_with(self, learned: Mapping[str, np.ndarray], by: str) -> Quantized:
+        """The frozen model, with other weights in place of those of the folded one; `by`: what the record
+        says of where they come from."""
+        folded = self.plan.folded.copy()
+        for name, value in learned.items():
+            folded.weights[name] = value
+        model = Model(folded.graph, folded.provenance.then(by))
+        passes = (self.plan.transform, self.static_scales, Freeze(), Prune())
+        return Quantized(PassManager(passes).run(model), self.choices, self.notices)
+
+
+def choose(
+    plan: Plan, statistics: Statistics, calibrator: Calibrator, compared: Iterable[Calibrator] = ()
+) -> Chosen:
+    """Choose the scales as `finish` does."""
+    if not statistics.batches:
+        raise DataError("there is no data to measure scales on.")
+    seen = {name: statistics.seen(name) for name in plan.activations}
+    unknown = [name for name, one in seen.items() if not one.histogram.peak]
+    if len(unknown) == len(seen):
+        raise DataError("on the data, all inputs of the ops to be quantized are zero or empty.")
+    notices = list(_notices(seen))
+    if unknown:
+        plan = plan.without(unknown)
+    wanted = tuple(name for name in CALIBRATORS if name == calibrator or name in compared)
+    choices = tuple(_choose(name, seen[name], calibrator, wanted) for name in plan.activations)
+    return Chosen(plan, choices, (*plan.notes, *notices))
+
+
+def losing(choices: Iterable[Choice], remedy: str) -> Iterator[str]:
+    """What to say of activations that lose much when they are quantized, the worst first; `remedy`: what may
+    help."""
+    for choice in sorted(choices, key=lambda one: -one.error):
+        if choice.error > MUCH:
+            yield (
+                f"{choice.name!r} is off by {choice.error:.0%} when it is quantized: one scale does not fit"
+                f" all of its values. {remedy}"
+            )
+
+
+def _choose(name: str, seen: Seen, calibrator: Calibrator, wanted: tuple[Calibrator, ...]) -> Choice:
+    scales = {one: observe(seen, one, BITS) for one in wanted}
+    relative = seen.relative_errors(list(scales.values()), BITS)
+    return Choice(
+        name, calibrator, seen.histogram.peak, scales, dict(zip(scales, map(float, relative), strict=True))
+    )
+
+
+def _notices(seen: Mapping[str, Seen]) -> Iterator[str]:
+    for name, one in seen.items():
+        histogram = one.histogram
+        if not histogram.total:
+            yield f"{name!r} was never reached: it is empty on all of the data; what reads it stays float."
+        elif not histogram.peak:
+            yield f"{name!r} is zero on all of the data, and what reads it stays float."
+        elif histogram.is_constant:
+            yield f"{name!r} is the constant {histogram.largest:g} on all of the data."

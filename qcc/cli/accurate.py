@@ -1,0 +1,144 @@
+"""`qcc quantize MODEL --effort accurate`: its options, how it is driven, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from click.exceptions import Exit
+from rich.console import Console
+
+from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
+
+if TYPE_CHECKING:
+    from qcc.calibrate.accurate.steps import Attempt, Step
+    from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.data.sources import Source
+    from qcc.calibrate.observers import Calibrator
+    from qcc.calibrate.plan import Plan
+    from qcc.calibrate.report import Section
+    from qcc.calibrate.statistics import Statistics
+
+# As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
+_STEPS = ("equalization", "absorption", "bias-correction", "adaround")
+STEPS_FOLDER = "steps"
+"""Where an interrupted run leaves what it goes on with, in the folder of what was measured."""
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+accurate_options: Callable[[Command], Command] = click.option(
+    "--without",
+    multiple=True,
+    type=click.Choice(_STEPS),
+    help="Leave a step of effort accurate out; may be given again.",
+)
+
+
+def check_accurate(effort: str, without: Sequence[str]) -> None:
+    """Raise ConfigError when options of effort accurate are given for another one."""
+    from qcc.errors import ConfigError
+
+    if without and effort != "accurate":
+        raise ConfigError(f"--without leaves out steps of --effort accurate, and the effort is {effort}.")
+
+
+class Told:
+    """Shows how far a step is, with the time left, and stops where a signal asks for it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        from qcc.train.loop.interrupt import StopRequest
+
+        self._stop = StopRequest()
+        self._stack, self._bar = stack, stack.enter_context(ExitStack())
+        self._name, self._total = "", -1
+        stack.enter_context(self._stop.listening())
+
+    def step(self, name: str) -> None:
+        """See `qcc.calibrate.accurate.steps.Listener`."""
+        self._bar.close()
+        self._name, self._total = name, -1
+
+    def progress(self, done: int, total: int) -> None:
+        """See `qcc.calibrate.accurate.steps.Listener`."""
+        if self._stop.requested:
+            from qcc.calibrate.collection import Stopped
+
+            raise Stopped
+        if total != self._total:
+            self._bar.close()
+            self._total = total
+            self._report = self._bar.enter_context(progress(self._name, total, Console(stderr=True)))
+        self._report(done)
+
+
+class Improving:
+    """Runs the steps on the batches that statistics were collected on; `folder`: where it leaves what an
+    interrupted run goes on with."""
+
+    def __init__(
+        self,
+        source: Source,
+        folder: Path,
+        calibrator: Calibrator,
+        compared: Sequence[Calibrator],
+        without: Sequence[str],
+    ) -> None:
+        self._source, self._folder = source, folder / STEPS_FOLDER
+        self._calibrator, self._compared, self._without = calibrator, compared, without
+
+    def run(self, plan: Plan, statistics: Statistics) -> tuple[Attempt, Section]:
+        """The best attempt, and what the report says of the steps."""
+        from qcc.calibrate.accurate.judge import Judge
+        from qcc.calibrate.accurate.memo import Memo
+        from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
+        from qcc.calibrate.collection import Stopped
+        from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+
+        used = usable(self._source.batches, statistics)
+        samples = Samples.of(used)
+        try:
+            with ExitStack() as stack:
+                told = Told(stack)
+                improvement = Improvement(
+                    samples,
+                    Judge(plan.model, samples.held_back),
+                    collecting(used, self._folder, told),
+                    self._calibrator,
+                    self._compared,
+                    self._without,
+                    Memo(self._folder),
+                    told,
+                )
+                attempt = improvement.run(plan, statistics)
+        except Stopped:
+            echo("interrupted; the same command goes on with what was done.", err=True)
+            raise Exit(INTERRUPTED_EXIT_CODE) from None
+        for step in improvement.steps:
+            echo(str(step))
+        return attempt, steps_section(improvement.steps, samples.held_back)
+
+
+def held_back(source: Source, statistics: Statistics, effort: str) -> list[Numbered]:
+    """The batches that a budget is judged by: none that the effort has learned weights from."""
+    from qcc.calibrate.accurate.steps import Samples, usable
+
+    used = usable(source.batches, statistics)
+    if effort != "accurate":
+        return used
+    return list(Samples.of(used).not_learned_from(used))
+
+
+def steps_section(steps: Sequence[Step], held_back: Sequence[Numbered]) -> Section:
+    """What the report says of the steps."""
+    from qcc.calibrate.report import Section
+
+    content = [
+        {"name": one.name, "before": one.before, "after": one.after, "kept": one.kept, "note": one.note}
+        for one in steps
+    ]
+    title = f"Steps, by the outputs' mean error on {len(held_back)} held-back batches"
+    return Section(title, [str(one) for one in steps], "steps", content)

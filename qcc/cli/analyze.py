@@ -1,0 +1,194 @@
+"""`qcc analyze`: what quantizing each op costs, as a page and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.exceptions import Exit
+from rich.console import Console
+
+from qcc.cli.model_files import model_files
+from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
+
+if TYPE_CHECKING:
+    from qcc.analyze.findings import Analysis
+    from qcc.analyze.sources import Given
+    from qcc.calibrate.data.sources import Source
+    from qcc.train.loop.interrupt import StopRequest
+
+_CALIBRATED_ON = 256
+_LABELS = {
+    "ranges": "looking at ranges",
+    "ops": "measuring each op",
+    "effects": "measuring effects on the output",
+}
+_SHOWN = 5
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="As in `qcc quantize MODEL --data`: a folder of images, .npz or .npy files, a"
+    " training configuration (.yml), module:function, or random.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the page (.html); the same for programs is written beside it, as .json.",
+)
+@click.option(
+    "--float",
+    "float_path",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="The float model that was quantized, where the folder that `qcc quantize` wrote does not tell.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="How many images or batches to measure on, spread evenly.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Measure the effect on the network's output of so many ops only: those whose channels lose most.",
+)
+@click.option(
+    "--preprocess",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.yml",
+    help="How images are prepared, where it does not stand beside the float model.",
+)
+@model_files
+def analyze(
+    model: Path,
+    data: str,
+    output: Path,
+    float_path: Path | None,
+    samples: int,
+    top: int | None,
+    preprocess: Path | None,
+    model_filename: str | None,
+    params_filename: str | None,
+) -> None:
+    """Tell what quantizing each op of MODEL costs, the worst first.
+
+    MODEL is a folder that `qcc quantize MODEL` wrote, a quantized model in any form, or a float model, which
+    is then quantized first, as `qcc quantize MODEL --data DATA` does. Interrupted, it goes on when it is run
+    again.
+
+    \b
+    qcc analyze OUT --data PHOTOS -o report.html
+    qcc analyze INT8_MODEL --float MODEL --data PHOTOS -o report.html --top 20
+    """
+    if output.suffix != ".html":
+        raise click.UsageError(f"-o {output}: the page is a file whose name ends in .html.")
+    from qcc.analyze.page import write_page
+    from qcc.analyze.run import Sample, Wanted
+    from qcc.analyze.run import analyze as run
+    from qcc.analyze.sources import find_models
+    from qcc.cli.data import open_source
+    from qcc.files import check_folder, refuse_inputs, write_json
+    from qcc.quantization import state
+    from qcc.train.loop.interrupt import StopRequest
+
+    check_folder(output.absolute().parent)
+    given = find_models(model, float_path, model_filename, params_filename)
+    refuse_inputs([output, output.with_suffix(".json")], given.files)
+    journal = output.with_name(f".{output.stem}.analysis")
+    source = open_source(given.model, given.program, data, preprocess, samples)
+    stop = StopRequest()
+    with stop.listening(), _going_on():
+        if state(given.model.graph) == "float":
+            if float_path is not None:
+                raise click.UsageError(
+                    f"--float {float_path}: {model} is float itself, and is quantized first."
+                )
+            more = open_source(given.model, given.program, data, preprocess, _CALIBRATED_ON)
+            given = _calibrated(given, more, journal.with_name(f"{journal.name}.ranges"), stop)
+        found, kept = run(
+            given.title,
+            given.twins(),
+            Sample.of(source, given.model, samples),
+            journal,
+            Wanted(top, _phase, lambda: stop.requested),
+            facts=_facts(given, source),
+        )
+    write_page(found, output)
+    write_json(output.with_suffix(".json"), found.record())
+    kept.remove()
+    _tell(found, output)
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Turn a stop into the exit code of an interrupted command."""
+    from qcc.analyze.measure import Stopped
+    from qcc.calibrate.collection import Stopped as CollectingStopped
+    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+
+    try:
+        yield
+    except (Stopped, CollectingStopped):
+        echo("interrupted; the same command goes on with what was measured.", err=True)
+        raise Exit(INTERRUPTED_EXIT_CODE) from None
+
+
+def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return progress(_LABELS[name], total, Console(stderr=True))
+
+
+def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -> Given:
+    """A float model quantized as `qcc quantize MODEL --data` does with its defaults, and its twin."""
+    from qcc.calibrate.choose import finish
+    from qcc.calibrate.collection import State, check_skipped, collect
+    from qcc.calibrate.plan import make_plan
+
+    plan = make_plan(given.model)
+    kept = State(folder, plan, source)
+    kept.gather()
+    with progress("measuring", source.total, Console(stderr=True)) as report:
+        collect(plan, source, kept, stop=lambda: stop.requested, report=report)
+    statistics = kept.gather()
+    check_skipped(statistics)
+    quantized = finish(plan, statistics, "mse")
+    kept.remove()
+    return replace(
+        given, model=quantized.model, float_model=given.model, notes=(*given.notes, *quantized.notices)
+    )
+
+
+def _facts(given: Given, source: Source) -> dict[str, str]:
+    from qcc.calibrate.report import told
+
+    facts = {"model": str(given.path), "data": told(source.record)}
+    if given.float_path is not None:
+        facts["float model"] = str(given.float_path)
+    return facts
+
+
+def _tell(found: Analysis, output: Path) -> None:
+    from qcc.analyze.page.words import decibel, percent
+    from qcc.analyze.page.write import verdict
+
+    for note in found.notes:
+        echo(f"notice: {note}.")
+    echo(verdict(found))
+    for one in found.ops[:_SHOWN]:
+        alone = "" if one.effect is None else f"alone {percent(one.effect.alone)}, "
+        echo(f"  {one.layer.output}: {alone}{decibel(one.damage.both)} dB by itself")
+    echo(f"{output} and {output.with_suffix('.json').name} have the rest.")

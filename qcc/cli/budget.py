@@ -1,0 +1,190 @@
+"""`qcc quantize MODEL --max-drop X --eval ... | --min-agreement X`: how good the result has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+from click.exceptions import Exit
+
+from qcc.cli.accurate import STEPS_FOLDER, Told
+from qcc.cli.calibration import CONFIG_SUFFIXES
+from qcc.cli.data import named_function
+from qcc.cli.stdout import echo
+from qcc.cli.trained import TRAINED
+from qcc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qcc.calibrate.accurate.budget import Budget, Outcome
+    from qcc.calibrate.accurate.memo import Memo
+    from qcc.calibrate.accurate.steps import Attempt
+    from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.report import Section
+    from qcc.model import Model
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say: by how much the metric that `evaluate` names may fall, or how often the model has
+    to agree with the float one."""
+
+    max_drop: float | None
+    evaluate: str | None
+    min_agreement: float | None
+
+    def __bool__(self) -> bool:
+        return self.max_drop is not None or self.min_agreement is not None
+
+    def check(self, effort: str) -> None:
+        """Raise ConfigError when the options do not go together."""
+        if self and effort == TRAINED:
+            raise ConfigError(
+                "a budget is kept by leaving layers float, which effort trained does not: give it with --effort"
+                " calibrated or accurate."
+            )
+        if (self.max_drop is None) != (self.evaluate is None):
+            raise ConfigError(
+                "--max-drop X and --eval CONFIG.yml (or module:function) go together: by how much a metric"
+                " may fall, and which."
+            )
+        if self.max_drop is not None and self.min_agreement is not None:
+            raise ConfigError("there is one budget: give --max-drop with --eval, or --min-agreement.")
+
+
+def budget_options(command: Command) -> Command:
+    """The options of a budget."""
+    options = (
+        click.option(
+            "--max-drop",
+            type=click.FloatRange(min=0),
+            metavar="X",
+            help="Keep layers float until the metric of --eval is at most X lower than that of MODEL, in its"
+            " own unit: 0.01 for a hundredth of accuracy.",
+        ),
+        click.option(
+            "--eval",
+            "evaluate",
+            metavar="EVAL",
+            help="What --max-drop measures: the main metric of a training configuration (.yml) on its test"
+            " set, or what a Python function, as module:function, gives for a model (qcc.Model); higher is"
+            " better.",
+        ),
+        click.option(
+            "--min-agreement",
+            type=click.FloatRange(min=0, max=1),
+            metavar="X",
+            help="Keep layers float until at least the share X of images that were not learned from gets the"
+            " same class as from MODEL; of other networks, until the outputs' mean error is at most 1 - X.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def meet(
+    wanted: Wanted, model: Model, attempt: Attempt, held_back: Sequence[Numbered], folder: Path
+) -> tuple[Attempt, Section, list[str]]:
+    """The attempt that meets the budget or comes nearest, what the report says of it, and notices."""
+    from qcc.calibrate.accurate.memo import Memo
+    from qcc.calibrate.collection import Stopped
+    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+
+    try:
+        with ExitStack() as stack:
+            budget = _budget(wanted, model, held_back, Memo(folder / STEPS_FOLDER), Told(stack))
+            outcome = budget.meet(attempt)
+    except Stopped:
+        echo("interrupted; the same command goes on with what was done.", err=True)
+        raise Exit(INTERRUPTED_EXIT_CODE) from None
+    section = _section(wanted, outcome)
+    for line in section.lines:
+        echo(line)
+    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome)}"]
+    return outcome.attempt, section, notices
+
+
+_RANKED_ON = 16
+
+
+def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told) -> Budget:
+    from qcc.calibrate.accurate.budget import Budget
+    from qcc.calibrate.accurate.judge import Judge
+    from qcc.calibrate.data.batches import spread
+
+    ranking = Judge(model, spread(held_back, _RANKED_ON))
+    if wanted.evaluate is None or wanted.max_drop is None:
+        judge = Judge(model, held_back)
+        least = wanted.min_agreement or 0.0
+        key = f"agreement on {[batch.name for batch in held_back]}"
+        return Budget(judge.agreement, least, 1.0, ranking, key, memo, told)
+    metric = _metric(wanted.evaluate, model)
+    of_float = metric(model)
+    return Budget(
+        metric, of_float - wanted.max_drop, of_float, ranking, f"metric of {wanted.evaluate}", memo, told
+    )
+
+
+def _metric(evaluate: str, model: Model) -> Callable[[Model], float]:
+    """What `--eval` names, as a function of a model."""
+    path = Path(evaluate)
+    if path.suffix in CONFIG_SUFFIXES:
+        from qcc.train.config import load_config
+        from qcc.train.evaluation.evaluate import evaluate as run
+        from qcc.train.evaluation.fits import check_fits
+        from qcc.train.tasks.build import build_task
+
+        config = load_config(path, ())
+        check_fits(model, config)
+        task = build_task(config)
+        return lambda quantized: float(run(quantized, task)[task.main_metric])
+    function = named_function("--eval", evaluate)
+
+    def measured(quantized: Model) -> float:
+        value = function(quantized)
+        if not isinstance(value, Real):
+            raise ConfigError(f"--eval {evaluate} gave a {type(value).__name__}, and not a number.")
+        return float(value)
+
+    return measured
+
+
+def _told(wanted: Wanted, outcome: Outcome) -> str:
+    """How good the model is, and how good it has to be."""
+    if wanted.evaluate is None:
+        return f"agreement {outcome.value:.2%}, where {outcome.wanted:.2%} is wanted"
+    return (
+        f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
+        f" {outcome.wanted:.4f} is wanted"
+    )
+
+
+def _section(wanted: Wanted, outcome: Outcome) -> Section:
+    from qcc.calibrate.report import Section
+
+    kept = len(outcome.layers)
+    lines = [
+        f"{'met' if outcome.met else 'NOT met, this is the best that was found'}: {_told(wanted, outcome)}",
+        f"{kept or 'none'} of {outcome.quantizable} layers stay{'s' if kept == 1 else ''} float"
+        + ("" if not kept else f", {sum(one.size for one in outcome.layers) / 1000:.1f} kB in all"),
+        *map(str, outcome.layers),
+    ]
+    content = {
+        "max_drop": wanted.max_drop,
+        "eval": wanted.evaluate,
+        "min_agreement": wanted.min_agreement,
+        "met": outcome.met,
+        "value": outcome.value,
+        "wanted": outcome.wanted,
+        "of_float": outcome.of_float,
+        "float_layers": [vars(one) for one in outcome.layers],
+        "tried": [vars(one) for one in outcome.tried],
+    }
+    return Section("Budget", lines, "budget", content)

@@ -1,0 +1,184 @@
+"""`qcc compare`: two models layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from qcc.cli.progress import progress
+from qcc.cli.stdout import echo
+
+if TYPE_CHECKING:
+    from qcc.analyze.divergence import Comparison, Off, Other
+    from qcc.analyze.others import InEngine
+    from qcc.analyze.parts import Values
+    from qcc.ir.graph import Graph
+    from qcc.model import Model
+
+_LITE_SUFFIX = ".nb"
+
+
+@click.command()
+@click.argument("model", metavar="A", type=click.Path(path_type=Path))
+@click.argument("other", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    metavar="DATA",
+    help="What to run both on, as in `qcc quantize MODEL --data`: images, arrays, a training configuration,"
+    " module:function, or random.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["paddle", "inference", "onednn", "onednn-int8"]),
+    default="paddle",
+    show_default=True,
+    help="What runs B: Paddle op for op, paddle.inference with its own kernels, with those of oneDNN, or with"
+    " those of oneDNN for int8. A .nb file runs in Paddle Lite.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="How many images or batches to compare on, spread evenly.",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SHARE",
+    help="From which difference on a layer has diverged, relative to its values, both as root mean squares:"
+    " 0.001 for the same floats, 0.02 for the same integers, 0.1 for 8 bits against others.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it.")
+@click.option(
+    "--preprocess",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.yml",
+    help="How images are prepared, where it does not stand beside A.",
+)
+def compare(
+    model: Path,
+    other: Path,
+    data: str,
+    engine: str,
+    samples: int,
+    limit: float | None,
+    json_file: Path | None,
+    preprocess: Path | None,
+) -> None:
+    """Tell where the models A and B come apart first, and how far each layer is off.
+
+    A runs op for op in Paddle. B is any form of the same network: quantized, of another epoch, or a .nb file.
+    Where Paddle runs both, each layer of B is also run on A's values, so that one that is wrong can be told
+    from one that only reads what is wrong.
+
+    \b
+    qcc compare FLOAT OUT/float --data PHOTOS
+    qcc compare OUT/float OUT/qdq --engine onednn-int8 --data PHOTOS
+    qcc compare OUT/float model.nb --data PHOTOS
+    """
+    from qcc.analyze.divergence import ROUNDED, compare_layers, usual_limit
+    from qcc.analyze.others import InEngine
+    from qcc.analyze.run import Sample
+    from qcc.analyze.sources import find_models
+    from qcc.cli.data import open_source
+    from qcc.files import refuse_inputs, write_json
+    from qcc.passes.unpack import Unpack
+
+    if other.suffix == _LITE_SUFFIX and engine != "paddle":
+        raise click.UsageError(f"--engine {engine}: {other} is a file for Paddle Lite, which runs it.")
+    given = find_models(_of_epoch(model), None)
+    graph = given.model.graph.copy()
+    Unpack().apply(graph)
+    source = open_source(given.model, given.program, data, preprocess, samples)
+    sample = Sample.of(source, given.model, samples)
+    also = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None)
+    second = None if also is None else also.model
+    if json_file is not None:
+        refuse_inputs([json_file], [*given.files, *([other] if also is None else also.files)])
+    with _opened(graph, other, second, engine) as runs:
+        coarse = second is None or engine == "onednn-int8"
+        usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
+        with progress("comparing", len(sample.reads), Console(stderr=True)) as report:
+            batches = _counted(sample.reads, report)
+            found = compare_layers(graph, runs, batches, usual if limit is None else limit)
+        _print(found)
+        if isinstance(runs, InEngine) and found.first is not None:
+            _name_op(runs, sample.reads[0]())
+    if json_file is not None:
+        write_json(json_file, found.record())
+        echo(f"{json_file} has all of it.")
+
+
+def _of_epoch(path: Path) -> Path:
+    """The model as it was evaluated, where a path is the folder of a training's epoch."""
+    from qcc.train.saving import EVAL_FOLDER
+
+    inside = path / EVAL_FOLDER
+    return inside if inside.is_dir() else path
+
+
+@contextmanager
+def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Iterator[Other]:
+    from qcc.analyze.others import InEngine, InLite, InPaddle
+    from qcc.backends.predictor import Engine
+
+    if model is None:
+        with InLite(graph, path) as lite:
+            yield lite
+    elif engine == "paddle":
+        yield InPaddle(graph, model)
+    else:
+        chosen = Engine(onednn=engine != "inference", int8=engine == "onednn-int8")
+        with InEngine(graph, model, chosen) as runs:
+            yield runs
+
+
+def _counted(reads: Sequence[Callable[[], Values]], report: Callable[[int], None]) -> Iterator[Values]:
+    for number, read in enumerate(reads, 1):
+        yield read()
+        report(number)
+
+
+def _print(found: Comparison) -> None:
+    """Layer by layer: noise relative to the signal."""
+    from qcc.shown import plain
+
+    width = max(len(plain(one.output)) for one in found.layers)
+    apart = any(one.own is not None for one in found.layers)
+    title = "on equal inputs  " if apart else ""
+    echo(f"{'layer':{width}}  {'op':20}  {title}in the network")
+    for one in found.layers:
+        own = f"{_percent(one.own):>15}  " if apart else ""
+        mark = "  <- first" if one is found.first else ""
+        echo(f"{plain(one.output):{width}}  {one.op:20}  {own}{_percent(one.whole):>14}{mark}")
+    echo(found.verdict())
+
+
+def _percent(found: Off | None) -> str:
+    if found is None:
+        return ""
+    return f"{found.noise:.3%}" if isfinite(found.noise) else "not comparable"
+
+
+def _name_op(runs: InEngine, inputs: Values) -> None:
+    """What of an engine is wrong on equal inputs, if anything is."""
+    from qcc.errors import PaddleError
+
+    try:
+        wrong = runs.wrong_op(inputs)
+    except PaddleError as error:
+        echo(f"its layers do not run one by one on equal inputs: {error}")
+        return
+    if wrong is None:
+        echo("that is no further than the model moves by itself, or each op is right on equal inputs.")
+    else:
+        op, distance = wrong
+        echo(f"on equal inputs the {op.type} of {next(op.all_outputs()).name!r} is wrong: {distance}.")

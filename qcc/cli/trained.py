@@ -1,0 +1,123 @@
+"""`qcc quantize MODEL --effort trained`: its options, and the training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+from click.exceptions import Exit
+from rich.console import Console
+
+from qcc.cli.stdout import echo
+from qcc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.data.sources import Source
+    from qcc.calibrate.plan import Plan
+    from qcc.calibrate.report import Section
+    from qcc.train.tasks.imitation import Samples
+
+TRAINED = "trained"
+_FOLDER = ".training"
+_SAMPLES = 4096
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def training_options(command: Command) -> Command:
+    """The options that say how long `--effort trained` trains."""
+    options = (
+        click.option(
+            "--steps",
+            type=click.IntRange(min=1),
+            help="With --effort trained: how many batches to train on.  [default: 500]",
+        ),
+        click.option(
+            "--minutes",
+            type=click.FloatRange(min=0, min_open=True),
+            help="With --effort trained: how long the command may take, in place of --steps.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Given:
+    """The budget as it was given; one of both at most."""
+
+    steps: int | None
+    minutes: float | None
+
+
+def budget_of(effort: str, steps: int | None, minutes: float | None) -> Given:
+    """Raises ConfigError for options of training without training, and for two budgets."""
+    given = [f"--{name}" for name, value in (("steps", steps), ("minutes", minutes)) if value is not None]
+    if given and effort != TRAINED:
+        raise ConfigError(f"{given[0]} says how long to train, and --effort {effort} does not train.")
+    if len(given) > 1:
+        raise ConfigError("--steps and --minutes both say how long to train: give one of them.")
+    return Given(steps, minutes)
+
+
+def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: bool) -> Samples:
+    """What to train on: as many samples as `--samples` says, or 4,096 where it is not given."""
+    from qcc.calibrate.data.batches import Batches
+    from qcc.train.tasks.imitation import Samples
+
+    given = click.get_current_context().get_parameter_source("samples")
+    batches = open_source(_SAMPLES if given is ParameterSource.DEFAULT else samples).batches
+    if not isinstance(batches, Batches):
+        kept = list(batches)
+        batches = Batches(range(len(kept)), kept.__getitem__)
+    return Samples(batches, skip_bad=skip_bad)
+
+
+def train(
+    plan: Plan, calibrated: Quantized, samples: Samples, source: Source, output: Path, given: Given
+) -> tuple[Quantized, Section]:
+    """Train what was calibrated on `source`, with checkpoints in the output's folder, which an interrupted
+    run leaves there; also what the report says of it."""
+    from qcc.calibrate.report import Section
+    from qcc.train.loop.interrupt import Interrupted, StopRequest
+    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+    from qcc.train.unlabelled import Budget, train_unlabelled
+
+    budget = Budget(minutes=given.minutes) if given.steps is None else Budget(given.steps)
+    scales = {choice.name: choice.scale for choice in calibrated.choices}
+    facts = [plan.identity(), scales, source.record, source.identity, len(samples.batches), asdict(budget)]
+    folder = _folder(output / _FOLDER, facts)
+    console, stop = Console(soft_wrap=True), StopRequest()
+    with stop.listening():
+        try:
+            trained = train_unlabelled(plan, calibrated, samples, folder, console, stop, budget)
+        except Interrupted:
+            raise Exit(INTERRUPTED_EXIT_CODE) from None
+    for line in trained.told():
+        echo(line)
+    notices = (*calibrated.notices, *trained.notices)
+    section = Section("Training", trained.told(), "training", trained.record())
+    return replace(calibrated, model=trained.model, notices=notices), section
+
+
+def _folder(root: Path, facts: object) -> Path:
+    """The folder of a run's checkpoints, by what tells it from others, whose folders are removed."""
+    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    for other in root.glob("*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def forget(output: Path) -> None:
+    """Remove the checkpoints, when what was trained is written."""
+    shutil.rmtree(output / _FOLDER, ignore_errors=True)

@@ -1,0 +1,222 @@
+"""qcc.from_layer: a model from a `paddle.nn.Layer`, which is traced."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+from qcc._paddle import dygraph_mode, paddle, static_mode
+from qcc.errors import GraphError
+from qcc.frontend.live import from_program
+from qcc.model import Model
+
+Specs = Sequence["paddle.static.InputSpec"]
+Loss = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A layer as a `paddle.static.Program` without a backward part, whose parameters are called as in
+    `Layer.state_dict()`.
+
+    `feeds`: of the layer's inputs, then of the loss's labels; `outputs`: of the layer; `loss`: one number;
+    `values`: of all that outlives a run.
+    """
+
+    program: paddle.static.Program
+    feeds: tuple[str, ...]
+    outputs: tuple[str, ...]
+    loss: str | None
+    values: dict[str, np.ndarray]
+
+    def scope(self) -> paddle.static.Scope:
+        """A scope that holds the values."""
+        scope = paddle.static.Scope()
+        for name, value in self.values.items():
+            scope.var(name).get_tensor().set(value, paddle.CPUPlace())
+        return scope
+
+
+def from_layer(
+    layer: paddle.nn.Layer, input_spec: Specs, *, loss: Loss | None = None, label_spec: Specs = ()
+) -> Model:
+    """The test graph of a layer, as it computes after `layer.eval()`; with a `loss`, its training graph.
+
+    `input_spec` has a `paddle.static.InputSpec` for each input, with None for sizes that may change; a feed
+    is called as its spec or, where that has no name, as the argument of `forward`. `loss` is a function of
+    what the layer returns and of a label for each of `label_spec`; the training graph has no backward ops,
+    is fed with the labels, too, and returns the loss in front of the layer's outputs. Weights are called as
+    in `Layer.state_dict()`, so that `into_layer` brings them back. Paddle's mode and the layer stay as they
+    were.
+
+    Raises GraphError for a layer that cannot be traced, such as one whose control flow looks at values that
+    are known only when it runs, and for what it returns besides tensors.
+    """
+    traced = trace(layer, input_spec, loss, label_spec)
+    fetches = traced.outputs if traced.loss is None else (traced.loss, *traced.outputs)
+    with static_mode():
+        return from_program(
+            traced.program, traced.scope(), traced.feeds, fetches, for_test=traced.loss is None
+        )
+
+
+def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> None:
+    """Give a layer the weights that a model, or training, has under the names of its `state_dict`.
+
+    Raises GraphError when one is missing or has another shape; the layer is then left as it was.
+    """
+    with dygraph_mode():
+        wanted = layer.state_dict()
+        for name, tensor in wanted.items():
+            if name not in weights:
+                raise GraphError(f"there are no weights {name!r}, which the layer has.")
+            if tuple(weights[name].shape) != tuple(tensor.shape):
+                raise GraphError(
+                    f"the weights {name!r} have shape {list(weights[name].shape)}, and the layer's have"
+                    f" {list(tensor.shape)}."
+                )
+        for name, tensor in wanted.items():
+            tensor.set_value(np.asarray(weights[name]))
+
+
+def trace(
+    layer: paddle.nn.Layer, input_spec: Specs, loss: Loss | None = None, label_spec: Specs = ()
+) -> Traced:
+    """Trace a layer: in evaluation mode, or with a `loss` in training mode. See `from_layer`."""
+    if not isinstance(layer, paddle.nn.Layer):
+        raise GraphError(f"a paddle.nn.Layer is wanted, and this is a {type(layer).__name__}.")
+    inputs = _named(input_spec, layer.forward)
+    labels = [] if loss is None else _named(label_spec, loss, skip=1)
+    with dygraph_mode(), _mode(layer, training=loss is not None), warnings.catch_warnings():
+        # Of every batch norm in training mode.
+        warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
+        wrapped = _Wrapped(layer, loss)
+        try:
+            function = paddle.jit.to_static(wrapped.forward, input_spec=[inputs, labels], full_graph=True)
+            concrete = function.concrete_program
+        # Whatever the code of somebody else may raise.
+        except Exception as error:
+            raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+        names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
+        values = {names.get(one.name, one.name): one.numpy() for one in concrete.parameters}
+    program = concrete.main_program
+    _rename(program, names)
+    feeds = tuple(spec.name for spec in (*inputs, *labels))
+    computed, returned = concrete.outputs if loss is not None else (None, concrete.outputs)
+    outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
+    return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), values)
+
+
+def check_alike(train: Traced, test: Traced) -> None:
+    """Raise GraphError unless the layer's outputs come from the same ops in both modes, dropouts aside, so
+    that what training measures holds when the layer is evaluated. Further outputs in training are left out.
+    """
+    ways = [_way(one.program.global_block(), one.outputs[: len(test.outputs)]) for one in (train, test)]
+    for trained, evaluated in zip_longest(*ways):
+        if trained != evaluated:
+            raise GraphError(
+                f"forward computes {evaluated or 'nothing more'} in evaluation where it computes"
+                f" {trained or 'nothing more'} in training: it has to take the same way in both modes,"
+                " but for dropouts and batch norms."
+            )
+
+
+def _way(block: Any, outputs: Sequence[str]) -> list[str]:
+    """The types of the ops that outputs depend on, in the program's order."""
+    needed, types = set(outputs), []
+    for op in reversed(block.ops):
+        if needed.intersection(op.output_arg_names):
+            needed.update(op.input_arg_names)
+            if op.type != "dropout":
+                types.append(op.type)
+    return types[::-1]
+
+
+class _Wrapped(paddle.nn.Layer):  # type: ignore[misc]
+    """What is traced: the layer, and the loss behind it."""
+
+    def __init__(self, layer: Any, loss: Loss | None) -> None:
+        super().__init__()
+        self.layer, self.loss = layer, loss
+
+    def forward(self, inputs: list[Any], labels: list[Any]) -> Any:
+        outputs = self.layer(*inputs)
+        if self.loss is None:
+            return outputs
+        return self.loss(outputs, *labels), outputs
+
+
+@contextmanager
+def _mode(layer: Any, *, training: bool) -> Iterator[None]:
+    """The layer in evaluation mode; or in training mode, with those of its parts left out that stay in
+    evaluation mode while it trains."""
+    before = [(part, part.training) for part in layer.sublayers(include_self=True)]
+    if not training:
+        layer.eval()
+    elif not layer.training:
+        layer.train()
+    try:
+        yield
+    finally:
+        for part, mode in before:
+            part.training = mode
+
+
+def _named(specs: Specs, function: Callable[..., Any], skip: int = 0) -> list[Any]:
+    """The specs, each with a name: its own, or that of the function's argument."""
+    if isinstance(function, paddle.nn.Layer):
+        function = function.forward
+    arguments = list(inspect.signature(function).parameters.values())[skip:]
+    single = [one.name for one in arguments if one.kind is one.POSITIONAL_OR_KEYWORD]
+    named = []
+    for index, spec in enumerate(specs):
+        name = spec.name or (single[index] if index < len(single) else f"input_{index}")
+        named.append(paddle.static.InputSpec(spec.shape, spec.dtype, name))
+    return named
+
+
+def _rename(program: Any, names: Mapping[str, str]) -> None:
+    """Call variables of a program by other names, in all of its blocks."""
+    main = program.global_block()
+    for old, new in names.items():
+        if old != new and main.has_var(old):
+            main._rename_var(old, new)
+    for block in program.blocks[1:]:
+        for op in block.ops:
+            for name in set(op.input_arg_names) & names.keys():
+                op._rename_input(name, names[name])
+
+
+def _tensors(layer: Any, returned: Any) -> Iterator[Any]:
+    for one in paddle.utils.flatten(returned):
+        if not isinstance(one, paddle.static.Variable):
+            raise GraphError(
+                f"{type(layer).__name__} returns a {type(one).__name__}, where everything has to be a tensor."
+            )
+        yield one
+
+
+def _scalar(loss: Any) -> str:
+    if not isinstance(loss, paddle.static.Variable) or np.prod(loss.shape) != 1:
+        shape = list(getattr(loss, "shape", ())) or type(loss).__name__
+        raise GraphError(f"the loss has to be one number, and it is {shape}.")
+    return str(loss.name)
+
+
+def _reason(error: BaseException) -> str:
+    """Paddle's message, with the last place in the code of the user."""
+    text = str(error)
+    found = re.findall(r'File "([^"]+)", line (\d+)', text)
+    places = [place for place in found if place[0] != __file__ and "site-packages" not in place[0]]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = lines[-1] if lines else type(error).__name__
+    where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
+    return f"{where}{said}".rstrip(".") + "."

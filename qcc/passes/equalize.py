@@ -1,0 +1,145 @@
+"""equalize: the channels between two layers brought to like ranges, by factors that cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.errors import PassError
+from qcc.ir.graph import Graph
+from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.channels import Link, bias_in, links
+
+_MOST = 24
+_SWEEPS = 100
+
+
+@options(frozen=True, config=OPTIONS)
+class Equalize(Pass):
+    """Balance the ranges of channels between two layers.
+
+    Before:
+
+        c = conv2d(Input=x, Filter=w1)
+        d = elementwise_add(X=c, Y=b)
+        e = relu(X=d)
+        y = conv2d(Input=e, Filter=w2)
+
+    After, with a factor s per channel of `e`: w1 / s and b / s along the outputs, w2 * s along the inputs.
+    The ops stay, and so does `y`; the channels of `c`, `d` and `e` are divided by s.
+
+    A factor is a power of two, so that nothing is rounded: `y` is the same to the last bit. By default it is
+    sqrt(r1 / r2), with r1 the largest weight of an output channel of w1, and r2 that of the input channel of
+    w2 (Nagel et al. 2019, https://arxiv.org/abs/1906.04721, equation 11), repeated along chains until nothing
+    changes. `octaves` says it otherwise, where ranges were measured: for a variable that a layer reads, such
+    as "e=-3 0 1", of each channel the power of two below which the largest weight of w1 is to lie.
+
+    Between the layers there may be a bias, relu, leaky_relu, pooling, interpolation, and reshapes that only
+    drop dimensions of size 1. Layers whose weight others read, too, stay, as does what a fetch sees.
+    """
+
+    name: ClassVar[str] = "equalize"
+
+    octaves: tuple[str, ...] = ()
+
+    def apply(self, graph: Graph) -> PassResult:
+        found = {link.var.name: link for link in links(graph)}
+        if self.octaves:
+            modified = _bring(graph, found, dict(map(_parse, self.octaves)))
+        else:
+            modified = _balance(graph, found)
+        return PassResult(modified)
+
+
+def octave(values: np.ndarray) -> np.ndarray:
+    """The power of two below which each magnitude lies, as an exponent; 0 for a magnitude of 0."""
+    return np.frexp(values)[1].astype(np.int64)
+
+
+def _balance(graph: Graph, found: Mapping[str, Link]) -> bool:
+    modified = False
+    for _ in range(_SWEEPS):
+        changed = False
+        # One after the other: what a shift changes, the next one along the chain sees.
+        for link in found.values():
+            changed |= scale_channels(graph, link, _balancing(graph, link))
+        modified |= changed
+        if not changed:
+            break
+    return modified
+
+
+def _balancing(graph: Graph, link: Link) -> np.ndarray:
+    out = link.first.output_ranges(graph.weights[link.first.operands.weight.name])
+    return balance(out, read_ranges(graph, link))
+
+
+def read_ranges(graph: Graph, link: Link) -> np.ndarray:
+    """The largest weight that each channel of a link meets, in any layer that reads it: [channels]."""
+    ranges = [one.input_ranges(graph.weights[one.operands.weight.name]) for one in link.last]
+    return np.max(ranges, axis=0)
+
+
+def balance(out: np.ndarray, read: np.ndarray) -> np.ndarray:
+    """log2 of sqrt(out / read) for each channel, rounded; 0 for a channel where either is 0."""
+    known = (out > 0) & (read > 0)
+    ratio = np.where(known, out, 1.0) / np.where(known, read, 1.0)
+    return np.clip(np.rint(0.5 * np.log2(ratio)), -_MOST, _MOST).astype(np.int64)
+
+
+def _bring(graph: Graph, found: Mapping[str, Link], wanted: Mapping[str, np.ndarray]) -> bool:
+    """Bring the weights of the first layers to these octaves."""
+    for name, octaves in wanted.items():
+        if name not in found:
+            raise PassError(
+                f"octaves names {name!r}, which is not read by layers alone, behind a layer and what factors"
+                " pass through."
+            )
+        channels = octaves_of(graph, found[name]).size
+        if octaves.size != channels:
+            raise PassError(
+                f"octaves has {octaves.size} numbers for {name!r}, which has {channels} channels."
+            )
+    modified = False
+    # In their order: a layer's outputs are brought to theirs when its inputs have their factors.
+    for name, link in found.items():
+        if name in wanted:
+            present = octaves_of(graph, link)
+            empty = link.first.output_ranges(graph.weights[link.first.operands.weight.name]) == 0
+            modified |= scale_channels(graph, link, np.where(empty, 0, present - wanted[name]))
+    return modified
+
+
+def octaves_of(graph: Graph, link: Link) -> np.ndarray:
+    """The octave of the largest weight of each output channel of a link's first layer."""
+    return octave(link.first.output_ranges(graph.weights[link.first.operands.weight.name]))
+
+
+def scale_channels(graph: Graph, link: Link, shift: np.ndarray) -> bool:
+    """Divide each channel between two layers by 2**shift; False where there is nothing to do."""
+    if not shift.any():
+        return False
+    down, up = np.ldexp(1.0, -shift), np.ldexp(1.0, shift)
+    for layer, outputs, inputs in [(link.first, down, None), *((one, None, up) for one in link.last)]:
+        operand = layer.operands
+        weight = layer.scaled(graph.weights[operand.weight.name], outputs, inputs)
+        graph.weights[operand.weight.name] = weight
+    for op in link.steps:
+        bias = bias_in(graph, op, link.first, shift.size) if op.type == "elementwise_add" else None
+        if bias is not None:
+            bias.put(graph, bias.value * down.astype(np.float32))
+    return True
+
+
+def _parse(entry: str) -> tuple[str, np.ndarray]:
+    name, mark, text = entry.rpartition("=")
+    try:
+        numbers = np.array([int(word) for word in text.split()], np.int64)
+    except ValueError:
+        mark = ""
+    if not mark or not name or not numbers.size:
+        raise PassError(f"{entry!r} in octaves is not of the form variable=numbers, such as e=-3 0 1.")
+    return name, numbers

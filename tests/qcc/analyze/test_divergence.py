@@ -1,0 +1,99 @@
+"""Two models layer by layer: what is compared, and which layer is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from nets import several_blocks
+from quantized_net import OUTPUTS, quantized_net
+
+import qcc
+from qcc.analyze.divergence import (
+    ROUNDED,
+    SAME_FLOATS,
+    SAME_INTEGERS,
+    Comparison,
+    compare_layers,
+    stations,
+    usual_limit,
+)
+from qcc.analyze.others import InEngine, InPaddle
+from qcc.backends.predictor import Engine
+from qcc.errors import ModelFormatError
+from qcc.model import Model
+
+NET = quantized_net()
+
+
+def compared(model: Model, other: Model, limit: float = ROUNDED) -> Comparison:
+    return compare_layers(model.graph, InPaddle(model.graph, other), NET.batches, limit)
+
+
+def with_weights(model: Model, values: Mapping[str, np.ndarray]) -> Model:
+    other = model.copy()
+    for name, value in values.items():
+        other.weights[name] = value
+    return other
+
+
+def test_layers_are_compared_behind_what_kernels_make_one_op_of() -> None:
+    outputs = {NET.model.graph.var(name).producer for name in stations(NET.model.graph)}
+    assert [op.type for op in NET.model.graph.ops if op in outputs] == [
+        "relu",  # behind convolution and norm; two ops read it
+        "elementwise_add",  # the depthwise convolution's bias, which the sum of both joins
+        "pool2d",  # behind the sum and its relu
+        "elementwise_add",
+    ]
+
+
+def test_a_quantized_model_is_near_and_a_model_is_equal_to_itself() -> None:
+    same = compared(NET.frozen, NET.frozen)
+    assert all(one.whole.noise == one.whole.largest == 0 for one in same.layers)
+    found = compared(NET.model, NET.frozen)
+    assert found.first is None
+    assert "no layer is off by more than 10.0%" in found.verdict()
+    assert all(0 < one.whole.noise < ROUNDED for one in found.layers if one.op != "pool2d")
+    assert found.record()["first"] is None
+
+
+def test_the_layer_that_is_wrong_is_named_and_not_those_behind_it() -> None:
+    name = "conv2d_1.w_0"
+    wrong = with_weights(NET.frozen, {name: NET.frozen.weights[name][::-1].copy()})
+    found = compared(NET.model, wrong)
+    assert found.first is not None
+    assert found.first.output == "conv2d_1.tmp_1"
+    assert f"first come apart at the {found.first.op} of 'conv2d_1.tmp_1'" in found.verdict()
+    behind = found.layers[-1]
+    assert behind.own is not None
+    assert behind.own.noise < ROUNDED < behind.whole.noise
+
+
+@pytest.mark.slow
+def test_in_an_engine_and_in_int8_kernels() -> None:
+    qdq = qcc.PassManager.parse("qdq").run(NET.frozen)
+    with InEngine(NET.frozen.graph, qdq, Engine(onednn=True, int8=True)) as other:
+        found = compare_layers(NET.frozen.graph, other, NET.batches[:1], ROUNDED)
+        assert other.wrong_op(NET.batches[0]) is None
+    assert found.first is None
+    assert found.kernels == "paddle.inference, oneDNN int8"
+    assert all(one.own is None for one in found.layers)
+    assert found.layers[-1].output in NET.frozen.fetches
+
+
+def test_how_far_a_layer_may_be_off() -> None:
+    assert usual_limit(NET.model.graph, NET.frozen.graph) == ROUNDED
+    assert usual_limit(NET.model.graph, NET.model.graph) == SAME_FLOATS
+    assert usual_limit(NET.frozen.graph, NET.frozen.graph) == SAME_INTEGERS
+    moved = with_weights(NET.model, {"fc_0.w_0": NET.model.weights["fc_0.w_0"] + 1})
+    assert usual_limit(NET.model.graph, moved.graph) == ROUNDED
+
+
+def test_two_networks_have_nothing_to_compare() -> None:
+    with pytest.raises(ModelFormatError, match="no variable in common"):
+        InPaddle(NET.model.graph, several_blocks())
+
+
+def test_outputs_of_the_fixture_are_those_of_its_ops() -> None:
+    assert all(NET.model.graph.var(name).producer is not None for name in OUTPUTS)

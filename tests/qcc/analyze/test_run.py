@@ -1,0 +1,163 @@
+"""Measurements: against models that are really quantized so; interrupted, and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nets import several_blocks
+from quantized_net import OUTPUTS, WEIGHTS, quantized_net
+
+import qcc
+from qcc.analyze.findings import Analysis, decibels
+from qcc.analyze.measure import Stopped
+from qcc.analyze.parts import Parts
+from qcc.analyze.run import Sample, Wanted, analyze
+from qcc.analyze.twins import twins
+from qcc.calibrate.compare import compare
+from qcc.calibrate.data.sources import Source
+from qcc.errors import DataError
+from qcc.model import Model
+
+NET = quantized_net()
+
+
+@contextmanager
+def silent(name: str, total: int) -> Iterator[Any]:
+    yield lambda done: None
+
+
+def sample() -> Sample:
+    return Sample.of(Source(iter(NET.batches)), NET.model, 16)
+
+
+def run(folder: Path, top: int | None = None, stop_after: int | None = None) -> Analysis:
+    asked = iter(range(1000))
+    wanted = Wanted(top, silent, lambda: stop_after is not None and next(asked) >= stop_after)
+    found, journal = analyze(
+        "net", twins(NET.frozen, NET.model), sample(), folder / "journal", wanted, facts={}
+    )
+    journal.remove()
+    return found
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    return run(tmp_path_factory.mktemp("analysis"))
+
+
+def distance(quantized: Model) -> float:
+    """Of the output, by another way."""
+    (found,) = compare(NET.model, quantized, NET.batches)
+    return found.mean
+
+
+def test_the_whole(analysis: Analysis) -> None:
+    assert analysis.outcome.distance == pytest.approx(distance(NET.frozen), rel=1e-3)
+    assert analysis.batches == 3
+    assert analysis.floats == ()
+    assert analysis.sizes["float"] > analysis.sizes["int8"] > analysis.sizes["float"] / 4
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_effects_are_those_of_models_that_are_quantized_so(analysis: Analysis, number: int) -> None:
+    (one,) = (one for one in analysis.ops if one.layer.output == OUTPUTS[number])
+    assert one.effect is not None
+    others = [name for name in WEIGHTS if name != WEIGHTS[number]]
+    alone = qcc.quantize(NET.model, NET.batches, skip_vars=others)
+    assert one.effect.alone == pytest.approx(distance(alone), rel=0.02)
+    all_but = qcc.quantize(NET.model, NET.batches, skip_vars=[WEIGHTS[number]])
+    assert one.effect.off == pytest.approx(distance(all_but), rel=0.02)
+
+
+def test_the_worst_comes_first(analysis: Analysis) -> None:
+    effects = [one.effect.alone for one in analysis.ops if one.effect is not None]
+    assert len(effects) == 3
+    assert effects == sorted(effects, reverse=True)
+
+
+def test_damage_adds_up(analysis: Analysis) -> None:
+    for one in analysis.ops:
+        damage = one.damage
+        # Noise of the weight and of the activation do not know of each other.
+        noise = sum(10 ** (-value / 10) for value in (damage.weight, damage.activation))
+        assert damage.both == pytest.approx(decibels(1.0, noise), abs=2.0)
+        assert 30 < damage.both < 60
+        assert 0.99 < damage.cosine < 1
+        assert 20 < damage.channels < 60
+    first = next(one for one in analysis.ops if one.layer.output == OUTPUTS[0])
+    assert first.damage.among == pytest.approx(first.damage.both, abs=0.01)
+
+
+def test_a_loud_channel_does_not_hide_that_the_others_are_lost(tmp_path: Path) -> None:
+    loud = NET.model.copy()
+    weight = loud.weights["conv2d_0.w_0"].copy()
+    weight[0] *= 1000
+    loud.weights["conv2d_0.w_0"] = weight
+    pipeline = "fold-bn,transform{weight_type=abs_max,activation_type=abs_max},freeze"
+    frozen = qcc.PassManager.parse(pipeline).run(loud)
+    found, _ = analyze("loud", twins(frozen, loud), sample(), tmp_path / "j", Wanted(0, silent), facts={})
+    (first,) = (one.damage for one in found.ops if one.layer.output == OUTPUTS[0])
+    assert first.both > 30
+    assert first.channels < 1
+    assert found.ops[-1].layer.output == OUTPUTS[2]
+
+
+def test_ranges_say_what_is_clipped(analysis: Analysis) -> None:
+    first = next(one for one in analysis.ops if one.layer.output == OUTPUTS[0])
+    values = np.concatenate([batch["image"] for batch in NET.batches])
+    assert first.range.scale is not None
+    assert sum(first.range.counts) == np.count_nonzero(values)
+    assert (first.range.smallest, first.range.largest) == (values.min(), values.max())
+    clipped = np.mean(np.abs(values) > first.range.scale)
+    assert first.range.clipped == pytest.approx(clipped, abs=1e-3)
+    assert len(first.spread.peaks) == 8
+
+
+def test_interrupted_anywhere_it_goes_on_to_the_same(analysis: Analysis, tmp_path: Path) -> None:
+    for stop_after in (4, 13):
+        with pytest.raises(Stopped):
+            run(tmp_path, stop_after=stop_after)
+        before = (tmp_path / "journal").read_bytes()
+        (tmp_path / "journal").write_bytes(before + b'["off 2 fc_0.tm')  # a line that a kill has cut
+    assert run(tmp_path).record() == analysis.record()
+
+
+def test_of_the_top_ops_alone_the_effect_is_measured(analysis: Analysis, tmp_path: Path) -> None:
+    found = run(tmp_path, top=1)
+    measured = [one.layer.output for one in found.ops if one.effect is not None]
+    assert measured == [min(analysis.ops, key=lambda one: one.damage.channels).layer.output]
+    assert found.ops[0].layer.output == measured[0]
+
+
+def test_parts_run_only_what_depends_on_a_change() -> None:
+    graph = twins(NET.frozen, NET.model).float_graph
+    parts = Parts(graph, OUTPUTS, graph.fetches, graph.fetches)
+    assert parts.cuts == frozenset(OUTPUTS)
+    values = parts.run(NET.batches[0])
+    assert np.array_equal(values[graph.fetches[0]], Model(graph).run(NET.batches[0])[0])
+    (same,) = parts.heads_with(values, {})
+    assert same is values[graph.fetches[0]]
+    (twice,) = parts.heads_with(values, {OUTPUTS[2]: 2 * values[OUTPUTS[2]]})
+    bias = graph.weights["fc_0.b_0"]
+    assert np.allclose(twice - bias, 2 * (same - bias), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_with_loops_is_cut_where_tensors_cross() -> None:
+    model = several_blocks()
+    inputs = {"x": np.ones((2, 3), np.float32)}
+    parts = Parts(model.graph, [var.name for var in model.graph.vars], model.fetches, model.fetches)
+    found = parts.run(inputs)[model.fetches[0]]
+    assert np.array_equal(found, model.run(inputs)[0])
+
+
+def test_data_that_is_missing_or_does_not_fit() -> None:
+    with pytest.raises(DataError, match="no data"):
+        Sample.of(Source(iter([])), NET.model, 4)
+    broken = Sample.of(Source(iter([{"picture": np.ones(1, np.float32)}])), NET.model, 4)
+    with pytest.raises(DataError, match="has no array 'image'"):
+        broken.reads[0]()

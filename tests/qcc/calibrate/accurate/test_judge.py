@@ -1,0 +1,58 @@
+"""One number for how far a model is from the float one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from lite_case import F, build_model, floats
+
+from qcc._paddle import paddle
+from qcc.calibrate.accurate.judge import Judge
+from qcc.calibrate.collect import Numbered, numbered
+from qcc.model import Model
+
+BATCHES: list[Numbered] = list(numbered([{"x0": floats(4, 6) + number} for number in range(3)]))
+
+
+def linear(x: Any) -> Any:
+    return paddle.nn.Linear(6, 5)(x)
+
+
+def shifted(model: Model, by: float) -> Model:
+    """The model, with the bias of one output moved."""
+    other = model.copy()
+    (bias,) = (name for name, value in model.weights.items() if value.ndim == 1)
+    other.weights[bias] = model.weights[bias] + np.float32([by, 0, 0, 0, 0])
+    return other
+
+
+def test_the_error_is_relative_to_the_deviation() -> None:
+    model = build_model(linear, (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    assert judge.error(model) == 0
+    values = np.concatenate([model.run(dict(batch.read()))[0].ravel() for batch in BATCHES])
+    wanted = 0.5 / 5 / np.abs(values - values.mean()).mean()
+    assert judge.error(shifted(model, 0.5)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_classes_agree_by_their_largest_score() -> None:
+    model = build_model(lambda x: F.softmax(linear(x)), (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    assert judge.agreement(model) == 1
+    first = np.concatenate([model.run(dict(batch.read()))[0].argmax(-1) for batch in BATCHES]) == 0
+    assert judge.agreement(shifted(model, 1e4)) == pytest.approx(first.mean())
+
+
+def test_other_outputs_agree_by_their_error() -> None:
+    model = build_model(lambda x: paddle.reshape(linear(x), [-1, 1, 5, 1]), (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    assert judge.agreement(shifted(model, 0.5)) == pytest.approx(1 - judge.error(shifted(model, 0.5)))
+
+
+def test_of_integers_the_share_that_differs() -> None:
+    model = build_model(lambda x: paddle.argmax(linear(x), -1), (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    wanted = np.concatenate([model.run(dict(batch.read()))[0] for batch in BATCHES])
+    assert judge.error(shifted(model, 1e4)) == pytest.approx((wanted != 0).mean())

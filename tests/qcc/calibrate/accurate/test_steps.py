@@ -1,0 +1,214 @@
+"""Effort accurate on networks that are hard on purpose, and budgets."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hard_nets import FEED, KINDS, HardNet, hard_net
+from lite_case import build_model, conv, floats
+
+import qcc
+from qcc.calibrate.accurate import reconstruction
+from qcc.calibrate.accurate.budget import Budget
+from qcc.calibrate.accurate.judge import Judge
+from qcc.calibrate.accurate.memo import Memo
+from qcc.calibrate.accurate.steps import Attempt, Improvement, Samples, collecting
+from qcc.calibrate.choose import choose
+from qcc.calibrate.collect import numbered
+from qcc.calibrate.plan import make_plan
+from qcc.errors import ConfigError, DataError, QccWarning
+from qcc.model import Model
+from qcc.quantization import quantized_ops, state
+
+SPREAD = "activation 1 : 1000"
+FOR_CALIBRATED = ("easy", "depthwise weights 1 : 1000", "one image not normalized")
+
+
+@pytest.fixture(scope="module")
+def spread() -> HardNet:
+    return hard_net(SPREAD, calibration=9)
+
+
+class Stop(Exception):
+    pass
+
+
+class Listening:
+    """Hears how far the steps are, and stops where it is told to."""
+
+    def __init__(self, stop_in: str = "", at: int = 0) -> None:
+        self.heard: list[str] = []
+        self._stop = stop_in, at
+
+    def step(self, name: str) -> None:
+        self.heard.append(name)
+
+    def progress(self, done: int, total: int) -> None:
+        if (self.heard[-1:], done) == ([self._stop[0]], self._stop[1]):
+            raise Stop
+
+
+def improvement(net: HardNet, without: Any = (), memo: Memo | None = None, **options: Any) -> Improvement:
+    batches = list(numbered(net.calibration))
+    samples = Samples.of(batches)
+    judge = Judge(net.model, samples.held_back)
+    memo = Memo() if memo is None else memo
+    return Improvement(samples, judge, collecting(batches), "mse", without=without, memo=memo, **options)
+
+
+def run(net: HardNet, steps: Improvement) -> Attempt:
+    plan = make_plan(net.model)
+    return steps.run(plan, collecting(list(numbered(net.calibration)))(plan))
+
+
+def same(left: Model, right: Model) -> bool:
+    return all((left.weights[name] == value).all() for name, value in right.weights.items())
+
+
+def test_it_undoes_what_ruins_calibration(spread: HardNet) -> None:
+    calibrated = qcc.quantize(spread.model, spread.calibration)
+    accurate = qcc.quantize(spread.model, spread.calibration, "accurate")
+    assert spread.agreement(calibrated) < 0.9
+    assert spread.agreement(accurate) >= 0.99
+    assert state(accurate.graph) == "frozen"
+    assert accurate.fetches == spread.model.fetches
+    assert any("equalize{octaves=[" in text for text in accurate.provenance.pipelines)
+    assert same(accurate, qcc.quantize(spread.model, iter(spread.calibration), "accurate"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_hard_nets_come_back(kind: str) -> None:
+    net = hard_net(kind, calibration=24)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QccWarning)
+        accurate = qcc.quantize(net.model, net.calibration, "accurate")
+        calibrated = qcc.quantize(net.model, net.calibration)
+    assert net.agreement(accurate) >= 0.99
+    if kind in FOR_CALIBRATED:
+        assert net.agreement(calibrated) >= 0.99
+
+
+def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
+    steps = improvement(spread, without=["absorption", "bias-correction", "adaround"])
+    run(spread, steps)
+    (step,) = steps.steps
+    assert step.kept
+    assert step.after is not None
+    assert step.after < 0.2 * step.before
+    assert str(step).startswith("equalization: error ")
+    with pytest.raises(ConfigError, match="there is no step 'adaroun'; did you mean 'adaround'"):
+        qcc.quantize(spread.model, spread.calibration, "accurate", without=["adaroun"])
+
+
+def test_a_step_that_makes_it_worse_is_undone(spread: HardNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = ["absorption", "adaround"]
+    before = run(spread, improvement(spread, without=[*left_out, "bias-correction"])).freeze().model
+    monkeypatch.setattr(reconstruction.Products, "missing_mean", lambda self, moved: 3.0 + 0 * self.missing)
+    steps = improvement(spread, without=left_out)
+    after = run(spread, steps).freeze().model
+    assert [step.kept for step in steps.steps] == [True, False]
+    assert str(steps.steps[1]).endswith(", and was undone")
+    assert same(before, after)
+
+
+def test_it_goes_on_where_it_was_stopped(
+    spread: HardNet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    solve = reconstruction.adaround
+
+    def counted(*given: Any) -> np.ndarray:
+        calls.append(given)
+        return solve(*given)
+
+    monkeypatch.setattr(reconstruction, "adaround", counted)
+    left_out = ["equalization", "absorption", "bias-correction"]
+    whole = run(spread, improvement(spread, left_out)).freeze().model
+    layers = len(calls)
+    with pytest.raises(Stop):
+        run(spread, improvement(spread, left_out, Memo(tmp_path), listener=Listening("adaround", 3)))
+    assert len(calls) == layers + 3
+    listener = Listening()
+    again = run(spread, improvement(spread, left_out, Memo(tmp_path), listener=listener)).freeze().model
+    assert len(calls) == 2 * layers
+    assert listener.heard == ["adaround"]
+    assert same(whole, again)
+
+
+def test_images_for_which_there_is_no_memory_are_let_go(
+    spread: HardNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconstruction, "MEMORY", 0)
+    plan = make_plan(spread.model)
+    batches = list(numbered([*spread.calibration, *spread.calibration]))
+    chosen = choose(plan, collecting(batches)(plan), "mse")
+    learned = reconstruction.reconstruct(chosen, batches, reconstruction.Methods(True, True))
+    assert len(learned) == 5
+    assert all(np.isfinite(value).all() for one in learned for value in one.values.values())
+
+
+def test_few_images_are_not_held_back() -> None:
+    batches = list(numbered([{FEED: np.zeros(1)}] * 3))
+    assert Samples.of(batches).held_back == Samples.of(batches).learned_from == batches
+    many = list(numbered([{FEED: np.zeros(1)}] * 300))
+    samples = Samples.of(many)
+    assert (len(samples.learned_from), len(samples.held_back)) == (64, 64)
+    assert not {one.number for one in samples.learned_from} & {one.number for one in samples.held_back}
+    assert len(samples.not_learned_from(many)) == 236
+    with pytest.raises(DataError, match="no data that could be read again"):
+        Samples.of([])
+
+
+def test_a_budget_keeps_the_layers_float_that_cost_most(spread: HardNet, tmp_path: Path) -> None:
+    plan = make_plan(spread.model)
+    batches = list(numbered(spread.calibration))
+    attempt = Attempt(choose(plan, collecting(batches)(plan), "mse"))
+    judge = Judge(spread.model, batches)
+    asked: list[int] = []
+
+    def metric(model: Model) -> float:
+        asked.append(len(list(quantized_ops(model.graph))))
+        return spread.agreement(model)
+
+    outcome = Budget(metric, 0.99, 1.0, judge, "agreement", Memo(tmp_path)).meet(attempt)
+    assert outcome.met
+    assert [layer.weight for layer in outcome.layers] == ["last"]
+    assert outcome.layers[0].size == 3 * 32 * 32 * 9
+    assert [(one.layers, one.value >= 0.99) for one in outcome.tried] == [(0, False), (1, True)]
+    assert asked == [5, 4]
+    assert len(list(quantized_ops(outcome.attempt.freeze().model.graph))) == 4
+
+    # What was measured is not measured again.
+    Budget(metric, 0.99, 1.0, judge, "agreement", Memo(tmp_path)).meet(attempt)
+    assert asked == [5, 4]
+
+
+def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
+    plan = make_plan(spread.model)
+    batches = list(numbered(spread.calibration[:3]))
+    attempt = Attempt(choose(plan, collecting(batches)(plan), "mse"))
+    values = {5: 0.3, 4: 0.6, 3: 0.7, 1: 0.65}
+
+    def metric(model: Model) -> float:
+        return values[len(list(quantized_ops(model.graph)))]
+
+    outcome = Budget(metric, 0.9, 1.0, Judge(spread.model, batches), "").meet(attempt)
+    assert not outcome.met
+    assert (len(outcome.layers), outcome.value) == (2, 0.7)
+    assert [one.layers for one in outcome.tried] == [0, 1, 2, 4]
+
+
+def test_attempts_that_leave_other_layers_float_are_told_apart() -> None:
+    def net(x: Any) -> Any:
+        return conv(4, 1)(x), conv(4, 1)(x), conv(4, 1)(x)
+
+    model, images = build_model(net, (floats(1, 4, 8, 8),)), [{FEED: floats(1, 4, 8, 8)}]
+    plan = make_plan(model)
+    attempt = Attempt(choose(plan, collecting(list(numbered(images)))(plan), "mse"))
+    weights = sorted(plan.weights)
+    assert len({attempt.leaving([weight]).identity() for weight in weights}) == 3

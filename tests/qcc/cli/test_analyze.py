@@ -1,0 +1,133 @@
+"""`qcc analyze` and `qcc compare`: what they write and tell, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from quantized_net import OUTPUTS, quantized_net
+
+import qcc
+from qcc.cli.main import run
+
+NET = quantized_net()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model/, arrays/, and out/ as `qcc quantize` writes it."""
+    folder = tmp_path_factory.mktemp("analyze")
+    qcc.save(NET.model, folder / "model", check=False)
+    (folder / "arrays").mkdir()
+    for number, batch in enumerate(NET.batches):
+        np.save(folder / f"arrays/{number}.npy", batch["image"])
+    words = ["quantize", folder / "model", "--data", folder / "arrays", "-o", folder / "out", "--no-check"]
+    assert run(list(map(str, words))) == 0
+    return folder
+
+
+def analyze(place: Path, model: str, page: Path, *more: object) -> int:
+    words = ["analyze", place / model, "--data", place / "arrays", "-o", page, *more]
+    return run(list(map(str, words)))
+
+
+def compare(place: Path, first: str, second: str, *more: object) -> int:
+    words = ["compare", place / first, place / second, "--data", place / "arrays", *more]
+    return run(list(map(str, words)))
+
+
+def test_a_folder_of_quantize_knows_its_float_model(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "report.html"
+    assert analyze(place, "out", page) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Quantized, the output is off by ")
+    assert "dB by itself" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+    record = json.loads((tmp_path / "report.json").read_text())
+    assert {one["output"] for one in record["ops"]} == set(OUTPUTS)
+    assert record["batches"] == 3
+    assert all(one["sqnr_db"]["weight"] is not None for one in record["ops"])
+    assert record["ops"][0]["effect"]["alone"] >= record["ops"][1]["effect"]["alone"]
+    assert "float model" in record["facts"]
+    # The qdq form, and the float model quantized anew, are the same network.
+    assert analyze(place, "out/qdq", page) == 0
+    qdq = json.loads((tmp_path / "report.json").read_text())
+    assert qdq["distance"] == pytest.approx(record["distance"], rel=1e-3)
+    assert analyze(place, "model", page, "--top", 0) == 0
+    anew = json.loads((tmp_path / "report.json").read_text())
+    assert anew["distance"] == pytest.approx(record["distance"], rel=1e-6)
+    assert all(one["effect"] is None for one in anew["ops"])
+
+
+def test_a_float_model_that_has_gone_or_changed_is_not_used(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(place / "out", tmp_path / "out")
+    record = json.loads((tmp_path / "out/qcc.json").read_text())
+    record["model"] = str(tmp_path / "gone")
+    (tmp_path / "out/qcc.json").write_text(json.dumps(record))
+    assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
+    told = capsys.readouterr().out
+    assert f"notice: the float model {tmp_path / 'gone'}" in told
+    assert "notice: the weights of the model are rounded already" in told
+    shutil.copytree(place / "model", tmp_path / "gone")
+    record["source"] = "another"
+    (tmp_path / "out/qcc.json").write_text(json.dumps(record))
+    assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
+    assert "has changed since it was quantized" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("model", "page", "more", "message"),
+    [
+        ("out", "report.txt", (), "the page is a file whose name ends in .html"),
+        ("model", "r.html", ("--float", "{place}/model"), "is float itself, and is quantized first"),
+        ("out", "r.html", ("--float", "{place}/out/qdq"), "is qdq, and the float model is wanted"),
+        ("out", "r.html", ("--data", "{place}/none"), "does not exist"),
+    ],
+)
+def test_mistakes_of_analyze(
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    page: str,
+    more: tuple[str, ...],
+    message: str,
+) -> None:
+    words = [word.format(place=place) for word in more]
+    assert analyze(place, model, tmp_path / page, *words) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_names_the_first_divergence(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare(place, "model", "out", "--json", tmp_path / "c.json") == 0
+    told = capsys.readouterr().out
+    assert "on equal inputs" in told
+    assert "no layer is off by more than 10.0%" in told
+    record = json.loads((tmp_path / "c.json").read_text())
+    assert record["layers"][0]["op"] == "conv2d"
+    wrong = qcc.load(place / "out/float")
+    wrong.weights["conv2d_1.w_0"] = wrong.weights["conv2d_1.w_0"][::-1].copy()
+    qcc.save(wrong, tmp_path / "wrong", check=False)
+    assert compare(place, "out", str(tmp_path / "wrong")) == 0
+    assert "of 'conv2d_1.tmp_1'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.lite
+def test_compare_with_a_file_for_lite(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", place / "out/float", "--target", "lite", "--arch", "x86", "-o", place / "model.nb"]
+    assert run([*map(str, words), "--no-check"]) == 0
+    assert compare(place, "out", "model.nb") == 0
+    assert "(Paddle Lite's x86 runtime)" in capsys.readouterr().out
+    assert compare(place, "out", "model.nb", "--engine", "onednn") == 2
+    assert "is a file for Paddle Lite" in capsys.readouterr().err

@@ -1,0 +1,163 @@
+"""`qcc quantize MODEL --effort accurate`, and budgets: what is told, recorded and refused."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nets
+import numpy as np
+import pytest
+from hard_nets import FEED, hard_net
+
+import qcc
+from qcc.calibrate.accurate.steps import STEPS
+from qcc.cli import accurate
+from qcc.cli.main import run
+from qcc.quantization import quantized_ops
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """model/, and arrays/ of 6 batches."""
+    folder = tmp_path_factory.mktemp("accurate")
+    qcc.save(nets.build(nets.residual_net)["test"], folder / "model", check=False)
+    random = np.random.default_rng(0)
+    (folder / "arrays").mkdir()
+    for number in range(6):
+        np.save(folder / f"arrays/{number}.npy", random.standard_normal((1, 3, 12, 12)).astype(np.float32))
+    return folder
+
+
+def command(place: Path, out: Path, *more: object) -> list[str]:
+    words = ["quantize", place / "model", "--data", place / "arrays", "-o", out, "--no-check", *more]
+    return [str(word) for word in words]
+
+
+def result(out: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((out / "qcc.json").read_text())
+    return record
+
+
+def quantized(out: Path) -> int:
+    return len(list(quantized_ops(qcc.load(out / "float").graph)))
+
+
+def test_steps_are_told_and_recorded(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert run(command(place, out, "--effort", "accurate", "--without", "absorption")) == 0
+    text, report, record = capsys.readouterr().out, (out / "report.md").read_text(), result(out)
+    assert record["effort"] == "accurate"
+    assert [step["name"] for step in record["steps"]] == ["equalization", "bias-correction", "adaround"]
+    for step in record["steps"]:
+        (line,) = (line for line in text.splitlines() if line.startswith(f"{step['name']}: "))
+        assert f"- {line}" in report
+        assert step["kept"] == (step["after"] is not None and step["after"] < step["before"])
+        assert line.endswith("undone") == (step["after"] is not None and not step["kept"])
+    assert "## Steps, by the outputs' mean error on 2 held-back batches" in report
+    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+
+
+def test_a_budget_of_agreement(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert run(command(place, out, "--min-agreement", 0)) == 0
+    assert "met: agreement " in capsys.readouterr().out
+    budget = result(out)["budget"]
+    assert (budget["met"], budget["float_layers"], budget["tried"][0]["layers"]) == (True, [], 0)
+    assert quantized(out) == 3
+
+
+def test_a_budget_of_a_function(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_metric.py").write_text(
+        "from qcc.quantization import quantized_ops\n"
+        "def floats(model):\n    return 1 - len(list(quantized_ops(model.graph))) / 10\n"
+        "def text(model):\n    return 'good'\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    assert run(command(place, out, "--max-drop", 0.15, "--eval", "my_metric:floats")) == 0
+    text = capsys.readouterr().out
+    assert "met: my_metric:floats gives 0.9000, the float model 1.0000, and 0.8500 is wanted" in text
+    assert "2 of 3 layers stay float" in text
+    assert quantized(out) == 1
+    assert [one["layers"] for one in result(out)["budget"]["tried"]] == [0, 1, 2]
+
+    assert run(command(place, out, "--max-drop", 0.05, "--eval", "my_metric:floats")) == 0
+    notice, *_ = result(out)["notices"]
+    assert notice.startswith("the budget was not met: my_metric:floats gives 0.9000, the float model 1.0000")
+    assert quantized(out) == 1
+
+    assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:text")) == 2
+    assert "--eval my_metric:text gave a str, and not a number" in capsys.readouterr().err
+    assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:missing")) == 2
+    assert "--eval my_metric:missing is no file or folder, and no function" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--without", "adaround"], "--without leaves out steps of --effort accurate, and the effort is cal"),
+        (["--max-drop", "1"], "--max-drop X and --eval CONFIG.yml (or module:function) go together"),
+        (["--eval", "a:b"], "--max-drop X and --eval CONFIG.yml (or module:function) go together"),
+        (["--max-drop", "1", "--eval", "a:b", "--min-agreement", "1"], "there is one budget"),
+        (["--min-agreement", "2"], "2.0 is not in the range 0<=x<=1"),
+    ],
+)
+def test_what_is_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert run(command(place, tmp_path / "out", *words)) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_names_of_the_steps_are_those_that_there_are() -> None:
+    assert accurate._STEPS == STEPS
+
+
+def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = hard_net("one channel 200 times the others", calibration=6)
+    qcc.save(net.model, tmp_path / "model", check=False)
+    (tmp_path / "arrays").mkdir()
+    for number, batch in enumerate(net.calibration):
+        np.save(tmp_path / f"arrays/{number}.npy", batch[FEED])
+    assert run(command(tmp_path, tmp_path / "out")) == 0
+    told = "'relu_0.tmp_0' is off by "
+    assert f"notice: {told}" in capsys.readouterr().out
+    assert result(tmp_path / "out")["notices"][0].startswith(told)
+    only = ["--without", "absorption", "--without", "bias-correction", "--without", "adaround"]
+    assert run(command(tmp_path, tmp_path / "better", "--effort", "accurate", *only)) == 0
+    assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> None:
+    """Interrupted while layers are rounded, it gives what it gives in one run."""
+    out = tmp_path / "out"
+    words = command(place, out, "--effort", "accurate")
+    (tmp_path / "interrupting.py").write_text(
+        "import os, signal, sys\nfrom qcc.calibrate.accurate import reconstruction\n"
+        "from qcc.cli.main import run\n"
+        "solve = reconstruction.adaround\n"
+        "def adaround(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return solve(*given)\n"
+        "reconstruction.adaround = adaround\n"
+        f"sys.exit(run({words!r}))\n"
+    )
+    line = [sys.executable, tmp_path / "interrupting.py"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 128 + signal.SIGINT
+    assert "interrupted; the same command goes on with what was done." in done.stderr
+    assert not (out / "float").exists()
+    assert list((out / ".calibration/steps").glob("step-*.npz"))
+    assert run(words) == 0
+    assert not (out / ".calibration").exists()
+    assert run(command(place, tmp_path / "whole", "--effort", "accurate")) == 0
+    for form in ("float", "int8", "qdq"):
+        one, other = (folder / form / "model.pdiparams" for folder in (out, tmp_path / "whole"))
+        assert one.read_bytes() == other.read_bytes()

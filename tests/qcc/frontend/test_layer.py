@@ -1,0 +1,143 @@
+"""Layers as models: what is traced, named, brought back and refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import qcc
+from qcc._paddle import dygraph_mode, paddle
+from qcc.errors import GraphError
+from qcc.frontend.layer import check_alike, trace
+
+nn = paddle.nn
+SPEC = [paddle.static.InputSpec([None, 1, 8, 8])]
+LABEL = [paddle.static.InputSpec([None, 1], "int64", "label")]
+IMAGES = np.random.default_rng(0).standard_normal((2, 1, 8, 8)).astype(np.float32)
+
+
+class Net(nn.Layer):  # type: ignore[misc]
+    """A convolution with a norm, a dropout, a buffer and a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2D(1, 4, 3), nn.BatchNorm2D(4), nn.Hardswish())
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(4, 3)
+        self.register_buffer("shift", paddle.full([4], 0.5))
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        pooled = nn.functional.adaptive_avg_pool2d(self.features(image), 1).flatten(1)
+        return self.fc(self.drop(pooled) + self.shift)
+
+
+class Wavering(Net):
+    """Leaves something out in training."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        found = self.features(image)
+        if not self.training:
+            found = nn.functional.relu(found)
+        return self.fc(nn.functional.adaptive_avg_pool2d(found, 1).flatten(1))
+
+
+class Looking(nn.Layer):  # type: ignore[misc]
+    """Asks for numbers that are known only when it runs."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return image * np.array(image).mean()
+
+
+class Two(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return image * 2, 3
+
+
+@pytest.fixture(params=[True, False], ids=["dygraph", "static"])
+def mode(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Paddle's mode, which has to be the same afterwards."""
+    if request.param:
+        paddle.disable_static()
+    yield request.param
+    assert paddle.in_dynamic_mode() == request.param
+    paddle.enable_static()
+
+
+def made(kind: type = Net) -> nn.Layer:
+    with dygraph_mode():
+        return kind()
+
+
+def computed(layer: nn.Layer) -> np.ndarray:
+    with dygraph_mode():
+        layer.eval()
+        return np.asarray(layer(paddle.to_tensor(IMAGES)))
+
+
+def test_a_layer_becomes_a_test_graph_with_its_own_names(mode: bool) -> None:
+    layer = made()
+    layer.features.eval()
+    model = qcc.from_layer(layer, SPEC)
+    assert (layer.training, layer.features.training, layer.drop.training) == (True, False, True)
+    assert model.feeds == ("image",)
+    assert model.graph.for_test
+    assert set(model.weights) == set(layer.state_dict())
+    np.testing.assert_array_equal(model.run({"image": IMAGES})[0], computed(layer))
+    assert "batch_norm" in {op.type for op in model.graph.ops}
+
+
+def test_names_do_not_depend_on_other_layers() -> None:
+    models = [qcc.from_layer(made(), SPEC) for _ in range(2)]
+    texts = [[str(op) for op in model.graph.ops] for model in models]
+    assert texts[0] == texts[1]
+
+
+def test_with_a_loss_it_becomes_a_training_graph(mode: bool) -> None:
+    model = qcc.from_layer(made(), SPEC, loss=nn.CrossEntropyLoss(), label_spec=LABEL)
+    assert model.feeds == ("image", "label")
+    assert not model.graph.for_test
+    assert len(model.fetches) == 2
+    assert model.graph.var(model.fetches[0]).shape == ()
+    assert not any(
+        op.attr("is_test", False) for op in model.graph.ops if op.type in ("batch_norm", "dropout")
+    )
+
+
+def test_weights_come_back(mode: bool) -> None:
+    source, target = made(), made()
+    weights = qcc.from_layer(source, SPEC).weights
+    assert not np.array_equal(computed(source), computed(target))
+    qcc.into_layer(weights, target)
+    np.testing.assert_array_equal(computed(source), computed(target))
+    before = computed(target)
+    other = {**weights, "fc.weight": np.zeros((5, 3), np.float32), "fc.bias": np.zeros(3, np.float32)}
+    with pytest.raises(GraphError, match=r"'fc.weight' have shape \[5, 3\], and the layer's have \[4, 3\]"):
+        qcc.into_layer(other, target)
+    with pytest.raises(GraphError, match="there are no weights 'shift'"):
+        qcc.into_layer({name: value for name, value in weights.items() if name != "shift"}, target)
+    np.testing.assert_array_equal(before, computed(target))
+
+
+def test_what_cannot_be_traced_is_told(mode: bool) -> None:
+    with pytest.raises(GraphError, match=r"^Looking cannot be traced: .*test_layer.py, line \d+: "):
+        qcc.from_layer(made(Looking), SPEC)
+    with pytest.raises(GraphError, match="Two returns a int, where everything has to be a tensor"):
+        qcc.from_layer(made(Two), SPEC)
+    with pytest.raises(GraphError, match="the loss has to be one number, and it is "):
+        qcc.from_layer(made(), SPEC, loss=nn.CrossEntropyLoss(reduction="none"), label_spec=LABEL)
+    with pytest.raises(GraphError, match="this is a dict"):
+        qcc.from_layer({}, SPEC)
+
+
+def test_both_modes_have_to_go_one_way() -> None:
+    for kind in (Net, Wavering):
+        layer = made(kind)
+        train, test = trace(layer, SPEC, nn.CrossEntropyLoss(), LABEL), trace(layer, SPEC)
+        if kind is Net:
+            check_alike(train, test)
+        else:
+            told = "forward computes relu in evaluation where it computes pool2d in training"
+            with pytest.raises(GraphError, match=told):
+                check_alike(train, test)

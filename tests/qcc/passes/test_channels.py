@@ -1,0 +1,109 @@
+"""Passes that move factors and biases between layers leave the function as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from lite_case import F, build_model, floats, static
+
+from qcc._paddle import paddle
+from qcc.calibrate.accurate.equalization import absorbing_biases, equalizing
+from qcc.calibrate.collect import numbered
+from qcc.model import Model
+from qcc.passes import PassManager
+from qcc.passes.channels import links
+
+IMAGE = floats(2, 4, 10, 10)
+
+
+def conv(x: Any, channels: int, size: int = 1, **options: Any) -> Any:
+    return static.nn.conv2d(x, channels, size, **options)
+
+
+def plain(x: Any) -> Any:
+    x = F.relu(conv(x, 8, 3, padding=1))
+    x = F.leaky_relu(conv(x, 8, 3, groups=8, bias_attr=False))
+    x = F.max_pool2d(conv(x, 8, groups=2), 2)
+    return conv(F.upsample(x, scale_factor=2, mode="nearest"), 4)
+
+
+def to_matrices(x: Any) -> Any:
+    x = F.adaptive_avg_pool2d(F.relu(conv(x, 8)), 1)
+    x = paddle.flatten(x, 1)
+    return paddle.nn.Linear(6, 3)(F.relu(paddle.nn.Linear(8, 6)(x)))
+
+
+def transposed(x: Any) -> Any:
+    x = F.relu(conv(x, 8))
+    x = F.relu(static.nn.conv2d_transpose(x, 8, filter_size=2, stride=2, groups=2))
+    return conv(x, 2), conv(x, 3)
+
+
+NETS = {"plain": (plain, 3), "to matrices": (to_matrices, 2), "transposed": (transposed, 2)}
+
+
+def spread(model: Model) -> Model:
+    """The model with weights of very different sizes."""
+    random = np.random.default_rng(0)
+    for name, value in model.weights.items():
+        if value.ndim > 1:
+            octaves = random.integers(-6, 6, value.shape[:2])
+            factors = np.exp2(octaves).reshape(*octaves.shape, *[1] * (value.ndim - 2))
+            model.weights[name] = (value * factors).astype(np.float32)
+    return model
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("by", ["weights", "data"])
+def test_equalizing_moves_no_output(name: str, by: str) -> None:
+    net, count = NETS[name]
+    model = spread(build_model(net, (IMAGE,)))
+    assert len(list(links(model.graph))) == count
+    passes = PassManager.parse("equalize").passes
+    if by == "data":
+        passes = equalizing(model, list(numbered([{"x0": IMAGE}])))
+    equalized = PassManager(passes).run(model)
+    changed = [name for name, value in model.weights.items() if (equalized.weights[name] != value).any()]
+    assert len(changed) > count
+    for wanted, found in zip(model.run({"x0": IMAGE}), equalized.run({"x0": IMAGE}), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6 * np.abs(wanted).max())
+    again = PassManager(passes).run(equalized)
+    assert all((again.weights[name] == value).all() for name, value in equalized.weights.items())
+
+
+def test_a_relu6_that_stays_below_its_limit_lets_factors_pass() -> None:
+    def net(x: Any) -> Any:
+        return conv(F.relu6(conv(x, 8)), 2)
+
+    for scale, count in ((0.01, 2), (100.0, 0)):
+        model = build_model(net, (IMAGE,))
+        model.weights["conv2d_0.w_0"] = spread(model).weights["conv2d_0.w_0"] * np.float32(scale)
+        passes = equalizing(model, list(numbered([{"x0": IMAGE}])))
+        assert len(passes) == count
+        if passes:
+            assert [op.type for op in PassManager(passes).run(model).graph.ops][2] == "relu"
+
+
+def test_absorbing_moves_the_output_little_and_the_range_much() -> None:
+    def net(x: Any) -> Any:
+        x = F.relu(conv(x, 8))
+        return conv(x, 4)
+
+    model = build_model(net, (IMAGE,))
+    (first,) = (link.bias(model.graph) for link in links(model.graph))
+    assert first is not None
+    first.put(model.graph, first.value + np.float32([20, 0, 0, 0, 0, 0, 0, 30]))
+    batches = list(numbered([{"x0": IMAGE}]))
+    (absorbing,) = absorbing_biases(model, batches)
+    absorbed = PassManager((absorbing,)).run(model)
+    (link,) = links(model.graph)
+    before, after = (one.run({"x0": IMAGE})[0] for one in (model, absorbed))
+    np.testing.assert_allclose(after, before, atol=0.02 * np.abs(before).max())
+    ranges = []
+    for one in (model, absorbed):
+        shown = one.copy()
+        shown.graph.fetches = (link.var.name,)
+        ranges.append(float(shown.run({"x0": IMAGE})[0].max()))
+    assert ranges[1] < 0.5 * ranges[0]

@@ -1,0 +1,169 @@
+"""Training a network of one's own: what comes out, goes on and is refused."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import qcc
+from qcc._paddle import dygraph_mode, paddle
+from qcc.errors import ConfigError, DataError
+from qcc.quantization import state
+from qcc.train import FitResult, Network, fit
+from qcc.train.tasks.given import GivenTask
+
+nn = paddle.nn
+SPECS = {
+    "input_spec": [paddle.static.InputSpec([None, 1, 6, 6], name="image")],
+    "label_spec": [paddle.static.InputSpec([None, 1], "int64", "label")],
+}
+SIZE = 16
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((64, 1, 6, 6)).astype(np.float32)
+LABELS = (IMAGES[:, :, :3].mean((1, 2, 3)) > IMAGES[:, :, 3:].mean((1, 2, 3))).astype(np.int64)[:, None]
+
+
+class Small(nn.Layer):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(1, 4, 3)
+        self.norm = nn.BatchNorm2D(4)
+        self.fc = nn.Linear(64, 2)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return self.fc(nn.functional.relu(self.norm(self.conv(image))).flatten(1))
+
+
+def batches(epoch: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    order = np.random.default_rng(epoch).permutation(len(IMAGES))
+    return [(IMAGES[part], LABELS[part]) for part in np.split(order, len(order) // SIZE)]
+
+
+def accuracy(predict: Callable[[np.ndarray], np.ndarray]) -> float:
+    return float((predict(IMAGES).argmax(1) == LABELS[:, 0]).mean())
+
+
+@pytest.fixture(scope="module")
+def layer() -> nn.Layer:
+    with dygraph_mode():
+        paddle.seed(3)
+        return Small()
+
+
+def fitted(layer: nn.Layer, folder: Path, train: Any = batches, **more: Any) -> FitResult:
+    console = Console(file=io.StringIO())
+    given = {**SPECS, "loss": nn.CrossEntropyLoss(), "learning_rate": 0.1, "epochs": 3, **more}
+    return fit(layer, train, accuracy, folder=folder, console=console, **given)
+
+
+@pytest.fixture(scope="module")
+def result(layer: nn.Layer, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    return fitted(layer, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_layer_is_trained_evaluated_and_frozen(layer: nn.Layer, result: FitResult, tmp_path: Path) -> None:
+    assert [record["epoch"] for record in result.records] == [0, 1, 2]
+    assert result.records[-1]["train_loss"] < result.records[0]["train_loss"]
+    assert result.best["accuracy"] == max(record["accuracy"] for record in result.records) > 0.8
+    assert accuracy(lambda images: result.model.run({"image": images})[0]) == result.best["accuracy"]
+    result.save(tmp_path, check=False)
+    for form, name in (("float", "frozen"), ("int8", "int8"), ("qdq", "qdq")):
+        assert state(qcc.load(tmp_path / form).graph) == name
+
+
+def test_the_layer_takes_the_weights_when_it_is_told_to(layer: nn.Layer, result: FitResult) -> None:
+    before = qcc.from_layer(layer, SPECS["input_spec"]).weights
+    assert not np.array_equal(result.weights["fc.weight"], before["fc.weight"])
+    with dygraph_mode():
+        twin = Small()
+    qcc.into_layer(result.weights, twin)
+    trained = qcc.from_layer(twin, SPECS["input_spec"])
+    assert set(result.weights) == set(trained.weights)
+    assert accuracy(lambda images: trained.run({"image": images})[0]) == pytest.approx(
+        result.best["accuracy"], abs=0.05
+    )
+
+
+def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_path: Path) -> None:
+    class Breaking(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            yield from batches(1)[:2]
+            raise ZeroDivisionError
+
+    def broken(epoch: int) -> list[Any]:
+        return Breaking(batches(1)) if epoch == 1 else batches(epoch)
+
+    with pytest.raises(ZeroDivisionError):
+        fitted(layer, tmp_path, broken)
+    again = fitted(layer, tmp_path)
+    for name, value in result.weights.items():
+        np.testing.assert_array_equal(again.weights[name], value)
+
+
+def test_static_programs(tmp_path: Path) -> None:
+    static = paddle.static
+    train, startup = static.Program(), static.Program()
+    with static.program_guard(train, startup), paddle.utils.unique_name.guard():
+        image = static.data("image", [None, 1, 6, 6])
+        label = static.data("label", [None, 1], "int64")
+        scores = static.nn.fc(nn.functional.relu(static.nn.conv2d(image, 4, 3)), 2)
+        loss = paddle.mean(nn.functional.cross_entropy(scores, label))
+    scope = static.Scope()
+    static.Executor().run(startup, scope=scope)
+    network = Network(
+        train=train,
+        test=train.clone(for_test=True),
+        startup=startup,
+        train_feeds=("image", "label"),
+        loss=loss.name,
+        train_outputs=(),
+        test_feeds=("image",),
+        outputs=(scores.name,),
+    )
+    names = [parameter.name for parameter in train.all_parameters()]
+    weights = {name: np.array(scope.find_var(name).get_tensor()) for name in names}
+    with pytest.raises(ConfigError, match="give their `weights`, by name"):
+        fit(network, batches, accuracy, folder=tmp_path, epochs=1)
+    console = Console(file=io.StringIO())
+    found = fit(
+        network,
+        batches,
+        accuracy,
+        folder=tmp_path,
+        epochs=1,
+        weights=weights,
+        learning_rate=0.1,
+        console=console,
+    )
+    assert set(found.weights) == set(weights)
+    assert state(found.model.graph) == "frozen"
+
+
+def test_batches_by_name_as_tensors_and_what_is_refused() -> None:
+    network = Network(None, None, None, ("image", "label"), "loss", (), ("image",), ("scores",))
+    with dygraph_mode():
+        tensors = [{"label": paddle.to_tensor(LABELS), "image": paddle.to_tensor(IMAGES)}]
+        (feeds,) = GivenTask(network, tensors, accuracy).train_batches(0, 0)
+    np.testing.assert_array_equal(feeds["image"], IMAGES)
+    with pytest.raises(ConfigError, match="nobody knows how many batches the generator gives"):
+        GivenTask(network, (batch for batch in batches(0)), accuracy)
+    with pytest.raises(DataError, match="there is no batch to train on"):
+        GivenTask(network, [], accuracy)
+    with pytest.raises(DataError, match="a batch holds 1 arrays, and training is fed by 2: image, label"):
+        GivenTask(network, [(IMAGES,)], accuracy)
+    task = GivenTask(network, batches, lambda predict: predict(IMAGES, LABELS))
+    assert task.main_metric == "metric"
+    with pytest.raises(DataError, match=r"fed by \['image'\], and 2 arrays were given"):
+        task.evaluate(lambda feeds: [IMAGES])
+
+
+def test_a_layer_needs_a_loss(layer: nn.Layer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Small is to be trained by a `loss`, and none is given"):
+        fitted(layer, tmp_path, loss=None)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,229 @@
+"""Training on data without labels: what it makes, goes on with, keeps and refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nets
+import numpy as np
+import pytest
+from rich.console import Console
+
+import qcc
+import qcc.train
+from qcc._paddle import paddle
+from qcc.calibrate.choose import Quantized, finish
+from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.data.batches import Batches
+from qcc.calibrate.plan import Plan, make_plan
+from qcc.cli.main import run
+from qcc.errors import ConfigError, DataError, ModelFormatError
+from qcc.model import Model
+from qcc.passes.manager import PassManager
+from qcc.passes.static_scales import StaticScales
+from qcc.quantization import state
+from qcc.train.config.schedule import Schedule
+from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.imitation import Student, training_program
+from qcc.train.programs.learnable import learnable
+from qcc.train.programs.trainable import as_training_graph
+from qcc.train.tasks.imitation import Samples
+from qcc.train.unlabelled import Budget, Rates, TrainedResult, train_unlabelled
+
+SIZE, STEPS = 12, 60
+
+
+def image(number: int) -> dict[str, np.ndarray]:
+    return {"image": np.random.default_rng(number).standard_normal((1, 3, SIZE, SIZE)).astype(np.float32)}
+
+
+SAMPLES = Samples(Batches(range(96), image))
+RATES = Rates()
+
+
+def calibrated(model: Model) -> tuple[Plan, Quantized]:
+    plan = make_plan(model)
+    statistics = plan.statistics()
+    collector = Collector(plan.folded, statistics)
+    for batch in numbered(map(image, range(8))):
+        collector.run(batch, batch.read())
+    return plan, finish(plan, statistics, "mse")
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Plan, Quantized]:
+    """A small network, calibrated."""
+    return calibrated(nets.build(nets.residual_net)["test"])
+
+
+def trained(
+    made: tuple[Plan, Quantized],
+    folder: Path,
+    rates: Rates = RATES,
+    stop: Callable[[int], bool] = lambda step: False,
+    samples: Samples = SAMPLES,
+) -> TrainedResult:
+    asked = StopRequest()
+    steps = 0
+
+    def read(number: int) -> dict[str, np.ndarray]:
+        nonlocal steps
+        steps += 1
+        asked.requested = asked.requested or stop(steps)
+        return image(number)
+
+    watched = Samples(Batches(samples.batches.items, read))
+    console = Console(file=io.StringIO())
+    return train_unlabelled(*made, watched, folder, console, asked, Budget(STEPS), rates)
+
+
+@pytest.fixture(scope="module")
+def result(small: tuple[Plan, Quantized], tmp_path_factory: pytest.TempPathFactory) -> TrainedResult:
+    return trained(small, tmp_path_factory.mktemp("whole"))
+
+
+def test_the_student_comes_nearer_to_its_teacher(
+    small: tuple[Plan, Quantized], result: TrainedResult
+) -> None:
+    assert result.best is not None
+    assert result.best["snr"] > result.before["snr"] + 0.5
+    assert (result.steps, result.batch_size, result.trained_on, result.held_back) == (STEPS, 16, 84, 12)
+    plan, before = small
+    assert state(result.model.graph) == "frozen"
+    new = [image(number) for number in range(100, 116)]
+    wanted = [plan.model.run(one)[0] for one in new]
+    error = {
+        name: np.square([model.run(one)[0] - other for one, other in zip(new, wanted, strict=True)]).sum()
+        for name, model in (("calibrated", before.model), ("trained", result.model))
+    }
+    assert error["trained"] < error["calibrated"]
+    assert [str(op) for op in result.model.graph.ops] == [str(op) for op in before.model.graph.ops]
+
+
+def test_it_goes_on_where_it_was_interrupted(
+    small: tuple[Plan, Quantized], result: TrainedResult, tmp_path: Path
+) -> None:
+    # In the middle of an epoch, of which each reads 6 x 16 samples, and 12 to compare.
+    with pytest.raises(Interrupted):
+        trained(small, tmp_path, stop=lambda read: read > 300)
+    assert (tmp_path / "interrupted").exists()
+    again = trained(small, tmp_path)
+    assert [record["snr"] for record in again.records] == [record["snr"] for record in result.records]
+    for name, value in result.model.weights.items():
+        np.testing.assert_array_equal(again.model.weights[name], value)
+
+
+def test_what_is_worse_than_calibration_is_not_kept(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
+    worse = trained(small, tmp_path, Rates(peak=1.0))
+    assert worse.best is None
+    assert worse.model is small[1].model
+    assert worse.record()["kept"] == "calibrated"
+    assert worse.told()[-1] == "no epoch was better than calibration alone, so the calibrated model is kept."
+
+
+def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> None:
+    def net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
+        feeds, output, loss = nets.residual_net()
+        return feeds, paddle.argmax(output, axis=-1), loss
+
+    plan, made = calibrated(nets.build(net)["test"])
+    lesson = Student(plan.folded, transformed((plan, made))).lesson()
+    assert [op.type for op in lesson.reach.without] == ["arg_max"]
+    (end,) = lesson.reach.ends
+    assert lesson.reach.without[0].input("X").name == end
+    assert lesson.inner == lesson.reach.inner[:2]
+
+
+def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
+    model, console = small[0].model, Console(file=io.StringIO())
+    batches = [image(number) for number in range(16)]
+    found = qcc.train.quantize_unlabelled(model, batches, tmp_path, steps=10, console=console)
+    assert (found.steps, found.trained_on, found.held_back) == (10, 14, 2)
+    with pytest.raises(ConfigError, match=r"call qcc\.train\.quantize_unlabelled"):
+        qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
+
+
+def transformed(made: tuple[Plan, Quantized]) -> Model:
+    plan, quantized = made
+    scales = tuple(f"{one.name}={one.scale!r}" for one in quantized.choices)
+    return PassManager((plan.passes[-1], StaticScales(scales=scales))).run(plan.folded)
+
+
+def test_learnable_quantization_computes_the_same(small: tuple[Plan, Quantized]) -> None:
+    start = transformed(small)
+    program = Model(learnable(start.graph))
+    assert {"clip", "elementwise_div"} <= {op.type for op in program.graph.ops}
+    for number in range(3):
+        found, wanted = (model.run(image(number))[0] for model in (program, start))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_what_is_trained_is_what_is_frozen(small: tuple[Plan, Quantized]) -> None:
+    """The loss of the training program, of other weights and scales than at first, is that of the files."""
+    teacher, start = small[0].folded, transformed(small)
+    student, scope = Student(teacher, start), paddle.static.Scope()
+    stepper = Stepper(training_program(student, student.lesson(), scope), scope, Schedule(3e-3))
+    feeds = {"image": np.concatenate([image(number)["image"] for number in range(16)])}
+    for step in range(20):
+        stepper.step(feeds, step)
+    stepper.follow(Schedule(0.0))
+    loss = stepper.step(feeds, 0).parts["outputs"]
+    model = start.copy()
+    model.read_weights(scope)
+    assert model.weights["image@scale"] != start.weights["image@scale"]
+    found, wanted = PassManager.parse("freeze,prune").run(model).run(feeds)[0], teacher.run(feeds)[0]
+    assert 100 * np.square(found - wanted).sum() / np.square(wanted).sum() == pytest.approx(loss, rel=1e-2)
+
+
+def test_loops_are_refused() -> None:
+    with pytest.raises(ModelFormatError, match=r"while.* holds ops of its own"):
+        as_training_graph(nets.several_blocks().graph)
+
+
+def test_one_sample_is_too_few(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is only 1 sample to train on"):
+        trained(small, tmp_path, samples=Samples(Batches([0], image)))
+
+
+def test_the_command(
+    small: tuple[Plan, Quantized], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qcc.save(small[0].model, tmp_path / "model", check=False)
+    (tmp_path / "arrays").mkdir()
+    for number in range(24):
+        np.save(tmp_path / f"arrays/{number:02}.npy", image(number)["image"])
+    words = ["quantize", str(tmp_path / "model"), "--data", str(tmp_path / "arrays"), "--no-check"]
+    out = tmp_path / "out"
+    assert run([*words, "-o", str(out), "--effort", "trained", "--steps", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "trained 20 steps of 16 on 21 samples; on the 3 that were held back" in said
+    record = json.loads((out / "qcc.json").read_text())
+    assert record["effort"] == "trained"
+    assert record["training"]["kept"] in range(10)
+    learned, measured = record["training"]["scales"], record["activations"]
+    assert learned.keys() == measured.keys()
+    assert all(learned[name] != one["scale"] for name, one in measured.items())
+    assert "signal to noise: calibrated " in (out / "report.md").read_text()
+    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+    for form, name in (("float", "frozen"), ("int8", "int8"), ("qdq", "qdq")):
+        assert state(qcc.load(out / form).graph) == name
+    assert run([*words, "-o", str(out), "--steps", "20"]) == 2
+    assert "--steps says how long to train, and --effort calibrated does not" in capsys.readouterr().err
+    both = ["--effort", "trained", "--steps", "20", "--minutes", "1"]
+    assert run([*words, "-o", str(out), *both]) == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_minutes_are_turned_into_steps_once(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    budget = Budget(minutes=0.1)
+    first = train_unlabelled(*small, SAMPLES, tmp_path, console, StopRequest(), budget)
+    again = train_unlabelled(*small, SAMPLES, tmp_path, console, StopRequest(), budget)
+    assert first.steps >= 10
+    assert again.steps == first.steps
+    assert again.records == first.records

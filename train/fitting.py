@@ -1,0 +1,173 @@
+"""qcc.train.fit: quantization-aware training of a network of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import current_thread, main_thread
+
+import numpy as np
+from rich.console import Console
+
+from qcc._paddle import paddle, static_mode
+from qcc.backends import Saved
+from qcc.errors import ConfigError
+from qcc.frontend.layer import Loss, Specs, check_alike, trace
+from qcc.model import Model
+from qcc.train.config import QuantizationStrategy, default_slim
+from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
+from qcc.train.config.schema import TrainingConfig
+from qcc.train.config.slim import Compressor, Slim
+from qcc.train.freeze import checkpoint_model, freeze_to
+from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.loop import Loop, Record, best_record
+from qcc.train.models.network import Network
+from qcc.train.programs.scheme import freeze
+from qcc.train.programs.scope import Arrays, persistable_names
+from qcc.train.quantize import QuantizationPhase, settings
+from qcc.train.tasks.given import Batches, GivenTask, Metric
+
+_WARM_UP = 0.1
+_OPTIMIZER = OptimizerBuilder()
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """`model`: the best epoch's, frozen, as it is evaluated and saved. `records`: one per epoch, with the
+    metric under its function's name; `best`: that of the best one. `checkpoints`: the folder."""
+
+    model: Model
+    weights: Arrays
+    records: list[Record]
+    best: Record
+    checkpoints: Path
+
+    def save(self, folder: str | Path, *, check: bool = True) -> list[Saved]:
+        """Write the frozen model to float/, int8/ and qdq/ of a folder, as `qcc freeze` does; `check`: see
+        `qcc.save`."""
+        best = checkpoint_model(CheckpointStore(self.checkpoints), self.best["epoch"])
+        return list(freeze_to(best, Path(folder), check=check))
+
+
+@static_mode()
+def fit(
+    network: paddle.nn.Layer | Network,
+    train: Batches,
+    metric: Metric,
+    *,
+    folder: str | Path,
+    epochs: int,
+    input_spec: Specs = (),
+    label_spec: Specs = (),
+    loss: Loss | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
+    learning_rate: float | LearningRate = 1e-3,
+    optimizer: OptimizerBuilder = _OPTIMIZER,
+    quantization: QuantizationStrategy | None = None,
+    freeze_norm_epoch: int | None = None,
+    seed: int = 0,
+    console: Console | None = None,
+) -> FitResult:
+    """Train a network with quantization inserted, evaluate and keep every epoch, and freeze the best one.
+
+    `network`: a `paddle.nn.Layer` that is trained already, with `input_spec`, `loss` and `label_spec` as in
+    `qcc.from_layer`; or static programs without a backward part, with the values of their variables in
+    `weights`. `train`: the batches, see `GivenTask`, as is `metric`. `learning_rate`: grows over the first
+    tenth of the steps and falls along half a cosine, or has its own schedulers. `quantization`: types, bits
+    and what to skip; by default a scale per channel of weights, moving averages for activations.
+    `freeze_norm_epoch`: from this epoch on batch norms keep their statistics.
+
+    Checkpoints go to `folder`. Called again after an interruption, it goes on from the newest, and gives the
+    same weights bit for bit where `train` gives the same batches: of data that is shuffled, let `train` be a
+    function of the epoch. The layer is left as it was; `qcc.into_layer(result.weights, layer)` trains it.
+
+    Raises GraphError for a layer that cannot be traced, ConfigError, DataError, CheckpointError and
+    TrainingError for what cannot go on, KeyboardInterrupt after Ctrl-C, when everything is kept.
+    """
+    console = console or Console(soft_wrap=True)
+    root = Path(folder)
+    traced, values = _network(network, input_spec, label_spec, loss, weights)
+    task = GivenTask(traced, train, metric)
+    slim = default_slim(epochs)
+    if quantization is not None:
+        slim = Slim(quantization.model_copy(update={"end_epoch": epochs - 1}), Compressor(epoch=epochs))
+    config = TrainingConfig(
+        LearningRate=_rate(learning_rate, task.steps_per_epoch * epochs),
+        OptimizerBuilder=optimizer,
+        epochs=epochs,
+        save_dir=root,
+        seed=seed,
+        freeze_norm_epoch=freeze_norm_epoch,
+    )
+    store, stop = CheckpointStore(root), StopRequest()
+    # Python lets the main thread alone listen to signals.
+    listening = stop.listening() if current_thread() is main_thread() else nullcontext()
+    try:
+        with store.lock(), listening:
+            phase = QuantizationPhase(task, config, slim, lambda: (values, Path("the layer")), console, store)
+            records = Loop(task, phase, store, settings(config, slim), console).run(stop)
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    best = best_record(records, task.main_metric)
+    assert best is not None  # every epoch is quantized and evaluated
+    transformed = checkpoint_model(store, best["epoch"])
+    names = persistable_names(traced.test)
+    return FitResult(
+        model=freeze(transformed, "float"),
+        weights={name: np.array(transformed.weights[name]) for name in names if name in transformed.weights},
+        records=records,
+        best=best,
+        checkpoints=root,
+    )
+
+
+def _network(
+    given: paddle.nn.Layer | Network,
+    input_spec: Specs,
+    label_spec: Specs,
+    loss: Loss | None,
+    weights: Mapping[str, np.ndarray] | None,
+) -> tuple[Network, Arrays]:
+    """The programs, and the values that training starts from."""
+    if isinstance(given, Network):
+        if weights is None:
+            raise ConfigError("the programs come without values: give their `weights`, by name.")
+        return given, dict(weights)
+    if loss is None:
+        raise ConfigError(f"{type(given).__name__} is to be trained by a `loss`, and none is given.")
+    train, test = trace(given, input_spec, loss, label_spec), trace(given, input_spec)
+    check_alike(train, test)
+    assert train.loss is not None
+    network = Network(
+        train=train.program,
+        test=test.program,
+        startup=_startup(train.program),
+        train_feeds=train.feeds,
+        loss=train.loss,
+        train_outputs=train.outputs,
+        test_feeds=test.feeds,
+        outputs=test.outputs,
+    )
+    return network, train.values
+
+
+def _startup(program: paddle.static.Program) -> paddle.static.Program:
+    """A program that makes all that outlives a run of another one; its values are given later."""
+    startup = paddle.static.Program()
+    block = startup.global_block()
+    for var in program.list_vars():
+        if var.persistable:
+            made = block.create_var(name=var.name, shape=var.shape, dtype=var.dtype, persistable=True)
+            attrs = {"shape": list(var.shape), "dtype": var.dtype, "value": 0.0}
+            block.append_op(type="fill_constant", outputs={"Out": made}, attrs=attrs)
+    return startup
+
+
+def _rate(given: float | LearningRate, steps: int) -> LearningRate:
+    if isinstance(given, LearningRate):
+        return given
+    warm_up = LinearWarmup(type="LinearWarmup", steps=max(1, round(_WARM_UP * steps)))
+    return LearningRate(base_lr=given, schedulers=(warm_up, CosineDecay(type="CosineDecay", max_iters=steps)))

@@ -1,0 +1,123 @@
+"""A student that is to compute what its teacher does, on data without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from numpy.typing import NDArray
+
+from qcc.calibrate.data.batches import Batch, Batches, spread
+from qcc.errors import DataError
+from qcc.train.data.stream import batch_size, put_together, shuffled
+from qcc.train.metrics.likeness import Likeness, in_decibels
+from qcc.train.parallel.group import ALONE, Group
+from qcc.train.tasks.task import Feeds, Run
+
+_EACH = 8
+"""One of so many samples is held back from training."""
+_MOST_HELD_BACK = 256
+_LARGEST_BATCH, _LARGEST_FEED = 16, 16 * 3 * 224 * 224
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Data without labels. `joins`: whether the model takes several samples at once; `skip_bad`: leave out
+    what cannot be read."""
+
+    batches: Batches[Any]
+    joins: bool = True
+    skip_bad: bool = False
+
+    @property
+    def held_back(self) -> list[int]:
+        """The numbers of the samples that are not trained on, evenly spread."""
+        return spread(range(_EACH - 1, len(self.batches), _EACH) or [len(self.batches) - 1], _MOST_HELD_BACK)
+
+    @property
+    def trained_on(self) -> list[int]:
+        """The numbers of the others."""
+        held = set(self.held_back)
+        return [number for number in range(len(self.batches)) if number not in held]
+
+    def read(self, number: int) -> Batch | None:
+        """A sample, or None for one that cannot be read and is to be left out."""
+        try:
+            return self.batches.read(self.batches.items[number])
+        except DataError:
+            if not self.skip_bad:
+                raise
+            return None
+
+    def check(self) -> None:
+        """Raise DataError when there is nothing to train on, or nothing to hold back."""
+        if len(self.batches) < 2:
+            raise DataError(
+                f"there is only {len(self.batches)} sample to train on, and one has to be held back: give"
+                " more data."
+            )
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many are trained on at once, as many as fit the size of the first."""
+        first = next((one for one in map(self.read, self.trained_on) if one is not None), None)
+        if first is None:
+            raise DataError("none of the data that is to be trained on can be read.")
+        joins = self.joins and all(array.ndim for array in first.values())
+        return batch_size(first, _LARGEST_BATCH, _LARGEST_FEED) if joins else 1
+
+
+class ImitationTask:
+    """A `Trainable` whose metric is how near the student's outputs `names` are to those of the `teacher`, on
+    the samples that are held back; `classes`: those of `names` that are scores of classes.
+
+    An epoch is `steps_per_epoch` batches, to be set, however often that goes through the data. One that is
+    worse than `least`, the student's metrics before training, in any of them, has no `agreement`.
+    """
+
+    main_metric = "agreement"
+    group: Group = ALONE
+
+    def __init__(
+        self,
+        samples: Samples,
+        seed: int,
+        teacher: Run,
+        names: Sequence[str],
+        classes: Collection[str],
+    ) -> None:
+        self._samples, self._seed, self._teacher = samples, seed, teacher
+        self._names, self._classes = tuple(names), classes
+        self.steps_per_epoch = 1
+        self.batch_size = samples.batch_size
+        self.least: dict[str, float] = {}
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
+        before = epoch * self.steps_per_epoch * self.batch_size
+        order = islice(shuffled(self._samples.trained_on, self._seed), before, None)
+        batches = put_together(self._samples.read, order, self.batch_size)
+        return islice(batches, first, self.steps_per_epoch)
+
+    def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
+        return {"snr": in_decibels(float(outputs[0]) / 100)}
+
+    def check(self) -> None:
+        self._samples.check()
+
+    def evaluate(self, run: Run) -> dict[str, float]:
+        likeness = Likeness(self._names, self._classes)
+        for feeds in self._held_back():
+            likeness.update(run(feeds), self._teacher(feeds))
+        result = likeness.result()
+        if all(result[name] >= least for name, least in self.least.items()):
+            result[self.main_metric] = result["snr"]
+        return result
+
+    def _held_back(self) -> Iterator[Feeds]:
+        return put_together(self._samples.read, iter(self._samples.held_back), self.batch_size)
