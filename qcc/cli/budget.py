@@ -46,8 +46,8 @@ class Wanted:
         """Raise ConfigError when the options do not go together."""
         if self and effort == TRAINED:
             raise ConfigError(
-                "a budget is kept by leaving layers float, which effort trained does not: give it with --effort"
-                " calibrated or accurate."
+                "a budget is kept by leaving layers float, which effort trained does not: give it with"
+                " --effort calibrated or accurate."
             )
         if (self.max_drop is None) != (self.evaluate is None):
             raise ConfigError(

@@ -59,8 +59,8 @@ _COMPARED = 16
     type=click.Choice(["calibrated", "accurate", TRAINED]),
     default="calibrated",
     show_default=True,
-    help="calibrated: scales are measured. accurate: then ranges, biases and rounding are made better, step by"
-    " step. trained: instead, weights are trained to compute what the float model does on the data, which"
+    help="calibrated: scales are measured. accurate: then ranges, biases and rounding are made better, step"
+    " by step. trained: instead, weights are trained to compute what the float model does on the data, which"
     " needs no labels.",
 )
 @training_options
