@@ -13,6 +13,7 @@ from click.exceptions import Exit
 from rich.console import Console
 
 from qcc.cli.model_files import model_files
+from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -132,6 +133,7 @@ def analyze(
     write_json(output.with_suffix(".json"), found.record())
     kept.remove()
     _tell(found, output)
+    tell_next("quantize", "MODEL", "--data", data, "-o", "OUT", "--effort", "accurate")
 
 
 @contextmanager

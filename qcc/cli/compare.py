@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -115,6 +116,8 @@ def compare(
     if json_file is not None:
         write_json(json_file, found.record())
         echo(f"{json_file} has all of it.")
+    quantized = model if other.suffix == _LITE_SUFFIX else other
+    tell_next("analyze", quantized, "--data", data, "-o", "report.html")
 
 
 def _of_epoch(path: Path) -> Path:
