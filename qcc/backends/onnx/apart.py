@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from qcc.backends.agreement import MOST, Distance
+from qcc.backends.apart import ONE_OP, Apart, take_apart
 from qcc.backends.cuts import culprit
 from qcc.backends.deploy.points import pair_of
-from qcc.backends.judge import ONE_OP, Apart, take_apart
 from qcc.backends.reference import Reference, write_opened
 from qcc.numerics import max_int
 from qcc.passes.integer_weights import dequantize_stored
