@@ -47,7 +47,6 @@ BUILT_IN = {
     "quantize-outputs": "qcc.backends.deploy.passes.quantize_outputs:QuantizeOutputs",
     "unsigned-activations": "qcc.backends.deploy.passes.unsigned_activations:UnsignedActivations",
     "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
-    "pool-bias": "qcc.backends.deploy.passes.pool_bias:PoolBias",
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",

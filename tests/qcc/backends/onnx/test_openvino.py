@@ -30,8 +30,8 @@ def test_cases(name: str, tmp_path: Path) -> None:
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
 
-def test_a_pool_behind_a_convolution_without_a_bias(tmp_path: Path) -> None:
-    """OpenVINO multiplies what is pooled by the scales twice, where others read the convolution, too."""
+def test_a_convolution_that_several_ops_read(tmp_path: Path) -> None:
+    """OpenVINO loses its scale where the batch is open and there is no bias."""
 
     def build(x: object) -> object:
         y = static.nn.conv2d(x, 8, 1, bias_attr=False)
@@ -40,7 +40,7 @@ def test_a_pool_behind_a_convolution_without_a_bias(tmp_path: Path) -> None:
     x = floats(1, 8, 12, 12)
     model, inputs = frozen(build_model(build, (x,)), {"x0": x}), {"x0": x}
     with pytest.raises(OutputError, match=r"the engine, OpenVINO, beside that: .*, which is wrong"):
-        exported(model, inputs, without("openvino", "pool-bias"), tmp_path / "out")
+        exported(model, inputs, without("openvino", "bias-shared-convs"), tmp_path / "out")
     exported(model, inputs, "openvino", tmp_path)
 
 
