@@ -59,7 +59,8 @@ def test_steps_are_told_and_recorded(place: Path, tmp_path: Path, capsys: pytest
         assert step["kept"] == (step["after"] is not None and step["after"] < step["before"])
         assert line.endswith("undone") == (step["after"] is not None and not step["kept"])
     assert "## Steps, by the outputs' mean error on 2 held-back batches" in report
-    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+    written = ["float", "int8", "qcc.json", "qdq", "report.html", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == written
 
 
 def test_a_budget_of_agreement(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
