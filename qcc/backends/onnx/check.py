@@ -16,7 +16,7 @@ from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
 from qcc.backends.judge import all_within, see_float_engines
-from qcc.backends.onnx.apart import apart_and_rounded, of_one_step
+from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.check_nms import wrong_rows
 from qcc.backends.onnx.form import Prepared
 from qcc.backends.onnx.nms import SUPPRESSIONS
@@ -211,7 +211,7 @@ def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
     file.write_bytes(
         to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm).SerializeToString()
     )
-    wrong = apart.worst(run(file, apart.inputs), of_one_step(apart))
+    wrong = apart.worst(run(file, apart.inputs), apart.moved_by_ties())
     if wrong is None:
         return None
     op, distance = wrong
