@@ -90,17 +90,15 @@ def compare(
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
     from qcc.files import refuse_inputs, write_json
-    from qcc.passes.unpack import Unpack
 
     if other.suffix == _LITE_SUFFIX and engine != "paddle":
         raise click.UsageError(f"--engine {engine}: {other} is a file for Paddle Lite, which runs it.")
     given = find_models(_of_epoch(model), None)
-    graph = given.model.graph.copy()
-    Unpack().apply(graph)
     source = open_source(given.model, given.program, data, preprocess, samples)
     sample = Sample.of(source, given.model, samples)
     also = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None)
     second = None if also is None else also.model
+    graph = _comparable(given.model, second)
     if json_file is not None:
         refuse_inputs([json_file], [*given.files, *([other] if also is None else also.files)])
     with _opened(graph, other, second, engine) as runs:
@@ -123,6 +121,21 @@ def _of_epoch(path: Path) -> Path:
 
     inside = path / EVAL_FOLDER
     return inside if inside.is_dir() else path
+
+
+def _comparable(model: Model, other: Model | None) -> Graph:
+    """The graph to run: where a float model is compared with a quantized one, after what was done to it
+    before it was rounded."""
+    from qcc.analyze.twins import as_quantized
+    from qcc.passes.unpack import Unpack
+    from qcc.quantization import state
+
+    rounds = other is not None and state(other.graph) not in ("float", "weight-only")
+    if other is not None and rounds and state(model.graph) == "float":
+        return as_quantized(model, other)
+    graph = model.graph.copy()
+    Unpack().apply(graph)
+    return graph
 
 
 @contextmanager
