@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from qcc.ir.graph import Graph
     from qcc.model import Model
 
-_LITE_SUFFIX = ".nb"
-
 
 @click.command()
 @click.argument("model", metavar="A", type=click.Path(path_type=Path))
@@ -85,18 +83,19 @@ def compare(
     qcc compare OUT/float model.nb --data PHOTOS
     """
     from qcc.analyze.divergence import ROUNDED, compare_layers, usual_limit
-    from qcc.analyze.others import InEngine
+    from qcc.analyze.others import FILES, InEngine
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
     from qcc.files import refuse_inputs, write_json
 
-    if other.suffix == _LITE_SUFFIX and engine != "paddle":
-        raise click.UsageError(f"--engine {engine}: {other} is a file for Paddle Lite, which runs it.")
+    if other.suffix in FILES and engine != "paddle":
+        kernels = FILES[other.suffix].kernels
+        raise click.UsageError(f"--engine {engine}: {other} is a file that runs in {kernels}.")
     given = find_models(_of_epoch(model), None)
     source = open_source(given.model, given.program, data, preprocess, samples)
     sample = Sample.of(source, given.model, samples)
-    also = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None)
+    also = None if other.suffix in FILES else find_models(_of_epoch(other), None)
     second = None if also is None else also.model
     graph = _comparable(given.model, second)
     if json_file is not None:
@@ -140,12 +139,12 @@ def _comparable(model: Model, other: Model | None) -> Graph:
 
 @contextmanager
 def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Iterator[Other]:
-    from qcc.analyze.others import InEngine, InLite, InPaddle
+    from qcc.analyze.others import FILES, InEngine, InPaddle
     from qcc.backends.predictor import Engine
 
     if model is None:
-        with InLite(graph, path) as lite:
-            yield lite
+        with FILES[path.suffix](graph, path) as runs_file:
+            yield runs_file
     elif engine == "paddle":
         yield InPaddle(graph, model)
     else:
