@@ -182,6 +182,11 @@ def sizes(twins: Twins) -> dict[str, int]:
     return {"float": whole, "int8": whole - saved + scales}
 
 
+def first_effect(journal: Journal, heads: Sequence[str], layer: Layer) -> float:
+    """The effect that an op has alone on the first batch."""
+    return _distance(journal, heads, 1, [_sums(_needed(journal, key(ALONE, 0, layer)), 2, 0)]).distance
+
+
 def worst_first(found: Iterable[OpFinding]) -> tuple[OpFinding, ...]:
     """By the effect that an op has alone, then by what its output's channels lose by themselves."""
     return tuple(sorted(found, key=_badness))

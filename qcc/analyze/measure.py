@@ -101,6 +101,15 @@ class Measurement:
         product = float(np.sum(np.multiply(here, there, dtype=np.float64)))
         self.journal.put(key(AMONG, number, layer), [_squares(here - there), product, _squares(here)])
 
+    def first_effects(self, read: Callable[[], Values], control: Control) -> None:
+        """Measure ALONE of all ops that can be changed on the first batch.  Raises Stopped, DataError."""
+        wanted = [layer for layer in self.twins.layers if self.can_be_changed(layer)]
+        plain = self._float.run(read())
+        for total, layer in enumerate(wanted, 1):
+            _stop_if_asked(control)
+            self._measure_alone(0, layer, plain)
+            control.report(total)
+
     def effects(
         self, chosen: Sequence[Layer], batches: Sequence[Callable[[], Values]], control: Control
     ) -> None:
@@ -123,14 +132,18 @@ class Measurement:
         return layer.output in self._float.cuts and layer.output in self._quantized.cuts
 
     def _measure_effect(self, number: int, layer: Layer, plain: Values, rounded: Values) -> None:
-        op, rounding = self._op(layer), layer.rounding
-        wanted = [plain[name] for name in self.heads]
-        alone = op.run(round_data(plain[rounding.data], rounding), rounding.weight)
-        found = self._float.heads_with(plain, {layer.output: alone})
-        self.journal.put(key(ALONE, number, layer), _differences(found, wanted))
-        off = op.run(rounded[rounding.data], layer.weight)
+        self._measure_alone(number, layer, plain)
+        off = self._op(layer).run(rounded[layer.rounding.data], layer.weight)
         found = self._quantized.heads_with(rounded, {layer.output: off})
-        self.journal.put(key(OFF, number, layer), _differences(found, wanted))
+        self.journal.put(key(OFF, number, layer), _differences(found, [plain[name] for name in self.heads]))
+
+    def _measure_alone(self, number: int, layer: Layer, plain: Values) -> None:
+        if self._has(ALONE, number, layer):
+            return
+        rounding = layer.rounding
+        alone = self._op(layer).run(round_data(plain[rounding.data], rounding), rounding.weight)
+        found = self._float.heads_with(plain, {layer.output: alone})
+        self.journal.put(key(ALONE, number, layer), _differences(found, [plain[name] for name in self.heads]))
 
     def _outputs(self, plain: Values, rounded: Values) -> Numbers:
         wanted = [plain[name] for name in self.heads]

@@ -120,6 +120,10 @@ class InLite:
         """The runtime gives no inner values."""
 
 
+FILES = {".nb": InLite}
+"""What runs a file that is no Paddle model, by its suffix."""
+
+
 def _saved(model: Model, folder: Path, fetches: tuple[str, ...]) -> tuple[Path, Path | None]:
     graph = model.graph.copy()
     graph.fetches = fetches

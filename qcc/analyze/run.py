@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.analyze.findings import Analysis, OpFinding, op_finding, outcome, sizes, worst_first
+from qcc.analyze.findings import Analysis, OpFinding, first_effect, op_finding, outcome, sizes, worst_first
 from qcc.analyze.inspection import COULD_BE_QUANTIZED, OpStatus, inspect
 from qcc.analyze.journal import Journal
 from qcc.analyze.measure import Control, Measurement
@@ -37,8 +37,8 @@ Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """`top`: of how many ops the effect on the network's output is measured, None for all; those whose own
-    output loses most come first. `stop` is asked whether to stop, `phase` told of what is done."""
+    """`top`: of how many ops the effect on the network's output is measured, None for all; those with the
+    largest one on the first batch. `stop` is asked whether to stop, `phase` told of what is done."""
 
     top: int | None
     phase: Phase
@@ -98,8 +98,7 @@ def analyze(
         found = Range.of(ranges[layer.rounding.data], layer.rounding.scale)
         return op_finding(kept, measurement.heads, count, layer, found, measured)
 
-    found = [finding(layer, False) for layer in twins.layers]
-    chosen = [one.layer for one in worst_first(found) if measurement.can_be_changed(one.layer)][: wanted.top]
+    chosen = _chosen(measurement, sample, wanted)
     if chosen:
         with wanted.phase("effects", count * len(chosen)) as report:
             measurement.effects(chosen, sample.reads, Control(wanted.stop, report))
@@ -113,12 +112,25 @@ def analyze(
         sizes(twins),
         compare(*models, (read() for read in sample.reads)),
         outcome(kept, measurement.heads, count),
-        worst_first(finding(one.layer, one.layer in chosen) for one in found),
+        worst_first(finding(layer, layer in chosen) for layer in twins.layers),
         tuple(_told(one) for one in inspect(models[1]).quantizable if not one.quantized),
         count,
         (*twins.notes, *notes),
     )
     return analysis, kept
+
+
+def _chosen(measurement: Measurement, sample: Sample, wanted: Wanted) -> list[Layer]:
+    """The ops whose effect is measured: the worst ones on the first batch, where not all are wanted."""
+    layers = [layer for layer in measurement.twins.layers if measurement.can_be_changed(layer)]
+    if wanted.top is None or wanted.top >= len(layers):
+        return layers
+    if not wanted.top:
+        return []
+    with wanted.phase("first effects", len(layers)) as report:
+        measurement.first_effects(sample.reads[0], Control(wanted.stop, report))
+    journal, heads = measurement.journal, measurement.heads
+    return sorted(layers, key=lambda layer: -first_effect(journal, heads, layer))[: wanted.top]
 
 
 def _told(one: OpStatus) -> OpStatus:

@@ -24,15 +24,13 @@ _MAX_SIZE = 1 << 24
 @dataclass(frozen=True)
 class Given:
     """`model`, read from `path`, in which its files have these `names`, if any were given; `float_model` and
-    its path where it is known; `record`: what `qcc quantize MODEL` has left beside it, empty where there is
-    none; `notes`: for the user."""
+    its path where it is known; `notes`: for the user."""
 
     path: Path
     names: tuple[str | None, str | None]
     model: Model
     float_path: Path | None
     float_model: Model | None
-    record: dict[str, Any]
     notes: tuple[str, ...] = ()
 
     @property
@@ -73,20 +71,20 @@ def find_models(
     names = (model_filename, params_filename)
     model = load(inside, *names)
     if float_path is not None:
-        return Given(inside, names, model, float_path, _load_float(float_path), record)
+        return Given(inside, names, model, float_path, _load_float(float_path))
     if not record:
-        return Given(inside, names, model, None, None, {})
+        return Given(inside, names, model, None, None)
     source = Path(record["model"])
     if not source.exists():
         note = f"the float model {source}, which {folder / FILE_NAME} names, is not there: give it by --float"
-        return Given(inside, names, model, None, None, record, (note,))
+        return Given(inside, names, model, None, None, (note,))
     found = _load_float(source)
     if found.provenance.source != record["source"]:
         note = (
             f"the float model {source} has changed since it was quantized: give the one that was by --float"
         )
-        return Given(inside, names, model, None, None, record, (note,))
-    return Given(inside, names, model, source, found, record)
+        return Given(inside, names, model, None, None, (note,))
+    return Given(inside, names, model, source, found)
 
 
 def model_folder(path: Path) -> Path:

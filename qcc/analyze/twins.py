@@ -113,6 +113,15 @@ _ROUNDED = (
 )
 
 
+def as_quantized(float_model: Model, quantized: Model) -> Graph:
+    """A float model after what was done to it before it became the quantized one, such as fold-bn, so that
+    what lies between their ops is comparable.
+
+    Raises what `twins` raises.
+    """
+    return twins(quantized, float_model).float_graph
+
+
 def _roundings(normal: Graph) -> Iterator[Rounding]:
     for op in normal.ops:
         frozen = frozen_op(op)
@@ -194,19 +203,22 @@ def _best(float_model: Model, quantized: Model, found: list[Rounding]) -> Graph:
 
 
 def _as_recorded(float_model: Model, quantized: Model) -> list[Graph]:
-    """The float model after the passes that its record says ran before `transform`."""
+    """The float model after the passes that the quantized one's record says ran before `transform`."""
     passes: list[Pass] = []
-    try:
-        for text in quantized.provenance.pipelines:
+    for text in quantized.provenance.pipelines:
+        try:
             steps = PassManager.parse(text).passes
-            before = list(takewhile(lambda step: step.name != _TRANSFORM, steps))
-            passes += before
-            if len(before) < len(steps):
-                return [PassManager(tuple(passes)).run(float_model).graph]
-    except (PipelineError, PassError):
-        # A pass of a package that is not installed here, or a model that the record is not of.
-        return []
-    return []
+        except PipelineError:
+            # A correction of values, told in words; or a pass of a package that is not installed here.
+            continue
+        before = list(takewhile(lambda step: step.name != _TRANSFORM, steps))
+        passes += before
+        if len(before) < len(steps):
+            break
+    try:
+        return [PassManager(tuple(passes)).run(float_model).graph]
+    except PassError:
+        return []  # the record is not of this model
 
 
 def _score(graph: Graph, found: list[Rounding]) -> tuple[int, int]:

@@ -27,6 +27,7 @@ _CALIBRATED_ON = 256
 _LABELS = {
     "ranges": "looking at ranges",
     "ops": "measuring each op",
+    "first effects": "looking for the worst ops",
     "effects": "measuring effects on the output",
 }
 _SHOWN = 5
@@ -66,7 +67,7 @@ _SHOWN = 5
     "--top",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Measure the effect on the network's output of so many ops only: those whose channels lose most.",
+    help="Measure the effect on the network's output of so many ops only: the worst ones on one image.",
 )
 @click.option(
     "--preprocess",

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from qcc.ir.graph import Graph
     from qcc.model import Model
 
-_LITE_SUFFIX = ".nb"
-
 
 @click.command()
 @click.argument("model", metavar="A", type=click.Path(path_type=Path))
@@ -86,22 +84,21 @@ def compare(
     qcc compare OUT/float model.nb --data PHOTOS
     """
     from qcc.analyze.divergence import ROUNDED, compare_layers, usual_limit
-    from qcc.analyze.others import InEngine
+    from qcc.analyze.others import FILES, InEngine
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
     from qcc.files import refuse_inputs, write_json
-    from qcc.passes.unpack import Unpack
 
-    if other.suffix == _LITE_SUFFIX and engine != "paddle":
-        raise click.UsageError(f"--engine {engine}: {other} is a file for Paddle Lite, which runs it.")
+    if other.suffix in FILES and engine != "paddle":
+        kernels = FILES[other.suffix].kernels
+        raise click.UsageError(f"--engine {engine}: {other} is a file that runs in {kernels}.")
     given = find_models(_of_epoch(model), None)
-    graph = given.model.graph.copy()
-    Unpack().apply(graph)
     source = open_source(given.model, given.program, data, preprocess, samples)
     sample = Sample.of(source, given.model, samples)
-    also = None if other.suffix == _LITE_SUFFIX else find_models(_of_epoch(other), None)
+    also = None if other.suffix in FILES else find_models(_of_epoch(other), None)
     second = None if also is None else also.model
+    graph = _comparable(given.model, second)
     if json_file is not None:
         refuse_inputs([json_file], [*given.files, *([other] if also is None else also.files)])
     with _opened(graph, other, second, engine) as runs:
@@ -128,14 +125,29 @@ def _of_epoch(path: Path) -> Path:
     return inside if inside.is_dir() else path
 
 
+def _comparable(model: Model, other: Model | None) -> Graph:
+    """The graph to run: where a float model is compared with a quantized one, after what was done to it
+    before it was rounded."""
+    from qcc.analyze.twins import as_quantized
+    from qcc.passes.unpack import Unpack
+    from qcc.quantization import state
+
+    rounds = other is not None and state(other.graph) not in ("float", "weight-only")
+    if other is not None and rounds and state(model.graph) == "float":
+        return as_quantized(model, other)
+    graph = model.graph.copy()
+    Unpack().apply(graph)
+    return graph
+
+
 @contextmanager
 def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Iterator[Other]:
-    from qcc.analyze.others import InEngine, InLite, InPaddle
+    from qcc.analyze.others import FILES, InEngine, InPaddle
     from qcc.backends.predictor import Engine
 
     if model is None:
-        with InLite(graph, path) as lite:
-            yield lite
+        with FILES[path.suffix](graph, path) as runs_file:
+            yield runs_file
     elif engine == "paddle":
         yield InPaddle(graph, model)
     else:

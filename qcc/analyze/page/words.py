@@ -11,8 +11,9 @@ def percent(value: float) -> str:
     """A share: 0.0123 as 1.2 %."""
     if not math.isfinite(value):
         return "not finite"
-    digits = 1 if abs(value) >= 0.1 else 2 if abs(value) >= 0.001 else 3
-    return f"{100 * value:.{digits}f} %"
+    if 0 < abs(value) < 0.001:
+        return f"{100 * value:.2g} %"
+    return f"{100 * value:.{1 if abs(value) >= 0.1 else 2}f} %"
 
 
 def decibel(value: float) -> str:

@@ -8,9 +8,9 @@ from nets import several_blocks
 from quantized_net import OUTPUTS, quantized_net
 
 import qcc
-from qcc.analyze.twins import twins
+from qcc.analyze.twins import as_quantized, twins
 from qcc.errors import ModelFormatError
-from qcc.model import Model
+from qcc.model import Model, Provenance
 
 NET = quantized_net()
 
@@ -38,6 +38,17 @@ def test_the_float_twin_has_its_norms_folded_as_what_was_quantized() -> None:
         off = np.abs(layer.weight - layer.rounding.weight)
         assert np.all(off <= 0.5001 * layer.rounding.step)
         assert off.any()
+
+
+def test_what_a_record_tells_in_words_is_passed_over() -> None:
+    folded, rest = "fold-constants,fold-bn", "transform{weight_type=channel_wise_abs_max},freeze"
+    told = Model(NET.frozen.graph, Provenance(None, (folded, "correction of 2 layers", rest)))
+    assert "batch_norm" not in {op.type for op in as_quantized(NET.model, told).ops}
+    # Passes of this record do not run on this model: what fits is found out without it.
+    broken = Model(
+        NET.frozen.graph, Provenance(None, ("transform,freeze,unquantize{outputs=[x]},transform",))
+    )
+    assert len(twins(broken, NET.model).layers) == 3
 
 
 def test_without_a_record_the_float_model_is_found_out_all_the_same() -> None:

@@ -130,4 +130,4 @@ def test_compare_with_a_file_for_lite(place: Path, capsys: pytest.CaptureFixture
     assert compare(place, "out", "model.nb") == 0
     assert "(Paddle Lite's x86 runtime)" in capsys.readouterr().out
     assert compare(place, "out", "model.nb", "--engine", "onednn") == 2
-    assert "is a file for Paddle Lite" in capsys.readouterr().err
+    assert "is a file that runs in Paddle Lite" in capsys.readouterr().err
