@@ -64,7 +64,7 @@ class Rates:
     """`peak`: the largest move of a weight in a step, relative to the largest weight of its channel; it is
     reached after the share `warm_up` of all steps, and falls along half a cosine to zero."""
 
-    peak: float = 1e-4
+    peak: float = 3e-5
     warm_up: float = 0.1
 
     def schedule(self, steps: int) -> Schedule:
@@ -110,7 +110,7 @@ class TrainedResult:
             *_compared(self.before, shown),
         ]
         if self.best is None:
-            lines.append("no epoch was better than calibration alone, so the calibrated model is kept.")
+            lines.append("no epoch surely beats calibration alone, so the calibrated model is kept.")
         return lines
 
 
@@ -235,9 +235,8 @@ def train_unlabelled(
     samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))
     task = ImitationTask(samples, seed, run, teacher.fetches, classes_among(teacher.graph))
     measured = time.monotonic()
-    before = task.evaluate(ModelRunner(start, ALONE.device).run)
+    task.before = task.measure(ModelRunner(start, ALONE.device).run)
     seconds = time.monotonic() - measured
-    task.least = {name: value for name, value in before.items() if name != task.main_metric}
 
     store = CheckpointStore(folder)
     with store.lock():
@@ -251,7 +250,7 @@ def train_unlabelled(
         model = calibrated.model if best is None else _frozen(whole, store, best["epoch"])
     return TrainedResult(
         model=model,
-        before=before,
+        before=task.before.result(),
         records=records,
         best=best,
         steps=task.steps_per_epoch * EPOCHS,

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST = 1e-12
+_SURE = 2.0
+"""Standard errors by which a mean has to differ from zero."""
 
 
 def in_decibels(noise: float) -> float:
@@ -23,27 +25,31 @@ class Likeness:
 
     def __init__(self, names: Sequence[str], classes: Collection[str]) -> None:
         self._names, self._classes = tuple(names), frozenset(classes)
-        self._noise, self._signal = np.zeros(len(names)), np.zeros(len(names))
+        self._ratios: list[float] = []
         self._same = self._rows = 0
 
     def update(self, found: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]) -> None:
         """One batch: an array for each name, and the one that was wanted in its place."""
-        for index, (name, one, other) in enumerate(zip(self._names, found, wanted, strict=True)):
-            self._noise[index] += np.sum(np.square(one - other, dtype=np.float64))
-            self._signal[index] += np.sum(np.square(other, dtype=np.float64))
+        for name, one, other in zip(self._names, found, wanted, strict=True):
+            samples = [np.reshape(array, (len(array), -1)) for array in (one - other, other)]
+            noise, signal = (np.square(array, dtype=np.float64).sum(1) for array in samples)
+            self._ratios += map(in_decibels, noise / np.maximum(signal, _LEAST))
             if name in self._classes:
                 same = one.argmax(-1) == other.argmax(-1)
                 self._same, self._rows = self._same + int(same.sum()), self._rows + same.size
 
     def result(self) -> dict[str, float]:
         """`snr`: the signal-to-noise ratio, 10 log10(sum of squares / sum of squared differences) in dB, the
-        mean over the outputs; `same_class`: the share of rows whose largest score stands in the same place,
-        where there are any."""
-        ratios = [
-            in_decibels(noise / max(signal, _LEAST))
-            for noise, signal in zip(self._noise, self._signal, strict=True)
-        ]
-        result = {"snr": float(np.mean(ratios))}
+        mean over samples and outputs, so that no single sample decides; `same_class`: the share of rows whose
+        largest score stands in the same place, where there are any."""
+        result = {"snr": float(np.mean(self._ratios))}
         if self._rows:
             result["same_class"] = self._same / self._rows
         return result
+
+    def beats(self, other: Likeness) -> bool:
+        """Whether this is better than another one on the same data, for sure: the mean gain of the ratios is
+        twice its standard error at least, and not fewer rows have the same class."""
+        gains = np.array(self._ratios) - np.array(other._ratios)
+        error = gains.std(ddof=1) / math.sqrt(gains.size) if gains.size > 1 else 0.0
+        return bool(self._same >= other._same and gains.mean() > _SURE * error)

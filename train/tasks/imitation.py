@@ -74,8 +74,8 @@ class ImitationTask:
     """A `Trainable` whose metric is how near the student's outputs `names` are to those of the `teacher`, on
     the samples that are held back; `classes`: those of `names` that are scores of classes.
 
-    An epoch is `steps_per_epoch` batches, to be set, however often that goes through the data. One that is
-    worse than `least`, the student's metrics before training, in any of them, has no `agreement`.
+    An epoch is `steps_per_epoch` batches, to be set, however often that goes through the data. One that does
+    not beat `before`, what was measured before training, has no `agreement`; see `Likeness.beats`.
     """
 
     main_metric = "agreement"
@@ -93,7 +93,7 @@ class ImitationTask:
         self._names, self._classes = tuple(names), classes
         self.steps_per_epoch = 1
         self.batch_size = samples.batch_size
-        self.least: dict[str, float] = {}
+        self.before: Likeness | None = None
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -111,13 +111,18 @@ class ImitationTask:
         self._samples.check()
 
     def evaluate(self, run: Run) -> dict[str, float]:
+        likeness = self.measure(run)
+        result = likeness.result()
+        if self.before is None or likeness.beats(self.before):
+            result[self.main_metric] = result["snr"]
+        return result
+
+    def measure(self, run: Run) -> Likeness:
+        """How near the student's outputs are to the teacher's on what is held back."""
         likeness = Likeness(self._names, self._classes)
         for feeds in self._held_back():
             likeness.update(run(feeds), self._teacher(feeds))
-        result = likeness.result()
-        if all(result[name] >= least for name, least in self.least.items()):
-            result[self.main_metric] = result["snr"]
-        return result
+        return likeness
 
     def _held_back(self) -> Iterator[Feeds]:
         return put_together(self._samples.read, iter(self._samples.held_back), self.batch_size)

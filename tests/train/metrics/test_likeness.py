@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qcc.train.metrics.likeness import Likeness, in_decibels
+
+WANTED = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+
+
+def measured(found: np.ndarray) -> Likeness:
+    likeness = Likeness(["scores"], ["scores"])
+    for part in (slice(0, 13), slice(13, 20)):
+        likeness.update([found[part]], [WANTED[part]])
+    return likeness
+
+
+def test_mean_ratio_and_equal_classes() -> None:
+    found = WANTED * 1.1
+    assert measured(found).result() == pytest.approx({"snr": 20.0, "same_class": 1.0}, rel=1e-4)
+    found[3] = -found[3]
+    assert measured(found).result()["same_class"] == 0.95
+    assert measured(WANTED).result()["snr"] == pytest.approx(120)
+
+
+def test_no_signal_is_no_division_by_zero() -> None:
+    likeness = Likeness(["map"], [])
+    likeness.update([np.ones((1, 2), np.float32)], [np.zeros((1, 2), np.float32)])
+    assert likeness.result() == {"snr": pytest.approx(in_decibels(2e12))}
+
+
+def test_what_is_better_by_chance_does_not_beat() -> None:
+    noise = np.random.default_rng(1).standard_normal((3, *WANTED.shape)).astype(np.float32)
+    before = measured(WANTED + 0.01 * noise[0])
+    assert measured(WANTED + 0.005 * noise[1]).beats(before)
+    assert not before.beats(before)
+    assert not measured(WANTED + 0.0098 * noise[2]).beats(before)
+    assert not before.beats(measured(WANTED + 0.005 * noise[1]))
