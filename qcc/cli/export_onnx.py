@@ -31,9 +31,14 @@ def write_onnx(
     no_check: bool,
 ) -> Saved:
     """Measure what the target wants measured, and write the file; what is missing is told."""
+    from qcc.backends.onnx import onnx_missing
+    from qcc.errors import MissingDependencyError, ModelFormatError
+
+    missing = onnx_missing()
+    if missing is not None:
+        raise MissingDependencyError(missing)
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
-    from qcc.errors import ModelFormatError
     from qcc.passes.static_scales import ops_to_calibrate
 
     data = None

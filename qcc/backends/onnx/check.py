@@ -15,6 +15,7 @@ from qcc.backends.agreement import distances, furthest
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
+from qcc.backends.heads import heads
 from qcc.backends.judge import all_within, see_float_engines
 from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.check_nms import wrong_rows
@@ -59,6 +60,8 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
     missing = onnxruntime_missing()
     if missing is not None:
         return [Check("ONNX Runtime", f"not run, because {missing}", good=False)]
+    if not heads(subject.prepared.model.graph):
+        return [Check("Paddle", "not run, because nothing that it computes can be compared", good=False)]
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
         place = Path(folder)
         try:

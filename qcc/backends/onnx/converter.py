@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from pathlib import Path
 
@@ -11,21 +10,13 @@ import onnx
 from qcc.backends.engines.process import Process
 from qcc.backends.engines.wire import Closed, receive, send
 from qcc.backends.fluid import write
+from qcc.backends.onnx import onnx_missing
 from qcc.errors import MissingDependencyError, TargetError
 from qcc.ir.graph import Graph
 from qcc.model import Model
 
 OPSET = 13
 """The first with a scale for each channel; paddle2onnx takes a higher one where an op needs it."""
-
-_WANTED = "the packages for ONNX are not installed: `pip install 'qcc[onnx]'`."
-
-
-def onnx_missing() -> str | None:
-    """Why nothing can be translated into ONNX here; None when it can."""
-    names = ("onnx", "paddle2onnx")
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    return _WANTED if missing else None
 
 
 def float_onnx(graph: Graph) -> onnx.ModelProto:

@@ -26,7 +26,8 @@ def test_cases(name: str, tmp_path: Path) -> None:
     exported(model, inputs, "openvino", tmp_path)
     with OpenVino(tmp_path / "model.onnx") as engine:
         (found,), (expected,) = engine.run(inputs), model.run(inputs)
-        assert sum(engine.int8.values()) > 0
+        # An activation with a zero point as the right operand is computed in float.
+        assert bool(engine.int8) == (name != "left_weight")
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
 
