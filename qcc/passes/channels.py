@@ -88,11 +88,12 @@ class Layer:
 
     @property
     def pads(self) -> bool:
-        """Whether the op reads zeros around its input."""
+        """Whether the op reads zeros around its input, or, as a transposed convolution does, between."""
         if self.is_matrix:
             return False
         algorithm = self.op.attr("padding_algorithm", "EXPLICIT")
-        return algorithm == "SAME" or (algorithm != "VALID" and any(self.op.attr("paddings", [0, 0])))
+        padded = algorithm == "SAME" or (algorithm != "VALID" and any(self.op.attr("paddings", [0, 0])))
+        return padded or self.op.type == "conv2d_transpose"
 
 
 def layer(graph: Graph, op: Op) -> Layer | None:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from qcc.ir.nodes import Op
 from qcc.passes.channels import Layer
 
+_DOUBT = 2.0
+
 FloatArray = npt.NDArray[np.floating[Any]]
 
 
@@ -66,8 +68,8 @@ class Products:
         so much: [groups, outputs].
 
         As far as images agree: a mean that a few images make, such as those that are clipped, says little of
-        others. It is multiplied by 1 - (standard error / mean)**2, or 0 where that is negative (the estimate
-        of James and Stein).
+        others. It is multiplied by 1 - (2 * standard error / mean)**2, or 0 where that is negative, as when
+        chance alone might have made it.
         """
         found = []
         for count, inputs, missing in self.each:
@@ -77,7 +79,7 @@ class Products:
         if len(means) < 2:
             return mean
         doubt = means.var(0, ddof=1) / len(means) / np.maximum(np.square(mean), np.finfo(np.float64).tiny)
-        return mean * np.maximum(1 - doubt, 0)
+        return mean * np.maximum(1 - _DOUBT**2 * doubt, 0)
 
     def centred(self) -> tuple[np.ndarray, np.ndarray]:
         """`gram` and `cross` of what differs from the means, which a bias makes good."""

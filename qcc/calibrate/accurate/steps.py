@@ -30,6 +30,10 @@ LEARNED_FROM = 64
 HELD_BACK = 64
 _SHARE_HELD_BACK = 3
 _FEWEST = 4
+_NOTHING = {
+    "equalization": "no two layers follow each other whose channels could be brought to like ranges.",
+    "absorption": "no channel between two layers with biases stays away from zero.",
+}
 
 
 @dataclass(frozen=True)
@@ -178,7 +182,7 @@ class Improvement:
         find = equalizing if name == "equalization" else absorbing_biases
         passes: tuple[Pass, ...] = find(plan.folded, self.samples.learned_from)
         if not passes:
-            return self._nothing(name, attempt, error, "no two layers follow each other that allow it.")
+            return self._nothing(name, attempt, error, _NOTHING[name])
         rewritten = plan.rewritten(*passes)
         return self._judged(name, attempt, error, Attempt(self._choose(rewritten, self.collect(rewritten))))
 

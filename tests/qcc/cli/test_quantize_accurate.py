@@ -100,6 +100,22 @@ def test_a_budget_of_a_function(
     assert "--eval my_metric:missing is no file or folder, and no function" in capsys.readouterr().err
 
 
+def test_batches_that_come_once_are_held(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "once.py").write_text(
+        "import numpy as np\nfrom pathlib import Path\n"
+        f"def batches():\n    for path in sorted(Path({str(place / 'arrays')!r}).iterdir()):\n"
+        "        yield {'image': np.load(path)}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run(command(place, tmp_path / "files", "--min-agreement", 0)) == 0
+    words = command(place, tmp_path / "once", "--min-agreement", 0)
+    words[words.index("--data") + 1] = "once:batches"
+    assert run(words) == 0
+    assert result(tmp_path / "once")["budget"] == result(tmp_path / "files")["budget"]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
