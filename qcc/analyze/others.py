@@ -13,6 +13,7 @@ from qcc.analyze.divergence import common
 from qcc.analyze.parts import Parts, Values
 from qcc.backends import fluid
 from qcc.backends.agreement import Distance
+from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.judge import first_wrong_op, judge
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import Engine, Predictor
@@ -120,7 +121,38 @@ class InLite:
         """The runtime gives no inner values."""
 
 
-FILES = {".nb": InLite}
+class InOnnx:
+    """An ONNX file in ONNX Runtime, which gives its outputs alone; a context manager."""
+
+    kernels = "ONNX Runtime"
+
+    def __init__(self, graph: Graph, path: Path) -> None:
+        self._runtime, self._path = OnnxRuntime(path), path
+        self.names = graph.fetches
+
+    def __enter__(self) -> InOnnx:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runtime.close()
+
+    def run(self, inputs: Values) -> Values:
+        """See `Other`.  Raises ModelFormatError for a file of another model."""
+        found = self._runtime.run(inputs)
+        if len(found) != len(self.names):
+            raise ModelFormatError(
+                f"{self._path} has {len(found)} outputs, and the model {len(self.names)}: the file is of"
+                " another model."
+            )
+        return dict(zip(self.names, map(np.asarray, found), strict=True))
+
+    def apart(self, given: Values) -> None:
+        """The runtime gives no inner values."""
+
+
+FILES: dict[str, type[InLite] | type[InOnnx]] = {".nb": InLite, ".onnx": InOnnx}
 """What runs a file that is no Paddle model, by its suffix."""
 
 

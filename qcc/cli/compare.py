@@ -74,7 +74,8 @@ def compare(
 ) -> None:
     """Tell where the models A and B come apart first, and how far each layer is off.
 
-    A runs op for op in Paddle. B is any form of the same network: quantized, of another epoch, or a .nb file.
+    A runs op for op in Paddle. B is any form of the same network: quantized, of another epoch, a
+    .nb or an .onnx file.
     Where Paddle runs both, each layer of B is also run on A's values, so that one that is wrong can be told
     from one that only reads what is wrong.
 
@@ -82,6 +83,7 @@ def compare(
     qcc compare FLOAT OUT/float --data PHOTOS
     qcc compare OUT/float OUT/qdq --engine onednn-int8 --data PHOTOS
     qcc compare OUT/float model.nb --data PHOTOS
+    qcc compare OUT/float model.onnx --data PHOTOS
     """
     from qcc.analyze.divergence import ROUNDED, compare_layers, usual_limit
     from qcc.analyze.others import FILES, InEngine
@@ -113,7 +115,7 @@ def compare(
     if json_file is not None:
         write_json(json_file, found.record())
         echo(f"{json_file} has all of it.")
-    quantized = model if other.suffix == _LITE_SUFFIX else other
+    quantized = model if other.suffix in FILES else other
     tell_next("analyze", quantized, "--data", data, "-o", "report.html")
 
 

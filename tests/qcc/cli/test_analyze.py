@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,14 @@ def test_compare_with_a_file_for_lite(place: Path, capsys: pytest.CaptureFixture
     assert "(Paddle Lite's x86 runtime)" in capsys.readouterr().out
     assert compare(place, "out", "model.nb", "--engine", "onednn") == 2
     assert "is a file that runs in Paddle Lite" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    find_spec("onnxruntime") is None, reason="it needs ONNX Runtime; `pip install 'qcc[onnx]'`"
+)
+def test_compare_with_a_file_for_onnx_runtime(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["export", place / "out/float", "--target", "openvino", "-o", place / "model.onnx"]
+    assert run([*map(str, words), "--no-check"]) == 0
+    assert compare(place, "out", "model.onnx") == 0
+    assert "(ONNX Runtime)" in capsys.readouterr().out
