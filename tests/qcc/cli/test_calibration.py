@@ -120,7 +120,7 @@ BATCHES = Batches([1, 2, 3], lambda number: {"x": np.full(1, number)})
 
 def test_batches_are_told_of_when_they_are_used() -> None:
     told: list[int] = []
-    used = [(int(batch["x"][0]), list(told)) for batch in calibration._used(BATCHES, told.append)]
+    used = [(int(batch["x"][0]), list(told)) for batch in calibration.used(BATCHES, told.append)]
     assert used == [(1, []), (2, [1]), (3, [1, 2])]
     assert told == [1, 2, 3]
 
