@@ -24,6 +24,9 @@ MUCH = 0.05
 1 % or 2 %."""
 
 
+_NAMED = 3
+
+
 @dataclass(frozen=True)
 class Choice:
     """How an activation is quantized.
@@ -121,12 +124,12 @@ def choose(
 def losing(choices: Iterable[Choice], remedy: str) -> Iterator[str]:
     """What to say of activations that lose much when they are quantized, the worst first; `remedy`: what may
     help."""
-    for choice in sorted(choices, key=lambda one: -one.error):
-        if choice.error > MUCH:
-            yield (
-                f"{choice.name!r} is off by {choice.error:.0%} when it is quantized: one scale does not fit"
-                f" all of its values. {remedy}"
-            )
+    lost = sorted((choice for choice in choices if choice.error > MUCH), key=lambda one: -one.error)
+    if lost:
+        named = ", ".join(f"{choice.name!r} is off by {choice.error:.0%}" for choice in lost[:_NAMED])
+        more = len(lost) - _NAMED
+        others = f", and {more} more by over {MUCH:.0%}" if more > 0 else ""
+        yield f"when quantized, {named}{others}: one scale does not fit all of their values. {remedy}"
 
 
 def _choose(name: str, seen: Seen, calibrator: Calibrator, wanted: tuple[Calibrator, ...]) -> Choice:

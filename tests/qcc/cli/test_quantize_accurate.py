@@ -146,8 +146,8 @@ def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixtu
         np.save(tmp_path / f"arrays/{number}.npy", batch[FEED])
     assert run(command(tmp_path, tmp_path / "out")) == 0
     told = "'relu_0.tmp_0' is off by "
-    assert f"notice: {told}" in capsys.readouterr().out
-    assert result(tmp_path / "out")["notices"][0].startswith(told)
+    assert f"notice: when quantized, {told}" in capsys.readouterr().out
+    assert result(tmp_path / "out")["notices"][0].startswith(f"when quantized, {told}")
     only = ["--without", "absorption", "--without", "bias-correction", "--without", "adaround"]
     assert run(command(tmp_path, tmp_path / "better", "--effort", "accurate", *only)) == 0
     assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]
