@@ -18,6 +18,24 @@ if TYPE_CHECKING:
     from qcc.targets.table import Target
 
 
+def takes_onnx(target: str | None) -> bool:
+    """Whether a target's engine is one that takes ONNX files alone."""
+    from qcc.calibrate.plan import LITE_TARGETS
+    from qcc.targets.table import find_target
+
+    return target is not None and target not in LITE_TARGETS and find_target(target).checked_in == "onnx"
+
+
+def require_onnx() -> None:
+    """Raise MissingDependencyError where ONNX files cannot be written."""
+    from qcc.backends.onnx import onnx_missing
+    from qcc.errors import MissingDependencyError
+
+    missing = onnx_missing()
+    if missing is not None:
+        raise MissingDependencyError(missing)
+
+
 def write_onnx(
     model: Model,
     output: Path,
@@ -31,14 +49,10 @@ def write_onnx(
     no_check: bool,
 ) -> Saved:
     """Measure what the target wants measured, and write the file; what is missing is told."""
-    from qcc.backends.onnx import onnx_missing
-    from qcc.errors import MissingDependencyError, ModelFormatError
-
-    missing = onnx_missing()
-    if missing is not None:
-        raise MissingDependencyError(missing)
+    require_onnx()
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
+    from qcc.errors import ModelFormatError
     from qcc.passes.static_scales import ops_to_calibrate
 
     data = None

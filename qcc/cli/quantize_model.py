@@ -15,6 +15,7 @@ from rich.console import Console
 
 from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back
 from qcc.cli.budget import Wanted, budget_options, meet
+from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
@@ -99,7 +100,7 @@ _COMPARED = 16
     "--target",
     metavar="NAME",
     help="Quantize what this engine runs in int8, and write its file as well: lite-arm, lite-x86, paddle-x86,"
-    " openvino, or one of another package.",
+    " openvino, onnxruntime, tensorrt, or one of another package.",
 )
 @click.option(
     "--skip-vars",
@@ -160,12 +161,14 @@ def quantize_model(
     wanted = Wanted(max_drop, evaluate, min_agreement)
     wanted.check(effort)
     check_target(target)
+    if takes_onnx(target):
+        require_onnx()
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     program = find_program(model, model_filename)
     source = open_source(loaded, program, data, preprocess, samples)
-    if effort == "accurate" or wanted:
+    if effort == "accurate" or wanted or takes_onnx(target):
         source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
@@ -282,11 +285,9 @@ class _Outcome:
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
         from qcc.calibrate.plan import LITE_TARGETS
-        from qcc.targets.table import find_target
         from qcc.train.freeze import freeze_to
 
-        lite = target in LITE_TARGETS
-        onnx = target is not None and not lite and find_target(target).checked_in == "onnx"
+        lite, onnx = target in LITE_TARGETS, takes_onnx(target)
         wanted = self._sample() if check else False
         engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
@@ -294,9 +295,8 @@ class _Outcome:
             self._note_size(saved)
         if lite and target is not None:
             self._write_lite(target, wanted)
-        elif onnx:
-            place = self.output / "float"
-            echo(f"its ONNX file: `qcc export {place} --target {target} --calibrate DATA -o OUT.onnx`")
+        elif onnx and target is not None:
+            self._write_onnx(target, wanted)
         elif target is not None:
             tell_options(target)
 
@@ -308,6 +308,23 @@ class _Outcome:
         echo(f"wrote {path}, {path.stat().st_size} bytes.")
         for warning in saved.warnings:
             echo(f"  warning: {warning}", err=True)
+        self._note_size(saved)
+
+    def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
+        """Measure what the target wants to know besides, and write its file."""
+        from qcc.backends.onnx.export import export
+        from qcc.backends.onnx.form import unmeasured
+        from qcc.calibrate.activations import scales_of
+        from qcc.targets.table import find_target
+
+        model, table = self.quantized.model, find_target(target)
+        names = unmeasured(model, table)
+        scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
+        path = self.output / target / "model.onnx"
+        saved = export(model, path, table, scales=scales, check=check)
+        echo(f"wrote {path}, {path.stat().st_size} bytes.")
+        for one in saved.checks:
+            echo(f"  {one}" if one.good else f"  warning: {one}", err=not one.good)
         self._note_size(saved)
 
     def _note_size(self, saved: Saved) -> None:
@@ -327,11 +344,13 @@ class _Outcome:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
         from qcc.calibrate.data.batches import Batches, spread
 
-        if isinstance(self.source.batches, Batches):
-            strangers = self.statistics.strangers()
-            used = [number for number in self.statistics.batches if number not in strangers]
-            for number in spread(used, count):
-                yield self.source.batches.read(self.source.batches.items[number])
+        batches = self.source.batches
+        if not isinstance(batches, Batches | list):
+            return
+        strangers = self.statistics.strangers()
+        used = [number for number in self.statistics.batches if number not in strangers]
+        for number in spread(used, count):
+            yield batches[number] if isinstance(batches, list) else batches.read(batches.items[number])
 
     def write_story(
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float

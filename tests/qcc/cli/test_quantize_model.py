@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import nets
@@ -176,6 +177,16 @@ def test_a_target_s_file_is_written_as_well(
     text = said(capsys, words)
     assert "an application in Python sets Paddle Inference with oneDNN up with" in text
     assert json.loads((tmp_path / "p/qdq/qcc.json").read_text())["engine"]["target"] == "paddle-x86"
+
+
+@pytest.mark.skipif(
+    find_spec("onnxruntime") is None, reason="it needs ONNX Runtime; `pip install 'qcc[onnx]'`"
+)
+def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With scales of what ONNX Runtime wants to know besides: behind each convolution."""
+    text = said(capsys, command(place, tmp_path / "o", "--target", "onnxruntime", data=place / "arrays"))
+    assert f"wrote {tmp_path / 'o/onnxruntime/model.onnx'}, " in text
+    assert "onnxruntime: ONNX Runtime on x86 runs in int8: 2 conv2d, 1 mul." in text
 
 
 @pytest.mark.parametrize(
