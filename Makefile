@@ -14,7 +14,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -68,6 +68,10 @@ bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 zoo: .venv  ## Take networks of other packages through every form and engine
 	$(BIN)/python bench/zoo/build.py
 	$(BIN)/python bench/zoo/zoo.py
+
+test-random: .venv  ## Take ten thousand random graphs through passes and backends, and count what each pass changed
+	QCC_RANDOM=40 $(BIN)/pytest -m "not slow" --hypothesis-show-statistics \
+		tests/qcc/passes/test_properties.py tests/qcc/backends/lite/test_properties.py tests/qcc/ir/test_graph.py
 
 fuzz: .venv  ## Damage the files of every reader a hundred thousand times, and read them
 	$(BIN)/python tests/fuzz/long_run.py

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.channels import Link, bias_of, links
 
 
@@ -42,6 +42,7 @@ class AbsorbBias(Pass):
     biases: tuple[str, ...] = ()
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         wanted = dict(map(_parse, self.biases))
         found = {link.var.name: link for link in absorbing(graph)}
         for name, left in wanted.items():

@@ -54,3 +54,9 @@ def check_free(graph: Graph, op: Op, names: Iterable[str]) -> None:
     for name in names:
         if name in graph:
             raise PassError(f"{op} needs a new variable {name!r}, but the graph has one of that name.")
+
+
+def check_test_graph(step: Pass, graph: Graph) -> None:
+    """Raise PassError for a training graph, in which weights and norms change from step to step."""
+    if not graph.for_test:
+        raise PassError(f"{step.name} works on the test graph, and this is a training graph.")

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.channels import Link, bias_in, links
 
 _MOST = 24
@@ -46,6 +46,7 @@ class Equalize(Pass):
     octaves: tuple[str, ...] = ()
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         found = {link.var.name: link for link in links(graph)}
         if self.octaves:
             modified = _bring(graph, found, dict(map(_parse, self.octaves)))

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_free, check_test_graph
 from qcc.passes.batch_norm import Affine, added_per_channel, along_channels, has_own_filter, is_affine
 from qcc.passes.rewrite import CONVOLUTIONS, absorb, follower, remove_op, set_weight
 
@@ -38,6 +38,7 @@ class FoldBn(Pass):
     name: ClassVar[str] = "fold-bn"
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         found = [step for op in graph.ops if (step := _plan(graph, op)) is not None]
         for step in found:
             check_free(graph, step.norm, [_bias_name(step), _filter_name(step)])

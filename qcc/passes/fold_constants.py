@@ -14,7 +14,7 @@ from qcc.errors import PassError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.prune import SIDE_EFFECTS
 from qcc.passes.rewrite import become_weight, is_fetched, is_weight
 
@@ -60,6 +60,7 @@ class FoldConstants(Pass):
     max_elements: Annotated[int, Field(ge=1)] = 1 << 20
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         return fold(graph, self.max_elements, lambda op: True)
 
 

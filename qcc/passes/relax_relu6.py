@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 
 
 @options(frozen=True, config=OPTIONS)
@@ -32,6 +32,7 @@ class RelaxRelu6(Pass):
     variables: tuple[str, ...] = ()
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         producers = {}
         for name in self.variables:
             op = graph.var(name).producer if name in graph else None

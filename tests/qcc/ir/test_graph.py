@@ -6,11 +6,12 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mirror import assert_linked, assert_mirrors, assert_order, assert_paddle_writes_the_same_ops
 from qat_nets import NETS, convolutions
 from random_nets import Layer, layer_lists, random_net
+from random_runs import examples
 
 from qcc._paddle import core
 from qcc.errors import GraphError, VerifyError
@@ -45,7 +46,7 @@ def test_index_and_paddles_graph_agree(name: str) -> None:
         assert_paddle_writes_the_same_ops(transformed.graph)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(layer_lists())
 def test_index_and_paddles_graph_agree_on_random_nets_after_every_pass(layers: list[Layer]) -> None:
     model = random_net(layers).test_model()
@@ -120,7 +121,7 @@ def test_an_op_that_writes_a_variable_twice_is_refused(models: dict[str, Model])
 Edit = tuple[int, int, int]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     layer_lists(), st.lists(st.tuples(st.integers(0, 6), st.integers(0, 99), st.integers(0, 99)), max_size=25)
 )

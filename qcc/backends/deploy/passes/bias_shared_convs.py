@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
 from qcc.passes.rewrite import set_weight
 
 _CONVS = ("conv2d", "depthwise_conv2d")
@@ -43,6 +43,7 @@ class BiasSharedConvs(EnginePass):
     name: ClassVar[str] = "bias-shared-convs"
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         chosen = [op for op in graph.ops if _fits(graph, op)]
         for op in chosen:
             out = op.output("Output")

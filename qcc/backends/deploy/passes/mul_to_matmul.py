@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
 from qcc.passes.frozen import frozen_op
 from qcc.passes.rewrite import only_reader, remove_op
 
@@ -36,6 +36,7 @@ class MulToMatmul(EnginePass):
     name: ClassVar[str] = "mul-to-matmul"
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         chosen = [op for op in graph.ops if _fits(op)]
         # Several ops may read one variable, flattened alike or not.
         places = {op: _place(graph, op) for op in chosen if _columns(op) < _rank(op) - 1}

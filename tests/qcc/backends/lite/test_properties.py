@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
 from lite_case import F, append_op, build_model, floats, static
 from lite_nets import frozen
 from random_nets import layer_lists, random_net
+from random_runs import examples, note
 
 from qcc._paddle import paddle
 from qcc.backends.lite.lowering import lowering
@@ -202,7 +203,7 @@ def check(model: Model, inputs: dict[str, np.ndarray], form: str, folder: Path) 
 
 
 @pytest.mark.lite
-@settings(max_examples=30)
+@examples(30)
 @given(net=nets(), form=FORMS)
 def test_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(net.model(), {"x0": net.image()}, form, tmp_path_factory.mktemp("net"))
@@ -210,7 +211,7 @@ def test_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.slow
 @pytest.mark.lite
-@settings(max_examples=300)
+@examples(300)
 @given(net=nets(), form=FORMS)
 def test_many_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(net.model(), {"x0": net.image()}, form, tmp_path_factory.mktemp("net"))
@@ -225,7 +226,7 @@ def can_be_quantized(model: Model, weight_type: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.lite
-@settings(max_examples=150)
+@examples(150)
 @given(layers=layer_lists(), form=FORMS)
 def test_unusual_random_nets(layers: list[Any], form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Shared weights, variables written twice, weights on the left, ops that are skipped."""
@@ -243,7 +244,7 @@ def state(graph: Graph) -> tuple[object, ...]:
     return graph.to_proto().SerializeToString(), weights, graph.feeds, graph.fetches
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(net=nets(), form=FORMS, arch=st.sampled_from(["arm", "x86"]), bits=st.sampled_from([None, 8]))
 def test_every_pass_is_truthful_and_done_at_once(net: Net, form: str, arch: str, bits: int | None) -> None:
     """A pass says whether it changed anything, leaves a graph that verifies, and has nothing left to do."""
@@ -256,6 +257,7 @@ def test_every_pass_is_truthful_and_done_at_once(net: Net, form: str, arch: str,
         with suppress(PassError):
             result = step.apply(graph)
         assert result is not None, f"{step.name} was refused"
+        note(step.name, result.modified)
         assert result.modified == (state(graph) != before), f"{step.name} says modified={result.modified}"
         verify(graph)
         again = state(graph)
