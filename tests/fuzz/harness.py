@@ -51,7 +51,11 @@ def _run(reader: Reader, seed: int, begin: int, count: int) -> tuple[int, list[F
     with tempfile.TemporaryFile() as progress, tempfile.TemporaryFile("w+") as told:
         child = os.fork()
         if not child:
-            _child(reader, seed, begin, count, progress.fileno(), told.fileno())
+            # Whatever happens, this process must not go on with what its parent was doing.
+            try:
+                _child(reader, seed, begin, count, progress.fileno(), told.fileno())
+            finally:
+                os._exit(1)
         _, status = os.waitpid(child, 0)
         progress.seek(0)
         last = _NUMBER.unpack(progress.read(_NUMBER.size) or _NUMBER.pack(begin))[0]

@@ -225,7 +225,7 @@ def _other_field(slot: Slot, value: Any, texts: Sequence[str], source: random.Ra
             values.insert(at, _scalar(slot.kind.element, source))
         case _ if slot.kind.shape == "strings":
             values.insert(at, source.choice(texts))
-    return np.array(values, np.uint8) if isinstance(value, np.ndarray | bytes | memoryview) else values
+    return values if isinstance(value, list | tuple) else np.array(values, slot.kind.element)
 
 
 def _scalar(element: str, source: random.Random) -> Any:
