@@ -50,6 +50,16 @@ def suppressions(var: Var) -> list[Op]:
     return [op for op in _ancestors(var) if op.type in _NMS]
 
 
+def scores_classes(graph: Graph, name: str) -> bool:
+    """Whether an output is scores of classes along its last axis: [batch, classes], or what a softmax along
+    that axis reads or computes, such as [batch, places, classes]."""
+    var = graph.var(name)
+    rank = len(var.shape)
+    softmax = [op for op in (var.producer, *var.consumers) if op is not None and op.type == "softmax"]
+    along_last = any(op.attr("axis", -1) in (-1, rank - 1) for op in softmax)
+    return rank > 1 and var.shape[-1] > 1 and (rank == 2 or along_last)
+
+
 def _in_front_of(nms: Op) -> Iterator[Var]:
     for var in nms.all_inputs():
         decoders = [op for op in _ancestors(var) if op.type in _DECODERS]

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc.backends.agreement import distances
-from qcc.backends.heads import heads
+from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.data.batches import Batch
 from qcc.ir.graph import Graph
 from qcc.model import Model, Runner
-
-_FEWEST_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -62,17 +60,14 @@ def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np
 def same_class_of(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> float | None:
     """The share of rows of an output's batches whose largest value stands in the same place; None for an
     output that is no scores of classes."""
-    if not _is_classes(graph, name):
+    if not scores_classes(graph, name):
         return None
     return float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
 
 
-def _is_classes(graph: Graph, name: str) -> bool:
-    """True for an output of scores: [batch, classes], or [batch, places, classes]."""
-    shape = graph.var(name).shape
-    return len(shape) in (2, 3) and shape[-1] >= _FEWEST_CLASSES
-
-
 def _same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Of each row, whether its largest value stands in the same place."""
+    """Of each row, whether its largest value stands in the same place; never, where there are not as many
+    rows, for their number may depend on the values."""
+    if wanted.shape != found.shape:
+        return np.zeros(wanted.size // wanted.shape[-1], bool)
     return (wanted.argmax(-1) == found.argmax(-1)).reshape(-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from glob import escape
 
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.deploy.placement import place
@@ -62,7 +63,7 @@ class Plan:
 
     def skipping(self, variables: Iterable[str]) -> Plan:
         """The plan in which the ops that touch these variables stay float, too."""
-        return make_plan(self.model, (*self.skipped, *variables), rewrites=self.rewrites)
+        return make_plan(self.model, (*self.skipped, *map(escape, variables)), rewrites=self.rewrites)
 
     def rewritten(self, *passes: Pass) -> Plan:
         """The plan that runs further passes before anything is quantized."""
@@ -105,7 +106,7 @@ def make_plan(
     if not model.graph.for_test:
         raise ModelFormatError("the model is a training graph: quantize the test graph.")
     folded = PassManager((*_FOLDS, *rewrites)).run(model)
-    kept = tuple(dict.fromkeys((*skipped, *_float_on(folded, target))))
+    kept = tuple(dict.fromkeys((*skipped, *map(escape, _float_on(folded, target)))))
     counts = OpCount()
     transformed = PassManager((_transform(kept),)).run(folded, (Verification(), counts))
     notes = tuple(note for change in counts.changes for note in change.result.notes)

@@ -108,6 +108,7 @@ def trace(
         names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
         values = {names.get(one.name, one.name): one.numpy() for one in concrete.parameters}
     program = concrete.main_program
+    _check_names(program, names)
     _rename(program, names)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
     computed, returned = concrete.outputs if loss is not None else (None, concrete.outputs)
@@ -181,6 +182,17 @@ def _named(specs: Specs, function: Callable[..., Any], skip: int = 0) -> list[An
         name = spec.name or (single[index] if index < len(single) else f"input_{index}")
         named.append(paddle.static.InputSpec(spec.shape, spec.dtype, name))
     return named
+
+
+def _check_names(program: Any, names: Mapping[str, str]) -> None:
+    """Two variables of one name would be one: an input `x` beside a weight `self.x`."""
+    taken = {name for block in program.blocks for name in block.vars}
+    clash = next((new for old, new in names.items() if old != new and new in taken), None)
+    if clash is not None:
+        raise GraphError(
+            f"the weight {clash!r} is called as an input or another variable is: give the input another name,"
+            " by paddle.static.InputSpec(shape, dtype, name)."
+        )
 
 
 def _rename(program: Any, names: Mapping[str, str]) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import onnx
-from onnx import GraphProto, NodeProto, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 
 def tidy(graph: GraphProto, names: Collection[str], kept: Collection[str]) -> None:
@@ -114,18 +114,34 @@ def _fold_biases(graph: GraphProto, kept: Collection[str]) -> None:
             nodes.append(node)
             continue
         value = numpy_helper.to_array(bias)
-        if not _is_per_channel(value):
+        channels = _channels(conv, constants)
+        if channels is None or not _is_per_channel(value, channels):
             nodes.append(node)
             continue
-        tensor = numpy_helper.from_array(value.reshape(-1), f"{bias.name}.of_channels")
+        of_each = np.broadcast_to(value.reshape(-1), (channels,))
+        tensor = numpy_helper.from_array(of_each.copy(), f"{bias.name}.of_channels")
         graph.initializer.append(tensor)
         conv.input.append(tensor.name)
         conv.output[0] = node.output[0]
     replace_nodes(graph, nodes)
 
 
-def _is_per_channel(value: np.ndarray) -> bool:
-    return value.ndim in (3, 4) and value.size == value.shape[-3] and value.size > 0
+def _channels(conv: NodeProto, constants: Mapping[str, TensorProto]) -> int | None:
+    """How many channels a convolution computes; None where its weight is computed."""
+    weight = constants.get(conv.input[1])
+    if weight is None:
+        return None
+    if conv.op_type == "Conv":
+        return int(weight.dims[0])
+    group = next((attribute.i for attribute in conv.attribute if attribute.name == "group"), 1)
+    return int(weight.dims[1] * group)
+
+
+def _is_per_channel(value: np.ndarray, channels: int) -> bool:
+    """Whether there is one value for each channel, or one for all."""
+    return value.ndim <= 4 and (
+        value.size == 1 or (value.ndim >= 3 and value.size == channels == value.shape[-3])
+    )
 
 
 def drop_unused(graph: GraphProto) -> None:

@@ -71,9 +71,10 @@ def _round(graph: GraphProto, rounded: Mapping[str, Rounded], signed: Signed) ->
     del graph.initializer[:]
     graph.initializer.extend(floats)
     nodes: list[NodeProto] = []
+    stored: dict[str, list[str]] = {}
     for name, weight in weights.items():
         if name in present:
-            nodes.append(_dequantized_weight(graph, name, weight))
+            nodes.append(_dequantized_weight(graph, name, weight, stored))
     quantized: set[str] = set()
     for node in graph.node:
         found = rounded.get(node.output[0]) if node.op_type == "Identity" else None
@@ -84,11 +85,17 @@ def _round(graph: GraphProto, rounded: Mapping[str, Rounded], signed: Signed) ->
     replace_nodes(graph, nodes)
 
 
-def _dequantized_weight(graph: GraphProto, name: str, weight: RoundedWeight) -> NodeProto:
-    zeros = np.zeros(weight.steps.shape, np.int8)
-    values = {"": weight.integers, "@step": weight.steps, "@zero": zeros}
-    inputs = [_constant(graph, f"{weight.name}{suffix}", value) for suffix, value in values.items()]
-    node: NodeProto = helper.make_node("DequantizeLinear", inputs, [name])
+def _dequantized_weight(
+    graph: GraphProto, name: str, weight: RoundedWeight, stored: dict[str, list[str]]
+) -> NodeProto:
+    """`stored`: the integers of weights that are there, since several ops may read one."""
+    if weight.name not in stored:
+        zeros = np.zeros(weight.steps.shape, np.int8)
+        values = {"": weight.integers, "@step": weight.steps, "@zero": zeros}
+        stored[weight.name] = [
+            _constant(graph, f"{weight.name}{suffix}", value) for suffix, value in values.items()
+        ]
+    node: NodeProto = helper.make_node("DequantizeLinear", stored[weight.name], [name])
     if weight.axis is not None:
         node.attribute.append(helper.make_attribute("axis", weight.axis))
     return node

@@ -40,3 +40,23 @@ def test_other_classes_are_counted() -> None:
 
 def test_without_batches_there_is_nothing_to_say() -> None:
     assert compare(classifier(1.0), classifier(1.0), []) == []
+
+
+def test_boxes_are_no_classes() -> None:
+    """[batch, boxes, 4], of which no softmax makes scores."""
+    boxes = [build_model(lambda x, by=by: paddle.scale(x, by), (floats(1, 5, 4),)) for by in (1.0, 0.9)]
+    (found,) = compare(*boxes, [{"x0": floats(1, 5, 4)}])
+    assert found.same_class is None
+
+
+def test_other_numbers_of_rows_agree_nowhere() -> None:
+    def net(threshold: float) -> Model:
+        def build(x: Any) -> Any:
+            places = paddle.nonzero(paddle.cast(x[:, 0] > threshold, "int32"))
+            return F.softmax(paddle.gather_nd(x, places))
+
+        return build_model(build, (floats(4, 3),))
+
+    batch = {"x0": np.float32([[1, 0, 0], [3, 0, 0], [5, 0, 0]])}
+    scores, _ = compare(net(0.0), net(2.0), [batch])
+    assert scores.same_class == 0

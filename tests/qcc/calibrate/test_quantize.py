@@ -8,7 +8,7 @@ from typing import Any
 import nets
 import numpy as np
 import pytest
-from lite_case import F, build_model, conv, floats
+from lite_case import F, build_model, conv, floats, static
 
 import qcc
 from qcc._paddle import paddle
@@ -244,3 +244,16 @@ def test_channels_spread_in_front_of_a_norm_lose_nothing(model: Model, batches: 
     spread.weights[variance] = (model.weights[variance] + epsilon) * factor**2 - epsilon
     (wanted,), (found,) = (qcc.quantize(one, batches).run(batches[0]) for one in (model, spread))
     np.testing.assert_allclose(found, wanted, atol=1e-3 * np.ptp(wanted))
+
+
+def test_names_are_no_patterns() -> None:
+    """A layer that is to stay float is named by its weight, whatever that is called."""
+
+    def build(x: Any) -> Any:
+        for name in ("w[0]", "w*", "w0"):
+            x = static.nn.conv2d(x, 4, 1, param_attr=paddle.ParamAttr(name=name), bias_attr=False)
+        return x
+
+    plan = make_plan(build_model(build, (floats(1, 4, 4, 4),)))
+    assert plan.skipping(["w[0]"]).weights == {"w*", "w0"}
+    assert plan.skipping(["w*"]).weights == {"w[0]", "w0"}

@@ -141,3 +141,22 @@ def test_both_modes_have_to_go_one_way() -> None:
             told = "forward computes relu in evaluation where it computes pool2d in training"
             with pytest.raises(GraphError, match=told):
                 check_alike(train, test)
+
+
+def test_a_weight_is_not_called_as_an_input() -> None:
+    class Clash(nn.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.image = self.create_parameter([8, 8])
+
+        def forward(self, image):  # type: ignore[no-untyped-def]
+            return paddle.matmul(image, self.image)
+
+    with dygraph_mode():
+        layer = Clash()
+    with pytest.raises(GraphError, match="the weight 'image' is called as an input or another variable is"):
+        qcc.from_layer(layer, SPEC)
+    named = [paddle.static.InputSpec([None, 1, 8, 8], "float32", "x")]
+    with dygraph_mode():
+        expected = layer(paddle.to_tensor(IMAGES)).numpy()
+    np.testing.assert_allclose(qcc.from_layer(layer, named).run({"x": IMAGES})[0], expected, rtol=1e-5)
