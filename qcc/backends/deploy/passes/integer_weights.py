@@ -45,7 +45,7 @@ class IntegerWeights(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = [step for op in graph.ops if (step := _plan(graph, op)) is not None]
         for step in found:
-            check_free(graph, step.op, [f"{step.output.name}.weight"])
+            check_free(graph, step.op, [f"{step.output.name}.weight", *_stored_names(step)])
         stored: dict[tuple[Var, int | None], tuple[Var, Var, Var]] = {}
         for step in found:
             _store(graph, step, stored)
@@ -88,16 +88,23 @@ def _plan(graph: Graph, op: Op) -> _Step | None:
     )
 
 
+def _stored_names(step: _Step) -> list[str]:
+    """Names of the integers, of their scale and of their zero point."""
+    weight = step.op.input(step.slot).name
+    name = f"{weight}.int8" if step.axis in (None, 0) else f"{weight}.int8.{step.axis}"
+    return [name, f"{name}@scale", f"{name}@zero_point"]
+
+
 def _store(graph: Graph, step: _Step, stored: dict[tuple[Var, int | None], tuple[Var, Var, Var]]) -> None:
     op, weight = step.op, step.op.input(step.slot)
     key = weight, step.axis
     if key not in stored:
-        name = f"{weight.name}.int8" if step.axis in (None, 0) else f"{weight.name}.int8.{step.axis}"
+        name, scale_name, zero_name = _stored_names(step)
         zeros = np.zeros(step.scale.shape, np.int32)
         stored[key] = (
             graph.add_var(name, "int8", step.integers.shape, step.integers),
-            graph.add_var(f"{name}@scale", "float32", step.scale.shape, step.scale),
-            graph.add_var(f"{name}@zero_point", "int32", zeros.shape, zeros),
+            graph.add_var(scale_name, "float32", step.scale.shape, step.scale),
+            graph.add_var(zero_name, "int32", zeros.shape, zeros),
         )
     integers, scale, zero = stored[key]
     dequantized = graph.add_var(f"{step.output.name}.weight", "float32", step.integers.shape)

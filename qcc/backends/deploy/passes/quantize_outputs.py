@@ -54,17 +54,18 @@ class QuantizeOutputs(EnginePass):
         given = dict(parse_scale(entry) for entry in self.scales)
         inherited = inherited_scales(graph)
         wanted = points(graph, self.where)
-        missing = []
+        scales = {var: given.get(var.name, inherited.get(var)) for var in wanted if pair_of(var) is None}
+        missing = [var.name for var, scale in scales.items() if scale is None]
+        for var, scale in scales.items():
+            if scale is not None:
+                check_free(graph, _producer(var), _names(var))
         modified = False
         for var in wanted:
+            scale = scales.get(var)
             pair = pair_of(var)
-            scale = given.get(var.name, inherited.get(var))
             if pair is not None:
                 modified |= _share(graph, var, pair)
-            elif scale is None:
-                missing.append(var.name)
-            else:
-                check_free(graph, _producer(var), _names(var))
+            elif scale is not None:
                 _insert(graph, var, scale)
                 modified = True
         return PassResult(modified, _notes(missing, len(wanted)))
