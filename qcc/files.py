@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -90,8 +91,13 @@ def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically.  Raises OutputError."""
+    """Write `value` as indented JSON, atomically; see `finite`.  Raises OutputError."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: float) -> float | None:
+    """The value as JSON can hold it: None where it is not finite."""
+    return value if math.isfinite(value) else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from threading import current_thread, main_thread
 
 import numpy as np
 from rich.console import Console
@@ -20,10 +18,12 @@ from qcc.train.config import QuantizationStrategy, default_slim
 from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
 from qcc.train.config.schema import TrainingConfig
 from qcc.train.config.slim import Compressor, Slim
+from qcc.train.data.digest import digest_of
 from qcc.train.freeze import checkpoint_model, freeze_to
 from qcc.train.loop.checkpoint import CheckpointStore
-from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.interrupt import interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
+from qcc.train.loop.origin import check_origin
 from qcc.train.models.network import Network
 from qcc.train.programs.scheme import freeze
 from qcc.train.programs.scope import Arrays, persistable_names
@@ -80,12 +80,14 @@ def fit(
     and what to skip; by default a scale per channel of weights, moving averages for activations.
     `freeze_norm_epoch`: from this epoch on batch norms keep their statistics.
 
-    Checkpoints go to `folder`. Called again after an interruption, it goes on from the newest, and gives the
-    same weights bit for bit where `train` gives the same batches: of data that is shuffled, let `train` be a
-    function of the epoch. The layer is left as it was; `qcc.into_layer(result.weights, layer)` trains it.
+    Checkpoints go to `folder`. Called again after an interruption, with the same weights and as many batches,
+    it goes on from the newest, and gives the same weights bit for bit where `train` gives the same batches:
+    of data that is shuffled, let `train` be a function of the epoch. The layer is left as it was;
+    `qcc.into_layer(result.weights, layer)` trains it.
 
-    Raises GraphError for a layer that cannot be traced, ConfigError, DataError, CheckpointError and
-    TrainingError for what cannot go on, KeyboardInterrupt after Ctrl-C, when everything is kept.
+    Raises GraphError for a layer that cannot be traced, CheckpointError where `folder` is that of another
+    training, ConfigError, DataError, CheckpointError and TrainingError for what cannot go on,
+    KeyboardInterrupt after Ctrl-C, when everything is kept.
     """
     console = console or Console(soft_wrap=True)
     root = Path(folder)
@@ -102,15 +104,11 @@ def fit(
         seed=seed,
         freeze_norm_epoch=freeze_norm_epoch,
     )
-    store, stop = CheckpointStore(root), StopRequest()
-    # Python lets the main thread alone listen to signals.
-    listening = stop.listening() if current_thread() is main_thread() else nullcontext()
-    try:
-        with store.lock(), listening:
-            phase = QuantizationPhase(task, config, slim, lambda: (values, Path("the layer")), console, store)
-            records = Loop(task, phase, store, settings(config, slim), console).run(stop)
-    except Interrupted:
-        raise KeyboardInterrupt from None
+    store = CheckpointStore(root)
+    with store.lock(), interruptible() as stop:
+        check_origin(store, {"first weights": digest_of(values), "batches": task.steps_per_epoch})
+        phase = QuantizationPhase(task, config, slim, lambda: (values, Path("the layer")), console, store)
+        records = Loop(task, phase, store, settings(config, slim), console).run(stop)
     best = best_record(records, task.main_metric)
     assert best is not None  # every epoch is quantized and evaluated
     transformed = checkpoint_model(store, best["epoch"])

@@ -70,6 +70,7 @@ class FloatPhase:
             self._console.print(
                 f"{len(others)} of the network's weights are not in {source} and start at random, the first"
                 f" is {others[0]}.",
+                markup=False,
                 highlight=False,
             )
 

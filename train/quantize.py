@@ -145,7 +145,7 @@ class QuantizationPhase:
     def _catch_up(self, state: TrainingState, store: CheckpointStore) -> None:
         """Do, or tell how to do, what the slim file asks of epochs that were trained before it did."""
         for line in missed(store, state.history, self._slim.compressor, self._task.main_metric):
-            self._console.print(line, highlight=False)
+            self._console.print(line, markup=False, highlight=False)
         if state.position.epoch > self._strategy.end_epoch:
             self._save_missing_forms(state, store)
 
@@ -222,6 +222,7 @@ class QuantizationPhase:
             self._console.print(
                 f"{len(changed)} of {len(persistable_names(network.test))} weights have other shapes in"
                 f" {source} than in the configuration's network, which takes them over.",
+                markup=False,
                 highlight=False,
             )
         return network

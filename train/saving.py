@@ -15,6 +15,7 @@ from qcc.errors import ConfigError, PassError
 from qcc.files import check_folder, write_json
 from qcc.grammar.section import Section
 from qcc.model import Model
+from qcc.shown import plain
 from qcc.train.config import QuantizationStrategy, Slim
 from qcc.train.models.network import Network
 from qcc.train.programs.scheme import OLD_PROGRAM, freeze, frozen_name, save_form, scheme_record
@@ -109,14 +110,15 @@ class Outputs:
             saved = export(freeze(model, "float"), path)
         except PassError as error:
             # Hours of training are not to be lost for it: the checkpoint is there to be exported from.
-            self._console.print(f"mobile_model_save_path: nothing is written there: {error}")
+            message = f"mobile_model_save_path: nothing is written there: {error}"
+            self._console.print(plain(message), markup=False)
             return
         self._tell(saved, f"saved the mobile form in {path}, as Paddle Lite loads it on ARM.")
 
     def _tell(self, saved: Saved, message: str) -> None:
-        self._console.print(message)
+        self._console.print(message, markup=False)
         for warning in saved.warnings:
-            self._console.print(f"  warning: {warning}")
+            self._console.print(plain(f"  warning: {warning}"), markup=False)
 
     # ------------------------------------------------------------------ names
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +17,7 @@ from rich.console import Console
 from qcc._paddle import paddle, static_mode
 from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
-from qcc.calibrate.data.batches import Batch, Batches, spread
+from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.errors import CheckpointError, DataError
@@ -27,11 +29,13 @@ from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.prune import Prune
 from qcc.passes.static_scales import StaticScales
+from qcc.shown import plain
 from qcc.train.config.schedule import CosineDecay, LinearWarmup, Schedule
 from qcc.train.evaluation.evaluate import ModelRunner, RepeatedEvaluation
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
-from qcc.train.loop.interrupt import StopRequest
+from qcc.train.loop.interrupt import StopRequest, interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
+from qcc.train.loop.origin import check_origin
 from qcc.train.loop.stepper import Stepper
 from qcc.train.parallel.group import ALONE
 from qcc.train.programs.averages import Averages, split_averages
@@ -49,6 +53,8 @@ _MEASURED = 256
 _AVERAGED = 0.98
 """The share of the averages of weights that is kept in a step: steps jump between two rounded values."""
 _STEPS = "steps.json"
+_DIGITS = 16
+"""Of a digest, in what is told of it."""
 
 
 @dataclass(frozen=True)
@@ -138,24 +144,19 @@ def quantize_unlabelled(
     for the rest. Trains for so many `steps` or, where they are given, about so many `minutes`, with
     checkpoints in `folder`, from which the same call goes on.
 
-    Raises what `qcc.quantize` and `train_unlabelled` raise.
+    Raises what `qcc.quantize` and `train_unlabelled` raise, and KeyboardInterrupt after Ctrl-C, when
+    everything is kept.
     """
-    kept = list(batches)
+    kept, console = list(batches), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
     statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(spread(kept, _MEASURED)):
         collector.run(batch, batch.read())
     calibrated = finish(plan, statistics, calibrator)
-    return train_unlabelled(
-        plan,
-        calibrated,
-        Samples(Batches(range(len(kept)), kept.__getitem__)),
-        Path(folder),
-        console or Console(soft_wrap=True),
-        StopRequest(),
-        Budget(steps, minutes),
-    )
+    samples, budget = Samples.of(kept), Budget(steps, minutes)
+    with interruptible() as stop:
+        return train_unlabelled(plan, calibrated, samples, Path(folder), console, stop, budget)
 
 
 class ImitationPhase:
@@ -217,10 +218,11 @@ def train_unlabelled(
     """Train what calibration has made of a plan, with checkpoints in `folder`, going on from the newest.
 
     Raises ModelFormatError for a model of which nothing can be trained, before anything is read; DataError
-    for samples that cannot be read; Interrupted when `stop` was requested before the end; TrainingError for
-    what cannot go on.
+    for samples that cannot be read; CheckpointError for a folder with the checkpoints of another training;
+    Interrupted when `stop` was requested before the end; TrainingError for what cannot go on.
     """
     began = time.monotonic()
+    origin = origin_of(plan, calibrated, samples, budget, rates, seed)
     plan, scales = _narrowed(plan, calibrated)
     fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in scales.items()))
     whole = PassManager((plan.passes[-1], fixed)).run(plan.folded)
@@ -229,17 +231,17 @@ def train_unlabelled(
     samples.check()
     notices = tuple(_notices(lesson))
     for notice in notices:
-        console.print(f"notice: {notice}", highlight=False)
-    teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
-    run = ModelRunner(teacher, ALONE.device).run
-    samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))
-    task = ImitationTask(samples, seed, run, teacher.fetches, classes_among(teacher.graph))
-    measured = time.monotonic()
-    task.before = task.measure(ModelRunner(start, ALONE.device).run)
-    seconds = time.monotonic() - measured
-
+        console.print(plain(f"notice: {notice}"), markup=False, highlight=False)
     store = CheckpointStore(folder)
     with store.lock():
+        check_origin(store, origin)
+        teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
+        run = ModelRunner(teacher, ALONE.device).run
+        samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))
+        task = ImitationTask(samples, seed, run, teacher.fetches, classes_among(teacher.graph))
+        measured = time.monotonic()
+        task.before = task.measure(ModelRunner(start, ALONE.device).run)
+        seconds = time.monotonic() - measured
         phase = ImitationPhase(task, student, lesson, start)
         steps = _steps(store, budget, phase, task, began, seconds)
         task.steps_per_epoch = max(1, steps // EPOCHS)
@@ -259,6 +261,30 @@ def train_unlabelled(
         trained_on=len(samples.trained_on),
         notices=notices,
     )
+
+
+def origin_of(
+    plan: Plan,
+    calibrated: Quantized,
+    samples: Samples,
+    budget: Budget,
+    rates: Rates = Rates(),
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What tells one training from another, as JSON data: the same goes on, another one starts anew."""
+    scales = {choice.name: choice.scale for choice in calibrated.choices}
+    return {
+        "model": plan.identity()[:_DIGITS],
+        "scales": _digest(scales),
+        "samples": _digest([list(samples.identity), samples.skip_bad]),
+        "budget": asdict(budget),
+        "rates": asdict(rates),
+        "seed": seed,
+    }
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_DIGITS]
 
 
 def _narrowed(plan: Plan, calibrated: Quantized) -> tuple[Plan, dict[str, float]]:
@@ -303,7 +329,7 @@ def _steps(
     if budget.minutes is None:
         return budget.steps
     noted = store.root / _STEPS
-    if not noted.exists():
+    if not (store.started() and noted.exists()):
         task.steps_per_epoch = 1 + _TIMED_STEPS
         each = phase.seconds_per_step(task.train_batches(0, 0))
         left = budget.minutes * 60 - (time.monotonic() - began) - EPOCHS * evaluation

@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from qcc.analyze.findings import Analysis
-from qcc.analyze.journal import Journal
 from qcc.analyze.page import write_page
 from qcc.analyze.parts import Values
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
+from qcc.calibrate.data.batches import digest_of
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.report import told
 from qcc.errors import DataError, MissingDependencyError
 from qcc.model import Model
 
 PAGE = "report.html"
+_JOURNAL = ".analysis"
 _BATCHES = 4
 
 
@@ -39,11 +40,12 @@ def write_beside(
     if not batches:
         return f"no {PAGE}: the data can be gone through only once; `qcc analyze` writes one."
     try:
-        found, journal = _measured(folder, title, plan, quantized, batches, data)
+        found = _measured(folder, title, plan, quantized, batches, data)
         write_page(found, folder / PAGE)
     except (DataError, MissingDependencyError) as error:
         return f"no {PAGE}: {error}"
-    journal.remove()
+    finally:
+        (folder / _JOURNAL).unlink(missing_ok=True)
     return f"{folder / PAGE} has what each op loses; `qcc analyze` tells what that does to the output."
 
 
@@ -54,15 +56,17 @@ def _measured(
     quantized: Model,
     batches: Sequence[Values],
     data: dict[str, Any],
-) -> tuple[Analysis, Journal]:
-    return analyze(
+) -> Analysis:
+    chosen = batches[:_BATCHES]
+    found, _ = analyze(
         Path(title).name,
         twins(quantized, plan.folded),
-        Sample([partial(_itself, batch) for batch in batches[:_BATCHES]], ""),
-        folder / ".analysis",
+        Sample([partial(_itself, batch) for batch in chosen], digest_of(chosen)),
+        folder / _JOURNAL,
         Wanted(0, _silent),
         facts={"model": title, "data": told(data)},
     )
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from qcc._paddle import VarType
 from qcc.analyze.parts import Parts, Values
 from qcc.errors import ModelFormatError
+from qcc.files import finite
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
@@ -52,6 +53,10 @@ class Off:
     noise: float
     largest: float
 
+    def record(self) -> dict[str, float | None]:
+        """For programs."""
+        return {name: finite(value) for name, value in vars(self).items()}
+
     def __str__(self) -> str:
         return f"off by {self.noise:.2%} (largest difference {self.largest:.2%} of the range)"
 
@@ -87,8 +92,8 @@ class Comparison:
                 {
                     "op": one.op,
                     "output": one.output,
-                    "whole": _record(one.whole),
-                    "own": None if one.own is None else _record(one.own),
+                    "whole": one.whole.record(),
+                    "own": None if one.own is None else one.own.record(),
                 }
                 for one in self.layers
             ],
@@ -255,8 +260,3 @@ def _op_type(graph: Graph, name: str, others: Sequence[str]) -> str:
             return first.type
         op = read[0].producer
     return op.type
-
-
-def _record(found: Off) -> dict[str, float | None]:
-    """JSON has no number that is not finite."""
-    return {name: value if np.isfinite(value) else None for name, value in vars(found).items()}

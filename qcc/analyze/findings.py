@@ -15,6 +15,7 @@ from qcc.analyze.measure import ALONE, AMONG, BY_ITSELF, OFF, OUTPUT, key
 from qcc.analyze.ranges import Range, Spread
 from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.compare import Agreement
+from qcc.files import finite
 from qcc.ir.graph import Graph
 
 
@@ -83,13 +84,11 @@ class OpFinding:
             "weight_bits": rounding.weight_bits,
             "per_channel": rounding.per_channel,
             "activation_bits": rounding.activation.bits,
-            "sqnr_db": {
-                name: _number(value) for name, value in vars(self.damage).items() if name != "cosine"
-            },
-            "cosine": _number(self.damage.cosine),
+            "sqnr_db": {name: finite(value) for name, value in vars(self.damage).items() if name != "cosine"},
+            "cosine": finite(self.damage.cosine),
             "range": self.range.record(),
-            "channel_peaks": list(self.spread.peaks),
-            "effect": None if self.effect is None else {k: _number(v) for k, v in vars(self.effect).items()},
+            "channel_peaks": list(map(finite, self.spread.peaks)),
+            "effect": None if self.effect is None else {k: finite(v) for k, v in vars(self.effect).items()},
         }
 
 
@@ -129,9 +128,12 @@ class Analysis:
             "facts": dict(self.facts),
             "weight_bytes": dict(self.sizes),
             "batches": self.batches,
-            "agreement": [vars(one) for one in self.agreement],
-            "distance": _number(self.outcome.distance),
-            "distances": {name: _number(value) for name, value in self.outcome.by_head.items()},
+            "agreement": [
+                {**vars(one), "largest": finite(one.largest), "mean": finite(one.mean)}
+                for one in self.agreement
+            ],
+            "distance": finite(self.outcome.distance),
+            "distances": {name: finite(value) for name, value in self.outcome.by_head.items()},
             "ops": [one.record() for one in self.ops],
             "float_ops": [
                 {"op": one.type, "output": one.output, "weight": one.weight, "why": one.how}
@@ -226,8 +228,3 @@ def _distance(
     varies = np.where(high > low, high - low, np.maximum(np.maximum(np.abs(high), np.abs(low)), 1e-30))
     means = totals / np.maximum(counts, 1) / varies
     return Outcome(float(means.max(initial=0.0)), dict(zip(heads, map(float, means), strict=True)))
-
-
-def _number(value: float) -> float | None:
-    """JSON has no number that is not finite."""
-    return value if math.isfinite(value) else None

@@ -11,6 +11,7 @@ from qcc.analyze.journal import Journal, Numbers
 from qcc.analyze.parts import Parts, SingleOp, Values
 from qcc.analyze.twins import Layer, Rounding, Twins
 from qcc.backends.heads import heads
+from qcc.errors import DataError
 from qcc.numerics import abs_max, fake_quantize, linear_range, max_int
 from qcc.passes.fake_quant import AWAY_FROM_ZERO
 
@@ -98,6 +99,7 @@ class Measurement:
         share = _share_of_channels(off[-1], right, layer.operands.output_channel_dim)
         self.journal.put(key(BY_ITSELF, number, layer), [_squares(right), *map(_squares, off), share])
         here, there = rounded[layer.output], plain[layer.output]
+        _check_shapes(layer.output, here, there)
         product = float(np.sum(np.multiply(here, there, dtype=np.float64)))
         self.journal.put(key(AMONG, number, layer), [_squares(here - there), product, _squares(here)])
 
@@ -135,7 +137,7 @@ class Measurement:
         self._measure_alone(number, layer, plain)
         off = self._op(layer).run(rounded[layer.rounding.data], layer.weight)
         found = self._quantized.heads_with(rounded, {layer.output: off})
-        self.journal.put(key(OFF, number, layer), _differences(found, [plain[name] for name in self.heads]))
+        self.journal.put(key(OFF, number, layer), self._differences(found, plain))
 
     def _measure_alone(self, number: int, layer: Layer, plain: Values) -> None:
         if self._has(ALONE, number, layer):
@@ -143,15 +145,23 @@ class Measurement:
         rounding = layer.rounding
         alone = self._op(layer).run(round_data(plain[rounding.data], rounding), rounding.weight)
         found = self._float.heads_with(plain, {layer.output: alone})
-        self.journal.put(key(ALONE, number, layer), _differences(found, [plain[name] for name in self.heads]))
+        self.journal.put(key(ALONE, number, layer), self._differences(found, plain))
 
     def _outputs(self, plain: Values, rounded: Values) -> Numbers:
-        wanted = [plain[name] for name in self.heads]
-        off = _differences([rounded[name] for name in self.heads], wanted)
+        off = self._differences([rounded[name] for name in self.heads], plain)
         numbers: Numbers = []
-        for index, array in enumerate(wanted):
+        for index, array in enumerate(plain[name] for name in self.heads):
             limits = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
             numbers += [float(array.size), *limits, *off[2 * index : 2 * index + 2]]
+        return numbers
+
+    def _differences(self, found: Sequence[np.ndarray], plain: Values) -> Numbers:
+        """Of each head, the sum and the largest of what it is off by.  Raises DataError."""
+        numbers: Numbers = []
+        for name, left in zip(self.heads, found, strict=True):
+            _check_shapes(name, left, plain[name])
+            off = np.abs(left.astype(np.float64) - plain[name])
+            numbers += [float(off.sum()), float(off.max(initial=0.0))]
         return numbers
 
     def _op(self, layer: Layer) -> SingleOp:
@@ -173,6 +183,15 @@ def _stop_if_asked(control: Control) -> None:
         raise Stopped
 
 
+def _check_shapes(name: str, found: np.ndarray, wanted: np.ndarray) -> None:
+    """Raise DataError where two networks compute different shapes, which cannot be compared."""
+    if found.shape != wanted.shape:
+        raise DataError(
+            f"{name!r} is of shape {list(wanted.shape)} in the float network and {list(found.shape)} in the"
+            " quantized one, so that ops cannot be compared: its size depends on values that rounding moves."
+        )
+
+
 def _squares(values: np.ndarray) -> float:
     return float(np.sum(np.square(values, dtype=np.float64)))
 
@@ -185,11 +204,3 @@ def _share_of_channels(off: np.ndarray, right: np.ndarray, axis: int) -> float:
     noise, signal = (np.sum(np.square(one, dtype=np.float64), axis=others) for one in (off, right))
     shares = np.divide(noise, signal, out=np.ones_like(noise), where=signal > 0)
     return float(np.mean(np.where(noise > 0, np.minimum(shares, 1.0), 0.0))) if noise.size else 0.0
-
-
-def _differences(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> Numbers:
-    numbers: Numbers = []
-    for left, right in zip(found, wanted, strict=True):
-        off = np.abs(left.astype(np.float64) - right)
-        numbers += [float(off.sum()), float(off.max(initial=0.0))]
-    return numbers

@@ -56,10 +56,12 @@ class InEngine:
         self.kernels = f"paddle.inference, {engine}"
         self.names = common(graph, model.graph)
         self._model, self._engine = model, engine
-        self._stack = ExitStack()
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="qcc-"))
-        self._files = _saved(model, Path(folder) / "whole", model.fetches)
-        self._predictor = Predictor(*_saved(model, Path(folder) / "opened", self.names), engine)
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="qcc-"))
+            self._files = _saved(model, Path(folder) / "whole", model.fetches)
+            self._predictor = Predictor(*_saved(model, Path(folder) / "opened", self.names), engine)
+            stack.callback(self._predictor.close)
+            self._opened = stack.pop_all()
 
     def __enter__(self) -> InEngine:
         return self
@@ -67,8 +69,7 @@ class InEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._predictor.close()
-        self._stack.close()
+        self._opened.close()
 
     def run(self, inputs: Values) -> Values:
         """See `Other`."""

@@ -21,14 +21,11 @@ Values = Mapping[str, np.ndarray]
 """Arrays by the names of variables."""
 
 
-def part(graph: Graph, ops: Collection[Op], fetches: Sequence[str]) -> Graph:
-    """A graph of some ops of another one, as far as `fetches` need them, fed with what the rest computes."""
-    found = graph.copy()
-    # A copy has the ops in the same order.
-    for op, twin in zip(graph.ops, found.ops, strict=True):
-        if op not in ops:
-            found.remove_op(twin)
-    found.feeds, found.fetches = (), tuple(fetches)
+def part(graph: Graph, ops: Sequence[Op], fetches: Sequence[str]) -> Graph:
+    """A graph of some ops of another one, given in their order, as far as `fetches` need them, fed with what
+    the rest computes."""
+    found = graph.part(ops)
+    found.fetches = tuple(fetches)
     Prune().apply(found)
     found.feeds = tuple(
         dict.fromkeys(var.name for var in found.vars if var.consumers and _is_given(var) and var.is_declared)
@@ -118,7 +115,7 @@ class Parts:
         if not one.writes:
             return {}
         if one.runner is None:
-            graph = part(self._graph, frozenset(one.ops), one.writes)
+            graph = part(self._graph, one.ops, one.writes)
             one.feeds, one.runner = graph.feeds, Runner(Model(graph))
         try:
             found = one.runner.run({name: values[name] for name in one.feeds})
@@ -130,14 +127,20 @@ class Parts:
 def _cut(graph: Graph, wanted: Collection[str], seen: Collection[str]) -> tuple[list[_Part], frozenset[str]]:
     place = {op: number for number, op in enumerate(graph.ops)}
     last = {var: max((place[op] for op in var.consumers), default=-1) for var in graph.vars}
+    read_last: dict[int, list[Var]] = {}
     groups: list[list[Op]] = [[]]
     cuts: set[str] = set()
-    alive: set[Var] = set()
+    # Of those that are read later on.
+    cannot_cross: set[Var] = set()
     for number, op in enumerate(graph.ops):
         groups[-1].append(op)
-        alive = {var for var in (*alive, *op.all_outputs()) if last[var] > number}
+        for var in op.all_outputs():
+            if last[var] > number and not _can_cross(graph, var):
+                cannot_cross.add(var)
+                read_last.setdefault(last[var], []).append(var)
+        cannot_cross.difference_update(read_last.pop(number, ()))
         ends = [var.name for var in op.all_outputs() if var.name in wanted]
-        if ends and all(_can_cross(graph, var) for var in alive):
+        if ends and not cannot_cross:
             cuts.update(ends)
             groups.append([])
     found = []

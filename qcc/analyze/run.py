@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,7 +23,7 @@ from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.collect import Collector, Numbered, unnamed
 from qcc.calibrate.compare import compare
 from qcc.calibrate.data.arrays import fitting
-from qcc.calibrate.data.batches import Batch, Batches, name_of, spread
+from qcc.calibrate.data.batches import Batch, Batches, digest_of, name_of, spread
 from qcc.calibrate.data.sources import Source
 from qcc.calibrate.observers import Seen
 from qcc.calibrate.statistics import Statistics
@@ -66,7 +66,7 @@ class Sample:
         else:
             kept = list(islice(source.batches, count))
             named = [(unnamed(number), partial(_itself, batch)) for number, batch in enumerate(kept)]
-            identity = _digest_of(kept)
+            identity = digest_of(kept)
         if not named:
             raise DataError("there is no data to run the model on.")
         return Sample([partial(_fitting, model, name, read) for name, read in named], identity)
@@ -176,11 +176,3 @@ def _digest_of_graph(graph: Graph) -> bytes:
     for name, value in sorted(graph.weights.items()):
         digest.update(name.encode() + np.ascontiguousarray(value).tobytes())
     return digest.digest()
-
-
-def _digest_of(batches: Iterable[Batch]) -> str:
-    digest = hashlib.sha256()
-    for batch in batches:
-        for name, array in sorted(batch.items()):
-            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

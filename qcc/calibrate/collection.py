@@ -44,7 +44,7 @@ class State:
     def __init__(self, folder: Path, plan: Plan, source: Source) -> None:
         self.folder = folder
         content = json.dumps([plan.identity(), source.record, source.identity])
-        self._identity = hashlib.sha256(content.encode()).hexdigest()
+        self.identity = hashlib.sha256(content.encode()).hexdigest()
         self._empty = plan.statistics
 
     def gather(self) -> Statistics:
@@ -52,9 +52,9 @@ class State:
         whole = self._empty()
         files = sorted(self.folder.glob("*.npz")) if self.folder.is_dir() else []
         for file in files:
-            whole.load(file, self._identity)
+            whole.load(file, self.identity)
         if whole.done:
-            whole.save(self.folder / _BEFORE, self._identity)
+            whole.save(self.folder / _BEFORE, self.identity)
         for file in files:
             if file.name != _BEFORE or not whole.done:
                 file.unlink()
@@ -63,12 +63,12 @@ class State:
     def before(self) -> Statistics:
         """What was there before this run."""
         found = self._empty()
-        found.load(self.folder / _BEFORE, self._identity)
+        found.load(self.folder / _BEFORE, self.identity)
         return found
 
     def save(self, statistics: Statistics, part: Part) -> None:
         """Leave what a process has collected in this run.  Raises OutputError."""
-        statistics.save(self.folder / f"part-{part.rank}-of-{part.count}.npz", self._identity)
+        statistics.save(self.folder / f"part-{part.rank}-of-{part.count}.npz", self.identity)
 
     def remove(self) -> None:
         """Forget everything, when it was used."""

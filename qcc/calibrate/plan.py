@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from glob import escape
 
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.calibrate.importance import importances
 from qcc.calibrate.statistics import Statistics
-from qcc.errors import ModelFormatError
+from qcc.errors import ConfigError, ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.base import Pass
@@ -119,6 +121,19 @@ def make_plan(
         if op.type in QUANTIZE_OPS and op.input("X").persistable
     )
     return Plan(model, folded, activations, weights, kept, notes, rewrites)
+
+
+def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:
+    """Raise ConfigError for a name or glob that no variable has: what it means would be quantized."""
+    graphs = (plan.model.graph, plan.folded.graph)
+    names = dict.fromkeys(
+        var.name for graph in graphs for op in graph.ops for var in (*op.all_inputs(), *op.all_outputs())
+    )
+    for pattern in skip_vars:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ": see `qcc inspect MODEL`."
+            raise ConfigError(f"skip_vars: no variable of the model is called {pattern!r}{hint}")
 
 
 def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, ...]:

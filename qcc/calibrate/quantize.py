@@ -13,7 +13,7 @@ from qcc.calibrate.choose import finish
 from qcc.calibrate.collect import numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.observers import CALIBRATORS, Calibrator
-from qcc.calibrate.plan import make_plan
+from qcc.calibrate.plan import check_skipped, make_plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, QccWarning
 from qcc.model import Model
@@ -45,8 +45,8 @@ def quantize(
 
     Raises ModelFormatError for a model that is not float or has nothing to quantize, DataError when there
     is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target,
-    ConfigError for an unknown effort, calibrator or step. Warns, with QccWarning, of what the data lacks and
-    of batches that do not belong to it.
+    ConfigError for an unknown effort, calibrator or step, and for one of `skip_vars` that nothing is called.
+    Warns, with QccWarning, of what the data lacks and of batches that do not belong to it.
     """
     if effort == TRAINED:
         raise ConfigError(f"effort {effort!r} trains: call qcc.train.quantize_unlabelled.")
@@ -55,7 +55,9 @@ def quantize(
     left_out = tuple(without)
     for step in left_out:
         _require("step", step, STEPS)
+    skip_vars = tuple(skip_vars)
     plan = make_plan(model, skip_vars, target)
+    check_skipped(plan, skip_vars)
     if effort == "accurate" and not isinstance(batches, Batches):
         batches = list(batches)
     statistics = collecting(numbered(batches))(plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,9 @@ from qcc import __version__
 from qcc._paddle import paddle
 from qcc.calibrate.choose import Choice, Quantized
 from qcc.calibrate.compare import Agreement
-from qcc.files import write_json, write_text
+from qcc.files import finite, write_json, write_text
 from qcc.record import FILE_NAME
+from qcc.shown import plain
 
 REPORT = "report.md"
 _WORST = 10
@@ -50,7 +52,7 @@ class Story:
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
-        write_json(folder / FILE_NAME, self.record())
+        write_json(folder / FILE_NAME, _all_finite(self.record()))
         write_text(folder / REPORT, self.text())
 
     def record(self) -> dict[str, Any]:
@@ -77,22 +79,22 @@ class Story:
         """What `report.md` says."""
         return "\n".join(
             [
-                f"# {self.model}, quantized",
+                f"# {_shown(self.model)}, quantized",
                 "",
                 f"Effort {self.effort}, {len(self.quantized.choices)} activations by {self.calibrator}, on"
-                f" {told(self.data)}, in {self.seconds:.0f} s.",
+                f" {_shown(told(self.data))}, in {self.seconds:.0f} s.",
                 "",
                 *_section("To be looked at", [*self.notices, *self.skipped]),
                 *(line for section in self.sections for line in _section(section.title, section.lines)),
                 f"## Quantized against float, on {self.compared_on} of the batches",
                 "",
-                *(f"- {one}" for one in self.agreement),
+                *(f"- {_shown(str(one))}" for one in self.agreement),
                 "",
                 "## Files",
                 "",
                 "| folder | kB |",
                 "|---|---|",
-                *(f"| {form} | {size / 1000:.0f} |" for form, size in self.sizes.items()),
+                *(f"| {_shown(form)} | {size / 1000:.0f} |" for form, size in self.sizes.items()),
                 "",
                 "## Activations that lose most",
                 "",
@@ -112,7 +114,7 @@ def told(data: dict[str, Any]) -> str:
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {line}" for line in lines), ""] if lines else []
+    return [f"## {title}", "", *(f"- {_shown(line)}" for line in lines), ""] if lines else []
 
 
 def _table(choices: Sequence[Choice]) -> list[str]:
@@ -123,7 +125,7 @@ def _table(choices: Sequence[Choice]) -> list[str]:
         f"| activation | largest | scale | {' | '.join(f'error, {name}' for name in calibrators)} |",
         "|---|---|---|" + "---|" * len(calibrators),
         *(
-            f"| {one.name} | {one.peak:.4g} | {one.scale:.4g} |"
+            f"| {_shown(one.name)} | {one.peak:.4g} | {one.scale:.4g} |"
             f" {' | '.join(f'{one.errors[name]:.2%}' for name in calibrators)} |"
             for one in worst
         ),
@@ -138,3 +140,18 @@ def _recorded(choice: Choice) -> dict[str, Any]:
         "scales": dict(choice.scales),
         "errors": dict(choice.errors),
     }
+
+
+def _shown(text: str) -> str:
+    """A text on a line, or in a cell of a table, of Markdown: names and paths are data. Quotes stay, so that
+    the file can be read as it is."""
+    return html.escape(" ".join(plain(text).splitlines()), quote=False).replace("|", "\\|")
+
+
+def _all_finite(value: Any) -> Any:
+    """JSON data with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _all_finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_all_finite(one) for one in value]
+    return finite(value) if isinstance(value, float) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +19,7 @@ from qcc.cli.stdout import echo
 if TYPE_CHECKING:
     from qcc.calibrate.accurate.steps import Attempt, Step
     from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.collection import State
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
@@ -25,8 +28,7 @@ if TYPE_CHECKING:
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
 _STEPS = ("equalization", "absorption", "bias-correction", "adaround")
-STEPS_FOLDER = "steps"
-"""Where an interrupted run leaves what it goes on with, in the folder of what was measured."""
+_STEPS_FOLDER = "steps"
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -44,6 +46,21 @@ def check_accurate(effort: str, without: Sequence[str]) -> None:
 
     if without and effort != "accurate":
         raise ConfigError(f"--without leaves out steps of --effort accurate, and the effort is {effort}.")
+
+
+def steps_folder(state: State, source: Source) -> Path:
+    """Where an interrupted run leaves what it goes on with, in the folder of what was measured. What another
+    model or other data have left there is removed."""
+    from qcc.calibrate.data.batches import digest_of
+
+    # Batches that are held come from code, whose name does not tell them from others.
+    held = digest_of(source.batches) if isinstance(source.batches, list) else ""
+    identity = hashlib.sha256(f"{state.identity} {held}".encode()).hexdigest()
+    folder = state.folder / _STEPS_FOLDER / identity[:24]
+    for other in folder.parent.glob("*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
 
 
 class Told:
@@ -87,7 +104,7 @@ class Improving:
         compared: Sequence[Calibrator],
         without: Sequence[str],
     ) -> None:
-        self._source, self._folder = source, folder / STEPS_FOLDER
+        self._source, self._folder = source, folder
         self._calibrator, self._compared, self._without = calibrator, compared, without
 
     def run(self, plan: Plan, statistics: Statistics) -> tuple[Attempt, Section]:
@@ -135,9 +152,16 @@ def held_back(source: Source, statistics: Statistics, effort: str) -> list[Numbe
 def steps_section(steps: Sequence[Step], held_back: Sequence[Numbered]) -> Section:
     """What the report says of the steps."""
     from qcc.calibrate.report import Section
+    from qcc.files import finite
 
     content = [
-        {"name": one.name, "before": one.before, "after": one.after, "kept": one.kept, "note": one.note}
+        {
+            "name": one.name,
+            "before": finite(one.before),
+            "after": None if one.after is None else finite(one.after),
+            "kept": one.kept,
+            "note": one.note,
+        }
         for one in steps
     ]
     title = f"Steps, by the outputs' mean error on {len(held_back)} held-back batches"

@@ -112,7 +112,7 @@ def analyze(
     given = find_models(model, float_path, model_filename, params_filename)
     refuse_inputs([output, output.with_suffix(".json")], given.files)
     journal = output.with_name(f".{output.stem}.analysis")
-    source = open_source(given.model, given.program, data, preprocess, samples)
+    source = open_source(given.model, given.program, data, preprocess, samples, [model])
     stop = StopRequest()
     with stop.listening(), _going_on():
         if state(given.model.graph) == "float":
@@ -120,7 +120,7 @@ def analyze(
                 raise click.UsageError(
                     f"--float {float_path}: {model} is float itself, and is quantized first."
                 )
-            more = open_source(given.model, given.program, data, preprocess, _CALIBRATED_ON)
+            more = open_source(given.model, given.program, data, preprocess, _CALIBRATED_ON, [model])
             given = _calibrated(given, more, journal.with_name(f"{journal.name}.ranges"), stop)
         found, kept = run(
             given.title,

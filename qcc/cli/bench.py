@@ -174,7 +174,8 @@ def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, ba
 
     for subject in subjects:
         if subject.model is not None:
-            return open_source(subject.model, subject.original, data, preprocess, batch).batches
+            homes = [one.home for one in subjects]
+            return open_source(subject.model, subject.original, data, preprocess, batch, homes).batches
     raise click.UsageError(
         "--data is prepared for a model of Paddle: give the float MODEL, too, or leave out --data."
     )

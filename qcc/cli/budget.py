@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,9 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.exceptions import Exit
 
-from qcc.cli.accurate import STEPS_FOLDER, Told
-from qcc.cli.calibration import CONFIG_SUFFIXES
-from qcc.cli.data import named_function
+from qcc.cli.accurate import Told
+from qcc.cli.data import CONFIG_SUFFIXES, named_function
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
@@ -92,14 +93,15 @@ def budget_options(command: Command) -> Command:
 def meet(
     wanted: Wanted, model: Model, attempt: Attempt, held_back: Sequence[Numbered], folder: Path
 ) -> tuple[Attempt, Section, list[str]]:
-    """The attempt that meets the budget or comes nearest, what the report says of it, and notices."""
+    """The attempt that meets the budget or comes nearest, what the report says of it, and notices; `folder`:
+    where an interrupted run leaves what it goes on with.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.memo import Memo
     from qcc.calibrate.collection import Stopped
     from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
 
     try:
         with ExitStack() as stack:
-            budget = _budget(wanted, model, held_back, Memo(folder / STEPS_FOLDER), Told(stack))
+            budget = _budget(wanted, model, held_back, Memo(folder), Told(stack))
             outcome = budget.meet(attempt)
     except Stopped:
         echo("interrupted; the same command goes on with what was done.", err=True)
@@ -125,15 +127,16 @@ def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: M
         least = wanted.min_agreement or 0.0
         key = f"agreement on {[batch.name for batch in held_back]}"
         return Budget(judge.agreement, least, 1.0, ranking, key, memo, told)
-    metric = _metric(wanted.evaluate, model)
+    metric, content = _metric(wanted.evaluate, model)
     of_float = metric(model)
-    return Budget(
-        metric, of_float - wanted.max_drop, of_float, ranking, f"metric of {wanted.evaluate}", memo, told
-    )
+    key = f"metric of {wanted.evaluate} {content}"
+    return Budget(metric, of_float - wanted.max_drop, of_float, ranking, key, memo, told)
 
 
-def _metric(evaluate: str, model: Model) -> Callable[[Model], float]:
-    """What `--eval` names, as a function of a model."""
+def _metric(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:
+    """What `--eval` names, as a function of a model, and a checksum of the configuration or the code."""
+    from qcc.files import sha256
+
     path = Path(evaluate)
     if path.suffix in CONFIG_SUFFIXES:
         from qcc.train.config import load_config
@@ -144,13 +147,21 @@ def _metric(evaluate: str, model: Model) -> Callable[[Model], float]:
         config = load_config(path, ())
         check_fits(model, config)
         task = build_task(config)
-        return lambda quantized: float(run(quantized, task)[task.main_metric])
+        metric = _number(evaluate, lambda quantized: float(run(quantized, task)[task.main_metric]))
+        return metric, sha256(path)
     function = named_function("--eval", evaluate)
+    # A module that is built in or comes out of an archive has no file.
+    file = Path(getattr(sys.modules[evaluate.partition(":")[0]], "__file__", None) or "")
+    return _number(evaluate, function), sha256(file) if file.is_file() else ""
 
+
+def _number(evaluate: str, function: Callable[[Model], object]) -> Callable[[Model], float]:
     def measured(quantized: Model) -> float:
         value = function(quantized)
         if not isinstance(value, Real):
             raise ConfigError(f"--eval {evaluate} gave a {type(value).__name__}, and not a number.")
+        if not math.isfinite(value):
+            raise ConfigError(f"--eval {evaluate} gave {value}, which is no number to compare by.")
         return float(value)
 
     return measured
@@ -168,6 +179,7 @@ def _told(wanted: Wanted, outcome: Outcome) -> str:
 
 def _section(wanted: Wanted, outcome: Outcome) -> Section:
     from qcc.calibrate.report import Section
+    from qcc.files import finite
 
     kept = len(outcome.layers)
     lines = [
@@ -181,10 +193,10 @@ def _section(wanted: Wanted, outcome: Outcome) -> Section:
         "eval": wanted.evaluate,
         "min_agreement": wanted.min_agreement,
         "met": outcome.met,
-        "value": outcome.value,
+        "value": finite(outcome.value),
         "wanted": outcome.wanted,
         "of_float": outcome.of_float,
-        "float_layers": [vars(one) for one in outcome.layers],
-        "tried": [vars(one) for one in outcome.tried],
+        "float_layers": [{**vars(one), "error": finite(one.error)} for one in outcome.layers],
+        "tried": [{**vars(one), "value": finite(one.value)} for one in outcome.tried],
     }
     return Section("Budget", lines, "budget", content)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from qcc.cli.data import CONFIG_SUFFIXES, open_source
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.errors import ConfigError, DataError, ModelFormatError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.data.batches import Batch, Batches
     from qcc.model import Model
 
-CONFIG_SUFFIXES = (".yml", ".yaml")
+
 COUNTED_IMAGES = 256
 """How many images of a configuration's training set are looked at, evenly spread."""
 _LABEL = "measuring scales"
@@ -30,11 +31,12 @@ calibrate_option = click.option(
     help="Measure on this data, once, the scales that the model measures at every run"
     " (activation_type=abs_max), and those that no training has observed. A training configuration (.yml):"
     f" {COUNTED_IMAGES} images of its training set. Arrays: a .npz file per batch with an array per feed, a"
-    " .npy file for models with one feed, or a folder of them. Images: a file or folder, with -c.",
+    " .npy file for models with one feed, or a folder of them. Images: a folder, prepared as stands"
+    " beside the model or `qcc quantize MODEL` has recorded, or with -c.",
 )
 
 
-def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
+def calibrated_on(model: Model, data: Path, config_path: Path | None, home: Path | None = None) -> Model:
     """The model with fixed activation scales; see `calibration_batches` for what `data` may be.
 
     Raises ModelFormatError when the model has no scale that could be measured.
@@ -45,7 +47,7 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None) -> Model:
     count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
     if not count:
         raise ModelFormatError(_nothing_to_calibrate(model))
-    batches = calibration_batches(model, data, config_path)
+    batches = calibration_batches(model, data, config_path, home)
     with progress(_LABEL, len(batches), Console(stderr=True)) as report:
         result = calibrated(model, used(batches, report))
     echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
@@ -74,18 +76,21 @@ def used(batches: Batches[Any], report: Callable[[int], None]) -> Iterator[Batch
         report(done)
 
 
-def first_batch(model: Model, data: Path, config_path: Path | None) -> Batch | None:
+def first_batch(model: Model, data: Path, config_path: Path | None, home: Path | None = None) -> Batch | None:
     """The first batch of DATA, cut to one sample where the model takes any number, for comparing runs of the
     model; None when there is none."""
-    batch = next(iter(calibration_batches(model, data, config_path)), None)
+    batch = next(iter(calibration_batches(model, data, config_path, home)), None)
     if batch is None or any(name not in batch for name in model.feeds):
         return None
     shapes = {name: model.graph.var(name).shape for name in model.feeds}
     return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
 
 
-def calibration_batches(model: Model, data: Path, config_path: Path | None) -> Batches[Any]:
-    """The batches of DATA: a training configuration, files of arrays, or images as `config_path` wants them.
+def calibration_batches(
+    model: Model, data: Path, config_path: Path | None, home: Path | None = None
+) -> Batches[Any]:
+    """The batches of DATA: a training configuration, files of arrays, or images, prepared as `config_path`
+    wants them, or else as stands beside the model `home`, or was recorded when it was quantized.
 
     Raises DataError or ConfigError when it is none of these.
     """
@@ -97,12 +102,23 @@ def calibration_batches(model: Model, data: Path, config_path: Path | None) -> B
 
     if has_arrays(data):
         return read_batches(model, data)
+    if config_path is None and home is not None:
+        return _as_recorded(model, data, home)
     if config_path is None:
         raise DataError(
             f"{data} is no training configuration (.yml) and holds no arrays (.npy, .npz); where it holds"
             " images, say by -c CONFIG how they are prepared for the network."
         )
     return _of_images(data, config_path)
+
+
+def _as_recorded(model: Model, data: Path, home: Path) -> Batches[Any]:
+    from qcc.calibrate.data.batches import Batches
+    from qcc.frontend.layout import find_program
+
+    source = open_source(model, find_program(home, None), str(data), None, COUNTED_IMAGES, [home])
+    assert isinstance(source.batches, Batches)
+    return source.batches
 
 
 def _of_configuration(path: Path) -> Batches[int]:

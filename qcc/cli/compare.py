@@ -96,7 +96,7 @@ def compare(
         kernels = FILES[other.suffix].kernels
         raise click.UsageError(f"--engine {engine}: {other} is a file that runs in {kernels}.")
     given = find_models(_of_epoch(model), None)
-    source = open_source(given.model, given.program, data, preprocess, samples)
+    source = open_source(given.model, given.program, data, preprocess, samples, [model, other])
     sample = Sample.of(source, given.model, samples)
     also = None if other.suffix in FILES else find_models(_of_epoch(other), None)
     second = None if also is None else also.model

@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qcc.cli.calibration import CONFIG_SUFFIXES
 from qcc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -19,14 +18,23 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 GROUP = "qcc.data"
+CONFIG_SUFFIXES = (".yml", ".yaml")
 RANDOM = "random"
 
 
-def open_source(model: Model, program: Path, data: str, preprocess: Path | None, samples: int) -> Source:
+def open_source(
+    model: Model,
+    program: Path,
+    data: str,
+    preprocess: Path | None,
+    samples: int,
+    recorded: Iterable[Path] = (),
+) -> Source:
     """The source that `--data` names.
 
     `program`: the model's file, beside which may stand how images are prepared; `preprocess`: the file that
-    says it instead. Code is run only where `data` names it, as `module:function` or by an entry point.
+    says it instead; `recorded`: folders of `qcc quantize MODEL`, which record how it was done there. Code is
+    run only where `data` names it, as `module:function` or by an entry point.
 
     Raises DataError or ConfigError when it is none.
     """
@@ -42,7 +50,7 @@ def open_source(model: Model, program: Path, data: str, preprocess: Path | None,
         return _without(preprocess, data, _configuration(path, samples))
     if has_arrays(path):
         return _without(preprocess, data, array_source(model, path, samples))
-    return _images(model, program, path, preprocess, samples)
+    return _images(model, program, path, preprocess, samples, recorded)
 
 
 def _without(preprocess: Path | None, data: str, source: Source) -> Source:
@@ -51,8 +59,15 @@ def _without(preprocess: Path | None, data: str, source: Source) -> Source:
     return source
 
 
-def _images(model: Model, program: Path, data: Path, preprocess: Path | None, samples: int) -> Source:
-    from qcc.calibrate.data.beside import load_preprocess, preprocess_beside
+def _images(
+    model: Model,
+    program: Path,
+    data: Path,
+    preprocess: Path | None,
+    samples: int,
+    recorded: Iterable[Path],
+) -> Source:
+    from qcc.calibrate.data.beside import load_preprocess, preprocess_beside, recorded_preprocess
     from qcc.calibrate.data.images import find_images, image_feed
     from qcc.calibrate.data.preprocess import no_preprocess
     from qcc.calibrate.data.sources import image_source
@@ -61,7 +76,7 @@ def _images(model: Model, program: Path, data: Path, preprocess: Path | None, sa
     feed = image_feed(model)
     if preprocess is not None:
         return image_source(model, data, samples, load_preprocess(preprocess), preprocess)
-    found = preprocess_beside(program)
+    found = preprocess_beside(program) or recorded_preprocess(recorded)
     if found is None:
         raise no_preprocess(program, feed.shape)
     return image_source(model, data, samples, *found)

@@ -139,6 +139,7 @@ def export(
         _check_frozen(loaded)
         saved = write_onnx(
             loaded,
+            model,
             output,
             table,
             calibrate=calibrate,
@@ -156,8 +157,8 @@ def export(
     data = None
     if calibrate is not None:
         _check_frozen(loaded)
-        loaded = calibrated_on(loaded, calibrate, config_path)
-        data = first_batch(loaded, calibrate, config_path)
+        loaded = calibrated_on(loaded, calibrate, config_path, model)
+        data = first_batch(loaded, calibrate, config_path, model)
     saved = write(
         loaded,
         output,

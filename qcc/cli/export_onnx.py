@@ -38,6 +38,7 @@ def require_onnx() -> None:
 
 def write_onnx(
     model: Model,
+    home: Path,
     output: Path,
     target: Target,
     *,
@@ -48,7 +49,8 @@ def write_onnx(
     cut: Cut | None,
     no_check: bool,
 ) -> Saved:
-    """Measure what the target wants measured, and write the file; what is missing is told."""
+    """Measure what the target wants measured, and write the file; what is missing is told. `home`: the
+    model's place."""
     require_onnx()
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
@@ -60,7 +62,7 @@ def write_onnx(
     if calibrate is not None:
         calibrates = next(ops_to_calibrate(model.graph), None) is not None
         if calibrates:
-            model = calibrated_on(model, calibrate, config_path)
+            model = calibrated_on(model, calibrate, config_path, home)
         names = unmeasured(model, target)
         if not names and not calibrates:
             raise ModelFormatError(
@@ -68,8 +70,8 @@ def write_onnx(
                 " that is to run the file."
             )
         if names:
-            scales = _measured(model, names, calibrate, config_path)
-        data = first_batch(model, calibrate, config_path)
+            scales = _measured(model, names, calibrate, config_path, home)
+        data = first_batch(model, calibrate, config_path, home)
     return export(
         model,
         output,
@@ -82,10 +84,12 @@ def write_onnx(
     )
 
 
-def _measured(model: Model, names: tuple[str, ...], data: Path, config_path: Path | None) -> dict[str, float]:
+def _measured(
+    model: Model, names: tuple[str, ...], data: Path, config_path: Path | None, home: Path
+) -> dict[str, float]:
     from qcc.calibrate.activations import scales_of
 
-    batches: Any = calibration_batches(model, data, config_path)
+    batches: Any = calibration_batches(model, data, config_path, home)
     with progress("measuring scales", len(batches), Console(stderr=True)) as report:
         scales = scales_of(model, names, used(batches, report))
     echo(f"measured {len(scales)} scales more on {len(batches)} batches of {data}.")

@@ -13,7 +13,7 @@ import click
 from click.exceptions import Exit
 from rich.console import Console
 
-from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back
+from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back, steps_folder
 from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.freeze import tell, tell_options
@@ -150,8 +150,9 @@ def quantize_model(
     began = time.monotonic()
     import qcc
     from qcc.calibrate.collection import Part, State
-    from qcc.calibrate.plan import check_target, make_plan
+    from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
+    from qcc.errors import OutputError
     from qcc.files import check_folder
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
@@ -166,7 +167,10 @@ def quantize_model(
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
+    check_skipped(plan, skip_vars)
     program = find_program(model, model_filename)
+    if output.exists() and output.samefile(program.parent):
+        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or takes_onnx(target):
         source = source.repeatable()
@@ -185,14 +189,15 @@ def quantize_model(
     sections: list[Section] = []
     notices: list[str] = []
     if effort == "accurate":
-        improving = Improving(source, state.folder, calibrator, compared, without)
+        improving = Improving(source, steps_folder(state, source), calibrator, compared, without)
         attempt, section = improving.run(plan, statistics)
         sections.append(section)
     else:
         attempt = Attempt(choose(plan, statistics, calibrator, compared))
     if wanted:
         judged_by = held_back(source, statistics, effort)
-        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, state.folder)
+        left = steps_folder(state, source)
+        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
         sections.append(section)
     quantized = attempt.freeze()
     if effort == TRAINED:
@@ -201,7 +206,7 @@ def quantize_model(
             return open_source(loaded, program, data, preprocess, count)
 
         drawn = training_data(reopen, samples, skip_bad)
-        quantized, section = train(plan, quantized, drawn, source, output, training)
+        quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
     outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
     outcome.write_forms(target, check=not no_check)

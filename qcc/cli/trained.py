@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +17,7 @@ from click.exceptions import Exit
 from rich.console import Console
 
 from qcc.cli.stdout import echo
-from qcc.errors import ConfigError
+from qcc.errors import CheckpointError, ConfigError, OutputError
 
 if TYPE_CHECKING:
     from qcc.calibrate.choose import Quantized
@@ -43,7 +44,7 @@ def training_options(command: Command) -> Command:
         click.option(
             "--minutes",
             type=click.FloatRange(min=0, min_open=True),
-            help="With --effort trained: how long the command may take, in place of --steps.",
+            help="With --effort trained: about how long to train, in place of --steps.",
         ),
     )
     for option in reversed(options):
@@ -75,27 +76,24 @@ def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: 
     from qcc.train.tasks.imitation import Samples
 
     given = click.get_current_context().get_parameter_source("samples")
-    batches = open_source(_SAMPLES if given is ParameterSource.DEFAULT else samples).batches
-    if not isinstance(batches, Batches):
-        kept = list(batches)
-        batches = Batches(range(len(kept)), kept.__getitem__)
-    return Samples(batches, skip_bad=skip_bad)
+    source = open_source(_SAMPLES if given is ParameterSource.DEFAULT else samples)
+    if not isinstance(source.batches, Batches):
+        return Samples.of(list(source.batches))
+    return Samples(source.batches, [json.dumps(source.record), *source.identity], skip_bad=skip_bad)
 
 
 def train(
-    plan: Plan, calibrated: Quantized, samples: Samples, source: Source, output: Path, given: Given
+    plan: Plan, calibrated: Quantized, samples: Samples, output: Path, given: Given
 ) -> tuple[Quantized, Section]:
-    """Train what was calibrated on `source`, with checkpoints in the output's folder, which an interrupted
-    run leaves there; also what the report says of it."""
+    """Train what was calibrated, with checkpoints in the output's folder, which an interrupted run leaves
+    there; also what the report says of it."""
     from qcc.calibrate.report import Section
     from qcc.train.loop.interrupt import Interrupted, StopRequest
     from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
-    from qcc.train.unlabelled import Budget, train_unlabelled
+    from qcc.train.unlabelled import Budget, origin_of, train_unlabelled
 
     budget = Budget(minutes=given.minutes) if given.steps is None else Budget(given.steps)
-    scales = {choice.name: choice.scale for choice in calibrated.choices}
-    facts = [plan.identity(), scales, source.record, source.identity, len(samples.batches), asdict(budget)]
-    folder = _folder(output / _FOLDER, facts)
+    folder = _folder(output / _FOLDER, origin_of(plan, calibrated, samples, budget))
     console, stop = Console(soft_wrap=True), StopRequest()
     with stop.listening():
         try:
@@ -109,15 +107,25 @@ def train(
     return replace(calibrated, model=trained.model, notices=notices), section
 
 
-def _folder(root: Path, facts: object) -> Path:
+def _folder(root: Path, origin: dict[str, Any]) -> Path:
     """The folder of a run's checkpoints, by what tells it from others, whose folders are removed."""
-    folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
-    for other in root.glob("*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    folder = root / hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:12]
+    _remove(other for other in root.glob("*") if other != folder)
     return folder
 
 
 def forget(output: Path) -> None:
     """Remove the checkpoints, when what was trained is written."""
-    shutil.rmtree(output / _FOLDER, ignore_errors=True)
+    root = output / _FOLDER
+    _remove(root.glob("*"))
+    with suppress(OSError):  # there is none, or another process trains in it
+        root.rmdir()
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    """Remove folders of checkpoints, but for those that another process trains in."""
+    from qcc.train.loop.checkpoint import CheckpointStore
+
+    for folder in folders:
+        with suppress(CheckpointError, OutputError), CheckpointStore(folder).lock():
+            shutil.rmtree(folder, ignore_errors=True)

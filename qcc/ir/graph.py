@@ -344,21 +344,31 @@ class Graph:
 
         The weights' arrays and the ops' descriptions are shared until one side sets or edits its own.
         """
+        return self._twin(self.ops, sorted(self._versions), self.weights.copy())
+
+    def part(self, ops: Sequence[Op]) -> Graph:
+        """As `copy`, of some of the ops alone, given in their order, with the variables that they or further
+        blocks name, and without feeds and fetches. It costs what they cost, however large the graph is."""
+        read = (name for name in self.shell.names_read_in_blocks() if name in self)
+        names = {*read, *(var.name for op in ops for var in (*op.all_inputs(), *op.all_outputs()))}
+        weights = Weights()
+        for name in names & self.weights.keys():
+            weights.adopt(name, self.weights[name])
+        found = self._twin(ops, sorted(names), weights)
+        found.feeds, found.fetches = (), ()
+        return found
+
+    def _twin(self, ops: Sequence[Op], names: Iterable[str], weights: Weights) -> Graph:
         twin = Graph(
-            core.ProgramDesc(),
-            self.shell,
-            self.feeds,
-            self.fetches,
-            self.weights.copy(),
-            for_test=self.for_test,
+            core.ProgramDesc(), self.shell, self.feeds, self.fetches, weights, for_test=self.for_test
         )
         twin.lowered_by = self.lowered_by
         with collector_paused():
-            first = (versions[0] for _, versions in sorted(self._versions.items()))
-            twin._link(_share_ops(self.ops), {var.name: var.unlinked() for var in first if var.is_declared})
+            first = (self._versions[name][0] for name in names)
+            twin._link(_share_ops(ops), {var.name: var.unlinked() for var in first if var.is_declared})
             # What nobody has verified yet is to be verified in the copy.
             if self.changed:
-                pairs = zip(self.ops, twin._ops, strict=True)
+                pairs = zip(ops, twin._ops, strict=True)
                 twin.changed.update((copied, None) for op, copied in pairs if op in self.changed)
         return twin
 

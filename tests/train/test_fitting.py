@@ -13,7 +13,7 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import dygraph_mode, paddle
-from qcc.errors import ConfigError, DataError
+from qcc.errors import CheckpointError, ConfigError, DataError
 from qcc.quantization import state
 from qcc.train import FitResult, Network, fit
 from qcc.train.tasks.given import GivenTask
@@ -104,6 +104,20 @@ def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_p
     again = fitted(layer, tmp_path)
     for name, value in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
+
+
+def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -> None:
+    fitted(layer, tmp_path, epochs=1)
+    with dygraph_mode():
+        paddle.seed(4)
+        other = Small()
+    with pytest.raises(CheckpointError, match=r"another training \(first weights: .* give another folder"):
+        fitted(other, tmp_path, epochs=1)
+    with pytest.raises(CheckpointError, match=r"another training \(batches: 4 -> 3\)"):
+        fitted(layer, tmp_path, lambda epoch: batches(epoch)[1:], epochs=1)
+    (tmp_path / "origin.json").unlink()
+    with pytest.raises(CheckpointError, match=r"first weights: None -> "):
+        fitted(layer, tmp_path, epochs=1)
 
 
 def test_static_programs(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_samples_for_calibration_are_spread_over_the_training_set(classifier: Pa
     ("data", "more", "words"),
     [
         ("missing", (), "missing does not exist"),
-        ("empty", (), "is no training configuration (.yml) and holds no arrays (.npy, .npz)"),
+        ("empty", (), "empty holds no image"),
         ("empty", ("-c", "tiny.yml"), "describes a MobileNetV1, which is not trained on image files"),
         ("empty", ("-c", "detector.yml"), "empty holds no image"),
         ("broken.jpg", ("-c", "detector.yml"), "broken.jpg"),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import click
 import nets
 import numpy as np
 import pytest
@@ -18,21 +23,25 @@ from qcc._paddle import paddle
 from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
+from qcc.calibrate.data.sources import array_source
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.cli.main import run
-from qcc.errors import ConfigError, DataError, ModelFormatError
+from qcc.cli.trained import forget, training_data
+from qcc.errors import CheckpointError, ConfigError, DataError, ModelFormatError
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
 from qcc.train.config.schedule import Schedule
+from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.loop.interrupt import Interrupted, StopRequest
-from qcc.train.loop.stepper import Stepper
+from qcc.train.loop.stepper import Step, Stepper
 from qcc.train.programs.imitation import Student, training_program
 from qcc.train.programs.learnable import learnable
 from qcc.train.programs.trainable import as_training_graph
 from qcc.train.tasks.imitation import Samples
-from qcc.train.unlabelled import Budget, Rates, TrainedResult, train_unlabelled
+from qcc.train.tasks.task import Feeds
+from qcc.train.unlabelled import Budget, Rates, TrainedResult, origin_of, train_unlabelled
 
 SIZE, STEPS = 12, 60
 
@@ -41,7 +50,7 @@ def image(number: int) -> dict[str, np.ndarray]:
     return {"image": np.random.default_rng(number).standard_normal((1, 3, SIZE, SIZE)).astype(np.float32)}
 
 
-SAMPLES = Samples(Batches(range(400), image))
+SAMPLES = Samples(Batches(range(400), image), ["400"])
 RATES = Rates(peak=3e-4)
 
 
@@ -76,7 +85,7 @@ def trained(
         asked.requested = asked.requested or stop(steps)
         return image(number)
 
-    watched = Samples(Batches(samples.batches.items, read))
+    watched = replace(samples, batches=Batches(samples.batches.items, read))
     console = Console(file=io.StringIO())
     return train_unlabelled(*made, watched, folder, console, asked, Budget(STEPS), rates)
 
@@ -115,6 +124,108 @@ def test_it_goes_on_where_it_was_interrupted(
     assert [record["snr"] for record in again.records] == [record["snr"] for record in result.records]
     for name, value in result.model.weights.items():
         np.testing.assert_array_equal(again.model.weights[name], value)
+
+
+def test_another_training_does_not_go_on_with_it(
+    small: tuple[Plan, Quantized], result: TrainedResult, tmp_path: Path
+) -> None:
+    """The same architecture with other weights, data or rates: nothing would tell them apart later."""
+    console = Console(file=io.StringIO())
+    batches = [image(number) for number in range(16)]
+    qcc.train.quantize_unlabelled(small[0].model, batches, tmp_path, steps=10, console=console)
+    other = small[0].model.copy()
+    name = min(small[0].weights)
+    other.weights[name] = other.weights[name] * np.float32(1.5)
+    with pytest.raises(CheckpointError, match=r"has the checkpoints of another training \(model: .* ->"):
+        qcc.train.quantize_unlabelled(other, batches, tmp_path, steps=10, console=console)
+    with pytest.raises(CheckpointError, match=r"\(samples: .*; scales: .*give another folder"):
+        qcc.train.quantize_unlabelled(small[0].model, batches[1:], tmp_path, steps=10, console=console)
+    with pytest.raises(CheckpointError, match=r"training \(budget\.steps: 10 -> 20\)"):
+        qcc.train.quantize_unlabelled(small[0].model, batches, tmp_path, steps=20, console=console)
+    same = qcc.train.quantize_unlabelled(small[0].model, batches, tmp_path, steps=10, console=console)
+    assert "is finished" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert len(same.records) == 10
+
+
+def test_ctrl_c_from_python_keeps_everything(
+    small: tuple[Plan, Quantized], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Stepper.step
+
+    def interrupted(self: Stepper, feeds: Feeds, number: int) -> Step:
+        if number == 2:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, feeds, number)
+
+    monkeypatch.setattr(Stepper, "step", interrupted)
+    folder = tmp_path / "run[/b]"  # which rich would take for an end of bold text
+    batches, console = [image(number) for number in range(16)], Console(file=io.StringIO())
+    with pytest.raises(KeyboardInterrupt):
+        qcc.train.quantize_unlabelled(small[0].model, batches, folder, steps=20, console=console)
+    assert CheckpointStore(folder).started()
+    monkeypatch.undo()
+    again = qcc.train.quantize_unlabelled(small[0].model, batches, folder, steps=20, console=console)
+    assert len(again.records) == 10
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "stopped after batch 1 of epoch 1" in said
+    assert f"going on from {folder}: epoch 1 (2 of 10), batch 2 of 2" in said
+
+
+def test_the_files_that_are_trained_on_tell_one_run_from_another(
+    small: tuple[Plan, Quantized], tmp_path: Path
+) -> None:
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", image(number)["image"])
+
+    def origin() -> dict[str, Any]:
+        drawn = training_data(lambda count: array_source(small[0].model, tmp_path, count), 4, False)
+        return origin_of(*small, drawn, Budget(10))
+
+    with click.Context(click.Command("quantize")):
+        before = origin()
+        assert origin() == before
+        os.utime(tmp_path / "3.npy", (1, 1))
+        assert {key for key, value in origin().items() if value != before[key]} == {"samples"}
+
+
+def test_names_in_notices_are_no_markup(tmp_path: Path) -> None:
+    def net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
+        feeds, output, loss = nets.residual_net()
+        return feeds, paddle.argmax(output, axis=-1, name="a[/b]\x1b"), loss
+
+    made, out = calibrated(nets.build(net)["test"]), io.StringIO()
+    console, samples = Console(file=out, soft_wrap=True), Samples(Batches(range(8), image), ["8"])
+    train_unlabelled(*made, samples, tmp_path, console, StopRequest(), Budget(10))
+    assert "a[/b]\\x1b" in out.getvalue()
+
+
+@pytest.mark.parametrize("broken", ["none can be read", "not finite"])
+def test_nothing_to_compare_on_is_told(small: tuple[Plan, Quantized], tmp_path: Path, broken: str) -> None:
+    held = Samples(Batches(range(16), image), ["16"]).held_back
+
+    def read(number: int) -> dict[str, np.ndarray]:
+        if number not in held:
+            return image(number)
+        if broken == "none can be read":
+            raise DataError(f"{number} is broken.")
+        return {"image": np.full_like(image(number)["image"], 3e38)}
+
+    samples = Samples(Batches(range(16), read), ["16"], skip_bad=True)
+    wanted = "none of the 2 samples that are held back" if broken == "none can be read" else "are not finite"
+    with pytest.raises(DataError, match=wanted):
+        train_unlabelled(*small, samples, tmp_path, Console(file=io.StringIO()), StopRequest(), Budget(10))
+
+
+def test_the_command_leaves_alone_what_another_process_trains_in(tmp_path: Path) -> None:
+    root = tmp_path / ".training"
+    busy, idle = CheckpointStore(root / "busy"), CheckpointStore(root / "idle")
+    with idle.lock():
+        pass
+    with busy.lock():
+        forget(tmp_path)
+        assert [path.name for path in root.iterdir()] == ["busy"]
+    forget(tmp_path)
+    assert not root.exists()
 
 
 def test_what_is_worse_than_calibration_is_not_kept(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
@@ -186,7 +297,7 @@ def test_loops_are_refused() -> None:
 
 def test_one_sample_is_too_few(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is only 1 sample to train on"):
-        trained(small, tmp_path, samples=Samples(Batches([0], image)))
+        trained(small, tmp_path, samples=Samples(Batches([0], image), ["1"]))
 
 
 def test_the_command(
@@ -208,7 +319,8 @@ def test_the_command(
     assert learned.keys() == measured.keys()
     assert all(learned[name] != one["scale"] for name, one in measured.items())
     assert "signal to noise: calibrated " in (out / "report.md").read_text()
-    assert sorted(path.name for path in out.iterdir()) == ["float", "int8", "qcc.json", "qdq", "report.md"]
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["float", "int8", "qcc.json", "qdq", "report.html", "report.md"]
     for form, name in (("float", "frozen"), ("int8", "int8"), ("qdq", "qdq")):
         assert state(qcc.load(out / form).graph) == name
     assert run([*words, "-o", str(out), "--steps", "20"]) == 2

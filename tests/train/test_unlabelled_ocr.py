@@ -38,7 +38,7 @@ def test_the_student_is_nearer_to_its_teacher_on_other_photos(
     for batch in numbered({feed: make(number)} for number in range(CALIBRATION)):
         collector.run(batch, batch.read())
     calibrated = finish(plan, statistics, "mse")
-    samples = Samples(Batches(range(TRAINING), lambda number: {feed: make(number)}))
+    samples = Samples(Batches(range(TRAINING), lambda number: {feed: make(number)}), ["photos"])
     console = Console(file=io.StringIO())
     trained = train_unlabelled(plan, calibrated, samples, tmp_path, console, StopRequest(), Budget(STEPS))
     print(console.file.getvalue())  # type: ignore[attr-defined]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import current_thread, main_thread
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -36,3 +37,17 @@ class StopRequest:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[StopRequest]:
+    """For what is called from a script: Ctrl-C lets the batch be finished, and is raised as KeyboardInterrupt
+    when everything is kept."""
+    stop = StopRequest()
+    # Python lets the main thread alone listen to signals.
+    listening = stop.listening() if current_thread() is main_thread() else nullcontext()
+    try:
+        with listening:
+            yield stop
+    except Interrupted:
+        raise KeyboardInterrupt from None

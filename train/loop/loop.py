@@ -249,7 +249,8 @@ class Loop:
         folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)
         self._console.print(
             f"stopped after batch {position.batch} of epoch {position.epoch}; saved in {folder},"
-            " the same command goes on from there."
+            " the same command goes on from there.",
+            markup=False,
         )
 
     # ------------------------------------------------------------------ telling
@@ -280,14 +281,14 @@ class Loop:
             message = (
                 f"{root} has {epoch} epochs, more than the {epochs} that are asked for: none is trained."
             )
-        self._console.print(message, highlight=False, soft_wrap=True)
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
         for line in changed_settings(state.settings, self._settings):
-            self._console.print(f"  changed since then: {line}")
+            self._console.print(f"  changed since then: {line}", markup=False)
 
     def _tell_epoch(self, record: Record) -> None:
         numbers = {name: value for name, value in record.items() if isinstance(value, float)}
         text = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items() if name != "seconds")
-        self._console.print(f"epoch {record['epoch']} done: {text}", highlight=False)
+        self._console.print(f"epoch {record['epoch']} done: {text}", markup=False, highlight=False)
 
 
 def summary(history: list[Record], main_metric: str) -> dict[str, Any]:

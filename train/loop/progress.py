@@ -50,4 +50,4 @@ class EpochProgress:
             bar.update(task, completed=done, text=text)
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES or done == self._steps:
             self._last_line = now
-            self._console.print(f"{self._label}  {done}/{self._steps}  {text}", highlight=False)
+            self._console.print(f"{self._label}  {done}/{self._steps}  {text}", markup=False, highlight=False)

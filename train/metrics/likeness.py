@@ -21,11 +21,11 @@ def in_decibels(noise: float) -> float:
 
 class Likeness:
     """Gathers over batches, for outputs of the given `names`, of which `classes` hold scores along the last
-    axis."""
+    axis. `ratios`: the signal-to-noise ratio of each sample and output so far, in dB."""
 
     def __init__(self, names: Sequence[str], classes: Collection[str]) -> None:
         self._names, self._classes = tuple(names), frozenset(classes)
-        self._ratios: list[float] = []
+        self.ratios: list[float] = []
         self._same = self._rows = 0
 
     def update(self, found: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]) -> None:
@@ -33,7 +33,7 @@ class Likeness:
         for name, one, other in zip(self._names, found, wanted, strict=True):
             samples = [np.reshape(array, (len(array), -1)) for array in (one - other, other)]
             noise, signal = (np.square(array, dtype=np.float64).sum(1) for array in samples)
-            self._ratios += map(in_decibels, noise / np.maximum(signal, _LEAST))
+            self.ratios += map(in_decibels, noise / np.maximum(signal, _LEAST))
             if name in self._classes:
                 same = one.argmax(-1) == other.argmax(-1)
                 self._same, self._rows = self._same + int(same.sum()), self._rows + same.size
@@ -42,7 +42,7 @@ class Likeness:
         """`snr`: the signal-to-noise ratio, 10 log10(sum of squares / sum of squared differences) in dB, the
         mean over samples and outputs, so that no single sample decides; `same_class`: the share of rows whose
         largest score stands in the same place, where there are any."""
-        result = {"snr": float(np.mean(self._ratios))}
+        result = {"snr": float(np.mean(self.ratios))}
         if self._rows:
             result["same_class"] = self._same / self._rows
         return result
@@ -50,6 +50,6 @@ class Likeness:
     def beats(self, other: Likeness) -> bool:
         """Whether this is better than another one on the same data, for sure: the mean gain of the ratios is
         twice its standard error at least, and not fewer rows have the same class."""
-        gains = np.array(self._ratios) - np.array(other._ratios)
+        gains = np.array(self.ratios) - np.array(other.ratios)
         error = gains.std(ddof=1) / math.sqrt(gains.size) if gains.size > 1 else 0.0
         return bool(self._same >= other._same and gains.mean() > _SURE * error)

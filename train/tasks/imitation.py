@@ -8,10 +8,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.errors import DataError
+from qcc.train.data.digest import digest_of
 from qcc.train.data.stream import batch_size, put_together, shuffled
 from qcc.train.metrics.likeness import Likeness, in_decibels
 from qcc.train.parallel.group import ALONE, Group
@@ -25,12 +27,18 @@ _LARGEST_BATCH, _LARGEST_FEED = 16, 16 * 3 * 224 * 224
 
 @dataclass(frozen=True)
 class Samples:
-    """Data without labels. `joins`: whether the model takes several samples at once; `skip_bad`: leave out
-    what cannot be read."""
+    """Data without labels. `identity`: what tells it from other data; `joins`: whether the model takes
+    several samples at once; `skip_bad`: leave out what cannot be read."""
 
     batches: Batches[Any]
+    identity: Sequence[str]
     joins: bool = True
     skip_bad: bool = False
+
+    @classmethod
+    def of(cls, held: Sequence[Batch]) -> Samples:
+        """Those that are held in memory, told from others by what they hold."""
+        return cls(Batches(range(len(held)), held.__getitem__), list(map(digest_of, held)))
 
     @property
     def held_back(self) -> list[int]:
@@ -118,10 +126,23 @@ class ImitationTask:
         return result
 
     def measure(self, run: Run) -> Likeness:
-        """How near the student's outputs are to the teacher's on what is held back."""
+        """How near the student's outputs are to the teacher's on what is held back.
+
+        Raises DataError when none of that can be read, or there are no finite outputs to compare.
+        """
         likeness = Likeness(self._names, self._classes)
         for feeds in self._held_back():
             likeness.update(run(feeds), self._teacher(feeds))
+        if not likeness.ratios:
+            raise DataError(
+                f"none of the {len(self._samples.held_back)} samples that are held back to compare on can be"
+                " read: give more data."
+            )
+        if not np.isfinite(likeness.ratios).all():
+            raise DataError(
+                f"outputs ({', '.join(self._names)}) are not finite on samples that are held back, so nothing"
+                " can be compared: leave out such data."
+            )
         return likeness
 
     def _held_back(self) -> Iterator[Feeds]:

@@ -119,7 +119,7 @@ class Budget:
         for done, weight in enumerate(weights):
             self.listener.progress(done, len(weights))
             alone = attempt.leaving([other for other in weights if other != weight])
-            error = self._remembered("error", alone, lambda model: self.judge.error(model))
+            error = self._remembered(["error", self.judge.names], alone, self.judge.error)
             size = _BYTES_SAVED * attempt.chosen.plan.folded.weights[weight].size
             layers.append(Layer(weight, error, size))
         return sorted(layers, key=lambda one: -one.error)
@@ -130,7 +130,7 @@ class Budget:
         self._tried.append(Tried(len(weights), value))
         return value
 
-    def _remembered(self, what: str, attempt: Attempt, measure: Callable[[Model], float]) -> float:
+    def _remembered(self, what: object, attempt: Attempt, measure: Callable[[Model], float]) -> float:
         key = [what, attempt.identity()]
         known = self.memo.load(key)
         if known is not None:

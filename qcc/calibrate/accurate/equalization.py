@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qcc.calibrate.accurate.moments import Moments, measure
+from qcc.calibrate.activations import largest_magnitudes
 from qcc.calibrate.collect import Numbered
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -48,8 +49,10 @@ def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
         if op.type == "relu6"
     }
     limits = {name: limit for name, limit in limits.items() if len(model.graph.versions(name)) == 1}
-    moments = measure(model, limits, batches)
-    return [name for name, limit in limits.items() if moments.largest(name).max(initial=0) < limit]
+    if not limits:
+        return []
+    largest = largest_magnitudes(model, list(limits), (batch.read() for batch in batches))
+    return [name for name, limit in limits.items() if largest[name] < limit]
 
 
 def _shift(graph: Graph, link: Link, moments: Moments) -> np.ndarray:

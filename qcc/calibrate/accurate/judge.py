@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,9 +25,16 @@ class Judge:
         runner = Runner(model)
         self._wanted = [runner.run(self._inputs(batch), self._names) for batch in batches]
 
+    @property
+    def names(self) -> list[str]:
+        """What the batches are called."""
+        return [batch.name for batch in self._batches]
+
     def error(self, model: Model) -> float:
         """The mean difference of the outputs, relative to the mean deviation of the float model's from their
-        mean, the mean of all outputs; of an output of integers, the share that differs.
+        mean, the mean of all outputs; of an output of integers, the share that differs. It is 1 of an output
+        whose shape differs, as it may where rounding decides how much is found, and infinite of one of floats
+        that holds a number that is not finite.
 
         Not the root mean square, which a few images that are hard for any quantization would decide.
         """
@@ -62,9 +70,15 @@ class Judge:
 
     @staticmethod
     def _relative(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:
+        if any(left.shape != right.shape for left, right in zip(wanted, found, strict=True)):
+            return 1.0
         left, right = (np.concatenate([one.reshape(-1) for one in side]) for side in (wanted, found))
+        if not left.size:
+            return 0.0
         if left.dtype.kind != "f":
-            return float(np.mean(left != right)) if left.shape == right.shape else 1.0
+            return float(np.mean(left != right))
+        if not (np.isfinite(left).all() and np.isfinite(right).all()):
+            return math.inf
         deviation = float(np.abs(left - left.mean(dtype=np.float64)).mean())
         difference = float(np.abs(left - right).mean(dtype=np.float64))
         return difference / (deviation or float(np.abs(left).max(initial=0)) or 1.0)

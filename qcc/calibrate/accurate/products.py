@@ -50,7 +50,10 @@ class Products:
         self.squares = np.zeros((groups, outputs), np.float64)
 
     def add(self, wanted: np.ndarray, given: np.ndarray) -> None:
-        """Count what the two layers read at some places: x and z, float32 [groups, places, inputs]."""
+        """Count what the two layers read at some places: x and z, float32 [groups, places, inputs]. An image
+        without places, such as one on which nothing was found, says nothing."""
+        if not given.shape[1]:
+            return
         missing = np.matmul(wanted, self.weight) - np.matmul(given, self.weight)
         self.count += given.shape[1]
         image = (given.shape[1], given.sum(1, dtype=np.float64), missing.sum(1, dtype=np.float64))

@@ -14,6 +14,7 @@ from qcc.calibrate.accurate.rounding import adaround
 from qcc.calibrate.accurate.stages import Advance, Values, parts, size
 from qcc.calibrate.choose import BITS, Chosen
 from qcc.calibrate.collect import Numbered
+from qcc.errors import DataError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.numerics import dequantize_weight, max_int, quantize_weight
@@ -33,7 +34,9 @@ MOST_INPUTS = 4608
 their products would not fit."""
 
 CHECKED = 4
-"""Every so many-th image is not learned from, but tells whether a layer gains."""
+"""Every so many-th image is not learned from, but tells whether a layer gains; of fewer, the last one."""
+_FEWEST = 2
+"""One to learn from, and one to check by."""
 
 _PLACES = 8192
 _PLACES_PER_INPUT = 6
@@ -70,12 +73,14 @@ def reconstruct(
     layers before are quantized as they have been learned. `report` is called with the number of layers that
     are done, and of all; it may raise what stops the run, which goes on with the `memo`.
 
-    Raises DataError when the network cannot be run in parts.
+    Raises DataError when the network cannot be run in parts, when the number of a layer's inputs depends on
+    how others are rounded, or when there are too few batches to check what is rounded.
     """
+    if methods.rounding and len(batches) < _FEWEST:
+        raise DataError("one batch is too few: it takes one to learn from, and another to check by.")
     walk = _Walk(chosen, methods, memo, [batch.name for batch in batches])
-    images = [
-        _Image(dict(batch.read()), place % CHECKED == CHECKED - 1) for place, batch in enumerate(batches)
-    ]
+    every = min(CHECKED, max(_FEWEST, len(batches)))
+    images = [_Image(dict(batch.read()), place % every == every - 1) for place, batch in enumerate(batches)]
     found: list[Learned] = []
     for done, step in enumerate(walk.steps):
         report(done, len(walk.steps))
@@ -168,6 +173,8 @@ class _Walk:
         nearest = matrix(step.layer, quantize_weight(original, scale, BITS, quantizer.axis))
         rounding = self._methods.rounding and weight.shape[1] <= MOST_INPUTS
         learning, checking = _products(step, weight, images, number, with_gram=rounding)
+        if not learning.count:
+            return Learned(step.name, {}, 1.0)
         centred = self._methods.correction and step.bias is not None
 
         integers, gain = nearest, 1.0
@@ -195,14 +202,22 @@ class _Walk:
 def _products(
     step: _Step, weight: np.ndarray, images: Sequence[_Image], seed: int, *, with_gram: bool
 ) -> tuple[Products, Products]:
-    """Of the images that are learned from, and of those that check."""
+    """Of the images that are learned from, and of those that check.
+
+    Raises DataError where the two networks have not the same number of inputs."""
     inputs = weight.shape[1]
     most = -(-max(_PLACES, _PLACES_PER_INPUT * inputs) // len(images))
     places = Places(step.layer, most, seed)
     learning, checking = Products(weight, with_gram), Products(weight, with_gram)
     data = step.layer.operands.data.name
     for image in images:
-        wanted, given = places.read(image.wanted[data], image.given[step.given])
+        wanted, given = image.wanted[data], image.given[step.given]
+        if wanted.shape != given.shape:
+            raise DataError(
+                f"{data!r} is of shape {list(wanted.shape)} in the float network and {list(given.shape)} in"
+                " the quantized one: its size depends on values that rounding moves."
+            )
+        wanted, given = places.read(wanted, given)
         (checking if image.checks else learning).add(wanted, given)
     return learning, checking
 

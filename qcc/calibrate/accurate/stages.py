@@ -99,16 +99,8 @@ class Advance:
 
     def __init__(self, graph: Graph, stage: Stage) -> None:
         self._stage = stage
-        part = graph.copy()
-        wanted = set(stage.ops)
-        for place, op in enumerate(part.ops):
-            if place not in wanted:
-                part.remove_op(op)
+        part = graph.part([graph.ops[place] for place in stage.ops])
         part.feeds, part.fetches = stage.reads, stage.writes
-        public = {*stage.reads, *stage.writes, *part.shell.names_read_in_blocks()}
-        for var in part.vars:
-            if var.producer is None and not var.consumers and var.name not in public:
-                part.remove_var(var)
         self._runner = Runner(Model(part)) if stage.writes else None
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> Values:

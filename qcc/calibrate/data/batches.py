@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -24,6 +25,16 @@ def spread(found: Sequence[Item], samples: int) -> list[Item]:
     if len(found) <= samples:
         return list(found)
     return [found[index * len(found) // samples] for index in range(samples)]
+
+
+def digest_of(batches: Iterable[Batch]) -> str:
+    """What tells batches from others: a checksum of their names and values, in hexadecimal."""
+    digest = hashlib.sha256()
+    for batch in batches:
+        for name, array in sorted(batch.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,17 @@ run: an operation that is not known here is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qcc.calibrate.data.preprocess import Preprocess, read_preprocess
 from qcc.errors import ConfigError
-from qcc.grammar.document import Document, read_document
+from qcc.grammar.document import LARGEST, Document, read_document
 from qcc.grammar.section import validate
+from qcc.inputs import read_input
+from qcc.record import FILE_NAME
 
 NAMES = ("infer_cfg.yml", "inference.yml")
 
@@ -48,6 +51,31 @@ def preprocess_beside(program: Path) -> tuple[Preprocess, Path] | None:
             if found is not None:
                 return found, path
     return None
+
+
+def recorded_preprocess(places: Iterable[Path]) -> tuple[Preprocess, Path] | None:
+    """What `qcc quantize MODEL` has recorded in a folder that it wrote, or above its forms; None when there
+    is no such record.
+
+    Raises ConfigError for a record that is damaged.
+    """
+    for place in places:
+        for folder in (place, *place.parents[:2]):
+            path = folder / FILE_NAME
+            content = _recorded(path) if path.is_file() else None
+            if content is not None:
+                return validate(Preprocess, content, Document(str(path), content), ()), path
+    return None
+
+
+def _recorded(path: Path) -> Content | None:
+    try:
+        record = json.loads(read_input(path, LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None  # what is wrong with a record is told by whoever needs it
+    data = record.get("data") if isinstance(record, dict) else None
+    content = data.get("preprocess") if isinstance(data, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def load_preprocess(path: Path) -> Preprocess:

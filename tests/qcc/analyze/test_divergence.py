@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from nets import several_blocks
 from quantized_net import OUTPUTS, quantized_net
 
 import qcc
+from qcc.analyze import others
 from qcc.analyze.divergence import (
     ROUNDED,
     SAME_FLOATS,
@@ -97,3 +100,17 @@ def test_two_networks_have_nothing_to_compare() -> None:
 
 def test_outputs_of_the_fixture_are_those_of_its_ops() -> None:
     assert all(NET.model.graph.var(name).producer is not None for name in OUTPUTS)
+
+
+def test_an_engine_that_does_not_open_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*given: object) -> None:
+        raise ModelFormatError("it does not open.")
+
+    monkeypatch.setattr(others, "Predictor", failing)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ModelFormatError) as caught:
+        InEngine(NET.frozen.graph, NET.frozen, Engine())
+    assert not list(tmp_path.iterdir())
+    assert "does not open" in str(caught.value)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from lite_case import build_model, floats
 from nets import several_blocks
 from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 
 import qcc
-from qcc.analyze.findings import Analysis, decibels
+from qcc._paddle import paddle
+from qcc.analyze import beside
+from qcc.analyze.beside import write_beside
+from qcc.analyze.findings import Analysis, Outcome, decibels
 from qcc.analyze.measure import Stopped
 from qcc.analyze.parts import Parts
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
-from qcc.calibrate.compare import compare
+from qcc.calibrate.compare import Agreement, compare
 from qcc.calibrate.data.sources import Source
-from qcc.errors import DataError
+from qcc.calibrate.plan import make_plan
+from qcc.errors import DataError, OutputError
 from qcc.model import Model
 
 NET = quantized_net()
@@ -161,3 +168,42 @@ def test_data_that_is_missing_or_does_not_fit() -> None:
     broken = Sample.of(Source(iter([{"picture": np.ones(1, np.float32)}])), NET.model, 4)
     with pytest.raises(DataError, match="has no array 'image'"):
         broken.reads[0]()
+
+
+def _rows_found(x: Any) -> Any:
+    """A layer on as many rows as the one before it gives values above zero."""
+    x = paddle.nn.Linear(8, 8)(x)
+    return paddle.nn.Linear(8, 4)(paddle.gather_nd(x, paddle.nonzero(x[:, 0] > 0)))
+
+
+def test_beside_a_model_whose_rows_depend_on_values_no_page_is_written(tmp_path: Path) -> None:
+    model = build_model(_rows_found, (floats(2000, 8),))
+    batches = [{"x0": np.random.default_rng(0).standard_normal((2000, 8)).astype(np.float32)}]
+    plan = make_plan(model)
+    frozen = qcc.quantize(model, batches)
+    told = write_beside(tmp_path, "net", plan, frozen, batches, {"kind": "batches", "path": "a:b", "used": 1})
+    assert told.startswith("no report.html: ")
+    assert "its size depends on values that rounding moves" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_beside_a_model_nothing_is_left_of_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(found: Analysis, path: Path) -> None:
+        raise OutputError("the disk is full.")
+
+    monkeypatch.setattr(beside, "write_page", failing)
+    data = {"kind": "batches", "path": "a:b", "used": 1}
+    with pytest.raises(OutputError):
+        write_beside(tmp_path, "net", make_plan(NET.model), NET.frozen, list(NET.batches), data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_finite_is_recorded_as_none(analysis: Analysis) -> None:
+    infinite = replace(
+        analysis,
+        agreement=[Agreement("out", np.inf, np.nan, None)],
+        outcome=Outcome(np.inf, {"out": np.nan}),
+    )
+    record = json.loads(json.dumps(infinite.record(), allow_nan=False))
+    assert (record["distance"], record["distances"]) == (None, {"out": None})
+    assert record["agreement"] == [{"output": "out", "largest": None, "mean": None, "same_class": None}]

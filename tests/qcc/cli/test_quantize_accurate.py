@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import signal
 import subprocess
@@ -15,7 +16,9 @@ import pytest
 from hard_nets import FEED, hard_net
 
 import qcc
-from qcc.calibrate.accurate.steps import STEPS
+from qcc.calibrate.accurate import reconstruction
+from qcc.calibrate.accurate.steps import STEPS, Step
+from qcc.calibrate.collection import Stopped
 from qcc.cli import accurate
 from qcc.cli.main import run
 from qcc.quantization import quantized_ops
@@ -79,6 +82,7 @@ def test_a_budget_of_a_function(
         "from qcc.quantization import quantized_ops\n"
         "def floats(model):\n    return 1 - len(list(quantized_ops(model.graph))) / 10\n"
         "def text(model):\n    return 'good'\n"
+        "def nothing(model):\n    return float('nan')\n"
     )
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
@@ -96,6 +100,8 @@ def test_a_budget_of_a_function(
 
     assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:text")) == 2
     assert "--eval my_metric:text gave a str, and not a number" in capsys.readouterr().err
+    assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:nothing")) == 2
+    assert "--eval my_metric:nothing gave nan, which is no number to compare by" in capsys.readouterr().err
     assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:missing")) == 2
     assert "--eval my_metric:missing is no file or folder, and no function" in capsys.readouterr().err
 
@@ -153,6 +159,52 @@ def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]
 
 
+def test_what_other_data_have_left_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: object) -> None:
+        raise Stopped
+
+    qcc.save(
+        hard_net("one channel 200 times the others", calibration=6).model, tmp_path / "model", check=False
+    )
+    (tmp_path / "drawn_batches.py").write_text(
+        "import numpy as np\nfactor = 1\ndef batches():\n"
+        "    random = np.random.default_rng(0)\n    for number in range(6):\n"
+        "        image = factor * random.standard_normal((1, 3, 12, 12))\n"
+        f"        yield {{{FEED!r}: image.astype(np.float32)}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    drawn = importlib.import_module("drawn_batches")
+
+    def words(out: str, *more: str) -> list[str]:
+        left_out = ["--effort", "accurate", "--without", "absorption", "--without", "bias-correction", *more]
+        found = command(tmp_path, tmp_path / out, *left_out)
+        found[found.index("--data") + 1] = "drawn_batches:batches"
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconstruction, "adaround", stop)
+        assert run(words("out")) == 128 + signal.SIGINT
+    (left,) = (tmp_path / "out/.calibration/steps").iterdir()
+    assert list(left.glob("statistics-*.npz"))
+    # What was measured before the steps; of code, it is not known whether it gives the same again.
+    for file in (tmp_path / "out/.calibration").glob("*.npz"):
+        file.unlink()
+    monkeypatch.setattr(drawn, "factor", 3)
+    for out in ("out", "whole"):
+        assert run(words(out, "--without", "adaround")) == 0
+    one, other = (tmp_path / out / "float/model.pdiparams" for out in ("out", "whole"))
+    assert one.read_bytes() == other.read_bytes()
+    assert result(tmp_path / "out")["steps"] == result(tmp_path / "whole")["steps"]
+
+
+def test_an_error_that_is_not_finite_is_written_as_none() -> None:
+    section = accurate.steps_section([Step("adaround", np.inf, np.nan)], [])
+    assert section.content == [{"name": "adaround", "before": None, "after": None, "kept": False, "note": ""}]
+
+
 @pytest.mark.slow
 def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> None:
     """Interrupted while layers are rounded, it gives what it gives in one run."""
@@ -171,7 +223,7 @@ def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> Non
     assert done.returncode == 128 + signal.SIGINT
     assert "interrupted; the same command goes on with what was done." in done.stderr
     assert not (out / "float").exists()
-    assert list((out / ".calibration/steps").glob("step-*.npz"))
+    assert list((out / ".calibration/steps").glob("*/step-*.npz"))
     assert run(words) == 0
     assert not (out / ".calibration").exists()
     assert run(command(place, tmp_path / "whole", "--effort", "accurate")) == 0

@@ -196,6 +196,7 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
         (["--data", "{place}/empty"], "empty holds no image"),
         (["--data", "{place}/arrays", "--preprocess", "{place}/p.yml"], "--preprocess says how images are"),
         (["--data", "random", "--target", "lite-am"], "did you mean 'lite-arm'"),
+        (["--data", "random", "--skip-vars", "conv2d_0.w_O"], "did you mean 'conv2d_0.w_0'"),
         (["--data", "{place}/photos", "--preprocess", "missing.yml"], "missing.yml does not exist"),
         (["--data", "{place}/photos", "--preprocess", "{place}/same.yml"], "comes out as 3 x 20 x 30"),
     ],
@@ -208,6 +209,32 @@ def test_what_is_refused(
     given = [word.format(place=place) for word in words]
     line = ["quantize", str(place / "model"), "-o", str(tmp_path / "out"), *given]
     assert told in refusal(capsys, line, tmp_path / "out")
+
+
+def test_how_images_were_prepared_is_recorded(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other commands need not be told again."""
+    out = tmp_path / "out"
+    said(capsys, command(place, out, "--preprocess", place / "p.yml", "--samples", "2"))
+    line = ["compare", place / "model", out / "float", "--data", place / "photos", "--samples", "1"]
+    assert "on equal inputs" in said(capsys, list(map(str, line)))
+    shutil.copytree(place / "model", tmp_path / "copy")
+    line = ["compare", tmp_path / "copy", place / "model", "--data", place / "photos"]
+    assert run(list(map(str, line))) == 2
+    assert "says how images are prepared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["quantize", "--data", "random"], ["convert"]])
+def test_nothing_is_written_among_what_is_read(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(place / "model", copy)
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    assert run([words[0], str(copy), *words[1:], "-o", str(copy)]) == 2
+    assert "copy holds the model that is read" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
 
 
 def test_training_is_asked_for_by_its_options(capsys: pytest.CaptureFixture[str]) -> None:

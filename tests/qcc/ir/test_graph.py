@@ -76,6 +76,21 @@ def test_a_copy_is_independent(models: dict[str, Model]) -> None:
     assert len(model.weights) == len(weights)
 
 
+def test_a_part_has_what_its_ops_name_and_is_independent(models: dict[str, Model]) -> None:
+    graph = models["test"].graph
+    before, chosen = graph.to_proto().SerializeToString(), graph.ops[1:4]
+    part = graph.part(chosen)
+    assert [str(op.desc.inputs()) for op in part.ops] == [str(op.desc.inputs()) for op in chosen]
+    named = {var.name for op in chosen for var in (*op.all_inputs(), *op.all_outputs())}
+    assert {var.name for var in part.vars} == named
+    assert {name: id(array) for name, array in part.weights.items()} == {
+        name: id(array) for name, array in graph.weights.items() if name in named
+    }
+    part.set_attr(part.ops[0], "note", 1)
+    part.remove_op(part.ops[1])
+    assert graph.to_proto().SerializeToString() == before
+
+
 @pytest.mark.parametrize("edited", [0, 1, 2])
 def test_an_edit_of_one_of_three_copies_stays_there(models: dict[str, Model], edited: int) -> None:
     graph = models["test"].copy().graph

@@ -56,3 +56,21 @@ def test_of_integers_the_share_that_differs() -> None:
     judge = Judge(model, BATCHES)
     wanted = np.concatenate([model.run(dict(batch.read()))[0] for batch in BATCHES])
     assert judge.error(shifted(model, 1e4)) == pytest.approx((wanted != 0).mean())
+
+
+def above(limit: float, dtype: str) -> Model:
+    return build_model(lambda x: paddle.nonzero(x > limit).astype(dtype), (floats(4, 6),))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_other_numbers_of_rows_are_wholly_off(dtype: str) -> None:
+    judge = Judge(above(0.5, dtype), BATCHES)
+    assert judge.error(above(0.5, dtype)) == 0
+    assert judge.error(above(0.7, dtype)) == 1
+
+
+def test_numbers_that_are_not_finite_are_infinitely_off() -> None:
+    model = build_model(linear, (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    assert judge.error(shifted(model, np.nan)) == np.inf
+    assert judge.agreement(shifted(model, np.nan)) < 1

@@ -97,3 +97,14 @@ def test_a_mean_that_one_image_makes_is_not_believed() -> None:
         wanted = random.standard_normal((1, 100, 1)).astype(np.float32)
         products.add(wanted, wanted - 0.5)
     np.testing.assert_allclose(products.missing_mean(np.zeros_like(weight)), 0.5, rtol=1e-4)
+
+
+def test_an_image_without_places_says_nothing() -> None:
+    weight = np.ones((1, 1, 2), np.float32)
+    products = Products(weight, with_gram=True)
+    nothing = np.zeros((1, 0, 1), np.float32)
+    some = np.ones((1, 3, 1), np.float32)
+    for wanted, given in ((nothing, nothing), (some, some - 0.5), (nothing, nothing)):
+        products.add(wanted, given)
+    assert products.count == 3
+    np.testing.assert_allclose(products.missing_mean(np.zeros_like(weight)), 0.5)

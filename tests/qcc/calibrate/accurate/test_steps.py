@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from hard_nets import FEED, KINDS, HardNet, hard_net
-from lite_case import build_model, conv, floats
+from lite_case import F, build_model, conv, floats
 
 import qcc
-from qcc.calibrate.accurate import reconstruction
+from qcc._paddle import paddle
+from qcc.calibrate.accurate import equalization, reconstruction
 from qcc.calibrate.accurate.budget import Budget
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.memo import Memo
@@ -218,3 +219,45 @@ def test_attempts_that_leave_other_layers_float_are_told_apart() -> None:
     attempt = Attempt(choose(plan, collecting(list(numbered(images)))(plan), "mse"))
     weights = sorted(plan.weights)
     assert len({attempt.leaving([weight]).identity() for weight in weights}) == 3
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_batches_are_learned_from_and_checked_by(spread: HardNet, count: int) -> None:
+    plan, batches = make_plan(spread.model), list(numbered(spread.calibration[:count]))
+    chosen = choose(plan, collecting(batches)(plan), "mse")
+    learned = reconstruction.reconstruct(chosen, batches, reconstruction.Methods(False, True))
+    assert any(one.gain < 1 for one in learned)
+
+
+def test_one_batch_is_too_few_to_round_by(spread: HardNet) -> None:
+    net = HardNet(**{**vars(spread), "calibration": spread.calibration[:1]})
+    steps = improvement(net, without=["equalization", "absorption", "bias-correction"])
+    run(net, steps)
+    assert str(steps.steps[0]).startswith("adaround: one batch is too few")
+
+
+def _rows_found(x: Any) -> Any:
+    """A layer on as many rows as the one before it gives values above zero."""
+    x = paddle.nn.Linear(8, 8)(x)
+    return paddle.nn.Linear(8, 4)(paddle.gather_nd(x, paddle.nonzero(x[:, 0] > 0)))
+
+
+def test_a_number_of_rows_that_depends_on_values_is_told() -> None:
+    model = build_model(_rows_found, (floats(2000, 8),))
+    random = np.random.default_rng(0)
+    images = [{FEED: random.standard_normal((2000, 8)).astype(np.float32)} for _ in range(4)]
+    net = HardNet(model, images, images[0])
+    steps = improvement(net, without=["equalization", "absorption"])
+    run(net, steps)
+    for step in steps.steps:
+        assert "its size depends on values that rounding moves" in step.note
+
+
+def test_relu6_on_batches_of_several_sizes() -> None:
+    model = build_model(
+        lambda x: F.relu6(paddle.transpose(conv(4, 1)(x), [1, 0, 2, 3])), (floats(1, 4, 8, 8),)
+    )
+    batches = list(numbered([{FEED: floats(size, 4, 8, 8)} for size in (1, 2)]))
+    (name,) = equalization._below_limit(model, batches)
+    assert name == model.fetches[0]
+    assert not equalization._below_limit(model, list(numbered([{FEED: 100 * floats(1, 4, 8, 8)}])))
