@@ -105,7 +105,9 @@ def collect(
             inputs = batch.read()
         except DataError as error:
             if not skip_bad:
-                raise
+                raise DataError(
+                    f"{str(error).rstrip('.')}; --skip-bad leaves out what cannot be read."
+                ) from error
             statistics.skipped[batch.number] = str(error)
         else:
             collector.run(batch, inputs)

@@ -134,7 +134,10 @@ def analyze(
     write_json(output.with_suffix(".json"), found.record())
     kept.remove()
     _tell(found, output)
-    tell_next("quantize", "MODEL", "--data", data, "-o", "OUT", "--effort", "accurate")
+    how = [] if preprocess is None else ["--preprocess", preprocess]
+    tell_next(
+        "quantize", given.float_path or "MODEL", "--data", data, *how, "-o", "OUT", "--effort", "accurate"
+    )
 
 
 @contextmanager

@@ -69,6 +69,11 @@ def _program_in(folder: Path) -> Path:
     pickles = [path.name for path in _files(folder) if path.suffix in _PICKLES]
     if pickles:
         _refuse_pickle(folder / pickles[0])
+    form = folder / "float"
+    if form.is_dir() and _programs(form):
+        raise ModelFormatError(
+            f"{folder} holds a folder for each form of a model: give {form}, for instance."
+        )
     raise ModelFormatError(
         f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, a *{PADDLE3_SUFFIX} of Paddle 3,"
         " `__model__`, `model`, or any other name)."

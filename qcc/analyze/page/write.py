@@ -131,8 +131,10 @@ def verdict(analysis: Analysis) -> str:
             f"{words} The op whose output loses most by itself is the {_named(worst)}:"
             f" {decibel(worst.damage.channels)} dB of signal to noise, its channels counting alike."
         )
+    measured = sum(one.effect is not None for one in analysis.ops)
+    of = "" if measured == len(analysis.ops) else f" of the {measured} ops that were measured"
     words += (
-        f" The {_named(worst)} costs most: alone it puts the output off by {percent(worst.effect.alone)}."
+        f" The {_named(worst)} costs most{of}: alone it puts the output off by {percent(worst.effect.alone)}."
     )
     best = min(analysis.ops, key=lambda one: math.inf if one.effect is None else one.effect.off)
     if best.effect is not None and best.effect.off < _MUCH * distance:

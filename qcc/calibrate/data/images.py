@@ -12,11 +12,13 @@ from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
 from qcc.calibrate.data.prepare import Preparation, Prepared
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
+from qcc.inputs import read_input
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Var
 from qcc.model import Model
 
 LIST_SUFFIX = ".txt"
+_LARGEST_LIST = 1 << 30
 
 
 def find_images(data: Path) -> list[Path]:
@@ -38,7 +40,7 @@ def find_images(data: Path) -> list[Path]:
 
 def _listed(file: Path) -> list[Path]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_input(file, _LARGEST_LIST).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as a list of images: {error}.") from error
     found = []
@@ -48,7 +50,7 @@ def _listed(file: Path) -> list[Path]:
             continue
         path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
         if path is None:
-            raise DataError(f"{file}, line {number}: {words!r} does not exist in {file.parent}.")
+            raise DataError(f"{file}, line {number}: {words!r} does not exist in {file.parent.absolute()}.")
         found.append(path)
     if not found:
         raise DataError(f"{file} lists no image.")

@@ -148,7 +148,7 @@ def test_bad_images_stop_or_are_left_out(
     (tmp_path / "photos/3b.png").write_bytes(b"nothing")
     words = command(place, tmp_path / "o", "--preprocess", place / "p.yml", data=tmp_path / "photos")
     assert run(words) == 2
-    assert "3b.png is no image file that can be read." in capsys.readouterr().err
+    assert "3b.png is no image file that can be read; --skip-bad leaves out what" in capsys.readouterr().err
     assert not (tmp_path / "o/float").exists()
     text = said(capsys, [*words, "--skip-bad"])
     assert "left out 1 of the data that could not be read:\n" in text

@@ -136,6 +136,14 @@ def test_no_program(folder: Path) -> None:
         qcc.load(folder, model_filename="other.pdmodel")
 
 
+def test_a_folder_of_forms(original: Path, folder: Path) -> None:
+    """As `qcc quantize MODEL` and `qcc freeze` write them."""
+    (folder / "float").mkdir()
+    put(original, folder / "float", "model.pdmodel", "model.pdiparams")
+    with pytest.raises(ModelFormatError, match=r"a folder for each form of a model: give .*/float"):
+        qcc.load(folder)
+
+
 def test_no_params(original: Path, folder: Path) -> None:
     put(original, folder, "net.pdmodel", None)
     with pytest.raises(
