@@ -117,7 +117,7 @@ def test_check_that_fails_is_a_python_warning_at_the_callers_line(
     [
         (
             BATCH["image"][0],
-            r"'image' with float32\[3, 12, 12\] \(declared float32\[-1, 3, 12, 12\]\): .*conv2d",
+            r"'image' with float32\[3, 12, 12\] \(declared float32\[-1, 3, 12, 12\]\): .*dimensions = 4",
         ),
         (BATCH["image"][:, :2], r"'image' with float32\[4, 2, 12, 12\]"),
         (BATCH["image"].astype(np.float64), r"'image' with float64\[4, 3, 12, 12\]"),
