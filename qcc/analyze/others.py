@@ -14,6 +14,7 @@ from qcc.analyze.parts import Parts, Values
 from qcc.backends import fluid
 from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.engines.runtime import Runtime
 from qcc.backends.judge import first_wrong_op, judge
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import Engine, Predictor
@@ -91,47 +92,16 @@ class InEngine:
         return None if judge(found, self._engine).right else first_wrong_op(found, self._engine)
 
 
-class InLite:
-    """A file for Paddle Lite in its x86 runtime, which gives its outputs alone; a context manager."""
+class InFile:
+    """A file in a runtime that gives its outputs alone; a context manager."""
 
-    kernels = "Paddle Lite's x86 runtime"
+    kernels: str
 
-    def __init__(self, graph: Graph, path: Path) -> None:
-        self._runtime = LiteRuntime(path)
-        self.names = graph.fetches
-        if len(self._runtime.outputs) != len(self.names):
-            self._runtime.close()
-            raise ModelFormatError(
-                f"{path} has {len(self._runtime.outputs)} outputs, and the model {len(self.names)}: the file"
-                " is of another model."
-            )
-
-    def __enter__(self) -> InLite:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._runtime.close()
-
-    def run(self, inputs: Values) -> Values:
-        """See `Other`."""
-        return dict(zip(self.names, map(np.asarray, self._runtime.run(inputs)), strict=True))
-
-    def apart(self, given: Values) -> None:
-        """The runtime gives no inner values."""
-
-
-class InOnnx:
-    """An ONNX file in ONNX Runtime, which gives its outputs alone; a context manager."""
-
-    kernels = "ONNX Runtime"
-
-    def __init__(self, graph: Graph, path: Path) -> None:
-        self._runtime, self._path = OnnxRuntime(path), path
+    def __init__(self, graph: Graph, path: Path, runtime: Runtime) -> None:
+        self._runtime, self._path = runtime, path
         self.names = graph.fetches
 
-    def __enter__(self) -> InOnnx:
+    def __enter__(self) -> InFile:
         return self
 
     def __exit__(
@@ -142,15 +112,42 @@ class InOnnx:
     def run(self, inputs: Values) -> Values:
         """See `Other`.  Raises ModelFormatError for a file of another model."""
         found = self._runtime.run(inputs)
-        if len(found) != len(self.names):
-            raise ModelFormatError(
-                f"{self._path} has {len(found)} outputs, and the model {len(self.names)}: the file is of"
-                " another model."
-            )
+        self._check(len(found))
         return dict(zip(self.names, map(np.asarray, found), strict=True))
 
     def apart(self, given: Values) -> None:
         """The runtime gives no inner values."""
+
+    def _check(self, outputs: int) -> None:
+        if outputs != len(self.names):
+            raise ModelFormatError(
+                f"{self._path} has {outputs} outputs, and the model {len(self.names)}: the file is of another"
+                " model."
+            )
+
+
+class InLite(InFile):
+    """A file for Paddle Lite in its x86 runtime, which tells beforehand how many outputs there are."""
+
+    kernels = "Paddle Lite's x86 runtime"
+
+    def __init__(self, graph: Graph, path: Path) -> None:
+        runtime = LiteRuntime(path)
+        super().__init__(graph, path, runtime)
+        try:
+            self._check(len(runtime.outputs))
+        except ModelFormatError:
+            runtime.close()
+            raise
+
+
+class InOnnx(InFile):
+    """An ONNX file in ONNX Runtime."""
+
+    kernels = "ONNX Runtime"
+
+    def __init__(self, graph: Graph, path: Path) -> None:
+        super().__init__(graph, path, OnnxRuntime(path))
 
 
 FILES: dict[str, type[InLite] | type[InOnnx]] = {".nb": InLite, ".onnx": InOnnx}

@@ -1,0 +1,79 @@
+"""A model that an engine has loaded in a process of its own: fed, run, timed and ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from qcc.backends.engines.process import Process, wanted
+from qcc.backends.engines.timing import Times, received
+from qcc.backends.engines.wire import Arrays, Closed, receive, send
+from qcc.errors import EngineError, QccError
+
+_R = TypeVar("_R", bound="Runtime")
+
+
+class Runtime:
+    """A model in an engine; a context manager. `inputs`: their names; `header`: what the process has told
+    besides when it had loaded the model.
+
+    Raises `error` when the engine refuses the model or ends its process.
+    """
+
+    engine: ClassVar[str]
+    error: ClassVar[type[QccError]] = EngineError
+
+    def __init__(self, model: Path, process: Process) -> None:
+        self._model, self._process = model, process
+        try:
+            self.header, _ = self._receive()
+        except self.error:
+            self.close()
+            raise
+        self.inputs: tuple[str, ...] = tuple(self.header["inputs"])
+
+    def __enter__(self: _R) -> _R:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs for these inputs (by name), in the model's order; other arrays are not used."""
+        self._send({"do": "run"}, inputs)
+        return list(self._receive()[1].values())
+
+    def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
+        """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
+        self._send({"do": "time", "warm_up": warm_up, "runs": runs}, inputs)
+        return received(self._receive()[0])
+
+    def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs that the model has.  Raises `error` when some are missing."""
+        return wanted(self.inputs, inputs, self.engine)
+
+    def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
+        arrays = self._wanted(inputs)
+        try:
+            send(self._process.connection, header, arrays)
+        except Closed:
+            raise self._died() from None
+
+    def _receive(self) -> tuple[dict[str, Any], Arrays]:
+        try:
+            return receive(self._process.connection)
+        except Closed:
+            raise self._died() from None
+
+    def _died(self) -> QccError:
+        return self.error(f"{self.engine} {self._process.died(f'on {self._model}')}.")
