@@ -81,8 +81,12 @@ def load_batches(
         num_workers=num_workers,
         worker_init_fn=_begin_as_worker,
     )
+    handler = signal.getsignal(signal.SIGCHLD)
     with collector_paused():
         iterator = iter(loader)
+    # Paddle's own handler raises where the program happens to be when a process ends, in a training step or in
+    # the clearing up; without it the thread that collects batches finds the ended process within five seconds.
+    signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
     try:
         for tensors in _watched(iterator):
             kind, *fields = (np.array(tensor) for tensor in tensors)
@@ -104,7 +108,9 @@ def _watched(iterator: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except SystemError as error:
-            # Paddle says that its queue was killed, and not why.
+            # Paddle says that its queue was killed, and not why. A process that a signal ends removes the memory
+            # that it shares before it is gone: only when all have been waited for is it known which one it was.
+            iterator._try_shutdown_all()
             codes = [worker.exitcode for worker in getattr(iterator, "_workers", ())]
             ended = next((code for code in codes if code is not None and code < 0), None)
             if ended is None:
