@@ -14,7 +14,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-peer bench-ptq bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -55,6 +55,9 @@ bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
 
 bench-inference: .venv  ## Measure what int8 gains in oneDNN on networks of full size
 	$(BIN)/python bench/inference.py
+
+bench-engines: .venv  ## Measure what int8 gains in OpenVINO, ONNX Runtime and Paddle
+	PYTHONPATH=tests/support $(BIN)/python bench/engines.py
 
 bench-peer: .venv  ## Train quantized beside paddleslim
 	$(BIN)/python bench/peer.py

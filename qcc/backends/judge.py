@@ -41,7 +41,7 @@ def judge(reference: Reference, engine: Engine) -> Judgement:
         rough = reference.distances(expected)
         allowed = wider(allowed, rough, reference.outputs)
         if not all_within(found, allowed):
-            see_float_engines(reference)
+            see_movements(reference)
             allowed = wider(reference.limits(), rough, reference.outputs)
     return Judgement(all_within(found, allowed), furthest(*found), found)
 
@@ -78,12 +78,14 @@ def _as_computed(
     return PaddleExecutor(program, reference.params).run(inputs, names, coarse)
 
 
-def see_float_engines(reference: Reference) -> None:
-    """Let a reference see how far its outputs move in Paddle's fused float kernels, and in oneDNN's.
+def see_movements(reference: Reference) -> None:
+    """Let a reference see how far its outputs move in Paddle's fused float kernels and in oneDNN's, and when
+    a few of its integers are off by one.
 
     A run that would be wrong itself is no measure: it would excuse whatever is wrong in the same way.
     """
     allowed = reference.limits()
+    reference.see_ties()
     for engine in FLOAT_ENGINES:
         if engine not in reference.engines:
             with suppress(PaddleError):

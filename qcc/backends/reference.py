@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import ROUNDING, Distance, distances, limits
+from qcc.backends.agreement import ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
 from qcc.backends.heads import heads
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
-from qcc.backends.samples import Sample, moved, samples
+from qcc.backends.samples import Sample, moved, off_by_a_step, samples
 from qcc.errors import GraphError, PaddleError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -24,6 +24,10 @@ from qcc.quantization import quantized_ops
 
 _OPENED = ".opened"
 
+_OTHER_TIES = 2.0
+"""Two runs whose ties fall otherwise are each as far off as the network lets them be, and as far from each
+other; another pair is as far apart, within a factor that few draws of the same noise differ by."""
+
 
 @dataclass
 class Reference:
@@ -31,7 +35,7 @@ class Reference:
 
     `program` fetches these variables, and has the weights `params`. `movements` are how far they are off
     when nothing but the last bits of something change; `floor`, how far they may be off in any case;
-    `engines`, those that have been run.
+    `engines`, those that have been run; `ties`, how far the outputs move when a few integers are off by one.
     """
 
     graph: Graph
@@ -44,13 +48,28 @@ class Reference:
     floor: float
     movements: list[list[Distance]] = field(default_factory=list)
     engines: set[Engine] = field(default_factory=set)
+    ties: list[Distance] = field(default_factory=list)
 
     def distances(self, found: Sequence[np.ndarray]) -> list[Distance]:
         return distances(found, self.outputs)
 
     def limits(self, *more: Sequence[Distance]) -> list[Distance]:
         """How far a right run may be off."""
-        return limits([*self.movements, *more], self.floor)
+        found = limits([*self.movements, *more], self.floor)
+        if not self.ties:
+            return found
+        return [furthest(limit, tie.times(_OTHER_TIES)) for limit, tie in zip(found, self.ties, strict=True)]
+
+    def see_ties(self) -> None:
+        """Measure how far the outputs of a quantized model move when a few integers at its inputs are off by
+        one, as an engine makes them that rounds a tie to the other side.
+
+        In a deep network with random weights that moves them by a good part of their range, as much as any
+        other tie does, and last bits alone may move no value over a tie in the one run and some in the next.
+        """
+        if not self.ties and any(True for _ in quantized_ops(self.graph)):
+            found = self.executor.run(off_by_a_step(self.sample.inputs), self.names)
+            self.ties.extend(self.distances(found))
 
     def beside(self, suffix: str) -> Path:
         """The place for another program on the same weights."""

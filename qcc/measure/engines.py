@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from qcc._paddle import paddle
+from qcc.backends import fluid
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
@@ -24,6 +25,7 @@ from qcc.backends.predictor import Predictor, int8_kernels
 from qcc.errors import QccError
 from qcc.measure.subjects import Subject
 from qcc.model import Model
+from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import is_dynamic
 from qcc.targets.table import find_target
 
@@ -126,21 +128,24 @@ def _onednn(subject: Subject, threads: int) -> Engine:
     return Engine(onednn=True, int8=not subject.is_float, threads=threads)
 
 
-def in_openvino(subjects: Sequence[Subject], _: Path) -> Found:
-    """OpenVINO: float and QDQ models of Paddle, and ONNX files."""
+def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
+    """OpenVINO: float and QDQ models of Paddle, and ONNX files.
+
+    It does not read the op mul: float models that have one are written here with matmul_v2, for this.
+    """
     missing = openvino_missing()
     if missing is not None:
         yield Refusal("openvino", None, missing)
         return
     qdq = {subject.home for subject in subjects if _in_openvino(subject) and not subject.is_float}
-    for subject in subjects:
+    for number, subject in enumerate(subjects):
         if _in_openvino(subject):
             yield Case(
                 "openvino",
                 subject,
                 not subject.is_float,
                 subject.size,
-                partial(_open_in_openvino, subject),
+                partial(_open_in_openvino, _program_for_openvino(subject, scratch / f"openvino-{number}")),
                 _int8_in_openvino,
             )
         elif subject.kind != "lite" and subject.home not in qdq:
@@ -159,8 +164,17 @@ def _not_in_openvino(subject: Subject) -> str:
     return f"OpenVINO does not read the form {subject.form}: give qdq/ of `qcc freeze --target openvino`"
 
 
-def _open_in_openvino(subject: Subject, threads: int) -> Running:
-    return OpenVino(subject.program, threads)
+def _program_for_openvino(subject: Subject, scratch: Path) -> Path:
+    model = subject.model
+    if subject.form != "float" or model is None or all(op.type != "mul" for op in model.graph.ops):
+        return subject.program
+    written = PassManager.parse("mul-to-matmul").run(model)
+    program, *_ = fluid.save(written, scratch, "float", None, None, False).files
+    return program
+
+
+def _open_in_openvino(program: Path, threads: int) -> Running:
+    return OpenVino(program, threads)
 
 
 def _int8_in_openvino(running: Running, _: Inputs) -> int:

@@ -38,10 +38,13 @@ def with_words(random: np.random.Generator, height: int, width: int, words: int)
     return picture
 
 
-def page(number: int) -> np.ndarray:
-    picture = with_words(np.random.default_rng(number), 320, 320, 6)
-    scaled = (picture / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    return scaled.transpose(2, 0, 1)[None].astype(np.float32)
+def page(side: int) -> Callable[[int], np.ndarray]:
+    def make(number: int) -> np.ndarray:
+        picture = with_words(np.random.default_rng(number), side, side, 6)
+        scaled = (picture / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        return scaled.transpose(2, 0, 1)[None].astype(np.float32)
+
+    return make
 
 
 def line(width: int) -> Callable[[int], np.ndarray]:
@@ -65,7 +68,7 @@ def same_classes(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 NETWORKS: dict[str, tuple[Callable[[int], np.ndarray], Callable[[np.ndarray, np.ndarray], float]]] = {
-    "det": (page, overlap),
+    "det": (page(320), overlap),
     "cls": (line(192), same_classes),
     "rec": (line(320), same_classes),
 }

@@ -12,7 +12,7 @@ from qcc.backends.agreement import furthest
 from qcc.backends.apart import take_apart
 from qcc.backends.check import Written
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.judge import all_within, see_float_engines
+from qcc.backends.judge import all_within, see_movements
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, PaddleError
@@ -52,7 +52,7 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
 def _is_right(found: Reference, outputs: Sequence[np.ndarray]) -> bool:
     seen = found.distances(outputs)
     if not all_within(seen, found.limits()):
-        see_float_engines(found)
+        see_movements(found)
     return all_within(seen, found.limits())
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from qcc.backends import fluid
 from qcc.backends.agreement import Distance, distances, furthest
 from qcc.backends.apart import wider
-from qcc.backends.judge import all_within, see_float_engines
+from qcc.backends.judge import all_within, see_movements
 from qcc.backends.lite.layers import FAR, first_wrong_layer, run_lowered, variables_of_both
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.reference import Reference, reference
@@ -74,7 +74,7 @@ class _Comparison:
         rough = [] if weight_only is None else self._without_bits(weight_only)
         if all_within(found, wider(self.reference.limits(), rough, self.reference.outputs)):
             return Outcome(True, f"{worst} {on}")
-        see_float_engines(self.reference)
+        see_movements(self.reference)
         if all_within(found, wider(self.reference.limits(), rough, self.reference.outputs)):
             return Outcome(True, f"{worst} {on}, as the model is in Paddle's own kernels")
         where = self._first_wrong()

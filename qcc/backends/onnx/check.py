@@ -16,7 +16,7 @@ from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads
-from qcc.backends.judge import all_within, see_float_engines
+from qcc.backends.judge import all_within, see_movements
 from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.check_nms import wrong_rows
 from qcc.backends.onnx.form import Prepared
@@ -197,7 +197,7 @@ def _step(
         seen = distances(outputs, wanted)
         words = f"{furthest(*seen)} on {found.sample.source}"
         if not all_within(seen, found.limits()):
-            see_float_engines(found)
+            see_movements(found)
         if all_within(seen, found.limits()):
             return outputs, Check(what, words)
         wrong = _wrong_op(subject, found, run)

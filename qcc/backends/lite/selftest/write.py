@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import FEW, Distance, distances, limits
-from qcc.backends.judge import see_float_engines
+from qcc.backends.agreement import FEW, Distance, distances
+from qcc.backends.judge import see_movements
 from qcc.backends.lite.agreement import reference_of
 from qcc.backends.lite.file import write_naive_buffer
 from qcc.backends.lite.layers import FAR
@@ -99,7 +99,7 @@ class _Runs:
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
-        see_float_engines(reference)
+        see_movements(reference)
         compared = tuple(dict.fromkeys((*reference.names, *reference.graph.fetches)))
         self._cases = [
             (case, dict(zip(compared, self._values(case, compared), strict=True)))
@@ -109,9 +109,7 @@ class _Runs:
             distances(self._values(moved(case), reference.names), [given[name] for name in reference.names])
             for case, given in self._cases
         ]
-        self._limits = dict(
-            zip(reference.names, limits([*reference.movements, *seen], reference.floor), strict=True)
-        )
+        self._limits = dict(zip(reference.names, reference.limits(*seen), strict=True))
 
     def of_model(self) -> list[Run]:
         fetches = self._reference.graph.fetches

@@ -1,0 +1,256 @@
+"""Measures what int8 gains in each engine: `qcc quantize --target`, then `qcc bench`, as users run them.
+
+    make bench-engines          measures all, writes docs/records/engines.json and from it docs/engines.md
+    python bench/engines.py NAME ...    measures these networks again, and keeps the others of the record
+
+The networks of PP-OCR are the published ones, and see pieces of real aerial photos with words written on them
+(`tests/support/ocr_photos.py`). The others have random weights with settled norms: their times and sizes are
+those of the real ones, accuracy is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from networks import CLASSIFIER_SIDE, DETECTOR_SIDE, classifier, detector
+from ocr_photos import line, overlap, page, same_classes
+from outcome import Outcome
+from page import table
+
+import qcc
+from qcc.backends.predictor import PaddleExecutor
+from qcc.measure.engines import Case, find_cases
+from qcc.measure.subjects import find_subjects
+from qcc.model import Model
+from qcc.train.data.cache import dataset
+from qcc.train.evaluation.report import command_line, environment
+from qcc.train.models.detector import IM_SIZE, IMAGE
+from qcc.train.models.mobilenet_v1 import MobileNetV1
+from qcc.train.models.resnet import ResNet
+
+ROOT = Path(__file__).resolve().parent.parent
+RECORD, PAGE = ROOT / "docs" / "records" / "engines.json", ROOT / "docs" / "engines.md"
+ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "paddle": "Paddle"}
+PHOTOS, TEST, ROUNDS = 16, 24, 30
+
+Inputs = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Network:
+    """`model` saves a float model to a folder, or tells where it is; `inputs` makes those with a number;
+    `agreement` compares what came out with what the float model gives, where that means something."""
+
+    model: Callable[[Path], Path]
+    inputs: Callable[[int], Inputs]
+    agreement: Callable[[np.ndarray, np.ndarray], float] | None = None
+
+
+def _saved(make: Callable[[], tuple[Model, Any]]) -> Callable[[Path], Path]:
+    def save(folder: Path) -> Path:
+        qcc.save(make()[0], folder, check=False)
+        return folder
+
+    return save
+
+
+def _published(name: str) -> Callable[[Path], Path]:
+    return lambda _: dataset("pp-ocr") / name
+
+
+def _photo(side: int) -> Callable[[int], Inputs]:
+    make = page(side)
+    return lambda number: {"image": make(number)}
+
+
+def _photo_with_size(number: int) -> Inputs:
+    return {IMAGE: page(DETECTOR_SIDE)(number), IM_SIZE: np.array([[DETECTOR_SIDE] * 2], np.int32)}
+
+
+NETWORKS = {
+    "MobileNetV1": Network(_saved(lambda: classifier(MobileNetV1(1.0))), _photo(CLASSIFIER_SIDE)),
+    "ResNet50": Network(_saved(lambda: classifier(ResNet(50))), _photo(CLASSIFIER_SIDE)),
+    "YOLOv3-MobileNetV1 320": Network(_saved(detector), _photo_with_size),
+    "PP-OCRv4 det 640": Network(
+        _published("ch_PP-OCRv4_det_infer"), lambda number: {"x": page(640)(number)}, overlap
+    ),
+    "PP-OCRv4 rec 48x320": Network(
+        _published("ch_PP-OCRv4_rec_infer"), lambda number: {"x": line(320)(number)}, same_classes
+    ),
+    "PP-OCR cls 48x192": Network(
+        _published("ch_ppocr_mobile_v2_cls_infer"), lambda number: {"x": line(192)(number)}, same_classes
+    ),
+}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
+    arguments.add_argument("--render", action="store_true", help="only write the page")
+    options = arguments.parse_args()
+    outcome = Outcome(RECORD, PAGE, text)
+    if options.render:
+        outcome.render()
+        return
+    stored = {}
+    if options.names and RECORD.exists():
+        stored = {one["name"]: one for one in json.loads(RECORD.read_text())["networks"]}
+    for name in options.names or NETWORKS:
+        with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
+            stored[name] = {"name": name, **measure(NETWORKS[name], Path(folder))}
+        networks = [stored[one] for one in NETWORKS if one in stored]
+        outcome.store({"command": command_line(), "environment": environment(), "networks": networks})
+
+
+def measure(network: Network, folder: Path) -> dict[str, Any]:
+    """Quantize for each engine, time all in turns, compare what comes out."""
+    photos = folder / "photos"
+    photos.mkdir()
+    for number in range(PHOTOS):
+        np.savez(photos / f"{number}.npz", **network.inputs(number))
+    model = network.model(folder / "float")
+    files, refused = {}, {}
+    for engine, target, form in (
+        ("openvino", "openvino", "qdq"),
+        ("onnxruntime", "onnxruntime", "onnxruntime/model.onnx"),
+        ("paddle", "paddle-x86", "qdq"),
+    ):
+        out = folder / target
+        done = _qcc("quantize", model, "--data", photos, "-o", out, "--target", target)
+        if done.returncode:
+            refused[engine] = done.stderr.strip().splitlines()[-1]
+        else:
+            files[engine] = out / form
+    if "openvino" in files:
+        file = folder / "openvino.onnx"
+        done = _qcc("export", folder / "openvino" / "float", "--target", "openvino", "-o", file)
+        if done.returncode:
+            refused["openvino from ONNX"] = done.stderr.strip().splitlines()[-1]
+        else:
+            files["openvino from ONNX"] = file
+    record = folder / "bench.json"
+    asked = ("--engines", ",".join(ENGINES), "--data", photos, "--rounds", ROUNDS, "--json", record)
+    done = _qcc("bench", model, *files.values(), *asked)
+    print(done.stdout, done.stderr, sep="\n", flush=True)
+    bench = json.loads(record.read_text())
+    near = dict(_agreements(network, [model, *files.values()], folder / "scratch"))
+    shown = {str(file): name for name, file in files.items()}
+    rows = [
+        {
+            **{key: _without_turns(value) for key, value in row.items()},
+            "model": shown.get(row["model"], "float"),
+            "agreement": near.get((row["engine"], row["model"])),
+        }
+        for row in bench["rows"]
+        if "reason" not in row
+    ]
+    return {"refused": refused, "engines": bench["engines"], "processor": _processor(bench), "rows": rows}
+
+
+def _without_turns(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: inner for key, inner in value.items() if key != "turns"}
+    return value
+
+
+def _processor(bench: dict[str, Any]) -> str:
+    return f"{bench['processor']} with {', '.join(bench['int8_instructions'])}"
+
+
+def _qcc(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("qcc")), *map(str, words)]
+    print("$ qcc", *words, flush=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stdout, done.stderr, flush=True)
+    return done
+
+
+def _agreements(
+    network: Network, models: list[Path], scratch: Path
+) -> Iterator[tuple[tuple[str, str], float]]:
+    """That of each form in its engine with the float model, run op for op by Paddle, on other photos."""
+    if network.agreement is None:
+        return
+    subjects = find_subjects(models, scratch)
+    photos = [network.inputs(number) for number in range(1000, 1000 + TEST)]
+    executor = PaddleExecutor(subjects[0].program, subjects[0].params)
+    wanted = [executor.run(photo)[0] for photo in photos]
+    for case in find_cases(list(ENGINES), subjects, scratch):
+        if isinstance(case, Case) and case.int8:
+            running = case.open(1)
+            try:
+                found = [running.run(photo)[0] for photo in photos]
+            finally:
+                running.close()
+            values = [network.agreement(*pair) for pair in zip(found, wanted, strict=True)]
+            yield (case.engine, case.subject.shown), float(np.mean(values))
+
+
+def text(record: dict[str, Any]) -> str:
+    """The page for a record."""
+    rows = [row for network in record["networks"] for row in _rows(network)]
+    refused = [
+        f"* {network['name']}, {name}: {reason}"
+        for network in record["networks"]
+        for name, reason in network["refused"].items()
+    ]
+    listed = "\n".join(["", "Refused:", "", *refused, ""]) if refused else ""
+    first = record["networks"][0]
+    return f"""# What int8 gains in each engine
+
+```
+make bench-engines       # measures again, and writes this page
+qcc bench MODEL OUT      # the same for a model of yours
+```
+
+{table(("network", "engine", "fp32, ms", "int8, ms", "to fp32", "int8 layers", "agreement", "MB"), rows)}
+
+*fp32, int8*: processor time of a run at batch 1 with one thread, medians of {ROUNDS} turns that all models
+of a network take one after the other; *to fp32*: the ratio, turn by turn, and half the distance of its
+quartiles. *int8 layers*: as the engine tells, of those with a weight. *MB*: of what the engine loads, and
+relative to float.
+
+*Agreement* is with the float model, on {TEST} photos that were not calibrated on: overlap of the detector's
+maps cut at 0.3, and the share of equal characters and directions. The networks of PP-OCR are those that are
+published, the photos pieces of real aerial photos with words written on them. The other networks have random
+weights: nothing can be said about their accuracy here, and [results.md](results.md) does.
+
+Each model was quantized by `qcc quantize MODEL --data PHOTOS --target TARGET`, on {PHOTOS} photos; *from
+ONNX* is the file of `qcc export --target openvino`.
+{listed}
+Made by `{record["command"]}` from `docs/records/engines.json` on {first["processor"]}:
+{", ".join(first["engines"].values())}. With VNNI the gains are larger.
+"""
+
+
+def _rows(network: dict[str, Any]) -> Iterator[list[str]]:
+    floats = {row["engine"]: row for row in network["rows"] if row["form"] == "float"}
+    for row in network["rows"]:
+        if row["form"] == "float" or row["engine"] not in floats:
+            continue
+        base, ratio = floats[row["engine"]], row["cpu_to_float"]
+        named = ENGINES[row["engine"]] + (" from ONNX" if "ONNX" in row["model"] else "")
+        yield [
+            network["name"],
+            named,
+            f"{base['cpu_ms']['median']:.1f}",
+            f"{row['cpu_ms']['median']:.1f}",
+            f"{ratio['median']:.2f} ±{(ratio['third'] - ratio['first']) / 2:.2f}",
+            f"{row['int8_layers']} of {row['layers']}",
+            "" if row["agreement"] is None else f"{row['agreement']:.3f}",
+            f"{row['bytes'] / 1e6:.1f} ({row['bytes'] / base['bytes']:.2f})",
+        ]
+
+
+if __name__ == "__main__":
+    main()
