@@ -84,8 +84,8 @@ def load_batches(
     handler = signal.getsignal(signal.SIGCHLD)
     with collector_paused():
         iterator = iter(loader)
-    # Paddle's own handler raises where the program happens to be when a process ends, in a training step or in
-    # the clearing up; without it the thread that collects batches finds the ended process within five seconds.
+    # Paddle's own handler raises where the program happens to be when a process ends, in a training step or
+    # in the clearing up. Without it the thread that collects batches finds out within 5 seconds.
     signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
     try:
         for tensors in _watched(iterator):
@@ -108,8 +108,8 @@ def _watched(iterator: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except SystemError as error:
-            # Paddle says that its queue was killed, and not why. A process that a signal ends removes the memory
-            # that it shares before it is gone: only when all have been waited for is it known which one it was.
+            # Paddle says that its queue was killed, and not why. A process that a signal ends removes the
+            # memory that it shares before it is gone: when all have been waited for, it is known which.
             iterator._try_shutdown_all()
             codes = [worker.exitcode for worker in getattr(iterator, "_workers", ())]
             ended = next((code for code in codes if code is not None and code < 0), None)
