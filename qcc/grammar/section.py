@@ -46,10 +46,8 @@ class Section(BaseModel):
     is no number, 2.0 no whole number, and a number or a truth value in quotes is a word.
     """
 
-    # The docstring behind a key is its description, which `qcc config help` shows.
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    # The string behind a key is its description, which `qcc config help` shows.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     _origin: Origin = PrivateAttr(default=Origin())
 

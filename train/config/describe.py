@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -83,16 +85,32 @@ def _keys(section: type[Section]) -> Iterator[Key]:
     # The names of definitions are those of classes.
     held = {held.__name__: name for name, held in reversed(_held(section).items())}
     required = schema.get("required", [])
-    texts = {
-        field.alias or name: " ".join((field.description or "").split())
-        for name, field in section.model_fields.items()
-    }
+    written = _docstrings(section)
+    texts = {field.alias or name: written.get(name, "") for name, field in section.model_fields.items()}
     for name, content in schema["properties"].items():
         own = "$ref" in content and name in _names()
         admitted = name if own else values(content, value_as_yaml, held.__getitem__)
         default = content.get("default", {})
         shown = "{}" if isinstance(default, dict) else value_as_yaml(default)
         yield Key(name, admitted, "" if name in required else shown, texts[name])
+
+
+def _docstrings(section: type[Section]) -> dict[str, str]:
+    """The strings behind the fields of a section and of what it inherits from, by the field's name.
+
+    Read when they are asked for: pydantic's `use_attribute_docstrings` would search the source of every
+    section whenever a configuration is read, which takes a second.
+    """
+    found = {}
+    for base in reversed(section.__mro__):
+        if issubclass(base, Section):
+            (written,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            assert isinstance(written, ast.ClassDef)
+            for field, behind in zip(written.body, written.body[1:]):
+                text = ast.get_docstring(ast.Module([behind], []))
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and text:
+                    found[field.target.id] = " ".join(text.split())
+    return found
 
 
 @cache
