@@ -58,7 +58,7 @@ class Reference:
         found = limits([*self.movements, *more], self.floor)
         if not self.ties:
             return found
-        return [furthest(limit, tie.times(_OTHER_TIES)) for limit, tie in zip(found, self.ties, strict=True)]
+        return [furthest(limit, _of_ties(tie)) for limit, tie in zip(found, self.ties, strict=True)]
 
     def see_ties(self) -> None:
         """Measure how far the outputs of a quantized model move when a few integers at its inputs are off by
@@ -78,6 +78,11 @@ class Reference:
     def values(self, names: Sequence[str]) -> list[np.ndarray]:
         """The values of any variables."""
         return self.executor.run(self.sample.inputs, names)
+
+
+def _of_ties(seen: Distance) -> Distance:
+    # How the size of an output changes that is off everywhere by chance is one draw, and may be near zero.
+    return furthest(seen, Distance(norms=seen.largest)).times(_OTHER_TIES)
 
 
 def reference(

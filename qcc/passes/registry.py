@@ -42,7 +42,6 @@ BUILT_IN = {
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",
-    "seven-bit-weights": "qcc.backends.deploy.passes.seven_bit_weights:SevenBitWeights",
     "fold-into-scales": "qcc.backends.deploy.passes.fold_into_scales:FoldIntoScales",
     "quantize-outputs": "qcc.backends.deploy.passes.quantize_outputs:QuantizeOutputs",
     "unsigned-activations": "qcc.backends.deploy.passes.unsigned_activations:UnsignedActivations",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from engine_nets import engine_net, frozen_engine_net
 from lite_commands import small
 
 import qcc
@@ -52,3 +55,18 @@ def test_an_edge_of_a_map_may_be_off_by_all_of_the_range() -> None:
     assert not Distance(1.0, 0.02, 0.001).within(many)
     assert not Distance(1.0, 0.003, 0.5).within(many)
     assert not Distance(np.inf, np.inf, np.inf).within(many)
+
+
+def test_ties_widen_the_limits_of_quantized_models_alone(tmp_path: Path) -> None:
+    for make, seen in ((frozen_engine_net, 1), (engine_net, 0)):
+        model, inputs = make("concat_conv_and_pool")
+        qcc.save(model, tmp_path, check=False)
+        found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", inputs)
+        before = found.limits()
+        found.see_ties()
+        assert len(found.ties) == seen * len(found.names)
+        for tie, old, new in zip(found.ties, before, found.limits(), strict=False):
+            assert 0 < tie.largest < 0.1
+            assert new.largest == max(old.largest, 2 * tie.largest)
+            assert new.norms == max(old.norms, 2 * tie.largest, 2 * tie.norms)
+        assert seen or found.limits() == before

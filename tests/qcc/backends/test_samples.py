@@ -7,7 +7,7 @@ import pytest
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.samples import make_inputs, moved, samples
+from qcc.backends.samples import make_inputs, moved, off_by_a_step, samples
 from qcc.model import Model
 
 static = paddle.static
@@ -85,3 +85,19 @@ def test_data_is_used_where_there_is_some() -> None:
     assert sample.source == "data"
     assert list(sample.inputs) == list(model.feeds)
     assert [sample.source for sample in samples(model, None)] == ["made-up inputs"] * 3
+
+
+def test_a_few_elements_are_a_step_off() -> None:
+    random = np.random.default_rng(1)
+    image, few = (random.standard_normal(shape).astype(np.float32) for shape in ((1, 3, 64, 64), (2, 5)))
+    inputs = {"image": image, "few": few, "size": np.array([[64, 64]], np.int32), "none": image[:0]}
+    changed = off_by_a_step(inputs)
+    assert changed["size"] is inputs["size"]
+    assert changed["none"].size == 0
+    for name, count in (("image", 13), ("few", 5)):
+        difference = inputs[name] - changed[name]
+        assert np.count_nonzero(difference) == count
+        step = np.abs(inputs[name]).max() / 127
+        moved_ones = difference[difference != 0]
+        assert np.allclose(np.abs(moved_ones), step, rtol=1e-4)
+    assert np.abs(changed["image"]).max() <= np.abs(image).max()
