@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle, static_mode
+from qcc._paddle import core, paddle, static_mode
 from qcc.errors import GraphError, PaddleError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.dtypes import dtype_name
@@ -171,6 +171,16 @@ class Runner:
                 for name, value in inputs.items()
             )
             raise PaddleError(f"Paddle cannot run the model fed {fed}: {reason(error)}") from error
+        finally:
+            _release_feeds(self._scope, len(self._feeds))
+
+
+def _release_feeds(scope: paddle.static.Scope, count: int) -> None:
+    """Let go of the arrays that were fed: a scope keeps them, and Paddle keeps the scope."""
+    nothing = paddle.static.Scope().var("nothing").get_tensor()
+    nothing.set(np.zeros(1, np.float32), paddle.CPUPlace())
+    for place in range(count):
+        core.set_feed_variable(scope, nothing, "feed", place)
 
 
 def _clear(scope: paddle.static.Scope, names: Sequence[str]) -> None:

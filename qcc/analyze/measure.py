@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,19 +75,22 @@ class Measurement:
 
     def ops(self, batches: Sequence[Callable[[], Values]], control: Control) -> None:
         """Measure BY_ITSELF, AMONG and OUTPUT of all ops.  Raises Stopped, DataError."""
-        total = 0
         for number, read in enumerate(batches):
-            wanted = [layer for layer in self.twins.layers if not self._has(BY_ITSELF, number, layer)]
-            if wanted or self.journal.get(key(OUTPUT, number)) is None:
-                inputs = read()
-                plain, rounded = self._float.run(inputs), self._quantized.run(inputs)
-                self.journal.put(key(OUTPUT, number), self._outputs(plain, rounded))
-            for layer in self.twins.layers:
-                if layer in wanted:
-                    _stop_if_asked(control)
-                    self._measure_op(number, layer, plain, rounded)
-                total += 1
-                control.report(total)
+            self._measure_batch(number, read, control)
+            give_back_memory()
+
+    def _measure_batch(self, number: int, read: Callable[[], Values], control: Control) -> None:
+        layers = self.twins.layers
+        wanted = [layer for layer in layers if not self._has(BY_ITSELF, number, layer)]
+        if wanted or self.journal.get(key(OUTPUT, number)) is None:
+            inputs = read()
+            plain, rounded = self._float.run(inputs), self._quantized.run(inputs)
+            self.journal.put(key(OUTPUT, number), self._outputs(plain, rounded))
+        for place, layer in enumerate(layers, 1):
+            if layer in wanted:
+                _stop_if_asked(control)
+                self._measure_op(number, layer, plain, rounded)
+            control.report(number * len(layers) + place)
 
     def _measure_op(self, number: int, layer: Layer, plain: Values, rounded: Values) -> None:
         data, weight, rounding = plain[layer.rounding.data], layer.weight, layer.rounding
@@ -171,6 +175,13 @@ class Measurement:
 
     def _has(self, what: str, number: int, layer: Layer) -> bool:
         return self.journal.get(key(what, number, layer)) is not None
+
+
+def give_back_memory() -> None:
+    """Let the system have what is free: glibc keeps it, in pieces between what is in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    if trim is not None:
+        trim(0)
 
 
 def key(what: str, number: int, layer: Layer | None = None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qcc._paddle import one_op_at_a_time
 from qcc.errors import DataError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.graph import Graph
@@ -118,7 +119,9 @@ class Parts:
             graph = part(self._graph, one.ops, one.writes)
             one.feeds, one.runner = graph.feeds, Runner(Model(graph))
         try:
-            found = one.runner.run({name: values[name] for name in one.feeds})
+            # Several threads would keep what is computed inside a part until it is run again.
+            with one_op_at_a_time():
+                found = one.runner.run({name: values[name] for name in one.feeds})
         except PADDLE_FAILURES as error:
             raise DataError(f"the model does not run on the data: {reason(error)}") from error
         return dict(zip(one.writes, map(np.asarray, found), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 
 import nets
@@ -140,3 +141,23 @@ def test_a_runner_leaves_no_weights_behind(trained: tuple[Model, paddle.static.S
     del runner
     gc.collect()
     assert not scope.find_var(name).get_tensor()._is_initialized()
+
+
+def test_what_is_fed_is_let_go() -> None:
+    """Paddle keeps every scope until the process ends, and a scope what it was fed with last."""
+    main = paddle.static.Program()
+    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, paddle.static.Program()):
+        fed = paddle.static.data("x", [-1, 1000, 1000])
+        result = (fed * 2).mean()
+    model = qcc.from_program(main, paddle.static.Scope(), ["x"], [result], for_test=True)
+    values = np.zeros((8, 1000, 1000), np.float32)
+
+    def used() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    runners = [Runner(model) for _ in range(8)]
+    runners[0].run({"x": values})
+    before = used()
+    for runner in runners[1:]:
+        runner.run({"x": values})
+    assert used() - before < 3 * values.nbytes

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 # Imported so that their sections are there.
@@ -106,7 +107,7 @@ def _docstrings(section: type[Section]) -> dict[str, str]:
         if issubclass(base, Section):
             (written,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
             assert isinstance(written, ast.ClassDef)
-            for field, behind in zip(written.body, written.body[1:]):
+            for field, behind in pairwise(written.body):
                 text = ast.get_docstring(ast.Module([behind], []))
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and text:
                     found[field.target.id] = " ".join(text.split())
