@@ -21,7 +21,7 @@ from qcc.model import Model
 
 PAGE = "report.html"
 _JOURNAL = ".analysis"
-_BATCHES = 4
+_BATCHES = 2
 
 
 def write_beside(
