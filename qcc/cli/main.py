@@ -12,6 +12,7 @@ import click
 import qcc
 from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import QccError, QccWarning
+from qcc.interrupts import INTERRUPTED_EXIT_CODE, started
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -118,6 +119,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
     """A quantization compiler for PaddlePaddle models."""
+    started()
 
 
 def main() -> None:
@@ -147,7 +149,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         echo("qcc: interrupted", err=True)
-        return 130
+        return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         # The reader, such as `head`, has had enough.
         discard(sys.stdout.fileno())

@@ -252,8 +252,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
 def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
     from qcc.calibrate.collection import Stopped, collect
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE
     from qcc.train.loop.interrupt import StopRequest
-    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
     from qcc.train.parallel.watched import stop_with_launcher
 
     stop_with_launcher()

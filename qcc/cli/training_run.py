@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.interrupts import INTERRUPTED_EXIT_CODE
 from qcc.train.loop.interrupt import Interrupted, StopRequest
-from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE, place
+from qcc.train.parallel.environment import place
 from qcc.train.parallel.launch import launch, qcc_command
 
 if TYPE_CHECKING:
