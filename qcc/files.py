@@ -93,8 +93,17 @@ def check_folder(folder: Path) -> None:
     present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not present.is_dir():
         raise OutputError(f"{folder} cannot be written to: {present} is no folder.")
-    if not os.access(present, os.W_OK):
+    if not os.access(present, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(f"{folder} cannot be written to: permission denied for {present}.")
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, or
+    is one of those that are read."""
+    found = list(outputs)
+    for output in found:
+        check_folder(output.parent)
+    refuse_inputs(found, inputs)
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
