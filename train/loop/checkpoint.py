@@ -176,6 +176,12 @@ class CheckpointStore:
         """The epochs that have a whole checkpoint, in order."""
         return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
 
+    def last_good(self) -> str:
+        """Which checkpoint is the last good one, in words."""
+        epochs = self.epochs()
+        good = self.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
+        return f"the last good checkpoint is {good}"
+
     def epoch(self, epoch: int) -> Path:
         """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""
         if epoch not in self.epochs():
