@@ -33,7 +33,8 @@ def run_training(
     output_eval: Path | None = None,
 ) -> tuple[Console, Result]:
     """Train the configuration's task in `given.nproc` processes; returns, in the first of them, what `train`
-    has returned. `checkpoints`: where they go; `check`: raises what is wrong before data is read; `output_eval`: see `build_task`.
+    has returned. `checkpoints`: where they go; `check`: raises what is wrong before data is read;
+    `output_eval`: see `build_task`.
 
     Everywhere else the command ends here, by click's Exit: in the process that only starts them, in the
     others of them, and where a signal has stopped the training.
