@@ -253,6 +253,14 @@ def test_one_change_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mo
     assert contents(tmp_path) == {"here/a": b"1", "b": b"2"}
 
 
+def test_one_change_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "folder").symlink_to(tmp_path / "disk")
+    write_all(tmp_path / "folder", a=b"1")
+    assert (tmp_path / "folder").is_symlink()
+    assert contents(tmp_path / "disk") == {"a/file": b"1"}
+
+
 def _change_and_stop(folder: Path) -> None:
     with one_change(folder):
         stage(folder / "a", file=b"1")

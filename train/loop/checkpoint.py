@@ -20,11 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
+from qcc.array_files import write_arrays
 from qcc.errors import CheckpointError, OutputError
 from qcc.files import atomic_file, clear, sha256, sync, sync_tree, write_json, writing
 from qcc.inputs import read_input
 from qcc.train.programs.scope import Arrays
-from qcc.train.programs.weights import read_arrays, write_arrays
+from qcc.train.programs.weights import read_arrays
 
 MARKER = "complete.json"
 INTERRUPTED = "interrupted"

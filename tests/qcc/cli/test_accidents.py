@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nets
@@ -113,6 +116,34 @@ def test_an_output_folder_that_must_not_be_written_to(
     assert str(place) in error
     assert error.lower().endswith(("permission denied.\n", f"permission denied for {place}.\n"))
     assert list(place.iterdir()) == []
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a disk that is full: what would make a file larger fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+# What is measured by `qcc bench` takes its time.
+@pytest.mark.parametrize(
+    "name", [*sorted(WRITES.keys() - {"bench"}), pytest.param("bench", marks=pytest.mark.slow)]
+)
+def test_a_disk_that_is_full(
+    name: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "place" / "out"
+    with files_of_at_most(100):
+        assert run(words_of(name, model, tmp_path / "none", out)) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    # What a run goes on from stands beside the output of `qcc analyze`.
+    assert last.startswith((f"qcc: error: {out}", f"qcc: error: {out.parent}/.out."))
+    assert last.endswith(": File too large.")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize("name", WRITES)
