@@ -73,8 +73,7 @@ zoo: .venv  ## Take networks of other packages through every form and engine
 	$(BIN)/python bench/zoo/zoo.py
 
 test-random: .venv  ## Take ten thousand random graphs through passes and backends, and count what each pass changed
-	QCC_RANDOM=40 $(BIN)/pytest -m "not slow" --hypothesis-show-statistics \
-		tests/qcc/passes/test_properties.py tests/qcc/backends/lite/test_properties.py tests/qcc/ir/test_graph.py
+	$(BIN)/python tests/fuzz/random_graphs.py
 
 fuzz: .venv  ## Damage the files of every reader a hundred thousand times, and read them
 	$(BIN)/python tests/fuzz/long_run.py

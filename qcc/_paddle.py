@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qcc.errors import PaddleError
+from qcc.interrupts import importing
 
 try:
-    with warnings.catch_warnings():
+    with importing(), warnings.catch_warnings():
         # The build for GPUs says so wherever there is none, also to who needs none; `qcc doctor` counts them.
         warnings.filterwarnings("ignore", "You are using GPU version Paddle", UserWarning)
         warnings.filterwarnings("ignore", "No ccache found", UserWarning)

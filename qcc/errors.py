@@ -23,6 +23,10 @@ class PaddleError(QccError):
     """Paddle is missing, too old, or was imported in a mode that qcc cannot work with."""
 
 
+class PathError(QccError):
+    """The working folder is gone, or a path is not one that Paddle can open."""
+
+
 class MissingDependencyError(QccError):
     """A library or program that this command needs is not installed."""
 

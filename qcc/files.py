@@ -2,10 +2,13 @@
 
 What is not finished yet has a name that begins with `.qcc-`, and is locked by the process that writes it. So
 it can be told from what a killed process has left: `finish` and `clear` deal with that.
+
+Inside `one_change` all that is written below a folder is one file more of the same change.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,6 +19,8 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,6 +31,17 @@ _CHUNK = 1 << 20
 _PREFIX = ".qcc-"
 _PLAN = ".plan"
 """In a staging folder, once all that it holds is on the disk: the names of the files to move, in order."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What is written below `folder` waits in `staged`."""
+
+    folder: Path
+    staged: Path
+
+
+_CHANGE: ContextVar[_Change | None] = ContextVar("one_change", default=None)
 
 
 def sha256(path: Path) -> str:
@@ -45,16 +61,17 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} cannot be written: it is there, and is no file.")
-    temporary = path.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
+    target = waiting(path)
+    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "xb") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
-        sync(path.parent)
+        os.replace(temporary, target)
+        sync(target.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {_reason(error)}.") from error
     finally:
@@ -76,8 +93,17 @@ def check_folder(folder: Path) -> None:
     present = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not present.is_dir():
         raise OutputError(f"{folder} cannot be written to: {present} is no folder.")
-    if not os.access(present, os.W_OK):
+    if not os.access(present, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise OutputError(f"{folder} cannot be written to: permission denied for {present}.")
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, or
+    is one of those that are read."""
+    found = list(outputs)
+    for output in found:
+        check_folder(output.parent)
+    refuse_inputs(found, inputs)
 
 
 def refuse_inputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
@@ -123,6 +149,40 @@ def sync_tree(folder: Path) -> None:
 
 
 @contextmanager
+def one_change(folder: Path) -> Iterator[None]:
+    """Whatever is written below `folder` inside the block appears when it ends, all at once; nothing of it
+    when the block fails or its process is killed.
+
+    Until then it is found where `waiting` says. What stays when the block fails, such as what an interrupted
+    command goes on from, is for other places or for before the block.  Raises OutputError, as `staging` and
+    `publish` do.
+    """
+    if waiting(folder) != folder:  # in a larger one
+        yield
+        return
+    with staging(folder) as staged:
+        token = _CHANGE.set(_Change(folder, staged))
+        try:
+            yield
+        finally:
+            _CHANGE.reset(token)
+        names = [str(path.relative_to(staged)) for path in sorted(staged.rglob("*")) if path.is_file()]
+        publish(staged, folder, names)
+
+
+def waiting(path: Path) -> Path:
+    """Where what is written to `path` is now: inside `one_change` with a folder above it in a place of its
+    own, otherwise there."""
+    change = _CHANGE.get()
+    if change is None:
+        return path
+    given, folder, staged = (os.path.abspath(place) for place in (path, change.folder, change.staged))
+    if Path(given).is_relative_to(folder) and not Path(given).is_relative_to(staged):
+        return change.staged / Path(given).relative_to(folder)
+    return path
+
+
+@contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A temporary folder inside `folder`, where files wait until `publish` moves them up.
 
@@ -130,19 +190,22 @@ def staging(folder: Path) -> Iterator[Path]:
     processes have left there that were killed is cleared away.
     Raises OutputError when that is not possible; errors of the block go through.
     """
+    target = waiting(folder)
     made: list[Path] = []
     succeeded = False
     try:
         try:
-            made = _make_folders(folder)
-            clear(folder)
-            temporary, lock = _locked_folder(folder)
+            made = _make_folders(target)
+            clear(target)
+            temporary, lock = _locked_folder(target)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
         try:
             yield temporary
             succeeded = True
         finally:
+            # Whoever presses Ctrl-C while files are moved has them all moved; twice, `finish` moves them.
+            _move_rest(temporary, target)
             shutil.rmtree(temporary, ignore_errors=True)
             os.close(lock)
     finally:
@@ -156,22 +219,27 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
     What stood there before is put back when a move fails. A process that is killed before all files are on
     the disk has changed nothing; of one that is killed later, `finish` moves the rest.  Raises OutputError.
     """
+    target = waiting(folder)
     kept = Path(tempfile.mkdtemp(prefix="old-", dir=staged))
+    made: list[Path] = []
     moved: list[str] = []
     try:
-        for name in names:
+        for number, name in enumerate(names):
+            _check_way(target, name)
             sync(staged / name)
-            if os.path.lexists(folder / name):
-                _keep(folder / name, kept / name)
+            if os.path.lexists(target / name):
+                _keep(target / name, kept / str(number))
         _write_plan(staged, names)
         for name in names:
-            os.replace(staged / name, folder / name)
+            made = [*_make_folders((target / name).parent), *made]
+            os.replace(staged / name, target / name)
             moved.append(name)
-        sync(folder)
+        _sync_folders(target, names)
     except OSError as error:
         (staged / _PLAN).unlink(missing_ok=True)
-        for name in moved:
-            _put_back(kept / name, folder / name)
+        for number, name in enumerate(moved):
+            _put_back(kept / str(number), target / name)
+        _remove_if_empty(made)
         raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
 
 
@@ -185,6 +253,17 @@ def finish(folder: Path) -> None:
             with _abandoned(staged) as abandoned:
                 if abandoned:
                     _move_rest(staged, folder)
+
+
+def finish_around(path: Path) -> None:
+    """`finish`, for who is about to read `path`: in its folder, and in that above, of which it may be a form.
+
+    Where nothing can be changed, what is read tells whether it fits together.
+    """
+    folder = path if path.is_dir() else path.parent
+    with suppress(OSError, ValueError):
+        for place in (folder, folder.absolute().parent):
+            finish(place)
 
 
 def clear(folder: Path) -> None:
@@ -237,21 +316,49 @@ def _write_plan(staged: Path, names: Sequence[str]) -> None:
 
 
 def _move_rest(staged: Path, folder: Path) -> None:
-    for name in _planned(staged):
+    """Do what a plan says, where there is one."""
+    names = _planned(staged)
+    for name in names:
+        _check_way(staged, name)
+        _check_way(folder, name)
         if (staged / name).is_file():
+            _make_folders((folder / name).parent)
             os.replace(staged / name, folder / name)
-    sync(folder)
+    if names:
+        _sync_folders(folder, names)
+
+
+def _check_way(folder: Path, name: str) -> None:
+    """Raise OSError when what lies between a folder and a file in it is not all folders, and its own: through
+    a link, a plan from elsewhere would lead out."""
+    for place in Path(name).parents:
+        between = folder / place
+        if place.parts and between.is_symlink():
+            raise OSError(errno.ELOOP, f"{between} is a link", str(between))
+        if place.parts and between.exists() and not between.is_dir():
+            raise OSError(errno.ENOTDIR, f"{between} is no folder", str(between))
+
+
+def _sync_folders(folder: Path, names: Sequence[str]) -> None:
+    for place in {(folder / name).parent for name in names} | {folder}:
+        sync(place)
 
 
 def _planned(staged: Path) -> list[str]:
-    """A plan's names; none of a plan that qcc has not written, as a folder from elsewhere may hold."""
+    """A plan's names; none where there is none, or of one that qcc has not written, as a folder from
+    elsewhere may hold."""
     try:
         names = json.loads((staged / _PLAN).read_bytes()[:_CHUNK])
-    except (ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return []
     if not isinstance(names, list):
         return []
-    return [name for name in names if isinstance(name, str) and Path(name).name == name]
+    return [name for name in names if isinstance(name, str) and _leads_in(name)]
+
+
+def _leads_in(name: str) -> bool:
+    parts = Path(name).parts
+    return str(Path(name)) == name and not Path(name).is_absolute() and parts != () and ".." not in parts
 
 
 def _keep(present: Path, kept: Path) -> None:

@@ -49,7 +49,7 @@ class FitResult:
         """Write the frozen model to float/, int8/ and qdq/ of a folder, as `qcc freeze` does; `check`: see
         `qcc.save`."""
         best = checkpoint_model(CheckpointStore(self.checkpoints), self.best["epoch"])
-        return list(freeze_to(best, Path(folder), check=check))
+        return freeze_to(best, Path(folder), check=check)
 
 
 @static_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 import qcc
 from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
+from qcc.files import one_change
 from qcc.model import Model
 from qcc.quantization import scheme, state
 from qcc.train.loop.checkpoint import CheckpointStore, check_digests, files_of, read_json
@@ -22,12 +23,12 @@ _ENGINES = "qdq"
 
 def freeze_checkpoint(
     store: CheckpointStore, epoch: int | None, folder: Path, weight_type: str | None = None
-) -> Iterator[Saved]:
-    """Write the forms of one epoch, by default the best, under `folder`; yields a report of each.
+) -> list[Saved]:
+    """Write the forms of one epoch, by default the best, under `folder`; gives a report of each.
 
     Raises CheckpointError when there is no such checkpoint or it was not trained with quantization.
     """
-    yield from freeze_to(checkpoint_model(store, epoch), folder, weight_type)
+    return freeze_to(checkpoint_model(store, epoch), folder, weight_type)
 
 
 def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
@@ -68,8 +69,9 @@ def freeze_to(
     old_names: bool = False,
     target: str | None = None,
     check: bool | Mapping[str, np.ndarray] = True,
-) -> Iterator[Saved]:
-    """Write the forms of a quantized model to float/, int8/ and qdq/ of `folder`; yields a report of each.
+) -> list[Saved]:
+    """Write the forms of a quantized model to float/, int8/ and qdq/ of `folder`, as one change; gives a
+    report of each.
 
     A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
     into the other forms. There is no qdq form of a network with activation type abs_max. With a `target`, it
@@ -83,13 +85,18 @@ def freeze_to(
     if "int8" in state(model.graph).split("+"):
         model = qcc.PassManager.parse("unpack").run(model)
     wanted = forms(scheme(model.graph)["activation_type"])
-    if target is not None:
-        wanted = [form for form in wanted if form != _ENGINES]
-        frozen, names = freeze(model, "float", weight_type), OLD_PROGRAM if old_names else None
-        yield qcc.save(frozen, folder / _ENGINES, target=target, model_filename=names, check=check)
-    for form in wanted:
-        prepared = freeze(model, form, weight_type)
-        yield save_form(prepared, form, folder / form, old_names=old_names, check=check)
+    saved = []
+    with one_change(folder):
+        if target is not None:
+            wanted = [form for form in wanted if form != _ENGINES]
+            frozen, names = freeze(model, "float", weight_type), OLD_PROGRAM if old_names else None
+            saved.append(
+                qcc.save(frozen, folder / _ENGINES, target=target, model_filename=names, check=check)
+            )
+        for form in wanted:
+            prepared = freeze(model, form, weight_type)
+            saved.append(save_form(prepared, form, folder / form, old_names=old_names, check=check))
+    return saved
 
 
 def check_form(model: Model, weight_type: str | None = None) -> None:

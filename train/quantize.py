@@ -288,7 +288,7 @@ def quantize(
     Raises Interrupted when `stop` was requested before the end; ConfigError, DataError, CheckpointError and
     TrainingError for what cannot go on.
     """
-    root = _checkpoints(config, slim)
+    root = checkpoints_of(config, slim)
     store = CheckpointStore(root)
 
     @cache
@@ -317,7 +317,7 @@ def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
     reading any data. What a run that goes on does not need may be missing."""
     if task.group.rank > 0:
         return  # on another machine there are no checkpoints to tell whether the run goes on
-    store = CheckpointStore(_checkpoints(config, slim))
+    store = CheckpointStore(checkpoints_of(config, slim))
     goes_on, source = store.started(), None
     if goes_on and slim.compressor.init_model is None:
         refuse_addresses(config)
@@ -337,7 +337,7 @@ def _read(source: Path | None) -> tuple[Arrays, Path]:
     return load_weights(found), found
 
 
-def _checkpoints(config: TrainingConfig, slim: Slim) -> Path:
+def checkpoints_of(config: TrainingConfig, slim: Slim) -> Path:
     return slim.compressor.checkpoint_path or config.save_dir / "checkpoints"
 
 

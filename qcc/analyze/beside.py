@@ -17,6 +17,7 @@ from qcc.calibrate.data.batches import digest_of
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.report import told
 from qcc.errors import DataError, MissingDependencyError
+from qcc.files import waiting
 from qcc.model import Model
 
 PAGE = "report.html"
@@ -37,20 +38,22 @@ def write_beside(
 
     Raises OutputError.
     """
+    # Inside a change, with the page.
+    journal = waiting(folder / _JOURNAL)
     if not batches:
         return f"no {PAGE}: the data can be gone through only once; `qcc analyze` writes one."
     try:
-        found = _measured(folder, title, plan, quantized, batches, data)
+        found = _measured(journal, title, plan, quantized, batches, data)
         write_page(found, folder / PAGE)
     except (DataError, MissingDependencyError) as error:
         return f"no {PAGE}: {error}"
     finally:
-        (folder / _JOURNAL).unlink(missing_ok=True)
+        journal.unlink(missing_ok=True)
     return f"{folder / PAGE} has what each op loses; `qcc analyze` tells what that does to the output."
 
 
 def _measured(
-    folder: Path,
+    journal: Path,
     title: str,
     plan: Plan,
     quantized: Model,
@@ -62,7 +65,7 @@ def _measured(
         Path(title).name,
         twins(quantized, plan.folded),
         Sample([partial(_itself, batch) for batch in chosen], digest_of(chosen)),
-        folder / _JOURNAL,
+        journal,
         Wanted(0, _silent),
         facts={"model": title, "data": told(data)},
     )

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from qcc.array_files import write_arrays
 from qcc.calibrate.histogram import Histogram, merged
 from qcc.calibrate.importance import Importance
 from qcc.calibrate.observers import Seen
@@ -168,14 +169,16 @@ class Statistics:
             "histograms": rows,
         }
         with atomic_file(path) as stream:
-            np.savez(
+            write_arrays(
                 stream,
-                header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-                batches=np.array(self._batches, np.int64),
-                ranges=np.array(self._ranges, np.float64),
-                peaks=np.array([a.peaks for a in self._activations.values()], np.float32),
-                places=np.concatenate([np.zeros(0, np.int64), *places]),
-                counts=np.concatenate([np.zeros(0, np.int64), *counts]),
+                {
+                    "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+                    "batches": np.array(self._batches, np.int64),
+                    "ranges": np.array(self._ranges, np.float64),
+                    "peaks": np.array([a.peaks for a in self._activations.values()], np.float32),
+                    "places": np.concatenate([np.zeros(0, np.int64), *places]),
+                    "counts": np.concatenate([np.zeros(0, np.int64), *counts]),
+                },
             )
 
     def load(self, path: Path, identity: str) -> bool:

@@ -113,7 +113,7 @@ class Improving:
         from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
         from qcc.calibrate.collection import Stopped
-        from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+        from qcc.interrupts import INTERRUPTED_EXIT_CODE
 
         used = usable(self._source.batches, statistics)
         samples = Samples.of(used)

@@ -145,7 +145,7 @@ def _going_on() -> Iterator[None]:
     """Turn a stop into the exit code of an interrupted command."""
     from qcc.analyze.measure import Stopped
     from qcc.calibrate.collection import Stopped as CollectingStopped
-    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE
 
     try:
         yield

@@ -66,7 +66,7 @@ def apply(
         raise click.UsageError("--form says how to save the model, so it needs -o.")
     import qcc
     from qcc.backends.fluid import file_names
-    from qcc.files import refuse_inputs
+    from qcc.files import check_outputs
     from qcc.frontend.saved import model_files as files_of
     from qcc.ir.text import print_graph
     from qcc.passes.instruments import Dump, OpCount, Timing, Verification
@@ -77,7 +77,7 @@ def apply(
     loaded = qcc.load(model, model_filename, params_filename)
     if output is not None:
         read = files_of(model, model_filename, params_filename)
-        refuse_inputs([output / name for name in (*file_names(), FILE_NAME)], read)
+        check_outputs([output / name for name in (*file_names(), FILE_NAME)], read)
     counts, times = OpCount(), Timing()
     # The first stands outermost: what is timed is the pass alone, and a graph is dumped before it is checked.
     instruments: list[Instrument] = [counts]

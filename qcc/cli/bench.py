@@ -131,7 +131,7 @@ def bench(
             "--preprocess says how the images of --data DATA are prepared, and there is none."
         )
     from qcc.errors import EngineError
-    from qcc.files import refuse_inputs, write_json, write_text
+    from qcc.files import check_outputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
     from qcc.measure.inputs import find_inputs
     from qcc.measure.plot import plot
@@ -141,7 +141,7 @@ def bench(
     read = [
         file for model in models for file in (model, *model.glob("*"), *model.glob("*/*")) if file.is_file()
     ]
-    refuse_inputs([path for path in (json_path, plot_path) if path is not None], read)
+    check_outputs([path for path in (json_path, plot_path) if path is not None], read)
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
         batches = None if data is None else _batches(subjects, data, preprocess, batch)

@@ -97,7 +97,7 @@ def meet(
     where an interrupted run leaves what it goes on with.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.memo import Memo
     from qcc.calibrate.collection import Stopped
-    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE
 
     try:
         with ExitStack() as stack:

@@ -90,7 +90,7 @@ def compare(
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
-    from qcc.files import refuse_inputs, write_json
+    from qcc.files import check_outputs, write_json
 
     if other.suffix in FILES and engine != "paddle":
         kernels = FILES[other.suffix].kernels
@@ -102,7 +102,7 @@ def compare(
     second = None if also is None else also.model
     graph = _comparable(given.model, second)
     if json_file is not None:
-        refuse_inputs([json_file], [*given.files, *([other] if also is None else also.files)])
+        check_outputs([json_file], [*given.files, *([other] if also is None else also.files)])
     with _opened(graph, other, second, engine) as runs:
         coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,37 +136,38 @@ def freeze(
         data = first_batch(loaded, calibrate, config_path)
     check = False if no_check else True if data is None else data
     old_names = model is not None
-    for saved in freeze_to(
-        loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
-    ):
-        tell(saved, target)
-    if target is not None:
-        tell_options(target)
+    forms = freeze_to(loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check)
+    for line, err in chain.from_iterable(lines_about(saved, target) for saved in forms):
+        echo(line, err=err)
+    for line in options_of(target):
+        echo(line)
     tell_next("bench", "MODEL", save_path)
 
 
-def tell(saved: Saved, target: str | None) -> None:
-    """What was written, and the checks that a user must hear of."""
+def lines_about(saved: Saved, target: str | None) -> Iterator[tuple[str, bool]]:
+    """What was written, and the checks that a user must hear of: lines, and whether they are warnings."""
     from qcc.train.programs.scheme import frozen_name
 
-    echo(f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.")
+    yield f"saved the {frozen_name(saved.form)} form in {saved.files[0].parent}.", False
     for check in saved.checks:
         if check.what == target:
-            echo(f"  {check.outcome}")
+            yield f"  {check.outcome}", False
     for warning in saved.warnings:
-        echo(f"  warning: {warning}", err=True)
+        yield f"  warning: {warning}", True
 
 
-def tell_options(target: str) -> None:
-    """What an application must set for the engine, to be pasted."""
+def options_of(target: str | None) -> Iterator[str]:
+    """What an application must set for the engine, if there is one, to be pasted."""
+    if target is None:
+        return
     from qcc.backends.deploy.options import code
     from qcc.targets.table import find_target
 
     table = find_target(target)
     for language, name in (("python", "Python"), ("cpp", "C++")):
-        echo(f"an application in {name} sets {table.engine} up with")
+        yield f"an application in {name} sets {table.engine} up with"
         for line in code(table, language):
-            echo(f"    {line}")
+            yield f"    {line}"
 
 
 def _load(

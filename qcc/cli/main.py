@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
 
 import qcc
 from qcc.cli.stdout import checked, discard, echo
-from qcc.errors import QccError, QccWarning
+from qcc.errors import PathError, QccError, QccWarning
+from qcc.interrupts import INTERRUPTED_EXIT_CODE, started
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -116,8 +119,28 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
     help="Show the versions of qcc and of Paddle, and exit.",
 )
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
-def cli() -> None:
+@click.pass_obj
+def cli(arguments: Sequence[str] | None) -> None:
     """A quantization compiler for PaddlePaddle models."""
+    started()
+    _check_place(arguments or ())
+
+
+def _check_place(arguments: Sequence[str]) -> None:
+    """Raise PathError where Paddle, which is imported later, would fail with words of its own."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise PathError(
+            f"the working folder cannot be used ({error.strerror}): change into one that is there."
+        ) from error
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise PathError(
+                f"{word!r} is not UTF-8, in which Paddle takes paths: rename it, or give a link to it."
+            ) from None
 
 
 def main() -> None:
@@ -147,7 +170,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         echo("qcc: interrupted", err=True)
-        return 130
+        return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         # The reader, such as `head`, has had enough.
         discard(sys.stdout.fileno())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from rich.console import Console
 from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back, steps_folder
 from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
-from qcc.cli.freeze import tell, tell_options
+from qcc.cli.freeze import lines_about, options_of
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
@@ -153,7 +153,7 @@ def quantize_model(
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
     from qcc.errors import OutputError
-    from qcc.files import check_folder
+    from qcc.files import check_folder, one_change
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
 
@@ -209,8 +209,11 @@ def quantize_model(
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
     outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
-    outcome.write_forms(target, check=not no_check)
-    outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
+    with one_change(output):
+        outcome.write_forms(target, check=not no_check)
+        outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
+    for line, err in outcome.told:
+        echo(line, err=err)
     state.remove()
     forget(output)
     tell_next("bench", model, output)
@@ -249,8 +252,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
 def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
     from qcc.calibrate.collection import Stopped, collect
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE
     from qcc.train.loop.interrupt import StopRequest
-    from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE
     from qcc.train.parallel.watched import stop_with_launcher
 
     stop_with_launcher()
@@ -274,7 +277,8 @@ def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: boo
 
 @dataclass
 class _Outcome:
-    """What has come out, as it is written."""
+    """What has come out, as it is written: `told` are the lines to tell when it is there, on standard error
+    where the second is True."""
 
     plan: Plan
     source: Source
@@ -283,6 +287,7 @@ class _Outcome:
     output: Path
     sections: Sequence[Section]
     notices: Sequence[str]
+    told: list[tuple[str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
@@ -296,24 +301,23 @@ class _Outcome:
         wanted = self._sample() if check else False
         engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
-            tell(saved, engine)
+            self.told += lines_about(saved, engine)
             self._note_size(saved)
         if lite and target is not None:
             self._write_lite(target, wanted)
         elif onnx and target is not None:
             self._write_onnx(target, wanted)
         elif target is not None:
-            tell_options(target)
+            self.told += [(line, False) for line in options_of(target)]
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export
 
         path = self.output / target / "model.nb"
         saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
-        echo(f"wrote {path}, {path.stat().st_size} bytes.")
-        for warning in saved.warnings:
-            echo(f"  warning: {warning}", err=True)
         self._note_size(saved)
+        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
+        self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         """Measure what the target wants to know besides, and write its file."""
@@ -327,14 +331,16 @@ class _Outcome:
         scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
         path = self.output / target / "model.onnx"
         saved = export(model, path, table, scales=scales, check=check)
-        echo(f"wrote {path}, {path.stat().st_size} bytes.")
-        for one in saved.checks:
-            echo(f"  {one}" if one.good else f"  warning: {one}", err=not one.good)
         self._note_size(saved)
+        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
+        self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
 
     def _note_size(self, saved: Saved) -> None:
+        from qcc.files import waiting
+
         folder = saved.files[0].parent.name
-        self._sizes[folder] = sum(file.stat().st_size for file in saved.files if file.suffix != ".json")
+        files = [waiting(file) for file in saved.files if file.suffix != ".json"]
+        self._sizes[folder] = sum(file.stat().st_size for file in files)
 
     def _sample(self) -> Mapping[str, np.ndarray] | bool:
         """One sample of the data, where it can be read again, to run what is written on."""
@@ -360,7 +366,7 @@ class _Outcome:
     def write_story(
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
-        """Compare with the float model, and tell of all, on the terminal and in the folder."""
+        """Compare with the float model, and tell of all, in the folder and in `told`."""
         from qcc.analyze.beside import write_beside
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
@@ -394,12 +400,13 @@ class _Outcome:
         )
         story.write(self.output)
         page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
-        for line in _lines(story.notices, story.skipped):
-            echo(line)
-        for one in agreement:
-            echo(f"against float, on {len(compared)} of the batches: {one}")
-        echo(f"{self.output / REPORT} has the rest.")
-        echo(page)
+        lines = [
+            *_lines(story.notices, story.skipped),
+            *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
+            f"{self.output / REPORT} has the rest.",
+            page,
+        ]
+        self.told += [(line, False) for line in lines]
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

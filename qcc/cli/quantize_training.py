@@ -54,7 +54,12 @@ def quantize_training(given: TrainingArguments, slim_file: Path | None, output_e
             console.print(note)
         return quantize(task, config, slim, console, stop, given.tb_folder)
 
-    console, result = run_training(given, config, check, run, output_eval)
+    def checkpoints() -> Path:
+        from qcc.train.quantize import checkpoints_of
+
+        return checkpoints_of(config, slim)
+
+    console, result = run_training(given, config, checkpoints, check, run, output_eval)
 
     from qcc.train.evaluation.report import print_epochs
     from qcc.train.tasks.detector import DETECTIONS

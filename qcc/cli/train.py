@@ -66,7 +66,7 @@ def train(given: TrainingArguments, save_path: Path) -> None:
             config.keep_checkpoints,
         )
 
-    console, (weights, records) = run_training(given, config, check, run)
+    console, (weights, records) = run_training(given, config, lambda: folder, check, run)
 
     from qcc.train.evaluation.report import run_record
     from qcc.train.programs.weights import save_arrays

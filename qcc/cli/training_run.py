@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.errors import TrainingError
+from qcc.interrupts import INTERRUPTED_EXIT_CODE
 from qcc.train.loop.interrupt import Interrupted, StopRequest
-from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE, place
+from qcc.train.parallel.environment import place
 from qcc.train.parallel.launch import launch, qcc_command
 
 if TYPE_CHECKING:
@@ -25,18 +27,26 @@ Result = TypeVar("Result")
 def run_training(
     given: TrainingArguments,
     config: ClassifierConfig | DetectorConfig,
+    checkpoints: Callable[[], Path],
     check: Callable[[Task], None],
     train: Callable[[Task, Console, StopRequest], Result],
     output_eval: Path | None = None,
 ) -> tuple[Console, Result]:
     """Train the configuration's task in `given.nproc` processes; returns, in the first of them, what `train`
-    has returned. `check`: raises what is wrong before data is read; `output_eval`: see `build_task`.
+    has returned. `checkpoints`: where they go; `check`: raises what is wrong before data is read;
+    `output_eval`: see `build_task`.
 
     Everywhere else the command ends here, by click's Exit: in the process that only starts them, in the
     others of them, and where a signal has stopped the training.
     """
     if given.nproc > 1 and place() is None:
-        raise Exit(launch(qcc_command(given.words), given.nproc, config.save_dir / "log"))
+        try:
+            raise Exit(launch(qcc_command(given.words), given.nproc, config.save_dir / "log"))
+        except TrainingError as error:
+            from qcc.train.loop.checkpoint import CheckpointStore
+
+            message = str(error).removesuffix(".")
+            raise TrainingError(f"{message}; {CheckpointStore(checkpoints()).last_good()}.") from error
 
     from qcc.train.parallel.group import join
     from qcc.train.parallel.watched import stop_with_launcher

@@ -29,6 +29,13 @@ def find_program(path: Path, model_filename: str | None) -> Path:
 
     Raises ModelFormatError; when several files could be meant, it lists them.
     """
+    try:
+        return _find_program(path, model_filename)
+    except OSError as error:
+        raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+
+
+def _find_program(path: Path, model_filename: str | None) -> Path:
     _refuse_pickle(path)
     if model_filename is not None:
         folder = path if path.is_dir() else path.parent

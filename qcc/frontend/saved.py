@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.errors import ModelFormatError, VerifyError
-from qcc.files import finish
+from qcc.files import finish_around
 from qcc.frontend import paddle3
 from qcc.frontend.layout import find_params, find_program
 from qcc.frontend.params import ParamsFile, read_weights
@@ -41,9 +40,7 @@ def load(
     or does not fit together; among them pickles, programs of Paddle 3 with ops that Paddle 2.6 cannot
     express, and files that are not those that the `qcc.json` beside them describes.
     """
-    # Where nothing can be written, the record tells whether the files fit.
-    with suppress(OSError, ValueError):
-        finish(Path(path) if Path(path).is_dir() else Path(path).parent)
+    finish_around(Path(path))
     found = _locate(path, model_filename, params_filename)
     program = found.program()
     weights = read_weights(program, found.params)

@@ -17,6 +17,7 @@ from qcc.backends.lite.file import is_naive_buffer, read_naive_buffer
 from qcc.backends.lite.guarantees import RECORD_SUFFIX
 from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
+from qcc.files import finish_around
 from qcc.frontend import load
 from qcc.frontend.layout import LITE_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
 from qcc.frontend.saved import model_files
@@ -78,6 +79,7 @@ def find_subjects(paths: Iterable[Path], scratch: Path) -> list[Subject]:
 
 def _places(path: Path) -> list[Path]:
     """The models in a folder, or the one that a path is itself."""
+    finish_around(path)
     if not path.is_dir():
         return [path]
     found = []

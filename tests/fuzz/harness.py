@@ -17,6 +17,7 @@ from readers import Reader
 
 from qcc.errors import QccError
 
+_ROOT = Path(__file__).parents[2]
 _SECONDS, _MEMORY = 20, 3 << 30
 _NUMBER = struct.Struct("<I")
 
@@ -37,23 +38,22 @@ def mutant(reader: Reader, seed: int, number: int) -> tuple[int, bytes]:
     return file, source.choice(reader.mutations)(reader.files[file].read_bytes(), source)
 
 
-def failures(reader: Reader, seed: int, count: int) -> Iterator[Failure]:
-    """Read `count` mutants, in as few processes as crash."""
-    begin = 0
-    while begin < count:
-        last, found = _run(reader, seed, begin, count)
+def failures(reader: Reader, seed: int, end: int, begin: int = 0) -> Iterator[Failure]:
+    """Read the mutants from `begin` to before `end`, in as few processes as crash."""
+    while begin < end:
+        last, found = _run(reader, seed, begin, end)
         yield from found
         begin = last + 1
 
 
-def _run(reader: Reader, seed: int, begin: int, count: int) -> tuple[int, list[Failure]]:
+def _run(reader: Reader, seed: int, begin: int, end: int) -> tuple[int, list[Failure]]:
     """The last mutant that a process came to, and what went wrong."""
     with tempfile.TemporaryFile() as progress, tempfile.TemporaryFile("w+") as told:
         child = os.fork()
         if not child:
             # Whatever happens, this process must not go on with what its parent was doing.
             try:
-                _child(reader, seed, begin, count, progress.fileno(), told.fileno())
+                _child(reader, seed, begin, end, progress.fileno(), told.fileno())
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
@@ -71,7 +71,7 @@ def _run(reader: Reader, seed: int, begin: int, count: int) -> tuple[int, list[F
         return last, found
 
 
-def _child(reader: Reader, seed: int, begin: int, count: int, progress: int, told: int) -> None:
+def _child(reader: Reader, seed: int, begin: int, end: int, progress: int, told: int) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, used + _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -79,7 +79,7 @@ def _child(reader: Reader, seed: int, begin: int, count: int, progress: int, tol
     os.dup2(silent, 1)
     os.dup2(silent, 2)
     with tempfile.TemporaryDirectory() as name:
-        for number in range(begin, count):
+        for number in range(begin, end):
             os.pwrite(progress, _NUMBER.pack(number), 0)
             # Processor time of this mutant alone: SIGXCPU ends the process.
             spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
@@ -98,5 +98,6 @@ def _read(reader: Reader, scratch: Path, file: int, data: bytes) -> str | None:
         lines = str(error).strip().splitlines()
         return None if lines and str(error).strip() else f"an empty message of {type(error).__name__}"
     except Exception:
-        return traceback.format_exc(limit=-4).strip().replace("\n", "\\n")
+        told = traceback.format_exc(limit=-4).strip().replace(f"{_ROOT}/", "")
+        return told.replace("\n", "\\n")
     return None

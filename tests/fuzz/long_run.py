@@ -1,7 +1,7 @@
 """Many mutants of every reader's files: `make fuzz`.
 
 Writes a record, docs/reliability.md from it, and each mutant that was not read or refused in a sentence as a
-file, to become a regression case.
+file, to become a regression case. A run that is ended early goes on where it was, and `--minutes` ends one.
 """
 
 from __future__ import annotations
@@ -10,75 +10,69 @@ import json
 import sys
 import tempfile
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "tests" / "support")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 
 from harness import failures, mutant  # noqa: E402
-from readers import readers  # noqa: E402
+from readers import Reader, readers  # noqa: E402
+from record import ROOT, record  # noqa: E402
 
-RECORD, PAGE = ROOT / "docs/records/fuzz.json", ROOT / "docs/reliability.md"
+# Mutants of one reader at a time: all readers have had as many when a run ends early.
+_ROUND = 125
 
 
 @click.command()
 @click.option("--count", default=100_000, show_default=True, help="Mutants in all, the same for each reader.")
 @click.option("--seed", default=2, show_default=True, help="Another seed gives other mutants.")
+@click.option("--minutes", type=float, help="End after the round that is running then.")
 @click.option("--found", default=ROOT / "build/fuzz", type=click.Path(path_type=Path), help="For failures.")
-def main(count: int, seed: int, found: Path) -> None:
+def main(count: int, seed: int, minutes: float | None, found: Path) -> None:
     """Read mutants, and tell of each that was not read or refused in a sentence."""
-    rows: list[dict[str, Any]] = []
+    began = time.monotonic()
+    found.mkdir(parents=True, exist_ok=True)
+    progress = found / f"progress-{seed}.json"
+    done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {"each": 0, "wrong": {}}
     with tempfile.TemporaryDirectory() as name:
         known = readers(Path(name))
-        for reader in known.values():
-            began, wrong = time.monotonic(), []
-            for failure in failures(reader, seed, count // len(known)):
-                wrong.append({"number": failure.number, "what": failure.what})
-                _, data = mutant(reader, seed, failure.number)
-                found.mkdir(parents=True, exist_ok=True)
-                (found / f"{reader.name}-{seed}-{failure.number}").write_bytes(data)
-                click.echo(f"{reader.name} {failure.number}: {failure.what}\n")
-            rows.append({"reader": reader.name, "mutants": count // len(known), "failures": wrong})
-            click.echo(f"{reader.name}: {len(wrong)} failures in {time.monotonic() - began:.0f} s")
-    record = {
-        "command": f"python tests/fuzz/long_run.py --count {count} --seed {seed}",
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "readers": rows,
-    }
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
-    PAGE.write_text(page(record))
-    raise SystemExit(int(any(row["failures"] for row in rows)))
-
-
-def page(record: dict[str, Any]) -> str:
-    """The page of a record."""
-    total = sum(row["mutants"] for row in record["readers"])
-    failed = sum(len(row["failures"]) for row in record["readers"])
-    table = "\n".join(
-        f"| {row['reader']} | {row['mutants']:,} | {len(row['failures'])} |" for row in record["readers"]
+        each = count // len(known)
+        while done["each"] < each and (minutes is None or time.monotonic() - began < 60 * minutes):
+            end = min(each, done["each"] + _ROUND)
+            for reader in known.values():
+                wrong = _read(reader, seed, done["each"], end, found)
+                done["wrong"].setdefault(reader.name, []).extend(wrong)
+            done["each"] = end
+            progress.write_text(json.dumps(done))
+            click.echo(f"{end:,} of each after {time.monotonic() - began:.0f} s")
+        rows = [_row(reader, seed, done) for reader in known.values()]
+    record(
+        "files",
+        f"python tests/fuzz/long_run.py --count {done['each'] * len(rows)} --seed {seed}",
+        {"readers": rows},
     )
-    return f"""# Files that are damaged
+    raise SystemExit(int(any(not failure["mended"] for row in rows for failure in row["failures"])))
 
-```
-make fuzz           # damages the files of every reader, and reads them
-```
 
-Of {total:,} damaged files, {failed} were neither read nor refused in one sentence. Made by `make fuzz`
-(`{record["command"]}`, {record["date"]}) from `docs/records/fuzz.json`.
+def _read(reader: Reader, seed: int, begin: int, end: int, found: Path) -> list[dict[str, Any]]:
+    wrong = []
+    for failure in failures(reader, seed, end, begin):
+        wrong.append({"number": failure.number, "what": failure.what})
+        _, data = mutant(reader, seed, failure.number)
+        (found / f"{reader.name}-{seed}-{failure.number}").write_bytes(data)
+        click.echo(f"{reader.name} {failure.number}: {failure.what}\n")
+    return wrong
 
-| reader | damaged files | crashes, endless loops, tracebacks |
-| --- | --- | --- |
-{table}
 
-A file is damaged in its bytes, or in one to three fields of what they mean: numbers, names, ops, variables,
-slots, attributes, keys, entries. A program is then loaded, verified, printed, transformed, frozen and saved.
-Each is read in a process with a limit of 3 GiB of memory and 20 seconds of processor time. `make test` reads
-200 of each.
-"""
+def _row(reader: Reader, seed: int, done: dict[str, Any]) -> dict[str, Any]:
+    """What a reader's mutants showed; those that failed are read once more, by the code of now."""
+    wrong = done["wrong"].get(reader.name, [])
+    for failure in wrong:
+        number = failure["number"]
+        failure["mended"] = not list(failures(reader, seed, number + 1, number))
+    return {"reader": reader.name, "mutants": done["each"], "failures": wrong}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,12 @@ from qcc.files import (
     check_folder,
     clear,
     finish,
+    finish_around,
+    one_change,
     publish,
     sha256,
     staging,
+    waiting,
     write_json,
     write_text,
 )
@@ -206,6 +211,144 @@ def test_a_killed_process_leaves_the_old_file_or_the_new(tmp_path: Path) -> None
     assert path.read_bytes() == b"new"
 
 
+# ---------------------------------------------------------------------- several folders
+
+
+def write_all(folder: Path, **files: bytes) -> None:
+    """Each file in a folder of its own."""
+    with one_change(folder):
+        for name, data in files.items():
+            stage(folder / name, file=data)
+
+
+def test_one_change(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "a").mkdir(parents=True)
+    (folder / "a" / "mine").write_bytes(b"0")
+    with one_change(folder):
+        write_all(folder, a=b"1", b=b"2")
+        write_text(folder / "c", "4")
+        write_text(tmp_path / "elsewhere", "3")
+        assert waiting(folder / "a" / "file").read_bytes() == b"1"
+        assert waiting(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+        assert not (folder / "b").exists()
+    assert waiting(folder / "a") == folder / "a"
+    assert contents(tmp_path) == {
+        "elsewhere": b"3",
+        "folder/a/file": b"1",
+        "folder/a/mine": b"0",
+        "folder/b/file": b"2",
+        "folder/c": b"4",
+    }
+
+
+def test_one_change_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with one_change(Path()):
+        write_text(Path("a"), "1")
+        write_text(Path("../b"), "2")
+        assert contents(tmp_path)["b"] == b"2"
+        assert not Path("a").exists()
+    assert contents(tmp_path) == {"here/a": b"1", "b": b"2"}
+
+
+def test_one_change_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "folder").symlink_to(tmp_path / "disk")
+    write_all(tmp_path / "folder", a=b"1")
+    assert (tmp_path / "folder").is_symlink()
+    assert contents(tmp_path / "disk") == {"a/file": b"1"}
+
+
+def _change_and_stop(folder: Path) -> None:
+    with one_change(folder):
+        stage(folder / "a", file=b"1")
+        raise Stop
+
+
+def test_one_change_that_fails(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        _change_and_stop(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    # The second of two forms finds no way: the first is not written, either.
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"cannot be written to: \S*/b is a link\.$"):
+        write_all(tmp_path, a=b"1", b=b"2")
+    (tmp_path / "b").unlink()
+    (tmp_path / "b").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"cannot be written to: \S*/b is no folder\.$"):
+        write_all(tmp_path, a=b"1", b=b"2")
+    assert contents(tmp_path) == {"b": b"mine"}
+
+
+@pytest.mark.parametrize("fails_at", range(3))
+def test_one_change_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+    write_all(tmp_path, a=b"1", c=b"3")
+    before, replace, done = contents(tmp_path), os.replace, []
+
+    def failing(source: Path, target: Path) -> None:
+        if target.parent in (tmp_path, *(tmp_path / name for name in "abc")) and "old-" not in str(source):
+            if len(done) == fails_at:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            done.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(OutputError, match="No space left"):
+        write_all(tmp_path, a=b"4", b=b"5", c=b"6")
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
+def test_a_process_that_is_ended_leaves_all_old_or_all_new(tmp_path: Path, ended_by: int) -> None:
+    folder = tmp_path / "folder"
+    old = {"a/file": b"1", "a/mine": b"0"}
+    new = {"a/file": b"2", "a/mine": b"0", "b/file": b"3"}
+    found = []
+    lay_out(folder, old)
+    for number in killed_at_each_change(folder, lambda: write_all(folder, a=b"2", b=b"3"), ended_by):
+        # As whoever reads the whole, or one of its parts, does.
+        finish_around(folder / ("a" if number % 2 else "."))
+        found.append({name: data for name, data in contents(folder).items() if ".qcc-" not in name})
+        clear(folder)
+        assert list(folder.glob(".*")) == []
+        lay_out(folder, old)
+    assert contents(folder) == new
+    decided = found.index(new)
+    assert found == [old] * decided + [new] * (len(found) - decided)
+    assert decided < len(found) - 3
+
+
+def lay_out(folder: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def test_a_plan_from_elsewhere_leads_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "file").write_bytes(b"mine")
+    # Into a folder of the user's, and out of one.
+    for number, (theirs, link) in enumerate((("a", "folder"), ("folder", "a"))):
+        base = tmp_path / str(number)
+        staged = base / ".qcc-x"
+        places = {"folder": staged / "sub", "a": base / "sub"}
+        staged.mkdir(parents=True)
+        places[theirs].mkdir()
+        (places[theirs] / "file").write_bytes(b"theirs")
+        places[link].symlink_to(tmp_path / "home")
+        (staged / ".plan").write_text('["sub/file"]')
+        before = contents(base)
+        with pytest.raises(OSError, match="is a link"):
+            finish(base)
+        assert contents(base) == before
+    assert (tmp_path / "home" / "file").read_bytes() == b"mine"
+
+
 def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
     with staging(tmp_path) as staged, atomic_file(tmp_path / "file") as stream:
         (staged / "a").write_bytes(b"1")
@@ -215,7 +358,9 @@ def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"a": b"1", "file": b"2"}
 
 
-@pytest.mark.parametrize("plan", [b"", b"5", b"[1]", b'["../a", "/b", "sub/c"]', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "plan", [b"", b"5", b"[1]", b'["../a", "/b", "sub/../../a", "sub//c", "./sub/c"]', b"[" * 100_000]
+)
 def test_a_plan_from_elsewhere_moves_nothing_out(tmp_path: Path, plan: bytes) -> None:
     folder = tmp_path / "folder"
     (folder / ".qcc-x" / "sub").mkdir(parents=True)

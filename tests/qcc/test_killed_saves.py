@@ -36,8 +36,7 @@ def save_for_lite(model: Model, folder: Path) -> None:
 
 
 def save_forms(model: Model, folder: Path) -> None:
-    for _ in freeze_to(model, folder, check=False):
-        pass
+    freeze_to(model, folder, check=False)
 
 
 def weights(folder: Path) -> list[bytes]:
@@ -74,14 +73,9 @@ def test_a_killed_save(
     shutil.copytree(tmp_path / "old", folder)
     found = []
     for _ in killed_at_each_change(folder, lambda: write(new, folder)):
-        parts = read(folder)
-        assert all(part in (old, changed) for part, old, changed in zip(parts, before, after, strict=True))
-        found.append(parts)
-        for written in (
-            folder,
-            *(path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."),
-        ):
-            clear(written)
+        found.append(read(folder))
+        assert found[-1] in (before, after)
+        clear(folder)
         assert list(folder.rglob(".qcc-*")) == []
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "old", folder)

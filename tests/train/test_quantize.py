@@ -115,7 +115,7 @@ def test_the_mobile_form_is_what_paddle_lite_loads(tiny_config: Path, tmp_path: 
 
 def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_path: Path) -> None:
     transformed = ModelRunner(qcc.load(folder / "run" / "2" / "eval_model"), CPU).run(IMAGES)[0]
-    saved = list(freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path))
+    saved = freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path)
     assert [report.form for report in saved] == ["float", "int8", "qdq"]
     outputs = [ModelRunner(qcc.load(tmp_path / report.form), CPU).run(IMAGES)[0] for report in saved]
     np.testing.assert_array_equal(outputs[0], outputs[1])
@@ -130,12 +130,12 @@ def test_all_forms_compute_what_the_transformed_network_does(folder: Path, tmp_p
 @pytest.mark.slow
 def test_dynamic_activations_have_no_qdq_form(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 1, activation_quantize_type="abs_max"))
-    saved = list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
+    saved = freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms")
     assert [report.form for report in saved] == ["float", "int8"]
 
 
 def test_weight_type_can_be_overridden(folder: Path, tmp_path: Path) -> None:
-    list(freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path, weight_type="abs_max"))
+    freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path, weight_type="abs_max")
     types = {op.type for op in qcc.load(tmp_path / "float").graph.ops}
     assert "fake_dequantize_max_abs" in types
     assert "fake_channel_wise_dequantize_max_abs" not in types
@@ -143,7 +143,7 @@ def test_weight_type_can_be_overridden(folder: Path, tmp_path: Path) -> None:
 
 def test_a_checkpoint_from_before_quantization_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="0 comes from before quantization was inserted"):
-        list(freeze_checkpoint(CheckpointStore(folder / "run"), 0, tmp_path))
+        freeze_checkpoint(CheckpointStore(folder / "run"), 0, tmp_path)
     assert not any(tmp_path.iterdir())
 
 
@@ -166,7 +166,7 @@ def test_without_eval_models_there_is_nothing_to_freeze(tiny_config: Path, tmp_p
     assert result.best is not None
     assert not (tmp_path / "run" / "0" / "eval_model").exists()
     with pytest.raises(CheckpointError, match="0 holds no eval_model, since it was trained with"):
-        list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms"))
+        freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms")
 
 
 @pytest.mark.slow
@@ -256,7 +256,7 @@ def test_a_damaged_eval_model_is_not_frozen(folder: Path, tmp_path: Path) -> Non
     content[-1] ^= 1
     params.write_bytes(content)
     with pytest.raises(CheckpointError, match="__params__ is not what was written there"):
-        list(freeze_checkpoint(CheckpointStore(tmp_path / "run"), 2, tmp_path / "forms"))
+        freeze_checkpoint(CheckpointStore(tmp_path / "run"), 2, tmp_path / "forms")
 
 
 def test_all_epochs_are_compared(folder: Path, capfd: Any) -> None:

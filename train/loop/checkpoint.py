@@ -20,11 +20,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
+from qcc.array_files import write_arrays
 from qcc.errors import CheckpointError, OutputError
 from qcc.files import atomic_file, clear, sha256, sync, sync_tree, write_json, writing
 from qcc.inputs import read_input
 from qcc.train.programs.scope import Arrays
-from qcc.train.programs.weights import read_arrays, write_arrays
+from qcc.train.programs.weights import read_arrays
 
 MARKER = "complete.json"
 INTERRUPTED = "interrupted"
@@ -175,6 +176,12 @@ class CheckpointStore:
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
         return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
+
+    def last_good(self) -> str:
+        """Which checkpoint is the last good one, in words."""
+        epochs = self.epochs()
+        good = self.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
+        return f"the last good checkpoint is {good}"
 
     def epoch(self, epoch: int) -> Path:
         """The folder of one epoch. Raises CheckpointError when it is not there or not whole."""

@@ -205,9 +205,7 @@ class Loop:
     def _last_good(self) -> str:
         if self._task.group.rank > 0:
             return "process 0 says which checkpoint is the last good one"
-        epochs = self._store.epochs()
-        good = self._store.root / str(epochs[-1]) if epochs else "none: this was the first epoch"
-        return f"the last good checkpoint is {good}"
+        return self._store.last_good()
 
     # ------------------------------------------------------------------ checkpoints
 

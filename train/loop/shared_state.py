@@ -7,9 +7,9 @@ import json
 
 import numpy as np
 
+from qcc.array_files import write_arrays
 from qcc.train.loop.checkpoint import TrainingState
 from qcc.train.parallel.group import Group
-from qcc.train.programs.weights import write_arrays
 
 
 def shared_state(group: Group, state: TrainingState | None) -> TrainingState | None:

@@ -13,9 +13,6 @@ from qcc.errors import ConfigError
 _RANK, _SIZE, _ENDPOINTS = "PADDLE_TRAINER_ID", "PADDLE_TRAINERS_NUM", "PADDLE_TRAINER_ENDPOINTS"
 _GPU = "FLAGS_selected_gpus"
 
-INTERRUPTED_EXIT_CODE = 130
-"""What a process that was asked to stop, and has saved all that it needs to go on, ends with."""
-
 
 @dataclass(frozen=True)
 class Place:

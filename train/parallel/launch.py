@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
-from qcc.train.parallel.environment import INTERRUPTED_EXIT_CODE, Place, gpu_variable
+from qcc.interrupts import INTERRUPTED_EXIT_CODE
+from qcc.train.parallel.environment import Place, gpu_variable
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 WATCHED = "QCC_WATCHED"
@@ -139,7 +140,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 # Unlike `-m qcc`, it does not look for qcc in the current folder first, which may hold another version.
-_MAIN = "import sys; sys.path = list(filter(None, sys.path)); from qcc.cli.main import main; main()"
+_MAIN = "import sys; sys.path = list(filter(None, sys.path)); from qcc.__main__ import main; main()"
 
 
 def qcc_command(arguments: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import core, paddle, static_mode
-from qcc.array_files import ArraysError, load_arrays
+from qcc.array_files import ArraysError, load_arrays, write_arrays
 from qcc.errors import CheckpointError
 from qcc.files import atomic_file
 from qcc.inputs import open_input
@@ -36,15 +35,6 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write named arrays as an uncompressed .npz file, atomically and without pickle."""
     with atomic_file(path) as stream:
         write_arrays(stream, arrays)
-
-
-def write_arrays(stream: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write an .npz archive; equal arrays give equal bytes, since no time of day goes into it."""
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name in sorted(arrays):
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                value = np.asarray(arrays[name])
-                np.lib.format.write_array(member, value, allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def read_arrays(path: Path) -> Arrays:

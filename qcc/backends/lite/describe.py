@@ -84,25 +84,30 @@ def describe(buffer: NaiveBuffer, complaints: Sequence[str] = (), rows: Rows = "
 def _interface(block: BlockDesc, kind: str) -> tuple[Tensor, ...]:
     """What is fed or fetched, by column."""
     variables = {var.name: var for var in block.vars}
-    ops = sorted((op for op in block.ops if op.type == kind), key=lambda op: int(op.attr("col")))
-    slots = [(op.outputs if kind == "feed" else op.inputs)[0] for op in ops]
-    return tuple(_variable(variables[slot.arguments[0]]) for slot in slots)
+    columns = [(op.attr("col"), op) for op in block.ops if op.type == kind]
+    ordered = sorted((column, at) for at, (column, _) in enumerate(columns) if isinstance(column, int))
+    ops = [columns[at][1] for _, at in ordered]
+    slots = [slot for op in ops for slot in (op.outputs if kind == "feed" else op.inputs)]
+    # What is wrong with them is among the complaints.
+    return tuple(_variable(name, variables.get(name)) for slot in slots for name in slot.arguments)
 
 
-def _variable(var: VarDesc) -> Tensor:
+def _variable(name: str, var: VarDesc | None) -> Tensor:
+    if var is None:
+        return Tensor(name, "unknown", (), None)
     tensor = var.type.lod_tensor.tensor if var.type and var.type.lod_tensor else None
-    return Tensor(var.name, _dtype(element_kind(var)), tuple(tensor.dims) if tensor else (), None)
+    return Tensor(name, _dtype(element_kind(var)), tuple(tensor.dims) if tensor else (), None)
 
 
 def _kernel(op: OpDesc) -> Kernel:
-    identifier = op.attr(KERNEL_ATTR, "")
+    identifier = op.text(KERNEL_ATTR)
     kernel = find_kernel(identifier)
-    activation = op.attr("act_type", "") if op.attr("with_act", op.type.startswith("fusion")) else ""
+    activation = op.text("act_type") if op.attr("with_act", op.type.startswith("fusion")) else ""
     return Kernel(
         identifier or op.type,
         kernel.target if kernel else "unknown",
         kernel.precision if kernel else "unknown",
-        activation or op.attr("activation_type", ""),
+        activation or op.text("activation_type"),
         tuple(name for slot in op.inputs for name in slot.arguments),
         tuple(name for slot in op.outputs for name in slot.arguments),
     )

@@ -29,6 +29,7 @@ from qcc.backends.lite.pack import pack
 from qcc.backends.lite.schema import CombinedParamsDesc, OpDesc, ParamDesc, ProgramDesc
 from qcc.backends.lite.unpack import DamagedError, Unpacker
 from qcc.errors import ModelFormatError, OutputError
+from qcc.files import finish_around
 from qcc.inputs import open_input, read_input
 
 LITE_VERSION = "v2.13-rc"
@@ -98,6 +99,7 @@ def read_naive_buffer(path: Path) -> NaiveBuffer:
 
 def parse_naive_buffer(path: Path) -> Parsed:
     """Read a file and judge every byte of it.  Raises ModelFormatError."""
+    finish_around(path)
     try:
         data = memoryview(read_input(path, _MAX_SIZE))
     except OSError as error:

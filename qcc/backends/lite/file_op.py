@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,13 @@ import numpy as np
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.rules.view import Shape
 from qcc.backends.lite.schema import BlockDesc, OpDesc, ParamDesc, TensorDesc, VarKind
+from qcc.errors import ModelFormatError
 from qcc.targets.lite import find_kernel
 
 _ELEMENTS = {VarKind.FP32: "float"}
+
+
+_LIKE: Mapping[type, tuple[type, ...]] = {bool: (int,), int: (int,), float: (int, float), str: (str,)}
 
 
 class Program:
@@ -76,7 +80,7 @@ class FileOp:
         self._desc = desc
         self._program = program
         self._attrs = {attr.name: attr for attr in desc.attrs}
-        self._kernel = find_kernel(self.attr(KERNEL_ATTR, ""))
+        self._kernel = find_kernel(desc.text(KERNEL_ATTR))
 
     @property
     def type(self) -> str:
@@ -91,7 +95,13 @@ class FileOp:
         return self._kernel is not None and "int8" in self._kernel.outputs.values()
 
     def attr(self, name: str, default: Any = None) -> Any:
-        return self._attrs[name].value if name in self._attrs else default
+        """Raises ModelFormatError for a value of another type than the default's."""
+        value = self._attrs[name].value if name in self._attrs else default
+        if default is None or _is_like(value, default):
+            return value
+        raise ModelFormatError(
+            f"op {self.type}: its attribute {name!r} is {value!r}, where one like {default!r} belongs."
+        )
 
     def shape(self, slot: str) -> Shape | None:
         name = self._first(slot)
@@ -119,3 +129,10 @@ class FileOp:
     def _first(self, slot: str) -> str | None:
         found = next((item for item in self._desc.inputs if item.parameter == slot), None)
         return found.arguments[0] if found is not None and found.arguments else None
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value is of the type of a default; a tuple stands for any sequence of integers."""
+    if isinstance(default, tuple):
+        return np.ndim(value) == 1 and (len(value) == 0 or np.asarray(value).dtype.kind in "iu")
+    return isinstance(value, _LIKE[type(default)])

@@ -8,7 +8,7 @@ position in its class is its id in the table, so fields that qcc never sets stan
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -80,7 +80,7 @@ class AttrKind(IntEnum):
     FLOAT64 = 15
 
 
-VALUE_FIELDS = {
+VALUE_FIELDS: Mapping[int, str] = {
     AttrKind.INT: "i",
     AttrKind.FLOAT: "f",
     AttrKind.STRING: "s",
@@ -261,8 +261,9 @@ class Attr:
 
     @property
     def value(self) -> Any:
-        """The value, from the field of its type."""
-        return getattr(self, VALUE_FIELDS[AttrKind(self.type)])
+        """The value, from the field of its type; None where the type has none, or there is no such type."""
+        field = VALUE_FIELDS.get(self.type)
+        return None if field is None else getattr(self, field)
 
 
 @dataclass
@@ -276,8 +277,13 @@ class OpDesc:
     is_target: bool = _scalar("bool", False)
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, `default` where the op does not carry it."""
+        """An attribute's value, of whatever type; `default` where the op does not carry it."""
         return next((attr.value for attr in self.attrs if attr.name == name), default)
+
+    def text(self, name: str) -> str:
+        """The value of an attribute that is a string; empty where it is none."""
+        value = self.attr(name)
+        return value if isinstance(value, str) else ""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from qcc.backends.lite.schema import (
     VarDesc,
     VarKind,
 )
+from qcc.errors import ModelFormatError
 from qcc.targets.lite import Arch, Kernel, find_kernel
 from qcc.targets.lite_arm import Verdict
 
@@ -54,19 +55,26 @@ def complaints_about(
         *_about_interface(block, variables),
         *(complaint for param in buffer.params for complaint in _about_param(param)),
         *(complaint for op in block.ops for complaint in _about_op(op, variables, program)),
+        *_about_order(block),
     ]
     # What is broken already needs no look at what it would compute.
-    return complaints or faults_of(buffer, rows, arch or arch_of(buffer), "refused")
+    try:
+        return complaints or faults_of(buffer, rows, arch or arch_of(buffer), "refused")
+    except ModelFormatError as error:
+        return [str(error).rstrip(".")]
 
 
 def arch_of(buffer: NaiveBuffer) -> Arch:
     """The processor that a file is for: x86 where it names kernels for that, else ARM."""
-    kernels = (find_kernel(op.attr(KERNEL_ATTR, "")) for op in buffer.ops)
+    kernels = (find_kernel(op.text(KERNEL_ATTR)) for op in buffer.ops)
     return "x86" if any(kernel is not None and kernel.target == "x86" for kernel in kernels) else "arm"
 
 
 def faults_of(buffer: NaiveBuffer, rows: Rows, arch: Arch, verdict: Verdict) -> list[str]:
-    """The faults of kernels that the ops of a file meet, as sentences without a stop."""
+    """The faults of kernels that the ops of a file meet, as sentences without a stop.
+
+    Raises ModelFormatError for an op with attributes that no kernel takes.
+    """
     program = Program(buffer.program.blocks[0], buffer.params)
     found = []
     for op in buffer.ops:
@@ -107,7 +115,8 @@ def _about_interface(block: BlockDesc, variables: dict[str, VarDesc]) -> Iterato
         if holder is None or holder.type is None or holder.type.type != kind or not holder.persistable:
             yield f"the variable {op_type!r} is missing or of a wrong kind"
         columns = [op.attr("col") for op in block.ops if op.type == op_type]
-        if sorted(columns) != list(range(len(columns))):
+        numbers = [column for column in columns if isinstance(column, int)]
+        if sorted(numbers) != list(range(len(columns))):
             yield f"the {op_type} ops have the columns {columns}"
 
 
@@ -137,12 +146,23 @@ def _about_op(op: OpDesc, variables: dict[str, VarDesc], program: Program) -> It
     if missing:
         yield f"{title} uses {missing[0]!r}, which is not declared"
         return
-    kernel = find_kernel(op.attr(KERNEL_ATTR, ""))
+    kernel = find_kernel(op.text(KERNEL_ATTR))
     if kernel is None or kernel.op != op.type:
         yield f"{title} names the kernel {op.attr(KERNEL_ATTR)!r}, which Paddle Lite does not have"
         return
     yield from (f"{title}: {complaint}" for complaint in _about_types(op, kernel, program))
     yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, program.params))
+
+
+def _about_order(block: BlockDesc) -> Iterator[str]:
+    first: dict[str, int] = {}
+    for at, op in enumerate(block.ops):
+        for name in (name for slot in op.outputs for name in slot.arguments):
+            first.setdefault(name, at)
+    for at, op in enumerate(block.ops):
+        early = [name for slot in op.inputs for name in slot.arguments if first.get(name, -1) >= at]
+        if early and op.type not in ("feed", "fetch"):
+            yield f"{_title(op)} reads {early[0]!r} before it is written"
 
 
 def _about_types(op: OpDesc, kernel: Kernel, program: Program) -> Iterator[str]:
@@ -167,11 +187,11 @@ def _about_known_faults(op: OpDesc, kernel: Kernel, params: dict[str, ParamDesc]
     """Int8 kernels of x86 that are there, and compute something wrong; those of ARM have a table."""
     if kernel.precision != "int8" or op.type == "calib":
         return
-    activation = op.attr("act_type", "") if op.attr("with_act", False) else ""
+    activation = op.text("act_type") if op.attr("with_act", False) else ""
     slots = {slot.parameter: slot.arguments for slot in op.inputs}
     if kernel.target == "arm":
         return
-    if op.attr("groups", 1) > 1 and op.type in _CONVOLUTIONS and not slots.get("Bias"):
+    if op.type in _CONVOLUTIONS and op.attr("groups", 1) != 1 and not slots.get("Bias"):
         yield "a grouped convolution in int8 has no bias"
     if op.type == "fc":
         yield "an fc op runs in int8 on x86"

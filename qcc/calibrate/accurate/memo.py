@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from qcc.array_files import write_arrays
 from qcc.files import atomic_file
 
 _HEADER = "header"
@@ -45,10 +46,12 @@ class Memo:
             return
         header = {"key": _text(key), "names": list(arrays), "numbers": dict(numbers)}
         with atomic_file(self._path(key)) as stream:
-            np.savez(
+            write_arrays(
                 stream,
-                **{_HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8)},
-                **{f"{_ARRAY}{place}": array for place, array in enumerate(arrays.values())},
+                {
+                    _HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8),
+                    **{f"{_ARRAY}{place}": array for place, array in enumerate(arrays.values())},
+                },
             )
 
     def _path(self, key: object) -> Path:

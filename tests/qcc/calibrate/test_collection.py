@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nets
 import numpy as np
 import pytest
+from killed import killed_at_each_change
 
+from qcc.calibrate import collection
+from qcc.calibrate.collect import Collector
 from qcc.calibrate.collection import Part, State, Stopped, check_skipped, collect
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.data.sources import Source, array_source
@@ -70,6 +75,31 @@ def test_it_stops_and_goes_on(plan: Plan, source: Source, tmp_path: Path) -> Non
     collect(plan, replace(source, batches=Batches(batches.items, reading)), again)
     assert [path.name for path in read] == ["2.npy", "3.npy", "4.npy"]
     assert counts(again.gather()) == counts(collected(plan, source, tmp_path / "whole"))
+
+
+def test_what_a_killed_process_has_collected_is_counted_once(
+    plan: Plan, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(self: Collector, batch: Any, inputs: Batch) -> None:
+        """Without Paddle's executor, which a forked process must not run."""
+        (values,) = inputs.values()
+        for name in self._statistics.names:
+            self._statistics.add(name, 1.0, values)
+        self._statistics.count(batch.number, 1.0, {})
+
+    monkeypatch.setattr(Collector, "run", run)
+    monkeypatch.setattr(collection, "_SECONDS_BETWEEN_SAVES", -1.0)
+    assert isinstance(source.batches, Batches)
+    few = replace(source, batches=Batches(source.batches.items[:2], source.batches.read))
+    whole = collected(plan, few, tmp_path / "whole")
+    folder = tmp_path / "state"
+    kills = []
+    for made in killed_at_each_change(folder, lambda: counts(collected(plan, few, folder))):
+        kills.append(made)
+        found = collected(plan, few, folder)
+        assert (found.batches, counts(found)) == (whole.batches, counts(whole))
+        shutil.rmtree(folder)
+    assert len(kills) > 10
 
 
 @pytest.mark.parametrize("change", ["data", "preparing", "network"])

@@ -20,6 +20,7 @@ import qcc
 from qcc.calibrate.observers import CALIBRATORS
 from qcc.cli import quantize_model
 from qcc.cli.main import run
+from qcc.errors import OutputError
 from qcc.quantization import state
 
 PREPROCESS = "steps:\n  - {type: Resize, size: [12, 12]}\nmean: [0.5, 0.5, 0.5]\nstd: [0.25, 0.25, 0.25]\n"
@@ -262,8 +263,9 @@ def test_several_processes_give_the_same_numbers(place: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> None:
-    """A function that waits behind the fourth batch is interrupted; the run that goes on gives the same."""
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_it_goes_on_where_it_was_ended(place: Path, tmp_path: Path, ended_by: signal.Signals) -> None:
+    """A function that waits behind the fourth batch is ended; the run that goes on gives the same."""
     (tmp_path / "slowly.py").write_text(
         "import numpy as np, time\nfrom pathlib import Path\n"
         f"def batches():\n    for n, path in enumerate(sorted(Path({str(place / 'arrays')!r}).iterdir())):\n"
@@ -276,16 +278,41 @@ def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> Non
     process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "there").exists():
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(ended_by)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on" in error
+    killed = ended_by == signal.SIGKILL
+    assert process.returncode == (-signal.SIGKILL if killed else 130)
+    assert killed or error.endswith("interrupted; the same command goes on with what was measured.\n")
     assert not (tmp_path / "o/float").exists()
     (tmp_path / "wait").unlink()
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "goes on behind 4 batches that an earlier run has measured." in done.stdout
+    assert killed or "goes on behind 4 batches that an earlier run has measured." in done.stdout
     assert run(command(place, tmp_path / "whole", data=place / "arrays")) == 0
-    assert weights(tmp_path / "o", "float") == weights(tmp_path / "whole", "float")
+    assert all(weights(tmp_path / "o", form) == weights(tmp_path / "whole", form) for form in FORMS)
+
+
+def test_what_fails_last_leaves_all_as_it_was(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forms, the target's file, record and report are one change."""
+    out = tmp_path / "o"
+    words = command(place, out, "--target", "lite-arm", data=place / "arrays")
+    assert run([*words, "--calibrator", "abs_max"]) == 0
+    (out / "float/mine.txt").write_text("kept")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert len(before) == 3 * 3 + 2 + 3 + 1
+
+    def full(*given: object) -> None:
+        raise OutputError("report.html cannot be written: No space left on device.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qcc.analyze.beside.write_page", full)
+        capsys.readouterr()
+        assert run(words) == 2
+    assert "saved the" not in capsys.readouterr().out
+    there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert {path: there[path] for path in before} == before
+    assert {path.relative_to(out).parts[0] for path in there.keys() - before.keys()} == {".calibration"}
 
 
 def test_calibrators_are_those_that_there_are() -> None:

@@ -13,6 +13,7 @@ from click.exceptions import Exit
 from qcc.cli import training_run
 from qcc.cli.training_options import TrainingArguments
 from qcc.cli.training_run import run_training
+from qcc.errors import TrainingError
 from qcc.train.loop.interrupt import Interrupted
 from qcc.train.tasks import build
 
@@ -44,6 +45,10 @@ def build_in_rank(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "build_task", build_task)
 
 
+def checkpoints() -> Path:
+    return Path("run")
+
+
 def check(task: Any) -> None:
     print("checked")
 
@@ -61,14 +66,14 @@ def test_the_first_process_gets_the_result(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_in_rank(0, monkeypatch)
-    assert run_training(given(), CONFIG, check, finish)[1] == "result"
+    assert run_training(given(), CONFIG, checkpoints, check, finish)[1] == "result"
     assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
 
 def test_the_others_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     build_in_rank(1, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training(given(), CONFIG, check, finish)
+        run_training(given(), CONFIG, checkpoints, check, finish)
     assert end.value.exit_code == 0
     assert capsys.readouterr().out.split() == ["checked", "before", "trained", "after"]
 
@@ -76,7 +81,7 @@ def test_the_others_end(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 def test_an_interrupted_run_ends(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     build_in_rank(0, monkeypatch)
     with pytest.raises(Exit) as end:
-        run_training(given(), CONFIG, check, interrupt)
+        run_training(given(), CONFIG, checkpoints, check, interrupt)
     assert end.value.exit_code == 130
     assert capsys.readouterr().out.split() == ["checked", "before"]
 
@@ -88,5 +93,18 @@ def test_the_process_that_starts_the_others_only_waits(monkeypatch: pytest.Monke
         lambda command, count, logs: (command[-2:], count, logs) == (["a", "b"], 3, Path("out/log")),
     )
     with pytest.raises(Exit) as end:
-        run_training(given(3), CONFIG, check, finish)
+        run_training(given(3), CONFIG, checkpoints, check, finish)
     assert end.value.exit_code == 1  # that of launch, which has got what it should
+
+
+def test_when_one_is_killed_the_last_good_checkpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*given: object) -> int:
+        raise TrainingError("process 1 of 3 was ended by SIGKILL, and the others were ended.")
+
+    monkeypatch.setattr(training_run, "launch", killed)
+    with pytest.raises(
+        TrainingError,
+        match=r"process 1 of 3 was ended by SIGKILL, .*; the last good checkpoint is none: this was the first"
+        r" epoch\.$",
+    ):
+        run_training(given(3), CONFIG, checkpoints, check, finish)

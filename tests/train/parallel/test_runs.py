@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -59,3 +60,39 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path: Path, tiny_i
     logs = {path.name for path in (parts / "output/log").iterdir()}
     assert logs == {"workerlog.1"}
     assert {path.name for path in parts.iterdir()} == {"run", "run.yaml", "tiny.yml", "output"}
+
+
+def test_a_killed_process_loses_no_epoch(tmp_path: Path, tiny_images: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for folder in (whole, parts):
+        folder.mkdir()
+    assert subprocess.run(command(whole, tiny_images), capture_output=True, cwd=whole).returncode == 0
+
+    with subprocess.Popen(
+        command(parts, tiny_images), cwd=parts, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (parts / "run/1/complete.json").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.kill(second_process(process.pid), signal.SIGKILL)
+        _, error = process.communicate()
+    assert process.returncode == 2
+    last = CheckpointStore(parts / "run").epochs()[-1]
+    told = error.splitlines()[-1]
+    assert told.startswith("qcc: error: process 1 of 2 was ended by SIGKILL")
+    assert told.endswith(f"workerlog.1; the last good checkpoint is {parts / 'run' / str(last)}.")
+    resumed = subprocess.run(command(parts, tiny_images), capture_output=True, text=True, cwd=parts)
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = final_state(whole), final_state(parts)
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        assert array.tobytes() == other.arrays[name].tobytes(), name
+
+
+def second_process(launcher: int) -> int:
+    """The process of rank 1 that a launcher has started."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    ranked = [
+        pid for pid in children if b"PADDLE_TRAINER_ID=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
+    ]
+    return int(ranked[0])

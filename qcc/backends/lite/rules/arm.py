@@ -12,7 +12,9 @@ from qcc.backends.lite.rules.products import (
     Convolution,
     activation,
     convolution,
+    groups,
     leading_extents,
+    pair,
     products_by_gemm,
     why_not_fc,
 )
@@ -100,7 +102,7 @@ def _winograd_hard_swish(view: OpView, rows: Rows) -> str | None:
 def _fc(name: str) -> Condition:
     def condition(view: OpView, rows: Rows) -> str | None:
         weight = view.shape("W")
-        if not view.computes_int8 or weight is None:
+        if not view.computes_int8 or weight is None or len(weight) != 2:
             return None
         found = why_not_fc(leading_extents(view), weight[1], view.is_shared("W"), rows)
         return "" if found == name else None
@@ -129,7 +131,7 @@ def _winograd_sums(view: OpView, rows: Rows) -> str | None:
     if found is None or weight is None or not view.computes_int8 or not found.is_winograd:
         return None
     shape = view.shape("Input")
-    if shape is not None and is_known(shape[2:]) and _pixels(found, shape) < _FEW_PIXELS:
+    if shape is not None and len(shape) == 4 and is_known(shape[2:]) and _pixels(found, shape) < _FEW_PIXELS:
         return None
     largest, limit = largest_sum(weight, never_negative(view, "Input")), arm_table().limit("winograd-sums")
     return None if largest <= limit else f"up to {largest:,}, where {limit:,} are right"
@@ -158,7 +160,7 @@ def _shared_filter(view: OpView, rows: Rows) -> str | None:
 
 
 def _grouped_transposed(view: OpView, rows: Rows) -> str | None:
-    return "" if view.computes_int8 and int(view.attr("groups", 1)) > 1 else None
+    return "" if view.computes_int8 and groups(view) > 1 else None
 
 
 # ---------------------------------------------------------------------- other ops
@@ -172,7 +174,7 @@ def _adaptive_pool(view: OpView, rows: Rows) -> str | None:
     """The kernel for a fixed window, or for the whole map, is taken by window and strides alone."""
     if not view.attr("adaptive", False) or view.attr("global_pooling", False):
         return None
-    (height, width), (first, second) = view.attr("ksize", (1, 1)), view.attr("strides", (1, 1))
+    (height, width), (first, second) = pair(view, "ksize"), pair(view, "strides")
     if height != width or first != second or height == 1:
         return None
     shape = view.shape("X")

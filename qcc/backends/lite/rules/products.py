@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from qcc.backends.lite.rules.view import OpView, Rows, Shape
+from qcc.errors import ModelFormatError
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 TRANSPOSED = ("conv2d_transpose", "depthwise_conv2d_transpose")
@@ -68,15 +69,28 @@ def convolution(view: OpView) -> Convolution | None:
     filter_shape = view.shape("Filter") if view.type in CONVOLUTIONS else None
     if filter_shape is None or len(filter_shape) != 4:
         return None
-    strides, dilations = _pair(view, "strides"), _pair(view, "dilations")
-    return Convolution(
-        filter_shape, int(view.attr("groups", 1)), strides, dilations, _pads(view, filter_shape, strides)
-    )
+    strides, dilations = pair(view, "strides"), pair(view, "dilations")
+    return Convolution(filter_shape, groups(view), strides, dilations, _pads(view, filter_shape, strides))
 
 
-def _pair(view: OpView, name: str) -> tuple[int, int]:
-    first, second = view.attr(name, (1, 1))
-    return int(first), int(second)
+def pair(view: OpView, name: str) -> tuple[int, int]:
+    """An attribute of two numbers.  Raises ModelFormatError for any other."""
+    given = view.attr(name, (1, 1))
+    if len(given) != 2:
+        raise ModelFormatError(
+            f"op {view.type}: its attribute {name!r} is {given!r}, where two numbers belong."
+        )
+    return int(given[0]), int(given[1])
+
+
+def groups(view: OpView) -> int:
+    """The groups of a convolution.  Raises ModelFormatError where there is none."""
+    given = int(view.attr("groups", 1))
+    if given < 1:
+        raise ModelFormatError(
+            f"op {view.type}: its attribute 'groups' is {given}, where at least 1 belongs."
+        )
+    return given
 
 
 def _pads(view: OpView, filter_shape: Shape, strides: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -89,8 +103,9 @@ def _pads(view: OpView, filter_shape: Shape, strides: tuple[int, int]) -> tuple[
         (top, bottom), (left, right) = (((size - 1) // 2, size // 2) for size in filter_shape[2:])
         return (top, bottom, left, right)
     given = tuple(int(pad) for pad in view.attr("paddings", (0, 0)))
-    if len(given) == 2:
-        return (given[0], given[0], given[1], given[1])
+    if len(given) != 4:
+        vertical, horizontal = pair(view, "paddings")
+        return (vertical, vertical, horizontal, horizontal)
     top, bottom, left, right = given
     return (top, bottom, left, right)
 
@@ -140,7 +155,7 @@ def inner_size(view: OpView) -> int | None:
     """Products per output of an fc, mul or matmul op; None where they are not known."""
     if view.type == "fc":
         shape = view.shape("W")
-        return None if shape is None else shape[0]
+        return shape[0] if shape else None
     right, left = view.shape("Y"), view.shape("X")
     if right is None or left is None or not right or not left:
         return None
@@ -164,7 +179,7 @@ def products_by_gemm(view: OpView, rows: Rows) -> int | None:
         return None if special else found.products
     if view.type in TRANSPOSED:
         shape = view.shape("Filter")
-        return None if shape is None else shape[0] // int(view.attr("groups", 1))
+        return shape[0] // groups(view) if shape else None
     if view.type == "fc":
         leading = leading_extents(view)
         if leading is not None and set(leading) <= {1} and not rows_change(leading, rows):

@@ -13,6 +13,7 @@ from lite_agreement import lowered
 from lite_nets import frozen
 from lite_ops import CASES
 
+from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.schema import (
@@ -136,6 +137,37 @@ def unloadable(buffer: NaiveBuffer) -> None:
     conv.attrs = [*conv.attrs, Attr("z", AttrKind.BOOLEANS)]
 
 
+def unknown_type(buffer: NaiveBuffer) -> None:
+    attr_of(op_of(buffer, "conv2d"), KERNEL_ATTR).type = 99
+
+
+def kernel_of_numbers(buffer: NaiveBuffer) -> None:
+    attr_of(op_of(buffer, "conv2d"), KERNEL_ATTR).type = AttrKind.INTS
+
+
+def one_stride(buffer: NaiveBuffer) -> None:
+    attr_of(op_of(buffer, "conv2d"), "strides").ints = [1]
+
+
+def no_groups(buffer: NaiveBuffer) -> None:
+    attr_of(op_of(buffer, "conv2d"), "groups").i = 0
+
+
+def columns_of_words(buffer: NaiveBuffer) -> None:
+    feed = next(op for op in buffer.program.blocks[0].ops if op.type == "feed")
+    attr_of(feed, "col").type = AttrKind.STRING
+
+
+def lost_fetch(buffer: NaiveBuffer) -> None:
+    fetch = next(op for op in buffer.program.blocks[0].ops if op.type == "fetch")
+    fetch.inputs = [Var("X", ("nowhere",))]
+
+
+def circle(buffer: NaiveBuffer) -> None:
+    conv = op_of(buffer, "conv2d")
+    conv.inputs = [Var("Input", conv.outputs[0].arguments), *conv.inputs[1:]]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -155,12 +187,21 @@ def unloadable(buffer: NaiveBuffer) -> None:
         (no_tensor, "variable 'x0' has no tensor description"),
         (sub_block, "it has 2 blocks"),
         (unloadable, "attribute 'z' is of a type that the runtime does not load"),
+        (unknown_type, f"attribute {KERNEL_ATTR!r} is of a type that the runtime does not load"),
+        (kernel_of_numbers, "which Paddle Lite does not have"),
+        (one_stride, "its attribute 'strides' is [1], where two numbers belong"),
+        (no_groups, "its attribute 'groups' is 0, where at least 1 belongs"),
+        (columns_of_words, "the feed ops have the columns"),
+        (lost_fetch, "uses 'nowhere', which is not declared"),
+        (circle, "before it is written"),
     ],
 )
 def test_fault(buffer: NaiveBuffer, fault: Callable[[NaiveBuffer], None], words: str) -> None:
     assert complaints_about(buffer) == []
     fault(buffer)
     assert words in " / ".join(complaints_about(buffer))
+    # What is wrong is told with what the file holds.
+    assert words in " / ".join(describe(buffer).complaints)
 
 
 def through_bytes(buffer: NaiveBuffer, path: Path) -> list[str]:

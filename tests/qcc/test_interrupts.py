@@ -1,0 +1,92 @@
+"""Ctrl-C and SIGTERM at moments that are chosen: when a module is looked for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qcc.interrupts import StopRequest, importing
+
+PROGRAM = """
+import os, sys
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == {where!r}:
+            sys.meta_path.remove(self)
+            for _ in range({times}):
+                os.kill(os.getpid(), {number})
+sys.meta_path.insert(0, Interrupting())
+"""
+RUN = "from qcc.__main__ import main\nsys.argv[0] = 'qcc'\nmain()\n"
+IMPORT = """
+try:
+    import qcc._paddle
+except KeyboardInterrupt:
+    print("interrupted", "paddle" in sys.modules)
+"""
+
+
+def run(where: str, number: int, body: str, *words: str, times: int = 1) -> tuple[int, str, str]:
+    program = PROGRAM.format(where=where, number=int(number), times=times) + body
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr.lstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("qcc.cli.main", signal.SIGINT),
+        ("qcc.cli.inspect", signal.SIGTERM),
+        ("paddle", signal.SIGTERM),
+        ("paddle.base.core", signal.SIGINT),
+        ("qcc.analyze.inspection", signal.SIGINT),
+        ("qcc.analyze.inspection", signal.SIGTERM),
+    ],
+)
+def test_the_program_says_that_it_was_interrupted(where: str, number: int, tmp_path: Path) -> None:
+    assert run(where, number, RUN, "inspect", str(tmp_path)) == (130, "", "qcc: interrupted\n")
+
+
+def test_importing_paddle_is_interrupted(tmp_path: Path) -> None:
+    """One signal lets the import end; a second one may end it, and is no missing Paddle."""
+    assert run("paddle.base.core", signal.SIGINT, IMPORT) == (0, "interrupted True\n", "")
+    code, printed, _ = run("paddle.base.core", signal.SIGINT, IMPORT, times=2)
+    assert (code, printed.split()[0]) == (0, "interrupted")
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stop = StopRequest()
+    with stop.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert not stop.requested
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.requested
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def _fails() -> None:
+    with importing():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise ImportError("initialization failed")
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_an_interrupted_import_says_is_not_believed() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _fails()
