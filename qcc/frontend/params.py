@@ -16,8 +16,8 @@ from qcc.ir.program import TensorProto
 from qcc.ir.tensor_stream import TensorHeader, TensorReader
 from qcc.ir.weights import Weights
 
-# What `QuantWeightPass` and `WeightQuantization` store in place of float32.
-_SMALLER = (VarType.INT8, VarType.INT16, VarType.FP16)
+# What `QuantWeightPass`, `WeightQuantization` and programs in half floats store in place of float32.
+_SMALLER = (VarType.INT8, VarType.INT16, VarType.FP16, VarType.BF16)
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def read_weights(program: ProgramFile, files: tuple[ParamsFile, ...]) -> Weights
     """The values of all variables, each checked against its declaration and each file to its last byte.
 
     A weight that is declared float32 may be stored as integers or half floats, since Paddle's tools change
-    the file and leave the program as it was. Integers stay what they are, see `ProgramFile.graph`; half
-    floats become float32, which the program computes with. Sizes of 1 in a shape make no difference.
+    the file and leave the program as it was, and programs of Paddle 3 are read in float32. Integers stay what
+    they are, see `ProgramFile.graph`; half floats become float32, which the program computes with. Sizes of 1
+    in a shape make no difference.
 
     Raises ModelFormatError naming file and variable.
     """
@@ -111,6 +112,9 @@ def as_declared(value: np.ndarray, declared: TensorProto) -> np.ndarray:
     """
     if value.dtype == np.float16 and declared.data_type == VarType.FP32:
         value = value.astype(np.float32)
+    elif value.dtype == np.uint16 and declared.data_type == VarType.FP32:
+        # bfloat16, for which numpy has no name: the upper half of a float32.
+        value = (value.astype(np.uint32) << 16).view(np.float32)
     shape = tuple(declared.dims)
     same = _squeezed(value.shape) == _squeezed(shape) and {value.shape, shape} != {(), (1,)}
     return value.reshape(shape) if same else value

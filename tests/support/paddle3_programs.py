@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from qcc.frontend.paddle3 import convert
 from qcc.frontend.paddle3.read import parse
 from qcc.frontend.program_file import ProgramFile
@@ -18,7 +20,16 @@ from qcc.ir.text.attributes import plain_value
 Json: TypeAlias = dict[str, Any]
 HERE = Path("inference.json")
 _CODES = {"builtin": "0", "pd_op": "1", "cf": "2", "custom_op": "3", "dist": "4"}
-_DTYPES = {"float32": "f32", "int64": "i64", "int32": "i32", "bool": "bool", "float64": "f64", "int8": "i8"}
+_DTYPES = {
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "float32": "f32",
+    "float64": "f64",
+    "int8": "i8",
+    "int32": "i32",
+    "int64": "i64",
+    "bool": "bool",
+}
 
 
 def tensor(shape: Sequence[int], dtype: str = "float32") -> Json:
@@ -129,5 +140,7 @@ def save(program: Program, folder: Path, values: Mapping[str, Any], name: str = 
     path.write_bytes(program.data())
     with (folder / f"{name}.pdiparams").open("wb") as stream:
         for key in sorted(values):
-            write_tensor(stream, values[key], int(dtype_number(str(values[key].dtype))))
+            # numpy has no bfloat16: its bits are held as uint16.
+            dtype = "bfloat16" if values[key].dtype == np.uint16 else str(values[key].dtype)
+            write_tensor(stream, values[key], int(dtype_number(dtype)))
     return path

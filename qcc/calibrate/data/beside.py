@@ -33,6 +33,9 @@ _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 # What decodes, and what is about labels or the order of results.
 _IGNORED = ("DecodeImage", "ToCHWImage", "Permute", "DetPermute", "KeepKeys")
 
+# As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
+_WIDEST_LINE = 3200
+
 # Recognisers of text list their characters there, some ten thousand.
 _MOST_VALUES = 100_000
 
@@ -134,7 +137,8 @@ class _Made:
         if name in ("NormalizeImage", "DetNormalizeImage", "Normalize"):
             self.content.update(_normalize(options))
         elif name in ("RecResizeImg", "ClsResizeImg"):
-            self.content["steps"].append({"type": "FitHeight", "size": options["image_shape"][1:]})
+            widest = {"widest": _WIDEST_LINE} if name == "RecResizeImg" else {}
+            self.content["steps"].append({"type": "FitHeight", "size": options["image_shape"][1:], **widest})
             self.content.update(_same(0.5, 0.5), layout="NCHW", scale=1 / 255)
         elif name in _STEPS:
             self.content["steps"] += _STEPS[name](options)

@@ -10,7 +10,7 @@ import numpy as np
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
 from qcc.calibrate.data.prepare import Preparation, Prepared
-from qcc.calibrate.data.preprocess import Preprocess
+from qcc.calibrate.data.preprocess import FitHeight, Preprocess
 from qcc.errors import DataError
 from qcc.inputs import read_input
 from qcc.ir.dtypes import numpy_dtype
@@ -90,17 +90,39 @@ def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -
                 f"the model is fed by {var.name!r}, which is not made from an image (known are"
                 f" {', '.join(_SIZES)}): give arrays (.npz) or a function."
             )
-    preparation = Preparation(preprocess)
+    preparation = Preparation(_of_declared_width(preprocess, feed))
 
     def read(batch: tuple[Path, ...]) -> Batch:
         prepared = [preparation(read_image(file), str(file)) for file in batch]
         for file, one in zip(batch, prepared, strict=True):
             _check(feed, one, file)
+        _check_alike(prepared, batch)
         images = np.stack([one.image for one in prepared]).astype(numpy_dtype(feed.dtype), copy=False)
         return {feed.name: images} | {var.name: _sizes(var, prepared) for var in others}
 
     whole = range(0, len(files) - size + 1, size)
     return Batches([tuple(files[start : start + size]) for start in whole], read)
+
+
+def _of_declared_width(preprocess: Preprocess, feed: Var) -> Preprocess:
+    """Lines of text are squeezed into the width that a model declares, as PaddleOCR does."""
+    if feed.shape[2 if preprocess.layout == "NHWC" else 3] < 0:
+        return preprocess
+    steps = tuple(
+        step.model_copy(update={"widest": None}) if isinstance(step, FitHeight) else step
+        for step in preprocess.steps
+    )
+    return preprocess.model_copy(update={"steps": steps})
+
+
+def _check_alike(prepared: Sequence[Prepared], batch: Sequence[Path]) -> None:
+    for one, file in zip(prepared, batch, strict=True):
+        if one.image.shape != prepared[0].image.shape:
+            first, other = (" x ".join(map(str, each.image.shape)) for each in (prepared[0], one))
+            raise DataError(
+                f"the model takes batches of {len(batch)} images, and {batch[0]} comes out as {first}, {file}"
+                f" as {other}: preprocessing has to bring all to one size (a step Resize, Fit or Pad)."
+            )
 
 
 def _check(feed: Var, one: Prepared, file: Path) -> None:

@@ -159,10 +159,11 @@ def _fit(canvas: _Canvas, step: Fit) -> None:
 
 
 def _fit_height(canvas: _Canvas, step: FitHeight) -> None:
-    height, width = canvas.image.shape[:2]
-    wanted = int(np.ceil(width * step.size[0] / height))
-    canvas.resize(step.size[0], min(wanted, step.size[1]), step.interpolation)
-    canvas.pad(*step.size, step.value)
+    height, (least, most) = step.size[0], (step.size[1], step.widest or step.size[1])
+    exact = canvas.image.shape[1] * height / canvas.image.shape[0]
+    width = min(max(int(exact), least), max(least, most))  # rounded as PaddleOCR does
+    canvas.resize(height, min(int(np.ceil(exact)), width), step.interpolation)
+    canvas.pad(height, width, step.value)
 
 
 def _crop(canvas: _Canvas, step: CenterCrop) -> None:

@@ -90,13 +90,16 @@ class Fit(Section):
 
 
 class FitHeight(Section):
-    """Resize to the height of a size, the ratio kept, and pad the width on the right; what would be wider is
-    squeezed. So PP-OCR's recognizers and classifiers prepare lines of text."""
+    """Resize to the height of a size, the ratio kept, and pad the width on the right. So PP-OCR's recognizers
+    and classifiers prepare lines of text."""
 
     type: Literal["FitHeight"]
     """Which step it is."""
     size: Size
     """Height and width."""
+    widest: PositiveInt | None = None
+    """What would be wider than the size is as wide as it comes out, up to so many pixels; null: it is
+    squeezed into the size, as it is for a model that declares its width."""
     value: float | None = None
     """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
     interpolation: Interpolation = "linear"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import ModelFormatError
+from qcc.frontend.paddle3.half import widened
 from qcc.frontend.paddle3.program import Block, Op, Parameter, Program, Value
 from qcc.frontend.paddle3.words import (
     WordError,
@@ -73,7 +74,7 @@ class _Reader:
         main = self._block(block, 0)
         if main.arguments:
             raise ModelFormatError(f"{self._path} is damaged: its main block has arguments.")
-        return Program(head, self._parameters, main)
+        return widened(Program(head, self._parameters, main))
 
     def _head(self, content: object) -> tuple[int, object]:
         """The version, and the one block of the one region at the top."""

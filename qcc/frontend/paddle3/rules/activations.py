@@ -38,7 +38,14 @@ def round_(call: Call) -> None:
 
 @rule("cast")
 def cast(call: Call) -> None:
+    """One to the same type, as between float16 and float32 in a program that is read in float32, is its
+    operand, unless one of the two is written into later."""
     call.ignore("onednn_data_type", "mkldnn_data_type")
+    x, result = call.id("x"), call.op.results[0]
+    same = call.type("x") == result.type and call.dtype().name == call.type("x").dtype
+    if same and not {x, result.id} & call.state.mutable:
+        call.state.alias(result.id, x)
+        return
     call.emit_cast(call["x"], call.type("x").dtype, call.out("out"), call.dtype().name)
 
 

@@ -40,20 +40,36 @@ def slice_(call: Call) -> None:
 
 @rule("strided_slice")
 def strided_slice(call: Call) -> None:
-    """Backwards, an end before the first element is -1 in 2.6, and any that is far away in Paddle 3."""
+    """Backwards, an end of -1 is before the first element in 2.6, and the last element in Paddle 3: what goes
+    backwards is flipped, and then cut forwards, which is the same in both.
+
+    strided_slice(x, -1, -2**31, stride=-2)  ->  strided_slice(flip(x), 0, 2**31 - 1, stride=2)
+    """
     axes = call.integers("axes")
     attrs: dict[str, Any] = {"axes": axes, "decrease_axis": []}
     inputs: dict[str, Any] = {"Input": call["x"]}
-    flags = [1] * len(axes)
+    computed = []
     for operand in ("starts", "ends", "strides"):
         more, numbers = int_array(call, operand, "strided_slice", operand)
-        if more:
-            flags = [-1] * len(axes)
+        computed += [operand] if more else []
         inputs |= more
         attrs[operand] = _clamped(numbers[operand])
-    if len(attrs["ends"]) == len(attrs["strides"]):
-        pairs = zip(attrs["ends"], attrs["strides"], strict=True)
-        attrs["ends"] = [-1 if stride < 0 and end == -_INT32 else end for end, stride in pairs]
+    backwards = [index for index, stride in enumerate(attrs["strides"]) if stride < 0]
+    if backwards and "strides" not in computed:
+        if computed or not len(axes) == len(attrs["starts"]) == len(attrs["ends"]):
+            raise Unsupported(
+                f"it goes backwards between {' and '.join(computed) or 'places'} that only a run knows: flip"
+                " the tensor and slice it forwards"
+            )
+        for name in ("starts", "ends"):
+            # The place i from the one end is -1 - i from the other.
+            attrs[name] = [
+                ~number if index in backwards else number for index, number in enumerate(attrs[name])
+            ]
+        attrs["strides"] = _clamped([abs(stride) for stride in attrs["strides"]])
+        flipped = [axes[index] for index in backwards]
+        inputs["Input"] = call.new("flip", {"X": call["x"]}, call.type("x"), axis=flipped)
+    flags = [-1 if computed else 1] * len(axes)
     call.emit("strided_slice", inputs, {"Out": call.out("out")}, infer_flags=flags, **attrs)
 
 

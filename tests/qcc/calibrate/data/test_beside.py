@@ -101,6 +101,13 @@ PreProcess:
   - KeepKeys: {keep_keys: [image, label_ctc]}
 """
 
+TURNED = """\
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - ClsResizeImg: {image_shape: [3, 48, 192]}
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
@@ -164,7 +171,8 @@ PreProcess:
             },
         ),
         (PAGES % "null", {**IMAGENET, "channels": "BGR", "steps": [{"type": "ResizeLimit"}]}),
-        (LINES, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 320]}]}),
+        (LINES, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 320], "widest": 3200}]}),
+        (TURNED, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 192]}]}),
     ],
 )
 def test_what_each_tool_leaves(text: str, wanted: dict[str, object], tmp_path: Path) -> None:

@@ -91,6 +91,16 @@ def test_a_batch_of_declared_size(tmp_path: Path) -> None:
         image_batches(model, files[:1], RESIZE)
 
 
+def test_lines_of_text_are_as_wide_as_the_model_lets_them_be(tmp_path: Path) -> None:
+    wide = Preprocess.model_validate({"steps": [{"type": "FitHeight", "size": [8, 16], "widest": 99}]})
+    files = [save(tmp_path / "a.png", 8, 32), save(tmp_path / "b.png", 8, 24)]
+    for width, wanted in ((-1, [32, 24]), (16, [16, 16])):
+        batches = image_batches(fed_by(image=([-1, 3, 8, width], "float32")), files, wide)
+        assert [batch["image"].shape[3] for batch in batches] == wanted
+    with pytest.raises(DataError, match=r"a.png comes out as 3 x 8 x 32, .*b.png as 3 x 8 x 24"):
+        list(image_batches(fed_by(image=([2, 3, 8, -1], "float32")), files, wide))
+
+
 def test_sizes_that_the_model_does_not_take(tmp_path: Path) -> None:
     model = fed_by(image=([-1, 3, 32, 32], "float32"))
     batches = image_batches(model, [save(tmp_path / "a.png", 40, 30)], Preprocess())
