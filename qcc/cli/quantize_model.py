@@ -168,6 +168,7 @@ def quantize_model(
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
+    wanted.check_metric(loaded)
     program = find_program(model, model_filename)
     if output.exists() and output.samefile(program.parent):
         raise OutputError(f"{output} holds the model that is read: give -o another folder.")
