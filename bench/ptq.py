@@ -52,9 +52,14 @@ def main() -> None:
         # The quick ones of all networks come first.
         for tool in tools:
             for name in networks:
-                if tool != ADAROUND or name in ADAROUND_NETWORKS:
+                if tool in tools_for(name):
                     add(record, name, tool)
     print(outcome.render())
+
+
+def tools_for(name: str) -> list[str]:
+    """The tools that quantize a network."""
+    return [tool for tool in TOOLS if tool != ADAROUND or name in ADAROUND_NETWORKS]
 
 
 def started(path: Path) -> Record:
@@ -65,7 +70,14 @@ def started(path: Path) -> Record:
         "photos": CALIBRATION,
         "trained_steps": TRAINED_STEPS,
         "networks": [
-            {"name": name, "title": one.title, "score": one.score_name, "about": one.about, "rows": []}
+            {
+                "name": name,
+                "title": one.title,
+                "score": one.score_name,
+                "about": one.about,
+                "tools": tools_for(name),
+                "rows": [],
+            }
             for name, one in NETWORKS.items()
         ],
     }
