@@ -63,7 +63,7 @@ def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
     for network in networks:
         rows = {row["tool"]: row for row in network["rows"] if "failed" not in row}
         slim = [row for tool, row in rows.items() if tool.startswith(SLIM)]
-        if slim and BASE in rows:
+        if slim and {BASE, "float"} <= rows.keys():
             own, best = rows[BASE], max(slim, key=lambda row: row["score"])
             cells = [
                 network["title"],
