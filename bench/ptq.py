@@ -58,8 +58,12 @@ def main() -> None:
 
 
 def tools_for(name: str) -> list[str]:
-    """The tools that quantize a network."""
-    return [tool for tool in TOOLS if tool != ADAROUND or name in ADAROUND_NETWORKS]
+    """The tools that a network is measured with. What is compared with the float network itself needs no row
+    for that."""
+    left_out = {ADAROUND} if name not in ADAROUND_NETWORKS else set()
+    if NETWORKS[name].against_float:
+        left_out.add("float")
+    return [tool for tool in TOOLS if tool not in left_out]
 
 
 def started(path: Path) -> Record:

@@ -40,6 +40,8 @@ class Scores:
 class TextNetwork:
     """One of PP-OCR, as published, on pieces of a real photo with words written on them."""
 
+    against_float = True
+
     def __init__(self, name: str, folder: str, title: str, score: str, tests: int) -> None:
         self.title, self.score_name, self._folder = title, score, folder
         self._make, self._agreement = ocr_photos.NETWORKS[name]
@@ -74,6 +76,8 @@ class TrainedNetwork:
 
     `prepare` makes the data set where that has to be made, and returns its folder.
     """
+
+    against_float = False
 
     def __init__(
         self,
