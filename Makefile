@@ -63,7 +63,7 @@ bench-peer: .venv  ## Train quantized beside paddleslim
 	$(BIN)/python bench/peer.py
 
 bench-ptq: .venv  ## Measure quantization without training beside paddleslim
-	PYTHONPATH=tests/support $(BIN)/python bench/ptq.py
+	PYTHONPATH=tests/support:examples/fashion_voc $(BIN)/python bench/ptq.py
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py

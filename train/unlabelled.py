@@ -19,7 +19,7 @@ from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
-from qcc.calibrate.plan import Plan, make_plan
+from qcc.calibrate.plan import Plan, check_skipped, make_plan
 from qcc.errors import CheckpointError, DataError
 from qcc.failures import PADDLE_FAILURES
 from qcc.files import write_json
@@ -147,8 +147,9 @@ def quantize_unlabelled(
     Raises what `qcc.quantize` and `train_unlabelled` raise, and KeyboardInterrupt after Ctrl-C, when
     everything is kept.
     """
-    kept, console = list(batches), console or Console(soft_wrap=True)
+    kept, skip_vars, console = list(batches), tuple(skip_vars), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
+    check_skipped(plan, skip_vars)
     statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
     for batch in numbered(spread(kept, _MEASURED)):

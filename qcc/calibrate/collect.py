@@ -91,7 +91,7 @@ class Collector:
         Raises DataError when it is not what the model is fed with or holds a value that is not finite, or
         when the model does not run on it or computes such a value.
         """
-        inputs = self._fitting(batch, inputs)
+        inputs = self.fitting(batch, inputs)
         self._range = _range(inputs)
         self._peaks = {}
         with _listening([self._count(name) for name in self._statistics.names]), one_op_at_a_time():
@@ -104,7 +104,8 @@ class Collector:
                 raise DataError(f"{name!r} is not finite on {batch.name}, so it has no scale.")
         self._statistics.count(batch.number, self._range, self._peaks)
 
-    def _fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
+    def fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
+        """The arrays that the model is fed with, as it takes them.  Raises DataError when they do not fit."""
         if not isinstance(given, Mapping):
             raise DataError(
                 f"{batch.name} is a {type(given).__name__}, where a mapping of an array for each feed is"

@@ -6,11 +6,12 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qcc.calibrate.collect import Collector, numbered
+from qcc.calibrate.collect import Collector, Numbered, numbered
+from qcc.calibrate.data.batches import Batches, digest_of
 from qcc.calibrate.data.sources import Source
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
@@ -88,14 +89,15 @@ def collect(
     """Collect what is left of a part of the data, and leave it in the state's folder.
 
     `skip_bad`: leave out what cannot be read; `report` is called with the number of batches that are done, by
-    whomever. Raises Stopped when `stop` says so, DataError as `Collector.run` does.
+    whomever. Raises Stopped when `stop` says so, DataError as `Collector.run` does, and for data of code that
+    is not what an earlier run has collected.
     """
-    done = state.before().done
-    statistics = plan.statistics()
+    before = state.before()
+    done, statistics = before.done, plan.statistics()
     collector = Collector(plan.folded, statistics)
     saved = time.monotonic()
     report(len(done))
-    for batch in numbered(source.batches):
+    for batch in _checked(source, before, collector, state):
         if batch.number in done or batch.number % part.count != part.rank:
             continue
         if stop():
@@ -111,11 +113,35 @@ def collect(
             statistics.skipped[batch.number] = str(error)
         else:
             collector.run(batch, inputs)
+            if not isinstance(source.batches, Batches):
+                statistics.digests[batch.number] = digest_of([collector.fitting(batch, inputs)])
         report(len(done) + len(statistics.done))
         if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
             state.save(statistics, part)
             saved = time.monotonic()
     state.save(statistics, part)
+
+
+def _checked(source: Source, before: Statistics, collector: Collector, state: State) -> Iterator[Numbered]:
+    """The batches of a source. The name of code does not tell what it yields, but all of it is gone through
+    again: what an earlier run has collected has to come again."""
+    if isinstance(source.batches, Batches):
+        yield from numbered(source.batches)
+        return
+    done, count = before.done, 0
+    for batch in numbered(source.batches):
+        if batch.number in done:
+            digest = digest_of([collector.fitting(batch, batch.read())])
+            if digest != before.digests.get(batch.number):
+                raise _other_data(f"{batch.name} is not the one that", state)
+        yield batch
+        count += 1
+    if count <= max(done, default=-1):
+        raise _other_data(f"the data ends behind {count} batches, fewer than", state)
+
+
+def _other_data(what: str, state: State) -> DataError:
+    return DataError(f"{what} an earlier run has measured: remove {state.folder} to measure all anew.")
 
 
 def check_skipped(statistics: Statistics) -> None:

@@ -66,6 +66,8 @@ class Statistics:
         self._ranges = array("d")
         self.skipped: dict[int, str] = {}
         """Batches that could not be read and were left out, by number, and why."""
+        self.digests: dict[int, str] = {}
+        """What tells batches from others, by number, of those that have no name that does."""
         self.declare(names, importances)
 
     def declare(
@@ -117,6 +119,7 @@ class Statistics:
         if self.names != other.names or set(self._batches) & set(other._batches):
             raise DataError("these statistics are of other activations, or of the same batches.")
         self.skipped |= other.skipped
+        self.digests |= other.digests
         self._batches += other._batches
         self._ranges += other._ranges
         for name, activation in self._activations.items():
@@ -166,6 +169,7 @@ class Statistics:
             "identity": identity,
             "names": self.names,
             "skipped": list(self.skipped.items()),
+            "digests": list(self.digests.items()),
             "histograms": rows,
         }
         with atomic_file(path) as stream:
@@ -194,7 +198,7 @@ class Statistics:
             return False
         found = Statistics()
         found._activations = {name: Magnitudes(one.importance) for name, one in self._activations.items()}
-        found.skipped = dict(header["skipped"])
+        found.skipped, found.digests = dict(header["skipped"]), dict(header.get("digests", []))
         found._batches, found._ranges = array("q", arrays["batches"]), array("d", arrays["ranges"])
         for activation, peaks in zip(found._activations.values(), arrays["peaks"], strict=True):
             activation.peaks = array("f", peaks)

@@ -58,6 +58,11 @@ class Wanted:
         if self.max_drop is not None and self.min_agreement is not None:
             raise ConfigError("there is one budget: give --max-drop with --eval, or --min-agreement.")
 
+    def check_metric(self, model: Model) -> None:
+        """Raise what is wrong with the metric that `evaluate` names, before any data is read."""
+        if self.evaluate is not None:
+            _metric(self.evaluate, model)
+
 
 def budget_options(command: Command) -> Command:
     """The options of a budget."""
@@ -147,6 +152,7 @@ def _metric(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]
         config = load_config(path, ())
         check_fits(model, config)
         task = build_task(config)
+        task.check()
         metric = _number(evaluate, lambda quantized: float(run(quantized, task)[task.main_metric]))
         return metric, sha256(path)
     function = named_function("--eval", evaluate)

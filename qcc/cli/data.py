@@ -84,11 +84,13 @@ def _images(
 
 def _configuration(path: Path, samples: int) -> Source:
     from qcc.calibrate.data.sources import Source
+    from qcc.files import sha256
     from qcc.train.config import load_config
     from qcc.train.tasks.build import build_task
 
     batches = build_task(load_config(path, ())).calibration_batches(samples)
-    return Source(batches, {"kind": "training images", "path": str(path), "used": len(batches)})
+    record = {"kind": "training images", "path": str(path), "sha256": sha256(path), "used": len(batches)}
+    return Source(batches, record)
 
 
 def _function(data: str, samples: int) -> Source:

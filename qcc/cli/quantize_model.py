@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
+    from qcc.model import Model
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
@@ -168,6 +169,7 @@ def quantize_model(
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
+    wanted.check_metric(loaded)
     program = find_program(model, model_filename)
     if output.exists() and output.samefile(program.parent):
         raise OutputError(f"{output} holds the model that is read: give -o another folder.")
@@ -291,6 +293,7 @@ class _Outcome:
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._onnx: Model | None = None
 
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
@@ -322,7 +325,7 @@ class _Outcome:
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         """Measure what the target wants to know besides, and write its file."""
         from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import unmeasured
+        from qcc.backends.onnx.form import prepare, unmeasured
         from qcc.calibrate.activations import scales_of
         from qcc.targets.table import find_target
 
@@ -331,6 +334,7 @@ class _Outcome:
         scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
         path = self.output / target / "model.onnx"
         saved = export(model, path, table, scales=scales, check=check)
+        self._onnx = prepare(model, table, scales, vnni=False).model
         self._note_size(saved)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
@@ -375,6 +379,7 @@ class _Outcome:
 
         compared = list(islice(self._some(_COMPARED), _COMPARED))
         agreement = compare(self.plan.model, self.quantized.model, compared)
+        sections = [*self.sections, *self._in_onnx(target, compared)]
         remedy = "Keep what reads it float with --skip-vars, or give a budget."
         if effort == "calibrated":
             remedy = "Try --effort accurate, which brings channels to like ranges."
@@ -396,17 +401,28 @@ class _Outcome:
                 *self.quantized.notices,
                 *strangers(self.statistics, self.source.items),
             ],
-            sections=self.sections,
+            sections=sections,
         )
         story.write(self.output)
         page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         lines = [
             *_lines(story.notices, story.skipped),
             *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
+            *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
             f"{self.output / REPORT} has the rest.",
             page,
         ]
         self.told += [(line, False) for line in lines]
+
+    def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
+        """What the target's file rounds besides, between the ops, counts in its agreement."""
+        from qcc.calibrate.compare import compare
+        from qcc.calibrate.report import Section
+
+        if self._onnx is not None:
+            found = compare(self.plan.model, self._onnx, compared)
+            title = f"as {target} rounds it, against float"
+            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

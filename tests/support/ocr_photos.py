@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ WORDS = (
 
 def with_words(random: np.random.Generator, height: int, width: int, words: int) -> np.ndarray:
     """A piece of a real aerial photo with words written on it: uint8 [height, width, 3]."""
-    photo = cv2.imread(str(dataset("deepforest") / "SOAP_061.png"))
+    photo = _photo()
     top, left = (int(random.integers(0, side - 300)) for side in photo.shape[:2])
     picture = cv2.resize(photo[top : top + 300, left : left + 300], (width, height))
     for _ in range(words):
@@ -36,6 +37,11 @@ def with_words(random: np.random.Generator, height: int, width: int, words: int)
         word, font = WORDS[int(random.integers(len(WORDS)))], int(random.integers(0, 4))
         cv2.putText(picture, word, place, font, float(random.uniform(0.6, 1.3)), colour, 2, cv2.LINE_AA)
     return picture
+
+
+@cache
+def _photo() -> np.ndarray:
+    return cv2.imread(str(dataset("deepforest") / "SOAP_061.png"))
 
 
 def page(side: int) -> Callable[[int], np.ndarray]:

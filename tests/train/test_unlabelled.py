@@ -256,6 +256,8 @@ def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
     assert (found.steps, found.trained_on, found.held_back) == (10, 14, 2)
     with pytest.raises(ConfigError, match=r"call qcc\.train\.quantize_unlabelled"):
         qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"skip_vars: no variable of the model is called 'fc_9\*'"):
+        qcc.train.quantize_unlabelled(model, batches, tmp_path, skip_vars=["fc_9*"])
 
 
 def transformed(made: tuple[Plan, Quantized]) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,27 @@ def test_what_cannot_be_read_is_left_out_when_asked_to(plan: Plan, source: Sourc
     only_bad.skipped[0] = "0.png is no image."
     with pytest.raises(DataError, match=r"none of the data could be read; the first: 0.png is no image"):
         check_skipped(only_bad)
+
+
+def images(seed: int, count: int = 5) -> Iterator[Batch]:
+    random = np.random.default_rng(seed)
+    for _ in range(count):
+        yield {"image": random.standard_normal((1, 3, 12, 12)).astype(np.float32)}
+
+
+def test_data_of_code_that_has_changed_is_not_gone_on_with(plan: Plan, tmp_path: Path) -> None:
+    state, reports = State(tmp_path / "state", plan, Source(images(0))), list[int]()
+    with pytest.raises(Stopped):
+        collect(plan, Source(images(0)), state, stop=lambda: len(reports) > 2, report=reports.append)
+    assert state.gather().batches == [0, 1]
+    told = rf"batch 1 of the data is not the one that an earlier run has measured: remove {state.folder} "
+    with pytest.raises(DataError, match=told):
+        collect(plan, Source(images(1)), state)
+    with pytest.raises(
+        DataError, match=r"the data ends behind 1 batches, fewer than an earlier run has measured"
+    ):
+        collect(plan, Source(images(0, 1)), state)
+    collect(plan, Source(images(0)), state)
+    whole = State(tmp_path / "whole", plan, Source(images(0)))
+    collect(plan, Source(images(0)), whole)
+    assert counts(state.gather()) == counts(whole.gather())

@@ -17,10 +17,12 @@ import pytest
 from PIL import Image
 
 import qcc
+from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.calibrate.observers import CALIBRATORS
 from qcc.cli import quantize_model
 from qcc.cli.main import run
 from qcc.errors import OutputError
+from qcc.model import Runner
 from qcc.quantization import state
 
 PREPROCESS = "steps:\n  - {type: Resize, size: [12, 12]}\nmean: [0.5, 0.5, 0.5]\nstd: [0.25, 0.25, 0.25]\n"
@@ -188,6 +190,19 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
     text = said(capsys, command(place, tmp_path / "o", "--target", "onnxruntime", data=place / "arrays"))
     assert f"wrote {tmp_path / 'o/onnxruntime/model.onnx'}, " in text
     assert "onnxruntime: ONNX Runtime on x86 runs in int8: 2 conv2d, 1 mul." in text
+    record = json.loads((tmp_path / "o/qcc.json").read_text())
+    told, *_ = record["in_target"]
+    assert told["mean"] != record["agreement"][0]["mean"]
+    line = (
+        f"as onnxruntime rounds it, against float: {told['output']}: off by {told['mean']:.2%} of its range"
+    )
+    assert line in text
+    batches = [{"image": np.load(path)} for path in sorted((place / "arrays").iterdir())]
+    runner = Runner(qcc.load(place / "model"))
+    with OnnxRuntime(tmp_path / "o/onnxruntime/model.onnx", optimize=False) as engine:
+        pairs = [(engine.run(batch)[0], runner.run(batch)[0]) for batch in batches]
+    found, wanted = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    assert told["mean"] == pytest.approx(np.abs(found - wanted).mean() / np.ptp(wanted), rel=1e-2)
 
 
 @pytest.mark.parametrize(

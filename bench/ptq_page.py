@@ -1,0 +1,122 @@
+"""The page docs/ptq-bench.md, made from the record of `bench/ptq.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+BASE, SLIM = "qcc calibrated", "paddleslim "
+
+_HEAD = """# Quantizing without training, beside other tools
+
+```
+make bench-ptq     # measures what has no row yet, and writes this page
+```
+
+Each tool is given the same {photos} images, one by one, and its own defaults; paddleslim writes the form
+that `qcc.load` reads. Each call runs in a process of its own. *CPU* are the processor seconds of the call, of
+all threads; *memory* is what the process needs at most above what it held before; *int8* is the number of
+layers that are quantized. Networks run in Paddle's executor, with the integers that weights and activations
+are rounded to, but for those in OpenVINO, which run there in int8 kernels.
+
+*beside* is the score less that of `{base}`, in points, with the standard error of that difference where the
+score is a mean over images: what is not twice as large says nothing. The first table has qcc's default beside
+the algorithm of paddleslim that comes out best on these very images.
+"""
+
+
+def page(record: dict[str, Any]) -> str:
+    """The page for a record."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    measured = [network for network in record["networks"] if network["rows"]]
+    yield _HEAD.format(photos=record["photos"], base=BASE)
+    yield from _summary(measured)
+    for network in measured:
+        yield from _network(network)
+    missing = list(_missing(record))
+    if missing:
+        yield f"Not measured so far: {'; '.join(missing)}."
+        yield ""
+    where = record["environment"]
+    yield (
+        f"`qcc trained` takes {record['trained_steps']} steps on the same images, of which it holds an eighth"
+        " back. AdaRound of paddleslim is measured on the smallest network only."
+    )
+    yield ""
+    yield (
+        f"Made by `{record['command']}` from `docs/records/ptq.json` on {where['processor']},"
+        f" OMP_NUM_THREADS={where['OMP_NUM_THREADS']}; Paddle {where['paddle']}, paddleslim"
+        f" {where['paddleslim']}, OpenVINO {where['openvino']}, NNCF {where['nncf']}. Other programs ran"
+        " on the machine at the same time, which processor seconds feel a little."
+    )
+
+
+def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
+    """The default of qcc beside the best of paddleslim's algorithms on each network."""
+    yield "| network | score | float | qcc calibrated | best of paddleslim | CPU, s | memory, MB |"
+    yield "|---|---|---|---|---|---|---|"
+    for network in networks:
+        rows = {row["tool"]: row for row in network["rows"] if "failed" not in row}
+        slim = [row for tool, row in rows.items() if tool.startswith(SLIM)]
+        if slim and BASE in rows:
+            own, best = rows[BASE], max(slim, key=lambda row: row["score"])
+            cells = [
+                network["title"],
+                network["score"],
+                f"{rows['float']['score']:.2%}" if "float" in rows else "",
+                f"{own['score']:.2%}",
+            ]
+            cells.append(f"{best['score']:.2%} ({best['tool'].removeprefix(SLIM)}; {_beside(best, own)})")
+            cells += [f"{own['cpu']:.1f} : {best['cpu']:.1f}", f"{own['peak']:.0f} : {best['peak']:.0f}"]
+            yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _missing(record: dict[str, Any]) -> Iterator[str]:
+    for network in record["networks"]:
+        done = {row["tool"] for row in network["rows"]}
+        left = [tool for tool in network["tools"] if tool not in done]
+        if left:
+            yield f"{network['title']}: {', '.join(left) if done else 'all'}"
+
+
+def _network(network: dict[str, Any]) -> Iterator[str]:
+    rows = network["rows"]
+    base = next((row for row in rows if row["tool"] == BASE), None)
+    yield f"## {network['title']}"
+    yield ""
+    yield f"{network['about'][:1].upper()}{network['about'][1:]}."
+    yield ""
+    yield f"| tool | {network['score']} | beside | CPU, s | memory, MB | int8 |"
+    yield "|---|---|---|---|---|---|"
+    yield from (_row(row, base) for row in rows)
+    yield ""
+
+
+def _row(row: dict[str, Any], base: dict[str, Any] | None) -> str:
+    if "failed" in row:
+        return f"| {row['tool']} | fails: {_cell(row['failed'])} | | | | |"
+    cells = [f"{row['score']:.2%}", _beside(row, base)]
+    cells += [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in (("cpu", 1), ("peak", 0))]
+    return f"| {row['tool']} | {' | '.join(cells)} | {row['int8'] or ''} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _beside(row: dict[str, Any], base: dict[str, Any] | None) -> str:
+    """How much better a row is than the base, and how sure that is."""
+    if base is None or "failed" in base or row["tool"] == BASE or row["tool"].startswith("float"):
+        return ""
+    text = f"{100 * (row['score'] - base['score']):+.2f}"
+    if not row["each"]:
+        return text
+    difference = np.subtract(*([100 * float(one) for one in side["each"].split()] for side in (row, base)))
+    error = float(difference.std(ddof=1)) / float(np.sqrt(difference.size))
+    return f"{text} ± {error:.2f}"
