@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # As in qcc.measure.engines, which imports more than a command line that is wrong should wait for.
 _ENGINES = ("paddle", "onnxruntime", "openvino", "lite")
 _TARGETS = {"paddle": "paddle-x86", "onnxruntime": "onnxruntime", "openvino": "openvino", "lite": "lite-x86"}
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 100
+_MODEL, _LEAST = 1, 12
+"""The column with the path of the model, which may be long, and how much of it is shown at least."""
 _SLOWER = 1
 
 
@@ -100,6 +102,13 @@ class Counts(click.ParamType):
     metavar="OUT.svg",
     help="Draw the times.",
 )
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.html",
+    help="Write a page with the times; into a report.html of qcc that is there they are put.",
+)
 @click.pass_context
 def bench(
     ctx: click.Context,
@@ -112,6 +121,7 @@ def bench(
     rounds: int,
     json_path: Path | None,
     plot_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Time float and int8 forms of a network side by side, in the engines that are installed.
 
@@ -124,12 +134,17 @@ def bench(
 
     \b
     qcc bench MODEL OUT
+    qcc bench MODEL OUT --report OUT/report.html
     qcc bench MODEL OUT --engines openvino --threads 1,2 --data PHOTOS --json bench.json --plot bench.svg
     """
     if preprocess is not None and data is None:
         raise click.UsageError(
             "--preprocess says how the images of --data DATA are prepared, and there is none."
         )
+    if report_path is not None and report_path.suffix != ".html":
+        raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
+    from qcc.analyze.page.frame import put_part, read_page
+    from qcc.analyze.page.times import times
     from qcc.errors import EngineError
     from qcc.files import refuse_inputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
@@ -142,6 +157,8 @@ def bench(
         file for model in models for file in (model, *model.glob("*"), *model.glob("*/*")) if file.is_file()
     ]
     refuse_inputs([path for path in (json_path, plot_path) if path is not None], read)
+    if report_path is not None and report_path.exists():
+        read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
         batches = None if data is None else _batches(subjects, data, preprocess, batch)
@@ -156,6 +173,9 @@ def bench(
         write_json(json_path, record(rows, subjects, **settings))
     if plot_path is not None:
         write_text(plot_path, plot(rows, machine()))
+    if report_path is not None:
+        facts = {"processor": machine(), "inputs": f"{sample.source}, batch {batch}, {rounds} turns"}
+        put_part(report_path, f"{models[0].absolute().name}, measured", "times", times(rows, facts))
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
     _show(rows)
@@ -181,21 +201,30 @@ def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, ba
     )
 
 
+def _end_of(path: str, room: int) -> str:
+    """A path, or as much of its end as there is room for, where its name stands."""
+    return path if len(path) <= room else f"…{path[len(path) - max(room, _LEAST) + 1 :]}"
+
+
 def _show(rows: Sequence[Row]) -> None:
     """A table for each number of threads, what was not measured, and what comes of it."""
-    from qcc.measure.report import HEADINGS, LEGEND, cells, refusals, verdicts
+    from qcc.measure.report import COLUMNS, LEGEND, cells, refusals, threads_of, verdicts
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
     for threads in dict.fromkeys(row.threads for row in rows):
-        table = Table(title=f"{threads} thread{'s' if threads > 1 else ''}", title_justify="left", box=None)
-        for number, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="left" if number < 3 else "right")
-        for row in rows:
-            if row.threads == threads and row.reason is None:
-                # Texts, since "[1]" is no mark-up.
-                table.add_row(*(Text(plain(cell)) for cell in cells(row)))
+        table = Table(title=threads_of(threads), title_justify="left", box=None)
+        for heading in COLUMNS:
+            words = heading in ("engine", "model", "form")
+            table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+        shown = [list(map(plain, cells(row))) for row in rows if row.threads == threads and not row.reason]
+        widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
+        # A cell has a space on either side.
+        room = console.width - sum(widths) + widths[_MODEL] - 2 * len(widths)
+        for line in shown:
+            line[_MODEL] = _end_of(line[_MODEL], room)
+            table.add_row(*map(Text, line))  # texts, since "[1]" is no mark-up
         console.print(table)
     for line in (*LEGEND.splitlines(), *refusals(rows), *verdicts(rows)):
         echo(line)

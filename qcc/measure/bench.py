@@ -192,12 +192,17 @@ def _place(row: Row) -> tuple[str, int]:
     return row.engine, row.threads
 
 
-def slower(rows: Sequence[Row]) -> list[Row]:
-    """The fastest int8 model of each engine and number of threads in which even that is slower than float."""
-    fastest: dict[tuple[str, int], Row] = {}
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """The fastest int8 model of each engine and number of threads, where it was compared with float."""
+    found: dict[tuple[str, int], Row] = {}
     for row in rows:
         if row.int8 and row.ratios:
-            best = fastest.setdefault(_place(row), row)
+            best = found.setdefault(_place(row), row)
             if statistics.median(row.ratios) < statistics.median(best.ratios):
-                fastest[_place(row)] = row
-    return [row for row in fastest.values() if row.is_slower]
+                found[_place(row)] = row
+    return list(found.values())
+
+
+def slower(rows: Sequence[Row]) -> list[Row]:
+    """The fastest int8 model of each engine and number of threads in which even that is slower than float."""
+    return [row for row in fastest(rows) if row.is_slower]

@@ -339,6 +339,7 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
     metrics = json.loads((tmp_path / "run" / "0" / "metrics.json").read_text())
     top1 = float(capfd.readouterr().out.split()[1])
     assert top1 == pytest.approx(metrics["top1"], abs=0.051)  # one image of 20 may sit on a tie
+    assert f"<b>top1</b><strong>{metrics['top1']:.4g}</strong>" in (forms / "report.html").read_text()
     assert command(["freeze", "--checkpoint", str(tmp_path), "--save", str(forms)]) == 2
 
 

@@ -14,10 +14,13 @@ import pytest
 from frozen_models import transformed_model
 
 import qcc
+from qcc.analyze.page.frame import read_page
+from qcc.analyze.page.times import times
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
+from qcc.cli.bench import _show
 from qcc.cli.main import run
 from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
@@ -99,6 +102,8 @@ def measured(place: Path) -> dict[str, Any]:
         place / "b.json",
         "--plot",
         place / "b.svg",
+        "--report",
+        place / "b.html",
     ]
     code = run(["bench", *(str(path) for path in models if path.exists()), *map(str, options)])
     record: dict[str, Any] = json.loads((place / "b.json").read_text())
@@ -163,6 +168,37 @@ def test_the_drawing_has_a_bar_for_each_row(measured: dict[str, Any], place: Pat
     assert len(bars) == sum("cpu_ms" in one for one in measured["rows"])
 
 
+def test_the_page_has_the_times(measured: dict[str, Any], place: Path) -> None:
+    title, parts = read_page(place / "b.html")
+    assert (title, [*parts]) == ("model, measured", ["summary", "times"])
+    count = sum("cpu_ms" in one for one in measured["rows"])
+    assert parts["times"].count("<rect") == parts["times"].count("<tr>") - 1 == count
+    assert f"{place}/out/qdq</td>" in parts["times"]
+    assert "it is written for openvino." in parts["times"]
+
+
+def test_the_table_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is longer keeps its end."""
+    path = "/".join(["a-folder-with-a-long-name"] * 4)
+    rows = [
+        row("onnxruntime", subject("float", shown=f"{path}/float"), [1.2345] * 2, [], size=123_456_789),
+        row(
+            "openvino",
+            subject("transformed", shown=f"{path}/qdq"),
+            [0.1] * 2,
+            [0.1] * 2,
+            int8=True,
+            layers=640,
+        ),
+    ]
+    _show(rows)
+    title, *lines = capsys.readouterr().out.splitlines()[:4]
+    assert title.rstrip() == "1 thread"
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[1][-6:] for line in lines[1:]] == ["/float", "me/qdq"]
+    assert all(line.split()[1].startswith("…") for line in lines[1:])
+
+
 def test_what_is_slower_in_most_turns() -> None:
     of_float = row("a", subject("float"), [1.0] * 4, [])
     slow = row("a", subject("int8"), [1.3] * 4, [1.2, 1.3, 1.3, 1.4], int8=True)
@@ -196,6 +232,9 @@ def test_names_in_a_drawing_are_text() -> None:
     drawn = plot([row("a", subject("float", shown="<b>&"), [1.0, 2.0], [])], "t")
     assert "&lt;b&gt;&amp;" in drawn
     ElementTree.fromstring(drawn)
+    part = times([row("a", subject("float", shown="<b>&"), [1.0, 2.0], [])], {})
+    assert "<b>&" not in part
+    assert "&lt;b&gt;&amp;" in part
 
 
 def test_times_are_of_the_runs_that_count() -> None:
@@ -212,6 +251,7 @@ def test_times_are_of_the_runs_that_count() -> None:
         (["--engines", "paddle,tvm"], "'tvm' is none of paddle, "),
         (["--threads", "1,0"], "'0' is no number above 0."),
         (["--preprocess", "p.yml"], "and there is none."),
+        (["--report", "page.txt"], "a file whose name ends in .html"),
     ],
 )
 def test_wrong_options(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
