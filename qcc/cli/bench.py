@@ -222,9 +222,9 @@ def _show(rows: Sequence[Row]) -> None:
         widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
         # A cell has a space on either side.
         room = console.width - sum(widths) + widths[_MODEL] - 2 * len(widths)
-        for line in shown:
-            line[_MODEL] = _end_of(line[_MODEL], room)
-            table.add_row(*map(Text, line))  # texts, since "[1]" is no mark-up
+        for row_cells in shown:
+            row_cells[_MODEL] = _end_of(row_cells[_MODEL], room)
+            table.add_row(*map(Text, row_cells))  # texts, since "[1]" is no mark-up
         console.print(table)
     for line in (*LEGEND.splitlines(), *refusals(rows), *verdicts(rows)):
         echo(line)

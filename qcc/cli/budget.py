@@ -127,13 +127,13 @@ def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: M
         least = wanted.min_agreement or 0.0
         key = f"agreement on {[batch.name for batch in held_back]}"
         return Budget(judge.agreement, least, 1.0, ranking, key, memo, told)
-    metric, content = _metric(wanted.evaluate, model)
+    metric, content = metric_of(wanted.evaluate, model)
     of_float = metric(model)
     key = f"metric of {wanted.evaluate} {content}"
     return Budget(metric, of_float - wanted.max_drop, of_float, ranking, key, memo, told)
 
 
-def _metric(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:
+def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:
     """What `--eval` names, as a function of a model, and a checksum of the configuration or the code."""
     from qcc.files import sha256
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from qcc.analyze.findings import Analysis, OpFinding
 from qcc.analyze.inspection import OpStatus
+from qcc.analyze.metric import Scores
 from qcc.analyze.page.elements import Html, joined, tag
 from qcc.analyze.page.network import Place
 from qcc.analyze.page.plots import bar, channels, histogram
@@ -23,6 +24,8 @@ _COLUMNS = (
     ("op", "the op, the variable that it writes, and its bits: weight, activation"),
     ("alone", "how far the output is off when this op alone is quantized, in % of its range"),
     ("all but this", "how far the output is off when all ops are quantized but this one"),
+    ("metric, alone", "what the metric falls by when this op alone is quantized"),
+    ("metric, all but this", "what the metric falls by when all ops are quantized but this one"),
     ("by itself", "signal to noise of its output in dB when its weight and its activation are rounded"),
     (
         "channels alike",
@@ -41,12 +44,13 @@ _COLUMNS = (
 def op_rows(analysis: Analysis, places: Mapping[str, Place]) -> Html:
     """A row for each quantized op."""
     most = max((one.effect.alone for one in analysis.ops if one.effect is not None), default=0.0)
-    shown = range(len(_COLUMNS)) if most > 0 else [n for n in range(len(_COLUMNS)) if n not in (1, 2)]
+    hidden = {*(() if most > 0 else (1, 2)), *(() if analysis.scores is not None else (3, 4))}
+    shown = [n for n in range(len(_COLUMNS)) if n not in hidden]
     columns = [_COLUMNS[n] for n in shown]
     rows = []
     for one in analysis.ops:
         place = places[one.layer.output]
-        cells = _cells(one, place, most)
+        cells = _cells(one, place, most, analysis.scores)
         rows.append(tag("tr", *(cells[n] for n in shown), id=place.row, class_=place.look))
     return tag(
         "table",
@@ -64,7 +68,7 @@ def header(name: str, words: str) -> Html:
     return tag("th", tag("button", name, type="button", title=words), scope="col")
 
 
-def _cells(one: OpFinding, place: Place, most: float) -> list[Html]:
+def _cells(one: OpFinding, place: Place, most: float, scores: Scores | None) -> list[Html]:
     damage = one.damage
     alone = (
         Html("")
@@ -72,10 +76,14 @@ def _cells(one: OpFinding, place: Place, most: float) -> list[Html]:
         else joined(percent(one.effect.alone), bar(one.effect.alone / most if most else 0))
     )
     off = "" if one.effect is None else percent(one.effect.off)
+    falls: list[float | None] = [None, None]
+    if one.score is not None and scores is not None:
+        falls = [scores.of_float - one.score.alone, scores.of_float - one.score.off]
     return [
         op_name(one.layer, place),
         cell(alone, None if one.effect is None else one.effect.alone),
         cell(off, None if one.effect is None else one.effect.off),
+        *(cell("" if fall is None else f"{fall:.4f}", fall) for fall in falls),
         *(
             cell(decibel(value), value)
             for value in (damage.both, damage.channels, damage.weight, damage.activation, damage.among)

@@ -57,6 +57,17 @@ def _summary(analysis: Analysis) -> list[Html]:
             "of its range, on average",
         ),
         *(
+            []
+            if analysis.scores is None
+            else [
+                tile(
+                    analysis.scores.name,
+                    f"{analysis.scores.quantized:.4f}",
+                    f"{analysis.scores.of_float:.4f} in float",
+                )
+            ]
+        ),
+        *(
             tile("same class", f"{one.same_class:.1%}", f"as the float model, {one.output}")
             for one in analysis.agreement
             if one.same_class is not None and one.output in analysis.graph.fetches
@@ -88,10 +99,11 @@ def verdict(analysis: Analysis) -> str:
     worst = analysis.ops[0]
     words = f"Quantized, the output is off by {percent(distance)} of its range."
     if worst.effect is None:
-        return (
-            f"{words} The op whose output loses most by itself is the {_named(worst)}:"
+        words += (
+            f" The op whose output loses most by itself is the {_named(worst)}:"
             f" {decibel(worst.damage.channels)} dB of signal to noise, its channels counting alike."
         )
+        return f"{words} {told_scores(analysis)}".rstrip()
     measured = sum(one.effect is not None for one in analysis.ops)
     of = "" if measured == len(analysis.ops) else f" of the {measured} ops that were measured"
     words += (
@@ -103,7 +115,23 @@ def verdict(analysis: Analysis) -> str:
             f" Left float, {best.layer.output} would bring the whole down to {percent(best.effect.off)}:"
             f" --skip-vars {best.layer.operands.weight.name}."
         )
-    return words
+    return f"{words} {told_scores(analysis)}".rstrip()
+
+
+def told_scores(analysis: Analysis) -> str:
+    """What the metric gives, and which op that stays float would help it most; empty without a metric."""
+    scores = analysis.scores
+    if scores is None:
+        return ""
+    words = f"{scores.name} gives {scores.quantized:.4f}, and {scores.of_float:.4f} in float"
+    known = [(one.score, one) for one in analysis.ops if one.score is not None]
+    score, best = max(known, key=lambda pair: pair[0].off, default=(None, None))
+    if score is None or best is None or score.off <= scores.quantized:
+        return f"{words}."
+    return (
+        f"{words}; with {best.layer.output} float it gives {score.off:.4f}:"
+        f" --skip-vars {best.layer.operands.weight.name}."
+    )
 
 
 _MUCH = 0.8
