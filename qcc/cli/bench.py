@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.bench_inputs import open_inputs
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import plain
 
 if TYPE_CHECKING:
-    from qcc.calibrate.data.batches import Batch
     from qcc.measure.bench import Row
     from qcc.measure.subjects import Subject
 
@@ -161,8 +161,8 @@ def bench(
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
-        batches = None if data is None else _batches(subjects, data, preprocess, batch)
-        sample = find_inputs(subjects, batches, batch)
+        batches, source = open_inputs(subjects, data, preprocess, batch, Path(scratch))
+        sample = find_inputs(subjects, batches, batch, source)
         total = rounds * len(threads)
         with progress("measuring", total, Console(stderr=True)) as report:
             rows = Bench(subjects, engines, sample.inputs, threads, rounds, Path(scratch), report).run()
@@ -178,27 +178,22 @@ def bench(
         put_part(report_path, f"{models[0].absolute().name}, measured", "times", times(rows, facts))
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
-    _show(rows)
+    _show(rows, subjects)
     worst = slower(rows)
-    if worst:
-        tell_next("check", models[0], "--target", _TARGETS[worst[0].engine])
-    else:
-        frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
-        tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
+    _tell_next(models[0], subjects, worst, data or "PHOTOS")
     ctx.exit(_SLOWER if worst else 0)
 
 
-def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, batch: int) -> Iterable[Batch]:
-    """The batches of DATA, as the first Paddle model takes them."""
-    from qcc.cli.data import open_source
-
-    for subject in subjects:
-        if subject.model is not None:
-            homes = [one.home for one in subjects]
-            return open_source(subject.model, subject.original, data, preprocess, batch, homes).batches
-    raise click.UsageError(
-        "--data is prepared for a model of Paddle: give the float MODEL, too, or leave out --data."
-    )
+def _tell_next(model: Path, subjects: Sequence[Subject], slower: Sequence[Row], data: str) -> None:
+    """Where int8 does not pay, why; else the file for an engine, and what it computes where there is one."""
+    exported = next((one.shown for one in subjects if one.kind != "paddle"), None)
+    if slower:
+        tell_next("check", model, "--target", _TARGETS[slower[0].engine])
+    elif exported is not None:
+        tell_next("compare", model, exported, "--data", data)
+    else:
+        frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
+        tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
 
 
 def _end_of(path: str, room: int) -> str:
@@ -206,25 +201,25 @@ def _end_of(path: str, room: int) -> str:
     return path if len(path) <= room else f"…{path[len(path) - max(room, _LEAST) + 1 :]}"
 
 
-def _show(rows: Sequence[Row]) -> None:
+def _show(rows: Sequence[Row], subjects: Sequence[Subject]) -> None:
     """A table for each number of threads, what was not measured, and what comes of it."""
-    from qcc.measure.report import COLUMNS, LEGEND, cells, refusals, threads_of, verdicts
+    from qcc.measure.report import COLUMNS, LEGEND, cells, comparisons, refusals, threads_of, verdicts
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
     for threads in dict.fromkeys(row.threads for row in rows):
-        table = Table(title=threads_of(threads), title_justify="left", box=None)
+        table = Table(title=threads_of(threads), title_justify="left", box=None, pad_edge=False)
         for heading in COLUMNS:
             words = heading in ("engine", "model", "form")
             table.add_column(heading, justify="left" if words else "right", no_wrap=True)
         shown = [list(map(plain, cells(row))) for row in rows if row.threads == threads and not row.reason]
         widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
-        # A cell has a space on either side.
-        room = console.width - sum(widths) + widths[_MODEL] - 2 * len(widths)
+        # Two spaces stand between the columns.
+        room = console.width - sum(widths) + widths[_MODEL] - 2 * (len(widths) - 1)
         for row_cells in shown:
             row_cells[_MODEL] = _end_of(row_cells[_MODEL], room)
             table.add_row(*map(Text, row_cells))  # texts, since "[1]" is no mark-up
         console.print(table)
-    for line in (*LEGEND.splitlines(), *refusals(rows), *verdicts(rows)):
+    for line in (*LEGEND.splitlines(), *refusals(rows), *comparisons(rows, subjects), *verdicts(rows)):
         echo(line)

@@ -58,7 +58,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def _int8(row: Row) -> str:
     if row.int8_layers is None:
         return ""
-    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers} of {row.layers}"
+    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers}/{row.layers}"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -83,7 +83,13 @@ def _distance(row: Row) -> str:
         return ""
     if not row.distance.sound:
         return "another shape, or not finite"
-    return f"{row.distance.largest:.0e}, {row.distance.mean:.0e}"
+    return f"{_short(row.distance.largest)}, {_short(row.distance.mean)}"
+
+
+def _short(value: float) -> str:
+    """A number by its power of ten: 4e-3."""
+    digit, power = f"{value:.0e}".split("e")
+    return f"{digit}e{int(power)}" if value else "0"
 
 
 def refusals(rows: Sequence[Row]) -> Iterator[str]:
@@ -92,6 +98,19 @@ def refusals(rows: Sequence[Row]) -> Iterator[str]:
         if row.reason is not None:
             model = "" if row.subject is None else f", {row.subject.shown} ({row.subject.label})"
             yield f"not measured: {row.engine}{model}: {row.reason}."
+
+
+def comparisons(rows: Sequence[Row], subjects: Sequence[Subject]) -> Iterator[str]:
+    """What `off by` holds more than an engine's own error, since the frozen model was not given."""
+    quantized = [row.subject for row in rows if row.distance is not None and row.subject is not None]
+    for subject in dict.fromkeys(one.shown for one in quantized if not one.is_float):
+        own = next(one for one in quantized if one.shown == subject)
+        simulation = simulation_of(own, subjects)
+        if simulation is not None and simulation.is_float:
+            yield (
+                f"{subject} is compared with the float model, so that what rounding does counts, too: give"
+                " the folder of `qcc quantize` that it was exported from as well."
+            )
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,16 +17,18 @@ from frozen_models import transformed_model
 import qcc
 from qcc.analyze.page.frame import read_page
 from qcc.analyze.page.times import times
+from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.bench import _show
+from qcc.cli.bench_inputs import open_inputs
 from qcc.cli.main import run
 from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
-from qcc.measure.report import verdicts
+from qcc.measure.report import comparisons, verdicts
 from qcc.measure.subjects import Subject, find_subjects
 from qcc.targets.table import find_target
 
@@ -85,7 +88,8 @@ def test_what_a_model_is_compared_with(place: Path, tmp_path: Path) -> None:
     everything = (model, frozen, qdq, lite)
     assert [simulation_of(one, everything) for one in everything] == [model, frozen, frozen, frozen]
     assert simulation_of(qdq, (model, qdq)) is qdq
-    assert simulation_of(lite, (model, lite)) is None
+    assert simulation_of(lite, (model, lite)) is model
+    assert simulation_of(lite, (lite,)) is None
 
 
 @pytest.fixture(scope="module")
@@ -188,15 +192,43 @@ def test_the_table_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) ->
             [0.1] * 2,
             [0.1] * 2,
             int8=True,
+            int8_layers=620,
             layers=640,
+            distance=Distance(0.123, 0.0456, 1.0, 0.1),
         ),
     ]
-    _show(rows)
+    _show(rows, [])
     title, *lines = capsys.readouterr().out.splitlines()[:4]
     assert title.rstrip() == "1 thread"
     assert max(map(len, lines)) <= 100
     assert [line.split()[1][-6:] for line in lines[1:]] == ["/float", "me/qdq"]
     assert all(line.split()[1].startswith("…") for line in lines[1:])
+
+
+def test_what_is_compared_with_the_float_model_is_told(place: Path, tmp_path: Path) -> None:
+    everything = find_subjects([place / "model", place / "out"], tmp_path)
+    model, frozen, _, lite = everything
+    rows = [Row("lite", one, 1, distance=Distance(0.1, 0.1, 1.0, 0.1)) for one in (model, frozen, lite)]
+    assert list(comparisons(rows, everything)) == []
+    (line,) = comparisons(rows, [model, lite])
+    assert line.startswith(f"{lite.shown} is compared with the float model, so that what rounding does")
+
+
+def test_made_up_photos_are_prepared_as_was_recorded(place: Path, tmp_path: Path) -> None:
+    """Without --data as with it: a made-up photo comes out as the photos that the model was quantized on."""
+    subjects = find_subjects([place / "model"], tmp_path)
+    assert open_inputs(subjects, None, None, 1, tmp_path) == (None, "")
+    steps = [{"type": "Resize", "size": [12, 12]}]
+    (tmp_path / "qcc.json").write_text(
+        json.dumps({"data": {"preprocess": {"mean": [9, 9, 9], "steps": steps}}})
+    )
+    subjects = [replace(one, home=tmp_path) for one in subjects]
+    batches, source = open_inputs(subjects, None, None, 1, tmp_path)
+    assert source == f"a made-up photo, prepared as {tmp_path / 'qcc.json'} says"
+    assert batches is not None
+    (batch,) = batches
+    assert batch["image"].shape == (1, 3, 12, 12)
+    assert -9 <= batch["image"].min() < batch["image"].max() <= -8
 
 
 def test_what_is_slower_in_most_turns() -> None:
