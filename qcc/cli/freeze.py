@@ -145,8 +145,8 @@ def freeze(
         written.append(saved)
     if target is not None:
         tell_options(target)
-    facts = {"frozen from": str(model or checkpoint)} | ({} if target is None else {"for": target})
-    echo(write_frozen(save_path, save_path.absolute().name, loaded, written, metrics, facts))
+    facts = {"frozen from": str(model or checkpoint)}
+    echo(write_frozen(save_path, save_path.absolute().name, loaded, written, metrics, facts, target))
     tell_next("bench", "MODEL", save_path)
 
 
@@ -158,7 +158,7 @@ def tell(saved: Saved, target: str | None) -> None:
     for check in saved.checks:
         if check.what == target:
             echo(f"  {check.outcome}")
-    for warning in saved.warnings:
+    for warning in saved.warnings_for(target):
         echo(f"  warning: {warning}", err=True)
 
 

@@ -286,6 +286,7 @@ class _Outcome:
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        self._warnings: list[str] = []
 
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
@@ -296,8 +297,8 @@ class _Outcome:
         wanted = self._sample() if check else False
         engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
-            tell(saved, engine)
-            self._note_size(saved)
+            tell(saved, target)
+            self._note(saved, target)
         if lite and target is not None:
             self._write_lite(target, wanted)
         elif onnx and target is not None:
@@ -313,7 +314,7 @@ class _Outcome:
         echo(f"wrote {path}, {path.stat().st_size} bytes.")
         for warning in saved.warnings:
             echo(f"  warning: {warning}", err=True)
-        self._note_size(saved)
+        self._note(saved, target)
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         """Measure what the target wants to know besides, and write its file."""
@@ -330,9 +331,11 @@ class _Outcome:
         echo(f"wrote {path}, {path.stat().st_size} bytes.")
         for one in saved.checks:
             echo(f"  {one}" if one.good else f"  warning: {one}", err=not one.good)
-        self._note_size(saved)
+        self._note(saved, target)
 
-    def _note_size(self, saved: Saved) -> None:
+    def _note(self, saved: Saved, target: str | None) -> None:
+        """Keep the size, and what is to be heard of, for the report."""
+        self._warnings += [f"{saved.form}: {warning}" for warning in saved.warnings_for(target)]
         folder = saved.files[0].parent.name
         self._sizes[folder] = sum(file.stat().st_size for file in saved.files if file.suffix != ".json")
 
@@ -384,6 +387,7 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
+            warnings=self._warnings,
             notices=[
                 *self.notices,
                 *losing(self.quantized.choices, remedy),

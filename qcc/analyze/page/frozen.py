@@ -46,14 +46,15 @@ def write_frozen(
     saved: Sequence[Saved],
     metrics: Mapping[str, float],
     facts: Mapping[str, str],
+    target: str | None = None,
 ) -> str:
     """Write the page of a quantized model whose forms were written; say where it is, or why there is none.
-    `metrics`: of the model, by name, as far as they are known.
+    `metrics`: of the model, by name, as far as they are known; `target`: what the files are for, if known.
 
     Raises OutputError.
     """
     try:
-        text = html(title, twins(model, None), saved, metrics, facts)
+        text = html(title, twins(model, None), saved, metrics, facts, target)
     except (MissingDependencyError, ModelFormatError, PassError) as error:
         return f"no {PAGE}: {error}"
     write_text(folder / PAGE, text)
@@ -61,7 +62,12 @@ def write_frozen(
 
 
 def html(
-    title: str, pair: Twins, saved: Sequence[Saved], metrics: Mapping[str, float], facts: Mapping[str, str]
+    title: str,
+    pair: Twins,
+    saved: Sequence[Saved],
+    metrics: Mapping[str, float],
+    facts: Mapping[str, str],
+    target: str | None,
 ) -> str:
     """The page's text.  Raises MissingDependencyError."""
     floats = [one for one in inspect(Model(pair.quantized)).quantizable if not one.quantized]
@@ -73,7 +79,7 @@ def html(
         one.output: Place(f"float-{index}", "float", f"float: {one.how}") for index, one in enumerate(floats)
     }
     parts = {
-        "summary": _summary(title, pair, floats, saved, metrics, facts),
+        "summary": _summary(title, pair, floats, saved, metrics, facts, target),
         "ops": joined(tag("h2", "Quantized ops"), FILTER, scrolled(_ops(pair, places))),
         "network": network(pair.float_graph, places),
     }
@@ -89,6 +95,7 @@ def _summary(
     saved: Sequence[Saved],
     metrics: Mapping[str, float],
     facts: Mapping[str, str],
+    target: str | None,
 ) -> Html:
     found = sizes(pair)
     count = len(pair.layers)
@@ -111,8 +118,10 @@ def _summary(
         )
         for one in saved
     ]
+    if target is not None:
+        facts = {**facts, "for": target}
     told = [joined(tag("dt", name), tag("dd", value)) for name, value in facts.items()]
-    warnings = [tag("li", str(warning)) for one in saved for warning in one.warnings]
+    warnings = [tag("li", str(warning)) for one in saved for warning in one.warnings_for(target)]
     return joined(
         tag("h1", title),
         tag("div", *tiles, class_="tiles"),
