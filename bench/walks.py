@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from browser import BROWSER, NO_BROWSER
 from ocr_photos import NETWORKS
 
+from qcc.analyze.page.frame import page, read_page
 from qcc.files import write_json
 from qcc.train.data.cache import dataset
 from qcc.train.evaluation.report import command_line, environment
@@ -57,7 +60,11 @@ def hard_net(folder: Path) -> dict[str, Any]:
     walk.qcc("quantize", "hard/model", *data, "-o", "hard/abs_max", "--calibrator", "abs_max")
     models = ("hard/model", "hard/out/float", "hard/abs_max/float", "hard/skip/float")
     walk.example("hard_net.py", "hard", *models)
-    return {"steps": walk.steps}
+    draw(folder / "hard/report.html", ("summary", "signal"), IMAGES / "report.png", 760)
+    draw(folder / "hard/report.html", ("ops", "network"), IMAGES / "report-ops.png", 1280)
+    ops = json.loads((folder / "hard/report.json").read_text())["ops"]
+    kept = ("op", "output", "sqnr_db", "channel_peaks", "effect")
+    return {"steps": walk.steps, "ops": [{key: one[key] for key in kept} for one in ops]}
 
 
 def bench(folder: Path) -> dict[str, Any]:
@@ -75,6 +82,21 @@ def bench(folder: Path) -> dict[str, Any]:
     turns = ("--rounds", str(TURNS))
     walk.qcc("bench", "MODEL", "OUT", "--data", "PAGES", *turns, *files, fine=(0, _SLOWER))
     return {"steps": walk.steps, "bench": json.loads((folder / "bench.json").read_text())}
+
+
+def draw(report: Path, parts: tuple[str, ...], image: Path, height: int) -> None:
+    """Parts of a page as a browser shows them, where there is one."""
+    if BROWSER is None:
+        print(f"{NO_BROWSER}, so that {image.name} stays as it is.")
+        return
+    title, found = read_page(report)
+    shown = report.with_name("shown.html")
+    shown.write_text(page(title, {name: found[name] for name in parts}))
+    command = [BROWSER, "--headless", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=2000"]
+    if os.geteuid() == 0:
+        command.append("--no-sandbox")  # the browser refuses root with one
+    command += [f"--user-data-dir={report.with_name('profile')}", f"--window-size=1240,{height}"]
+    subprocess.run([*command, f"--screenshot={image}", shown.as_uri()], capture_output=True, check=True)
 
 
 class Walk:
