@@ -354,9 +354,12 @@ def test_two_epochs_are_compared_and_one_is_analyzed(folder: Path, tmp_path: Pat
     assert command(["compare", first, second, *more]) == 0
     assert "on equal inputs" in capfd.readouterr().out
     page = str(tmp_path / "report.html")
-    assert command(["analyze", f"{second}/eval_model", "-o", page, "--top", "1", *more]) == 0
+    metric = ["--top", "1", "--eval", str(config)]
+    assert command(["analyze", f"{second}/eval_model", "-o", page, *metric, *more]) == 0
     told = capfd.readouterr().out
-    assert "costs most: alone it puts the output off by" in told
+    top1 = json.loads((tmp_path / "run/1/metrics.json").read_text())["top1"]
+    assert f"{config} gives {top1:.4f}, and " in told
+    assert "costs most of the 1 measured: alone it puts the output off by" in told
     assert "give the float model" not in told
 
 

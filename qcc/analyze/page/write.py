@@ -105,7 +105,7 @@ def verdict(analysis: Analysis) -> str:
         )
         return f"{words} {told_scores(analysis)}".rstrip()
     measured = sum(one.effect is not None for one in analysis.ops)
-    of = "" if measured == len(analysis.ops) else f" of the {measured} ops that were measured"
+    of = "" if measured == len(analysis.ops) else f" of the {measured} measured"
     words += (
         f" The {_named(worst)} costs most{of}: alone it puts the output off by {percent(worst.effect.alone)}."
     )
