@@ -14,7 +14,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-walks bench-lite zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -64,6 +64,10 @@ bench-peer: .venv  ## Train quantized beside paddleslim
 
 bench-ptq: .venv  ## Measure quantization without training beside paddleslim
 	PYTHONPATH=tests/support:examples/fashion_voc $(BIN)/python bench/ptq.py
+
+bench-walks: .venv  ## Walk through docs/bench.md and docs/accuracy.md, and fill them with what was told
+	PYTHONPATH=tests/support $(BIN)/python bench/walks.py
+	$(BIN)/python tools/readme.py
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py

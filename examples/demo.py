@@ -6,7 +6,7 @@
 A network starts from float weights that are kept in `configs/weights`, trains quantization-aware with an
 evaluation after each epoch; the best epoch is frozen and converted to int8 and QDQ; every form is evaluated
 and timed. Everything goes into `output/demo-...`, with pictures of what the passes do and a record of all
-numbers.
+numbers; `forms/report.html` shows it as a page.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from pathlib import Path
 from flow import Flow
 from rich.console import Console
 
+from qcc.analyze.page.frame import put_part
+from qcc.analyze.page.frozen import PAGE
 from qcc.files import write_json
-from qcc.train.evaluation.compare import print_forms
+from qcc.train.evaluation.compare import forms_part, print_forms
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = Path("dataset/tree_crowns")
@@ -110,6 +112,9 @@ def run(demo: Demo, output: Path, console: Console) -> None:
     draw(flow, checkpoints / str(record["best_epoch"]) / "eval_model", output / "pictures", console)
     console.print()
     print_forms(console, flow.results, demo.metric)
+    page = flow.folder / PAGE
+    put_part(page, page.parent.name, "times", forms_part(flow.results, demo.metric))
+    console.print(f"{page} has all of it as a page.")
     console.print(f"Everything is in {output}: {', '.join(sorted(p.name for p in output.iterdir()))}.")
 
 

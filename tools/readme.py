@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
+import textwrap
 from collections.abc import Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from qcc.backends.deploy.options import code
@@ -152,8 +155,67 @@ def arm_proofs() -> str:
     return "\n".join(rows)
 
 
+def told(walk: str, words: str) -> list[str]:
+    """What a command of a walk (`bench/walks.py`) has printed: the one with these words."""
+    record = json.loads((ROOT / "docs" / "records" / f"{walk}.json").read_text())
+    (found,) = (step["told"] for step in record["steps"] if words in step["command"])
+    return list(found)
+
+
+def hard_verdict() -> str:
+    """The sentences of `qcc analyze` about the network that is hard to quantize."""
+    lines = textwrap.wrap(told("hard_net", "qcc analyze")[0], 110, break_on_hyphens=False)
+    return "\n".join(["```", *lines, "```"])
+
+
+def hard_reasons() -> str:
+    """What its rows in the report say."""
+    record = json.loads((ROOT / "docs" / "records" / "hard_net.json").read_text())
+    ops = {one["output"]: one for one in record["ops"]}
+    second, peaks = ops["conv2d_1.tmp_0"]["sqnr_db"], ops["conv2d_0.tmp_0"]["channel_peaks"]
+    times = max(peaks) / statistics.median(peaks)
+    words = (
+        f"The second op has {second['both']:.0f} dB by itself, and nothing behind it recovers. Its row says"
+        f" why: rounding the weight leaves {second['weight']:.0f} dB, rounding the activation"
+        f" {second['activation']:.0f}; most values lie at the left end of the histogram, and the few that"
+        " make it long are one channel. The first op's weights tell the same: one channel is"
+        f" {times:.0f} times as large as the middle one."
+    )
+    return textwrap.fill(words, 118)
+
+
+def hard_compared() -> str:
+    """The table of `qcc compare` of it."""
+    return "\n".join(["```", *told("hard_net", "qcc compare")[:-1], "```"])
+
+
+def hard_results() -> str:
+    """How many images it is right on."""
+    names = ("float", "quantized", "quantized with `--calibrator abs_max`", "quantized, one op float")
+    rows = ["| model | right on 1,000 other images |", "|---|---|"]
+    for name, line in zip(names, told("hard_net", "hard_net.py hard hard/model"), strict=True):
+        share = line.partition("right on ")[2].partition("%")[0]
+        rows.append(f"| {name} | {share} % |")
+    return "\n".join(rows)
+
+
+def bench_run() -> str:
+    """What `qcc bench` has printed of the detector of text."""
+    lines = told("bench", "qcc bench")
+    table = takewhile(lambda line: not line.startswith("wall, CPU: medians"), lines)
+    left_out = [line for line in lines if line.startswith("not measured: ")]
+    return "\n".join(["```", *map(str.rstrip, table), *left_out, "```"])
+
+
 PAGES = {
     ROOT / "README.md": {"ocr": ocr, "demo": demo},
+    ROOT / "docs" / "bench.md": {"run": bench_run},
+    ROOT / "docs" / "accuracy.md": {
+        "verdict": hard_verdict,
+        "reasons": hard_reasons,
+        "results": hard_results,
+        "compared": hard_compared,
+    },
     ROOT / "docs" / "lite.md": {"arm-faults": arm_faults, "arm-proofs": arm_proofs},
     ROOT / "docs" / "onnx.md": {
         name: partial(onnx_file, name) for name in ("onnxruntime", "openvino", "tensorrt")

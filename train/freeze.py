@@ -13,7 +13,7 @@ from qcc.errors import CheckpointError, ModelFormatError
 from qcc.files import one_change
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.loop.checkpoint import CheckpointStore, check_digests, files_of, read_json
+from qcc.train.loop.checkpoint import METRICS, CheckpointStore, check_digests, files_of, read_json
 from qcc.train.programs.scheme import OLD_PROGRAM, forms, freeze, save_form
 from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
 
@@ -42,6 +42,21 @@ def checkpoint_model(store: CheckpointStore, epoch: int | None) -> Model:
             f"{checkpoint} comes from before quantization was inserted; take a later epoch."
         )
     return eval_model(checkpoint)
+
+
+def checkpoint_metrics(store: CheckpointStore, epoch: int | None) -> dict[str, float]:
+    """What one epoch, by default the best, was evaluated to, by the metrics' names; nothing where it was not
+    evaluated.
+
+    Raises CheckpointError.
+    """
+    checkpoint = store.epoch(best_epoch(store) if epoch is None else epoch)
+    check_digests(checkpoint, [METRICS])
+    return {
+        name: value
+        for name, value in read_json(checkpoint / METRICS).items()
+        if isinstance(value, float) and name != "seconds" and not name.startswith("train_")
+    }
 
 
 def is_quantized(checkpoint: Path) -> bool:
@@ -126,7 +141,7 @@ def _nothing_to_freeze(present: str) -> str:
 
 def best_epoch(store: CheckpointStore) -> int:
     """The epoch with the highest main metric among the whole, quantized and evaluated checkpoints."""
-    summary = store.root / "metrics.json"
+    summary = store.root / METRICS
     if summary.exists():
         match read_json(summary):
             case {"best": {"epoch": int(epoch)}}:

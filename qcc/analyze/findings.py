@@ -12,6 +12,7 @@ import numpy as np
 from qcc.analyze.inspection import OpStatus
 from qcc.analyze.journal import Journal
 from qcc.analyze.measure import ALONE, AMONG, BY_ITSELF, OFF, OUTPUT, key
+from qcc.analyze.metric import Score, Scores
 from qcc.analyze.ranges import Range, Spread
 from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.compare import Agreement
@@ -64,13 +65,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class OpFinding:
-    """All that is known of a quantized op; `effect` is None where it was not measured."""
+    """All that is known of a quantized op; `effect` and `score` are None where they were not measured."""
 
     layer: Layer
     damage: Damage
     range: Range
     spread: Spread
     effect: Effect | None
+    score: Score | None = None
 
     def record(self) -> dict[str, Any]:
         """For programs."""
@@ -89,6 +91,7 @@ class OpFinding:
             "range": self.range.record(),
             "channel_peaks": list(map(finite, self.spread.peaks)),
             "effect": None if self.effect is None else {k: finite(v) for k, v in vars(self.effect).items()},
+            "metric": None if self.score is None else vars(self.score),
         }
 
 
@@ -108,7 +111,8 @@ class Outcome:
 class Analysis:
     """What is told. `graph`: the float network; `facts`: of the model and the data, in order; `sizes`: as
     those of the function;
-    `floats`: ops with a weight that are not quantized; `notes`: what a user should know."""
+    `floats`: ops with a weight that are not quantized; `notes`: what a user should know; `scores`: of a
+    metric, where one was computed."""
 
     title: str
     graph: Graph
@@ -120,6 +124,7 @@ class Analysis:
     floats: tuple[OpStatus, ...]
     batches: int
     notes: tuple[str, ...]
+    scores: Scores | None = None
 
     def record(self) -> dict[str, Any]:
         """What report.json holds."""
@@ -132,6 +137,7 @@ class Analysis:
                 {**vars(one), "largest": finite(one.largest), "mean": finite(one.mean)}
                 for one in self.agreement
             ],
+            "metric": None if self.scores is None else vars(self.scores),
             "distance": finite(self.outcome.distance),
             "distances": {name: finite(value) for name, value in self.outcome.by_head.items()},
             "ops": [one.record() for one in self.ops],

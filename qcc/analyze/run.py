@@ -17,6 +17,7 @@ from qcc.analyze.findings import Analysis, OpFinding, first_effect, op_finding, 
 from qcc.analyze.inspection import COULD_BE_QUANTIZED, OpStatus, inspect
 from qcc.analyze.journal import Journal
 from qcc.analyze.measure import Control, Measurement
+from qcc.analyze.metric import Metric, Score, Scores, Scoring, steps
 from qcc.analyze.parts import Values
 from qcc.analyze.ranges import Range
 from qcc.analyze.twins import Layer, Twins
@@ -38,11 +39,13 @@ Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 @dataclass(frozen=True)
 class Wanted:
     """`top`: of how many ops the effect on the network's output is measured, None for all; those with the
-    largest one on the first batch. `stop` is asked whether to stop, `phase` told of what is done."""
+    largest one on the first batch. `stop` is asked whether to stop, `phase` told of what is done. `metric`:
+    what is computed as well, of the ops with the largest effect."""
 
     top: int | None
     phase: Phase
     stop: Callable[[], bool] = field(default=lambda: False)
+    metric: Metric | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def analyze(
     if chosen:
         with wanted.phase("effects", count * len(chosen)) as report:
             measurement.effects(chosen, sample.reads, Control(wanted.stop, report))
+    found = worst_first(finding(layer, layer in chosen) for layer in twins.layers)
+    scores, by_output = _scored(twins, found, kept, wanted)
     left_out = [layer.output for layer in twins.layers if not measurement.can_be_changed(layer)]
     notes = [f"the effect of {name} was not measured: it runs inside a loop or a branch" for name in left_out]
     models = Model(twins.float_graph), Model(twins.quantized)
@@ -112,12 +117,24 @@ def analyze(
         sizes(twins),
         compare(*models, (read() for read in sample.reads)),
         outcome(kept, measurement.heads, count),
-        worst_first(finding(layer, layer in chosen) for layer in twins.layers),
+        tuple(replace(one, score=by_output.get(one.layer.output)) for one in found),
         tuple(_told(one) for one in inspect(models[1]).quantizable if not one.quantized),
         count,
         (*twins.notes, *notes),
+        scores,
     )
     return analysis, kept
+
+
+def _scored(
+    twins: Twins, found: Sequence[OpFinding], journal: Journal, wanted: Wanted
+) -> tuple[Scores | None, dict[str, Score]]:
+    """The metric, of both networks and with the worst ops, where one is wanted."""
+    if wanted.metric is None:
+        return None, {}
+    layers = [one.layer for one in found[: wanted.metric.most]]
+    with wanted.phase("metric", steps(len(layers))) as report:
+        return Scoring(twins, wanted.metric, journal).run(layers, Control(wanted.stop, report))
 
 
 def _chosen(measurement: Measurement, sample: Sample, wanted: Wanted) -> list[Layer]:

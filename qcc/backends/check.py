@@ -19,7 +19,7 @@ from qcc.backends.judge import FLOAT_ENGINES, first_wrong_op, judge
 from qcc.backends.predictor import Engine
 from qcc.backends.program_file import inference_program
 from qcc.backends.reference import Reference, reference
-from qcc.backends.report import Check
+from qcc.backends.report import PADDLE_INFERENCE, Check
 from qcc.errors import GraphError, OutputError, PaddleError
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
@@ -131,7 +131,7 @@ def check_runs(
 
 
 def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
-    what = f"paddle.inference, {engine}"
+    what = f"{PADDLE_INFERENCE}, {engine}"
     if engine.int8 and is_dynamic(found.graph):
         return Check(what, _OTHER_SCALES, good=False)
     try:

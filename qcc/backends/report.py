@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from qcc.files import waiting
+
+PADDLE_INFERENCE = "paddle.inference"
+"""What the checks of Paddle's own engines begin with."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -31,6 +36,19 @@ class Saved:
     checks: tuple[Check, ...] = ()
 
     @property
+    def size(self) -> int:
+        """Bytes of the files, also while they wait for the end of `qcc.files.one_change`; the record beside
+        them does not count."""
+        return sum(waiting(file).stat().st_size for file in self.files if file.suffix != ".json")
+
+    @property
     def warnings(self) -> tuple[Check, ...]:
         """The checks that a user must hear of."""
         return tuple(check for check in self.checks if not check.good)
+
+    def warnings_for(self, target: str | None) -> tuple[Check, ...]:
+        """Those that concern who deploys to a target, None for any: what Paddle Inference computes wrong is
+        told where it may run the files."""
+        if target in (None, "paddle-x86"):
+            return self.warnings
+        return tuple(check for check in self.warnings if not check.what.startswith(PADDLE_INFERENCE))

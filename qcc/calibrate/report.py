@@ -34,7 +34,7 @@ class Section:
 @dataclass(frozen=True)
 class Story:
     """All that is told. `data`: as `Source.record`; `sizes`: of the files that were written, in bytes, by
-    form; `sections`: what the effort adds."""
+    form; `warnings`: of the checks of the files; `sections`: what the effort adds."""
 
     model: str
     quantized: Quantized
@@ -47,6 +47,7 @@ class Story:
     compared_on: int
     seconds: float
     sizes: dict[str, int]
+    warnings: Sequence[str] = field(default_factory=tuple)
     notices: Sequence[str] = field(default_factory=tuple)
     sections: Sequence[Section] = field(default_factory=tuple)
 
@@ -67,6 +68,7 @@ class Story:
             "target": self.target,
             "data": self.data,
             "skipped": list(self.skipped),
+            "warnings": list(self.warnings),
             "notices": list(self.notices),
             "agreement": [vars(one) for one in self.agreement],
             "compared_on": self.compared_on,
@@ -84,7 +86,7 @@ class Story:
                 f"Effort {self.effort}, {len(self.quantized.choices)} activations by {self.calibrator}, on"
                 f" {_shown(told(self.data))}, in {self.seconds:.0f} s.",
                 "",
-                *_section("To be looked at", [*self.notices, *self.skipped]),
+                *_section("To be looked at", [*self.warnings, *self.notices, *self.skipped]),
                 *(line for section in self.sections for line in _section(section.title, section.lines)),
                 f"## Quantized against float, on {self.compared_on} of the batches",
                 "",

@@ -19,8 +19,10 @@ from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
     from qcc.analyze.findings import Analysis
+    from qcc.analyze.metric import Metric
     from qcc.analyze.sources import Given
     from qcc.calibrate.data.sources import Source
+    from qcc.model import Model
     from qcc.train.loop.interrupt import StopRequest
 
 _CALIBRATED_ON = 256
@@ -29,8 +31,10 @@ _LABELS = {
     "ops": "measuring each op",
     "first effects": "looking for the worst ops",
     "effects": "measuring effects on the output",
+    "metric": "computing the metric",
 }
 _SHOWN = 5
+_SCORED = 10
 
 
 @click.command()
@@ -70,6 +74,14 @@ _SHOWN = 5
     help="Measure the effect on the network's output of so many ops only: the worst ones on one image.",
 )
 @click.option(
+    "--eval",
+    "evaluate",
+    metavar="EVAL",
+    help="Tell as well what each op does to a metric, as in `qcc quantize --max-drop`: the main metric of a"
+    " training configuration (.yml) on its test set, or what module:function gives for a model. It is"
+    f" computed twice for each of the {_SCORED} ops with the largest effect, or of the N of --top.",
+)
+@click.option(
     "--preprocess",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.yml",
@@ -83,6 +95,7 @@ def analyze(
     float_path: Path | None,
     samples: int,
     top: int | None,
+    evaluate: str | None,
     preprocess: Path | None,
     model_filename: str | None,
     params_filename: str | None,
@@ -96,6 +109,7 @@ def analyze(
     \b
     qcc analyze OUT --data PHOTOS -o report.html
     qcc analyze INT8_MODEL --float MODEL --data PHOTOS -o report.html --top 20
+    qcc analyze OUT --data PHOTOS --eval CONFIG.yml -o report.html
     """
     if output.suffix != ".html":
         raise click.UsageError(f"-o {output}: the page is a file whose name ends in .html.")
@@ -113,6 +127,7 @@ def analyze(
     refuse_inputs([output, output.with_suffix(".json")], given.files)
     journal = output.with_name(f".{output.stem}.analysis")
     source = open_source(given.model, given.program, data, preprocess, samples, [model])
+    metric = None if evaluate is None else _metric(evaluate, given.model, top)
     stop = StopRequest()
     with stop.listening(), _going_on():
         if state(given.model.graph) == "float":
@@ -127,7 +142,7 @@ def analyze(
             given.twins(),
             Sample.of(source, given.model, samples),
             journal,
-            Wanted(top, _phase, lambda: stop.requested),
+            Wanted(top, _phase, lambda: stop.requested, metric),
             facts=_facts(given, source),
         )
     write_page(found, output)
@@ -138,6 +153,14 @@ def analyze(
     tell_next(
         "quantize", given.float_path or "MODEL", "--data", data, *how, "-o", "OUT", "--effort", "accurate"
     )
+
+
+def _metric(evaluate: str, model: Model, top: int | None) -> Metric:
+    from qcc.analyze.metric import Metric
+    from qcc.cli.budget import metric_of
+
+    function, content = metric_of(evaluate, model)
+    return Metric(evaluate, f"metric of {evaluate} {content}", function, _SCORED if top is None else top)
 
 
 @contextmanager

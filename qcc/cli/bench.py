@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from qcc.cli.bench_inputs import open_inputs
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import plain
 
 if TYPE_CHECKING:
-    from qcc.calibrate.data.batches import Batch
     from qcc.measure.bench import Row
     from qcc.measure.subjects import Subject
 
 # As in qcc.measure.engines, which imports more than a command line that is wrong should wait for.
 _ENGINES = ("paddle", "onnxruntime", "openvino", "lite")
 _TARGETS = {"paddle": "paddle-x86", "onnxruntime": "onnxruntime", "openvino": "openvino", "lite": "lite-x86"}
-_PIPE_WIDTH = 200
+_PIPE_WIDTH = 100
+_MODEL, _LEAST = 1, 12
+"""The column with the path of the model, which may be long, and how much of it is shown at least."""
 _SLOWER = 1
 
 
@@ -100,6 +102,13 @@ class Counts(click.ParamType):
     metavar="OUT.svg",
     help="Draw the times.",
 )
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.html",
+    help="Write a page with the times; into a report.html of qcc that is there they are put.",
+)
 @click.pass_context
 def bench(
     ctx: click.Context,
@@ -112,6 +121,7 @@ def bench(
     rounds: int,
     json_path: Path | None,
     plot_path: Path | None,
+    report_path: Path | None,
 ) -> None:
     """Time float and int8 forms of a network side by side, in the engines that are installed.
 
@@ -124,12 +134,17 @@ def bench(
 
     \b
     qcc bench MODEL OUT
+    qcc bench MODEL OUT --report OUT/report.html
     qcc bench MODEL OUT --engines openvino --threads 1,2 --data PHOTOS --json bench.json --plot bench.svg
     """
     if preprocess is not None and data is None:
         raise click.UsageError(
             "--preprocess says how the images of --data DATA are prepared, and there is none."
         )
+    if report_path is not None and report_path.suffix != ".html":
+        raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
+    from qcc.analyze.page.frame import put_part, read_page
+    from qcc.analyze.page.times import times
     from qcc.errors import EngineError
     from qcc.files import check_outputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
@@ -141,11 +156,13 @@ def bench(
     read = [
         file for model in models for file in (model, *model.glob("*"), *model.glob("*/*")) if file.is_file()
     ]
-    check_outputs([path for path in (json_path, plot_path) if path is not None], read)
+    check_outputs([path for path in (json_path, plot_path, report_path) if path is not None], read)
+    if report_path is not None and report_path.exists():
+        read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
-        batches = None if data is None else _batches(subjects, data, preprocess, batch)
-        sample = find_inputs(subjects, batches, batch)
+        batches, source = open_inputs(subjects, data, preprocess, batch, Path(scratch))
+        sample = find_inputs(subjects, batches, batch, source)
         total = rounds * len(threads)
         with progress("measuring", total, Console(stderr=True)) as report:
             rows = Bench(subjects, engines, sample.inputs, threads, rounds, Path(scratch), report).run()
@@ -156,46 +173,53 @@ def bench(
         write_json(json_path, record(rows, subjects, **settings))
     if plot_path is not None:
         write_text(plot_path, plot(rows, machine()))
+    if report_path is not None:
+        facts = {"processor": machine(), "inputs": f"{sample.source}, batch {batch}, {rounds} turns"}
+        put_part(report_path, f"{models[0].absolute().name}, measured", "times", times(rows, facts))
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
-    _show(rows)
+    _show(rows, subjects)
     worst = slower(rows)
-    if worst:
-        tell_next("check", models[0], "--target", _TARGETS[worst[0].engine])
-    else:
-        frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
-        tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
+    _tell_next(models[0], subjects, worst, data or "PHOTOS")
     ctx.exit(_SLOWER if worst else 0)
 
 
-def _batches(subjects: Sequence[Subject], data: str, preprocess: Path | None, batch: int) -> Iterable[Batch]:
-    """The batches of DATA, as the first Paddle model takes them."""
-    from qcc.cli.data import open_source
+def _tell_next(model: Path, subjects: Sequence[Subject], slower: Sequence[Row], data: str) -> None:
+    """Where int8 does not pay, why; else the file for an engine, and what it computes where there is one."""
+    exported = next((one.shown for one in subjects if one.kind != "paddle"), None)
+    if slower:
+        tell_next("check", model, "--target", _TARGETS[slower[0].engine])
+    elif exported is not None:
+        tell_next("compare", model, exported, "--data", data)
+    else:
+        frozen = next((one.shown for one in subjects if one.form == "frozen"), "OUT/float")
+        tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
 
-    for subject in subjects:
-        if subject.model is not None:
-            homes = [one.home for one in subjects]
-            return open_source(subject.model, subject.original, data, preprocess, batch, homes).batches
-    raise click.UsageError(
-        "--data is prepared for a model of Paddle: give the float MODEL, too, or leave out --data."
-    )
+
+def _end_of(path: str, room: int) -> str:
+    """A path, or as much of its end as there is room for, where its name stands."""
+    return path if len(path) <= room else f"…{path[len(path) - max(room, _LEAST) + 1 :]}"
 
 
-def _show(rows: Sequence[Row]) -> None:
+def _show(rows: Sequence[Row], subjects: Sequence[Subject]) -> None:
     """A table for each number of threads, what was not measured, and what comes of it."""
-    from qcc.measure.report import HEADINGS, LEGEND, cells, refusals, verdicts
+    from qcc.measure.report import COLUMNS, LEGEND, cells, comparisons, refusals, threads_of, verdicts
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
     for threads in dict.fromkeys(row.threads for row in rows):
-        table = Table(title=f"{threads} thread{'s' if threads > 1 else ''}", title_justify="left", box=None)
-        for number, heading in enumerate(HEADINGS):
-            table.add_column(heading, justify="left" if number < 3 else "right")
-        for row in rows:
-            if row.threads == threads and row.reason is None:
-                # Texts, since "[1]" is no mark-up.
-                table.add_row(*(Text(plain(cell)) for cell in cells(row)))
+        table = Table(title=threads_of(threads), title_justify="left", box=None, pad_edge=False)
+        for heading in COLUMNS:
+            words = heading in ("engine", "model", "form")
+            table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+        shown = [list(map(plain, cells(row))) for row in rows if row.threads == threads and not row.reason]
+        widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
+        # Two spaces stand between the columns.
+        room = console.width - sum(widths) + widths[_MODEL] - 2 * (len(widths) - 1)
+        for row_cells in shown:
+            row_cells[_MODEL] = _end_of(row_cells[_MODEL], room)
+            table.add_row(*map(Text, row_cells))  # texts, since "[1]" is no mark-up
         console.print(table)
-    for line in (*LEGEND.splitlines(), *refusals(rows), *verdicts(rows)):
+    for line in (*LEGEND.splitlines(), *refusals(rows), *comparisons(rows, subjects), *verdicts(rows)):
         echo(line)

@@ -61,7 +61,7 @@ class Wanted:
     def check_metric(self, model: Model) -> None:
         """Raise what is wrong with the metric that `evaluate` names, before any data is read."""
         if self.evaluate is not None:
-            _metric(self.evaluate, model)
+            metric_of(self.evaluate, model)
 
 
 def budget_options(command: Command) -> Command:
@@ -111,14 +111,23 @@ def meet(
     except Stopped:
         echo("interrupted; the same command goes on with what was done.", err=True)
         raise Exit(INTERRUPTED_EXIT_CODE) from None
-    section = _section(wanted, outcome)
+    count = len(held_back)
+    section = _section(wanted, outcome, count)
     for line in section.lines:
         echo(line)
-    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome)}"]
+    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome, count)}"]
+    if wanted.evaluate is None and count < _FEW:
+        notices.append(
+            f"agreement was measured on {count} batches only, so that one of them makes"
+            f" {1 / count:.0%} of it: give more data, or more of it by --samples"
+        )
     return outcome.attempt, section, notices
 
 
 _RANKED_ON = 16
+_FEW = 50
+"""Batches; below, one of them is more than the budgets that people give."""
+_MET, _NOT_MET = "met", "NOT met, this is the best that was found"
 
 
 def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told) -> Budget:
@@ -132,13 +141,13 @@ def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: M
         least = wanted.min_agreement or 0.0
         key = f"agreement on {[batch.name for batch in held_back]}"
         return Budget(judge.agreement, least, 1.0, ranking, key, memo, told)
-    metric, content = _metric(wanted.evaluate, model)
+    metric, content = metric_of(wanted.evaluate, model)
     of_float = metric(model)
     key = f"metric of {wanted.evaluate} {content}"
     return Budget(metric, of_float - wanted.max_drop, of_float, ranking, key, memo, told)
 
 
-def _metric(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:
+def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:
     """What `--eval` names, as a function of a model, and a checksum of the configuration or the code."""
     from qcc.files import sha256
 
@@ -173,23 +182,23 @@ def _number(evaluate: str, function: Callable[[Model], object]) -> Callable[[Mod
     return measured
 
 
-def _told(wanted: Wanted, outcome: Outcome) -> str:
-    """How good the model is, and how good it has to be."""
+def _told(wanted: Wanted, outcome: Outcome, count: int) -> str:
+    """How good the model is, and how good it has to be; `count`: of the batches that tell agreement."""
     if wanted.evaluate is None:
-        return f"agreement {outcome.value:.2%}, where {outcome.wanted:.2%} is wanted"
+        return f"agreement {outcome.value:.2%} on {count} batches, where {outcome.wanted:.2%} is wanted"
     return (
         f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
         f" {outcome.wanted:.4f} is wanted"
     )
 
 
-def _section(wanted: Wanted, outcome: Outcome) -> Section:
+def _section(wanted: Wanted, outcome: Outcome, count: int) -> Section:
     from qcc.calibrate.report import Section
     from qcc.files import finite
 
     kept = len(outcome.layers)
     lines = [
-        f"{'met' if outcome.met else 'NOT met, this is the best that was found'}: {_told(wanted, outcome)}",
+        f"{_MET if outcome.met else _NOT_MET}: {_told(wanted, outcome, count)}",
         f"{kept or 'none'} of {outcome.quantizable} layers stay{'s' if kept == 1 else ''} float"
         + ("" if not kept else f", {sum(one.size for one in outcome.layers) / 1000:.1f} kB in all"),
         *map(str, outcome.layers),
@@ -198,6 +207,7 @@ def _section(wanted: Wanted, outcome: Outcome) -> Section:
         "max_drop": wanted.max_drop,
         "eval": wanted.evaluate,
         "min_agreement": wanted.min_agreement,
+        "batches": count,
         "met": outcome.met,
         "value": finite(outcome.value),
         "wanted": outcome.wanted,

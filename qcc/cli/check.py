@@ -39,19 +39,23 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
     from qcc.cli.inspect_lite import is_lite
 
     if is_lite(model):
-        _check_lite_file(model, target)
-        tell_next("bench", "MODEL", model)
+        if _check_lite_file(model, target) == "arm":
+            tell_next("export", "MODEL", "--target", "lite", "-o", model, "--selftest", "DIR")
+        else:
+            tell_next("bench", "MODEL", model)
         return
-    if target is None:
+    # What an ONNX file is good for is told where it would be loaded.
+    if target is None and model.suffix != ".onnx":
         raise click.UsageError("Missing option '--target'.")
     import qcc
 
-    arch = _ARCHS.get(target)
-    if arch is None:
+    arch = None if target is None else _ARCHS.get(target)
+    if target is not None and arch is None:
         from qcc.targets.table import find_target
 
         find_target(target, others=tuple(_ARCHS))
     loaded = qcc.load(model, model_filename, params_filename)
+    assert target is not None
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
         echo(line)
     tell_next(*_after(loaded, model, target))
@@ -68,7 +72,8 @@ def _after(loaded: Model, model: Path, target: str) -> tuple[object, ...]:
     return "freeze", model, "--target", target, "--save", "OUT"
 
 
-def _check_lite_file(file: Path, target: str | None) -> None:
+def _check_lite_file(file: Path, target: str | None) -> str:
+    """Tell what the file holds, and give what it is for: an ARM device, which is not here, or x86."""
     from qcc.backends.lite.file_check import check_file
     from qcc.errors import TargetError
 
@@ -81,6 +86,7 @@ def _check_lite_file(file: Path, target: str | None) -> None:
         count = len(found.wrong)
         places = "one place" if count == 1 else f"{count} places"
         raise TargetError(f"{file} goes wrong on {found.arch} in {places}: see the lines above.")
+    return found.arch
 
 
 def _lite_lines(model: Model, arch: Literal["arm", "x86"]) -> Iterator[str]:

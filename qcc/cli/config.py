@@ -14,6 +14,8 @@ from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import OverridesCommand, config_option, overrides_option
 
+_PREPROCESS = "Preprocess"
+
 if TYPE_CHECKING:
     from qcc.train.config.describe import Description
 
@@ -61,12 +63,17 @@ def explain(name: str) -> None:
     from qcc.train.config.describe import find
 
     console = Console()
-    for description in find(name):
+    found = find(name)
+    for description in found:
         if console.is_terminal:
             _show_on_terminal(console, description)
         else:
             _show_plain(description)
-    tell_next("config", "show", "-c", "CONFIG")
+    if all(_PREPROCESS in (description.name, *description.holders) for description in found):
+        # It is a file of its own, and no part of a training configuration.
+        tell_next("quantize", "MODEL", "--data", "PHOTOS", "--preprocess", "FILE.yml", "-o", "OUT")
+    else:
+        tell_next("config", "show", "-c", "CONFIG")
 
 
 @config.command("show", cls=OverridesCommand)

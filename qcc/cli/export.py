@@ -150,6 +150,7 @@ def export(
             no_check=no_check,
         )
         _tell(saved, output)
+        tell_next("bench", "MODEL", output)
         return
     _refuse(_ONNX_OPTIONS, "ONNX files, of which the engine is named by --target")
     loaded = qcc.load(model, model_filename, params_filename)
@@ -175,7 +176,8 @@ def export(
         _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
-    tell_next("check", output)
+    if selftest is None:  # which goes on on the device
+        tell_next("check", output)
 
 
 def _refuse(options: tuple[str, ...], what: str) -> None:

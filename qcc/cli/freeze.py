@@ -106,8 +106,9 @@ def freeze(
         from qcc.targets.table import find_target
 
         find_target(target)
+    from qcc.analyze.page.frozen import write_frozen
     from qcc.backends.fluid import FORMS
-    from qcc.files import refuse_inputs
+    from qcc.files import one_change, refuse_inputs
     from qcc.frontend.saved import model_files as files_of
     from qcc.train.config import load_config
 
@@ -118,15 +119,16 @@ def freeze(
     from qcc.train.freeze import check_form, freeze_to
     from qcc.train.tasks.build import build_task
 
-    loaded = _load(model, model_filename, params_filename, checkpoint, epoch)
+    loaded, metrics = _load(model, model_filename, params_filename, checkpoint, epoch)
     if model is not None:
-        written = [path for form in FORMS for path in (save_path / form).glob("*")]
-        refuse_inputs(written, files_of(model, model_filename, params_filename))
+        replaced = [path for form in FORMS for path in (save_path / form).glob("*")]
+        refuse_inputs(replaced, files_of(model, model_filename, params_filename))
     check_form(loaded, weight_quant_type)
     if config is not None:
         check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)
-        for name, value in evaluate(loaded, task).items():
+        metrics = evaluate(loaded, task)
+        for name, value in metrics.items():
             echo(f"{name} {value:.4f}")
         for note in task.left_out():
             echo(note)
@@ -134,12 +136,18 @@ def freeze(
     if calibrate is not None:
         loaded = calibrated_on(loaded, calibrate, config_path)
         data = first_batch(loaded, calibrate, config_path)
+        metrics = {}  # what was evaluated had other scales
     check = False if no_check else True if data is None else data
     old_names = model is not None
-    forms = freeze_to(loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check)
+    facts = {"frozen from": str(model or checkpoint)}
+    with one_change(save_path):
+        forms = freeze_to(
+            loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
+        )
+        page = write_frozen(save_path, save_path.absolute().name, loaded, forms, metrics, facts, target)
     for line, err in chain.from_iterable(lines_about(saved, target) for saved in forms):
         echo(line, err=err)
-    for line in options_of(target):
+    for line in (*options_of(target), page):
         echo(line)
     tell_next("bench", "MODEL", save_path)
 
@@ -152,7 +160,7 @@ def lines_about(saved: Saved, target: str | None) -> Iterator[tuple[str, bool]]:
     for check in saved.checks:
         if check.what == target:
             yield f"  {check.outcome}", False
-    for warning in saved.warnings:
+    for warning in saved.warnings_for(target):
         yield f"  warning: {warning}", True
 
 
@@ -176,13 +184,15 @@ def _load(
     params_filename: str | None,
     checkpoint: Path | None,
     epoch: int | None,
-) -> Model:
+) -> tuple[Model, dict[str, float]]:
+    """The model, and the metrics of the epoch that it is."""
     import qcc
-    from qcc.train.freeze import checkpoint_model
+    from qcc.train.freeze import checkpoint_metrics, checkpoint_model
     from qcc.train.loop.checkpoint import CheckpointStore
 
     if checkpoint is not None and model is None:
-        return checkpoint_model(CheckpointStore(checkpoint), epoch)
+        store = CheckpointStore(checkpoint)
+        return checkpoint_model(store, epoch), checkpoint_metrics(store, epoch)
     if model is not None and checkpoint is None:
-        return qcc.load(model, model_filename=model_filename, params_filename=params_filename)
+        return qcc.load(model, model_filename=model_filename, params_filename=params_filename), {}
     raise click.UsageError("Give one thing to freeze: MODEL, -m MODEL or --checkpoint DIR.")

@@ -294,6 +294,7 @@ class _Outcome:
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
         self._onnx: Model | None = None
+        self._warnings: list[str] = []
 
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
@@ -304,8 +305,8 @@ class _Outcome:
         wanted = self._sample() if check else False
         engine = None if lite or onnx else target
         for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
-            self.told += lines_about(saved, engine)
-            self._note_size(saved)
+            self.told += lines_about(saved, target)
+            self._note(saved, target)
         if lite and target is not None:
             self._write_lite(target, wanted)
         elif onnx and target is not None:
@@ -318,7 +319,7 @@ class _Outcome:
 
         path = self.output / target / "model.nb"
         saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
-        self._note_size(saved)
+        self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
 
@@ -335,16 +336,14 @@ class _Outcome:
         path = self.output / target / "model.onnx"
         saved = export(model, path, table, scales=scales, check=check)
         self._onnx = prepare(model, table, scales, vnni=False).model
-        self._note_size(saved)
+        self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
 
-    def _note_size(self, saved: Saved) -> None:
-        from qcc.files import waiting
-
-        folder = saved.files[0].parent.name
-        files = [waiting(file) for file in saved.files if file.suffix != ".json"]
-        self._sizes[folder] = sum(file.stat().st_size for file in files)
+    def _note(self, saved: Saved, target: str | None) -> None:
+        """Keep the size, and what is to be heard of, for the report."""
+        self._warnings += [f"{saved.form}: {warning}" for warning in saved.warnings_for(target)]
+        self._sizes[saved.files[0].parent.name] = saved.size
 
     def _sample(self) -> Mapping[str, np.ndarray] | bool:
         """One sample of the data, where it can be read again, to run what is written on."""
@@ -395,6 +394,7 @@ class _Outcome:
             compared_on=len(compared),
             seconds=seconds,
             sizes=self._sizes,
+            warnings=self._warnings,
             notices=[
                 *self.notices,
                 *losing(self.quantized.choices, remedy),

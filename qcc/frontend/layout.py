@@ -14,6 +14,7 @@ PROGRAM_SUFFIX = ".pdmodel"
 PADDLE3_SUFFIX = ".json"
 PARAMS_SUFFIX = ".pdiparams"
 LITE_SUFFIX = ".nb"
+ONNX_SUFFIX = ".onnx"
 # Parameter files that go by the program's name; the first is what Paddle's examples write.
 PARAMS_NAMES = {
     "__model__": ("__params__", "weights"),
@@ -45,6 +46,12 @@ def _find_program(path: Path, model_filename: str | None) -> Path:
             raise ModelFormatError(
                 f"{path} is a Paddle Lite file, which is not read back: give the Paddle model that it was"
                 " made of."
+            )
+        if path.suffix == ONNX_SUFFIX:
+            raise ModelFormatError(
+                f"{path} is an ONNX file, which is not read back: `qcc bench MODEL {path.name}` times it,"
+                f" `qcc compare MODEL {path.name} --data PHOTOS` compares it; for all else give the Paddle"
+                " model that it was made of."
             )
         return path
     beside = _with_prefix(path)

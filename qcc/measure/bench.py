@@ -166,14 +166,15 @@ def simulation_of(subject: Subject, subjects: Sequence[Subject]) -> Subject | No
     among the subjects.
 
     Of a float one the float model; of a quantized one the frozen model from the same folder, or else itself,
-    if it is one of Paddle's.
+    if it is one of Paddle's, or else the float model.
     """
     own = subject if subject.model is not None else None
+    of_float = next((one for one in subjects if one.is_float and one.model is not None), None)
     if subject.is_float:
-        return own or next((one for one in subjects if one.is_float and one.model is not None), None)
+        return own or of_float
     frozen = [one for one in subjects if one.form == "frozen" and one.model is not None]
     beside = next((one for one in frozen if one.home == subject.home), None)
-    return beside or own or (frozen[0] if len(frozen) == 1 else None)
+    return beside or own or (frozen[0] if len(frozen) == 1 else of_float)
 
 
 def _compare(rows: Sequence[Row]) -> None:
@@ -192,12 +193,17 @@ def _place(row: Row) -> tuple[str, int]:
     return row.engine, row.threads
 
 
-def slower(rows: Sequence[Row]) -> list[Row]:
-    """The fastest int8 model of each engine and number of threads in which even that is slower than float."""
-    fastest: dict[tuple[str, int], Row] = {}
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """The fastest int8 model of each engine and number of threads, where it was compared with float."""
+    found: dict[tuple[str, int], Row] = {}
     for row in rows:
         if row.int8 and row.ratios:
-            best = fastest.setdefault(_place(row), row)
+            best = found.setdefault(_place(row), row)
             if statistics.median(row.ratios) < statistics.median(best.ratios):
-                fastest[_place(row)] = row
-    return [row for row in fastest.values() if row.is_slower]
+                found[_place(row)] = row
+    return list(found.values())
+
+
+def slower(rows: Sequence[Row]) -> list[Row]:
+    """The fastest int8 model of each engine and number of threads in which even that is slower than float."""
+    return [row for row in fastest(rows) if row.is_slower]

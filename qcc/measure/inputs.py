@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
+import cv2
 import numpy as np
 
 from qcc.backends.predictor import PaddleExecutor
@@ -17,15 +19,26 @@ Inputs = Mapping[str, np.ndarray]
 # Height and width of made-up images whose size the model leaves open: the first that it takes, since what is
 # measured on images smaller than those of use is the cost of small ops.
 _SIZES = (320, 224, 64)
+_PHOTO = (480, 640)
 _RUN_BY_PADDLE = ("float", "transformed", "frozen", "qdq")
 
 
-def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batch: int) -> Sample:
+def write_photo(path: Path) -> None:
+    """Write a made-up photo, of the size that cameras for video have, as a file."""
+    (picture,) = make_arrays([Feed("photo", (1, 3, *_PHOTO), np.dtype(np.float32))], 0).values()
+    pixels = np.clip(64 * picture[0].transpose(1, 2, 0) + 128, 0, 255).astype(np.uint8)
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+
+
+def find_inputs(
+    subjects: Sequence[Subject], data: Iterable[Inputs] | None, batch: int, source: str = "data"
+) -> Sample:
     """Inputs of the first Paddle model among the subjects, on which it runs, or else of the first subject
     whose feeds are known.
 
-    `data`: batches of the model's; without, inputs are made up. Raises GraphError when the model does not
-    take `batch` samples at once, or does not run on the inputs, DataError when the data do not feed it.
+    `data`: batches of the model's, of a `source`; without, inputs are made up. Raises GraphError when the
+    model does not take `batch` samples at once, or does not run on the inputs, DataError when the data do not
+    feed it.
     """
     of_paddle = [one for one in subjects if one.form in _RUN_BY_PADDLE and one.model is not None]
     subject = next((one for one in (*of_paddle, *subjects) if one.feeds), None)
@@ -39,7 +52,7 @@ def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batc
         raise GraphError(f"{subject.shown} is fed with one batch size only: leave out --batch.")
     executor = PaddleExecutor(subject.program, subject.params) if subject in of_paddle else None
     failure = ""
-    for sample in _samples(subject.feeds, data, batch, open_feeds):
+    for sample in _samples(subject.feeds, data, batch, open_feeds, source):
         inputs = {
             name: array.repeat(-(-batch // len(array)), 0)[:batch] if name in open_feeds else array
             for name, array in sample.inputs.items()
@@ -56,10 +69,10 @@ def find_inputs(subjects: Sequence[Subject], data: Iterable[Inputs] | None, batc
 
 
 def _samples(
-    feeds: Sequence[Feed], data: Iterable[Inputs] | None, batch: int, open_feeds: set[str]
+    feeds: Sequence[Feed], data: Iterable[Inputs] | None, batch: int, open_feeds: set[str], source: str
 ) -> Iterator[Sample]:
     if data is not None:
-        yield Sample(_joined(list(islice(data, batch)), feeds, open_feeds), "data")
+        yield Sample(_joined(list(islice(data, batch)), feeds, open_feeds), source)
         return
     for size in _SIZES:
         yield Sample(make_arrays(feeds, size), "made-up inputs")

@@ -35,7 +35,7 @@ def plot(rows: Sequence[Row], title: str) -> str:
 
 def _bar(row: Row, name: str, time: Spread, left: float, top: int, scale: float) -> Iterator[str]:
     middle, text = top + _BAR / 2, top + _BAR - 4
-    colour = _SLOWER if row.is_slower else _INT8 if row.int8 else _FLOAT
+    colour = _FLOAT if not row.int8 else _SLOWER if row.is_slower else _INT8
     first, third = left + time.first * scale, left + time.third * scale
     ratio = f" ({Spread.of(row.ratios).median:.2f})" if row.ratios else ""
     yield f'<text x="{left - 6}" y="{text}" text-anchor="end">{markup(name)}</text>'

@@ -12,7 +12,19 @@ from qcc.measure.engines import ENGINES
 from qcc.measure.subjects import Subject
 from qcc.targets.processor import int8_instructions, processor
 
-HEADINGS = ("engine", "model", "form", "wall, ms", "CPU, ms", "to fp32", "int8", "off by", "MB")
+COLUMNS = {
+    "engine": "what has run it",
+    "model": "the files",
+    "form": "float, or how it is quantized",
+    "wall, ms": "the median of a run by the clock on the wall, and half the distance of the quartiles",
+    "CPU, ms": "the same of the processor's time, of all threads together",
+    "to fp32": "CPU time relative to the engine's float model, turn by turn",
+    "int8": "layers that ran on integers, of those that can be quantized",
+    "off by": "the largest difference and the mean one, relative to the range, from what Paddle's executor"
+    " computes op for op, in float32, from the float model or from the frozen one",
+    "MB": "of the file that the engine loads",
+}
+"""The columns of the table, and words about each."""
 
 LEGEND = """\
 wall, CPU: medians of a run, and half the distance of their quartiles; CPU is of all threads together.
@@ -28,15 +40,15 @@ def machine() -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row of the table, under `HEADINGS`, of what was measured."""
+    """A row of the table, under `COLUMNS`, of what was measured."""
     assert row.subject is not None
     return (
         row.engine,
         row.subject.shown,
-        row.subject.label,
+        row.subject.form,
         _spread([seconds * 1000 for seconds in row.wall]),
         _spread([seconds * 1000 for seconds in row.cpu]),
-        _spread(row.ratios),
+        _ratio(row.ratios),
         _int8(row),
         _distance(row),
         f"{row.size / 1e6:.2f}",
@@ -46,10 +58,20 @@ def cells(row: Row) -> tuple[str, ...]:
 def _int8(row: Row) -> str:
     if row.int8_layers is None:
         return ""
-    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers} of {row.layers}"
+    return str(row.int8_layers) if row.layers is None else f"{row.int8_layers}/{row.layers}"
 
 
 def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = Spread.of(values)
+    # Three digits or more, of times between microseconds and seconds.
+    few = ((0.1, 4), (1, 3), (100, 2), (1000, 1))
+    decimals = next((count for limit, count in few if spread.median < limit), 0)
+    return f"{spread.median:.{decimals}f} ±{(spread.third - spread.first) / 2:.{decimals}f}"
+
+
+def _ratio(values: Sequence[float]) -> str:
     if not values:
         return ""
     spread = Spread.of(values)
@@ -61,7 +83,13 @@ def _distance(row: Row) -> str:
         return ""
     if not row.distance.sound:
         return "another shape, or not finite"
-    return f"{row.distance.largest:.1e}, {row.distance.mean:.0e}"
+    return f"{_short(row.distance.largest)}, {_short(row.distance.mean)}"
+
+
+def _short(value: float) -> str:
+    """A number by its power of ten: 4e-3."""
+    digit, power = f"{value:.0e}".split("e")
+    return f"{digit}e{int(power)}" if value else "0"
 
 
 def refusals(rows: Sequence[Row]) -> Iterator[str]:
@@ -72,22 +100,37 @@ def refusals(rows: Sequence[Row]) -> Iterator[str]:
             yield f"not measured: {row.engine}{model}: {row.reason}."
 
 
+def comparisons(rows: Sequence[Row], subjects: Sequence[Subject]) -> Iterator[str]:
+    """What `off by` holds more than an engine's own error, since the frozen model was not given."""
+    quantized = [row.subject for row in rows if row.distance is not None and row.subject is not None]
+    for subject in dict.fromkeys(one.shown for one in quantized if not one.is_float):
+        own = next(one for one in quantized if one.shown == subject)
+        simulation = simulation_of(own, subjects)
+        if simulation is not None and simulation.is_float:
+            yield (
+                f"{subject} is compared with the float model, so that what rounding does counts, too: give"
+                " the folder of `qcc quantize` that it was exported from as well."
+            )
+
+
 def verdicts(rows: Sequence[Row]) -> Iterator[str]:
     """Where int8 does not pay; or that it cannot be told."""
     for row in slower(rows):
         assert row.subject is not None
         yield (
-            f"{row.engine}, {_threads(row.threads)}: int8 is slower than float:"
+            f"{row.engine}, {threads_of(row.threads)}: int8 is slower than float:"
             f" {row.subject.shown} takes {Spread.of(row.ratios).median:.2f} times the CPU time."
         )
     alone = {(row.engine, row.threads) for row in rows if row.int8 and row.cpu and not row.ratios}
     for engine, threads in sorted(alone):
-        yield f"{engine}, {_threads(threads)}: int8 is compared with nothing, since no float model ran there."
+        place = f"{engine}, {threads_of(threads)}"
+        yield f"{place}: int8 is compared with nothing, since no float model ran there."
     if not any(row.ratios for row in rows):
         yield "nothing to compare: give the float MODEL and a quantized one that an engine runs."
 
 
-def _threads(number: int) -> str:
+def threads_of(number: int) -> str:
+    """A number of threads in words."""
     return "1 thread" if number == 1 else f"{number} threads"
 
 

@@ -19,14 +19,13 @@ from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
 from qcc.files import finish_around
 from qcc.frontend import load
-from qcc.frontend.layout import LITE_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
+from qcc.frontend.layout import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
 from qcc.frontend.saved import model_files
 from qcc.inputs import open_input
 from qcc.model import Model
 from qcc.quantization import state, stored_form
 from qcc.record import FILE_NAME, read_record
 
-ONNX_SUFFIX = ".onnx"
 FORMS = ("float", "qdq")
 """The folders of `qcc quantize` and `qcc freeze` that engines run; what is in int8/ is for storing."""
 

@@ -339,6 +339,7 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
     metrics = json.loads((tmp_path / "run" / "0" / "metrics.json").read_text())
     top1 = float(capfd.readouterr().out.split()[1])
     assert top1 == pytest.approx(metrics["top1"], abs=0.051)  # one image of 20 may sit on a tie
+    assert f"<b>top1</b><strong>{metrics['top1']:.4g}</strong>" in (forms / "report.html").read_text()
     assert command(["freeze", "--checkpoint", str(tmp_path), "--save", str(forms)]) == 2
 
 
@@ -353,9 +354,12 @@ def test_two_epochs_are_compared_and_one_is_analyzed(folder: Path, tmp_path: Pat
     assert command(["compare", first, second, *more]) == 0
     assert "on equal inputs" in capfd.readouterr().out
     page = str(tmp_path / "report.html")
-    assert command(["analyze", f"{second}/eval_model", "-o", page, "--top", "1", *more]) == 0
+    metric = ["--top", "1", "--eval", str(config)]
+    assert command(["analyze", f"{second}/eval_model", "-o", page, *metric, *more]) == 0
     told = capfd.readouterr().out
-    assert "costs most: alone it puts the output off by" in told
+    top1 = json.loads((tmp_path / "run/1/metrics.json").read_text())["top1"]
+    assert f"{config} gives {top1:.4f}, and " in told
+    assert "costs most of the 1 measured: alone it puts the output off by" in told
     assert "give the float model" not in told
 
 

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import qcc
+from qcc.analyze.page.elements import Html, joined, tag
+from qcc.analyze.page.tables import scrolled, table
 from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.backends.predictor import Engine, Predictor
 from qcc.train.evaluation.evaluate import evaluate, evaluate_lite
@@ -125,19 +127,39 @@ def print_forms(console: Console, results: Sequence[FormResult], metric: str) ->
 
     The metric stands there in percent: computed in float32, in oneDNN's int8 kernels, and in Paddle Lite.
     """
-    table = Table("form", metric, "int8", "Lite", "kB", "fp32 ms", "int8 ms", "Lite ms")
+    shown = Table(*_headings(metric))
     for result in results:
-        table.add_row(
-            result.form,
-            _hundredths(result.accuracy),
-            _hundredths(result.int8_accuracy),
-            _hundredths(result.lite_accuracy),
-            f"{result.size / 1000:.0f}",
-            decimals(result.float_ms),
-            decimals(result.int8_ms),
-            decimals(result.lite_ms),
-        )
-    console.print(table)
+        shown.add_row(*_cells(result))
+    console.print(shown)
+
+
+def forms_part(results: Sequence[FormResult], metric: str) -> Html:
+    """The same table as a part of a page."""
+    rows = [tag("tr", *(tag("td", cell, class_="words") for cell in _cells(result))) for result in results]
+    words = (
+        f"{metric} in %: computed in float32 with the integers of the quantized network, in oneDNN's int8"
+        " kernels, and in Paddle Lite; ms per image, on one thread."
+    )
+    return joined(
+        tag("h2", "Every form, side by side"), tag("p", words), scrolled(table(_headings(metric), rows))
+    )
+
+
+def _headings(metric: str) -> tuple[str, ...]:
+    return ("form", metric, "int8", "Lite", "kB", "fp32 ms", "int8 ms", "Lite ms")
+
+
+def _cells(result: FormResult) -> tuple[str, ...]:
+    return (
+        result.form,
+        _hundredths(result.accuracy),
+        _hundredths(result.int8_accuracy),
+        _hundredths(result.lite_accuracy),
+        f"{result.size / 1000:.0f}",
+        decimals(result.float_ms),
+        decimals(result.int8_ms),
+        decimals(result.lite_ms),
+    )
 
 
 def _hundredths(value: float | None) -> str:

@@ -28,6 +28,7 @@ from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import read_arrays
 
 MARKER = "complete.json"
+METRICS = "metrics.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
 _WRITTEN = ".tmp"

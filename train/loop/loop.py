@@ -15,7 +15,7 @@ from qcc.errors import QccError, TrainingError, WorkerError
 from qcc.files import write_json
 from qcc.train.loop.agreement import check_settings
 from qcc.train.loop.board import Board
-from qcc.train.loop.checkpoint import INTERRUPTED, CheckpointStore, Position, TrainingState
+from qcc.train.loop.checkpoint import INTERRUPTED, METRICS, CheckpointStore, Position, TrainingState
 from qcc.train.loop.differences import changed_settings
 from qcc.train.loop.interrupt import Interrupted, StopRequest
 from qcc.train.loop.journal import Journal
@@ -225,7 +225,7 @@ class Loop:
     ) -> None:
         def fill(folder: Path) -> None:
             self._state(stepper, position, {}).write(folder)
-            write_json(folder / "metrics.json", record)
+            write_json(folder / METRICS, record)
             write_more(folder)
 
         self._store.write(str(position.epoch - 1), fill)
@@ -235,7 +235,7 @@ class Loop:
             self._thin_out(self._keep)
 
     def _write_summary(self) -> None:
-        write_json(self._store.root / "metrics.json", summary(self._history, self._task.main_metric))
+        write_json(self._store.root / METRICS, summary(self._history, self._task.main_metric))
 
     def _thin_out(self, keep: int) -> None:
         best = best_record(self._history, self._task.main_metric, quantized=self._phase.quantized)

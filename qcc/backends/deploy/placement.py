@@ -31,14 +31,16 @@ class Placement:
     places: tuple[Place, ...]
     float_ops: int
 
-    def lines(self) -> Iterator[str]:
-        """What to tell a user: how many ops run in int8, and each other op with the reason."""
+    def lines(self, condition: str = "") -> Iterator[str]:
+        """What to tell a user: how many ops run in int8, under a condition where there is one, and each other
+        op with the reason."""
         groups: dict[Fact, list[Place]] = {}
         for found in self.places:
             groups.setdefault(found.fact, []).append(found)
         counts = Counter(found.type for found in self.places if found.fact.runs == "int8")
         told = ", ".join(f"{number} {type_}" for type_, number in sorted(counts.items()))
-        yield f"{self.target.engine} on {self.target.processor} runs in int8: {told or 'nothing'}."
+        runs = f"can run in int8, {condition}" if condition else "runs in int8"
+        yield f"{self.target.engine} on {self.target.processor} {runs}: {told or 'nothing'}."
         for fact, members in groups.items():
             if fact.runs != "int8":
                 names = ", ".join(found.output for found in members)

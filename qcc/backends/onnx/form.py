@@ -53,7 +53,9 @@ def prepare(
     passes = [step for step in _passes(form, scales) if not (vnni and isinstance(step, UnclippedSums))]
     prepared, placement = for_target(model, target, (Verification(), counts), passes)
     notes = [note for change in counts.changes for note in change.result.notes]
-    return Prepared(prepared, _unpacked(model), (*placement.lines(), *notes))
+    lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
+    condition = "where the scale behind it is measured, too" if lacks_scales else ""
+    return Prepared(prepared, _unpacked(model), (*placement.lines(condition), *notes))
 
 
 def unmeasured(model: Model, target: Target) -> tuple[str, ...]:

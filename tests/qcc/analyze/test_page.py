@@ -23,10 +23,16 @@ from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 import qcc
 from qcc.analyze.findings import Analysis
 from qcc.analyze.page import html, write_page
+from qcc.analyze.page.blocks import blocks
 from qcc.analyze.page.elements import joined, tag
+from qcc.analyze.page.frame import page, put_part, read_page
+from qcc.analyze.page.frozen import write_frozen
+from qcc.analyze.page.network import Place, network
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.data.batches import Batch
+from qcc.draw.folded import Folded, fold
+from qcc.errors import OutputError
 from qcc.ir.text import parse_graph
 from qcc.model import Model
 
@@ -181,9 +187,112 @@ def test_what_was_not_measured_has_no_column(hostile: Analysis) -> None:
     assert "The op whose output loses most by itself is" in page.texts[""]
 
 
+def test_another_command_puts_its_part_into_a_page(analysis: Analysis, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_page(analysis, path)
+    for words in ("first </section>", "second </section>"):
+        put_part(path, "no title of this page", "times", tag("p", words))
+    title, parts = read_page(path)
+    assert title == "net, quantized"
+    assert parts["times"] == "<p>second &lt;/section&gt;</p>"
+    text = path.read_text()
+    assert text.index('data-part="summary"') < text.index('data-part="times"') < text.index('data-part="ops"')
+    write_page(analysis, tmp_path / "alone.html")
+    del parts["times"]
+    assert parts == read_page(tmp_path / "alone.html")[1]
+
+
+def test_a_part_is_not_put_into_the_page_of_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("<title>mine</title>")
+    with pytest.raises(OutputError, match="is no page of qcc: give another name"):
+        put_part(path, "t", "times", tag("p", "x"))
+    assert path.read_text() == "<title>mine</title>"
+
+
+def test_the_page_of_frozen_forms(tmp_path: Path) -> None:
+    saved = qcc.save(NET.frozen, tmp_path / "int8", form="int8", check=False)
+    told = write_frozen(tmp_path, HOSTILE, NET.frozen, [saved], {"top1": 0.91234}, {"frozen from": "<b>"})
+    assert told == f"{tmp_path / 'report.html'} has what was quantized, and what stays float."
+    found = Page((tmp_path / "report.html").read_text())
+    text = found.texts[""]
+    assert "0.9123" in text
+    assert "3 opsevery convolution and product" in text
+    assert re.search(r"int8\d+ kBweights as INT8, for storing", text)
+    assert [one.get("id") for one in found.all("tr") if "id" in one] == ["op-0", "op-1", "op-2"]
+    assert not found.all("img")
+    assert len(found.all("script")) == 1
+
+
+def test_a_model_that_rounds_nothing_has_no_page(tmp_path: Path) -> None:
+    told = write_frozen(tmp_path, "net", NET.model, [], {}, {})
+    assert told.startswith("no report.html: no op of the model rounds its activation")
+    assert not list(tmp_path.iterdir())
+
+
+def chain(names: Sequence[str]) -> str:
+    """A network of convolutions, each built in a scope."""
+    count = len(names)
+    variables = [f"var v{n}: float32[-1, 1, 4, 4]" for n in range(count + 1)]
+    ops = [
+        f'v{n + 1} = conv2d(Input=v{n}, Filter=w{n}) {{op_namescope="{name}"}}'
+        for n, name in enumerate(names)
+    ]
+    weights = [f"weight w{n}: float32[1, 1, 1, 1] = [0.5]" for n in range(count)]
+    head = ["graph {for_test=true}", "feeds [v0]", f"fetches [v{count}]", ""]
+    return "\n".join([*head, *weights, *variables, "", *ops])
+
+
+def test_blocks_are_the_scopes_where_a_network_has_some() -> None:
+    names = ["/", *["/backbone/stage1/"] * 3, *["/backbone/stage2/"] * 2, "/head/"]
+    found = blocks(fold(parse_graph(chain(names))))
+    assert [(one.name, one.nodes) for one in found] == [
+        ("/", (0,)),
+        ("backbone/stage1", (1, 2, 3)),
+        ("backbone/stage2", (4, 5)),
+        ("head", (6,)),
+    ]
+
+
+def test_blocks_end_where_little_flows_on() -> None:
+    """Nodes in a row, of which one is read by a later one as well: no block ends between these two."""
+    ops = parse_graph(chain(["/"] * 14)).ops
+    (var,) = ops[0].all_outputs()
+    edges = {(n, n + 1): var for n in range(13)}
+    folds = tuple([op] for op in ops)
+    assert [one.nodes for one in blocks(Folded(folds, edges))] == [tuple(range(8)), tuple(range(8, 14))]
+    edges[6, 9] = var
+    assert [one.nodes for one in blocks(Folded(folds, edges))] == [tuple(range(7)), tuple(range(7, 14))]
+
+
+def test_a_large_network_is_shown_in_blocks(tmp_path: Path) -> None:
+    graph = parse_graph(chain(["/"] * 70))
+    places = {f"v{n + 1}": Place(f"op-{n}", "worst" if n == 30 else "best", "w") for n in range(70)}
+    found = Page(network(graph, places))
+    ids = Counter(attributes["id"] for _, attributes in found.elements if "id" in attributes)
+    assert set(ids.values()) == {1}
+    assert {f"node-op-{n}" for n in range(70)} <= set(ids)
+    details = found.all("details")
+    assert [one.get("id") for one in details] == ["block-1", "block-2", "block-3", "block-4", None]
+    links = [one["href"] for one in found.all("a")]
+    assert {"#block-1", "#block-4"} <= set(links)
+    overview = found.all("rect")[:5]
+    assert [one["class"] for one in overview] == ["feed", "best", "worst", "best", "best"]
+
+
 @pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 def test_in_a_browser_its_script_runs_without_a_complaint(analysis: Analysis, tmp_path: Path) -> None:
     write_page(analysis, tmp_path / "report.html")
     dom, console = open_page(tmp_path / "report.html", tmp_path / "profile", fragment="#node-op-0")
     assert console == []
     assert "2 of 2 ops" in dom  # which the script writes
+
+
+@pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
+def test_a_link_opens_the_block_that_the_op_is_in(tmp_path: Path) -> None:
+    places = {f"v{n + 1}": Place(f"op-{n}", "best", "") for n in range(70)}
+    path = tmp_path / "page.html"
+    path.write_text(page("net", {"network": network(parse_graph(chain(["/"] * 70)), places)}))
+    dom, console = open_page(path, tmp_path / "profile", fragment="#node-op-30", width=400)
+    assert console == []
+    assert [one["id"] for one in Page(dom).all("details") if "open" in one] == ["block-2"]

@@ -28,6 +28,7 @@ def story(name: str, largest: float) -> Story:
         compared_on=1,
         seconds=1.0,
         sizes={"int8": 1000},
+        warnings=[f"qdq: {name} is wrong"],
         notices=[f"{name} loses most."],
         sections=[Section("Training", [], "training", {"epochs": [{"snr": -math.inf}]})],
     )
@@ -37,7 +38,9 @@ def test_names_are_no_markup_in_the_report(tmp_path: Path) -> None:
     story("a|b<img src=x>\x1b\nc", 0.1).write(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| a\\|b&lt;img src=x&gt;\\x1b c | 1 | 0.1 | 1.00% |" in text
-    assert "- a\\|b&lt;img src=x&gt;\\x1b c loses most." in text
+    assert (
+        "- qdq: a\\|b&lt;img src=x&gt;\\x1b c is wrong\n- a\\|b&lt;img src=x&gt;\\x1b c loses most.\n" in text
+    )
     assert "<" not in text
     assert text.startswith("# it's a\\|b, quantized")
 

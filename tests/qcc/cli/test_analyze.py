@@ -65,6 +65,38 @@ def test_a_folder_of_quantize_knows_its_float_model(
     assert all(one["effect"] is None for one in anew["ops"])
 
 
+def test_the_effect_on_a_metric(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_nearness.py").write_text(
+        "import numpy as np, qcc\n"
+        f"batch = {{'image': np.load({str(place / 'arrays/0.npy')!r})}}\n"
+        f"(wanted,) = qcc.load({str(place / 'model')!r}).run(batch)\n"
+        "def nearness(model):\n"
+        "    return 1 - float(np.abs(model.run(batch)[0] - wanted).mean() / np.ptp(wanted))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    more = ("--eval", "my_nearness:nearness", "--data", place / "arrays/0.npy")
+    assert analyze(place, "out", tmp_path / "r.html", *more) == 0
+    record = json.loads((tmp_path / "r.json").read_text())
+    assert record["metric"]["of_float"] == pytest.approx(1, abs=1e-5)
+    # This metric is the distance that is measured anyway, so that both have to agree.
+    assert 1 - record["metric"]["quantized"] == pytest.approx(record["distance"], rel=1e-3)
+    for one in record["ops"]:
+        assert 1 - one["metric"]["alone"] == pytest.approx(one["effect"]["alone"], rel=1e-3)
+        assert 1 - one["metric"]["off"] == pytest.approx(one["effect"]["off"], rel=1e-3)
+    told = capsys.readouterr().out
+    assert f"my_nearness:nearness gives {record['metric']['quantized']:.4f}, and 1.0000 in float" in told
+    page = (tmp_path / "r.html").read_text()
+    assert "metric, all but this" in page
+    # The qdq form is cut apart otherwise.
+    assert analyze(place, "out/qdq", tmp_path / "r.html", *more, "--top", 1) == 0
+    first, *others = json.loads((tmp_path / "r.json").read_text())["ops"]
+    assert 1 - first["metric"]["alone"] == pytest.approx(first["effect"]["alone"], rel=1e-3)
+    assert 1 - first["metric"]["off"] == pytest.approx(first["effect"]["off"], rel=1e-3)
+    assert [one["metric"] for one in others] == [None, None]
+
+
 def test_a_float_model_that_has_gone_or_changed_is_not_used(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +122,12 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
         ("model", "r.html", ("--float", "{place}/model"), "is float itself, and is quantized first"),
         ("out", "r.html", ("--float", "{place}/out/qdq"), "is qdq, and the float model is wanted"),
         ("out", "r.html", ("--data", "{place}/none"), "does not exist"),
+        (
+            "out",
+            "r.html",
+            ("--eval", "json:nothing"),
+            "--eval json:nothing is no file or folder, and no function",
+        ),
     ],
 )
 def test_mistakes_of_analyze(

@@ -37,6 +37,33 @@ def test_it_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "next: qcc check 'a b' --target lite-arm\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("Preprocess", "qcc quantize MODEL --data PHOTOS --preprocess FILE.yml -o OUT"),
+        ("FitHeight", "qcc quantize MODEL --data PHOTOS --preprocess FILE.yml -o OUT"),
+        ("YOLOv3Head", "qcc config show -c CONFIG"),
+    ],
+)
+def test_what_says_how_images_are_prepared_is_no_configuration(
+    name: str, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["config", "help", name]) == 0
+    assert capsys.readouterr().err == f"next: {wanted}\n"
+
+
+@pytest.mark.parametrize("command", ["check", "inspect", "quantize --data random -o out"])
+def test_an_onnx_file_is_told_from_a_model(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_bytes(b"\x08\x08")
+    name, *more = command.split()
+    assert run([name, str(file), *more]) == 2
+    told = capsys.readouterr().err
+    assert f"{file} is an ONNX file, which is not read back: `qcc bench MODEL a.onnx` times it" in told
+
+
 def test_nothing_comes_after_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "no-such-model"]) == 2
     assert "next:" not in capsys.readouterr().err

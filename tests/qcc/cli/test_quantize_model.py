@@ -176,6 +176,7 @@ def test_a_target_s_file_is_written_as_well(
 ) -> None:
     words = command(place, tmp_path / "o", "--target", "lite-arm", data=place / "arrays")
     assert f"wrote {tmp_path / 'o/lite-arm/model.nb'}, " in said(capsys, words)
+    assert json.loads((tmp_path / "o/qcc.json").read_text())["warnings"] == []
     words = command(place, tmp_path / "p", "--target", "paddle-x86", data=place / "arrays")
     text = said(capsys, words)
     assert "an application in Python sets Paddle Inference with oneDNN up with" in text

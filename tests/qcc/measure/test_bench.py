@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,15 +15,20 @@ import pytest
 from frozen_models import transformed_model
 
 import qcc
+from qcc.analyze.page.frame import read_page
+from qcc.analyze.page.times import times
+from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
+from qcc.cli.bench import _show
+from qcc.cli.bench_inputs import open_inputs
 from qcc.cli.main import run
 from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
-from qcc.measure.report import verdicts
+from qcc.measure.report import comparisons, verdicts
 from qcc.measure.subjects import Subject, find_subjects
 from qcc.targets.table import find_target
 
@@ -82,7 +88,8 @@ def test_what_a_model_is_compared_with(place: Path, tmp_path: Path) -> None:
     everything = (model, frozen, qdq, lite)
     assert [simulation_of(one, everything) for one in everything] == [model, frozen, frozen, frozen]
     assert simulation_of(qdq, (model, qdq)) is qdq
-    assert simulation_of(lite, (model, lite)) is None
+    assert simulation_of(lite, (model, lite)) is model
+    assert simulation_of(lite, (lite,)) is None
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +106,8 @@ def measured(place: Path) -> dict[str, Any]:
         place / "b.json",
         "--plot",
         place / "b.svg",
+        "--report",
+        place / "b.html",
     ]
     code = run(["bench", *(str(path) for path in models if path.exists()), *map(str, options)])
     record: dict[str, Any] = json.loads((place / "b.json").read_text())
@@ -164,6 +173,65 @@ def test_the_drawing_has_a_bar_for_each_row(measured: dict[str, Any], place: Pat
     assert len(bars) == sum("cpu_ms" in one for one in measured["rows"])
 
 
+def test_the_page_has_the_times(measured: dict[str, Any], place: Path) -> None:
+    title, parts = read_page(place / "b.html")
+    assert (title, [*parts]) == ("model, measured", ["summary", "times"])
+    count = sum("cpu_ms" in one for one in measured["rows"])
+    assert parts["times"].count("<rect") == parts["times"].count("<tr>") - 1 == count
+    assert f"{place}/out/qdq</td>" in parts["times"]
+    assert "it is written for openvino." in parts["times"]
+
+
+def test_the_table_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """A path that is longer keeps its end."""
+    path = "/".join(["a-folder-with-a-long-name"] * 4)
+    rows = [
+        row("onnxruntime", subject("float", shown=f"{path}/float"), [1.2345] * 2, [], size=123_456_789),
+        row(
+            "openvino",
+            subject("transformed", shown=f"{path}/qdq"),
+            [0.1] * 2,
+            [0.1] * 2,
+            int8=True,
+            int8_layers=620,
+            layers=640,
+            distance=Distance(0.123, 0.0456, 1.0, 0.1),
+        ),
+    ]
+    _show(rows, [])
+    title, *lines = capsys.readouterr().out.splitlines()[:4]
+    assert title.rstrip() == "1 thread"
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[1][-6:] for line in lines[1:]] == ["/float", "me/qdq"]
+    assert all(line.split()[1].startswith("…") for line in lines[1:])
+
+
+def test_what_is_compared_with_the_float_model_is_told(place: Path, tmp_path: Path) -> None:
+    everything = find_subjects([place / "model", place / "out"], tmp_path)
+    model, frozen, _, lite = everything
+    rows = [Row("lite", one, 1, distance=Distance(0.1, 0.1, 1.0, 0.1)) for one in (model, frozen, lite)]
+    assert list(comparisons(rows, everything)) == []
+    (line,) = comparisons(rows, [model, lite])
+    assert line.startswith(f"{lite.shown} is compared with the float model, so that what rounding does")
+
+
+def test_made_up_photos_are_prepared_as_was_recorded(place: Path, tmp_path: Path) -> None:
+    """Without --data as with it: a made-up photo comes out as the photos that the model was quantized on."""
+    subjects = find_subjects([place / "model"], tmp_path)
+    assert open_inputs(subjects, None, None, 1, tmp_path) == (None, "")
+    steps = [{"type": "Resize", "size": [12, 12]}]
+    (tmp_path / "qcc.json").write_text(
+        json.dumps({"data": {"preprocess": {"mean": [9, 9, 9], "steps": steps}}})
+    )
+    subjects = [replace(one, home=tmp_path) for one in subjects]
+    batches, source = open_inputs(subjects, None, None, 1, tmp_path)
+    assert source == f"a made-up photo, prepared as {tmp_path / 'qcc.json'} says"
+    assert batches is not None
+    (batch,) = batches
+    assert batch["image"].shape == (1, 3, 12, 12)
+    assert -9 <= batch["image"].min() < batch["image"].max() <= -8
+
+
 def test_what_is_slower_in_most_turns() -> None:
     of_float = row("a", subject("float"), [1.0] * 4, [])
     slow = row("a", subject("int8"), [1.3] * 4, [1.2, 1.3, 1.3, 1.4], int8=True)
@@ -197,6 +265,9 @@ def test_names_in_a_drawing_are_text() -> None:
     drawn = plot([row("a", subject("float", shown="<b>&"), [1.0, 2.0], [])], "t")
     assert "&lt;b&gt;&amp;" in drawn
     ElementTree.fromstring(drawn)
+    part = times([row("a", subject("float", shown="<b>&"), [1.0, 2.0], [])], {})
+    assert "<b>&" not in part
+    assert "&lt;b&gt;&amp;" in part
 
 
 def test_times_are_of_the_runs_that_count() -> None:
@@ -213,6 +284,7 @@ def test_times_are_of_the_runs_that_count() -> None:
         (["--engines", "paddle,tvm"], "'tvm' is none of paddle, "),
         (["--threads", "1,0"], "'0' is no number above 0."),
         (["--preprocess", "p.yml"], "and there is none."),
+        (["--report", "page.txt"], "a file whose name ends in .html"),
     ],
 )
 def test_wrong_options(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from tiny import write_config, write_slim
 import qcc
 from qcc.cli.main import run as command
 from qcc.train.config import load_config
-from qcc.train.evaluation.compare import FormResult, compare_forms, model_size, print_forms
+from qcc.train.evaluation.compare import FormResult, compare_forms, forms_part, model_size, print_forms
 from qcc.train.programs.weights import float_model, load_weights
 from qcc.train.tasks.classifier import ClassifierTask
 
@@ -73,3 +73,6 @@ def test_table_shows_what_cannot_be_run_as_a_dash() -> None:
     row = next(line for line in output.getvalue().splitlines() if "int8 " in line and "91" in line)
     cells = [cell.strip() for cell in row.split("│")[1:-1]]
     assert cells == ["int8", "91.23", "-", "-", "346", "-", "-", "-"]
+    part = forms_part(rows, "top-<1>")
+    assert all(f">{cell}</td>" in part for cell in cells)
+    assert "top-&lt;1&gt;</th>" in part

@@ -24,6 +24,7 @@ def test_a_file_of_qcc(saved: Path, tmp_path: Path) -> None:
     outcome("export", saved, "-o", out)
     expected = ["a file for arm.", "in int8: 2 conv2d, 1 matmul_v2."]
     assert outcome("check", out).splitlines() == expected
+    assert invoke("check", out).stderr == f"next: qcc export MODEL --target lite -o {out} --selftest DIR\n"
     assert outcome("check", out, "--target", "lite-arm").splitlines() == expected
     assert "is for arm, not for lite-x86" in refusal("check", out, "--target", "lite-x86")
 

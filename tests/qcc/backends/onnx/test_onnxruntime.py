@@ -96,6 +96,9 @@ def test_without_q_behind_it_a_convolution_runs_in_float(tmp_path: Path) -> None
         and "`qcc export --calibrate DATA` measures the scales of 'conv2d_2.tmp_1'" in line
         for line in told
     ), told
+    assert any(
+        "can run in int8, where the scale behind it is measured, too: 4 conv2d." in one for one in told
+    )
     assert told[-1] == "ONNX Runtime: in int8: 2 QLinearConv; in float: 1 Conv, 1 FusedConv"
 
 

@@ -1,0 +1,95 @@
+"""The part of a page that has the times: what `qcc bench` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from qcc.analyze.page.elements import Html, joined, tag
+from qcc.analyze.page.tables import scrolled
+from qcc.measure.bench import Row, Spread, fastest
+from qcc.measure.report import COLUMNS, cells, refusals, threads_of, verdicts
+
+_BAR, _STEP, _LEFT, _WIDTH, _RIGHT = 16.0, 24.0, 270.0, 360.0, 110.0
+_LONGEST = 40
+_WORDS = 3
+"""The first columns have words in them, the others numbers."""
+
+
+def times(rows: Sequence[Row], facts: Mapping[str, str]) -> Html:
+    """What was measured, by numbers of threads, and what of it is to be heard first."""
+    told = [joined(tag("dt", name), tag("dd", value)) for name, value in facts.items()]
+    parts = [
+        tag("h2", "How long it takes", id="times"),
+        *(tag("p", line, class_="verdict") for line in _heard(rows)),
+        tag("dl", *told, class_="facts"),
+    ]
+    for threads in dict.fromkeys(row.threads for row in rows if row.cpu):
+        ours = [row for row in rows if row.threads == threads and row.reason is None]
+        parts += [tag("h3", threads_of(threads)), _plot(ours), scrolled(_table(ours))]
+    left = [tag("li", line) for line in refusals(rows)]
+    return joined(*parts, *([tag("ul", *left, class_="facts")] if left else []))
+
+
+def _heard(rows: Sequence[Row]) -> Iterator[str]:
+    """Where int8 pays, and where it does not."""
+    for row in fastest(rows):
+        if not row.is_slower:
+            place, ratio = f"{row.engine}, {threads_of(row.threads)}", Spread.of(row.ratios).median
+            yield f"{place}: int8 takes {ratio:.2f} times the CPU time of float."
+    yield from verdicts(rows)
+
+
+def _table(rows: Sequence[Row]) -> Html:
+    head = tag(
+        "tr", *(tag("th", name, title=words, scope="col", class_="words") for name, words in COLUMNS.items())
+    )
+    lines = [
+        tag(
+            "tr",
+            *(tag("td", cell, class_="words" if n < _WORDS else None) for n, cell in enumerate(cells(row))),
+        )
+        for row in rows
+    ]
+    return tag("table", tag("thead", head), tag("tbody", *lines))
+
+
+def _plot(rows: Sequence[Row]) -> Html:
+    """The CPU time of a run of each, with its quartiles."""
+    spreads = [Spread.of([seconds * 1000 for seconds in row.cpu]) for row in rows]
+    scale = _WIDTH / max(one.third for one in spreads)
+    bars = [
+        joined(*_bar(row, time, number * _STEP, scale))
+        for number, (row, time) in enumerate(zip(rows, spreads, strict=True))
+    ]
+    width, height = _LEFT + _WIDTH + _RIGHT, _STEP * len(rows)
+    return tag(
+        "svg",
+        tag("title", "CPU milliseconds of a run, with quartiles"),
+        *bars,
+        class_="times",
+        viewBox=f"0 0 {width:.0f} {height:.0f}",
+        role="img",
+    )
+
+
+def _bar(row: Row, time: Spread, top: float, scale: float) -> Iterator[Html]:
+    assert row.subject is not None
+    look = "float" if not row.int8 else "slower" if row.is_slower else "int8"
+    name = f"{row.engine}, {row.subject.shown}"
+    short = name
+    if len(name) > _LONGEST:
+        short = f"{row.engine}, …{row.subject.shown[len(name) - _LONGEST + 1 :]}"
+    ratio = f" ({Spread.of(row.ratios).median:.2f})" if row.ratios else ""
+    first, third = _LEFT + time.first * scale, _LEFT + time.third * scale
+    yield tag("text", short, x=_LEFT - 6, y=f"{top + 12:.0f}", text_anchor="end")
+    yield tag(
+        "rect",
+        tag("title", f"{name} ({row.subject.label}): {time.median:.3g} ms"),
+        class_=look,
+        x=_LEFT,
+        y=f"{top:.0f}",
+        width=f"{time.median * scale:.1f}",
+        height=_BAR,
+    )
+    yield tag("path", class_="quartiles", d=f"M{first:.1f} {top + _BAR / 2:.1f}H{third:.1f}")
+    yield tag("text", f"{time.median:.3g} ms{ratio}", x=f"{third + 6:.1f}", y=f"{top + 12:.0f}")
