@@ -101,7 +101,7 @@ def meet(
 
     try:
         with ExitStack() as stack:
-            budget = _budget(wanted, model, held_back, Memo(folder), Told(stack))
+            budget = open_budget(wanted, model, held_back, Memo(folder), Told(stack))
             outcome = budget.meet(attempt)
     except Stopped:
         echo("interrupted; the same command goes on with what was done.", err=True)
@@ -116,7 +116,11 @@ def meet(
 _RANKED_ON = 16
 
 
-def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told) -> Budget:
+def open_budget(
+    wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told
+) -> Budget:
+    """The budget that the options want, measured on these batches or by what `--eval` names; `memo` keeps
+    what was measured.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.budget import Budget
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 from click.exceptions import Exit
@@ -20,7 +20,9 @@ from qcc.cli.freeze import tell, tell_options
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
+from qcc.cli.quantize_in_time import budgets_in_time, one_sample
 from qcc.cli.stdout import echo
+from qcc.cli.time_budget import CURVE, DRAWING, WantedTime, time_budget_options
 from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ _COMPARED = 16
 )
 @accurate_options
 @budget_options
+@time_budget_options
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -132,6 +135,8 @@ def quantize_model(
     max_drop: float | None,
     evaluate: str | None,
     min_agreement: float | None,
+    no_slower: bool,
+    max_latency: float | None,
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -152,7 +157,6 @@ def quantize_model(
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
-    from qcc.errors import OutputError
     from qcc.files import check_folder
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
@@ -164,15 +168,15 @@ def quantize_model(
     check_target(target)
     if takes_onnx(target):
         require_onnx()
+    in_time = budgets_in_time(WantedTime(no_slower, max_latency), wanted, target, effort)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
     program = find_program(model, model_filename)
-    if output.exists() and output.samefile(program.parent):
-        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
+    _refuse_own_folder(output, program)
     source = open_source(loaded, program, data, preprocess, samples)
-    if effort == "accurate" or wanted or takes_onnx(target):
+    if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
@@ -194,12 +198,18 @@ def quantize_model(
         sections.append(section)
     else:
         attempt = Attempt(choose(plan, statistics, calibrator, compared))
-    if wanted:
+    found = None
+    if wanted or in_time:
         judged_by = held_back(source, statistics, effort)
         left = steps_folder(state, source)
-        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
+        if in_time:
+            quantized, found, section, notices = in_time.meet(loaded, attempt, judged_by, left)
+        else:
+            attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
+            quantized = attempt.freeze()
         sections.append(section)
-    quantized = attempt.freeze()
+    else:
+        quantized = attempt.freeze()
     if effort == TRAINED:
 
         def reopen(count: int) -> Source:
@@ -208,12 +218,21 @@ def quantize_model(
         drawn = training_data(reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
+    outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices, in_time is not None)
     outcome.write_forms(target, check=not no_check)
     outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
+    if found is not None:
+        found.write(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
     tell_next("bench", model, output)
+
+
+def _refuse_own_folder(output: Path, program: Path) -> None:
+    from qcc.errors import OutputError
+
+    if output.exists() and output.samefile(program.parent):
+        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
 
 
 def _tell_source(source: Source) -> None:
@@ -274,7 +293,8 @@ def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: boo
 
 @dataclass
 class _Outcome:
-    """What has come out, as it is written."""
+    """What has come out, as it is written; `x86_int8`: whether Paddle Lite's file for x86 runs convolutions
+    in int8 where that is exact."""
 
     plan: Plan
     source: Source
@@ -283,33 +303,54 @@ class _Outcome:
     output: Path
     sections: Sequence[Section]
     notices: Sequence[str]
+    x86_int8: bool
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
+        # Scales alone are chosen of what is quantized.
+        self.is_float = not self.quantized.choices
 
     def write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
         from qcc.calibrate.plan import LITE_TARGETS
-        from qcc.train.freeze import freeze_to
 
         lite, onnx = target in LITE_TARGETS, takes_onnx(target)
         wanted = self._sample() if check else False
         engine = None if lite or onnx else target
-        for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
-            tell(saved, engine)
-            self._note_size(saved)
+        if self.is_float:
+            self._write_float(engine, wanted)
+        else:
+            self._write_quantized(engine, wanted)
         if lite and target is not None:
             self._write_lite(target, wanted)
         elif onnx and target is not None:
             self._write_onnx(target, wanted)
-        elif target is not None:
+        elif target is not None and not self.is_float:
             tell_options(target)
+
+    def _write_quantized(self, engine: str | None, check: bool | Mapping[str, np.ndarray]) -> None:
+        from qcc.train.freeze import freeze_to
+
+        for saved in freeze_to(self.quantized.model, self.output, target=engine, check=check):
+            tell(saved, engine)
+            self._note_size(saved)
+
+    def _write_float(self, engine: str | None, check: bool | Mapping[str, np.ndarray]) -> None:
+        """The float model, also where the engine loads its form from."""
+        import qcc
+
+        for folder in ("float", *([] if engine is None else ["qdq"])):
+            saved = qcc.save(self.quantized.model, self.output / folder, check=check)
+            echo(f"saved the float model in {self.output / folder}.")
+            self._note_size(saved)
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export
 
         path = self.output / target / "model.nb"
-        saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
+        arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
+        x86_int8 = self.x86_int8 and not self.is_float
+        saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
         echo(f"wrote {path}, {path.stat().st_size} bytes.")
         for warning in saved.warnings:
             echo(f"  warning: {warning}", err=True)
@@ -341,9 +382,7 @@ class _Outcome:
         batch = next(self._some(1), None)
         if batch is None:
             return True
-        model = self.plan.model
-        shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
-        return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+        return one_sample(self.plan.model, batch)
 
     def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
@@ -361,7 +400,7 @@ class _Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, on the terminal and in the folder."""
-        from qcc.analyze.beside import write_beside
+        from qcc.analyze.beside import PAGE, write_beside
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
@@ -393,7 +432,9 @@ class _Outcome:
             sections=self.sections,
         )
         story.write(self.output)
-        page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
+        page = f"no {PAGE}: nothing is quantized."
+        if not self.is_float:
+            page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
         for line in _lines(story.notices, story.skipped):
             echo(line)
         for one in agreement:
