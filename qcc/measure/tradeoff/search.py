@@ -16,7 +16,8 @@ from qcc.measure.bench import Spread
 from qcc.measure.tradeoff.groups import Floats, Group, piece_name
 
 MOST = 32
-"""How many candidates are timed at most, before the one that is chosen is timed again."""
+"""How many candidates are timed at most before the search ends: those that help are then timed again, and
+together, and so is the one that is chosen."""
 
 _AT_ONCE = 4
 _CONFIRMED = 3
@@ -151,9 +152,8 @@ class Search:
         """
         interrupted = False
         (self._best,) = self._time([frozenset()])
-        for one in (self._tried[self._all], self._best):
-            if one.reason is not None:
-                raise EngineError(f"there is nothing to time: {one.what}: {one.reason}.")
+        if self._best.reason is not None:
+            raise EngineError(f"there is nothing to time: {self._best.what}: {self._best.reason}.")
         try:
             self._go_faster(good=False)
             if self.quality is not None and not self._is_good(self._best.floats):
@@ -176,7 +176,7 @@ class Search:
             gains = self._gains(pending)
             helping = [group for group, (gain, is_faster) in gains.items() if is_faster and gain > 0]
             for group in sorted(helping, key=lambda one: -gains[one][0] / len(one)):
-                if self._left and not self._has_arrived():
+                if not self._has_arrived():
                     self._take(group, good)
             in_order = sorted(gains, key=lambda one: -gains[one][0] / len(one))
             pending = [half for group in in_order for half in self._halves(group - self._best.floats)]
@@ -301,14 +301,14 @@ class Search:
         self.listener.progress(min(self._timed, self.most), self.most)
         models = list(dict.fromkeys((self._all, *candidates)))
         found = [self.clock.turns(models) for _ in range(rounds)]
+        if (reason := found[-1][0].reason) is not None:
+            raise EngineError(f"there is nothing to compare with: {self._what(self._all)}: {reason}.")
         of_float = [seconds for turns in found for seconds in turns[0].seconds]
         for place, floats in enumerate(models):
             self._timed += floats not in self._tried
             reason = next((turns[place].reason for turns in found if turns[place].reason), None)
             seconds = () if reason else tuple(one for turns in found for one in turns[place].seconds)
-            ratios = (
-                [one / of for one, of in zip(seconds, of_float, strict=True)] if seconds and of_float else []
-            )
+            ratios = [one / of for one, of in zip(seconds, of_float, strict=True)] if seconds else []
             agreement = self._agreement_of(floats) if seconds else None
             self._tried[floats] = Tried(
                 self._what(floats), floats, seconds, tuple(ratios), agreement, reason=reason
