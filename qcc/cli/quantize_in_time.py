@@ -79,13 +79,14 @@ class InTime:
 
         if self.target == LITE:
             return lite_form(x86_int8=True)
+        table = find_target(self.target)
         if not takes_onnx(self.target):
-            return paddle_form(self.target, self.engine)
+            return paddle_form(table, self.engine)
         from qcc.backends.onnx.form import unmeasured
         from qcc.calibrate.activations import scales_of
         from qcc.calibrate.data.batches import spread
 
-        table, quantized = find_target(self.target), models.model(frozenset())
+        quantized = models.model(frozenset())
         names = unmeasured(quantized, table)
         read = (batch.read() for batch in spread(batches, _MEASURED))
         measured = scales_of(quantized, names, read) if names else {}

@@ -336,11 +336,16 @@ class _Outcome:
             self._note_size(saved)
 
     def _write_float(self, engine: str | None, check: bool | Mapping[str, np.ndarray]) -> None:
-        """The float model, also where the engine loads its form from."""
+        """The float model; also where the engine loads its form from, as that reads it."""
         import qcc
+        from qcc.measure.tradeoff.forms import float_for
+        from qcc.targets.table import find_target
 
-        for folder in ("float", *([] if engine is None else ["qdq"])):
-            saved = qcc.save(self.quantized.model, self.output / folder, check=check)
+        models = {"float": self.quantized.model}
+        if engine is not None:
+            models["qdq"] = float_for(self.quantized.model, find_target(engine))
+        for folder, model in models.items():
+            saved = qcc.save(model, self.output / folder, check=check)
             echo(f"saved the float model in {self.output / folder}.")
             self._note_size(saved)
 

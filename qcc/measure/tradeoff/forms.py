@@ -17,6 +17,7 @@ from qcc.errors import MissingDependencyError, TargetError
 from qcc.measure.engines import Running
 from qcc.measure.tradeoff.clock import Form
 from qcc.model import Model
+from qcc.passes.manager import PassManager
 from qcc.quantization import state
 from qcc.targets.table import Target, find_target
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from qcc.backends.onnx.export import Cut
 
 LITE = "lite-x86"
+_ON_FLOATS = ("fold-constants", "prune", "mul-to-matmul")
 _TIMED = "onnxruntime, openvino, paddle-x86 and lite-x86"
 _MISSING = {"onnxruntime": onnxruntime_missing, "openvino": openvino_missing, "lite": runtime_missing}
 
@@ -53,11 +55,21 @@ def _engine(target: str, onnx: bool) -> str:
     return "nothing" if table.onnx is None else table.onnx.checked_in
 
 
-def paddle_form(target: str, engine: str) -> Form:
-    """Paddle's inference models, as `qcc.save` writes them for a target; a float one as it is."""
+def float_for(model: Model, target: Target) -> Model:
+    """A float model of Paddle as the target's engine reads it: by those passes of its pipeline that are about
+    any model."""
+    steps = PassManager.parse(target.pipeline).passes
+    return PassManager(tuple(step for step in steps if step.name in _ON_FLOATS)).run(model)
+
+
+def paddle_form(target: Target, engine: str) -> Form:
+    """Paddle's inference models, as `qcc.save` writes them for a target."""
 
     def write(model: Model, folder: Path) -> Path:
-        save(model, folder, target="fluid" if state(model.graph) == "float" else target, check=False)
+        if state(model.graph) == "float":
+            save(float_for(model, target), folder, check=False)
+        else:
+            save(model, folder, target=target.name, check=False)
         return folder / "model.pdmodel"
 
     return Form(write, _open_openvino if engine == "openvino" else _open_paddle)

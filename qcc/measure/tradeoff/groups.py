@@ -13,7 +13,7 @@ from qcc.passes.rewrite import only_reader
 Floats = frozenset[str]
 """Layers that stay float, by their weights."""
 
-_PIECES = 8
+_PIECES = (2, 8)
 # What integers pass through on their way from a layer to the next one, in some engine at least.
 _BETWEEN = frozenset(
     {
@@ -80,10 +80,11 @@ def _distinct(groups: tuple[Group, ...], most: int) -> Iterator[Group]:
 
 
 def _pieces(layers: list[str]) -> Iterator[Group]:
-    count = min(_PIECES, len(layers))
-    for number in range(count):
-        piece = layers[number * len(layers) // count : (number + 1) * len(layers) // count]
-        yield Group(piece_name(piece), frozenset(piece))
+    for wanted in _PIECES:
+        count = min(wanted, len(layers))
+        for number in range(count):
+            piece = layers[number * len(layers) // count : (number + 1) * len(layers) // count]
+            yield Group(piece_name(piece), frozenset(piece))
 
 
 def piece_name(layers: list[str]) -> str:
