@@ -43,6 +43,10 @@ class Wanted:
     def __bool__(self) -> bool:
         return self.max_drop is not None or self.min_agreement is not None
 
+    def record(self) -> dict[str, float | str | None]:
+        """What was wanted, for programs."""
+        return {"max_drop": self.max_drop, "eval": self.evaluate, "min_agreement": self.min_agreement}
+
     def check(self, effort: str) -> None:
         """Raise ConfigError when the options do not go together."""
         if self and effort == TRAINED:
@@ -193,9 +197,7 @@ def _section(wanted: Wanted, outcome: Outcome) -> Section:
         *map(str, outcome.layers),
     ]
     content = {
-        "max_drop": wanted.max_drop,
-        "eval": wanted.evaluate,
-        "min_agreement": wanted.min_agreement,
+        **wanted.record(),
         "met": outcome.met,
         "value": finite(outcome.value),
         "wanted": outcome.wanted,

@@ -65,7 +65,7 @@ class InTime:
             source=held_back[0].name,
             agreement=Judge(model, spread(held_back, _COMPARED)).agreement,
             quality=quality if self.quality else None,
-            also_wanted=vars(self.quality),
+            also_wanted=self.quality.record(),
         )
         found.tell()
         quantized = Quantized(model, (), attempt.chosen.notices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,11 +33,7 @@ class Form:
 class _Opened:
     running: Running
     runs: int
-    folder: Path
-
-    def close(self) -> None:
-        self.running.close()
-        shutil.rmtree(self.folder)
+    stack: ExitStack
 
 
 class EngineClock:
@@ -95,14 +92,14 @@ class EngineClock:
         self._count += 1
         folder = self._scratch / str(self._count)
         folder.mkdir()
-        path = self._form.write(self._model(floats), folder)
-        running = self._form.open(path, floats != self._everything)
-        try:
-            return _Opened(running, runs_of_a_turn(running, self._inputs), folder)
-        except QccError:
-            running.close()
-            raise
+        with ExitStack() as stack:
+            stack.callback(shutil.rmtree, folder)
+            path = self._form.write(self._model(floats), folder)
+            running = self._form.open(path, floats != self._everything)
+            stack.callback(running.close)
+            runs = runs_of_a_turn(running, self._inputs)
+            return _Opened(running, runs, stack.pop_all())
 
     def _keep(self, wanted: Sequence[Floats]) -> None:
         for floats in self._opened.keys() - set(wanted):
-            self._opened.pop(floats).close()
+            self._opened.pop(floats).stack.close()

@@ -170,7 +170,7 @@ class Search:
     def _go_faster(self, *, good: bool) -> None:
         """Let groups go back to float that make the model faster: first those that were given, then their
         halves, those first that lose least. `good`: what is good enough has to stay so."""
-        self.listener.step("times of layers in float")
+        self.listener.step("timing layers in float")
         pending = [group.layers for group in self.groups]
         while pending and self._left and not self._has_arrived():
             gains = self._gains(pending)
@@ -252,7 +252,7 @@ class Search:
     def _confirmed(self) -> Tried:
         """The first of the preferred candidates that is fast enough when it is timed again; else the fastest
         of those that were."""
-        self.listener.step("times of what was found, again")
+        self.listener.step("timing the choice")
         again = []
         for one in islice(self._preferred(), _CONFIRMED):
             (found,) = self._time([one.floats], rounds=2)
