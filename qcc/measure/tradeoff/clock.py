@@ -31,6 +31,8 @@ class Form:
 
 @dataclass
 class _Opened:
+    """`runs`: in a turn; `stack`: what ends the process and removes the file."""
+
     running: Running
     runs: int
     stack: ExitStack

@@ -16,6 +16,9 @@ from engine_nets import frozen_engine_net
 from lite_commands import outcome, refusal
 
 import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.openvino import openvino_missing
+from qcc.backends.lite.runtime import runtime_missing
 from qcc.calibrate.collection import Stopped
 from qcc.cli import accurate
 from qcc.cli.main import run
@@ -23,6 +26,10 @@ from qcc.measure.tradeoff import clock, forms
 from qcc.measure.tradeoff.groups import Floats
 from qcc.measure.tradeoff.search import Turns
 from qcc.quantization import quantized_ops, state
+
+needs_onnx = pytest.mark.skipif(onnxruntime_missing() is not None, reason=str(onnxruntime_missing()))
+needs_lite = pytest.mark.skipif(runtime_missing() is not None, reason=str(runtime_missing()))
+needs_openvino = pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))
 
 Costs = Callable[[Floats], float]
 
@@ -113,8 +120,8 @@ def test_what_is_slow_in_int8_stays_float(
     ("target", "files"),
     [
         ("paddle-x86", ["qdq/model.pdmodel"]),
-        ("onnxruntime", ["onnxruntime/model.onnx"]),
-        ("lite-x86", ["lite-x86/model.nb"]),
+        pytest.param("onnxruntime", ["onnxruntime/model.onnx"], marks=needs_onnx),
+        pytest.param("lite-x86", ["lite-x86/model.nb"], marks=needs_lite),
     ],
 )
 def test_the_float_model_in_the_end(
@@ -196,6 +203,7 @@ def test_interrupted_the_best_so_far_is_written(
     assert (out / "report.md").is_file()
 
 
+@needs_onnx
 def test_an_exported_file(frozen: Path, tmp_path: Path, takes: Callable[[Costs], None]) -> None:
     model = qcc.load(frozen)
     slow = next(quantized_ops(model.graph)).weight
@@ -210,15 +218,23 @@ def test_an_exported_file(frozen: Path, tmp_path: Path, takes: Callable[[Costs],
     assert "unquantize{outputs=[" in str(read(tmp_path / "model.onnx.json"))
 
 
-def test_an_exported_file_that_is_float(frozen: Path, tmp_path: Path, takes: Callable[[Costs], None]) -> None:
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        pytest.param("a.onnx", ["openvino"], marks=[needs_openvino, needs_onnx]),
+        pytest.param("a.nb", ["lite", "--arch", "x86", "--x86-int8"], marks=needs_lite),
+    ],
+)
+def test_an_exported_file_that_is_float(
+    frozen: Path, tmp_path: Path, takes: Callable[[Costs], None], name: str, target: list[str]
+) -> None:
     takes(lambda floats: 9 - len(floats))
-    for name, *target in (("a.onnx", "openvino"), ("a.nb", "lite", "--arch", "x86", "--x86-int8")):
-        words = ("--target", *target, "--no-slower", "--no-check", "-o", tmp_path / name)
-        told = outcome("export", frozen, *words)
-        assert "no layer stays in int8: what is written for" in told
-        assert (tmp_path / name).is_file()
-        curve = read(tmp_path / f"{name}.tradeoff.json")
-        assert {one["agreement"] for one in curve["candidates"]} == {None}
+    words = ("--target", *target, "--no-slower", "--no-check", "-o", tmp_path / name)
+    told = outcome("export", frozen, *words)
+    assert "no layer stays in int8: what is written for" in told
+    assert (tmp_path / name).is_file()
+    curve = read(tmp_path / f"{name}.tradeoff.json")
+    assert {one["agreement"] for one in curve["candidates"]} == {None}
 
 
 def test_the_engine_itself(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +248,14 @@ def test_the_engine_itself(place: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "lite-x86"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("onnxruntime", marks=needs_onnx),
+        pytest.param("openvino", marks=needs_openvino),
+        pytest.param("lite-x86", marks=needs_lite),
+    ],
+)
 def test_the_other_engines(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     monkeypatch.setattr(clock.EngineClock.__init__, "__defaults__", (2,))
     out = tmp_path / "out"
