@@ -16,6 +16,7 @@ from engine_nets import frozen_engine_net
 from lite_commands import outcome, refusal
 
 import qcc
+from qcc.analyze import beside
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
@@ -58,7 +59,9 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def takes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Costs], None]:
-    """Sets what a run of a candidate takes, in milliseconds, whatever the engine would."""
+    """Sets what a run of a candidate takes, in milliseconds, whatever the engine would. No page is written
+    beside the report, which is no matter of time and takes some."""
+    monkeypatch.setattr(beside, "write_beside", lambda *_: "no page")
 
     def set_to(costs: Costs) -> None:
         def turns(_: clock.EngineClock, candidates: Sequence[Floats]) -> list[Turns]:
