@@ -338,6 +338,7 @@ class _Outcome:
     def _write_float(self, engine: str | None, check: bool | Mapping[str, np.ndarray]) -> None:
         """The float model; also where the engine loads its form from, as that reads it."""
         import qcc
+        from qcc.backends.fluid import FORMS
         from qcc.measure.tradeoff.forms import float_for
         from qcc.targets.table import find_target
 
@@ -348,6 +349,9 @@ class _Outcome:
             saved = qcc.save(model, self.output / folder, check=check)
             echo(f"saved the float model in {self.output / folder}.")
             self._note_size(saved)
+        for form in FORMS:
+            if form not in models and (self.output / form).exists():
+                echo(f"notice: {self.output / form} is what an earlier run has left.", err=True)
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export

@@ -23,7 +23,7 @@ _AT_ONCE = 4
 _CONFIRMED = 3
 _COSTS = 8
 _NO_COST = 1e-3
-"""Of the time of a run: a layer that costs less than this in float costs nothing that could be told."""
+"""In times of a run of the float model: what costs less than this costs nothing that could be told."""
 
 
 @dataclass(frozen=True)
@@ -216,20 +216,25 @@ class Search:
         """Let further layers go back to float until the model is good enough: those of the largest errors. If
         it is then not fast enough, those that win most for the time that they cost."""
         errors = quality.errors()
+        rest = [layer for layer in self.layers if layer not in self._best.floats]
+        rest.sort(key=lambda one: -errors[one])
+        found = [self._fewest_of(rest)]
+        if not self._is_fast(found[0]) and self._left:
+            costs = self._costs(rest[:_COSTS])
+            known = sorted(costs, key=lambda one: -errors[one] / costs[one])
+            found.append(self._fewest_of([*known, *(one for one in rest if one not in costs)]))
+        self._best = min(found, key=lambda one: (not self._is_fast(one), one.ratio))
+
+    def _costs(self, layers: Sequence[str]) -> dict[str, float]:
+        """What some layers cost in float, each alone, in times of a run of the float model; of those that can
+        still be timed."""
         base = self._best.floats
-        rest = sorted((one for one in self.layers if one not in base), key=lambda one: -errors[one])
-        self._best = self._fewest_of(rest)
-        if self._is_fast(self._best) or not self._left:
-            return
-        self._best, costs = self._tried[base], {}
-        singles = [frozenset({layer}) for layer in rest[:_COSTS]]
-        for group, (gain, _) in self._gains(singles).items():
-            (layer,) = group
-            costs[layer] = max(-gain, _NO_COST)
-        first = self._best
-        known = sorted(costs, key=lambda one: -errors[one] / costs[one])
-        second = self._fewest_of([*known, *(one for one in rest if one not in costs)])
-        self._best = min(first, second, key=lambda one: (not self._is_fast(one), one.ratio))
+        self._gains([frozenset({layer}) for layer in layers])
+        timed = {layer: self._tried.get(base | {layer}) for layer in layers}
+        before = self._tried[base].ratio
+        return {
+            layer: max(one.ratio - before, _NO_COST) for layer, one in timed.items() if one and one.seconds
+        }
 
     def _fewest_of(self, ranked: Sequence[str]) -> Tried:
         """The first model that is good enough when one more of the ranked layers goes back to float each
@@ -238,7 +243,7 @@ class Search:
         looked_at: list[Floats] = []
 
         def good(count: int) -> bool:
-            self.listener.progress(self._timed, self.most)
+            self._report()
             looked_at.append(base | frozenset(ranked[:count]))
             return self._is_good(looked_at[-1])
 
@@ -292,13 +297,16 @@ class Search:
             self._values[floats] = self.quality.value(floats)
         return self._values[floats] >= self.quality.wanted
 
+    def _report(self) -> None:
+        self.listener.progress(min(self._timed, self.most), self.most)
+
     @property
     def _left(self) -> int:
         return max(self.most - self._timed, 0)
 
     def _time(self, candidates: Sequence[Floats], rounds: int = 1) -> list[Tried]:
         """The candidates in turns with the float model."""
-        self.listener.progress(min(self._timed, self.most), self.most)
+        self._report()
         models = list(dict.fromkeys((self._all, *candidates)))
         found = [self.clock.turns(models) for _ in range(rounds)]
         if (reason := found[-1][0].reason) is not None:
@@ -334,4 +342,4 @@ class Search:
 
     def _name(self, group: Floats, base: Floats) -> str:
         name = self._names.get(group) or piece_name([one for one in self.layers if one in group])
-        return f"float: {name}" + (f", with {len(base)} layers" if base else "")
+        return f"float: {name}" + (f", and {len(base)} others" if base else "")
