@@ -122,8 +122,9 @@ class Outcome:
 class Search:
     """`layers`: all that are quantized, in the network's order; `groups`: which of them to try together.
 
-    `agreement` tells how far a candidate agrees with the float model. One search serves all budgets: layers
-    go back to float, and none returns, so that no step undoes what another one has gained.
+    `agreement` tells how far a candidate agrees with the float model. One search serves all budgets, from the
+    faster end: where int8 is faster, layers go back to float, and none returns; where float is, layers go to
+    int8 that are faster there. No step undoes what another one has gained.
     """
 
     layers: Sequence[str]
@@ -141,7 +142,8 @@ class Search:
         self._values: dict[Floats, float] = {} if self.quality is None else {self._all: self.quality.of_float}
         self._agreements: dict[Floats, float] = {self._all: 1.0}
         self._names = {group.layers: group.name for group in self.groups}
-        self._whats: dict[Floats, str] = {}
+        self._whats: dict[Floats, str] = {self._all: "all layers float", frozenset(): "all layers in int8"}
+        self._from_float = False
         self._timed = 0
 
     def run(self) -> Outcome:
@@ -154,8 +156,10 @@ class Search:
         (self._best,) = self._time([frozenset()])
         if self._best.reason is not None:
             raise EngineError(f"there is nothing to time: {self._best.what}: {self._best.reason}.")
+        if self._best.ratio > 1 and not self._has_arrived():
+            self._from_float, self._best = True, self._tried[self._all]
         try:
-            self._go_faster(good=False)
+            self._go_faster(good=self._from_float)
             if self.quality is not None and not self._is_good(self._best.floats):
                 self._get_good(self.quality)
                 self._go_faster(good=True)
@@ -168,9 +172,9 @@ class Search:
         return Outcome(self._with_value(chosen), met, tried, interrupted)
 
     def _go_faster(self, *, good: bool) -> None:
-        """Let groups go back to float that make the model faster: first those that were given, then their
-        halves, those first that lose least. `good`: what is good enough has to stay so."""
-        self.listener.step("timing layers in float")
+        """Move groups that make the model faster: first those that were given, then their halves, those first
+        that lose least. `good`: what is good enough has to stay so."""
+        self.listener.step("timing layers in int8" if self._from_float else "timing layers in float")
         pending = [group.layers for group in self.groups]
         while pending and self._left and not self._has_arrived():
             gains = self._gains(pending)
@@ -179,31 +183,42 @@ class Search:
                 if not self._has_arrived():
                     self._take(group, good)
             in_order = sorted(gains, key=lambda one: -gains[one][0] / len(one))
-            pending = [half for group in in_order for half in self._halves(group - self._best.floats)]
+            pending = [half for group in in_order for half in self._halves(self._movable(group))]
 
     def _gains(self, groups: Sequence[Floats]) -> dict[Floats, tuple[float, bool]]:
-        """By group, what the model gains relative to its time when the group goes back to float, and whether
-        that is beyond the noise."""
-        base = self._best.floats
-        wanted = [one - base for one in groups if one - base and one | base != self._all]
-        wanted = [one for one in dict.fromkeys(wanted) if one | base not in self._tried]
+        """By group, what the model gains relative to its time when the group is moved, and whether that is
+        beyond the noise."""
+        movable = [one for one in dict.fromkeys(map(self._movable, groups)) if one]
+        wanted = [one for one in movable if self._with(one) not in self._tried]
         gains = {}
         while wanted and self._left:
             count = min(_AT_ONCE, self._left)
             some, wanted = wanted[:count], wanted[count:]
-            for group in some:
-                self._whats.setdefault(base | group, self._name(group, base))
-            before, *found = self._time([base, *(base | one for one in some)])
+            before, *found = self._time([self._best.floats, *map(self._with, some)])
             for group, one in zip(some, found, strict=True):
                 if one.seconds:
                     gains[group] = 1 - one.time / before.time, one.is_faster(before)
         return gains
 
     def _take(self, group: Floats, good: bool) -> None:
-        """Let a group go back to float if it makes the model faster in turns of their own, too."""
-        before, after = self._time([self._best.floats, self._best.floats | group])
+        """Move a group if that makes the model faster in turns of their own, too."""
+        before, after = self._time([self._best.floats, self._with(group)])
         if after.is_faster(before) and (not good or self._is_good(after.floats)):
             self._best = self._tried[after.floats]
+
+    def _movable(self, group: Floats) -> Floats:
+        """What of a group can still be moved."""
+        return group & self._best.floats if self._from_float else group - self._best.floats
+
+    def _with(self, group: Floats) -> Floats:
+        """The best model so far, with a group moved."""
+        base = self._best.floats
+        floats = base - group if self._from_float else base | group
+        name = self._names.get(group) or piece_name([one for one in self.layers if one in group])
+        others = len(self._all - base if self._from_float else base)
+        more = f", and {others} others" if others else ""
+        self._whats.setdefault(floats, f"{'int8' if self._from_float else 'float'}: {name}{more}")
+        return floats
 
     def _halves(self, group: Floats) -> Iterator[Floats]:
         in_order = [layer for layer in self.layers if layer in group]
@@ -334,12 +349,4 @@ class Search:
         return replace(one, value=self._values.get(one.floats))
 
     def _what(self, floats: Floats) -> str:
-        if floats == self._all:
-            return "all layers float"
-        if not floats:
-            return "all layers in int8"
         return self._whats.get(floats) or f"{len(floats)} of {len(self.layers)} layers float"
-
-    def _name(self, group: Floats, base: Floats) -> str:
-        name = self._names.get(group) or piece_name([one for one in self.layers if one in group])
-        return f"float: {name}" + (f", and {len(base)} others" if base else "")

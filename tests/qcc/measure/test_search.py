@@ -99,6 +99,27 @@ def test_what_is_fast_stays_in_int8() -> None:
     assert outcome.chosen.ratio == pytest.approx(26 / 42)
 
 
+def test_where_float_is_faster_layers_go_to_int8_that_are_faster_there() -> None:
+    names = layers(16)
+    table = Table({layer: (3, 2) for layer in names} | {"w04": (1, 2), "w05": (1, 2), "w13": (1, 2)})
+    outcome = search(table, Goal(no_slower=True))
+    assert frozenset(names) - outcome.chosen.floats == {"w04", "w05", "w13"}
+    assert outcome.met
+    assert "int8: w04" in [one.what for one in outcome.tried]
+    errors = dict.fromkeys(names, 0.0) | {"w04": 0.2, "w05": 0.05}
+    good = search(table, Goal(no_slower=True), quality=Errors(errors, 0.9))
+    assert frozenset(names) - good.chosen.floats == {"w05", "w13"}
+    assert good.met
+
+
+def test_a_latency_that_float_alone_keeps() -> None:
+    table = Table({layer: (3, 2) for layer in layers(8)})
+    outcome = search(table, Goal(seconds=26))
+    assert (outcome.met, outcome.chosen.floats) == (True, frozenset(table.costs))
+    whole = search(table, Goal(seconds=34))
+    assert (whole.met, whole.chosen.floats) == (True, NOTHING)
+
+
 def test_in_the_end_the_float_model_is_taken() -> None:
     names = layers(8)
     table = Table({layer: (3, 2) for layer in names})
