@@ -123,7 +123,8 @@ class Found:
         if self.is_float:
             lines.append(f"no layer stays in int8: what is written for {curve.target} is the float model")
         else:
-            lines.append(f"{len(kept) or 'none'} of {len(curve.layers)} layers stay float")
+            stay = "stays" if len(kept) == 1 else "stay"
+            lines.append(f"{len(kept) or 'none'} of {len(curve.layers)} layers {stay} float")
             lines += kept
         if chosen.agreement is not None:
             lines.append(f"agreement with the float model: {chosen.agreement:.2%}")

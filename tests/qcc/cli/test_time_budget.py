@@ -106,7 +106,7 @@ def test_what_is_slow_in_int8_stays_float(
     assert run(command(place, out, "--target", "paddle-x86", "--no-slower")) == 0
     text = capsys.readouterr().out
     assert "met: 3.00 ms of the processor, 0.60 of the float model's, no slower is wanted" in text
-    assert "1 of 3 layers stay float\nconv2d_1.w_0\n" in text
+    assert "1 of 3 layers stays float\nconv2d_1.w_0\n" in text
     assert {one.weight for one in quantized_ops(qcc.load(out / "float").graph)} == {
         "conv2d_0.w_0",
         "fc_0.w_0",
@@ -216,7 +216,7 @@ def test_an_exported_file(frozen: Path, tmp_path: Path, takes: Callable[[Costs],
     file = tmp_path / "model.onnx"
     options = ("--target", "onnxruntime", "--calibrate", frozen / "data.npz", "--no-slower")
     told = outcome("export", frozen, *options, "-o", file, "--no-check")
-    assert f"1 of 4 layers stay float\n{slow}\n" in told
+    assert f"1 of 4 layers stays float\n{slow}\n" in told
     curve = read(tmp_path / "model.onnx.tradeoff.json")
     chosen = check_curve(curve, tmp_path / "model.onnx.tradeoff.svg")
     assert chosen["float_layers"] == [slow]
