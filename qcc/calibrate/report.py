@@ -121,6 +121,8 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
 
 def _table(choices: Sequence[Choice]) -> list[str]:
     """The worst first. The error is that of the root mean squares."""
+    if not choices:
+        return ["Nothing is quantized."]
     calibrators = list(choices[0].scales)
     worst = sorted(choices, key=lambda choice: -choice.error)[:_WORST]
     return [

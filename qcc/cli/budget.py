@@ -43,6 +43,10 @@ class Wanted:
     def __bool__(self) -> bool:
         return self.max_drop is not None or self.min_agreement is not None
 
+    def record(self) -> dict[str, float | str | None]:
+        """What was wanted, for programs."""
+        return {"max_drop": self.max_drop, "eval": self.evaluate, "min_agreement": self.min_agreement}
+
     def check(self, effort: str) -> None:
         """Raise ConfigError when the options do not go together."""
         if self and effort == TRAINED:
@@ -106,7 +110,7 @@ def meet(
 
     try:
         with ExitStack() as stack:
-            budget = _budget(wanted, model, held_back, Memo(folder), Told(stack))
+            budget = open_budget(wanted, model, held_back, Memo(folder), Told(stack))
             outcome = budget.meet(attempt)
     except Stopped:
         echo("interrupted; the same command goes on with what was done.", err=True)
@@ -130,7 +134,11 @@ _FEW = 50
 _MET, _NOT_MET = "met", "NOT met, this is the best that was found"
 
 
-def _budget(wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told) -> Budget:
+def open_budget(
+    wanted: Wanted, model: Model, held_back: Sequence[Numbered], memo: Memo, told: Told
+) -> Budget:
+    """The budget that the options want, measured on these batches or by what `--eval` names; `memo` keeps
+    what was measured.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.budget import Budget
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread
@@ -204,9 +212,7 @@ def _section(wanted: Wanted, outcome: Outcome, count: int) -> Section:
         *map(str, outcome.layers),
     ]
     content = {
-        "max_drop": wanted.max_drop,
-        "eval": wanted.evaluate,
-        "min_agreement": wanted.min_agreement,
+        **wanted.record(),
         "batches": count,
         "met": outcome.met,
         "value": finite(outcome.value),

@@ -10,10 +10,12 @@ import click
 from click.core import ParameterSource
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.export_in_time import curve_files, export_in_time
 from qcc.cli.export_onnx import write_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
+from qcc.cli.time_budget import Found, WantedTime, time_budget_options
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
@@ -78,6 +80,7 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     type=click.Path(path_type=Path),
     help="Training configuration that says how the images of --calibrate are prepared.",
 )
+@time_budget_options
 @click.option(
     "--cross-check", is_flag=True, help="Lite: tell how the file differs from what Paddle Lite's opt makes."
 )
@@ -104,6 +107,8 @@ def export(
     cut: Literal["nms"] | None,
     calibrate: Path | None,
     config_path: Path | None,
+    no_slower: bool,
+    max_latency: float | None,
     cross_check: bool,
     no_check: bool,
     selftest: Path | None,
@@ -135,9 +140,18 @@ def export(
         if weight_only == "int16":
             raise TargetError("weights in ONNX files have 8 bits: say --weight-only int8.")
         table = find_target(target, others=(_LITE,))
+        in_time = export_in_time(
+            WantedTime(no_slower, max_latency),
+            target,
+            model,
+            calibrate,
+            config_path,
+            vnni=vnni,
+            weight_only=weight_only is not None,
+        )
         loaded = qcc.load(model, model_filename, params_filename)
         _check_frozen(loaded)
-        saved = write_onnx(
+        saved, found = write_onnx(
             loaded,
             model,
             output,
@@ -148,11 +162,22 @@ def export(
             vnni=vnni,
             cut=cut,
             no_check=no_check,
+            in_time=in_time,
         )
         _tell(saved, output)
+        _write_curve(found, output)
         tell_next("bench", "MODEL", output)
         return
     _refuse(_ONNX_OPTIONS, "ONNX files, of which the engine is named by --target")
+    in_time = export_in_time(
+        WantedTime(no_slower, max_latency),
+        f"lite-{arch}",
+        model,
+        calibrate,
+        config_path,
+        weight_only=weight_only is not None,
+        x86_int8=x86_int8,
+    )
     loaded = qcc.load(model, model_filename, params_filename)
     bits = None if weight_only is None else _BITS[weight_only]
     data = None
@@ -160,6 +185,10 @@ def export(
         _check_frozen(loaded)
         loaded = calibrated_on(loaded, calibrate, config_path, model)
         data = first_batch(loaded, calibrate, config_path, model)
+    found = None
+    if in_time is not None:
+        loaded, found = in_time.for_lite(loaded)
+        x86_int8 = not found.is_float
     saved = write(
         loaded,
         output,
@@ -176,8 +205,15 @@ def export(
         _write_selftest(loaded, selftest, data, **options)
     if cross_check:
         _cross_check(loaded, output, arch)
+    _write_curve(found, output)
     if selftest is None:  # which goes on on the device
         tell_next("check", output)
+
+
+def _write_curve(found: Found | None, output: Path) -> None:
+    """What a time budget has tried."""
+    if found is not None:
+        found.write(*curve_files(output))
 
 
 def _refuse(options: tuple[str, ...], what: str) -> None:

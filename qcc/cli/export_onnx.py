@@ -14,6 +14,8 @@ from qcc.cli.stdout import echo
 if TYPE_CHECKING:
     from qcc.backends.onnx.export import Cut
     from qcc.backends.report import Saved
+    from qcc.cli.export_in_time import ExportInTime
+    from qcc.cli.time_budget import Found
     from qcc.model import Model
     from qcc.targets.table import Target
 
@@ -48,9 +50,10 @@ def write_onnx(
     vnni: bool,
     cut: Cut | None,
     no_check: bool,
-) -> Saved:
-    """Measure what the target wants measured, and write the file; what is missing is told. `home`: the
-    model's place."""
+    in_time: ExportInTime | None = None,
+) -> tuple[Saved, Found | None]:
+    """Measure what the target wants measured, and write the file, with those layers in float that
+    `in_time` finds; what is missing is told. `home`: the model's place."""
     require_onnx()
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
@@ -64,7 +67,7 @@ def write_onnx(
         if calibrates:
             model = calibrated_on(model, calibrate, config_path, home)
         names = unmeasured(model, target)
-        if not names and not calibrates:
+        if not names and not calibrates and in_time is None:
             raise ModelFormatError(
                 f"there is nothing to measure for {target.name}: leave out --calibrate, or name the engine"
                 " that is to run the file."
@@ -72,7 +75,13 @@ def write_onnx(
         if names:
             scales = _measured(model, names, calibrate, config_path, home)
         data = first_batch(model, calibrate, config_path, home)
-    return export(
+    found = None
+    if in_time is not None:
+        model, known, found = in_time.for_onnx(model, target, scales, vnni=vnni, cut=cut)
+        scales = dict(known)
+        if calibrate is not None and (names := unmeasured(model, target)):
+            scales |= _measured(model, names, calibrate, config_path, home)
+    saved = export(
         model,
         output,
         target,
@@ -82,6 +91,7 @@ def write_onnx(
         cut=cut,
         check=False if no_check else True if data is None else data,
     )
+    return saved, found
 
 
 def _measured(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,25 +13,22 @@ from rich.console import Console
 from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back, steps_folder
 from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
-from qcc.cli.freeze import lines_about, options_of
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
+from qcc.cli.quantize_in_time import budgets_in_time
+from qcc.cli.quantize_outcome import Outcome
 from qcc.cli.stdout import echo
+from qcc.cli.time_budget import CURVE, DRAWING, WantedTime, time_budget_options
 from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from qcc.backends.report import Saved
-    from qcc.calibrate.choose import Quantized
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
-    from qcc.model import Model
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
@@ -112,6 +106,7 @@ _COMPARED = 16
 )
 @accurate_options
 @budget_options
+@time_budget_options
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @model_files
 def quantize_model(
@@ -133,6 +128,8 @@ def quantize_model(
     max_drop: float | None,
     evaluate: str | None,
     min_agreement: float | None,
+    no_slower: bool,
+    max_latency: float | None,
     no_check: bool,
     model_filename: str | None,
     params_filename: str | None,
@@ -153,8 +150,7 @@ def quantize_model(
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
-    from qcc.errors import OutputError
-    from qcc.files import check_folder, one_change
+    from qcc.files import check_folder
     from qcc.frontend.layout import find_program
     from qcc.train.parallel.environment import place
 
@@ -165,16 +161,16 @@ def quantize_model(
     check_target(target)
     if takes_onnx(target):
         require_onnx()
+    in_time = budgets_in_time(WantedTime(no_slower, max_latency), wanted, target, effort)
     check_folder(output)
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
-    if output.exists() and output.samefile(program.parent):
-        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
+    _refuse_own_folder(output, program)
     source = open_source(loaded, program, data, preprocess, samples)
-    if effort == "accurate" or wanted or takes_onnx(target):
+    if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
     state = State(output / _STATE, plan, source)
     worker = place()
@@ -196,12 +192,18 @@ def quantize_model(
         sections.append(section)
     else:
         attempt = Attempt(choose(plan, statistics, calibrator, compared))
-    if wanted:
+    found = None
+    if wanted or in_time:
         judged_by = held_back(source, statistics, effort)
         left = steps_folder(state, source)
-        attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
+        if in_time:
+            quantized, found, section, notices = in_time.meet(loaded, attempt, judged_by, left)
+        else:
+            attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
+            quantized = attempt.freeze()
         sections.append(section)
-    quantized = attempt.freeze()
+    else:
+        quantized = attempt.freeze()
     if effort == TRAINED:
 
         def reopen(count: int) -> Source:
@@ -210,15 +212,20 @@ def quantize_model(
         drawn = training_data(reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = _Outcome(plan, source, statistics, quantized, output, sections, notices)
-    with one_change(output):
-        outcome.write_forms(target, check=not no_check)
-        outcome.write_story(str(model), effort, calibrator, target, time.monotonic() - began)
-    for line, err in outcome.told:
-        echo(line, err=err)
+    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, in_time is not None)
+    outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
+    if found is not None:
+        found.write(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
     tell_next("bench", model, output)
+
+
+def _refuse_own_folder(output: Path, program: Path) -> None:
+    from qcc.errors import OutputError
+
+    if output.exists() and output.samefile(program.parent):
+        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
 
 
 def _tell_source(source: Source) -> None:
@@ -275,158 +282,3 @@ def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: boo
             if part.rank == 0:
                 echo("interrupted; the same command goes on with what was measured.", err=True)
             raise Exit(INTERRUPTED_EXIT_CODE) from None
-
-
-@dataclass
-class _Outcome:
-    """What has come out, as it is written: `told` are the lines to tell when it is there, on standard error
-    where the second is True."""
-
-    plan: Plan
-    source: Source
-    statistics: Statistics
-    quantized: Quantized
-    output: Path
-    sections: Sequence[Section]
-    notices: Sequence[str]
-    told: list[tuple[str, bool]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._sizes: dict[str, int] = {}
-        self._onnx: Model | None = None
-        self._warnings: list[str] = []
-
-    def write_forms(self, target: str | None, *, check: bool) -> None:
-        """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
-        from qcc.calibrate.plan import LITE_TARGETS
-        from qcc.train.freeze import freeze_to
-
-        lite, onnx = target in LITE_TARGETS, takes_onnx(target)
-        wanted = self._sample() if check else False
-        engine = None if lite or onnx else target
-        for saved in freeze_to(self.quantized.model, self.output, target=engine, check=wanted):
-            self.told += lines_about(saved, target)
-            self._note(saved, target)
-        if lite and target is not None:
-            self._write_lite(target, wanted)
-        elif onnx and target is not None:
-            self._write_onnx(target, wanted)
-        elif target is not None:
-            self.told += [(line, False) for line in options_of(target)]
-
-    def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
-        from qcc.backends.lite.export import export
-
-        path = self.output / target / "model.nb"
-        saved = export(self.quantized.model, path, arch="arm" if target == "lite-arm" else "x86", check=check)
-        self._note(saved, target)
-        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
-        self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
-
-    def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
-        """Measure what the target wants to know besides, and write its file."""
-        from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import prepare, unmeasured
-        from qcc.calibrate.activations import scales_of
-        from qcc.targets.table import find_target
-
-        model, table = self.quantized.model, find_target(target)
-        names = unmeasured(model, table)
-        scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
-        path = self.output / target / "model.onnx"
-        saved = export(model, path, table, scales=scales, check=check)
-        self._onnx = prepare(model, table, scales, vnni=False).model
-        self._note(saved, target)
-        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
-        self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
-
-    def _note(self, saved: Saved, target: str | None) -> None:
-        """Keep the size, and what is to be heard of, for the report."""
-        self._warnings += [f"{saved.form}: {warning}" for warning in saved.warnings_for(target)]
-        self._sizes[saved.files[0].parent.name] = saved.size
-
-    def _sample(self) -> Mapping[str, np.ndarray] | bool:
-        """One sample of the data, where it can be read again, to run what is written on."""
-        batch = next(self._some(1), None)
-        if batch is None:
-            return True
-        model = self.plan.model
-        shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
-        return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
-
-    def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
-        """Batches that were used, evenly spread; none of data that can be gone through only once."""
-        from qcc.calibrate.data.batches import Batches, spread
-
-        batches = self.source.batches
-        if not isinstance(batches, Batches | list):
-            return
-        strangers = self.statistics.strangers()
-        used = [number for number in self.statistics.batches if number not in strangers]
-        for number in spread(used, count):
-            yield batches[number] if isinstance(batches, list) else batches.read(batches.items[number])
-
-    def write_story(
-        self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
-    ) -> None:
-        """Compare with the float model, and tell of all, in the folder and in `told`."""
-        from qcc.analyze.beside import write_beside
-        from qcc.calibrate.choose import losing
-        from qcc.calibrate.compare import compare
-        from qcc.calibrate.quantize import strangers
-        from qcc.calibrate.report import REPORT, Story
-
-        compared = list(islice(self._some(_COMPARED), _COMPARED))
-        agreement = compare(self.plan.model, self.quantized.model, compared)
-        sections = [*self.sections, *self._in_onnx(target, compared)]
-        remedy = "Keep what reads it float with --skip-vars, or give a budget."
-        if effort == "calibrated":
-            remedy = "Try --effort accurate, which brings channels to like ranges."
-        story = Story(
-            model=model,
-            quantized=self.quantized,
-            effort=effort,
-            calibrator=calibrator,
-            target=target,
-            data={**self.source.record, "used": len(self.statistics.batches)},
-            skipped=list(self.statistics.skipped.values()),
-            agreement=agreement,
-            compared_on=len(compared),
-            seconds=seconds,
-            sizes=self._sizes,
-            warnings=self._warnings,
-            notices=[
-                *self.notices,
-                *losing(self.quantized.choices, remedy),
-                *self.quantized.notices,
-                *strangers(self.statistics, self.source.items),
-            ],
-            sections=sections,
-        )
-        story.write(self.output)
-        page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
-        lines = [
-            *_lines(story.notices, story.skipped),
-            *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
-            *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
-            f"{self.output / REPORT} has the rest.",
-            page,
-        ]
-        self.told += [(line, False) for line in lines]
-
-    def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
-        """What the target's file rounds besides, between the ops, counts in its agreement."""
-        from qcc.calibrate.compare import compare
-        from qcc.calibrate.report import Section
-
-        if self._onnx is not None:
-            found = compare(self.plan.model, self._onnx, compared)
-            title = f"as {target} rounds it, against float"
-            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
-
-
-def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:
-    yield from (f"notice: {notice}" for notice in notices)
-    if skipped:
-        yield f"left out {len(skipped)} of the data that could not be read:"
-        yield from (f"  {reason}" for reason in skipped)

@@ -121,8 +121,7 @@ class Bench:
         if not case.subject.is_float:
             row.int8_layers = case.int8_layers(running, self.inputs)
             row.layers = self._layers()
-        (seconds,) = running.times(self.inputs, warm_up=2, runs=1).cpu
-        return max(1, min(_MOST_RUNS, round(_TURN / max(seconds, 1e-6))))
+        return runs_of_a_turn(running, self.inputs)
 
     def _take_turns(self, ready: Sequence[tuple[Row, Running, int]], number: int) -> None:
         """So that whatever else the machine does at some moment meets all of them alike."""
@@ -159,6 +158,12 @@ class Bench:
         if len(expected) != len(outputs):
             return Distance(np.inf, np.inf, np.inf, 0.0)
         return furthest(*distances(outputs, expected))
+
+
+def runs_of_a_turn(running: Running, inputs: Inputs) -> int:
+    """How many runs a turn has, once the model has warmed up."""
+    (seconds,) = running.times(inputs, warm_up=2, runs=1).cpu
+    return max(1, min(_MOST_RUNS, round(_TURN / max(seconds, 1e-6))))
 
 
 def simulation_of(subject: Subject, subjects: Sequence[Subject]) -> Subject | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from qcc._paddle import paddle
 from qcc.backends import fluid
+from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
@@ -25,7 +26,6 @@ from qcc.backends.predictor import Predictor, int8_kernels
 from qcc.errors import QccError
 from qcc.measure.subjects import Subject
 from qcc.model import Model
-from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import is_dynamic
 from qcc.targets.table import find_target
 
@@ -168,8 +168,9 @@ def _program_for_openvino(subject: Subject, scratch: Path) -> Path:
     model = subject.model
     if subject.form != "float" or model is None or all(op.type != "mul" for op in model.graph.ops):
         return subject.program
-    written = PassManager.parse("mul-to-matmul").run(model)
-    program, *_ = fluid.save(written, scratch, "float", None, None, False).files
+    program, *_ = fluid.save(
+        float_for(model, find_target("openvino")), scratch, "float", None, None, False
+    ).files
     return program
 
 

@@ -16,9 +16,11 @@ import numpy as np
 
 from qcc.errors import EngineError
 
-# As isolated as can be, and yet with the modules of this process.
+# As isolated as can be, and yet with the modules of this process. A Ctrl-C, which goes to all processes of a
+# terminal, is for the one that started this; when that ends, this one does.
 _START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1));"
+    "import json, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+    " sys.path[:] = json.loads(sys.argv.pop(1));"
     " from importlib import import_module; import_module(sys.argv.pop(1)).main()"
 )
 _SHOWN = 400

@@ -55,6 +55,20 @@ class Outcome:
         return self.value >= self.wanted
 
 
+def fewest(good: Callable[[int], bool], most: int) -> int | None:
+    """How many it takes to be good, at least 1: the number doubles until it is good, and is then narrowed
+    down by halves. None where `most` is not good."""
+    low, high = 0, min(1, most)
+    while not good(high):
+        if high == most:
+            return None
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if good(middle) else (middle, high)
+    return high
+
+
 @dataclass
 class Budget:
     """`metric` says how good a model is, higher is better, and `wanted` what it has to reach at least;
@@ -76,43 +90,31 @@ class Budget:
         Layers stay float in the order of the error that each causes when it alone is quantized. Their number
         doubles until the model is good enough, and is then narrowed down by halves.
         """
-        first = self._value(attempt, ())
+        first = self.value(attempt, ())
         weights = weights_of(
             attempt.chosen.plan.folded.graph,
             lambda found: found.weight.name in attempt.chosen.plan.weights,
         )
         if first >= self.wanted or len(weights) < 2:
             return self._outcome(attempt, first, (), len(weights))
-        ranked = self._ranked(attempt, weights)
+        ranked = self.ranked(attempt, weights)
         found = {0: first}
         self.listener.step("layers float")
 
         def good(count: int) -> bool:
             self.listener.progress(len(found), len(ranked))
-            found[count] = self._value(attempt, [one.weight for one in ranked[:count]])
+            found[count] = self.value(attempt, [one.weight for one in ranked[:count]])
             return found[count] >= self.wanted
 
         # All but one: a model without a quantized layer is the float one.
-        most = len(ranked) - 1
-        low, high = 0, 1
-        while not good(min(high, most)):
-            low = min(high, most)
-            if low == most:
-                break
-            high *= 2
-        if low < most:
-            high = min(high, most)
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if good(middle) else (middle, high)
-            count = high
-        else:
+        count = fewest(good, len(ranked) - 1)
+        if count is None:
             count = max(found, key=lambda one: (found[one], -one))
         chosen = tuple(ranked[:count])
         best = attempt.leaving([one.weight for one in chosen])
         return self._outcome(best, found[count], chosen, len(weights))
 
-    def _ranked(self, attempt: Attempt, weights: Sequence[str]) -> list[Layer]:
+    def ranked(self, attempt: Attempt, weights: Sequence[str]) -> list[Layer]:
         """The layers, those first whose quantization costs most."""
         self.listener.step("what each layer costs")
         layers = []
@@ -124,7 +126,8 @@ class Budget:
             layers.append(Layer(weight, error, size))
         return sorted(layers, key=lambda one: -one.error)
 
-    def _value(self, attempt: Attempt, weights: Collection[str]) -> float:
+    def value(self, attempt: Attempt, weights: Collection[str]) -> float:
+        """How good the model is in which the layers with these weights stay float."""
         tried = attempt.leaving(weights) if weights else attempt
         value = self._remembered(self.key, tried, self.metric)
         self._tried.append(Tried(len(weights), value))

@@ -1,0 +1,104 @@
+"""`qcc quantize MODEL --no-slower | --max-latency MS`: the search for layers that stay float."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qcc.cli.budget import Wanted, open_budget
+from qcc.cli.export_onnx import takes_onnx
+from qcc.cli.time_budget import Found, WantedTime, search_in_time
+
+if TYPE_CHECKING:
+    from qcc.calibrate.accurate.steps import Attempt
+    from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.data.batches import Batch
+    from qcc.calibrate.report import Section
+    from qcc.cli.accurate import Told
+    from qcc.measure.tradeoff.clock import Form
+    from qcc.measure.tradeoff.models import FromFloat
+    from qcc.measure.tradeoff.search import Quality
+    from qcc.model import Model
+
+_COMPARED = 16
+_MEASURED = 16
+
+
+@dataclass(frozen=True)
+class InTime:
+    """The budgets of a command line, the target, and the engine that measures."""
+
+    time: WantedTime
+    quality: Wanted
+    target: str
+    engine: str
+
+    def meet(
+        self, model: Model, attempt: Attempt, held_back: Sequence[Numbered], folder: Path
+    ) -> tuple[Quantized, Found, Section, list[str]]:
+        """What meets the budgets or comes nearest: quantized, or the float model; what was found, what the
+        report says of it, and notices. `folder`: where values are kept for a run that goes on.
+
+        Raises EngineError when the engine does not run the model.
+        """
+        from qcc.calibrate.accurate.judge import Judge
+        from qcc.calibrate.accurate.memo import Memo
+        from qcc.calibrate.choose import Quantized
+        from qcc.calibrate.data.batches import spread
+        from qcc.measure.tradeoff.models import BudgetQuality, FromFloat
+
+        models = FromFloat(model, attempt)
+
+        def quality(told: Told) -> Quality:
+            return BudgetQuality(open_budget(self.quality, model, held_back, Memo(folder), told), models)
+
+        found = search_in_time(
+            self.time,
+            models,
+            self._form(models, held_back),
+            target=self.target,
+            engine=self.engine,
+            inputs=one_sample(model, held_back[0].read()),
+            source=held_back[0].name,
+            agreement=Judge(model, spread(held_back, _COMPARED)).agreement,
+            quality=quality if self.quality else None,
+            also_wanted=self.quality.record(),
+        )
+        found.tell()
+        quantized = Quantized(model, (), attempt.chosen.notices)
+        if not found.is_float:
+            quantized = models.attempt(found.floats).freeze()
+        return quantized, found, found.section(), found.notices()
+
+    def _form(self, models: FromFloat, batches: Sequence[Numbered]) -> Form:
+        from qcc.measure.tradeoff.forms import LITE, lite_form, onnx_form, paddle_form
+        from qcc.targets.table import find_target
+
+        if self.target == LITE:
+            return lite_form(x86_int8=True)
+        table = find_target(self.target)
+        if not takes_onnx(self.target):
+            return paddle_form(table, self.engine)
+        from qcc.backends.onnx.form import unmeasured
+        from qcc.calibrate.activations import scales_of
+        from qcc.calibrate.data.batches import spread
+
+        quantized = models.model(frozenset())
+        names = unmeasured(quantized, table)
+        read = (batch.read() for batch in spread(batches, _MEASURED))
+        measured = scales_of(quantized, names, read) if names else {}
+        return onnx_form(table, self.engine, {**models.scales, **measured}, vnni=False, cut=None)
+
+
+def budgets_in_time(time: WantedTime, quality: Wanted, target: str | None, effort: str) -> InTime | None:
+    """The budgets, where there is one of time.  Raises what `WantedTime.check` raises."""
+    return InTime(time, quality, str(target), time.check(target, effort, onnx=False)) if time else None
+
+
+def one_sample(model: Model, batch: Batch) -> Batch:
+    """A batch cut to one sample where the model takes any number of them."""
+    shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
+    return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}

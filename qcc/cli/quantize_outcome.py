@@ -1,0 +1,233 @@
+"""What `qcc quantize MODEL` writes: forms, the file of a target, report and page, as one change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from qcc.cli.export_onnx import takes_onnx
+from qcc.cli.freeze import lines_about, options_of
+from qcc.cli.quantize_in_time import one_sample
+from qcc.cli.stdout import echo
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from qcc.backends.report import Saved
+    from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.data.sources import Source
+    from qcc.calibrate.plan import Plan
+    from qcc.calibrate.report import Section
+    from qcc.calibrate.statistics import Statistics
+    from qcc.model import Model
+
+_COMPARED = 16
+
+
+@dataclass
+class Outcome:
+    """What has come out, as it is written. `x86_int8`: whether Paddle Lite's file for x86 runs convolutions
+    in int8 where that is exact; `told`: the lines to tell when it is there, on standard error where the
+    second is True."""
+
+    plan: Plan
+    source: Source
+    statistics: Statistics
+    quantized: Quantized
+    output: Path
+    sections: Sequence[Section]
+    notices: Sequence[str]
+    x86_int8: bool
+    told: list[tuple[str, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._onnx: Model | None = None
+        self._warnings: list[str] = []
+        # Scales alone are chosen of what is quantized.
+        self.is_float = not self.quantized.choices
+
+    def write(
+        self, target: str | None, model: str, effort: str, calibrator: str, began: float, *, check: bool
+    ) -> None:
+        """Write all as one change, and tell of it; `began`: when the command did, on the monotonic clock.
+
+        Raises OutputError.
+        """
+        from qcc.files import one_change
+
+        with one_change(self.output):
+            self._write_forms(target, check=check)
+            self._write_story(model, effort, calibrator, target, time.monotonic() - began)
+        for line, err in self.told:
+            echo(line, err=err)
+
+    def _write_forms(self, target: str | None, *, check: bool) -> None:
+        """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
+        from qcc.calibrate.plan import LITE_TARGETS
+
+        lite, onnx = target in LITE_TARGETS, takes_onnx(target)
+        wanted = self._sample() if check else False
+        engine = None if lite or onnx else target
+        if self.is_float:
+            self._write_float(target, engine, wanted)
+        else:
+            self._write_quantized(target, engine, wanted)
+        if lite and target is not None:
+            self._write_lite(target, wanted)
+        elif onnx and target is not None:
+            self._write_onnx(target, wanted)
+        elif target is not None and not self.is_float:
+            self.told += [(line, False) for line in options_of(target)]
+
+    def _write_quantized(
+        self, target: str | None, engine: str | None, check: bool | Mapping[str, np.ndarray]
+    ) -> None:
+        from qcc.train.freeze import freeze_to
+
+        for saved in freeze_to(self.quantized.model, self.output, target=engine, check=check):
+            self.told += lines_about(saved, target)
+            self._note(saved, target)
+
+    def _write_float(
+        self, target: str | None, engine: str | None, check: bool | Mapping[str, np.ndarray]
+    ) -> None:
+        """The float model; also where the engine loads its form from, as that reads it."""
+        import qcc
+        from qcc.backends.deploy.floats import float_for
+        from qcc.backends.fluid import FORMS
+        from qcc.targets.table import find_target
+
+        models = {"float": self.quantized.model}
+        if engine is not None:
+            models["qdq"] = float_for(self.quantized.model, find_target(engine))
+        for folder, model in models.items():
+            saved = qcc.save(model, self.output / folder, check=check)
+            self.told.append((f"saved the float model in {self.output / folder}.", False))
+            self._note(saved, target)
+        for form in FORMS:
+            if form not in models and (self.output / form).exists():
+                self.told.append((f"notice: {self.output / form} is what an earlier run has left.", True))
+
+    def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
+        from qcc.backends.lite.export import export
+
+        path = self.output / target / "model.nb"
+        arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
+        x86_int8 = self.x86_int8 and not self.is_float
+        saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
+        self._note(saved, target)
+        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
+        self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
+
+    def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
+        """Measure what the target wants to know besides, and write its file."""
+        from qcc.backends.onnx.export import export
+        from qcc.backends.onnx.form import prepare, unmeasured
+        from qcc.calibrate.activations import scales_of
+        from qcc.targets.table import find_target
+
+        model, table = self.quantized.model, find_target(target)
+        names = unmeasured(model, table)
+        scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
+        path = self.output / target / "model.onnx"
+        saved = export(model, path, table, scales=scales, check=check)
+        self._onnx = prepare(model, table, scales, vnni=False).model
+        self._note(saved, target)
+        self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
+        self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
+
+    def _note(self, saved: Saved, target: str | None) -> None:
+        """Keep the size, and what is to be heard of, for the report."""
+        self._warnings += [f"{saved.form}: {warning}" for warning in saved.warnings_for(target)]
+        self._sizes[saved.files[0].parent.name] = saved.size
+
+    def _sample(self) -> Mapping[str, np.ndarray] | bool:
+        """One sample of the data, where it can be read again, to run what is written on."""
+        batch = next(self._some(1), None)
+        if batch is None:
+            return True
+        return one_sample(self.plan.model, batch)
+
+    def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches that were used, evenly spread; none of data that can be gone through only once."""
+        from qcc.calibrate.data.batches import Batches, spread
+
+        batches = self.source.batches
+        if not isinstance(batches, Batches | list):
+            return
+        strangers = self.statistics.strangers()
+        used = [number for number in self.statistics.batches if number not in strangers]
+        for number in spread(used, count):
+            yield batches[number] if isinstance(batches, list) else batches.read(batches.items[number])
+
+    def _write_story(
+        self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
+    ) -> None:
+        """Compare with the float model, and tell of all, in the folder and in `told`."""
+        from qcc.analyze.beside import PAGE, write_beside
+        from qcc.calibrate.choose import losing
+        from qcc.calibrate.compare import compare
+        from qcc.calibrate.quantize import strangers
+        from qcc.calibrate.report import REPORT, Story
+
+        compared = list(islice(self._some(_COMPARED), _COMPARED))
+        agreement = compare(self.plan.model, self.quantized.model, compared)
+        sections = [*self.sections, *self._in_onnx(target, compared)]
+        remedy = "Keep what reads it float with --skip-vars, or give a budget."
+        if effort == "calibrated":
+            remedy = "Try --effort accurate, which brings channels to like ranges."
+        story = Story(
+            model=model,
+            quantized=self.quantized,
+            effort=effort,
+            calibrator=calibrator,
+            target=target,
+            data={**self.source.record, "used": len(self.statistics.batches)},
+            skipped=list(self.statistics.skipped.values()),
+            agreement=agreement,
+            compared_on=len(compared),
+            seconds=seconds,
+            sizes=self._sizes,
+            warnings=self._warnings,
+            notices=[
+                *self.notices,
+                *losing(self.quantized.choices, remedy),
+                *self.quantized.notices,
+                *strangers(self.statistics, self.source.items),
+            ],
+            sections=sections,
+        )
+        story.write(self.output)
+        page = f"no {PAGE}: nothing is quantized."
+        if not self.is_float:
+            page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
+        lines = [
+            *_lines(story.notices, story.skipped),
+            *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
+            *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
+            f"{self.output / REPORT} has the rest.",
+            page,
+        ]
+        self.told += [(line, False) for line in lines]
+
+    def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
+        """What the target's file rounds besides, between the ops, counts in its agreement."""
+        from qcc.calibrate.compare import compare
+        from qcc.calibrate.report import Section
+
+        if self._onnx is not None:
+            found = compare(self.plan.model, self._onnx, compared)
+            title = f"as {target} rounds it, against float"
+            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
+
+
+def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:
+    yield from (f"notice: {notice}" for notice in notices)
+    if skipped:
+        yield f"left out {len(skipped)} of the data that could not be read:"
+        yield from (f"  {reason}" for reason in skipped)
