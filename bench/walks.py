@@ -60,8 +60,8 @@ def hard_net(folder: Path) -> dict[str, Any]:
     walk.qcc("quantize", "hard/model", *data, "-o", "hard/abs_max", "--calibrator", "abs_max")
     models = ("hard/model", "hard/out/float", "hard/abs_max/float", "hard/skip/float")
     walk.example("hard_net.py", "hard", *models)
-    draw(folder / "hard/report.html", ("summary", "signal"), IMAGES / "report.png", 760)
-    draw(folder / "hard/report.html", ("ops", "network"), IMAGES / "report-ops.png", 1280)
+    draw(folder / "hard/report.html", ("summary", "signal"), IMAGES / "report.png", 860)
+    draw(folder / "hard/report.html", ("ops", "network"), IMAGES / "report-ops.png", 1000)
     ops = json.loads((folder / "hard/report.json").read_text())["ops"]
     kept = ("op", "output", "sqnr_db", "channel_peaks", "effect")
     return {"steps": walk.steps, "ops": [{key: one[key] for key in kept} for one in ops]}
