@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import struct
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
@@ -98,6 +99,8 @@ def _read(reader: Reader, scratch: Path, file: int, data: bytes) -> str | None:
         lines = str(error).strip().splitlines()
         return None if lines and str(error).strip() else f"an empty message of {type(error).__name__}"
     except Exception:
-        told = traceback.format_exc(limit=-4).strip().replace(f"{_ROOT}/", "")
+        told = (
+            traceback.format_exc(limit=-4).strip().replace(f"{_ROOT}/", "").replace(f"{sys.base_prefix}/", "")
+        )
         return told.replace("\n", "\\n")
     return None

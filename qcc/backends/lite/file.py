@@ -142,6 +142,8 @@ def _parse(data: memoryview) -> Parsed:
     if any(rest):
         complaints.append(GARBAGE)
     program = _read_root(data[start : start + size], ProgramDesc, "topology", complaints)
+    if not program.blocks:
+        raise DamagedError("its program has no block")
     params = data[start + size :]
     if meta == 1:
         combined = _read_root(params, CombinedParamsDesc, "parameters", complaints)

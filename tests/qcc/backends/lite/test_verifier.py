@@ -204,6 +204,12 @@ def test_fault(buffer: NaiveBuffer, fault: Callable[[NaiveBuffer], None], words:
     assert words in " / ".join(describe(buffer).complaints)
 
 
+def test_a_program_without_a_block_is_damaged(buffer: NaiveBuffer, tmp_path: Path) -> None:
+    empty = replace(buffer, program=replace(buffer.program, blocks=()))
+    with pytest.raises(ModelFormatError, match=r"is damaged: its program has no block\.$"):
+        through_bytes(empty, tmp_path / "b.nb")
+
+
 def through_bytes(buffer: NaiveBuffer, path: Path) -> list[str]:
     with path.open("wb") as stream:
         write_naive_buffer(buffer, stream)
