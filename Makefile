@@ -47,7 +47,7 @@ demo: .venv  ## Train a detector quantized on real photos, freeze, convert, eval
 demo-classifier: .venv  ## The same with a small classifier on Fashion-MNIST
 	$(BIN)/python examples/demo.py classifier
 
-demo-ocr: .venv  ## Quantize PP-OCRv5's text detector from photos, run it in Paddle Lite, draw the text boxes
+demo-ocr: .venv  ## Quantize PP-OCRv5's detector and recognizer from photos, run them in Paddle Lite, draw what is read
 	$(BIN)/python examples/demo_ocr.py
 
 bench: .venv  ## Measure the compiler's speed beside Paddle's own passes
