@@ -9,7 +9,8 @@ export OMP_NUM_THREADS ?= 1
 
 # What `make test` runs on Paddle 3: texts of graphs, messages, files, bits, checks, a short training.
 ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_text.py qcc/frontend/test_layouts.py \
-	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/passes/test_linear_bits.py \
+	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/frontend/paddle3/test_half.py \
+	qcc/frontend/paddle3/test_slices.py train/parallel/test_group.py qcc/passes/test_linear_bits.py \
 	qcc/test_doctor.py qcc/test_paddle_import.py qcc/calibrate/test_activations.py train/programs/test_clipping.py \
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
