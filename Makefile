@@ -9,7 +9,8 @@ export OMP_NUM_THREADS ?= 1
 
 # What `make test` runs on Paddle 3: texts of graphs, messages, files, bits, checks, a short training.
 ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_text.py qcc/frontend/test_layouts.py \
-	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/passes/test_linear_bits.py \
+	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/frontend/paddle3/test_half.py \
+	qcc/frontend/paddle3/test_slices.py train/parallel/test_group.py qcc/passes/test_linear_bits.py \
 	qcc/test_doctor.py qcc/test_paddle_import.py qcc/calibrate/test_activations.py train/programs/test_clipping.py \
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
@@ -47,7 +48,7 @@ demo: .venv  ## Train a detector quantized on real photos, freeze, convert, eval
 demo-classifier: .venv  ## The same with a small classifier on Fashion-MNIST
 	$(BIN)/python examples/demo.py classifier
 
-demo-ocr: .venv  ## Quantize PP-OCRv5's text detector from photos, run it in Paddle Lite, draw the text boxes
+demo-ocr: .venv  ## Quantize PP-OCRv5's detector and recognizer from photos, run them in Paddle Lite, draw what is read
 	$(BIN)/python examples/demo_ocr.py
 
 bench: .venv  ## Measure the compiler's speed beside Paddle's own passes

@@ -40,6 +40,9 @@ def run_training(
     others of them, and where a signal has stopped the training.
     """
     if given.nproc > 1 and place() is None:
+        from qcc.train.parallel.group import check_together
+
+        check_together()  # once, not in each of them
         try:
             raise Exit(launch(qcc_command(given.words), given.nproc, config.save_dir / "log"))
         except TrainingError as error:

@@ -71,12 +71,19 @@ def join(use_gpu: bool = False) -> Group:
     Raises ConfigError where `choose_device` does, TrainingError where Paddle has no ops for a group.
     """
     device, found = choose_device(use_gpu), place()
-    if found is not None and not OpProtoHolder.instance().has_op_proto(_SUM):
+    if found is None:
+        return Alone(device)
+    check_together()
+    return Processes(found, device)
+
+
+def check_together() -> None:
+    """Raises TrainingError where Paddle has no ops by which processes train together."""
+    if not OpProtoHolder.instance().has_op_proto(_SUM):
         raise TrainingError(
             f"Paddle {paddle.__version__} has no ops by which programs of the old IR exchange anything, so"
             " processes cannot train together: train in one process (--nproc 1), or with Paddle 2.6."
         )
-    return Alone(device) if found is None else Processes(found, device)
 
 
 class Processes:

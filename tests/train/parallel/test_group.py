@@ -23,8 +23,9 @@ def test_a_paddle_without_collectives_is_one_sentence(monkeypatch: pytest.Monkey
     """As Paddle 3 is, for programs of the old IR."""
     monkeypatch.setattr(group, "place", lambda: Place(0, 2, ("127.0.0.1:1", "127.0.0.1:2")))
     monkeypatch.setattr(group.OpProtoHolder.instance(), "op_proto_map", {})
-    with pytest.raises(TrainingError, match=r"processes cannot train together: .* \(--nproc 1\)"):
-        group.join()
+    for begin in (group.join, group.check_together):
+        with pytest.raises(TrainingError, match=r"processes cannot train together: .* \(--nproc 1\)"):
+            begin()
 
 
 @pytest.mark.parametrize(
