@@ -40,14 +40,15 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         yield from _network(network)
     missing = list(_missing(record))
     if missing:
-        yield f"Not measured so far: {'; '.join(missing)}."
+        yield f"Not measured so far, `make bench-ptq` adds it: {'; '.join(missing)}."
         yield ""
     where = record["environment"]
-    yield (
-        f"`qcc trained` takes {record['trained_steps']} steps on the same images, of which it holds an eighth"
-        " back. AdaRound of paddleslim is measured on the smallest network only."
-    )
-    yield ""
+    if any(row["tool"] == "qcc trained" for network in measured for row in network["rows"]):
+        yield (
+            f"`qcc trained` takes {record['trained_steps']} steps on the same images, of which it holds an"
+            " eighth back."
+        )
+        yield ""
     yield (
         f"Made by `{record['command']}` from `docs/records/ptq.json` on {where['processor']},"
         f" OMP_NUM_THREADS={where['OMP_NUM_THREADS']}; Paddle {where['paddle']}, paddleslim"
