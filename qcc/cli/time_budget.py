@@ -150,8 +150,8 @@ class Found:
         found = [] if self.outcome.met else [f"the budget was not met: {self.told()}"]
         if self.is_float:
             found.append(
-                f"nothing is quantized: on this machine {self.curve.target} keeps the budget with the float"
-                " model alone, which is what the files hold"
+                "nothing is quantized: the files hold the float model, which is the best that was found for"
+                f" {self.curve.target} on this machine"
             )
         return found
 
