@@ -59,7 +59,16 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
 
 def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
     """The default of qcc beside the best of paddleslim's algorithms on each network."""
-    yield "| network | score | float | qcc calibrated | best of paddleslim | CPU, s, qcc : paddleslim | memory, MB, likewise |"
+    heads = (
+        "network",
+        "score",
+        "float",
+        BASE,
+        "best of paddleslim",
+        "CPU, s, qcc : paddleslim",
+        "memory, MB, so",
+    )
+    yield f"| {' | '.join(heads)} |"
     yield "|---|---|---|---|---|---|---|"
     for network in networks:
         rows = {row["tool"]: row for row in network["rows"] if "failed" not in row}
