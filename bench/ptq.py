@@ -112,7 +112,7 @@ def in_a_child(name: str, tool: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return {"tool": tool, "failed": reason}
+        return {"tool": tool, "failed": reason.replace(f"{ROOT}/", "")}
     return {"tool": tool, **json.loads(done.stdout.splitlines()[-1])}
 
 

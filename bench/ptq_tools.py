@@ -155,22 +155,23 @@ def _loader(model: Model, batches: Sequence[Batch]) -> Any:
 
 
 def _for_openvino(tool: str, job: Job) -> tuple[Path, dict[str, float]]:
-    """A file for OpenVINO, which reads Paddle's models itself."""
-    if tool == "float":
-        return job.folder / "inference.pdmodel", {}
-    if tool == "nncf":
-        return _by_nncf(job)
+    """A file for OpenVINO, which reads Paddle's models itself, but for the op `mul`."""
+    if tool != CALIBRATED:
+        readable = qcc.PassManager.parse("mul-to-matmul").run(job.model)
+        qcc.save(readable, job.out / "float", check=False)
+        path = job.out / "float" / "model.pdmodel"
+        return (path, {}) if tool == "float" else _by_nncf(path, job)
     frozen, taken = _by_qcc(tool, job, "openvino")
     qcc.save(frozen, job.out, target="openvino", check=False)
     return job.out / "model.pdmodel", taken
 
 
-def _by_nncf(job: Job) -> tuple[Path, dict[str, float]]:
+def _by_nncf(model: Path, job: Job) -> tuple[Path, dict[str, float]]:
     data, out = job.out / "data.npz", job.out / "model.xml"
     numbered = enumerate(job.batches)
     np.savez(data, **{f"{number} {name}": batch[name] for number, batch in numbered for name in batch})
     words = [str(_nncf_python()), str(ROOT / "bench" / "ptq_nncf.py")]
-    words += [str(job.folder / "inference.pdmodel"), str(data), str(out)]
+    words += [str(model), str(data), str(out)]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     taken: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return out, taken
