@@ -70,7 +70,8 @@ def _builders() -> dict[str, Build]:
 def _either(original: Any, build: Build) -> Build:
     @wraps(original, assigned=("__name__", "__doc__"))
     def function(x: Any, *args: Any, **options: Any) -> Any:
-        if isinstance(x, paddle.static.Variable):
+        # In dynamic mode Paddle calls its eager tensors variables as well.
+        if not paddle.in_dynamic_mode() and isinstance(x, paddle.static.Variable):
             return build(x, *args, **options)
         return original(x, *args, **options)
 
