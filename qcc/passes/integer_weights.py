@@ -27,6 +27,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import dequantize_weight
 from qcc.passes.quantizable import KINDS
+from qcc.passes.rewrite import become_weight
 from qcc.passes.round_trip import RoundTrip, half_quantized, linear_scale
 
 WEIGHT_BITS = "quantize_weight_bits"
@@ -105,7 +106,7 @@ def to_floats(graph: Graph) -> bool:
     for trip in dequantized.values():
         graph.remove_op(trip.ops[0])
     for var, value in (values | floats).items():
-        _become_weight(graph, var, value)
+        become_weight(graph, var, value)
     for one in marked:
         drop_marks(graph, one.op)
     for var in read:
@@ -118,22 +119,6 @@ def dequantize_stored(graph: Graph, trip: RoundTrip) -> np.ndarray:
     """The floats that a weight behind a dequantize_linear op stands for.  Raises PassError."""
     scale, quantizer = linear_scale(graph, trip), trip.quantizer
     return dequantize_weight(graph.weights[trip.source.name], scale, quantizer.bits, quantizer.axis)
-
-
-def _become_weight(graph: Graph, var: Var, value: np.ndarray) -> None:
-    """Let a variable without a producer be a float weight, under its own name."""
-    places = [
-        (reader, slot, list(variables))
-        for reader in var.consumers
-        for slot, variables in reader.inputs.items()
-        if var in variables
-    ]
-    for reader, slot, _ in places:
-        graph.set_input(reader, slot, [])
-    graph.remove_var(var)
-    weight = graph.add_weight_like(var.name, var, value)
-    for reader, slot, variables in places:
-        graph.set_input(reader, slot, [weight if item is var else item for item in variables])
 
 
 def is_marked_float(op: Op) -> bool:

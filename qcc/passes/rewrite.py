@@ -124,7 +124,7 @@ def set_weight(graph: Graph, op: Op, slot: str, value: np.ndarray, name: str) ->
 
 
 def become_weight(graph: Graph, var: Var, value: np.ndarray) -> Var:
-    """Let a computed variable be a weight of this value, under its own name; the op that made it goes."""
+    """Let a variable be a weight of this value, under its own name; the op that made it, if any, goes."""
     places = [
         (reader, slot, list(variables))
         for reader in var.consumers
@@ -136,7 +136,7 @@ def become_weight(graph: Graph, var: Var, value: np.ndarray) -> Var:
     if var.producer is not None:
         remove_op(graph, var.producer, keep=var)
     graph.remove_var(var)
-    weight = graph.add_var(var.name, str(value.dtype), value.shape, value)
+    weight = graph.add_weight_like(var.name, var, value)
     for reader, slot, variables in places:
         graph.set_input(reader, slot, [weight if item is var else item for item in variables])
     return weight

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.errors import DataError
+from qcc.text_lines import read_lines
 from qcc.train.data.detection_set import (
     BadData,
     BoxedImage,
@@ -17,7 +18,6 @@ from qcc.train.data.detection_set import (
     class_numbers,
     fitted,
 )
-from qcc.train.data.text_lines import read_lines
 from qcc.train.data.voc_xml import VocAnnotation, VocObject, read_annotation
 
 VOC_CLASSES = (

@@ -12,13 +12,12 @@ from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
 from qcc.calibrate.data.prepare import Preparation, Prepared
 from qcc.calibrate.data.preprocess import FitHeight, Preprocess
 from qcc.errors import DataError
-from qcc.inputs import read_input
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Var
 from qcc.model import Model
+from qcc.text_lines import read_lines
 
 LIST_SUFFIX = ".txt"
-_LARGEST_LIST = 1 << 30
 
 
 def find_images(data: Path) -> list[Path]:
@@ -39,18 +38,12 @@ def find_images(data: Path) -> list[Path]:
 
 
 def _listed(file: Path) -> list[Path]:
-    try:
-        lines = read_input(file, _LARGEST_LIST).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read as a list of images: {error}.") from error
     found = []
-    for number, line in enumerate(lines, 1):
+    for place, line in read_lines(file, "it lists the images"):
         words = line.partition("\t")[0].strip()
-        if not words:
-            continue
         path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
         if path is None:
-            raise DataError(f"{file}, line {number}: {words!r} does not exist in {file.parent.absolute()}.")
+            raise DataError(f"{place}: {words!r} does not exist in {file.parent.absolute()}.")
         found.append(path)
     if not found:
         raise DataError(f"{file} lists no image.")
