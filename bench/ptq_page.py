@@ -40,7 +40,9 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
         yield from _network(network)
     missing = list(_missing(record))
     if missing:
-        yield f"Not measured so far, `make bench-ptq` adds it: {'; '.join(missing)}."
+        yield "Not measured so far, and added by `make bench-ptq`:"
+        yield ""
+        yield from missing
         yield ""
     where = record["environment"]
     if any(row["tool"] == "qcc trained" for network in measured for row in network["rows"]):
@@ -88,11 +90,19 @@ def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _missing(record: dict[str, Any]) -> Iterator[str]:
+    """The tools without a row, by the networks in which they have none."""
+    lacking: dict[str, list[str]] = {}
     for network in record["networks"]:
         done = {row["tool"] for row in network["rows"]}
-        left = [tool for tool in network["tools"] if tool not in done]
-        if left:
-            yield f"{network['title']}: {', '.join(left) if done else 'all'}"
+        for tool in network["tools"]:
+            if tool not in done:
+                lacking.setdefault(tool, []).append(network["title"])
+    places: dict[tuple[str, ...], list[str]] = {}
+    for tool, titles in lacking.items():
+        places.setdefault(tuple(titles), []).append(tool)
+    for titles, tools in places.items():
+        where = "all networks" if len(titles) == len(record["networks"]) else "; ".join(titles)
+        yield f"* {where}: " + ", ".join(f"`{tool}`" for tool in tools)
 
 
 def _network(network: dict[str, Any]) -> Iterator[str]:
