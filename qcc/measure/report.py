@@ -146,8 +146,12 @@ def _wrong(rows: Sequence[Row]) -> Iterator[str]:
         if distance.sound and distance.mean <= _WRONG:
             continue
         seen.add((row.engine, subject.shown))
-        how = f"off by {distance.mean:.0%} of the range on average" if distance.sound else "no result at all"
-        line = f"{row.engine}: {subject.shown} gives something else there, {how}: its times tell nothing."
+        how = (
+            f"outputs that are off by {distance.mean:.0%} of the range on average"
+            if distance.sound
+            else "outputs of another shape, or not finite"
+        )
+        line = f"{row.engine}: {subject.shown} gives {how}: look at that before its times."
         target = _TARGETS.get(row.engine)
         if target is not None and subject.form == "qdq" and subject.target is None:
             line += f" `qcc quantize ... --target {target}` writes the form that it computes rightly."
