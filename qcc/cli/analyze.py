@@ -149,10 +149,18 @@ def analyze(
     write_json(output.with_suffix(".json"), found.record())
     kept.remove()
     _tell(found, output)
-    how = [] if preprocess is None else ["--preprocess", preprocess]
+    how = _prepared(source, given, preprocess)
     tell_next(
         "quantize", given.float_path or "MODEL", "--data", data, *how, "-o", "OUT", "--effort", "accurate"
     )
+
+
+def _prepared(source: Source, given: Given, preprocess: Path | None) -> list[str]:
+    """The option by which `qcc quantize` prepares images as here; none where it sees that itself."""
+    said_by = source.record.get("preprocess_from")
+    if said_by is None or (preprocess is None and Path(said_by).parent == given.program.parent):
+        return []
+    return ["--preprocess", said_by]
 
 
 def _metric(evaluate: str, model: Model, top: int | None) -> Metric:

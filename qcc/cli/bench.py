@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from qcc.cli.bench_inputs import open_inputs
+from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
@@ -180,15 +180,22 @@ def bench(
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
     _show(rows, subjects)
     worst = slower(rows)
-    _tell_next(models[0], subjects, worst, data or "PHOTOS")
+    _tell_next(models[0], subjects, worst, data or "PHOTOS", prepared(subjects, data, preprocess))
     ctx.exit(_SLOWER if worst else 0)
 
 
-def _tell_next(model: Path, subjects: Sequence[Subject], slower: Sequence[Row], data: str) -> None:
-    """Where int8 does not pay, why; else the file for an engine, and what it computes where there is one."""
+def _tell_next(
+    model: Path, subjects: Sequence[Subject], slower: Sequence[Row], data: str, how: Sequence[str]
+) -> None:
+    """Where int8 does not pay, how to leave float what is slower; else the file for an engine, and what it
+    computes where there is one."""
     exported = next((one.shown for one in subjects if one.kind != "paddle"), None)
     if slower:
-        tell_next("check", model, "--target", _TARGETS[slower[0].engine])
+        target = _TARGETS[slower[0].engine]
+        float_model = model if subjects[0].is_float and subjects[0].kind == "paddle" else "MODEL"
+        tell_next(
+            "quantize", float_model, "--data", data, *how, "-o", "OUT", "--target", target, "--no-slower"
+        )
     elif exported is not None:
         tell_next("compare", model, exported, "--data", data)
     else:

@@ -61,3 +61,21 @@ def _made_up(subjects: Sequence[Subject], scratch: Path) -> tuple[Iterable[Batch
         echo(f"notice: inputs are not prepared as images are: {error}", err=True)
         return None, ""
     return batches, f"a made-up photo, prepared as {found[1]} says"
+
+
+def prepared(subjects: Sequence[Subject], data: str | None, preprocess: Path | None) -> list[str]:
+    """The option by which `qcc quantize` prepares images as here; none where it sees that itself."""
+    from qcc.calibrate.data.arrays import has_arrays
+    from qcc.calibrate.data.beside import preprocess_beside, recorded_preprocess
+    from qcc.errors import ConfigError
+
+    if preprocess is not None:
+        return ["--preprocess", str(preprocess)]
+    if data is not None and (not Path(data).is_dir() or has_arrays(Path(data))):
+        return []
+    try:
+        beside = subjects[0].kind == "paddle" and preprocess_beside(subjects[0].original)
+        recorded = None if beside else recorded_preprocess(one.home for one in subjects)
+    except ConfigError:
+        return []  # was told when the inputs were made
+    return [] if recorded is None else ["--preprocess", str(recorded[1])]

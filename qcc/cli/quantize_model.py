@@ -168,7 +168,7 @@ def quantize_model(
     check_skipped(plan, skip_vars)
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
-    _refuse_own_folder(output, program)
+    _refuse_own_folder(output, program, data)
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
@@ -221,11 +221,13 @@ def quantize_model(
     tell_next("bench", model, output)
 
 
-def _refuse_own_folder(output: Path, program: Path) -> None:
+def _refuse_own_folder(output: Path, program: Path, data: str) -> None:
     from qcc.errors import OutputError
 
     if output.exists() and output.samefile(program.parent):
         raise OutputError(f"{output} holds the model that is read: give -o another folder.")
+    if output.exists() and Path(data).exists() and output.samefile(data):
+        raise OutputError(f"{output} holds the data that is read: give -o another folder.")
 
 
 def _tell_source(source: Source) -> None:

@@ -34,6 +34,12 @@ off by: the largest difference and the mean one, relative to the range, from wha
 op for op, in float32, from the float model or from the frozen one."""
 
 
+_WRONG = 0.1
+"""From which mean difference on, relative to the range, an engine does not compute what it is given."""
+_TARGETS = {"paddle": "paddle-x86", "openvino": "openvino"}
+"""The engines that run a `qdq/`, and the target by which one is written for them."""
+
+
 def machine() -> str:
     """The processor, and what it has for int8."""
     return f"{processor()}; for int8 it has {', '.join(int8_instructions()) or 'nothing that is known'}."
@@ -114,7 +120,8 @@ def comparisons(rows: Sequence[Row], subjects: Sequence[Subject]) -> Iterator[st
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Where int8 does not pay; or that it cannot be told."""
+    """Where int8 computes something else, and where it does not pay; or that it cannot be told."""
+    yield from _wrong(rows)
     for row in slower(rows):
         assert row.subject is not None
         yield (
@@ -127,6 +134,28 @@ def verdicts(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{place}: int8 is compared with nothing, since no float model ran there."
     if not any(row.ratios for row in rows):
         yield "nothing to compare: give the float MODEL and a quantized one that an engine runs."
+
+
+def _wrong(rows: Sequence[Row]) -> Iterator[str]:
+    """What an engine computes wrongly, however fast; once for all numbers of threads."""
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        subject, distance = row.subject, row.distance
+        if subject is None or distance is None or subject.is_float or (row.engine, subject.shown) in seen:
+            continue
+        if distance.sound and distance.mean <= _WRONG:
+            continue
+        seen.add((row.engine, subject.shown))
+        how = (
+            f"outputs that are off by {distance.mean:.0%} of the range on average"
+            if distance.sound
+            else "outputs of another shape, or not finite"
+        )
+        line = f"{row.engine}: {subject.shown} gives {how}: look at that before its times."
+        target = _TARGETS.get(row.engine)
+        if target is not None and subject.form == "qdq" and subject.target is None:
+            line += f" `qcc quantize ... --target {target}` writes the form that it computes rightly."
+        yield line
 
 
 def threads_of(number: int) -> str:

@@ -82,10 +82,14 @@ def _recorded(path: Path) -> Content | None:
 
 
 def load_preprocess(path: Path) -> Preprocess:
-    """The file of `--preprocess`: of this package's grammar, or one that Paddle's tools have left.
+    """The file of `--preprocess`: of this package's grammar, one that Paddle's tools have left, or the record
+    of `qcc quantize MODEL`.
 
     Raises ConfigError.
     """
+    content = _recorded(path) if path.name == FILE_NAME and path.is_file() else None
+    if content is not None:
+        return validate(Preprocess, content, Document(str(path), content), ())
     return (read_foreign(path) if path.exists() else None) or read_preprocess(path)
 
 

@@ -236,6 +236,8 @@ def test_how_images_were_prepared_is_recorded(
     said(capsys, command(place, out, "--preprocess", place / "p.yml", "--samples", "2"))
     line = ["compare", place / "model", out / "float", "--data", place / "photos", "--samples", "1"]
     assert "on equal inputs" in said(capsys, list(map(str, line)))
+    again = command(place, tmp_path / "again", "--preprocess", out / "qcc.json", "--samples", "2")
+    assert f"images are prepared as {out / 'qcc.json'} says" in said(capsys, again)
     shutil.copytree(place / "model", tmp_path / "copy")
     line = ["compare", tmp_path / "copy", place / "model", "--data", place / "photos"]
     assert run(list(map(str, line))) == 2
@@ -252,6 +254,18 @@ def test_nothing_is_written_among_what_is_read(
     assert run([words[0], str(copy), *words[1:], "-o", str(copy)]) == 2
     assert "copy holds the model that is read" in capsys.readouterr().err
     assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
+
+
+def test_nothing_is_written_among_the_photos(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(place / "photos", photos)
+    before = sorted(photos.iterdir())
+    line = ["quantize", place / "model", "--data", photos, "--preprocess", place / "p.yml", "-o", photos]
+    assert run(list(map(str, line))) == 2
+    assert "photos holds the data that is read: give -o another folder." in capsys.readouterr().err
+    assert sorted(photos.iterdir()) == before
 
 
 def test_training_is_asked_for_by_its_options(capsys: pytest.CaptureFixture[str]) -> None:

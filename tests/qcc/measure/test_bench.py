@@ -22,8 +22,8 @@ from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
-from qcc.cli.bench import _show
-from qcc.cli.bench_inputs import open_inputs
+from qcc.cli.bench import _show, _tell_next
+from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.main import run
 from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
@@ -246,6 +246,20 @@ def test_what_is_slower_in_most_turns() -> None:
     assert line.startswith("nothing to compare")
 
 
+def test_what_an_engine_computes_wrongly_is_told_however_fast() -> None:
+    of_float = row("openvino", subject("float"), [1.0] * 2, [])
+    wrong = row("openvino", subject("qdq"), [0.5] * 2, [0.5] * 2, int8=True)
+    wrong.distance = Distance(1.0, 0.9, 1.0, 0.1)
+    (line,) = verdicts([of_float, wrong, wrong])
+    assert line.startswith("openvino: out/model gives outputs that are off by 90% of the range on average")
+    assert "`qcc quantize ... --target openvino`" in line
+    wrong.distance = Distance(np.inf, np.inf, np.inf, 0.0)
+    (line,) = verdicts([of_float, wrong])
+    assert "of another shape, or not finite" in line
+    wrong.distance = Distance(0.2, 0.01, 0.1, 1.0)
+    assert not list(verdicts([of_float, wrong]))
+
+
 def test_an_engine_without_a_float_model_is_told() -> None:
     alone = row("b", subject("qdq"), [1.0, 1.0], [], int8=True)
     pair = [
@@ -308,3 +322,32 @@ def test_a_file_of_paddle_lite_alone(place: Path, tmp_path: Path, capsys: pytest
     told = capsys.readouterr().out
     assert "made-up inputs (image[1, 3, 12, 12])" in told
     assert "nothing to compare" in told
+
+
+def test_where_int8_is_slower_the_next_command_leaves_it_float(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = row("openvino", subject("qdq"), [1.3] * 4, [1.3] * 4, int8=True)
+    _tell_next(
+        tmp_path,
+        [replace(subject("float"), kind="paddle")],
+        [slow],
+        "photos",
+        ["--preprocess", "out/qcc.json"],
+    )
+    assert capsys.readouterr().err == (
+        f"next: qcc quantize {tmp_path} --data photos --preprocess out/qcc.json -o OUT --target openvino"
+        " --no-slower\n"
+    )
+    _tell_next(tmp_path, [subject("qdq")], [slow], "PHOTOS", [])
+    assert "next: qcc quantize MODEL --data PHOTOS -o OUT" in capsys.readouterr().err
+
+
+def test_how_images_were_prepared_is_handed_on(tmp_path: Path) -> None:
+    (tmp_path / "qcc.json").write_text('{"data": {"preprocess": {"steps": []}}}')
+    made = replace(subject("float"), kind="paddle", home=tmp_path, original=tmp_path / "model.pdmodel")
+    assert prepared([made], None, None) == ["--preprocess", str(tmp_path / "qcc.json")]
+    assert prepared([made], None, Path("p.yml")) == ["--preprocess", "p.yml"]
+    assert prepared([made], "random", None) == []
+    (tmp_path / "inference.yml").write_text("PreProcess: {transform_ops: [{DecodeImage: {}}]}\n")
+    assert prepared([made], None, None) == []
