@@ -260,8 +260,8 @@ def finish_around(path: Path) -> None:
 
     Where nothing can be changed, what is read tells whether it fits together.
     """
-    folder = path if path.is_dir() else path.parent
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError):  # also for names that no file can have
+        folder = path if path.is_dir() else path.parent
         for place in (folder, folder.absolute().parent):
             finish(place)
 

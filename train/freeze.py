@@ -14,7 +14,7 @@ from qcc.files import one_change
 from qcc.model import Model
 from qcc.quantization import scheme, state
 from qcc.train.loop.checkpoint import METRICS, CheckpointStore, check_digests, files_of, read_json
-from qcc.train.programs.scheme import OLD_PROGRAM, forms, freeze, save_form
+from qcc.train.programs.scheme import forms, freeze, save_form
 from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
 
 _ENGINES = "qdq"
@@ -104,10 +104,9 @@ def freeze_to(
     with one_change(folder):
         if target is not None:
             wanted = [form for form in wanted if form != _ENGINES]
-            frozen, names = freeze(model, "float", weight_type), OLD_PROGRAM if old_names else None
-            saved.append(
-                qcc.save(frozen, folder / _ENGINES, target=target, model_filename=names, check=check)
-            )
+            frozen = freeze(model, "float", weight_type)
+            # Engines tell Paddle's files by the names of today.
+            saved.append(qcc.save(frozen, folder / _ENGINES, target=target, check=check))
         for form in wanted:
             prepared = freeze(model, form, weight_type)
             saved.append(save_form(prepared, form, folder / form, old_names=old_names, check=check))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from qcc.analyze.findings import Analysis
 from qcc.analyze.page import write_page
 from qcc.analyze.parts import Values
-from qcc.analyze.run import Sample, Wanted, analyze
+from qcc.analyze.run import Phase, Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.data.batches import digest_of
 from qcc.calibrate.plan import Plan
@@ -32,9 +31,11 @@ def write_beside(
     quantized: Model,
     batches: Sequence[Values],
     data: dict[str, Any],
+    phase: Phase,
 ) -> str:
     """Write the page of a model that was just quantized, and say where it is, or why there is none. On a few
     of the batches each op is measured; what it does to the network's output is left to `qcc analyze`.
+    `phase`: see `Wanted`.
 
     Raises OutputError.
     """
@@ -43,7 +44,7 @@ def write_beside(
     if not batches:
         return f"no {PAGE}: the data can be gone through only once; `qcc analyze` writes one."
     try:
-        found = _measured(journal, title, plan, quantized, batches, data)
+        found = _measured(journal, title, plan, quantized, batches, data, phase)
         write_page(found, folder / PAGE)
     except (DataError, MissingDependencyError) as error:
         return f"no {PAGE}: {error}"
@@ -59,6 +60,7 @@ def _measured(
     quantized: Model,
     batches: Sequence[Values],
     data: dict[str, Any],
+    phase: Phase,
 ) -> Analysis:
     chosen = batches[:_BATCHES]
     found, _ = analyze(
@@ -66,15 +68,10 @@ def _measured(
         twins(quantized, plan.folded),
         Sample([partial(_itself, batch) for batch in chosen], digest_of(chosen)),
         journal,
-        Wanted(0, _silent),
+        Wanted(0, phase),
         facts={"model": title, "data": told(data)},
     )
     return found
-
-
-@contextmanager
-def _silent(name: str, total: int) -> Iterator[Any]:
-    yield lambda done: None
 
 
 def _itself(batch: Values) -> Values:

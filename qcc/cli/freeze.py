@@ -147,7 +147,7 @@ def freeze(
         page = write_frozen(save_path, save_path.absolute().name, loaded, forms, metrics, facts, target)
     for line, err in chain.from_iterable(lines_about(saved, target) for saved in forms):
         echo(line, err=err)
-    for line in (*options_of(target), page):
+    for line in (*options_of(target, forms[0].files[0]), page):
         echo(line)
     tell_next("bench", "MODEL", save_path)
 
@@ -164,18 +164,18 @@ def lines_about(saved: Saved, target: str | None) -> Iterator[tuple[str, bool]]:
         yield f"  warning: {warning}", True
 
 
-def options_of(target: str | None) -> Iterator[str]:
-    """What an application must set for the engine, if there is one, to be pasted."""
+def options_of(target: str | None, program: Path) -> Iterator[str]:
+    """What an application must set for an engine, if there is one, to be pasted. `program`: what it loads."""
     if target is None:
         return
-    from qcc.backends.deploy.options import code
+    from qcc.backends.deploy.options import EXAMPLE, code
     from qcc.targets.table import find_target
 
     table = find_target(target)
     for language, name in (("python", "Python"), ("cpp", "C++")):
         yield f"an application in {name} sets {table.engine} up with"
         for line in code(table, language):
-            yield f"    {line}"
+            yield f"    {line.replace(EXAMPLE, str(program))}"
 
 
 def _load(

@@ -248,7 +248,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
     before = len(state.gather().done)
     if before:
-        echo(f"goes on behind {before} batches that an earlier run has measured.")
+        batches = "one batch" if before == 1 else f"{before} batches"
+        echo(f"goes on behind {batches} that an earlier run has measured.")
     if nproc > 1:
         words = click.get_current_context().obj
         code = launch(qcc_command(words), nproc, state.folder / "log")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rich.console import Console
+
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about, options_of
+from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
 
@@ -61,7 +65,8 @@ class Outcome:
         from qcc.files import one_change
 
         with one_change(self.output):
-            self._write_forms(target, check=check)
+            with progress("writing and checking the forms", 1, Console(stderr=True)):
+                self._write_forms(target, check=check)
             self._write_story(model, effort, calibrator, target, time.monotonic() - began)
         for line, err in self.told:
             echo(line, err=err)
@@ -82,7 +87,8 @@ class Outcome:
         elif onnx and target is not None:
             self._write_onnx(target, wanted)
         elif target is not None and not self.is_float:
-            self.told += [(line, False) for line in options_of(target)]
+            program = self.output / "qdq" / "model.pdmodel"
+            self.told += [(line, False) for line in options_of(target, program)]
 
     def _write_quantized(
         self, target: str | None, engine: str | None, check: bool | Mapping[str, np.ndarray]
@@ -205,7 +211,9 @@ class Outcome:
         story.write(self.output)
         page = f"no {PAGE}: nothing is quantized."
         if not self.is_float:
-            page = write_beside(self.output, model, self.plan, self.quantized.model, compared, story.data)
+            page = write_beside(
+                self.output, model, self.plan, self.quantized.model, compared, story.data, _phase
+            )
         lines = [
             *_lines(story.notices, story.skipped),
             *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
@@ -224,6 +232,10 @@ class Outcome:
             found = compare(self.plan.model, self._onnx, compared)
             title = f"as {target} rounds it, against float"
             yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
+
+
+def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return progress(f"measuring {name} for the page", total, Console(stderr=True))
 
 
 def _lines(notices: Sequence[str], skipped: Sequence[str]) -> Iterator[str]:

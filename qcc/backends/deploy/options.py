@@ -20,6 +20,10 @@ def record(target: Target, *, onnx: bool = False) -> dict[str, Any]:
     }
 
 
+EXAMPLE = "OUT/qdq/model.pdmodel"
+"""The program that an engine loads, as the tables call it."""
+
+
 def code(target: Target, language: str, *, onnx: bool = False) -> list[str]:
     """The lines that set the options, in "python" or "cpp"."""
     options = target.onnx.options if onnx and target.onnx is not None else target.options

@@ -181,7 +181,8 @@ def test_beside_a_model_whose_rows_depend_on_values_no_page_is_written(tmp_path:
     batches = [{"x0": np.random.default_rng(0).standard_normal((2000, 8)).astype(np.float32)}]
     plan = make_plan(model)
     frozen = qcc.quantize(model, batches)
-    told = write_beside(tmp_path, "net", plan, frozen, batches, {"kind": "batches", "path": "a:b", "used": 1})
+    data = {"kind": "batches", "path": "a:b", "used": 1}
+    told = write_beside(tmp_path, "net", plan, frozen, batches, data, silent)
     assert told.startswith("no report.html: ")
     assert "its size depends on values that rounding moves" in told
     assert not list(tmp_path.iterdir())
@@ -194,7 +195,7 @@ def test_beside_a_model_nothing_is_left_of_an_error(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(beside, "write_page", failing)
     data = {"kind": "batches", "path": "a:b", "used": 1}
     with pytest.raises(OutputError):
-        write_beside(tmp_path, "net", make_plan(NET.model), NET.frozen, list(NET.batches), data)
+        write_beside(tmp_path, "net", make_plan(NET.model), NET.frozen, list(NET.batches), data, silent)
     assert not list(tmp_path.iterdir())
 
 
