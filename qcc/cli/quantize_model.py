@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
 _STATE = ".calibration"
-_COMPARED = 16
 
 
 @click.command("quantize")
@@ -212,20 +211,23 @@ def quantize_model(
         drawn = training_data(reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, in_time is not None)
+    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, found)
     outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
     if found is not None:
-        found.write(output / CURVE, output / DRAWING)
+        found.end(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
     tell_next("bench", model, output)
 
 
 def _refuse_own_folder(output: Path, program: Path) -> None:
+    """Also not one of which the model is a form, which would be replaced."""
+    from qcc.backends.fluid import FORMS
     from qcc.errors import OutputError
 
-    if output.exists() and output.samefile(program.parent):
-        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
+    for place in (output, *(output / form for form in FORMS)):
+        if place.exists() and place.samefile(program.parent):
+            raise OutputError(f"{place} holds the model that is read: give -o another folder.")
 
 
 def _tell_source(source: Source) -> None:
@@ -260,9 +262,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
 
 def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
-    from qcc.calibrate.collection import Stopped, collect
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE
-    from qcc.train.loop.interrupt import StopRequest
+    from qcc.calibrate.collection import collect
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped, StopRequest
     from qcc.train.parallel.watched import stop_with_launcher
 
     stop_with_launcher()
