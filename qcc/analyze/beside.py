@@ -10,6 +10,7 @@ from typing import Any
 
 from qcc.analyze.findings import Analysis
 from qcc.analyze.page import write_page
+from qcc.analyze.page.frame import PAGE
 from qcc.analyze.parts import Values
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
@@ -20,7 +21,6 @@ from qcc.errors import DataError, MissingDependencyError
 from qcc.files import waiting
 from qcc.model import Model
 
-PAGE = "report.html"
 _JOURNAL = ".analysis"
 _BATCHES = 2
 

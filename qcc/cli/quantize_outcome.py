@@ -118,7 +118,7 @@ class Outcome:
 
     def _left(self) -> Iterator[str]:
         """What of an earlier run stays in the folder, since this one writes nothing in its place."""
-        from qcc.analyze.beside import PAGE
+        from qcc.analyze.page.frame import PAGE
         from qcc.backends.fluid import FORMS
         from qcc.files import waiting
 
@@ -184,7 +184,8 @@ class Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
-        from qcc.analyze.beside import PAGE, write_beside
+        from qcc.analyze.beside import write_beside
+        from qcc.analyze.page.frame import PAGE
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
