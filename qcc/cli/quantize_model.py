@@ -161,13 +161,13 @@ def quantize_model(
     if takes_onnx(target):
         require_onnx()
     in_time = budgets_in_time(WantedTime(no_slower, max_latency), wanted, target, effort)
-    check_folder(output)
+    check_folder(output)  # before a large model is read
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
-    _refuse_own_folder(output, program)
+    _check_forms(output, program)
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
@@ -220,12 +220,14 @@ def quantize_model(
     tell_next("bench", model, output)
 
 
-def _refuse_own_folder(output: Path, program: Path) -> None:
-    """Also not one of which the model is a form, which would be replaced."""
+def _check_forms(output: Path, program: Path) -> None:
+    """Also not one of which the model is a form, which would be replaced, or that has no room for forms."""
     from qcc.backends.fluid import FORMS
     from qcc.errors import OutputError
+    from qcc.files import check_folder
 
     for place in (output, *(output / form for form in FORMS)):
+        check_folder(place)
         if place.exists() and place.samefile(program.parent):
             raise OutputError(f"{place} holds the model that is read: give -o another folder.")
 

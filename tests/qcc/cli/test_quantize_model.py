@@ -254,6 +254,15 @@ def test_nothing_is_written_among_what_is_read(
     assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
 
 
+def test_a_file_in_place_of_a_form_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "int8").write_text("mine")
+    assert run(command(place, tmp_path, data=place / "nothing")) == 2
+    assert f"{tmp_path / 'int8'} is no folder" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["int8"]
+
+
 def test_a_model_is_not_replaced_by_its_own_form(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
