@@ -14,6 +14,10 @@ INTERRUPTED_EXIT_CODE = 130
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stopped(Exception):
+    """Long work was asked to stop, and has; what was done is kept."""
+
+
 class StopRequest:
     """`requested` turns true with the first signal; the second one has its usual effect."""
 

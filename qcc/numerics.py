@@ -10,6 +10,8 @@ float32, in the kernels' order, because a different order rounds differently.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 SCALE_FLOOR = np.float32(1e-8)
@@ -113,3 +115,11 @@ def correct_bias(
     shift = (w - value).mean(axis=dims, keepdims=True)
     stretch = w.std(axis=dims, keepdims=True) / (value.std(axis=dims, keepdims=True) + SCALE_FLOOR)
     return quantize_weight((value + shift) * stretch, scale, bits, axis)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 * log10(signal / noise); infinite without noise, and minus infinity where the noise is no number."""
+    if noise == 0:
+        return math.inf
+    ratio = signal / noise
+    return 10 * math.log10(ratio) if ratio > 0 else -math.inf

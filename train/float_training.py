@@ -10,6 +10,7 @@ from rich.console import Console
 
 import qcc
 from qcc._paddle import paddle, static_mode
+from qcc.interrupts import StopRequest
 from qcc.train.config.inputs import backbone_of
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.schema import FloatTraining, TrainingConfig
@@ -17,7 +18,6 @@ from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.loop.loop import Loop, Record
 from qcc.train.loop.stepper import Stepper
 from qcc.train.programs.averages import Averages

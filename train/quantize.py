@@ -15,6 +15,7 @@ import qcc
 from qcc._paddle import paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError
 from qcc.grammar.section import Section
+from qcc.interrupts import StopRequest
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, Slim, TrainingConfig
 from qcc.train.config.inputs import first_weights_of, refuse_addresses
@@ -26,7 +27,6 @@ from qcc.train.float_training import check_backbone, train_float
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.stepper import Stepper
 from qcc.train.models.network import Network

@@ -23,6 +23,7 @@ from qcc.calibrate.plan import Plan, check_skipped, make_plan
 from qcc.errors import CheckpointError, DataError
 from qcc.failures import PADDLE_FAILURES
 from qcc.files import write_json
+from qcc.interrupts import StopRequest
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.freeze import Freeze
@@ -33,7 +34,7 @@ from qcc.shown import plain
 from qcc.train.config.schedule import CosineDecay, LinearWarmup, Schedule
 from qcc.train.evaluation.evaluate import ModelRunner, RepeatedEvaluation
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
-from qcc.train.loop.interrupt import StopRequest, interruptible
+from qcc.train.loop.interrupt import interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.origin import check_origin
 from qcc.train.loop.stepper import Stepper

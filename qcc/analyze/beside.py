@@ -9,6 +9,7 @@ from typing import Any
 
 from qcc.analyze.findings import Analysis
 from qcc.analyze.page import write_page
+from qcc.analyze.page.frame import PAGE
 from qcc.analyze.parts import Values
 from qcc.analyze.run import Phase, Sample, Wanted, analyze
 from qcc.analyze.twins import twins
@@ -19,7 +20,6 @@ from qcc.errors import DataError, MissingDependencyError
 from qcc.files import waiting
 from qcc.model import Model
 
-PAGE = "report.html"
 _JOURNAL = ".analysis"
 _BATCHES = 2
 

@@ -18,6 +18,7 @@ from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.compare import Agreement
 from qcc.files import finite
 from qcc.ir.graph import Graph
+from qcc.numerics import decibels
 
 
 @dataclass(frozen=True)
@@ -203,14 +204,6 @@ def worst_first(found: Iterable[OpFinding]) -> tuple[OpFinding, ...]:
 def _badness(one: OpFinding) -> tuple[float, float]:
     alone = -math.inf if one.effect is None else one.effect.alone
     return (math.inf if math.isnan(alone) else -alone, one.damage.channels)
-
-
-def decibels(signal: float, noise: float) -> float:
-    """10 * log10(signal / noise); infinite without noise, and minus infinity where the noise is no number."""
-    if noise == 0:
-        return math.inf
-    ratio = signal / noise
-    return 10 * math.log10(ratio) if ratio > 0 else -math.inf
 
 
 def _needed(journal: Journal, name: str) -> list[float]:

@@ -13,16 +13,13 @@ from qcc.analyze.parts import Parts, SingleOp, Values
 from qcc.analyze.twins import Layer, Rounding, Twins
 from qcc.backends.heads import heads
 from qcc.errors import DataError
+from qcc.interrupts import Stopped
 from qcc.numerics import abs_max, fake_quantize, linear_range, max_int
 from qcc.passes.fake_quant import AWAY_FROM_ZERO
 
 _FEW_VALUES = 16
 
 BY_ITSELF, AMONG, OUTPUT, ALONE, OFF = "by itself", "among", "output", "alone", "off"
-
-
-class Stopped(Exception):
-    """Measuring was asked to stop, and has; what was measured is kept."""
 
 
 @dataclass(frozen=True)

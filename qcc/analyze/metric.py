@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from qcc.analyze.journal import Journal
-from qcc.analyze.measure import Control, Stopped
+from qcc.analyze.measure import Control
 from qcc.analyze.twins import Layer, Twins
+from qcc.interrupts import Stopped
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Var
 from qcc.model import Model

@@ -16,6 +16,7 @@ from qcc.calibrate.data.sources import Source
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
+from qcc.interrupts import Stopped
 
 _SECONDS_BETWEEN_SAVES = 20.0
 _BEFORE = "before.npz"
@@ -30,10 +31,6 @@ class Part:
 
     def __str__(self) -> str:
         return f"{self.rank}/{self.count}"
-
-
-class Stopped(Exception):
-    """Collecting was asked to stop, and has; what was collected is saved."""
 
 
 class State:

@@ -33,7 +33,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Story:
-    """All that is told. `data`: as `Source.record`; `sizes`: of the files that were written, in bytes, by
+    """All that is told. `data`: as `Source.record`; `compared_seen`: words about what weights have seen of
+    what is compared on; `sizes`: of the files that were written, in bytes, by
     form; `warnings`: of the checks of the files; `sections`: what the effort adds."""
 
     model: str
@@ -45,6 +46,7 @@ class Story:
     skipped: Sequence[str]
     agreement: Sequence[Agreement]
     compared_on: int
+    compared_seen: str
     seconds: float
     sizes: dict[str, int]
     warnings: Sequence[str] = field(default_factory=tuple)
@@ -88,7 +90,7 @@ class Story:
                 "",
                 *_section("To be looked at", [*self.warnings, *self.notices, *self.skipped]),
                 *(line for section in self.sections for line in _section(section.title, section.lines)),
-                f"## Quantized against float, on {self.compared_on} of the batches",
+                f"## Quantized against float, on {self.compared_on} of the batches{self.compared_seen}",
                 "",
                 *(f"- {_shown(str(one))}" for one in self.agreement),
                 "",

@@ -67,7 +67,7 @@ class Told:
     """Shows how far a step is, with the time left, and stops where a signal asks for it."""
 
     def __init__(self, stack: ExitStack) -> None:
-        from qcc.train.loop.interrupt import StopRequest
+        from qcc.interrupts import StopRequest
 
         self._stop = StopRequest()
         self._stack, self._bar = stack, stack.enter_context(ExitStack())
@@ -82,7 +82,7 @@ class Told:
     def progress(self, done: int, total: int) -> None:
         """See `qcc.calibrate.accurate.steps.Listener`."""
         if self._stop.requested:
-            from qcc.calibrate.collection import Stopped
+            from qcc.interrupts import Stopped
 
             raise Stopped
         if total != self._total:
@@ -112,8 +112,7 @@ class Improving:
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
-        from qcc.calibrate.collection import Stopped
-        from qcc.interrupts import INTERRUPTED_EXIT_CODE
+        from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
 
         used = usable(self._source.batches, statistics)
         samples = Samples.of(used)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from qcc.analyze.metric import Metric
     from qcc.analyze.sources import Given
     from qcc.calibrate.data.sources import Source
+    from qcc.interrupts import StopRequest
     from qcc.model import Model
-    from qcc.train.loop.interrupt import StopRequest
 
 _CALIBRATED_ON = 256
 _LABELS = {
@@ -119,8 +119,8 @@ def analyze(
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
     from qcc.files import check_folder, refuse_inputs, write_json
+    from qcc.interrupts import StopRequest
     from qcc.quantization import state
-    from qcc.train.loop.interrupt import StopRequest
 
     check_folder(output.absolute().parent)
     given = find_models(model, float_path, model_filename, params_filename)
@@ -174,13 +174,11 @@ def _metric(evaluate: str, model: Model, top: int | None) -> Metric:
 @contextmanager
 def _going_on() -> Iterator[None]:
     """Turn a stop into the exit code of an interrupted command."""
-    from qcc.analyze.measure import Stopped
-    from qcc.calibrate.collection import Stopped as CollectingStopped
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
 
     try:
         yield
-    except (Stopped, CollectingStopped):
+    except Stopped:
         echo("interrupted; the same command goes on with what was measured.", err=True)
         raise Exit(INTERRUPTED_EXIT_CODE) from None
 

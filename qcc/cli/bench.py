@@ -146,21 +146,21 @@ def bench(
     from qcc.analyze.page.frame import put_part, read_page
     from qcc.analyze.page.times import times
     from qcc.errors import EngineError
-    from qcc.files import check_outputs, write_json, write_text
+    from qcc.files import check_outputs, refuse_inputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
     from qcc.measure.inputs import find_inputs
     from qcc.measure.plot import plot
     from qcc.measure.report import machine, record
     from qcc.measure.subjects import find_subjects
 
-    read = [
-        file for model in models for file in (model, *model.glob("*"), *model.glob("*/*")) if file.is_file()
-    ]
-    check_outputs([path for path in (json_path, plot_path, report_path) if path is not None], read)
+    outputs = [path for path in (json_path, plot_path, report_path) if path is not None]
+    check_outputs(outputs, models)
     if report_path is not None and report_path.exists():
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
+        # Not all that stands in the folders: there an earlier run may have written.
+        refuse_inputs(outputs, [file for subject in subjects for file in subject.files])
         batches, source = open_inputs(subjects, data, preprocess, batch, Path(scratch))
         sample = find_inputs(subjects, batches, batch, source)
         total = rounds * len(threads)

@@ -105,8 +105,7 @@ def meet(
     """The attempt that meets the budget or comes nearest, what the report says of it, and notices; `folder`:
     where an interrupted run leaves what it goes on with.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.memo import Memo
-    from qcc.calibrate.collection import Stopped
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
 
     try:
         with ExitStack() as stack:

@@ -45,7 +45,7 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
             tell_next("bench", "MODEL", model)
         return
     # What an ONNX file is good for is told where it would be loaded.
-    if target is None and model.suffix != ".onnx":
+    if target is None and (model.is_dir() or model.suffix != ".onnx"):
         raise click.UsageError("Missing option '--target'.")
     import qcc
 

@@ -213,7 +213,9 @@ def export(
 def _write_curve(found: Found | None, output: Path) -> None:
     """What a time budget has tried."""
     if found is not None:
-        found.write(*curve_files(output))
+        files = curve_files(output)
+        found.write(*files)
+        found.end(*files)
 
 
 def _refuse(options: tuple[str, ...], what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
 _STATE = ".calibration"
-_COMPARED = 16
 
 
 @click.command("quantize")
@@ -162,13 +162,13 @@ def quantize_model(
     if takes_onnx(target):
         require_onnx()
     in_time = budgets_in_time(WantedTime(no_slower, max_latency), wanted, target, effort)
-    check_folder(output)
+    check_folder(output)  # before a large model is read
     loaded = qcc.load(model, model_filename, params_filename)
     plan = make_plan(loaded, skip_vars, target)
     check_skipped(plan, skip_vars)
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
-    _refuse_own_folder(output, program, data)
+    _check_forms(output, program, data)
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
@@ -212,21 +212,26 @@ def quantize_model(
         drawn = training_data(reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, in_time is not None)
+    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, found)
     outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
     if found is not None:
-        found.write(output / CURVE, output / DRAWING)
+        found.end(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
     tell_next("bench", model, output)
 
 
-def _refuse_own_folder(output: Path, program: Path, data: str) -> None:
+def _check_forms(output: Path, program: Path, data: str) -> None:
+    """Also not one of which the model is a form, which would be replaced, or that has no room for forms."""
+    from qcc.backends.fluid import FORMS
     from qcc.errors import OutputError
+    from qcc.files import check_folder
 
-    if output.exists() and output.samefile(program.parent):
-        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
-    if output.exists() and Path(data).exists() and output.samefile(data):
+    for place in (output, *(output / form for form in FORMS)):
+        check_folder(place)
+        if place.exists() and place.samefile(program.parent):
+            raise OutputError(f"{place} holds the model that is read: give -o another folder.")
+    if output.exists() and os.path.exists(data) and output.samefile(data):  # data may be no name of a file
         raise OutputError(f"{output} holds the data that is read: give -o another folder.")
 
 
@@ -263,9 +268,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
 
 def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
-    from qcc.calibrate.collection import Stopped, collect
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE
-    from qcc.train.loop.interrupt import StopRequest
+    from qcc.calibrate.collection import collect
+    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped, StopRequest
     from qcc.train.parallel.watched import stop_with_launcher
 
     stop_with_launcher()

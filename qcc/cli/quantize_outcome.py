@@ -6,23 +6,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
+from qcc.cli.accurate import held_back
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about, options_of
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
+from qcc.cli.time_budget import CURVE, DRAWING, Found
+from qcc.cli.trained import TRAINED
 
 if TYPE_CHECKING:
     import numpy as np
 
     from qcc.backends.report import Saved
     from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.data.batches import Batch
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
@@ -30,13 +33,14 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 _COMPARED = 16
+_NB, _ONNX = "model.nb", "model.onnx"
 
 
 @dataclass
 class Outcome:
-    """What has come out, as it is written. `x86_int8`: whether Paddle Lite's file for x86 runs convolutions
-    in int8 where that is exact; `told`: the lines to tell when it is there, on standard error where the
-    second is True."""
+    """What has come out, as it is written. `found`: what met a budget of time, if there was one; Paddle
+    Lite's file for x86 then runs convolutions in int8 where that is exact, as it was timed; `told`: the lines
+    to tell when it is there, on standard error where the second is True."""
 
     plan: Plan
     source: Source
@@ -45,7 +49,7 @@ class Outcome:
     output: Path
     sections: Sequence[Section]
     notices: Sequence[str]
-    x86_int8: bool
+    found: Found | None
     told: list[tuple[str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -68,6 +72,9 @@ class Outcome:
             with progress("writing and checking the forms", 1, Console(stderr=True)):
                 self._write_forms(target, check=check)
             self._write_story(model, effort, calibrator, target, time.monotonic() - began)
+            if self.found is not None:
+                self.found.write(self.output / CURVE, self.output / DRAWING)
+            self.told += [(line, True) for line in self._left()]
         for line, err in self.told:
             echo(line, err=err)
 
@@ -105,7 +112,6 @@ class Outcome:
         """The float model; also where the engine loads its form from, as that reads it."""
         import qcc
         from qcc.backends.deploy.floats import float_for
-        from qcc.backends.fluid import FORMS
         from qcc.targets.table import find_target
 
         models = {"float": self.quantized.model}
@@ -115,16 +121,25 @@ class Outcome:
             saved = qcc.save(model, self.output / folder, check=check)
             self.told.append((f"saved the float model in {self.output / folder}.", False))
             self._note(saved, target)
-        for form in FORMS:
-            if form not in models and (self.output / form).exists():
-                self.told.append((f"notice: {self.output / form} is what an earlier run has left.", True))
+
+    def _left(self) -> Iterator[str]:
+        """What of an earlier run stays in the folder, since this one writes nothing in its place."""
+        from qcc.analyze.page.frame import PAGE
+        from qcc.backends.fluid import FORMS
+        from qcc.files import waiting
+
+        ours = [self.output / name for name in (*FORMS, PAGE, CURVE, DRAWING)]
+        ours += [file for name in (_NB, _ONNX) for file in sorted(self.output.glob(f"*/{name}"))]
+        for path in ours:
+            if path.exists() and not waiting(path).exists():
+                yield f"notice: {path} is what an earlier run has left."
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export
 
-        path = self.output / target / "model.nb"
+        path = self.output / target / _NB
         arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
-        x86_int8 = self.x86_int8 and not self.is_float
+        x86_int8 = self.found is not None and not self.is_float
         saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
@@ -140,7 +155,7 @@ class Outcome:
         model, table = self.quantized.model, find_target(target)
         names = unmeasured(model, table)
         scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
-        path = self.output / target / "model.onnx"
+        path = self.output / target / _ONNX
         saved = export(model, path, table, scales=scales, check=check)
         self._onnx = prepare(model, table, scales, vnni=False).model
         self._note(saved, target)
@@ -175,13 +190,14 @@ class Outcome:
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
     ) -> None:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
-        from qcc.analyze.beside import PAGE, write_beside
+        from qcc.analyze.beside import write_beside
+        from qcc.analyze.page.frame import PAGE
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
-        compared = list(islice(self._some(_COMPARED), _COMPARED))
+        compared, seen = self._compared(effort)
         agreement = compare(self.plan.model, self.quantized.model, compared)
         sections = [*self.sections, *self._in_onnx(target, compared)]
         remedy = "Keep what reads it float with --skip-vars, or give a budget."
@@ -197,6 +213,7 @@ class Outcome:
             skipped=list(self.statistics.skipped.values()),
             agreement=agreement,
             compared_on=len(compared),
+            compared_seen=seen,
             seconds=seconds,
             sizes=self._sizes,
             warnings=self._warnings,
@@ -216,12 +233,25 @@ class Outcome:
             )
         lines = [
             *_lines(story.notices, story.skipped),
-            *(f"against float, on {len(compared)} of the batches: {one}" for one in agreement),
+            *(f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement),
             *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
             f"{self.output / REPORT} has the rest.",
             page,
         ]
         self.told += [(line, False) for line in lines]
+
+    def _compared(self, effort: str) -> tuple[list[Batch], str]:
+        """What is compared on, and what weights have seen of it: nothing, where enough was held back."""
+        from qcc.calibrate.data.batches import spread
+
+        if effort != "accurate":
+            seen = ", most of which weights were trained on" if effort == TRAINED else ""
+            return list(self._some(_COMPARED)), seen
+        unseen = held_back(self.source, self.statistics, effort)
+        strangers = self.statistics.strangers()
+        few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])
+        seen = "which weights were learned from" if few else "none of which was learned from"
+        return [batch.read() for batch in spread(unseen, _COMPARED)], f", {seen}"
 
     def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
         """What the target's file rounds besides, between the ops, counts in its agreement."""

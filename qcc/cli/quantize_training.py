@@ -21,8 +21,8 @@ from qcc.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qcc.interrupts import StopRequest
     from qcc.train.config import Slim, TrainingConfig
-    from qcc.train.loop.interrupt import StopRequest
     from qcc.train.quantize import QuantizeResult
     from qcc.train.tasks.task import Task
 

@@ -169,13 +169,17 @@ class Found:
         return Section(f"Time in {record['engine']}", self.lines(), "time_budget", content)
 
     def write(self, json_path: Path, svg_path: Path) -> None:
-        """Write the curve and its drawing, each as one change; end the command here where the search was
-        interrupted.  Raises OutputError."""
+        """Write the curve and its drawing, each as one change.  Raises OutputError."""
         from qcc.files import write_json, write_text
-        from qcc.interrupts import INTERRUPTED_EXIT_CODE
 
         write_json(json_path, self.curve.record())
         write_text(svg_path, self.curve.drawing())
+
+    def end(self, json_path: Path, svg_path: Path) -> None:
+        """Tell where the curve and its drawing were written; end the command where the search was
+        interrupted."""
+        from qcc.interrupts import INTERRUPTED_EXIT_CODE
+
         echo(f"{json_path} and {svg_path.name} beside it have all that was timed.")
         if self.outcome.interrupted:
             echo("interrupted; this is the best so far, and the same command searches again.", err=True)

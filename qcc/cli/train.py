@@ -16,7 +16,7 @@ from qcc.files import check_folder, refuse_inputs, write_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from qcc.train.loop.interrupt import StopRequest
+    from qcc.interrupts import StopRequest
     from qcc.train.loop.loop import Record
     from qcc.train.programs.scope import Arrays
     from qcc.train.tasks.task import Task

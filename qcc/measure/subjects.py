@@ -61,6 +61,14 @@ class Subject:
         return self.form == "float"
 
     @property
+    def files(self) -> list[Path]:
+        """The user's files that it is read from, with the records, where there are any."""
+        of_home = self.home / FILE_NAME
+        if self.kind == "paddle":
+            return [*model_files(Path(self.shown)), of_home]
+        return [self.original, self.original.with_name(self.original.name + RECORD_SUFFIX), of_home]
+
+    @property
     def label(self) -> str:
         return self.form if self.target is None else f"{self.form} for {self.target}"
 

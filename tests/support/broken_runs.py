@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.interrupt import Interrupted
 from qcc.train.quantize import quantize
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds

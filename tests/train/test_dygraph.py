@@ -10,11 +10,11 @@ from rich.console import Console
 from tiny import write_slim
 
 from qcc._paddle import paddle
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.evaluation.evaluate import evaluate
 from qcc.train.freeze import checkpoint_model
 from qcc.train.loop.checkpoint import CheckpointStore
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.quantize import quantize
 from qcc.train.tasks.build import build_task
 

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 from tiny import write_config
 
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config
 from qcc.train.evaluation.evaluate import evaluate
 from qcc.train.float_training import train_float
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.loop.loop import Record
 from qcc.train.programs.scope import Arrays
 from qcc.train.programs.weights import float_model

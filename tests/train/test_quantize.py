@@ -18,12 +18,12 @@ import qcc
 from qcc._paddle import core, paddle
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.errors import CheckpointError, ConfigError, DataError, OutputError
+from qcc.interrupts import StopRequest
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.config import load_config, load_slim
 from qcc.train.evaluation.evaluate import ModelRunner, evaluate
 from qcc.train.freeze import best_epoch, freeze_checkpoint
 from qcc.train.loop.checkpoint import CheckpointStore
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.programs.weights import initialise
 from qcc.train.quantize import QuantizeResult, quantize
 from qcc.train.tasks.classifier import ClassifierTask

@@ -20,9 +20,9 @@ from tiny import distilling_slim, write_config, write_slim
 
 import qcc
 from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError, WorkerError
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.loop.stepper import Step, Stepper
 from qcc.train.programs.scope import write_scope
 from qcc.train.quantize import quantize

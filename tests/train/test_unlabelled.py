@@ -28,13 +28,14 @@ from qcc.calibrate.plan import Plan, make_plan
 from qcc.cli.main import run
 from qcc.cli.trained import forget, training_data
 from qcc.errors import CheckpointError, ConfigError, DataError, ModelFormatError
+from qcc.interrupts import StopRequest
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
 from qcc.train.config.schedule import Schedule
 from qcc.train.loop.checkpoint import CheckpointStore
-from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.interrupt import Interrupted
 from qcc.train.loop.stepper import Step, Stepper
 from qcc.train.programs.imitation import Student, training_program
 from qcc.train.programs.learnable import learnable

@@ -16,8 +16,8 @@ from qcc.calibrate.choose import finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.plan import make_plan
+from qcc.interrupts import StopRequest
 from qcc.model import Runner
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.tasks.imitation import Samples
 from qcc.train.unlabelled import Budget, train_unlabelled
 

@@ -7,6 +7,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from threading import current_thread, main_thread
 from typing import Any
 
 import cv2
@@ -86,7 +87,8 @@ def load_batches(
         iterator = iter(loader)
     # Paddle's own handler raises where the program happens to be when a process ends, in a training step or
     # in the clearing up. Without it the thread that collects batches finds out within 5 seconds.
-    signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
+    if current_thread() is main_thread():  # nobody can set one elsewhere
+        signal.signal(signal.SIGCHLD, handler or signal.SIG_DFL)
     try:
         for tensors in _watched(iterator):
             kind, *fields = (np.array(tensor) for tensor in tensors)

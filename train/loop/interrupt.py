@@ -8,8 +8,6 @@ from threading import current_thread, main_thread
 
 from qcc.interrupts import StopRequest
 
-__all__ = ["Interrupted", "StopRequest", "interruptible"]
-
 
 class Interrupted(Exception):
     """Training was asked to stop and has; everything needed to go on is saved."""

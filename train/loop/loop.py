@@ -13,11 +13,12 @@ from rich.console import Console
 
 from qcc.errors import QccError, TrainingError, WorkerError
 from qcc.files import write_json
+from qcc.interrupts import StopRequest
 from qcc.train.loop.agreement import check_settings
 from qcc.train.loop.board import Board
 from qcc.train.loop.checkpoint import INTERRUPTED, METRICS, CheckpointStore, Position, TrainingState
 from qcc.train.loop.differences import changed_settings
-from qcc.train.loop.interrupt import Interrupted, StopRequest
+from qcc.train.loop.interrupt import Interrupted
 from qcc.train.loop.journal import Journal
 from qcc.train.loop.progress import EpochProgress
 from qcc.train.loop.shared_state import shared_state

@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.numerics import decibels
+
 _LEAST = 1e-12
 _SURE = 2.0
 """Standard errors by which a mean has to differ from zero."""
@@ -16,7 +18,7 @@ _SURE = 2.0
 def in_decibels(noise: float) -> float:
     """The signal-to-noise ratio, 120 dB at most, of a sum of squared differences relative to the sum of
     squares."""
-    return -10 * math.log10(max(noise, _LEAST))
+    return decibels(1.0, max(noise, _LEAST))
 
 
 class Likeness:

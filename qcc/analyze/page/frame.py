@@ -17,6 +17,9 @@ from qcc.inputs import read_input
 
 Parts = Mapping[str, Html]
 
+PAGE = "report.html"
+"""What a page is called that stands beside what was written."""
+
 _ORDER = ("summary", "times", "signal", "ops", "floats", "network")
 _GENERATOR = "qcc"
 _LARGEST = 1 << 26

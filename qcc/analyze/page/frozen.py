@@ -8,7 +8,7 @@ from pathlib import Path
 from qcc.analyze.findings import sizes
 from qcc.analyze.inspection import OpStatus, inspect
 from qcc.analyze.page.elements import Html, joined, tag
-from qcc.analyze.page.frame import page
+from qcc.analyze.page.frame import PAGE, page
 from qcc.analyze.page.network import Place, network
 from qcc.analyze.page.tables import (
     CHANNELS,
@@ -31,7 +31,6 @@ from qcc.errors import MissingDependencyError, ModelFormatError, PassError
 from qcc.files import write_text
 from qcc.model import Model
 
-PAGE = "report.html"
 _FOR = {
     "float": "frozen: integers in float32, for evaluating, for qcc export and for oneDNN",
     "int8": "weights as INT8, for storing",

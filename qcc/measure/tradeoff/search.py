@@ -10,8 +10,8 @@ from typing import Protocol
 
 from qcc.calibrate.accurate.budget import fewest
 from qcc.calibrate.accurate.steps import SILENT, Listener
-from qcc.calibrate.collection import Stopped
 from qcc.errors import EngineError
+from qcc.interrupts import Stopped
 from qcc.measure.bench import Spread
 from qcc.measure.tradeoff.groups import Floats, Group, piece_name
 
@@ -313,7 +313,8 @@ class Search:
         return self._values[floats] >= self.quality.wanted
 
     def _report(self) -> None:
-        self.listener.progress(min(self._timed, self.most), self.most)
+        if self._tried:  # before, there is no best so far that a stop could leave
+            self.listener.progress(min(self._timed, self.most), self.most)
 
     @property
     def _left(self) -> int:

@@ -15,12 +15,13 @@ from killed import killed_at_each_change
 
 from qcc.calibrate import collection
 from qcc.calibrate.collect import Collector
-from qcc.calibrate.collection import Part, State, Stopped, check_skipped, collect
+from qcc.calibrate.collection import Part, State, check_skipped, collect
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.data.sources import Source, array_source
 from qcc.calibrate.plan import Plan, make_plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
+from qcc.interrupts import Stopped
 
 
 @pytest.fixture(scope="module")

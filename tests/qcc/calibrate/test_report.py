@@ -26,6 +26,7 @@ def story(name: str, largest: float) -> Story:
         skipped=[],
         agreement=[Agreement(name, largest, math.nan, None)],
         compared_on=1,
+        compared_seen=", none of which was learned from",
         seconds=1.0,
         sizes={"int8": 1000},
         warnings=[f"qdq: {name} is wrong"],

@@ -19,9 +19,9 @@ from hard_nets import FEED, hard_net
 import qcc
 from qcc.calibrate.accurate import reconstruction
 from qcc.calibrate.accurate.steps import STEPS, Step
-from qcc.calibrate.collection import Stopped
 from qcc.cli import accurate
 from qcc.cli.main import run
+from qcc.interrupts import Stopped
 from qcc.quantization import quantized_ops
 
 
@@ -63,8 +63,18 @@ def test_steps_are_told_and_recorded(place: Path, tmp_path: Path, capsys: pytest
         assert step["kept"] == (step["after"] is not None and step["after"] < step["before"])
         assert line.endswith("undone") == (step["after"] is not None and not step["kept"])
     assert "## Steps, by the outputs' mean error on 2 held-back batches" in report
+    assert "## Quantized against float, on 2 of the batches, none of which was learned from\n" in report
+    assert "against float, on 2 of the batches, none of which was learned from: " in text
+    assert record["compared_on"] == 2
     written = ["float", "int8", "qcc.json", "qdq", "report.html", "report.md"]
     assert sorted(path.name for path in out.iterdir()) == written
+
+
+def test_too_few_batches_to_hold_any_back(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    few = ["--samples", 3, "--without", "adaround", "--without", "absorption"]
+    assert run(command(place, out, "--effort", "accurate", *few)) == 0
+    assert "on 3 of the batches, which weights were learned from\n" in (out / "report.md").read_text()
 
 
 def test_a_budget_of_agreement(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -268,6 +268,26 @@ def test_nothing_is_written_among_the_photos(
     assert sorted(photos.iterdir()) == before
 
 
+def test_a_file_in_place_of_a_form_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "int8").write_text("mine")
+    assert run(command(place, tmp_path, data=place / "nothing")) == 2
+    assert f"{tmp_path / 'int8'} is no folder" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["int8"]
+
+
+def test_a_model_is_not_replaced_by_its_own_form(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "net" / "float"
+    shutil.copytree(place / "model", model)
+    before = {file.name: file.read_bytes() for file in model.iterdir()}
+    assert run(["quantize", str(model), "--data", "random", "-o", str(model.parent)]) == 2
+    assert f"{model} holds the model that is read" in capsys.readouterr().err
+    assert {file.name: file.read_bytes() for file in model.iterdir()} == before
+
+
 def test_training_is_asked_for_by_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["-c", "missing.yml"], ["--config=missing.yml"], ["-cmissing.yml", "-o", "a=1", "b=2"]):
         assert run(["quantize", *words]) == 2

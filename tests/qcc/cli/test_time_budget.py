@@ -20,9 +20,9 @@ from qcc.analyze import beside
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
-from qcc.calibrate.collection import Stopped
 from qcc.cli import accurate
 from qcc.cli.main import run
+from qcc.interrupts import Stopped
 from qcc.measure.tradeoff import clock, forms
 from qcc.measure.tradeoff.groups import Floats
 from qcc.measure.tradeoff.search import Turns
@@ -206,6 +206,46 @@ def test_interrupted_the_best_so_far_is_written(
     assert read(out / "tradeoff.json")["interrupted"] is True
     assert len(list(quantized_ops(qcc.load(out / "float").graph))) == 3
     assert (out / "report.md").is_file()
+
+
+def test_stopped_before_anything_was_timed(
+    place: Path, tmp_path: Path, takes: Callable[[Costs], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes(lambda floats: 5 + len(floats))
+
+    def stopping(self: accurate.Told, done: int, total: int) -> None:
+        raise Stopped
+
+    monkeypatch.setattr(accurate.Told, "progress", stopping)
+    out = tmp_path / "out"
+    assert run(command(place, out, "--target", "paddle-x86", "--no-slower")) == 130
+    assert [one["int8_ops"] for one in read(out / "tradeoff.json")["candidates"]] == [0, 3]
+
+
+def test_a_curve_that_cannot_be_written(place: Path, tmp_path: Path, takes: Callable[[Costs], None]) -> None:
+    takes(lambda floats: 5 + len(floats))
+    out = tmp_path / "out"
+    (out / "tradeoff.json").mkdir(parents=True)
+    assert run(command(place, out, "--target", "paddle-x86", "--no-slower")) == 2
+    assert not (out / "qcc.json").exists()
+
+
+@needs_onnx
+def test_what_an_earlier_run_has_left_is_told(
+    place: Path, tmp_path: Path, takes: Callable[[Costs], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    takes(lambda floats: 5 + len(floats))
+    out = tmp_path / "out"
+    assert run(command(place, out, "--target", "onnxruntime", "--no-slower")) == 0
+    (out / "report.html").write_text("of the earlier run")
+    (out / "mine.txt").write_text("kept")
+    assert "earlier run" not in capsys.readouterr().err
+    assert run(command(place, out)) == 0
+    told = capsys.readouterr().err
+    for name in ("report.html", "tradeoff.json", "tradeoff.svg", "onnxruntime/model.onnx"):
+        assert f"notice: {out / name} is what an earlier run has left." in told
+    assert told.count("earlier run") == 4
+    assert (out / "mine.txt").read_text() == "kept"
 
 
 @needs_onnx

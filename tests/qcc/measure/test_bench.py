@@ -313,6 +313,26 @@ def test_what_cannot_be_measured_is_an_error(place: Path, capsys: pytest.Capture
     assert "give the float MODEL" in capsys.readouterr().err
 
 
+def test_outputs_stand_among_the_models_and_replace_none(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an earlier run has left in the folder is written again."""
+    out = tmp_path / "out"
+    shutil.copytree(place / "out/float", out / "float")
+    (out / "qcc.json").write_text("{}")
+    words = ["bench", str(out), "--engines", "paddle", "--rounds", "2"]
+    for _ in range(2):
+        assert run([*words, "--report", str(out / "report.html"), "--json", str(out / "b.json")]) == 0
+    _, parts = read_page(out / "report.html")
+    assert "times" in parts
+    capsys.readouterr()
+    for name in ("qcc.json", "float/model.pdmodel", "float/qcc.json"):
+        before = (out / name).read_bytes()
+        assert run([*words, "--json", str(out / name)]) == 2
+        assert f"{out / name} is read by this command" in capsys.readouterr().err
+        assert (out / name).read_bytes() == before
+
+
 @pytest.mark.lite
 def test_a_file_of_paddle_lite_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its own feeds say what it is run on; there is nothing that it is compared with."""

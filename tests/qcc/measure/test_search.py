@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from qcc.calibrate.accurate.budget import fewest
-from qcc.calibrate.collection import Stopped
 from qcc.errors import EngineError
+from qcc.interrupts import Stopped
 from qcc.measure.tradeoff.groups import Floats, Group
 from qcc.measure.tradeoff.search import Goal, Outcome, Search, Tried, Turns
 

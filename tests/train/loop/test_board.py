@@ -15,9 +15,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tiny import write_slim
 
 from qcc.errors import MissingDependencyError
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.board import Board, board_in
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.quantize import quantize
 from qcc.train.tasks.classifier import ClassifierTask
 

@@ -80,7 +80,7 @@ def test_one_that_did_not_follow_another_is_named(tmp_path: Path) -> None:
 
 
 WAITING = """
-from qcc.train.loop.interrupt import StopRequest
+from qcc.interrupts import StopRequest
 from qcc.train.parallel.watched import stop_with_launcher
 stop = StopRequest()
 with stop.listening():

@@ -12,10 +12,10 @@ from tiny import write_config, write_slim
 
 import qcc
 from qcc._paddle import paddle
+from qcc.interrupts import StopRequest
 from qcc.passes.scales import fresh_weight_scales
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.programs.averages import Averages
 from qcc.train.programs.scope import Arrays, write_scope
 from qcc.train.quantize import quantize

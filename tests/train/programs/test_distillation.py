@@ -15,6 +15,7 @@ from tiny import distilling_slim, write_config
 import qcc
 from qcc._paddle import core, paddle
 from qcc.errors import CheckpointError, ConfigError
+from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.config.strategies import (
     Distiller,
@@ -23,7 +24,6 @@ from qcc.train.config.strategies import (
     SoftLabelDistiller,
 )
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.interrupt import StopRequest
 from qcc.train.models.classifier import build_classifier
 from qcc.train.models.network import Network
 from qcc.train.programs.distillation import add_distillation, teacher_values

@@ -143,3 +143,10 @@ def test_damaged_files_and_other_models(saved: Path, tmp_path: Path) -> None:
     result = invoke("check", saved)
     assert result.exit_code == 2
     assert "Missing option '--target'" in result.output
+
+
+def test_a_folder_with_the_name_of_an_onnx_file(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").mkdir()
+    result = invoke("check", tmp_path / "net.onnx")
+    assert result.exit_code == 2
+    assert "Missing option '--target'" in result.output
