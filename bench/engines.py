@@ -207,7 +207,15 @@ def text(record: dict[str, Any]) -> str:
         for name, reason in network["refused"].items()
     ]
     listed = (
-        "\n".join(["", "Refused by its check, and timed all the same (`--no-check`):", "", *refused, ""])
+        "\n".join(
+            [
+                "",
+                "Refused by its check (a row of one was written with `--no-check`, for its time):",
+                "",
+                *refused,
+                "",
+            ]
+        )
         if refused
         else ""
     )

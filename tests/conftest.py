@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import old_ir
@@ -18,6 +21,19 @@ pytest.register_assert_rewrite("agreement", "mirror")
 old_ir.restore()
 # Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in.
 paddle.enable_static()
+
+
+# What a shell starts in the background ignores Ctrl-C, and so do its children; some tests are about it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _path() -> Iterator[None]:
+    """Where modules are found stays as it was: a command that is given module:function adds its folder."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

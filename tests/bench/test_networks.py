@@ -27,7 +27,14 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     sys.modules.pop("networks")
 
 
-@pytest.mark.parametrize("net", [MobileNetV1(1.0), MobileNetV2(1.0), ResNet(50)], ids=["v1", "v2", "resnet"])
+@pytest.mark.parametrize(
+    "net",
+    [
+        pytest.param(MobileNetV1(1.0), id="v1"),
+        pytest.param(MobileNetV2(1.0), id="v2", marks=pytest.mark.slow),
+        pytest.param(ResNet(50), id="resnet", marks=pytest.mark.slow),
+    ],
+)
 def test_outputs_neither_vanish_nor_grow(networks: ModuleType, net: Any) -> None:
     """Without statistics from data they are 1e-16, 1e-7 and 1e5, and zeros when MobileNetV1 is quantized."""
     model, inputs = networks.classifier(net, side=96)

@@ -5,7 +5,7 @@ The runtime checks next to nothing of this; its mobile reader crashes, and its k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def complaints_about(
         *_about_interface(block, variables),
         *(complaint for param in buffer.params for complaint in _about_param(param)),
         *(complaint for op in block.ops for complaint in _about_op(op, variables, program)),
-        *_about_order(block),
+        *_about_order(block, {param.name for param in buffer.params}),
     ]
     # What is broken already needs no look at what it would compute.
     try:
@@ -154,13 +154,15 @@ def _about_op(op: OpDesc, variables: dict[str, VarDesc], program: Program) -> It
     yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, program.params))
 
 
-def _about_order(block: BlockDesc) -> Iterator[str]:
+def _about_order(block: BlockDesc, weights: Collection[str]) -> Iterator[str]:
+    """Weights are there from the start, also those that an op names as its outputs, as batch_norm does."""
     first: dict[str, int] = {}
     for at, op in enumerate(block.ops):
         for name in (name for slot in op.outputs for name in slot.arguments):
             first.setdefault(name, at)
     for at, op in enumerate(block.ops):
         early = [name for slot in op.inputs for name in slot.arguments if first.get(name, -1) >= at]
+        early = [name for name in early if name not in weights]
         if early and op.type not in ("feed", "fetch"):
             yield f"{_title(op)} reads {early[0]!r} before it is written"
 

@@ -61,6 +61,7 @@ def test_freeze_of_what_was_never_trained(
         f"saved the frozen form in {tmp_path / 'forms/float'}.",
         f"saved the int8 form in {tmp_path / 'forms/int8'}.",
         f"saved the qdq form in {tmp_path / 'forms/qdq'}.",
+        f"{tmp_path / 'forms/report.html'} has what was quantized, and what stays float.",
     ]
     frozen = qcc.load(tmp_path / "forms/float", model_filename="model", params_filename="weights")
     assert scheme(frozen.graph)["activation_type"] == ["moving_average_abs_max"]
