@@ -243,7 +243,8 @@ Each model was quantized by `qcc quantize MODEL --data PHOTOS --target TARGET`, 
 ONNX* is the file of `qcc export --target openvino`.
 {listed}
 Made by `{record["command"]}` from `docs/records/engines.json` on {first["processor"]}:
-{", ".join(first["engines"].values())}. With VNNI the gains are larger.
+{", ".join(first["engines"].values())}. With VNNI the gains are
+larger. Other programs ran at the same time, which the ratios, taken turn by turn, feel little.
 """
 
 
