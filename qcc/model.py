@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -177,10 +178,16 @@ class Runner:
 
 def _release_feeds(scope: paddle.static.Scope, count: int) -> None:
     """Let go of the arrays that were fed: a scope keeps them, and Paddle keeps the scope."""
-    nothing = paddle.static.Scope().var("nothing").get_tensor()
-    nothing.set(np.zeros(1, np.float32), paddle.CPUPlace())
     for place in range(count):
-        core.set_feed_variable(scope, nothing, "feed", place)
+        core.set_feed_variable(scope, _nothing(), "feed", place)
+
+
+@cache
+def _nothing() -> Any:
+    """The smallest tensor, one for all: each would take a scope that Paddle keeps."""
+    tensor = paddle.static.Scope().var("nothing").get_tensor()
+    tensor.set(np.zeros(1, np.float32), paddle.CPUPlace())
+    return tensor
 
 
 def _clear(scope: paddle.static.Scope, names: Sequence[str]) -> None:

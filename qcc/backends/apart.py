@@ -12,6 +12,7 @@ from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distance
 from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, write_opened
+from qcc.backends.samples import nearer_to_zero
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.numerics import max_int
@@ -135,8 +136,4 @@ def _moved(values: np.ndarray, step: float) -> np.ndarray:
     """A copy with a few elements a step nearer to zero, so that none is clipped."""
     if not step:
         return values
-    moved = values.copy()
-    stride = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
-    few = moved.reshape(-1)[::stride]
-    few -= np.copysign(step, few)
-    return moved
+    return nearer_to_zero(values, step, next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_nets import engine_net, frozen_engine_net
+from command_nets import frozen_with_data
+from engine_nets import engine_net
 from lite_commands import invoke, outcome, refusal
 from onnx_files import ops_of
 
@@ -17,11 +18,7 @@ from qcc.backends.onnx import translate
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("frozen")
-    model, inputs = frozen_engine_net("squeeze_and_excite")
-    qcc.save(model, folder, check=False)
-    np.savez(folder / "data.npz", **inputs)
-    return folder
+    return frozen_with_data(tmp_path_factory.mktemp("frozen"))
 
 
 def test_a_file_for_onnx_runtime(frozen: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nets
 import numpy as np
 import pytest
+from command_nets import float_with_arrays
 from hard_nets import FEED, hard_net
 
 import qcc
@@ -28,13 +28,7 @@ from qcc.quantization import quantized_ops
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """model/, and arrays/ of 6 batches."""
-    folder = tmp_path_factory.mktemp("accurate")
-    qcc.save(nets.build(nets.residual_net)["test"], folder / "model", check=False)
-    random = np.random.default_rng(0)
-    (folder / "arrays").mkdir()
-    for number in range(6):
-        np.save(folder / f"arrays/{number}.npy", random.standard_normal((1, 3, 12, 12)).astype(np.float32))
-    return folder
+    return float_with_arrays(tmp_path_factory.mktemp("accurate"))
 
 
 def command(place: Path, out: Path, *more: object) -> list[str]:

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import nets
-import numpy as np
 import pytest
-from engine_nets import frozen_engine_net
+from command_nets import float_with_arrays, frozen_with_data
 from lite_commands import outcome, refusal
 
 import qcc
@@ -38,23 +36,13 @@ Costs = Callable[[Floats], float]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """model/, of three layers, and arrays/ of 6 batches."""
-    folder = tmp_path_factory.mktemp("in-time")
-    qcc.save(nets.build(nets.residual_net)["test"], folder / "model", check=False)
-    random = np.random.default_rng(0)
-    (folder / "arrays").mkdir()
-    for number in range(6):
-        np.save(folder / f"arrays/{number}.npy", random.standard_normal((1, 3, 12, 12)).astype(np.float32))
-    return folder
+    return float_with_arrays(tmp_path_factory.mktemp("in-time"))
 
 
 @pytest.fixture(scope="module")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A frozen model of four convolutions, and data for it."""
-    folder = tmp_path_factory.mktemp("frozen")
-    model, inputs = frozen_engine_net("squeeze_and_excite")
-    qcc.save(model, folder, check=False)
-    np.savez(folder / "data.npz", **inputs)
-    return folder
+    return frozen_with_data(tmp_path_factory.mktemp("frozen"))
 
 
 @pytest.fixture
