@@ -68,18 +68,24 @@ class Apart:
         return [one.times(_MEET) for one in self.distances(found)]
 
     def worst(
-        self, outputs: Sequence[np.ndarray], ties: Sequence[Distance] = (), rough: Sequence[Distance] = ()
+        self,
+        outputs: Sequence[np.ndarray],
+        ties: Sequence[Distance] = (),
+        rough: Sequence[Distance] = (),
+        wanted: Sequence[np.ndarray] | None = None,
     ) -> tuple[Op, Distance] | None:
         """The op that is furthest off, if one is further off than it may be.
 
-        `ties`: how far each may be off on their account; `rough`: see `wider`.
+        `ties`: how far each may be off on their account; `rough`: see `wider`; `wanted`: what an engine is to
+        give that rounds to other steps than the reference.
         """
+        wanted = self.wanted if wanted is None else wanted
         least = Distance(ONE_OP, ONE_OP, ONE_OP)
-        allowed = [furthest(least, one) for one in ties] if ties else [least] * len(self.wanted)
-        limits = wider(allowed, rough, self.wanted)
+        allowed = [furthest(least, one) for one in ties] if ties else [least] * len(wanted)
+        limits = wider(allowed, rough, wanted)
         wrong = [
             (distance.largest / limit.largest, end, distance)
-            for end, distance, limit in zip(self.cut.ends, self.distances(outputs), limits, strict=True)
+            for end, distance, limit in zip(self.cut.ends, distances(outputs, wanted), limits, strict=True)
             if not distance.within(limit)
         ]
         if not wrong:
@@ -123,7 +129,10 @@ def _wider(rough: Distance, size: int) -> Distance:
 
 def _step(graph: Graph, name: str, values: np.ndarray) -> float:
     """The distance of two neighbouring integers, in what is quantized; 0 for what is not."""
-    quantize = next((op for op in graph.var(name).consumers if op.type in QUANTIZES), None)
+    readers = list(graph.var(name).consumers)
+    if [op.type for op in readers] == ["relu"]:
+        readers = list(readers[0].output("Out").consumers)
+    quantize = next((op for op in readers if op.type in QUANTIZES), None)
     if quantize is None:
         return 0.0
     found = [scale for slot in ("Scale", "InScale") for scale in quantize.inputs.get(slot, ())]

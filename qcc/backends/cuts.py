@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qcc.backends.onednn_rounding import is_unsigned
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import QUANTIZE_OPS
@@ -41,11 +42,16 @@ def culprit(var: Var) -> Op | None:
 
 def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
     """Before: `x = conv2d(...); q = quantize(x); y = conv2d(q)`, after: `x = conv2d(...)` and
-    `q = quantize(x@given); y = conv2d(q)`, with the feed `x@given` and the fetches `x` and `y`."""
+    `q = quantize(x@given); y = conv2d(q)`, with the feed `x@given` and the fetches `x` and `y`.
+
+    What a relu gives goes through a relu once more, which changes no value: `q = quantize(relu(x@given))`.
+    Otherwise oneDNN takes it for signed, and runs other kernels than in the whole network.
+    """
     cut = graph.copy()
     given: dict[str, str] = {}
+    read: dict[str, Var] = {}
     ends: dict[str, None] = {}
-    for op in cut.ops:
+    for op in list(cut.ops):
         source = _quantized(op)
         if source is None or source.producer is None or cut.var(source.name) is not source:
             continue
@@ -53,12 +59,20 @@ def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
         if name not in given:
             given[name] = source.name
             ends[source.name] = None
-            cut.add_var_like(name, source)
-        cut.replace_input(op, source, cut.var(name))
+            read[name] = _rectified(cut, cut.add_var_like(name, source), op, is_unsigned(source))
+        cut.replace_input(op, source, read[name])
     ends.update((name, None) for name in heads if cut.var(name).producer is not None)
     cut.feeds = (*cut.feeds, *given)
     cut.fetches = tuple(ends)
     return Cut(cut, given, cut.fetches)
+
+
+def _rectified(graph: Graph, var: Var, before: Op, unsigned: bool) -> Var:
+    if not unsigned:
+        return var
+    out = graph.add_var_like(f"{var.name}.rectified", var)
+    graph.add_op("relu", {"X": var}, {"Out": out}, {}, before=before)
+    return out
 
 
 def _quantized(op: Op) -> Var | None:

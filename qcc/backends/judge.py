@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.backends.agreement import MANY, MOST, Distance, furthest
+from qcc.backends.agreement import MANY, MOST, Distance, distances, furthest
 from qcc.backends.apart import take_apart, wider
+from qcc.backends.onednn_rounding import as_onednn_rounds, rounded_again
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.reference import Reference, write_opened
-from qcc.backends.unrounded import unrounded
 from qcc.errors import PaddleError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
@@ -20,7 +20,7 @@ from qcc.quantization import quantized_ops
 from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
-_ROUGH = ".rough"
+_ROUNDED = ".rounded"
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,16 @@ class Judgement:
 
 def judge(reference: Reference, engine: Engine) -> Judgement:
     """Run an engine on a reference's sample, and compare.  Raises PaddleError when it does not run."""
-    found = reference.distances(_run(reference, engine))
-    allowed = reference.limits()
-    if engine.int8 and not all_within(found, allowed) and _may_be_right(found, reference.outputs):
-        expected = _as_computed(reference, engine, reference.graph, reference.names, reference.sample.inputs)
-        rough = reference.distances(expected)
-        allowed = wider(allowed, rough, reference.outputs)
-        if not all_within(found, allowed):
-            see_movements(reference)
-            allowed = wider(reference.limits(), rough, reference.outputs)
+    outputs = _run(reference, engine)
+    found, allowed = reference.distances(outputs), reference.limits()
+    if engine.int8 and not all_within(found, allowed):
+        expected = _as_rounded(reference, engine, reference.graph, reference.names, reference.sample.inputs)
+        found = distances(outputs, expected.values)
+        if not all_within(found, allowed) and _may_be_right(found, reference.outputs):
+            allowed = wider(allowed, expected.rough, reference.outputs)
+            if not all_within(found, allowed):
+                see_movements(reference)
+                allowed = wider(reference.limits(), expected.rough, reference.outputs)
     return Judgement(all_within(found, allowed), furthest(*found), found)
 
 
@@ -53,29 +54,33 @@ def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] 
     found = Predictor(apart.program, reference.params, engine).run(apart.inputs)
     if not engine.int8:
         return apart.worst(found)
-    rough = _as_computed(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
-    return apart.worst(found, apart.moved_by_ties(), apart.distances(rough))
+    expected = _as_rounded(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
+    return apart.worst(found, apart.moved_by_ties(), expected.rough, expected.values)
 
 
-def _as_computed(
+@dataclass(frozen=True)
+class _Expected:
+    """`values`: what is right in an int8 engine; `rough`: how far off what is as rough as it may be is."""
+
+    values: list[np.ndarray]
+    rough: list[Distance]
+
+
+def _as_rounded(
     reference: Reference,
     engine: Engine,
     graph: Graph,
     names: Sequence[str],
     inputs: Mapping[str, np.ndarray],
-) -> list[np.ndarray]:
-    """What a graph gives when it is computed as roughly as oneDNN's int8 engine may.
-
-    It rounds activations for the ops that it runs in int8 alone. And without VNNI it adds products in 16
-    bits: so that the sums fit, it halves the weights that meet activations of both signs, and they lose
-    their last bit.
-    """
-    quantized = list(quantized_ops(graph))
-    listed = engine.int8_ops or tuple({one.op.type for one in quantized})
-    program = reference.beside(_ROUGH)
-    write_opened(unrounded(graph, listed), names, program)
-    coarse = [] if has_vnni() else [one.weight for one in quantized if one.op.type in listed]
-    return PaddleExecutor(program, reference.params).run(inputs, names, coarse)
+) -> _Expected:
+    """What a graph gives when it rounds where oneDNN's int8 engine does, and how rough its weights may be."""
+    listed = engine.int8_ops or tuple({one.op.type for one in quantized_ops(graph)})
+    program = reference.beside(_ROUNDED)
+    write_opened(as_onednn_rounds(graph, listed), names, program)
+    executor = PaddleExecutor(program, reference.params)
+    values = executor.run(inputs, names)
+    again = rounded_again(graph, listed, has_vnni())
+    return _Expected(values, distances(executor.run(inputs, names, again), values))
 
 
 def see_movements(reference: Reference) -> None:

@@ -17,7 +17,9 @@ from qcc.errors import (
 from qcc.model import Model
 
 
-def small(activation_type: str = "moving_average_abs_max") -> tuple[Model, dict[str, np.ndarray]]:
+def small(
+    activation_type: str = "moving_average_abs_max", weight_type: str = "abs_max"
+) -> tuple[Model, dict[str, np.ndarray]]:
     """Two convolutions and a classifier, frozen."""
 
     def build(x: object) -> object:
@@ -25,7 +27,7 @@ def small(activation_type: str = "moving_average_abs_max") -> tuple[Model, dict[
         return paddle.nn.Linear(8, 3)(paddle.flatten(F.adaptive_avg_pool2d(y, 1), 1))
 
     inputs = {"x0": floats(2, 4, 8, 8)}
-    return frozen(build_model(build, tuple(inputs.values())), inputs, "abs_max", activation_type), inputs
+    return frozen(build_model(build, tuple(inputs.values())), inputs, weight_type, activation_type), inputs
 
 
 def invoke(*arguments: str | Path) -> Result:

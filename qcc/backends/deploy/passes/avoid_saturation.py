@@ -8,13 +8,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.backends.onednn_rounding import is_unsigned
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 
 _INT16, _UINT8 = 32767, 255
-# Ops that oneDNN fuses into the convolution in front, up to the activation.
-_FUSED = ("batch_norm", "elementwise_add")
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 
 
@@ -110,19 +109,3 @@ def largest_pair(weight: np.ndarray, groups: int) -> int:
     padded = np.pad(weight, ((0, 0), (0, weight.shape[1] % 2), (0, 0), (0, 0)))
     sums = [np.maximum(signed, 0) for signed in (padded, -padded)]
     return max(int((part[:, 0::2] + part[:, 1::2]).max(initial=0)) for part in sums)
-
-
-def is_unsigned(var: Var) -> bool:
-    """Whether oneDNN's passes take an activation for unsigned: relu's, and relu6's behind a convolution."""
-    op = var.producer
-    while op is not None and op.type == "dropout":
-        op = op.input("X").producer
-    if op is None or op.type not in ("relu", "relu6"):
-        return False
-    return op.type == "relu" or _ends_a_convolution(op.input("X").producer)
-
-
-def _ends_a_convolution(op: Op | None) -> bool:
-    while op is not None and op.type in _FUSED:
-        op = op.input("X").producer
-    return op is not None and op.type in _CONVOLUTIONS

@@ -1,0 +1,97 @@
+"""What oneDNN's int8 engine rounds to: the very numbers that it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lite_commands import small
+
+import qcc
+from qcc.backends.agreement import distances
+from qcc.backends.apart import take_apart
+from qcc.backends.engines.engine import Engine
+from qcc.backends.onednn_rounding import as_onednn_rounds, is_unsigned, rounded_again
+from qcc.backends.predictor import PaddleExecutor, Predictor
+from qcc.backends.reference import reference, write_opened
+from qcc.model import Model
+from qcc.quantization import quantized_ops
+
+LISTED = ("conv2d", "depthwise_conv2d", "fused_conv2d")
+
+
+@pytest.fixture(scope="module", params=["float", "qdq"])
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
+    folder = tmp_path_factory.mktemp("rounding")
+    target = {} if request.param == "float" else {"target": "paddle-x86"}
+    qcc.save(small()[0], folder, form=request.param, check=False, **target)
+    return qcc.load(folder), folder
+
+
+def test_ops_of_unsigned_activations_give_what_the_engine_gives(tmp_path: Path) -> None:
+    model, inputs = channel_wise()
+    qcc.save(model, tmp_path, target="paddle-x86", check=False)
+    found = reference(qcc.load(tmp_path), tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", inputs)
+    apart = take_apart(found)
+    engine = Predictor(apart.program, apart.params, Engine(onednn=True, int8=True, int8_ops=LISTED))
+    program = tmp_path / "rounded"
+    write_opened(as_onednn_rounds(apart.cut.graph, LISTED), apart.cut.ends, program)
+    rounded = PaddleExecutor(program, apart.params).run(apart.inputs, apart.cut.ends)
+    given = engine.run(apart.inputs)
+    # The first convolution reads the network's input, which is signed, the second one what a relu gives.
+    _, near, product = distances(given, rounded)
+    _, far, rounding = distances(given, apart.wanted)
+    assert near.mean < 1e-6 < 1e-4 < far.mean
+    assert product.mean < 1e-6 < 1e-4 < rounding.mean
+
+
+def channel_wise() -> tuple[Model, dict[str, np.ndarray]]:
+    return small(weight_type="channel_wise_abs_max")
+
+
+def test_weights_are_rounded_again_for_signed_activations_or_one_scale() -> None:
+    one_scale, per_channel = small()[0].graph, channel_wise()[0].graph
+    first, second = "conv2d_0.w_0", "conv2d_1.w_0"
+    assert rounded_again(per_channel, LISTED, vnni=False) == [first]
+    assert rounded_again(per_channel, LISTED, vnni=True) == []
+    for vnni in (False, True):
+        assert rounded_again(one_scale, LISTED, vnni) == [first, second]
+        assert rounded_again(one_scale, ("depthwise_conv2d",), vnni) == []
+
+
+def test_steps_of_an_unsigned_activation_are_finer_by_255_to_127(saved: tuple[Model, Path]) -> None:
+    model, folder = saved
+    found = as_onednn_rounds(model.graph, LISTED)
+    made = [op.output("Out").name for op in found.ops if op.type == "round"]
+    assert made
+    unsigned = {one.op for one in quantized_ops(model.graph) if one.op.type in LISTED}
+    assert len(made) <= len(unsigned)
+    program = folder / "steps"
+    write_opened(found, made, program)
+    for steps in PaddleExecutor(program, folder / "model.pdiparams").run(small()[1], made):
+        assert np.array_equal(steps, np.rint(steps))
+        assert steps.min() >= 0
+        assert 127 < steps.max() <= 255
+    program.unlink()
+
+
+def test_what_is_not_listed_reads_what_is_not_rounded(saved: tuple[Model, Path]) -> None:
+    model, folder = saved
+    found = as_onednn_rounds(model.graph, ())
+    program, name = folder / "unrounded", model.fetches[0]
+    write_opened(found, [name], program)
+    inputs = small()[1]
+    nudged = {name: array * np.float32(1 + 1e-5) for name, array in inputs.items()}
+    runs = [
+        PaddleExecutor(program, folder / "model.pdiparams").run(one, [name])[0] for one in (inputs, nudged)
+    ]
+    # What is rounded stays where it is, or jumps by a step.
+    share = np.abs(runs[1] - runs[0]) / np.ptp(runs[0])
+    assert 0 < share.max() < 1e-4
+    program.unlink()
+
+
+def test_only_what_a_relu_gives_is_unsigned(saved: tuple[Model, Path]) -> None:
+    graph = saved[0].graph
+    assert {var.producer.type for op in graph.ops for var in op.all_inputs() if is_unsigned(var)} == {"relu"}
