@@ -18,7 +18,7 @@ from networks import classifier, detector, frozen, text_network
 from outcome import Outcome
 
 import qcc
-from qcc.backends.lite.runtime import lite_milliseconds
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.train.evaluation.timing import COUNTED_RUNS, WARM_UP_RUNS
 from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.mobilenet_v2 import MobileNetV2
@@ -51,7 +51,10 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         for arch in ("arm", "x86"):
             runs = [_export(folder / form, folder / f"{form}-{arch}.nb", arch) for _ in range(REPEATS)]
             exports[f"{form} {arch}"] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    milliseconds = {form: lite_milliseconds(folder / f"{form}-x86.nb", inputs) for form in ("float", "int8")}
+    milliseconds = {}
+    for form in ("float", "int8"):
+        with LiteRuntime(folder / f"{form}-x86.nb") as runtime:
+            milliseconds[form] = runtime.milliseconds(inputs)
     return {"network": name, "exports": exports, "milliseconds": milliseconds}
 
 

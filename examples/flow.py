@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 from rich.console import Console
 
 import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.train.config import ClassifierConfig, DetectorConfig, load_config, load_slim
 from qcc.train.evaluation.compare import FormResult, compare_forms
@@ -22,16 +24,20 @@ from qcc.train.parallel.launch import qcc_command
 from qcc.train.programs.weights import float_model, load_weights
 from qcc.train.tasks.build import build_task
 
+_MISSING = {"Lite": runtime_missing, "ONNX Runtime": onnxruntime_missing, "OpenVINO": openvino_missing}
+
 
 @dataclass
 class Flow:
-    """`config` and `slim`: files; `overrides`: KEY=VALUE; `folder` takes the saved forms."""
+    """`config` and `slim`: files; `overrides`: KEY=VALUE; `folder` takes the saved forms; `runtimes`: those
+    for which files are written, and that run them."""
 
     config: Path
     slim: Path
     folder: Path
     console: Console
     overrides: Sequence[str] = ()
+    runtimes: Sequence[str] = ("Lite",)
     commands: list[str] = field(default_factory=list)
 
     def qcc(self, *arguments: str | int | Path) -> None:
@@ -81,20 +87,33 @@ class Flow:
         assert weights is not None
         qcc.save(float_model(task.network(), load_weights(weights), weights), self.folder / "original")
         folders = form_folders(self.folder, transformed)
-        lite_files = self._export(folders)
+        files = {form: self.export(form, folders[form]) for form in ("float", "frozen")}
         self.console.print("\nEvaluating every form on all test images, and timing them:")
-        return compare_forms(folders, task, self.console, lite_files)
+        return compare_forms(folders, task, self.console, files)
 
-    def _export(self, folders: Mapping[str, Path]) -> dict[str, Path]:
-        """Files for Paddle Lite on x86, where its runtime is."""
-        missing = runtime_missing()
-        if missing is not None:
-            self.console.print(f"\nNothing is measured in Paddle Lite: {missing}")
-            return {}
-        files = {form: self.folder / f"{form}.nb" for form in ("float", "frozen")}
-        for form, file in files.items():
-            self.qcc("export", folders[form], "--target", "lite", "--arch", "x86", "-o", file)
+    def export(self, form: str, model: Path) -> dict[str, Path]:
+        """The files of a form for each runtime that is installed."""
+        files = {}
+        for name in self.runtimes:
+            missing = _MISSING[name]()
+            if missing is not None:
+                self.console.print(f"\nNothing is measured in {name}: {missing}")
+                continue
+            files[name] = runtime_file(self.folder, form, name)
+            arch = ("--arch", "x86") if name == "Lite" else ()
+            # ONNX Runtime wants scales that no training has observed.
+            more = ("--calibrate", self.config) if (form, name) == ("frozen", "ONNX Runtime") else ()
+            self.qcc("export", model, "--target", _target(name), *arch, *more, "-o", files[name])
         return files
+
+
+def runtime_file(folder: Path, form: str, runtime: str) -> Path:
+    """Where the file of a form for another runtime is."""
+    return folder / (f"{form}.nb" if runtime == "Lite" else f"{form}-{_target(runtime)}.onnx")
+
+
+def _target(runtime: str) -> str:
+    return runtime.replace(" ", "").lower()
 
 
 def form_folders(saved: Path, transformed: Path) -> dict[str, Path]:

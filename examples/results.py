@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 
-from flow import Flow, form_folders
+from flow import Flow, form_folders, runtime_file
 from results_page import PAGE, page
 from rich.console import Console
 from studies import STUDIES, Study
 
-from qcc.backends.lite.runtime import lite_milliseconds
 from qcc.files import write_json, write_text
 from qcc.train.config import load_config
-from qcc.train.evaluation.compare import open_predictors, print_forms, time_forms
+from qcc.train.evaluation.compare import RUNTIMES, open_predictors, print_forms, time_forms
 from qcc.train.evaluation.report import command_line, environment
 from qcc.train.tasks.build import build_task
 
@@ -55,7 +54,14 @@ def train(study: Study, name: str, console: Console) -> None:
     if path.exists():
         console.print(f"{path} is there already; remove it to run {name} again.")
         return
-    flow = Flow(study.config, study.slim(name), study.output(name) / "forms", console, study.overrides)
+    flow = Flow(
+        study.config,
+        study.slim(name),
+        study.output(name) / "forms",
+        console,
+        study.overrides,
+        tuple(RUNTIMES),
+    )
     write_json(path, flow.run())
     print_forms(console, flow.results, study.metric)
 
@@ -71,8 +77,9 @@ def time_again(study: Study, name: str) -> None:
     for form in record["forms"]:
         form["float_ms"] = times.get((form["form"], "float"))
         form["int8_ms"] = times.get((form["form"], "int8"))
-        if form.get("lite_ms") is not None:
-            form["lite_ms"] = lite_milliseconds(output / "forms" / f"{form['form']}.nb", example)
+        for runtime, found in form["runtimes"].items():
+            with RUNTIMES[runtime](runtime_file(output / "forms", form["form"], runtime)) as running:
+                found["ms"] = running.milliseconds(example)
     record["timed"] = {"command": command_line(), "environment": environment()}
     write_json(path, record)
 

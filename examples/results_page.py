@@ -8,7 +8,7 @@ from typing import Any
 
 from studies import CLASSIFIER, DETECTOR, FROZEN_NORMS, Study
 
-from qcc.train.evaluation.compare import decimals, percent
+from qcc.train.evaluation.compare import RUNTIMES, decimals, percent
 
 PAGE = Path("docs/results.md")
 Record = dict[str, Any]
@@ -24,10 +24,11 @@ Written by `python examples/results.py` from the records in `docs/records`.
 *change* is against float in points. Box AP and top-1 are computed with the integers that weights and
 activations are rounded to, held in float32; *int8 kernels* is that of `paddle.inference` with oneDNN's int8
 kernels, *Lite* that of Paddle Lite's x86 runtime, which computes a quantized file by float kernels from the
-same integers. The best epoch is chosen by what the transformed network reaches on the test images, as in
-the original flow: differences of 0.1 or 0.2 points say nothing. With activation type abs_max a network
-measures its scales in every run, and so it is evaluated; runtimes want fixed ones, so *int8 kernels* and
-*Lite* are those of the network frozen again with `--calibrate`. Times are medians of 100 runs after 10,
+same integers, *ONNX Runtime* and *OpenVINO* those of the files of `qcc export` in their int8 kernels. The
+best epoch is chosen by what the transformed network reaches on the test images, as in the original flow:
+differences of 0.1 or 0.2 points say nothing. With activation type abs_max a network measures its scales in
+every run, and so it is evaluated; runtimes want fixed ones, so all others are those of the network frozen
+again with `--calibrate`. Times are medians of 100 runs after 10,
 batch 1, one thread; those of Paddle are taken in turns, with fp32 kernels for the float network and int8
 kernels for the others.
 """
@@ -95,26 +96,29 @@ def _where(study: Study, record: Record) -> str:
 def _overview(study: Study, records: dict[str, Record]) -> str:
     """The original's table: the float network, then a row per weight x activation type."""
     metric = study.metric
+    first = _forms(next(iter(records.values())))
+    runtimes = [name for name in RUNTIMES if name in first["float"]["runtimes"]]
     head = [
         "weights",
         "activations",
         metric,
         "change",
         f"{metric}, int8 kernels",
-        f"{metric}, Lite",
+        *(f"{metric}, {name}" for name in runtimes),
         "Paddle, ms",
-        "Lite, ms",
+        *(f"{name}, ms" for name in runtimes),
         "Paddle, kB",
-        "Lite, kB",
+        *(f"{name}, kB" for name in runtimes),
     ]
-    rows = [_row(_forms(next(iter(records.values()))), "-", "- (baseline)")]
+    rows = [_row(first, runtimes, "-", "- (baseline)")]
     for record in records.values():
         scheme = record["scheme"]
-        rows.append(_row(_forms(record), scheme["weight_quantize_type"], scheme["activation_quantize_type"]))
+        names = scheme["weight_quantize_type"], scheme["activation_quantize_type"]
+        rows.append(_row(_forms(record), runtimes, *names))
     return _table(head, rows)
 
 
-def _row(forms: dict[str, Record], weights: str, activations: str) -> list[str]:
+def _row(forms: dict[str, Record], runtimes: list[str], weights: str, activations: str) -> list[str]:
     """The float network where `weights` is "-"."""
     first = forms["float"]
     if weights == "-":
@@ -124,33 +128,39 @@ def _row(forms: dict[str, Record], weights: str, activations: str) -> list[str]:
         deployed = forms["frozen"]
         change = f"{(trained['accuracy'] - first['accuracy']) * 100:+.2f}"
     fastest = forms["qdq"] if "qdq" in forms and deployed is not first else deployed
+    found = _in_runtimes(deployed, runtimes)
     return [
         weights,
         activations,
         percent(trained["accuracy"]),
         change,
         percent(deployed["int8_accuracy"]),
-        percent(deployed.get("lite_accuracy")),
+        *(percent(one.get("accuracy")) for one in found),
         decimals(fastest[kernels]),
-        decimals(deployed.get("lite_ms")),
+        *(decimals(one.get("ms")) for one in found),
         _kb(stored["size"]),
-        _kb(deployed.get("lite_size")),
+        *(_kb(one.get("size")) for one in found),
     ]
+
+
+def _in_runtimes(form: Record, runtimes: list[str]) -> list[Record]:
+    return [form["runtimes"].get(name, {}) for name in runtimes]
 
 
 def _combination(study: Study, name: str, record: Record) -> str:
     commands = "\n".join(record["commands"])
     epochs = ", ".join(f"{epoch['epoch']}: {percent(epoch[study.key])}" for epoch in record["epochs"])
+    runtimes = [name for name in RUNTIMES if any(name in form["runtimes"] for form in record["forms"])]
     rows = [
         [
             form["form"],
             percent(form["accuracy"]),
             percent(form["int8_accuracy"]),
-            percent(form.get("lite_accuracy")),
+            *(percent(one.get("accuracy")) for one in _in_runtimes(form, runtimes)),
             f"{form['size']:,}",
             decimals(form["float_ms"]),
             decimals(form["int8_ms"]),
-            decimals(form.get("lite_ms")),
+            *(decimals(one.get("ms")) for one in _in_runtimes(form, runtimes)),
         ]
         for form in record["forms"]
     ]
@@ -159,11 +169,11 @@ def _combination(study: Study, name: str, record: Record) -> str:
         "form",
         metric,
         f"{metric}, int8 kernels",
-        f"{metric}, Lite",
+        *(f"{metric}, {name}" for name in runtimes),
         "bytes",
         "ms, fp32 kernels",
         "ms, int8 kernels",
-        "ms, Lite",
+        *(f"ms, {name}" for name in runtimes),
     ]
     return f"""### {study.name}: {name}
 

@@ -53,6 +53,7 @@ def demo() -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for form in record["forms"]:
+        lite = form["runtimes"].get("Lite", {})
         cells = (
             form["form"],
             percent(form["accuracy"]),
@@ -60,8 +61,8 @@ def demo() -> str:
             f"{form['size'] / 1000:.0f}",
             milliseconds(form["float_ms"]),
             milliseconds(form["int8_ms"]),
-            percent(form["lite_accuracy"]),
-            milliseconds(form["lite_ms"]),
+            percent(lite.get("accuracy")),
+            milliseconds(lite.get("ms")),
         )
         rows.append(f"| {' | '.join(cells)} |")
     where, settings = record["environment"], record["settings"]

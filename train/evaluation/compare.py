@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -15,9 +14,12 @@ from rich.table import Table
 import qcc
 from qcc.analyze.page.elements import Html, joined, tag
 from qcc.analyze.page.tables import scrolled, table
-from qcc.backends.lite.runtime import lite_milliseconds
+from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.engines.openvino import OpenVino
+from qcc.backends.engines.runtime import Runtime
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import Engine, Predictor
-from qcc.train.evaluation.evaluate import evaluate, evaluate_lite
+from qcc.train.evaluation.evaluate import evaluate
 from qcc.train.evaluation.timing import milliseconds
 from qcc.train.tasks.task import Feeds, Run, Task
 
@@ -35,12 +37,29 @@ _ENGINES = {
 }
 
 
+RUNTIMES: Mapping[str, Callable[[Path], Runtime]] = {
+    "Lite": LiteRuntime,
+    "ONNX Runtime": OnnxRuntime,
+    "OpenVINO": OpenVino,
+}
+"""What runs files of its own, by the name that people call it."""
+
+
+@dataclass(frozen=True)
+class InRuntime:
+    """A form's file for another runtime: the main metric there, ms per image (batch 1, one thread), bytes."""
+
+    accuracy: float
+    ms: float
+    size: int
+
+
 @dataclass(frozen=True)
 class FormResult:
     """`accuracy`: the main metric, computed in float32 with the integers of the quantized network.
     `int8_accuracy`: the same in oneDNN's int8 kernels. `size`: bytes of program and parameters. Times in ms
-    per image (batch 1, one thread) in paddle.inference with oneDNN. `lite_...`: the same of a file for Paddle
-    Lite, in its x86 runtime. None: the form cannot be run so."""
+    per image (batch 1, one thread) in paddle.inference with oneDNN. None: the form cannot be run so.
+    `runtimes`: of `RUNTIMES`, those for which there is a file of this form."""
 
     form: str
     accuracy: float
@@ -48,23 +67,21 @@ class FormResult:
     size: int
     float_ms: float | None
     int8_ms: float | None
-    lite_accuracy: float | None = None
-    lite_ms: float | None = None
-    lite_size: int | None = None
+    runtimes: Mapping[str, InRuntime] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
 
+Files = Mapping[str, Mapping[str, Path]]
+
+
 def compare_forms(
-    folders: Mapping[str, Path],
-    task: Task,
-    console: Console,
-    lite_files: Mapping[str, Path] = MappingProxyType({}),
+    folders: Mapping[str, Path], task: Task, console: Console, files: Files | None = None
 ) -> list[FormResult]:
     """Evaluate saved forms on the task's test set, and time them on its first sample.
 
-    `lite_files`: of those forms that were exported for Paddle Lite on x86.
+    `files`: of `RUNTIMES`, by the form that they were exported from.
     """
     predictors = open_predictors(folders)
     times = time_forms(predictors, task.example())
@@ -78,20 +95,17 @@ def compare_forms(
             model_size(folder),
             times.get((form, "float")),
             times.get((form, "int8")),
+            {name: _measured(name, file, task) for name, file in (files or {}).get(form, {}).items()},
         )
-        if form in lite_files:
-            result = replace(result, **_in_lite(lite_files[form], task))
         results.append(result)
         console.print(f"  {form}: {task.main_metric} {result.accuracy:.4f}", highlight=False)
     return results
 
 
-def _in_lite(file: Path, task: Task) -> dict[str, Any]:
-    return {
-        "lite_accuracy": evaluate_lite(file, task)[task.main_metric],
-        "lite_ms": lite_milliseconds(file, task.example()),
-        "lite_size": file.stat().st_size,
-    }
+def _measured(name: str, file: Path, task: Task) -> InRuntime:
+    with RUNTIMES[name](file) as runtime:
+        accuracy = task.evaluate(runtime.run)[task.main_metric]
+        return InRuntime(accuracy, runtime.milliseconds(task.example()), file.stat().st_size)
 
 
 def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predictor]:
@@ -123,42 +137,57 @@ def model_size(folder: Path) -> int:
 
 
 def print_forms(console: Console, results: Sequence[FormResult], metric: str) -> None:
-    """The table of forms, narrow enough for 80 columns.
+    """The table of forms, narrow enough for 80 columns, as long as there are files for Paddle Lite alone.
 
-    The metric stands there in percent: computed in float32, in oneDNN's int8 kernels, and in Paddle Lite.
+    The metric stands there in percent: computed in float32, in oneDNN's int8 kernels, and in each runtime.
     """
-    shown = Table(*_headings(metric))
+    shown = Table(*_headings(results, metric))
     for result in results:
-        shown.add_row(*_cells(result))
+        shown.add_row(*_cells(result, runtimes_of(results)))
     console.print(shown)
 
 
 def forms_part(results: Sequence[FormResult], metric: str) -> Html:
     """The same table as a part of a page."""
-    rows = [tag("tr", *(tag("td", cell, class_="words") for cell in _cells(result))) for result in results]
+    runtimes = runtimes_of(results)
+    rows = [
+        tag("tr", *(tag("td", cell, class_="words") for cell in _cells(result, runtimes)))
+        for result in results
+    ]
+    places = "".join(f", and in {name}" for name in runtimes)
     words = (
         f"{metric} in %: computed in float32 with the integers of the quantized network, in oneDNN's int8"
-        " kernels, and in Paddle Lite; ms per image, on one thread."
+        f" kernels{places}; ms per image, on one thread."
     )
     return joined(
-        tag("h2", "Every form, side by side"), tag("p", words), scrolled(table(_headings(metric), rows))
+        tag("h2", "Every form, side by side"),
+        tag("p", words),
+        scrolled(table(_headings(results, metric), rows)),
     )
 
 
-def _headings(metric: str) -> tuple[str, ...]:
-    return ("form", metric, "int8", "Lite", "kB", "fp32 ms", "int8 ms", "Lite ms")
+def runtimes_of(results: Sequence[FormResult]) -> list[str]:
+    """Those that ran a file of some form."""
+    return [name for name in RUNTIMES if any(name in result.runtimes for result in results)]
 
 
-def _cells(result: FormResult) -> tuple[str, ...]:
+def _headings(results: Sequence[FormResult], metric: str) -> tuple[str, ...]:
+    runtimes = runtimes_of(results)
+    times = (f"{name} ms" for name in runtimes)
+    return ("form", metric, "int8", *runtimes, "kB", "fp32 ms", "int8 ms", *times)
+
+
+def _cells(result: FormResult, runtimes: Sequence[str]) -> tuple[str, ...]:
+    found = [result.runtimes.get(name) for name in runtimes]
     return (
         result.form,
         _hundredths(result.accuracy),
         _hundredths(result.int8_accuracy),
-        _hundredths(result.lite_accuracy),
+        *(_hundredths(one.accuracy if one else None) for one in found),
         f"{result.size / 1000:.0f}",
         decimals(result.float_ms),
         decimals(result.int8_ms),
-        decimals(result.lite_ms),
+        *(decimals(one.ms if one else None) for one in found),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -59,18 +58,6 @@ class LiteRuntime(Runtime):
                 f"{self._model} wants the inputs {list(self.inputs)}; {missing} are missing."
             )
         return {name: inputs[name] for name in self.inputs}
-
-
-def lite_milliseconds(
-    path: Path, feeds: Mapping[str, np.ndarray], warm_up: int = 10, runs: int = 100
-) -> float:
-    """Median milliseconds of a run of the file in Paddle Lite's x86 runtime, with one thread.
-
-    `feeds` are the inputs by name; feeding and fetching are not counted, nor are the first `warm_up` runs.
-    Raises what `LiteRuntime` raises.
-    """
-    with LiteRuntime(path) as runtime:
-        return statistics.median(runtime.times(feeds, warm_up, runs).wall) * 1000
 
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:

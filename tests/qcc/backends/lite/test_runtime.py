@@ -12,7 +12,7 @@ from lite_commands import outcome
 from lite_ops import CASES
 
 from qcc.backends.lite.export import export
-from qcc.backends.lite.runtime import LiteRuntime, lite_milliseconds
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import (
     LiteRuntimeError,
     ModelFormatError,
@@ -43,7 +43,8 @@ def test_runtime_refuses_what_is_no_file_for_x86(saved: Path, tmp_path: Path) ->
 def test_milliseconds(tmp_path: Path) -> None:
     case = CASES["relu"]
     export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
-    assert 0 < lite_milliseconds(tmp_path / "a.nb", case.feed(), warm_up=1, runs=3) < 1e4
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        assert 0 < runtime.milliseconds(case.feed(), warm_up=1, runs=3) < 1e4
 
 
 @pytest.mark.lite
