@@ -15,7 +15,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-walks bench-lite zoo fuzz lock clean
+.PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-walks bench-lite results zoo fuzz lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.-]+):.*## */  make \1\t/' | expand -t 20
@@ -72,6 +72,10 @@ bench-walks: .venv  ## Walk through docs/bench.md and docs/accuracy.md, and fill
 
 bench-lite: .venv  ## Measure exports for Paddle Lite of networks of full size
 	$(BIN)/python bench/lite.py
+
+results: .venv  ## Train every weight x activation combination that has no record, and write docs/results.md
+	[ -d dataset/fashion_voc ] || $(BIN)/python examples/fashion_voc/compose.py dataset/fashion_voc
+	$(BIN)/python examples/results.py
 
 zoo: .venv  ## Take networks of other packages through every form and engine
 	$(BIN)/python bench/zoo/build.py

@@ -1,7 +1,7 @@
 """Full-length results: each weight x activation combination on a whole test set.
 
-    python examples/results.py detector [COMBINATION ...]      trains what has no record yet
-    python examples/results.py classifier [COMBINATION ...]
+    python examples/results.py                                 trains what has no record yet, of all studies
+    python examples/results.py detector [COMBINATION ...]      of one
     python examples/results.py detector --time [...]           times the saved models again
     python examples/results.py --render                        writes the page from the stored records alone
 
@@ -34,11 +34,11 @@ def main() -> None:
     what.add_argument("--render", action="store_true", help="only write the page")
     what.add_argument("--time", action="store_true", help="only time the saved models again")
     options = arguments.parse_args()
-    if options.render == bool(options.study):
-        arguments.error("give a study, or --render alone.")
+    if options.render and options.study:
+        arguments.error("--render takes no study.")
     console = Console(soft_wrap=True)
-    if options.study:
-        study = STUDIES[options.study]
+    studies = [] if options.render else [options.study] if options.study else list(STUDIES)
+    for study in (STUDIES[name] for name in studies):
         for name in options.combination or study.combinations():
             if options.time:
                 time_again(study, name)

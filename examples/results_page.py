@@ -16,10 +16,10 @@ Record = dict[str, Any]
 _START = """# Results
 
 ```
-python examples/results.py     # trains again, and writes this page
+make results     # trains what has no record in docs/records, and writes this page
 ```
 
-Written by `python examples/results.py` from the records in `docs/records`.
+Written from the records in `docs/records`.
 
 *change* is against float in points. Box AP and top-1 are computed with the integers that weights and
 activations are rounded to, held in float32; *int8 kernels* is that of `paddle.inference` with oneDNN's int8
