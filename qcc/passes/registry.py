@@ -27,6 +27,7 @@ BUILT_IN = {
     "normalize": "qcc.passes.normalize:Normalize",
     "freeze": "qcc.passes.freeze:Freeze",
     "static-scales": "qcc.passes.static_scales:StaticScales",
+    "out-thresholds": "qcc.passes.out_thresholds:OutThresholds",
     "int8": "qcc.passes.int8:Int8",
     "unpack": "qcc.passes.unpack:Unpack",
     "qdq": "qcc.passes.qdq:Qdq",
