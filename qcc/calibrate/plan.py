@@ -39,8 +39,8 @@ class Plan:
     """`model`: as it was given; `folded`: with its norms folded, so that a quantized op sees what it will
     compute; `activations`: what gets a scale, and `weights`: what is rounded, by name; `skipped`: the
     variables (or globs) whose ops stay float; `notes`: for the user; `rewrites`: passes that run before
-    anything is quantized; `between`: what the target rounds besides, as far as it may come to that, and to
-    how many bits."""
+    anything is quantized; `table`: of the target, where it has one; `between`: what it rounds besides, as far
+    as it may come to that, and to how many bits."""
 
     model: Model
     folded: Model
@@ -49,6 +49,7 @@ class Plan:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     rewrites: tuple[Pass, ...] = ()
+    table: Target | None = None
     between: Mapping[str, int] = MappingProxyType({})
 
     @property
@@ -70,12 +71,14 @@ class Plan:
     def skipping(self, variables: Iterable[str]) -> Plan:
         """The plan in which the ops that touch these variables stay float, too."""
         skipped = (*self.skipped, *map(escape, variables))
-        return replace(make_plan(self.model, skipped, rewrites=self.rewrites), between=self.between)
+        return self._for_target(make_plan(self.model, skipped, rewrites=self.rewrites))
 
     def rewritten(self, *passes: Pass) -> Plan:
         """The plan that runs further passes before anything is quantized."""
-        plan = make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes))
-        return replace(plan, between=self.between)
+        return self._for_target(make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes)))
+
+    def _for_target(self, plan: Plan) -> Plan:
+        return replace(plan, table=self.table, between=self.between)
 
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
@@ -132,7 +135,7 @@ def make_plan(
         if op.type in QUANTIZE_OPS and op.input("X").persistable
     )
     rounded = _between(table, assumed)
-    return Plan(model, folded, activations, weights, kept, notes, rewrites, rounded)
+    return Plan(model, folded, activations, weights, kept, notes, rewrites, table, rounded)
 
 
 def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:

@@ -52,6 +52,11 @@ class OutThresholds(Pass):
         return PassResult(modified)
 
 
+def note_scale(graph: Graph, name: str, scale: float) -> None:
+    """Note the scale of a variable at the op that writes it.  Raises PassError when there is no such op."""
+    graph.set_attr(_noting(graph, name), ATTRIBUTE, scale)
+
+
 def thresholds(graph: Graph) -> dict[str, float]:
     """The scales that ops note of what they write, by its name; what is no scale does not count."""
     found = {}

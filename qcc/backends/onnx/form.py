@@ -18,6 +18,7 @@ from qcc.passes.base import Pass
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import thresholds
+from qcc.passes.transform_outputs import TransformOutputs
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
@@ -77,6 +78,17 @@ def unmeasured(model: Model, target: Target) -> dict[str, int]:
     """Those of `between` that have no scale from what reads them: to be measured on data, and given to
     `prepare`, whatever the model notes of them. Raises what `prepare` raises."""
     return _between(model, target, lambda var, inherited: pair_of(var) is None and var not in inherited)
+
+
+def simulating(model: Model, target: Target) -> TransformOutputs | None:
+    """The pass that inserts what the target rounds besides into the transformed model that the frozen `model`
+    was made of; None where that is nothing. Raises what `prepare` raises."""
+    if target.onnx is None or target.checked_in != "onnx":
+        return None
+    # What is only moved, and then rounded by the same scale, needs no rounding of its own.
+    found = _between(model, target, lambda var, inherited: pair_of(var) is not None or var not in inherited)
+    entries = tuple(f"{name}={bits}" for name, bits in found.items())
+    return TransformOutputs(outputs=entries) if entries else None
 
 
 def _between(
