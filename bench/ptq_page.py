@@ -48,7 +48,8 @@ def _lines(record: dict[str, Any]) -> Iterator[str]:
     if any(row["tool"] == "qcc trained" for network in measured for row in network["rows"]):
         yield (
             f"`qcc trained` takes {record['trained_steps']} steps on the same images, of which it holds an"
-            " eighth back."
+            " eighth back; where no epoch is surely better on those few, it gives what was calibrated, and"
+            " 0.00 stands beside."
         )
         yield ""
     yield (

@@ -99,14 +99,16 @@ def versions() -> dict[str, str]:
 def _by_qcc(tool: str, job: Job, target: str | None = None) -> tuple[Model, dict[str, float]]:
     if tool == "float":
         return job.model, {}
+    # Imported before it is measured, as the other tools are.
+    quantize = qcc.quantize
     with warnings.catch_warnings(), measured() as taken:
         warnings.simplefilter("ignore", QccWarning)
         if tool == "qcc trained":
             found = quantize_unlabelled(job.model, job.batches, job.out, steps=TRAINED_STEPS).model
         elif tool == "qcc accurate":
-            found = qcc.quantize(job.model, job.batches, "accurate", target=target)
+            found = quantize(job.model, job.batches, "accurate", target=target)
         else:
-            found = qcc.quantize(job.model, job.batches, target=target)
+            found = quantize(job.model, job.batches, target=target)
     return found, taken
 
 

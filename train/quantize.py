@@ -33,7 +33,7 @@ from qcc.train.models.network import Network
 from qcc.train.programs.averages import Averages, split_averages
 from qcc.train.programs.programs import Stage, TrainingProgram, TrainingPrograms
 from qcc.train.programs.pruning import can_take_shapes, take_shapes
-from qcc.train.programs.scheme import check_choice, transform_pipeline
+from qcc.train.programs.scheme import check_choice, simulated_outputs, transform_pipeline
 from qcc.train.programs.scope import Arrays, persistable_names, write_scope
 from qcc.train.programs.teacher import FirstWeights, OwnNetwork, Teacher, find_teacher
 from qcc.train.programs.weights import fitting_weights, initialise, load_weights
@@ -71,12 +71,14 @@ class QuantizationPhase:
         self._scope = paddle.static.Scope()
         self._network = self._first_network()
         check_choice(self._network.test, slim.strategy)
-        self._outputs = Outputs(self._network, slim, console)
+        simulated = simulated_outputs(self._network, slim.strategy)
+        self._pipeline = transform_pipeline(slim.strategy, simulated)
+        self._outputs = Outputs(self._network, slim, console, self._pipeline)
         own = config.distiller_optimizer
         self._programs = TrainingPrograms(
             self._network,
             config.optimizer,
-            slim.strategy,
+            self._pipeline,
             self._teacher,
             distiller_optimizer=(None if own is None else own.optimizer) or config.optimizer,
             processes=task.group.size,
@@ -172,7 +174,7 @@ class QuantizationPhase:
                 f"{where}, and was trained before quantization was inserted; let end_epoch be a later one."
             )
         trained = read_json(store.epoch(epoch) / SCHEME)["pipeline"]
-        if trained != transform_pipeline(self._strategy):
+        if trained != self._pipeline:
             raise ConfigError(
                 f"{where}, and was trained with {trained}, not as the slim file says now; {command} saves its"
                 " forms as they were trained."
@@ -258,7 +260,7 @@ class QuantizationPhase:
     ) -> Model:
         model = qcc.from_program(self._network.test, scope, feeds, fetches, for_test=True)
         if quantized:
-            model = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
+            model = qcc.PassManager.parse(self._pipeline).run(model)
         model.read_weights(scope, averages)
         return model
 

@@ -40,13 +40,13 @@ _FILE_OF_FORM = {"float": OLD_PROGRAM, "int8": OLD_PROGRAM, "mobile": LITE_FILE}
 
 
 class Outputs:
-    """The models that a slim file asks for.
+    """The models that a slim file asks for; `pipeline`: inserts quantization.
 
     Raises ConfigError for names that the network does not have, OutputError for folders that cannot be.
     """
 
-    def __init__(self, network: Network, slim: Slim, console: Console) -> None:
-        self._network = network
+    def __init__(self, network: Network, slim: Slim, console: Console, pipeline: str) -> None:
+        self._network, self._pipeline = network, pipeline
         self._strategy = strategy = slim.strategy
         self._compressor = slim.compressor
         self._console = console
@@ -67,7 +67,7 @@ class Outputs:
 
     def write_eval_model(self, folder: Path, model: Model, quantized: bool, test_model: TestModel) -> None:
         """Write into a checkpoint's folder `model`, which was evaluated, and what it takes to freeze it."""
-        write_json(folder / SCHEME, scheme_record(self._strategy) if quantized else None)
+        write_json(folder / SCHEME, scheme_record(self._strategy, self._pipeline) if quantized else None)
         if not self._compressor.save_eval_model:
             return
         target, pruned = folder / EVAL_FOLDER, self._compressor.prune_infer_model

@@ -15,6 +15,7 @@ import numpy as np
 from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
+from qcc.backends.onnx.form import simulating
 from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, spread
@@ -28,6 +29,7 @@ from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
+from qcc.passes.out_thresholds import thresholds
 from qcc.passes.prune import Prune
 from qcc.passes.static_scales import StaticScales
 from qcc.shown import plain
@@ -226,8 +228,11 @@ def train_unlabelled(
     began = time.monotonic()
     origin = origin_of(plan, calibrated, samples, budget, rates, seed)
     plan, scales = _narrowed(plan, calibrated)
-    fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in scales.items()))
-    whole = PassManager((plan.passes[-1], fixed)).run(plan.folded)
+    simulated = None if plan.table is None else simulating(calibrated.model, plan.table)
+    transform = (plan.transform,) if simulated is None else (plan.transform, simulated)
+    known = thresholds(calibrated.model.graph) | scales
+    fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in known.items()))
+    whole = PassManager((*transform, fixed)).run(plan.folded)
     student = Student(plan.folded, whole)
     lesson = student.lesson()
     samples.check()

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qcc.backends.deploy.passes.quantize_outputs import BITS
-from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
-from qcc.backends.deploy.signs import non_negative
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch
-from qcc.calibrate.observers import observe
+from qcc.calibrate.observers import Calibrator, observe
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
@@ -36,27 +33,27 @@ def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Bat
     return largest.magnitudes
 
 
-def scales_of(model: Model, names: Sequence[str], batches: Iterable[Batch]) -> dict[str, float]:
-    """The scales of some variables of a model, by the least mean square error on the data.
-
-    Variables that cannot be negative have all 8 bits for their magnitude. One that was never reached, or was
-    never anything but zero, has no scale, and is left out.
+def scales_of(model: Model, bits: Mapping[str, int], batches: Iterable[Batch]) -> dict[str, float]:
+    """The scales of some variables of a model, by the least mean square error on the data; `bits`: that each
+    is rounded to. One that was never reached, or was never anything but zero, has no scale, and is left out.
 
     Raises DataError as `largest_magnitudes` does.
     """
-    statistics = Statistics(names)
+    statistics = Statistics(bits)
     collector = Collector(model, statistics)
     for batch in numbered(batches):
         collector.run(batch, batch.read())
     if not statistics.batches:
         raise DataError("there is no data to measure scales on.")
-    unsigned = {var.name for var in non_negative(model.graph)}
-    seen = {name: statistics.seen(name) for name in names}
-    return {
-        name: observe(one, "mse", UNSIGNED if name in unsigned else BITS)
-        for name, one in seen.items()
-        if one.histogram.peak
-    }
+    return measured_scales(statistics, bits)
+
+
+def measured_scales(
+    statistics: Statistics, bits: Mapping[str, int], calibrator: Calibrator = "mse"
+) -> dict[str, float]:
+    """The scales of `scales_of` from statistics that are there."""
+    seen = {name: statistics.seen(name) for name in bits}
+    return {name: observe(one, calibrator, bits[name]) for name, one in seen.items() if one.histogram.peak}
 
 
 class _Largest:

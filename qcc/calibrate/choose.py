@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
+from qcc.calibrate.activations import measured_scales
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
+from qcc.passes.base import Pass
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
+from qcc.passes.out_thresholds import OutThresholds
 from qcc.passes.prune import Prune
 from qcc.passes.static_scales import StaticScales
 
@@ -76,11 +80,13 @@ def finish(
 
 @dataclass(frozen=True)
 class Chosen:
-    """A plan with scales for all of its activations; `notices`: what a user should hear of."""
+    """A plan with scales for all of its activations; `notices`: what a user should hear of; `thresholds`: the
+    scales of what the target rounds besides."""
 
     plan: Plan
     choices: tuple[Choice, ...]
     notices: tuple[str, ...]
+    thresholds: Mapping[str, float] = MappingProxyType({})
 
     @property
     def static_scales(self) -> StaticScales:
@@ -89,7 +95,7 @@ class Chosen:
 
     def freeze(self) -> Quantized:
         """The frozen model."""
-        passes = (*self.plan.passes, self.static_scales, Freeze(), Prune())
+        passes = (*self.plan.passes, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
 
     def freeze_with(self, learned: Mapping[str, np.ndarray], by: str) -> Quantized:
@@ -99,8 +105,13 @@ class Chosen:
         for name, value in learned.items():
             folded.weights[name] = value
         model = Model(folded.graph, folded.provenance.then(by))
-        passes = (self.plan.transform, self.static_scales, Freeze(), Prune())
+        passes = (self.plan.transform, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(model), self.choices, self.notices)
+
+    @property
+    def _freezing(self) -> tuple[Pass, ...]:
+        noted = tuple(f"{name}={scale!r}" for name, scale in self.thresholds.items())
+        return (*([OutThresholds(scales=noted)] if noted else ()), Freeze(), Prune())
 
 
 def choose(
@@ -118,7 +129,8 @@ def choose(
         plan = plan.without(unknown)
     wanted = tuple(name for name in CALIBRATORS if name == calibrator or name in compared)
     choices = tuple(_choose(name, seen[name], calibrator, wanted) for name in plan.activations)
-    return Chosen(plan, choices, (*plan.notes, *notices))
+    thresholds = measured_scales(statistics, plan.between, calibrator)
+    return Chosen(plan, choices, (*plan.notes, *notices), thresholds)
 
 
 def losing(choices: Iterable[Choice], remedy: str) -> Iterator[str]:

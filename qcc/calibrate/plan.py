@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from glob import escape
+from types import MappingProxyType
 
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.deploy.placement import place
+from qcc.backends.onnx.form import between
 from qcc.calibrate.importance import importances
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, ModelFormatError
@@ -27,7 +29,7 @@ from qcc.passes.static_scales import ops_to_calibrate
 from qcc.passes.transform import Transform
 from qcc.quantization import state
 from qcc.targets.lite import ARCHS
-from qcc.targets.table import find_target
+from qcc.targets.table import Target, find_target
 
 LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
 
@@ -37,7 +39,8 @@ class Plan:
     """`model`: as it was given; `folded`: with its norms folded, so that a quantized op sees what it will
     compute; `activations`: what gets a scale, and `weights`: what is rounded, by name; `skipped`: the
     variables (or globs) whose ops stay float; `notes`: for the user; `rewrites`: passes that run before
-    anything is quantized."""
+    anything is quantized; `table`: of the target, where it has one; `between`: what it rounds besides, as far
+    as it may come to that, and to how many bits."""
 
     model: Model
     folded: Model
@@ -46,6 +49,8 @@ class Plan:
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     rewrites: tuple[Pass, ...] = ()
+    table: Target | None = None
+    between: Mapping[str, int] = MappingProxyType({})
 
     @property
     def passes(self) -> tuple[Pass, ...]:
@@ -65,22 +70,29 @@ class Plan:
 
     def skipping(self, variables: Iterable[str]) -> Plan:
         """The plan in which the ops that touch these variables stay float, too."""
-        return make_plan(self.model, (*self.skipped, *map(escape, variables)), rewrites=self.rewrites)
+        skipped = (*self.skipped, *map(escape, variables))
+        return self._for_target(make_plan(self.model, skipped, rewrites=self.rewrites))
 
     def rewritten(self, *passes: Pass) -> Plan:
         """The plan that runs further passes before anything is quantized."""
-        return make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes))
+        return self._for_target(make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes)))
+
+    def _for_target(self, plan: Plan) -> Plan:
+        return replace(plan, table=self.table, between=self.between)
 
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
-        return Statistics(self.activations, importances(self.folded.graph, self.weights))
+        statistics = Statistics(self.activations, importances(self.folded.graph, self.weights))
+        statistics.declare(self.between)
+        return statistics
 
     def identity(self) -> str:
         """A digest of what is run to collect statistics."""
         digest = hashlib.sha256(self.folded.graph.to_proto().SerializeToString(deterministic=True))
         for name, value in sorted(self.folded.weights.items()):
             digest.update(name.encode() + value.tobytes())
-        digest.update("\n".join((*self.activations, "", *sorted(self.weights))).encode())
+        names = (*self.activations, "", *sorted(self.weights), *self.between)
+        digest.update("\n".join(names).encode())
         return digest.hexdigest()
 
 
@@ -108,7 +120,9 @@ def make_plan(
     if not model.graph.for_test:
         raise ModelFormatError("the model is a training graph: quantize the test graph.")
     folded = PassManager((*_FOLDS, *rewrites)).run(model)
-    kept = tuple(dict.fromkeys((*skipped, *map(escape, _float_on(folded, target)))))
+    table = _table(target)
+    assumed = None if table is None else assume_frozen(folded).model
+    kept = tuple(dict.fromkeys((*skipped, *map(escape, _float_on(folded, table, assumed)))))
     counts = OpCount()
     transformed = PassManager((_transform(kept),)).run(folded, (Verification(), counts))
     notes = tuple(note for change in counts.changes for note in change.result.notes)
@@ -120,7 +134,8 @@ def make_plan(
         for op in transformed.graph.ops
         if op.type in QUANTIZE_OPS and op.input("X").persistable
     )
-    return Plan(model, folded, activations, weights, kept, notes, rewrites)
+    rounded = _between(table, assumed)
+    return Plan(model, folded, activations, weights, kept, notes, rewrites, table, rounded)
 
 
 def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:
@@ -154,11 +169,21 @@ def _transform(skipped: tuple[str, ...]) -> Transform:
     )
 
 
-def _float_on(folded: Model, target: str | None) -> tuple[str, ...]:
-    """Weights of the ops that the target computes from floats: nothing would be gained by rounding them."""
+def _table(target: str | None) -> Target | None:
     check_target(target)
-    if target is None or target in LITE_TARGETS:
+    return None if target is None or target in LITE_TARGETS else find_target(target)
+
+
+def _float_on(folded: Model, table: Target | None, assumed: Model | None) -> tuple[str, ...]:
+    """Weights of the ops that the target computes from floats: nothing would be gained by rounding them."""
+    if table is None or assumed is None:
         return ()
-    placement = place(assume_frozen(folded).model.graph, find_target(target))
-    outputs = frozenset(placement.unquantized())
+    outputs = frozenset(place(assumed.graph, table).unquantized())
     return weights_of(folded.graph, lambda found: found.output.name in outputs)
+
+
+def _between(table: Target | None, assumed: Model | None) -> dict[str, int]:
+    """What the target's file rounds besides, where its engine reads ONNX files alone."""
+    if table is None or assumed is None or table.checked_in != "onnx":
+        return {}
+    return between(assumed, table)

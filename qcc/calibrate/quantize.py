@@ -41,7 +41,8 @@ def quantize(
     `qcc.calibrate.accurate.steps`, but for those `without`. `calibrator` chooses the scales of activations:
     "mse", the default, by the least mean square error; see `qcc.calibrate.observers` for the others. Ops that
     touch one of `skip_vars` (names or globs) stay float, and those that the `target` (see `qcc.targets`)
-    computes in float anyway.
+    computes in float anyway. What the target rounds between quantized ops is measured in the same run, and
+    noted at the ops that write it (see the pass `out-thresholds`).
 
     Raises ModelFormatError for a model that is not float or has nothing to quantize, DataError when there
     is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target,

@@ -95,12 +95,12 @@ def write_onnx(
 
 
 def _measured(
-    model: Model, names: tuple[str, ...], data: Path, config_path: Path | None, home: Path
+    model: Model, bits: dict[str, int], data: Path, config_path: Path | None, home: Path
 ) -> dict[str, float]:
     from qcc.calibrate.activations import scales_of
 
     batches: Any = calibration_batches(model, data, config_path, home)
     with progress("measuring scales", len(batches), Console(stderr=True)) as report:
-        scales = scales_of(model, names, used(batches, report))
+        scales = scales_of(model, bits, used(batches, report))
     echo(f"measured {len(scales)} scales more on {len(batches)} batches of {data}.")
     return scales

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 _COMPARED = 16
-_MEASURED = 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class InTime:
         found = search_in_time(
             self.time,
             models,
-            self._form(models, held_back),
+            self._form(models),
             target=self.target,
             engine=self.engine,
             inputs=one_sample(model, held_back[0].read()),
@@ -73,7 +72,7 @@ class InTime:
             quantized = models.attempt(found.floats).freeze()
         return quantized, found, found.section(), found.notices()
 
-    def _form(self, models: FromFloat, batches: Sequence[Numbered]) -> Form:
+    def _form(self, models: FromFloat) -> Form:
         from qcc.measure.tradeoff.forms import LITE, lite_form, onnx_form, paddle_form
         from qcc.targets.table import find_target
 
@@ -82,15 +81,7 @@ class InTime:
         table = find_target(self.target)
         if not takes_onnx(self.target):
             return paddle_form(table, self.engine)
-        from qcc.backends.onnx.form import unmeasured
-        from qcc.calibrate.activations import scales_of
-        from qcc.calibrate.data.batches import spread
-
-        quantized = models.model(frozenset())
-        names = unmeasured(quantized, table)
-        read = (batch.read() for batch in spread(batches, _MEASURED))
-        measured = scales_of(quantized, names, read) if names else {}
-        return onnx_form(table, self.engine, {**models.scales, **measured}, vnni=False, cut=None)
+        return onnx_form(table, self.engine, models.scales, vnni=False, cut=None)
 
 
 def budgets_in_time(time: WantedTime, quality: Wanted, target: str | None, effort: str) -> InTime | None:

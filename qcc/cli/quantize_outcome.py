@@ -146,18 +146,15 @@ class Outcome:
         self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
-        """Measure what the target wants to know besides, and write its file."""
+        """Write the target's file."""
         from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import prepare, unmeasured
-        from qcc.calibrate.activations import scales_of
+        from qcc.backends.onnx.form import prepare
         from qcc.targets.table import find_target
 
         model, table = self.quantized.model, find_target(target)
-        names = unmeasured(model, table)
-        scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
         path = self.output / target / _ONNX
-        saved = export(model, path, table, scales=scales, check=check)
-        self._onnx = prepare(model, table, scales, vnni=False).model
+        saved = export(model, path, table, check=check)
+        self._onnx = prepare(model, table, {}, vnni=False).model
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]

@@ -14,6 +14,8 @@ from qcc.numerics import UNOBSERVED_SCALE, abs_max, max_int
 
 AWAY_FROM_ZERO = 1
 STEP_COUNTER = "@STEP_COUNTER@"
+BETWEEN = "between_ops"
+"""The attribute of quantize ops whose scale an engine wants besides those of the inputs of quantized ops."""
 
 QUANTIZE_OPS = {
     "fake_quantize_abs_max": "abs_max",

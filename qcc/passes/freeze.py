@@ -21,6 +21,7 @@ from qcc.passes.normalize import Normalize, foreign_ops
 from qcc.passes.quantizable import Operands
 from qcc.passes.round_trip import half_quantized, round_trips
 from qcc.passes.scales import observed, weight_scale
+from qcc.passes.transform_outputs import settle_outputs
 
 
 @options(frozen=True, config=OPTIONS)
@@ -50,6 +51,8 @@ class Freeze(Pass):
 
     Graphs of other tools are brought into this shape first (see the pass `normalize`): one in QDQ form, or
     with fused quantize and dequantize ops, can be frozen as well.
+
+    What `transform-outputs` has inserted goes, and its scales are noted as by `out-thresholds`.
 
     `weight_type` overrides how weights were trained (None: per tensor, or per channel, as trained).
     `bias_correction` restores each weight's (channel's) mean and standard deviation, for graphs that
@@ -81,6 +84,7 @@ class Freeze(Pass):
         _check_removable(graph, plan)
         frozen = self._integers(graph, plan)
         _check_names(graph, plan, frozen)
+        settle_outputs(graph)
         for step in plan:
             _bypass_pairs(graph, step)
         _remove_pairs(graph, plan)

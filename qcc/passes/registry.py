@@ -24,9 +24,11 @@ OWN_PACKAGE = "qcc"
 # In the order in which a pipeline uses them.
 BUILT_IN = {
     "transform": "qcc.passes.transform:Transform",
+    "transform-outputs": "qcc.passes.transform_outputs:TransformOutputs",
     "normalize": "qcc.passes.normalize:Normalize",
     "freeze": "qcc.passes.freeze:Freeze",
     "static-scales": "qcc.passes.static_scales:StaticScales",
+    "out-thresholds": "qcc.passes.out_thresholds:OutThresholds",
     "int8": "qcc.passes.int8:Int8",
     "unpack": "qcc.passes.unpack:Unpack",
     "qdq": "qcc.passes.qdq:Qdq",

@@ -13,7 +13,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.fake_quant import BETWEEN, QUANTIZE_OPS
 from qcc.passes.scales import observed
 
 
@@ -108,6 +108,7 @@ def _fix(graph: Graph, op: Op, scale: np.ndarray) -> None:
     places = _places(old)
     attrs = {"bit_length": int(op.attr("bit_length", 8)), "is_test": True, "moving_rate": 0.9, "op_role": 0}
     fixed = graph.add_op("fake_quantize_moving_average_abs_max", {"X": source}, {}, attrs, before=op)
+    _keep_mark(graph, op, fixed)
     graph.remove_op(op)
     for reader, slot, _ in places:
         graph.set_input(reader, slot, [])
@@ -126,12 +127,18 @@ def _measure(graph: Graph, op: Op) -> None:
     places = _places(old)
     attrs = {"bit_length": int(op.attr("bit_length", 8)), "op_role": 0}
     dynamic = graph.add_op("fake_quantize_abs_max", {"X": source}, {}, attrs, before=op)
+    _keep_mark(graph, op, dynamic)
     graph.remove_op(op)
     scale = graph.add_var(f"{old.name}.measured", "float32", (1,))
     graph.set_output(dynamic, "Out", [out])
     graph.set_output(dynamic, "OutScale", [scale])
     for reader, slot, variables in places:
         graph.set_input(reader, slot, [scale if var is old else var for var in variables])
+
+
+def _keep_mark(graph: Graph, op: Op, successor: Op) -> None:
+    if op.attr(BETWEEN, False):
+        graph.set_flag(successor, BETWEEN, True)
 
 
 def _places(var: Var) -> list[tuple[Op, str, list[Var]]]:

@@ -17,7 +17,6 @@ from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
 from qcc.passes.fake_quant import Pair, Quantizer, insert_pair, pair_behind, pair_names
 from qcc.passes.frozen import integer_op
 from qcc.passes.quantizable import (
-    KINDS,
     OP_TYPES,
     QUANTIZATION_TYPE,
     WITH_WEIGHT,
@@ -89,7 +88,7 @@ class Transform(Pass):
                 f"the training graph has no backward op of {plan.chosen[0].op}: call minimize before"
                 " transform, otherwise no weight gets a gradient."
             )
-        backward = _backward_ops(graph)
+        backward = backward_ops(graph)
         for op in plan.skipped:
             _mark_skipped(graph, [op, *backward.get(op, ())])
         _insert(graph, plan, backward)
@@ -156,7 +155,7 @@ class _Plan:
     def want(self, var: Var, quantizer: Quantizer, op: Op) -> None:
         """Ask for a variable to be quantized; all ops that read it must ask for the same."""
         if var not in self.quantizers:
-            pair = _present_pair(var)
+            pair = present_pair(var)
             if pair is not None:
                 self.present[var] = pair
             self.quantizers[var] = quantizer if pair is None else pair.quantizer
@@ -188,7 +187,7 @@ def _kind(quantizer: Quantizer) -> str:
     return f"{quantizer.bits}-bit {quantizer.type}{axis}"
 
 
-def _present_pair(var: Var) -> Pair | None:
+def present_pair(var: Var) -> Pair | None:
     """The pair that an earlier transform gave to a variable."""
     for reader in var.consumers:
         if reader.type.startswith("fake_") and "Out" in reader.outputs:
@@ -221,18 +220,17 @@ def _mark_skipped(graph: Graph, ops: Iterable[Op]) -> None:
         graph.set_attr(op, "with_quant_attr", True)
 
 
-def _backward_ops(graph: Graph) -> dict[Op, list[Op]]:
+def backward_ops(graph: Graph) -> dict[Op, list[Op]]:
     """Forward op -> its gradient ops (several after a second minimize), by the output they share.
 
     `conv2d_grad` reads `Output@GRAD`, the gradient of what `conv2d` writes as `Output`.
     """
     backward: dict[Op, list[Op]] = {}
     for op in graph.ops:
-        if not op.type.endswith("_grad") or op.type.removesuffix("_grad") not in KINDS:
-            continue
-        forward = _forward_of(graph, op)
-        if forward is not None:
-            backward.setdefault(forward, []).append(op)
+        if op.type.endswith("_grad"):
+            forward = _forward_of(graph, op)
+            if forward is not None:
+                backward.setdefault(forward, []).append(op)
     return backward
 
 

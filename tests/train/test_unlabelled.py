@@ -20,6 +20,7 @@ from rich.console import Console
 import qcc
 import qcc.train
 from qcc._paddle import paddle
+from qcc.backends.onnx.form import unmeasured
 from qcc.calibrate.choose import Quantized, finish
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
@@ -31,8 +32,10 @@ from qcc.errors import CheckpointError, ConfigError, DataError, ModelFormatError
 from qcc.interrupts import StopRequest
 from qcc.model import Model
 from qcc.passes.manager import PassManager
+from qcc.passes.out_thresholds import thresholds
 from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
+from qcc.targets.table import find_target
 from qcc.train.config.schedule import Schedule
 from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.loop.interrupt import Interrupted
@@ -342,3 +345,19 @@ def test_minutes_are_turned_into_steps_once(small: tuple[Plan, Quantized], tmp_p
     assert first.steps >= 10
     assert again.steps == first.steps
     assert again.records == first.records
+
+
+def test_what_a_target_rounds_is_rounded_in_training(tmp_path: Path) -> None:
+    model = nets.build(nets.residual_net)["test"]
+    batches = [image(number) for number in range(40)]
+    before = qcc.quantize(model, batches, target="onnxruntime")
+    console = Console(file=io.StringIO())
+    result = qcc.train.quantize_unlabelled(
+        model, batches, tmp_path, steps=20, target="onnxruntime", console=console
+    )
+    assert result.best is not None
+    noted, first = thresholds(result.model.graph), thresholds(before.graph)
+    assert set(unmeasured(before, find_target("onnxruntime"))) <= set(noted) <= set(first)
+    # They are learned, too.
+    assert all(noted[name] != first[name] for name in noted)
+    assert [op.type for op in result.model.graph.ops] == [op.type for op in before.graph.ops]

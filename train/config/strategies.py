@@ -44,6 +44,9 @@ class QuantizationStrategy(Section):
     """The share of the average that is kept in a step, for scales of type moving_average_abs_max."""
     quantize_op_types: Annotated[tuple[OpType, ...], Field(min_length=1)] = get_args(OpType)
     """The types of ops that are quantized."""
+    target: str | None = None
+    """The engine to train for: what it rounds besides the inputs of quantized ops is rounded in training as
+    well; null: nothing is."""
     not_quant_pattern: tuple[str, ...] = ("skip_quant",)
     """Ops whose name scope holds one of these words stay float; those in the scope `skip_quant` always do."""
     save_in_nodes: tuple[str, ...] | None = None

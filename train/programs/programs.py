@@ -9,11 +9,9 @@ from typing import Any
 import qcc
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.config.slim import Distillation
-from qcc.train.config.strategies import QuantizationStrategy
 from qcc.train.models.network import Network
 from qcc.train.programs.distillation import add_distillation, teacher_values
 from qcc.train.programs.optimizer import add_optimizer, restart_optimizer
-from qcc.train.programs.scheme import transform_pipeline
 from qcc.train.programs.scope import write_scope
 from qcc.train.programs.teacher import Teacher
 
@@ -44,21 +42,21 @@ class TrainingPrograms:
     """Makes the training program of a stage from a network that has no backward part.
 
     All stages keep the same state from step to step, but for that of the quantizers, and of the optimizer
-    where `distiller_optimizer` is of another kind.
+    where `distiller_optimizer` is of another kind. `pipeline`: inserts quantization.
     """
 
     def __init__(
         self,
         network: Network,
         optimizer: OptimizerBuilder,
-        strategy: QuantizationStrategy,
+        pipeline: str,
         teacher: Callable[[Distillation], Teacher],
         distiller_optimizer: OptimizerBuilder,
         processes: int = 1,
     ) -> None:
         self._network = network
         self._optimizers = {False: optimizer, True: distiller_optimizer}
-        self._strategy = strategy
+        self._pipeline = pipeline
         self._teacher = teacher
         self._processes = processes
 
@@ -106,7 +104,7 @@ class TrainingPrograms:
         network = built.network
         fetches = [network.loss, *network.train_outputs, *built.parts.values()]
         model = qcc.from_program(network.train, scope, network.train_feeds, fetches, for_test=False)
-        transformed = qcc.PassManager.parse(transform_pipeline(self._strategy)).run(model)
+        transformed = qcc.PassManager.parse(self._pipeline).run(model)
         transformed.write_weights(scope, overwrite=False)
         return replace(built, network=replace(network, train=transformed.to_program()))
 

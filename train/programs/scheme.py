@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,21 @@ from typing import Any
 import numpy as np
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends import Saved
-from qcc.errors import ConfigError
+from qcc.backends.assumed import assume_frozen
+from qcc.backends.onnx.form import simulating
+from qcc.calibrate.plan import LITE_TARGETS
+from qcc.errors import ConfigError, PassError, TargetError
 from qcc.model import Model
+from qcc.passes.manager import PassManager
 from qcc.passes.pipeline import format_value
 from qcc.passes.transform import Transform
+from qcc.passes.transform_outputs import TransformOutputs
+from qcc.targets.table import find_target
 from qcc.train.config.strategies import QuantizationStrategy
+from qcc.train.models.network import Network
+from qcc.train.programs.weights import initialise
 
 OLD_PROGRAM = "model"
 """How the Compressor called a saved form's program."""
@@ -57,19 +67,45 @@ def frozen_name(form: str) -> str:
     return "frozen" if form == "float" else form
 
 
-def transform_pipeline(strategy: QuantizationStrategy) -> str:
-    """The text of the pipeline that inserts quantization: types and bits, and what else is no default."""
+def simulated_outputs(network: Network, strategy: QuantizationStrategy) -> TransformOutputs | None:
+    """The pass that inserts what the strategy's target rounds between the ops of a network; None where that
+    is nothing.
+
+    Raises ConfigError for a target that there is not, or that the network cannot be quantized for.
+    """
+    if strategy.target is None or strategy.target in LITE_TARGETS:
+        return None
+    scope = paddle.static.Scope()
+    initialise(network, scope, seed=0)
+    model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
+    try:
+        table = find_target(strategy.target, others=LITE_TARGETS)
+        found = simulating(assume_frozen(PassManager((transform_pass(strategy),)).run(model)).model, table)
+    except (TargetError, PassError) as error:
+        raise ConfigError(f"{strategy.where('target')}: {error}") from error
+    if found is None:
+        return None
+    kind = strategy.activation_quantize_type
+    return replace(
+        found, activation_type=kind, window_size=strategy.window_size, moving_rate=strategy.moving_rate
+    )
+
+
+def transform_pipeline(strategy: QuantizationStrategy, simulated: TransformOutputs | None = None) -> str:
+    """The text of the pipeline that inserts quantization: types and bits, and what else is no default; and
+    what the target rounds besides."""
     step = transform_pass(strategy)
     shown = [
         f"{name}={format_value(value)}"
         for name, value in vars(step).items()
         if name in _ALWAYS_SHOWN or value != getattr(_DEFAULTS, name)
     ]
-    return f"{Transform.name}{{{','.join(shown)}}}"
+    text = f"{Transform.name}{{{','.join(shown)}}}"
+    return text if simulated is None else f"{text},{PassManager((simulated,))}"
 
 
-def scheme_record(strategy: QuantizationStrategy) -> dict[str, Any]:
-    """What a checkpoint tells about how it was quantized."""
+def scheme_record(strategy: QuantizationStrategy, pipeline: str) -> dict[str, Any]:
+    """What a checkpoint tells about how it was quantized; `pipeline`: that inserted quantization."""
     keys = (
         "weight_quantize_type",
         "activation_quantize_type",
@@ -80,7 +116,7 @@ def scheme_record(strategy: QuantizationStrategy) -> dict[str, Any]:
         "quantize_op_types",
         "not_quant_pattern",
     )
-    return {key: getattr(strategy, key) for key in keys} | {"pipeline": transform_pipeline(strategy)}
+    return {key: getattr(strategy, key) for key in keys} | {"pipeline": pipeline}
 
 
 def check_choice(program: Any, strategy: QuantizationStrategy) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qcc.backends.deploy.placement import Placement, place
 from qcc.errors import PassError, TargetError
 from qcc.model import Model
+from qcc.passes import out_thresholds
 from qcc.passes.base import Pass
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.instruments import Instrument, Verification
@@ -28,7 +29,8 @@ def for_target(
 
     Ops that the engine does not run in int8 lose their quantization, or compute in float from the integers
     in the file, as the table says; then follows `pipeline`, or that of the table. The numbers stay those that
-    were frozen, up to the rounding of activations.
+    were frozen, up to the rounding of activations. Scales that ops note of what they write are gone: what
+    an engine rounds between ops the table alone says, and oneDNN would round there as well.
 
     Raises TargetError when the model is not frozen, has scales that are measured at every run, or ops that
     the target refuses; PassError when a pass refuses.
@@ -51,9 +53,12 @@ def for_target(
     chosen = PassManager.parse(target.pipeline).passes if pipeline is None else pipeline
     steps = [step for step in chosen if left or step.name != "qdq"]
     try:
-        return PassManager((*passes, *steps)).run(model, instruments), placement
+        formed = PassManager((*passes, *steps)).run(model, instruments)
     except PassError as error:
         raise PassError(f"{target.name}: {error}") from error
+    for op in formed.graph.ops:
+        formed.graph.remove_attr(op, out_thresholds.ATTRIBUTE)
+    return formed, placement
 
 
 def _way(present: str) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from qcc.backends.deploy.form import for_target
-from qcc.backends.deploy.passes.quantize_outputs import QuantizeOutputs
+from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
 from qcc.backends.deploy.passes.unclipped_sums import UnclippedSums
+from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
+from qcc.backends.deploy.signs import non_negative
 from qcc.errors import TargetError
+from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
+from qcc.passes.out_thresholds import thresholds
+from qcc.passes.transform_outputs import TransformOutputs
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
@@ -36,7 +41,8 @@ def prepare(
 ) -> Prepared:
     """Bring a float, frozen or QDQ model into the form that the target's engine wants.
 
-    `scales`: of variables that `unmeasured` names; `vnni`: the processor of the target has VNNI.
+    `scales`: of variables that `unmeasured` names, in place of those that the model notes; `vnni`: the
+    processor of the target has VNNI.
     Raises TargetError for other models, PassError when a pass refuses.
     """
     form = onnx_form(target)
@@ -50,7 +56,8 @@ def prepare(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."
         )
     counts = OpCount()
-    passes = [step for step in _passes(form, scales) if not (vnni and isinstance(step, UnclippedSums))]
+    known = thresholds(model.graph) | dict(scales)
+    passes = [step for step in _passes(form, known) if not (vnni and isinstance(step, UnclippedSums))]
     prepared, placement = for_target(model, target, (Verification(), counts), passes)
     notes = [note for change in counts.changes for note in change.result.notes]
     lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
@@ -58,22 +65,52 @@ def prepare(
     return Prepared(prepared, _unpacked(model), (*placement.lines(condition), *notes))
 
 
-def unmeasured(model: Model, target: Target) -> tuple[str, ...]:
-    """The variables of a model whose scales its target wants, and that nobody has measured: to be measured on
-    data, and given to `prepare`. Raises what `prepare` raises."""
+def between(model: Model, target: Target) -> dict[str, int]:
+    """The variables of a model, besides the inputs of quantized ops, that its target rounds: what residual
+    additions read and convolutions write, say, as the target's table wants it; and to how many bits.
+
+    Those that an engine has quantized anyway, as inputs, are among them. Raises what `prepare` raises.
+    """
+    return _between(model, target, lambda var, inherited: True)
+
+
+def unmeasured(model: Model, target: Target) -> dict[str, int]:
+    """Those of `between` that have no scale from what reads them: to be measured on data, and given to
+    `prepare`, whatever the model notes of them. Raises what `prepare` raises."""
+    return _between(model, target, lambda var, inherited: pair_of(var) is None and var not in inherited)
+
+
+def simulating(model: Model, target: Target) -> TransformOutputs | None:
+    """The pass that inserts what the target rounds besides into the transformed model that the frozen `model`
+    was made of; None where that is nothing. Raises what `prepare` raises."""
+    if target.onnx is None or target.checked_in != "onnx":
+        return None
+    # What is only moved, and then rounded by the same scale, needs no rounding of its own.
+    found = _between(model, target, lambda var, inherited: pair_of(var) is not None or var not in inherited)
+    entries = tuple(f"{name}={bits}" for name, bits in found.items())
+    return TransformOutputs(outputs=entries) if entries else None
+
+
+def _between(
+    model: Model, target: Target, wanted: Callable[[Var, Mapping[Var, float]], bool]
+) -> dict[str, int]:
     model = _frozen(model)
     if state(model.graph) in ("float", "weight-only"):
-        return ()
-    found: dict[str, None] = {}
+        return {}
+    found: dict[str, int] = {}
     passes: list[Pass] = []
-    for step in _passes(onnx_form(target), {}):
+    steps = _passes(onnx_form(target), {})
+    full = any(isinstance(step, UnsignedActivations) and step.grid == "full" for step in steps)
+    for step in steps:
         if isinstance(step, QuantizeOutputs):
             graph = for_target(model, target, pipeline=passes)[0].graph
             inherited = inherited_scales(graph)
-            wanted = [var for var in points(graph, step.where) if pair_of(var) is None]
-            found.update((var.name, None) for var in wanted if var not in inherited)
+            unsigned = non_negative(graph) if full else set()
+            for var in points(graph, step.where):
+                if wanted(var, inherited):
+                    found[var.name] = UNSIGNED if var in unsigned else BITS
         passes.append(step)
-    return tuple(found)
+    return found
 
 
 def onnx_form(target: Target) -> OnnxForm:

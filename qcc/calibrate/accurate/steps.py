@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -102,12 +102,14 @@ class Attempt:
         plan = self.chosen.plan.skipping(weights)
         choices = tuple(one for one in self.chosen.choices if one.name in plan.activations)
         learned = tuple(one for one in self.learned if one.weight not in weights)
-        return Attempt(Chosen(plan, choices, self.chosen.notices), learned, self.methods)
+        chosen = replace(self.chosen, plan=plan, choices=choices)
+        return Attempt(chosen, learned, self.methods)
 
     def identity(self) -> str:
         """A digest of all that makes the frozen model."""
         digest = hashlib.sha256(self.chosen.plan.identity().encode())
         digest.update(repr([(one.name, one.scale) for one in self.chosen.choices]).encode())
+        digest.update(repr(sorted(self.chosen.thresholds.items())).encode())
         for name, value in self._values().items():
             digest.update(name.encode() + value.tobytes())
         return digest.hexdigest()

@@ -191,6 +191,20 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
     text = said(capsys, command(place, tmp_path / "o", "--target", "onnxruntime", data=place / "arrays"))
     assert f"wrote {tmp_path / 'o/onnxruntime/model.onnx'}, " in text
     assert "onnxruntime: ONNX Runtime on x86 runs in int8: 2 conv2d, 1 mul." in text
+    # Both frozen forms hold those scales: the same file is made of them without any data.
+    for form in ("float", "qdq"):
+        file = tmp_path / f"{form}.onnx"
+        words = [
+            "export",
+            str(tmp_path / "o" / form),
+            "--target",
+            "onnxruntime",
+            "--no-check",
+            "-o",
+            str(file),
+        ]
+        said(capsys, words)
+        assert file.read_bytes() == (tmp_path / "o/onnxruntime/model.onnx").read_bytes()
     record = json.loads((tmp_path / "o/qcc.json").read_text())
     told, *_ = record["in_target"]
     assert told["mean"] != record["agreement"][0]["mean"]

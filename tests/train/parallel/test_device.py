@@ -29,6 +29,7 @@ from qcc.train.parallel import device
 from qcc.train.parallel.collectives import share_state
 from qcc.train.parallel.device import choose_device, device_notes, is_cpu
 from qcc.train.programs.programs import Stage, TrainingPrograms
+from qcc.train.programs.scheme import transform_pipeline
 from qcc.train.programs.weights import initialise
 from qcc.train.tasks.build import build_task
 
@@ -117,11 +118,14 @@ def detector(backbone: Any, maps: tuple[int, ...]) -> Network:
 def test_training_has_cuda_kernels(network: Callable[[], Network], weight: str, activation: str) -> None:
     built = network()
     strategy = QuantizationStrategy(weight_quantize_type=weight, activation_quantize_type=activation)
-    programs = TrainingPrograms(built, OptimizerBuilder(clip_grad_by_norm=1.0), strategy, lambda _: None, 2)
+    optimizer = OptimizerBuilder(clip_grad_by_norm=1.0)
+    programs = TrainingPrograms(
+        built, optimizer, transform_pipeline(strategy), lambda _: None, optimizer, processes=2
+    )
     scope = paddle.static.Scope()
     initialise(programs.plain().network, scope, 0)
 
-    training = programs.build(Stage(quantized=True), scope).network.train
+    training = programs.build(Stage(quantized=True), scope, Stage()).network.train
     share_state(training, 2)
 
     types = {op.type for program in (training, built.test) for op in program.global_block().ops}
@@ -146,10 +150,14 @@ def test_a_gpu_computes_what_the_cpu_does(tmp_path: Path, tiny_images: Path) -> 
     losses = []
     for one in (task.group, build_task(load_config(tmp_path / "tiny.yml")).group):
         scope = paddle.static.Scope()
-        programs = TrainingPrograms(built, config.optimizer, strategy, lambda _: None)
+        pipeline = transform_pipeline(strategy)
+        programs = TrainingPrograms(built, config.optimizer, pipeline, lambda _: None, config.optimizer)
         initialise(programs.plain().network, scope, 0)
         stepper = Stepper(
-            programs.build(Stage(quantized=True), scope), scope, config.learning_rate.schedule(), group=one
+            programs.build(Stage(quantized=True), scope, Stage()),
+            scope,
+            config.learning_rate.schedule(),
+            group=one,
         )
         losses.append([stepper.step(feeds, step).loss for step, feeds in enumerate(task.train_batches(0, 0))])
 

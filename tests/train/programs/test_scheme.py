@@ -41,7 +41,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         skip_pattern=("skip_quant", "head", "a b"),
     )
     assert list(qcc.PassManager.parse(transform_pipeline(strategy)).passes) == [wanted]
-    record = scheme_record(strategy)
+    record = scheme_record(strategy, transform_pipeline(strategy))
     assert record["window_size"] == 7
     assert record["moving_rate"] == 0.5
     assert record["quantize_op_types"] == ("conv2d", "mul")

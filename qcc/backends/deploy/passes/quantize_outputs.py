@@ -54,7 +54,7 @@ class QuantizeOutputs(EnginePass):
         given = dict(parse_scale(entry) for entry in self.scales)
         inherited = inherited_scales(graph)
         wanted = points(graph, self.where)
-        scales = {var: given.get(var.name, inherited.get(var)) for var in wanted if pair_of(var) is None}
+        scales = {var: inherited.get(var, given.get(var.name)) for var in wanted if pair_of(var) is None}
         missing = [var.name for var, scale in scales.items() if scale is None]
         for var, scale in scales.items():
             if scale is not None:
