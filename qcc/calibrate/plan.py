@@ -17,6 +17,7 @@ from qcc.calibrate.importance import importances
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, ModelFormatError
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.fake_quant import QUANTIZE_OPS
@@ -155,6 +156,15 @@ def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, .
     """The weights of the ops that are wanted, by name."""
     found = (operands(op) for op in graph.ops)
     return tuple(dict.fromkeys(one.weight.name for one in found if one is not None and wanted(one)))
+
+
+def first_weights(graph: Graph) -> tuple[str, ...]:
+    """The weights of the ops that read a feed, with no other op with a weight of its kind in between."""
+    behind: set[Var] = set()
+    for op in graph.ops:
+        if operands(op) is not None or any(var in behind for var in op.all_inputs()):
+            behind.update(op.all_outputs())
+    return weights_of(graph, lambda found: found.data not in behind)
 
 
 def check_target(name: str | None) -> None:

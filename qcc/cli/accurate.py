@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
-_STEPS = ("equalization", "absorption", "bias-correction", "adaround")
+_STEPS = ("equalization", "absorption", "float-input", "bias-correction", "adaround")
 _STEPS_FOLDER = "steps"
 
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -1,5 +1,5 @@
-"""Channels between layers: how a layer's weight runs along them, and what stands between two layers that a
-positive factor per channel passes through."""
+"""Channels between layers: how a layer's weight runs along them, and what stands between two layers, or a
+gain and a layer, that a positive factor per channel passes through."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from qcc.passes.quantizable import operands as quantizable
 from qcc.passes.rewrite import is_fetched, is_weight, set_weight
 
 _MATRIX_OPS = ("mul", "matmul", "matmul_v2")
+_ARITHMETIC = ("elementwise_add", "elementwise_mul")
+_NORMS = ("layer_norm", "batch_norm")
 _POOLS = ("avg", "max")
 # f(a * x) = a * f(x) for a > 0, value by value or place by place.
 _PASSED = frozenset(
@@ -119,54 +121,150 @@ def layers(graph: Graph) -> Iterator[Layer]:
 
 
 @dataclass(frozen=True)
-class Bias:
-    """An `elementwise_add` that adds a weight per channel behind a layer."""
+class Constant:
+    """An `elementwise_add` or `elementwise_mul` with a weight in `slot`: a number for each channel, or one
+    for all. `value`: [channels]."""
 
-    add: Op
+    op: Op
+    slot: str
     value: np.ndarray
+    last_axis: bool
 
     def put(self, graph: Graph, value: np.ndarray) -> None:
-        """Let it add another value: [channels]."""
-        shape = self.add.input("Y").shape
-        new = value.astype(np.float32).reshape(shape)
-        set_weight(graph, self.add, "Y", new, f"{self.add.output('Out').name}.bias")
+        """Let it take another value: [channels]."""
+        present = self.op.input(self.slot)
+        name = f"{self.op.output('Out').name}.{'bias' if self.op.type == 'elementwise_add' else 'factor'}"
+        if int(graph.weights[present.name].size) == value.size:
+            set_weight(graph, self.op, self.slot, value.astype(np.float32).reshape(present.shape), name)
+            return
+        if self.slot == "X":
+            # The smaller operand stands in Y, so that an axis can be given.
+            data = self.op.input("Y")
+            graph.set_input(self.op, "Y", [present])
+            graph.set_input(self.op, "X", [data])
+        graph.set_attr(self.op, "axis", -1 if self.last_axis else 1)
+        set_weight(graph, self.op, "Y", value.astype(np.float32), name)
 
 
-def bias_in(graph: Graph, add: Op, found: Layer, channels: int) -> Bias | None:
-    """The bias that an op adds to the output of a layer; None for an op that does something else."""
-    if add.type != "elementwise_add" or not is_weight(graph, add.input("Y")):
+def constant_in(graph: Graph, op: Op, data: Var, channels: int, *, last_axis: bool) -> Constant | None:
+    """The weight that an op adds to the channels of `data`, or multiplies them by; None for an op that does
+    something else. The channels stand in dimension 1, or in the last one."""
+    if op.type not in _ARITHMETIC or channels <= 1 or data.persistable:
         return None
-    operand = add.input("Y")
-    value, rank = graph.weights[operand.name], len(add.input("X").shape)
-    axis = add.attr("axis", -1)
+    slot = "Y" if op.input("X") is data else "X"
+    operand = op.input(slot)
+    if operand is data or not is_weight(graph, operand):
+        return None
+    value, rank = graph.weights[operand.name], len(data.shape)
+    if value.dtype != np.float32 or value.ndim > rank:
+        return None
+    if value.size == 1:
+        return Constant(op, slot, np.full(channels, value.reshape(())), last_axis)
+    axis = op.attr("axis", -1)
     start = axis if axis >= 0 else rank - value.ndim
-    channel = start + int(np.argmax(value.shape)) if value.ndim else -1
-    wanted = rank - 1 if found.is_matrix else 1
-    if value.dtype != np.float32 or value.size != channels or channels == 1 or channel != wanted:
+    channel = start + int(np.argmax(value.shape))
+    if slot == "X" or value.size != channels or channel != (rank - 1 if last_axis else 1):
         return None
-    return Bias(add, value.reshape(-1))
-
-
-def bias_of(graph: Graph, found: Layer) -> Bias | None:
-    """The bias of a layer, where an op that alone reads its output adds one."""
-    out = found.operands.output
-    if len(out.consumers) != 1 or is_fetched(graph, out):
-        return None
-    add = next(iter(out.consumers))
-    if add.type != "elementwise_add" or add.input("X") is not out:
-        return None
-    return bias_in(graph, add, found, _channels(graph, found))
+    return Constant(op, slot, value.reshape(-1), last_axis)
 
 
 def _channels(graph: Graph, found: Layer) -> int:
     return found.output_ranges(graph.weights[found.operands.weight.name]).size
 
 
+def operand_in(graph: Graph, op: Op, channels: int, *, last_axis: bool) -> Constant | None:
+    """What `constant_in` finds, whichever operand is the weight."""
+    for data in (op.input("X"), op.input("Y")):
+        found = constant_in(graph, op, data, channels, last_axis=last_axis)
+        if found is not None:
+            return found
+    return None
+
+
+def bias_of(graph: Graph, found: Layer) -> Constant | None:
+    """The bias of a layer, a number for each channel, where an op that alone reads its output adds one."""
+    out = found.operands.output
+    if len(out.consumers) != 1 or is_fetched(graph, out):
+        return None
+    add = next(iter(out.consumers))
+    if add.type != "elementwise_add" or add.input("X") is not out:
+        return None
+    bias = constant_in(graph, add, out, _channels(graph, found), last_axis=found.is_matrix)
+    return bias if bias is not None and bias.value.size == int(np.prod(add.input("Y").shape)) else None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """An op that is no layer, and multiplies each channel by a weight: a product with one, or a norm.
+
+    `channels` of `output` stand in dimension 1, or in the last one.
+    """
+
+    op: Op
+    output: Var
+    channels: int
+    last_axis: bool
+
+    def ranges(self, graph: Graph) -> np.ndarray:
+        """The magnitude that each channel is multiplied by: [channels]."""
+        product = self._product(graph)
+        return np.abs(graph.weights[self.op.input("Scale").name] if product is None else product.value)
+
+    def multiply(self, graph: Graph, factors: np.ndarray) -> None:
+        """Let the outputs be multiplied by further factors: [channels]."""
+        product = self._product(graph)
+        if product is not None:
+            product.put(graph, product.value * factors)
+            return
+        for slot in _norm_slots(self.op):
+            value = graph.weights[self.op.input(slot).name] * factors.astype(np.float32)
+            set_weight(graph, self.op, slot, value, f"{self.output.name}.{slot.lower()}")
+
+    def _product(self, graph: Graph) -> Constant | None:
+        if self.op.type in _NORMS:
+            return None
+        return operand_in(graph, self.op, self.channels, last_axis=self.last_axis)
+
+
+def gain(graph: Graph, op: Op) -> Gain | None:
+    """An op as a gain; None for others."""
+    if op.type == "elementwise_mul":
+        return _product(graph, op)
+    return _norm(graph, op) if op.type in _NORMS else None
+
+
+def _product(graph: Graph, op: Op) -> Gain | None:
+    out = op.output("Out")
+    # Of tokens, channels stand in the last dimension; of maps, in dimension 1.
+    last_axis = len(out.shape) != 4
+    channels = out.shape[-1 if last_axis else 1] if len(out.shape) > 1 else -1
+    if operand_in(graph, op, channels, last_axis=last_axis) is None:
+        return None
+    return Gain(op, out, channels, last_axis)
+
+
+def _norm(graph: Graph, op: Op) -> Gain | None:
+    out, slots = op.output("Y"), _norm_slots(op)
+    if slots[:1] != ("Scale",) or not all(is_weight(graph, op.input(slot)) for slot in slots):
+        return None
+    shape, rank = op.input("Scale").shape, len(out.shape)
+    if op.type == "layer_norm":
+        fits = op.attr("begin_norm_axis", 1) == rank - 1 and tuple(out.shape[-1:]) == tuple(shape)
+    else:
+        fits = rank == 4 and op.attr("data_layout", "NCHW") == "NCHW"
+    return Gain(op, out, int(np.prod(shape)), op.type == "layer_norm") if fits else None
+
+
+def _norm_slots(op: Op) -> tuple[str, ...]:
+    """Those of the weights that scale with a norm's output."""
+    return tuple(slot for slot in ("Scale", "Bias") if op.inputs.get(slot))
+
+
 @dataclass(frozen=True)
 class Link:
     """`first`, what stands between (`steps`), and the layers that alone read what comes out (`var`)."""
 
-    first: Layer
+    first: Layer | Gain
     steps: tuple[Op, ...]
     last: tuple[Layer, ...]
 
@@ -175,21 +273,41 @@ class Link:
         """What the last ones read."""
         return self.last[0].operands.data
 
-    def bias(self, graph: Graph) -> Bias | None:
+    @property
+    def last_axis(self) -> bool:
+        """Whether channels stand in the last dimension of what `first` writes, and not in dimension 1."""
+        return self.first.is_matrix if isinstance(self.first, Layer) else self.first.last_axis
+
+    def bias(self, graph: Graph) -> Constant | None:
         """The bias of the first layer."""
-        return bias_of(graph, self.first)
+        return bias_of(graph, self.first) if isinstance(self.first, Layer) else None
+
+    def ranges(self, graph: Graph) -> np.ndarray:
+        """The largest magnitude that each channel of the first one is multiplied by: [channels]."""
+        if isinstance(self.first, Gain):
+            return self.first.ranges(graph)
+        return self.first.output_ranges(graph.weights[self.first.operands.weight.name])
 
 
-def links(graph: Graph) -> Iterator[Link]:
-    """All pairs of layers between which a positive factor per channel passes, in order."""
-    for first in layers(graph):
-        found = _link(graph, first)
-        if found is not None:
+def links(graph: Graph, *, from_gains: bool = False) -> Iterator[Link]:
+    """All pairs of layers between which a positive factor per channel passes, in order; `from_gains`: those
+    between gains and layers, too, which factors of no layer come to."""
+    reached: set[Var] = set()
+    for op in graph.ops:
+        first: Layer | Gain | None = layer(graph, op) if op.type in KINDS else None
+        if first is None and from_gains:
+            first = gain(graph, op)
+        found = None if first is None else _link(graph, first)
+        if found is not None and found.var not in reached:
+            reached.add(found.var)
             yield found
 
 
-def _link(graph: Graph, first: Layer) -> Link | None:
-    channels, var = _channels(graph, first), first.operands.output
+def _link(graph: Graph, first: Layer | Gain) -> Link | None:
+    if isinstance(first, Layer):
+        channels, var, last_axis = _channels(graph, first), first.operands.output, first.is_matrix
+    else:
+        channels, var, last_axis = first.channels, first.output, first.last_axis
     steps: list[Op] = []
     while var.consumers and not is_fetched(graph, var) and len(graph.versions(var.name)) == 1:
         readers = list(var.consumers)
@@ -198,7 +316,7 @@ def _link(graph: Graph, first: Layer) -> Link | None:
             fits = all(_reads_channels(graph, found, var, channels) for found in last)
             return Link(first, tuple(steps), tuple(last)) if fits else None
         op = readers[0]
-        if len(readers) > 1 or not _passes(graph, op, var, first, channels):
+        if len(readers) > 1 or not _passes(graph, op, var, channels, last_axis):
             return None
         steps.append(op)
         var = _result(op)
@@ -222,9 +340,9 @@ def _reads_channels(graph: Graph, found: Layer, var: Var, channels: int) -> bool
     return len(var.shape) == 2 or var.shape[-1] == channels or tuple(var.shape[1:]) == (channels, 1, 1)
 
 
-def _passes(graph: Graph, op: Op, var: Var, first: Layer, channels: int) -> bool:
-    if op.type == "elementwise_add":
-        return op.input("X") is var and bias_in(graph, op, first, channels) is not None
+def _passes(graph: Graph, op: Op, var: Var, channels: int, last_axis: bool) -> bool:
+    if op.type in _ARITHMETIC:
+        return constant_in(graph, op, var, channels, last_axis=last_axis) is not None
     if [read for read in op.all_inputs() if read is not var]:
         return False
     if op.type == "pool2d":

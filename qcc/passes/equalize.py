@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
-from qcc.passes.channels import Link, bias_in, links
+from qcc.passes.channels import Gain, Layer, Link, links, operand_in
 
 _MOST = 24
 _SWEEPS = 100
@@ -37,8 +37,11 @@ class Equalize(Pass):
     changes. `octaves` says it otherwise, where ranges were measured: for a variable that a layer reads, such
     as "e=-3 0 1", of each channel the power of two below which the largest weight of w1 is to lie.
 
-    Between the layers there may be a bias, relu, leaky_relu, pooling, interpolation, and reshapes that only
-    drop dimensions of size 1. Layers whose weight others read, too, stay, as does what a fetch sees.
+    Between the layers there may be products and sums with a weight, relu, leaky_relu, pooling, interpolation,
+    and reshapes that only drop dimensions of size 1. Layers whose weight others read, too, stay, as does what
+    a fetch sees. With `octaves`, such a product, a layer_norm or a batch_norm may stand for the first layer:
+    its weight, which may be one number for all channels, becomes one for each (PaddleOCR's networks have it
+    behind hard_swish; behind norms it is that of Xiao et al. 2022, https://arxiv.org/abs/2211.10438).
     """
 
     name: ClassVar[str] = "equalize"
@@ -47,7 +50,7 @@ class Equalize(Pass):
 
     def apply(self, graph: Graph) -> PassResult:
         check_test_graph(self, graph)
-        found = {link.var.name: link for link in links(graph)}
+        found = {link.var.name: link for link in links(graph, from_gains=bool(self.octaves))}
         if self.octaves:
             modified = _bring(graph, found, dict(map(_parse, self.octaves)))
         else:
@@ -74,8 +77,7 @@ def _balance(graph: Graph, found: Mapping[str, Link]) -> bool:
 
 
 def _balancing(graph: Graph, link: Link) -> np.ndarray:
-    out = link.first.output_ranges(graph.weights[link.first.operands.weight.name])
-    return balance(out, read_ranges(graph, link))
+    return balance(link.ranges(graph), read_ranges(graph, link))
 
 
 def read_ranges(graph: Graph, link: Link) -> np.ndarray:
@@ -109,14 +111,14 @@ def _bring(graph: Graph, found: Mapping[str, Link], wanted: Mapping[str, np.ndar
     for name, link in found.items():
         if name in wanted:
             present = octaves_of(graph, link)
-            empty = link.first.output_ranges(graph.weights[link.first.operands.weight.name]) == 0
+            empty = link.ranges(graph) == 0
             modified |= scale_channels(graph, link, np.where(empty, 0, present - wanted[name]))
     return modified
 
 
 def octaves_of(graph: Graph, link: Link) -> np.ndarray:
     """The octave of the largest weight of each output channel of a link's first layer."""
-    return octave(link.first.output_ranges(graph.weights[link.first.operands.weight.name]))
+    return octave(link.ranges(graph))
 
 
 def scale_channels(graph: Graph, link: Link, shift: np.ndarray) -> bool:
@@ -124,14 +126,20 @@ def scale_channels(graph: Graph, link: Link, shift: np.ndarray) -> bool:
     if not shift.any():
         return False
     down, up = np.ldexp(1.0, -shift), np.ldexp(1.0, shift)
-    for layer, outputs, inputs in [(link.first, down, None), *((one, None, up) for one in link.last)]:
-        operand = layer.operands
-        weight = layer.scaled(graph.weights[operand.weight.name], outputs, inputs)
-        graph.weights[operand.weight.name] = weight
+    scaled: list[tuple[Layer, np.ndarray | None, np.ndarray | None]] = [(one, None, up) for one in link.last]
+    if isinstance(link.first, Gain):
+        link.first.multiply(graph, down)
+    else:
+        scaled.append((link.first, down, None))
+    for layer, outputs, inputs in scaled:
+        name = layer.operands.weight.name
+        graph.weights[name] = layer.scaled(graph.weights[name], outputs, inputs)
     for op in link.steps:
-        bias = bias_in(graph, op, link.first, shift.size) if op.type == "elementwise_add" else None
-        if bias is not None:
-            bias.put(graph, bias.value * down.astype(np.float32))
+        addend = None
+        if op.type == "elementwise_add":
+            addend = operand_in(graph, op, shift.size, last_axis=link.last_axis)
+        if addend is not None:
+            addend.put(graph, addend.value * down)
     return True
 
 

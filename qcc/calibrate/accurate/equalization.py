@@ -34,7 +34,7 @@ def equalizing(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
         relaxing = RelaxRelu6(variables=tuple(relaxed))
         relaxing.apply(graph)
         passes.append(relaxing)
-    found = list(links(graph))
+    found = list(links(graph, from_gains=True))
     moments = measure(model, [link.var.name for link in found], batches)
     changed = [link for link in found if scale_channels(graph, link, _shift(graph, link, moments))]
     entries = [f"{link.var.name}={' '.join(map(str, octaves_of(graph, link)))}" for link in changed]
@@ -77,24 +77,24 @@ def _shift(graph: Graph, link: Link, moments: Moments) -> np.ndarray:
 def _read_ranges(graph: Graph, link: Link) -> np.ndarray:
     """The largest weight that meets each channel, relative to the largest of the same output, since each
     output has a scale of its own: [channels]."""
-    ranges = []
+    ranges, tiny = [], np.finfo(np.float32).tiny
     for one in link.last:
         weight = graph.weights[one.operands.weight.name]
         outputs = one.output_ranges(weight)
-        relative = one.scaled(weight, 1 / np.where(outputs > 0, outputs, 1.0), None)
+        relative = one.scaled(weight, 1 / np.where(outputs > tiny, outputs, 1.0), None)
         ranges.append(one.input_ranges(relative))
     found = np.max(ranges, axis=0)
-    return np.maximum(found, max(found.max(), np.finfo(np.float32).tiny) * 2.0**-_MOST)
+    return np.maximum(found, max(found.max(), tiny) * 2.0**-_MOST)
 
 
 def absorbing_biases(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
     """The pass that moves high biases on; none where there are none."""
     graph = model.graph
     found = [(link, bias) for link in absorbing(graph) if (bias := link.bias(graph)) is not None]
-    moments = measure(model, [bias.add.output("Out").name for _, bias in found], batches)
+    moments = measure(model, [bias.op.output("Out").name for _, bias in found], batches)
     entries = []
     for link, bias in found:
-        name = bias.add.output("Out").name
+        name = bias.op.output("Out").name
         lowest = moments.mean(name) - _DEVIATIONS * moments.deviation(name)
         pairs = [
             f"{channel}:{np.float32(bias.value[channel] - lowest[channel])!s}"

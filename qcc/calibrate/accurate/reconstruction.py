@@ -18,7 +18,7 @@ from qcc.errors import DataError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.numerics import dequantize_weight, max_int, quantize_weight
-from qcc.passes.channels import Bias, Layer, bias_of, layer
+from qcc.passes.channels import Constant, Layer, bias_of, layer
 from qcc.passes.fake_quant import Quantizer
 from qcc.passes.manager import PassManager
 from qcc.passes.prune import Prune
@@ -110,7 +110,7 @@ class _Step:
 
     layer: Layer
     quantized: Op
-    bias: Bias | None
+    bias: Constant | None
 
     @property
     def name(self) -> str:
@@ -193,7 +193,7 @@ class _Walk:
             values[operands.weight.name] = dequantize_weight(put, scale, BITS, quantizer.axis)
         if self._methods.correction and step.bias is not None:
             missing = learning.missing_mean(integers * step_size - weight).reshape(-1)
-            operand = step.bias.add.input("Y")
+            operand = step.bias.op.input("Y")
             value = (step.bias.value + missing).astype(np.float32)
             values[operand.name] = value.reshape(operand.shape)
         return Learned(step.name, values, gain)
@@ -250,6 +250,6 @@ def _steps(wanted: Graph, given: Graph) -> Iterator[_Step]:
         if twin is None or twin.input(found.operands.data_slot).name == found.operands.data.name:
             continue
         bias = bias_of(wanted, found)
-        if bias is not None and len(bias.add.input("Y").consumers) > 1:
+        if bias is not None and len(bias.op.input("Y").consumers) > 1:
             bias = None
         yield _Step(found, twin, bias)

@@ -18,37 +18,43 @@ from qcc.calibrate.choose import Chosen, Quantized, choose
 from qcc.calibrate.collect import Collector, Numbered, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
-from qcc.calibrate.plan import Plan
+from qcc.calibrate.plan import Plan, first_weights
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.passes.base import Pass
 
-StepName = Literal["equalization", "absorption", "bias-correction", "adaround"]
+StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 
 LEARNED_FROM = 64
 HELD_BACK = 64
 _SHARE_HELD_BACK = 3
 _FEWEST = 4
+MUCH_LESS = 0.75
+"""Layers that read the input stay float where at most this share of the error is left: in int8 they gain some
+time."""
 _NOTHING = {
     "equalization": "no two layers follow each other whose channels could be brought to like ranges.",
     "absorption": "no channel between two layers with biases stays away from zero.",
+    "float-input": "no other layers than those that read the input are quantized.",
 }
 
 
 @dataclass(frozen=True)
 class Step:
     """What a step has done: the error of the outputs on held-back images before and after, as `Judge.error`
-    measures it; None where there was nothing to do, and `note` then says why."""
+    measures it; None where there was nothing to do, and `note` then says why. It is kept where at most the
+    share `enough` of the error is left, and less than all of it."""
 
     name: StepName
     before: float
     after: float | None = None
     note: str = ""
+    enough: float = 1.0
 
     @property
     def kept(self) -> bool:
-        return self.after is not None and self.after < self.before
+        return self.after is not None and self.after < self.before and self.after <= self.enough * self.before
 
     def __str__(self) -> str:
         if self.after is None:
@@ -169,6 +175,8 @@ class Improvement:
         for name in ("equalization", "absorption"):
             if name not in self.without:
                 attempt, error = self._rewrite(name, attempt, error)
+        if "float-input" not in self.without:
+            attempt, error = self._leave_input(attempt, error)
         correction = False
         if "bias-correction" not in self.without:
             before = attempt
@@ -187,6 +195,14 @@ class Improvement:
             return self._nothing(name, attempt, error, _NOTHING[name])
         rewritten = plan.rewritten(*passes)
         return self._judged(name, attempt, error, Attempt(self._choose(rewritten, self.collect(rewritten))))
+
+    def _leave_input(self, attempt: Attempt, error: float) -> tuple[Attempt, float]:
+        self.listener.step("float-input")
+        plan = attempt.chosen.plan
+        first = set(first_weights(plan.folded.graph)) & plan.weights
+        if not first or first == plan.weights:
+            return self._nothing("float-input", attempt, error, _NOTHING["float-input"])
+        return self._judged("float-input", attempt, error, attempt.leaving(sorted(first)), MUCH_LESS)
 
     def _learn(
         self, name: StepName, attempt: Attempt, error: float, methods: Methods
@@ -213,9 +229,9 @@ class Improvement:
         return attempt, error
 
     def _judged(
-        self, name: StepName, attempt: Attempt, error: float, tried: Attempt
+        self, name: StepName, attempt: Attempt, error: float, tried: Attempt, enough: float = 1.0
     ) -> tuple[Attempt, float]:
-        step = Step(name, error, self._error(tried))
+        step = Step(name, error, self._error(tried), enough=enough)
         self.steps.append(step)
         return (tried, step.after) if step.kept and step.after is not None else (attempt, error)
 

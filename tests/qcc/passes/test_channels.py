@@ -17,6 +17,7 @@ from qcc.passes.absorb_bias import absorbing
 from qcc.passes.channels import links
 
 IMAGE = floats(2, 4, 10, 10)
+nn = paddle.nn
 
 
 def conv(x: Any, channels: int, size: int = 1, **options: Any) -> Any:
@@ -70,6 +71,32 @@ def test_equalizing_moves_no_output(name: str, by: str) -> None:
     assert len(changed) > count
     for wanted, found in zip(model.run({"x0": IMAGE}), equalized.run({"x0": IMAGE}), strict=True):
         np.testing.assert_array_equal(found, wanted)
+    again = PassManager(passes).run(equalized)
+    assert all((again.weights[name] == value).all() for name, value in equalized.weights.items())
+
+
+def affine(x: Any) -> Any:
+    """A scale and a shift behind hard_swish, as PaddleOCR's newer networks have, a batch norm that no
+    convolution takes in, and a norm of tokens."""
+
+    def number(value: float) -> Any:
+        return static.create_parameter([1], "float32", default_initializer=nn.initializer.Constant(value))
+
+    x = number(1.3) * F.hardswish(conv(x, 8)) + number(0.2)
+    x = conv(x, 8, 3, groups=8)
+    x = conv(F.relu(static.nn.batch_norm(F.sigmoid(x), is_test=True)), 6)
+    tokens = nn.LayerNorm(6)(paddle.transpose(paddle.flatten(x, 2), [0, 2, 1]))
+    return nn.Linear(6, 3)(tokens)
+
+
+def test_equalizing_from_gains_moves_no_output() -> None:
+    model = spread(build_model(affine, (IMAGE,)))
+    found = [link.first.op.type for link in links(model.graph, from_gains=True)]
+    assert found == ["elementwise_mul", "batch_norm", "layer_norm"]
+    assert not list(links(model.graph))
+    passes = equalizing(model, list(numbered([{"x0": IMAGE}])))
+    equalized = PassManager(passes).run(model)
+    np.testing.assert_array_equal(equalized.run({"x0": IMAGE})[0], model.run({"x0": IMAGE})[0])
     again = PassManager(passes).run(equalized)
     assert all((again.weights[name] == value).all() for name, value in equalized.weights.items())
 

@@ -101,7 +101,7 @@ def test_all_hard_nets_come_back(kind: str) -> None:
 
 
 def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
-    steps = improvement(spread, without=["absorption", "bias-correction", "adaround"])
+    steps = improvement(spread, without=["absorption", "float-input", "bias-correction", "adaround"])
     run(spread, steps)
     (step,) = steps.steps
     assert step.kept
@@ -112,8 +112,35 @@ def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
         qcc.quantize(spread.model, spread.calibration, "accurate", without=["adaroun"])
 
 
+@pytest.mark.parametrize(("times", "kept"), [(1000, True), (1, False)])
+def test_layers_that_read_the_input_stay_float_where_most_is_lost_there(times: int, kept: bool) -> None:
+    """One of two channels is fed in values `times` times as large as the other's, and both matter alike."""
+
+    def net(x: Any) -> Any:
+        for channels in (8, 8, 8, 8, 4):
+            x = F.relu(conv(channels, 1)(x))
+        return x
+
+    random = np.random.default_rng(0)
+    image = random.standard_normal((6, 1, 2, 8, 8)).astype(np.float32)
+    model = build_model(net, (image[0],))
+    first = next(op.input("Filter").name for op in model.graph.ops if op.type == "conv2d")
+    factors = np.array([1, times], np.float32).reshape(1, 2, 1, 1)
+    model.weights[first] = random.standard_normal((8, 2, 1, 1)).astype(np.float32) / factors
+    image *= factors
+    batches = list(numbered([{FEED: one} for one in image]))
+    steps = Improvement(
+        Samples.of(batches), Judge(model, batches), collecting(batches), "mse", without=["adaround"]
+    )
+    plan = make_plan(model)
+    attempt = steps.run(plan, collecting(batches)(plan))
+    (step,) = (step for step in steps.steps if step.name == "float-input")
+    assert step.kept == kept
+    assert (first not in attempt.chosen.plan.weights) == kept
+
+
 def test_a_step_that_makes_it_worse_is_undone(spread: HardNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    left_out = ["absorption", "adaround"]
+    left_out = ["absorption", "float-input", "adaround"]
     before = run(spread, improvement(spread, without=[*left_out, "bias-correction"])).freeze().model
     monkeypatch.setattr(reconstruction.Products, "missing_mean", lambda self, moved: 3.0 + 0 * self.missing)
     steps = improvement(spread, without=left_out)
@@ -134,7 +161,7 @@ def test_it_goes_on_where_it_was_stopped(
         return solve(*given)
 
     monkeypatch.setattr(reconstruction, "adaround", counted)
-    left_out = ["equalization", "absorption", "bias-correction"]
+    left_out = ["equalization", "absorption", "float-input", "bias-correction"]
     whole = run(spread, improvement(spread, left_out)).freeze().model
     layers = len(calls)
     with pytest.raises(Stop):
@@ -231,7 +258,7 @@ def test_few_batches_are_learned_from_and_checked_by(spread: HardNet, count: int
 
 def test_one_batch_is_too_few_to_round_by(spread: HardNet) -> None:
     net = HardNet(**{**vars(spread), "calibration": spread.calibration[:1]})
-    steps = improvement(net, without=["equalization", "absorption", "bias-correction"])
+    steps = improvement(net, without=["equalization", "absorption", "float-input", "bias-correction"])
     run(net, steps)
     assert str(steps.steps[0]).startswith("adaround: one batch is too few")
 
@@ -247,7 +274,7 @@ def test_a_number_of_rows_that_depends_on_values_is_told() -> None:
     random = np.random.default_rng(0)
     images = [{FEED: random.standard_normal((2000, 8)).astype(np.float32)} for _ in range(4)]
     net = HardNet(model, images, images[0])
-    steps = improvement(net, without=["equalization", "absorption"])
+    steps = improvement(net, without=["equalization", "absorption", "float-input"])
     run(net, steps)
     for step in steps.steps:
         assert "its size depends on values that rounding moves" in step.note
