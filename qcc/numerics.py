@@ -80,6 +80,19 @@ def quantize_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | Non
     return np.round(clipped / s * np.float32(max_int(bits))) + np.float32(0)
 
 
+def even_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
+    """As `quantize_weight`, but to even integers, and to the largest one, which is odd.
+
+    An engine that halves the integers loses nothing of the even ones, and the largest must stay: it stands
+    for the scale.
+    """
+    integers = quantize_weight(w, scale, bits, axis)
+    s = _per_channel(np.asarray(scale, np.float32), axis, w.ndim)
+    most = max_int(bits)
+    even = 2 * np.round(np.clip(w / s * np.float32(most / 2), -(most // 2), most // 2)) + np.float32(0)
+    return np.where(np.abs(integers) == most, integers, even)
+
+
 def dequantize_weight(q: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:
     """The float32 values that integers stand for: q * scale / max_int."""
     s = _per_channel(np.asarray(scale, np.float32), axis, q.ndim)

@@ -14,11 +14,15 @@ from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
+from qcc.numerics import dequantize_weight, even_weight
 from qcc.passes.base import Pass
+from qcc.passes.fake_quant import Quantizer
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import OutThresholds
 from qcc.passes.prune import Prune
+from qcc.passes.quantizable import operands
+from qcc.passes.scales import weight_scale
 from qcc.passes.static_scales import StaticScales
 
 BITS = 8
@@ -95,6 +99,8 @@ class Chosen:
 
     def freeze(self) -> Quantized:
         """The frozen model."""
+        if self.plan.even:
+            return self.freeze_with({}, f"even integers for {len(self.plan.even)} weights")
         passes = (*self.plan.passes, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
 
@@ -102,11 +108,22 @@ class Chosen:
         """The frozen model, with other weights in place of those of the folded one; `by`: what the record
         says of where they come from."""
         folded = self.plan.folded.copy()
-        for name, value in learned.items():
+        for name, value in {**self._even_weights(), **learned}.items():
             folded.weights[name] = value
         model = Model(folded.graph, folded.provenance.then(by))
         passes = (self.plan.transform, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(model), self.choices, self.notices)
+
+    def _even_weights(self) -> dict[str, np.ndarray]:
+        graph, even = self.plan.folded.graph, self.plan.even
+        found = {one.weight.name: one for op in graph.ops if (one := operands(op)) is not None}
+        values = {}
+        for name in sorted(even):
+            quantizer = Quantizer("channel_wise_abs_max", BITS, found[name].channel_axis)
+            scale = weight_scale(graph.weights[name], quantizer)
+            integers = even_weight(graph.weights[name], scale, BITS, quantizer.axis)
+            values[name] = dequantize_weight(integers, scale, BITS, quantizer.axis)
+        return values
 
     @property
     def _freezing(self) -> tuple[Pass, ...]:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.deploy.placement import place
+from qcc.backends.onednn_rounding import is_unsigned
 from qcc.backends.onnx.form import between
 from qcc.calibrate.importance import importances
 from qcc.calibrate.statistics import Statistics
@@ -62,6 +63,17 @@ class Plan:
     def transform(self) -> Pass:
         """What makes the transformed model of the folded one."""
         return _transform(self.skipped)
+
+    @property
+    def even(self) -> frozenset[str]:
+        """Of the `weights`, those that the target's engine halves: they are rounded to even integers."""
+        if self.table is None or not self.table.halves:
+            return frozenset()
+        halves = self.table.halves
+        signed = weights_of(
+            self.folded.graph, lambda found: found.op.type in halves and not is_unsigned(found.data)
+        )
+        return self.weights.intersection(signed)
 
     def without(self, activations: Iterable[str]) -> Plan:
         """The plan in which the ops that read these activations stay float."""

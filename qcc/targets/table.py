@@ -94,7 +94,8 @@ class Target(_Row):
     `pipeline` brings a frozen graph into the form for it, behind the passes that take the quantization off
     ops that compute in float. `checked_in`: what runs a written form before it appears, or "onnx" where the
     engine reads no model of Paddle, but the file that `onnx` describes. `int8_ops`: in Paddle Inference, the
-    ops that may run in int8.
+    ops that may run in int8. `halves`: ops whose weights lose their last bit where activations are signed,
+    on processors without VNNI.
     """
 
     name: Words
@@ -102,6 +103,7 @@ class Target(_Row):
     processor: Words
     checked_in: Literal["paddle", "openvino", "onnx"] = "paddle"
     int8_ops: tuple[str, ...] = ()
+    halves: tuple[str, ...] = ()
     pipeline: Words
     facts: tuple[Fact, ...]
     faults: tuple[Fault, ...]

@@ -328,3 +328,12 @@ def test_bias_correction_leaves_channels_of_zeros_alone() -> None:
     scale = numerics.abs_max(w, 0)
     q = numerics.quantize_weight(w, scale, 8, 0)
     assert not numerics.correct_bias(w, q, scale, 8, 0)[1].any()
+
+
+def test_even_weights_are_the_nearest_even_integers_but_for_the_largest() -> None:
+    weight = np.array([[-127, 126.6, 126.4, 3, 2.9, 1.1, -1.2, 0.9, 0, -0.4]], np.float32) / 127
+    scale = np.array([1], np.float32)
+    found = numerics.even_weight(weight, scale, 8, 0)
+    assert found.tolist() == [[-127, 127, 126, 4, 2, 2, -2, 0, 0, 0]]
+    assert found.dtype == np.float32
+    assert not np.signbit(found[found == 0]).any()

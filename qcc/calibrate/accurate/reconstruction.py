@@ -17,7 +17,7 @@ from qcc.calibrate.collect import Numbered
 from qcc.errors import DataError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.numerics import dequantize_weight, max_int, quantize_weight
+from qcc.numerics import dequantize_weight, even_weight, max_int, quantize_weight
 from qcc.passes.channels import Constant, Layer, bias_of, layer
 from qcc.passes.fake_quant import Quantizer
 from qcc.passes.manager import PassManager
@@ -127,13 +127,15 @@ class _Walk:
     def __init__(self, chosen: Chosen, methods: Methods, memo: Memo, images: list[str]) -> None:
         self._methods, self._memo = methods, memo
         self._wanted, self._given = chosen.plan.folded.graph, _simulated(chosen)
+        self._even = chosen.plan.even
         self.steps = list(_steps(self._wanted, self._given))
         self._parts = [
             parts(self._wanted, [step.layer.op for step in self.steps]),
             parts(self._given, [step.quantized for step in self.steps]),
         ]
         scales = [(choice.name, choice.scale) for choice in chosen.choices]
-        self._identity = [chosen.plan.identity(), scales, images, methods.correction, methods.rounding]
+        ways = [methods.correction, methods.rounding, sorted(self._even)]
+        self._identity = [chosen.plan.identity(), scales, images, *ways]
 
     def advance(self, number: int, images: Sequence[_Image]) -> list[_Image]:
         """Run both networks up to a layer; images for which there is no memory are let go."""
@@ -170,7 +172,8 @@ class _Walk:
         quantizer = Quantizer("channel_wise_abs_max", BITS, operands.channel_axis)
         scale = weight_scale(original, quantizer)
         step_size = (scale / np.float32(max_int(BITS))).reshape(step.layer.groups, 1, -1)
-        nearest = matrix(step.layer, quantize_weight(original, scale, BITS, quantizer.axis))
+        even = step.name in self._even
+        nearest = matrix(step.layer, _rounded(original, scale, quantizer, even=even))
         rounding = self._methods.rounding and weight.shape[1] <= MOST_INPUTS
         learning, checking = _products(step, weight, images, number, with_gram=rounding)
         if not learning.count:
@@ -180,7 +183,7 @@ class _Walk:
         integers, gain = nearest, 1.0
         if rounding:
             gram, cross = learning.centred() if centred else (learning.gram, learning.cross)
-            rounded = adaround(gram, cross, weight, step_size, max_int(BITS))
+            rounded = adaround(gram, cross, weight, step_size, max_int(BITS), even=even)
             before, after = (
                 checking.error(candidate * step_size - weight, centred=centred)
                 for candidate in (nearest, rounded)
@@ -234,10 +237,15 @@ def _simulated(chosen: Chosen) -> Graph:
         graph.set_input(op, trips.operands.weight_slot, [source])
         value = chosen.plan.folded.weights[source.name]
         scale = weight_scale(value, quantizer)
-        integers = quantize_weight(value, scale, quantizer.bits, quantizer.axis)
+        integers = _rounded(value, scale, quantizer, even=source.name in chosen.plan.even)
         graph.weights[source.name] = dequantize_weight(integers, scale, quantizer.bits, quantizer.axis)
     Prune().apply(graph)
     return graph
+
+
+def _rounded(value: np.ndarray, scale: np.ndarray, quantizer: Quantizer, *, even: bool) -> np.ndarray:
+    rounded = even_weight if even else quantize_weight
+    return rounded(value, scale, quantizer.bits, quantizer.axis)
 
 
 def _steps(wanted: Graph, given: Graph) -> Iterator[_Step]:

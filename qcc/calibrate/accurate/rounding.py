@@ -25,12 +25,19 @@ tells apart would be used to cancel each other's errors."""
 
 
 def adaround(
-    gram: np.ndarray, cross: np.ndarray, weight: np.ndarray, step: np.ndarray, most: int
+    gram: np.ndarray,
+    cross: np.ndarray,
+    weight: np.ndarray,
+    step: np.ndarray,
+    most: int,
+    *,
+    even: bool = False,
 ) -> np.ndarray:
     """The integers: float32 [groups, inputs, outputs].
 
     `gram`: G, float32 [groups, inputs, inputs]; `cross`: D, [groups, inputs, outputs]; `weight`: as the
-    result; `step`: what an integer stands for, [groups, 1, outputs]; `most`: the largest integer.
+    result; `step`: what an integer stands for, [groups, 1, outputs]; `most`: the largest integer. `even`:
+    the integers are to be even, but for the largest, which stay.
     """
     diagonal = np.einsum("gkk->gk", gram)
     damped = gram.copy()
@@ -41,7 +48,7 @@ def adaround(
     damped = np.take_along_axis(np.take_along_axis(damped, order, 1), order.swapaxes(1, 2), 2)
     exact = np.clip(np.take_along_axis(weight, order, 1) / step, -most, most)
     cross = np.take_along_axis(cross, order, 1)
-    near, turn = _Choices(exact, step), _Choices(exact, step)
+    near, turn = (_Choices(exact, step, most if even else None) for _ in range(2))
     _round_in_turn(damped, cross, turn)
     for choices in (near, turn):
         _descend(damped, cross, choices)
@@ -53,13 +60,23 @@ def adaround(
 
 
 class _Choices:
-    """The two integers beside each weight, and the one that is chosen: [groups, inputs, outputs] each."""
+    """The two integers beside each weight, and the one that is chosen: [groups, inputs, outputs] each.
 
-    def __init__(self, exact: np.ndarray, step: np.ndarray) -> None:
+    `odd`: the largest integer, where all others are to be even.
+    """
+
+    def __init__(self, exact: np.ndarray, step: np.ndarray, odd: int | None) -> None:
         self.exact, self.step = exact, step
+        unit = 1 if odd is None else 2
         # A weight that is an integer but for its last bits stays, above all the largest of a channel.
-        self.low, self.high = np.floor(exact + _ALIKE), np.ceil(exact - _ALIKE)
-        self.integers = np.rint(exact).astype(np.float32)
+        self.low, self.high = (
+            unit * near for near in (np.floor(exact / unit + _ALIKE), np.ceil(exact / unit - _ALIKE))
+        )
+        self.integers = (unit * np.rint(exact / unit)).astype(np.float32)
+        if odd is not None:
+            largest = np.abs(np.rint(exact)) == odd
+            for choices in (self.low, self.high, self.integers):
+                choices[...] = np.where(largest, np.copysign(odd, exact), np.clip(choices, 1 - odd, odd - 1))
 
     def objective(self, gram: np.ndarray, cross: np.ndarray) -> np.ndarray:
         """Of each output: [groups, 1, outputs]."""

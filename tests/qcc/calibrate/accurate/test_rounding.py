@@ -99,3 +99,17 @@ def test_inputs_that_are_always_zero_are_rounded_to_nearest() -> None:
     np.testing.assert_array_equal(
         adaround(gram, cross, weight, step, 127), nearest((gram, cross, weight, step))
     )
+
+
+def test_even_integers_are_learned_as_well_and_the_largest_stays() -> None:
+    gram, cross, weight, _ = given = problem(2, 40, 6, 3)
+    step = (np.abs(weight).max(1, keepdims=True) / 127).astype(np.float32)
+    given = (gram, cross, weight, step)
+    found = adaround(gram, cross, weight, step, 127, even=True)
+    largest = np.abs(np.rint(weight / step)) == 127
+    assert (np.abs(found[largest]) == 127).all()
+    assert (found[~largest] % 2 == 0).all()
+    assert np.abs(found).max() == 127
+    assert np.abs(found - weight / step).max() < 2 + 1e-3
+    even = np.where(largest, np.rint(weight / step), np.clip(2 * np.rint(weight / step / 2), -126, 126))
+    assert loss(given, found) < 0.7 * loss(given, even)

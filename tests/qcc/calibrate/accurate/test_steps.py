@@ -156,9 +156,9 @@ def test_it_goes_on_where_it_was_stopped(
     calls = []
     solve = reconstruction.adaround
 
-    def counted(*given: Any) -> np.ndarray:
+    def counted(*given: Any, even: bool) -> np.ndarray:
         calls.append(given)
-        return solve(*given)
+        return solve(*given, even=even)
 
     monkeypatch.setattr(reconstruction, "adaround", counted)
     left_out = ["equalization", "absorption", "float-input", "bias-correction"]
