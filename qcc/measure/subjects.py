@@ -19,8 +19,9 @@ from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
 from qcc.files import finish_around
 from qcc.frontend import load
-from qcc.frontend.layout import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
+from qcc.frontend.layout import find_program
 from qcc.frontend.saved import model_files
+from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX
 from qcc.inputs import open_input
 from qcc.model import Model
 from qcc.quantization import state, stored_form

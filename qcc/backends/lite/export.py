@@ -21,7 +21,7 @@ from qcc.backends.lite.verifier import complaints_about, faults_of
 from qcc.backends.report import Check, Saved
 from qcc.errors import GraphError, OutputError, PaddleError, PassError, TargetError
 from qcc.files import publish, staging, write_json, writing
-from qcc.frontend.layout import LITE_SUFFIX
+from qcc.frontend.suffixes import LITE_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification

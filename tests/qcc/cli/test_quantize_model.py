@@ -214,10 +214,7 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
         (["--data", "{place}/arrays", "--preprocess", "{place}/p.yml"], "--preprocess says how images are"),
         (["--data", "random", "--target", "lite-am"], "did you mean 'lite-arm'"),
         (["--data", "random", "--skip-vars", "conv2d_0.w_O"], "did you mean 'conv2d_0.w_0'"),
-        (
-            ["--data", "random", "--skip-vars", "relu_0.tmp_0"],
-            "the conv2d that it comes from is 'conv2d_0.tmp_0'",
-        ),
+        (["--data", "random", "--skip-vars", "fc_0.tmp_1"], "the mul that it comes from is 'fc_0.tmp_0'"),
         (["--data", "{place}/photos", "--preprocess", "missing.yml"], "missing.yml does not exist"),
         (["--data", "{place}/photos", "--preprocess", "{place}/same.yml"], "comes out as 3 x 20 x 30"),
     ],
