@@ -143,7 +143,7 @@ def bench(
         )
     if report_path is not None and report_path.suffix != ".html":
         raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
-    from qcc.analyze.page.frame import put_part, read_page
+    from qcc.analyze.page.frame import TIMES, put_part, read_page
     from qcc.analyze.page.times import times
     from qcc.errors import EngineError
     from qcc.files import check_outputs, refuse_inputs, write_json, write_text
@@ -151,7 +151,7 @@ def bench(
     from qcc.measure.inputs import find_inputs
     from qcc.measure.plot import plot
     from qcc.measure.report import machine, record
-    from qcc.measure.subjects import find_subjects
+    from qcc.measure.subjects import find_subjects, left_over
 
     outputs = [path for path in (json_path, plot_path, report_path) if path is not None]
     check_outputs(outputs, models)
@@ -159,6 +159,8 @@ def bench(
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
+        for path in (left for model in models for left in left_over(model)):
+            echo(f"notice: {path} is of an earlier run, and left out; name it to measure it.", err=True)
         # Not all that stands in the folders: there an earlier run may have written.
         refuse_inputs(outputs, [file for subject in subjects for file in subject.files])
         batches, source = open_inputs(subjects, data, preprocess, batch, Path(scratch))
@@ -175,7 +177,7 @@ def bench(
         write_text(plot_path, plot(rows, machine()))
     if report_path is not None:
         facts = {"processor": machine(), "inputs": f"{sample.source}, batch {batch}, {rounds} turns"}
-        put_part(report_path, f"{models[0].absolute().name}, measured", "times", times(rows, facts))
+        put_part(report_path, f"{models[0].absolute().name}, measured", TIMES, times(rows, facts))
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
     _show(rows, subjects)

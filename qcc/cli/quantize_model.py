@@ -16,9 +16,10 @@ from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, refuse_folder
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import budgets_in_time
-from qcc.cli.quantize_outcome import Outcome
+from qcc.cli.quantize_outcome import Outcome, own_files
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, WantedTime, time_budget_options
 from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
@@ -147,6 +148,7 @@ def quantize_model(
     """
     began = time.monotonic()
     import qcc
+    from qcc.backends.fluid import FORMS
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
@@ -169,6 +171,7 @@ def quantize_model(
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
     _check_forms(output, program, data)
+    check_place(output, (*FORMS, *([] if target is None else [target])), own_files(bool(in_time)))
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
@@ -222,15 +225,12 @@ def quantize_model(
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:
-    """Also not one of which the model is a form, which would be replaced, or that has no room for forms."""
+    """Raise OutputError for a folder of which the model is a form, which would be replaced, or that holds the
+    data."""
     from qcc.backends.fluid import FORMS
     from qcc.errors import OutputError
-    from qcc.files import check_folder
 
-    for place in (output, *(output / form for form in FORMS)):
-        check_folder(place)
-        if place.exists() and place.samefile(program.parent):
-            raise OutputError(f"{place} holds the model that is read: give -o another folder.")
+    refuse_folder(program, output, *(output / form for form in FORMS))
     if output.exists() and os.path.exists(data) and output.samefile(data):  # data may be no name of a file
         raise OutputError(f"{output} holds the data that is read: give -o another folder.")
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from qcc.cli.accurate import held_back
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about, options_of
+from qcc.cli.own_files import NB, ONNX, OwnFiles, is_page, is_record, is_report
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
@@ -33,7 +34,18 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 _COMPARED = 16
-_NB, _ONNX = "model.nb", "model.onnx"
+
+
+def own_files(timed: bool) -> OwnFiles:
+    """The files beside the forms, and what tells those of an earlier run; `timed`: with a budget of time."""
+    from qcc.analyze.page.frame import PAGE
+    from qcc.calibrate.report import REPORT
+    from qcc.record import FILE_NAME
+
+    found = {FILE_NAME: is_record, REPORT: is_report, PAGE: is_page}
+    # The drawing is known by what it draws.
+    curve = {CURVE: is_record, DRAWING: lambda path: is_record(path.with_name(CURVE))}
+    return {**found, **curve} if timed else found
 
 
 @dataclass
@@ -129,7 +141,7 @@ class Outcome:
         from qcc.files import waiting
 
         ours = [self.output / name for name in (*FORMS, PAGE, CURVE, DRAWING)]
-        ours += [file for name in (_NB, _ONNX) for file in sorted(self.output.glob(f"*/{name}"))]
+        ours += [file for name in (NB, ONNX) for file in sorted(self.output.glob(f"*/{name}"))]
         for path in ours:
             if path.exists() and not waiting(path).exists():
                 yield f"notice: {path} is what an earlier run has left."
@@ -137,7 +149,7 @@ class Outcome:
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export
 
-        path = self.output / target / _NB
+        path = self.output / target / NB
         arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
         x86_int8 = self.found is not None and not self.is_float
         saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
@@ -155,7 +167,7 @@ class Outcome:
         model, table = self.quantized.model, find_target(target)
         names = unmeasured(model, table)
         scales = scales_of(model, names, self._some(len(self.statistics.batches))) if names else {}
-        path = self.output / target / _ONNX
+        path = self.output / target / ONNX
         saved = export(model, path, table, scales=scales, check=check)
         self._onnx = prepare(model, table, scales, vnni=False).model
         self._note(saved, target)

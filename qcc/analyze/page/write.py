@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Callable
 from glob import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from qcc.analyze.findings import Analysis, OpFinding
 from qcc.analyze.page.elements import Html, joined, tag
-from qcc.analyze.page.frame import page
+from qcc.analyze.page.frame import Parts, page, read_page
 from qcc.analyze.page.network import COLOURS, Place, network
 from qcc.analyze.page.plots import depth
 from qcc.analyze.page.tables import FILTER, left_float, op_rows, scrolled, stays_float, tile
@@ -21,13 +22,17 @@ from qcc.ir.graph import Graph
 _FEW_DECIBELS = (10.0, 20.0, 30.0, 40.0)
 
 
-def write_page(analysis: Analysis, path: Path) -> None:
-    """Write the page, as one change.  Raises OutputError."""
-    write_text(path, html(analysis))
+def write_page(analysis: Analysis, path: Path, kept: str = "") -> bool:
+    """Write the page, as one change; `kept`: a part that a page which is there keeps. Gives whether it had
+    it.  Raises OutputError, also where the file that is there is no page of qcc and a part is to be kept."""
+    parts = read_page(path)[1] if kept and path.exists() else {}
+    found = {name: part for name, part in parts.items() if name == kept}
+    write_text(path, html(analysis, found))
+    return bool(found)
 
 
-def html(analysis: Analysis) -> str:
-    """The page's text."""
+def html(analysis: Analysis, more: Parts = MappingProxyType({})) -> str:
+    """The page's text, with the parts that another command has put in."""
     rows = {one.layer.output: f"op-{number}" for number, one in enumerate(analysis.ops)}
     rows |= {one.output: f"float-{number}" for number, one in enumerate(analysis.floats)}
     looks = _looks(analysis)
@@ -44,7 +49,7 @@ def html(analysis: Analysis) -> str:
     }
     if analysis.floats:
         parts["floats"] = left_float(analysis.floats, places)
-    return page(f"{analysis.title}, quantized", parts)
+    return page(f"{analysis.title}, quantized", {**parts, **more})
 
 
 # ---------------------------------------------------------------------- the first screen

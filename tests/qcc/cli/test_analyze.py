@@ -12,6 +12,8 @@ import pytest
 from quantized_net import OUTPUTS, quantized_net
 
 import qcc
+from qcc.analyze.page.elements import tag
+from qcc.analyze.page.frame import TIMES, page, read_page
 from qcc.cli.main import run
 from qcc.passes.quantizable import KINDS
 
@@ -114,6 +116,25 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
     (tmp_path / "out/qcc.json").write_text(json.dumps(record))
     assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
     assert "has changed since it was quantized" in capsys.readouterr().out
+
+
+def test_the_times_of_a_page_are_kept(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "r.html"
+    file.write_text(page("of before", {"summary": tag("h1", "before"), TIMES: tag("p", "12 ms")}))
+    assert analyze(place, "out", file, "--top", 0) == 0
+    assert f"{file} keeps the times that `qcc bench` has put there." in capsys.readouterr().out
+    title, parts = read_page(file)
+    assert (title, parts[TIMES]) == ("out, quantized", "<p>12 ms</p>")
+    assert "before" not in parts["summary"]
+    # Over its own files again, but over no others.
+    assert analyze(place, "out", file, "--top", 0) == 0
+    for name in ("r.json", "r.html"):
+        (tmp_path / name).write_text("mine")
+        assert analyze(place, "out", file, "--top", 0) == 2
+        assert f"{tmp_path / name} is in the way" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "mine"
 
 
 @pytest.mark.parametrize(

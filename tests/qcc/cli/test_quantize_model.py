@@ -278,6 +278,39 @@ def test_a_file_in_place_of_a_form_is_told_before_the_work(
     assert [file.name for file in tmp_path.iterdir()] == ["int8"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("report.md", "my notes", "report.md is in the way: qcc replaces only what it wrote itself"),
+        ("report.html", "<title>mine</title>", "report.html is in the way"),
+        ("qcc.json", "[]", "qcc.json is in the way"),
+        ("qdq/model.pdmodel", "mine", "qdq/model.pdmodel is in the way"),
+        ("lite-arm/model.nb", "mine", "lite-arm/model.nb is in the way"),
+        ("report.md/folder", "mine", "report.md is in the way, and is no file"),
+    ],
+)
+def test_what_a_user_wrote_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, told: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert run(command(place, tmp_path, "--target", "lite-arm", data=place / "nothing")) == 2
+    assert told in capsys.readouterr().err
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / name]
+    assert (tmp_path / name).read_text() == text
+
+
+def test_a_link_in_place_of_a_form_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/qdq").symlink_to(tmp_path / "elsewhere")
+    assert run(command(place, tmp_path / "out", data=place / "nothing")) == 2
+    assert "out/qdq is a link, through which nothing is written" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_model_is_not_replaced_by_its_own_form(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,8 @@ from lite_commands import outcome, refusal
 
 import qcc
 from qcc.analyze import beside
+from qcc.analyze.page.elements import tag
+from qcc.analyze.page.frame import page
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
@@ -225,7 +227,7 @@ def test_what_an_earlier_run_has_left_is_told(
     takes(lambda floats: 5 + len(floats))
     out = tmp_path / "out"
     assert run(command(place, out, "--target", "onnxruntime", "--no-slower")) == 0
-    (out / "report.html").write_text("of the earlier run")
+    (out / "report.html").write_text(page("of the earlier run", {"summary": tag("h1", "earlier")}))
     (out / "mine.txt").write_text("kept")
     assert "earlier run" not in capsys.readouterr().err
     assert run(command(place, out)) == 0

@@ -29,7 +29,7 @@ from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import comparisons, verdicts
-from qcc.measure.subjects import Subject, find_subjects
+from qcc.measure.subjects import Subject, find_subjects, left_over
 from qcc.targets.table import find_target
 
 INPUTS = {"image": np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)}
@@ -331,6 +331,23 @@ def test_outputs_stand_among_the_models_and_replace_none(
         assert run([*words, "--json", str(out / name)]) == 2
         assert f"{out / name} is read by this command" in capsys.readouterr().err
         assert (out / name).read_bytes() == before
+
+
+def test_what_an_earlier_run_has_left_is_not_measured(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for form in ("float", "qdq", "lite-arm"):
+        shutil.copytree(place / "out" / form, out / form)
+    assert left_over(out) == []  # without a record
+    everything = {one.shown for one in find_subjects([out], tmp_path / "scratch")}
+    (out / "qcc.json").write_text(json.dumps({"sizes": {"float": 1}}))
+    assert left_over(out) == [out / "qdq", out / "lite-arm/model.nb"]
+    assert [one.shown for one in find_subjects([out], tmp_path / "scratch")] == [str(out / "float")]
+    assert everything == {str(path) for path in (out / "float", *left_over(out))}
+    assert [one.shown for one in find_subjects([out / "qdq"], tmp_path / "scratch")] == [str(out / "qdq")]
+    assert run(["bench", str(out), "--engines", "paddle", "--rounds", "2"]) == 0
+    assert f"notice: {out / 'qdq'} is of an earlier run, and left out" in capsys.readouterr().err
 
 
 @pytest.mark.lite
