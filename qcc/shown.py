@@ -23,6 +23,13 @@ def markup(text: str) -> str:
     return html.escape(plain(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: 1 batch, 3 batches."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
 def _visible(character: str) -> str:
     if character in _KEPT or unicodedata.category(character) not in _HIDDEN:
         return character

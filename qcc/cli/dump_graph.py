@@ -10,6 +10,7 @@ import click
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.draw import Picture
@@ -92,7 +93,7 @@ def dump_graph(
         picture = around(picture, name, 4 if depth is None else depth)
     source = to_dot(picture)
     write_dot(source, dot)
-    echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
+    echo(f"{dot}: {counted(len(picture.nodes), 'node')} and {counted(len(picture.edges), 'edge')}.")
     for path, form in pictures:
         write_picture(source, path, form, renderer)
         echo(f"{path}: drawn.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,8 @@ def quantize_model(
         found.end(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
-    tell_next("bench", model, output)
+    how = () if preprocess is None else ("--preprocess", preprocess)
+    tell_next(*_next(outcome, model, target if in_time else None, ("--data", data, *how)))
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:
@@ -233,6 +235,15 @@ def _check_forms(output: Path, program: Path, data: str) -> None:
     refuse_folder(program, output, *(output / form for form in FORMS))
     if output.exists() and os.path.exists(data) and output.samefile(data):  # data may be no name of a file
         raise OutputError(f"{output} holds the data that is read: give -o another folder.")
+
+
+def _next(outcome: Outcome, model: Path, timed: str | None, data: Sequence[object]) -> Sequence[object]:
+    """The command that comes next; `timed`: the target, where there was a budget of time."""
+    if not outcome.is_float:
+        return "bench", model, outcome.output
+    if timed is not None:
+        return "check", outcome.output / "float", "--target", timed
+    return "analyze", model, *data, "-o", "report.html"
 
 
 def _tell_source(source: Source) -> None:

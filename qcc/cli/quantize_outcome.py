@@ -203,7 +203,6 @@ class Outcome:
     ) -> None:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
         from qcc.analyze.beside import write_beside
-        from qcc.analyze.page.frame import PAGE
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
@@ -238,18 +237,14 @@ class Outcome:
             sections=sections,
         )
         story.write(self.output)
-        page = f"no {PAGE}: nothing is quantized."
+        lines = [*_lines(story.notices, story.skipped)]
+        if not self.is_float:  # which is equal to itself, and has no page
+            lines += [f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement]
+            lines += [f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines]
+        lines.append(f"{self.output / REPORT} has the rest.")
         if not self.is_float:
-            page = write_beside(
-                self.output, model, self.plan, self.quantized.model, compared, story.data, _phase
-            )
-        lines = [
-            *_lines(story.notices, story.skipped),
-            *(f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement),
-            *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
-            f"{self.output / REPORT} has the rest.",
-            page,
-        ]
+            rounded, data = self.quantized.model, story.data
+            lines.append(write_beside(self.output, model, self.plan, rounded, compared, data, _phase))
         self.told += [(line, False) for line in lines]
 
     def _compared(self, effort: str) -> tuple[list[Batch], str]:

@@ -18,6 +18,7 @@ from qcc.analyze.page.tables import FILTER, left_float, op_rows, scrolled, stays
 from qcc.analyze.page.words import TIMES, decibel, kilobytes, percent
 from qcc.files import write_text
 from qcc.ir.graph import Graph
+from qcc.shown import counted
 
 _FEW_DECIBELS = (10.0, 20.0, 30.0, 40.0)
 
@@ -84,7 +85,7 @@ def _summary(analysis: Analysis) -> list[Html]:
             f"{sizes['float'] / sizes['int8']:.1f} {TIMES} smaller",
             f"{kilobytes(sizes['float'])} float, {kilobytes(sizes['int8'])} in int8",
         ),
-        tile("in int8", f"{len(analysis.ops)} ops", stays_float(analysis.floats)),
+        tile("in int8", counted(len(analysis.ops), "op"), stays_float(analysis.floats)),
     ]
     facts = [joined(tag("dt", name), tag("dd", value)) for name, value in analysis.facts.items()]
     return [

@@ -125,7 +125,7 @@ def test_the_first_screen_has_the_outcome(analysis: Analysis) -> None:
     text = Page(html(analysis)).texts[""]
     start = text[: text.index("Signal to noise along")]
     assert "Quantized, the output is off by" in start
-    assert "1 more stay float: left float when the model was quantized" in start
+    assert "1 more stays float: left float when the model was quantized" in start
     assert "same class" in start
     assert "kB float" in start
 
