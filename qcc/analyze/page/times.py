@@ -8,9 +8,10 @@ from qcc.analyze.page.elements import Html, joined, tag
 from qcc.analyze.page.tables import scrolled
 from qcc.measure.bench import Row, Spread, fastest
 from qcc.measure.report import COLUMNS, cells, refusals, threads_of, verdicts
+from qcc.shown import short_paths
 
 _BAR, _STEP, _LEFT, _WIDTH, _RIGHT = 16.0, 24.0, 270.0, 360.0, 110.0
-_LONGEST = 40
+_LONGEST = 28
 _WORDS = 3
 """The first columns have words in them, the others numbers."""
 
@@ -57,9 +58,10 @@ def _plot(rows: Sequence[Row]) -> Html:
     """The CPU time of a run of each, with its quartiles."""
     spreads = [Spread.of([seconds * 1000 for seconds in row.cpu]) for row in rows]
     scale = _WIDTH / max(one.third for one in spreads)
+    names = short_paths([row.subject.shown for row in rows if row.subject is not None], _LONGEST)
     bars = [
-        joined(*_bar(row, time, number * _STEP, scale))
-        for number, (row, time) in enumerate(zip(rows, spreads, strict=True))
+        joined(*_bar(row, name, time, number * _STEP, scale))
+        for number, (row, name, time) in enumerate(zip(rows, names, spreads, strict=True))
     ]
     width, height = _LEFT + _WIDTH + _RIGHT, _STEP * len(rows)
     return tag(
@@ -72,16 +74,13 @@ def _plot(rows: Sequence[Row]) -> Html:
     )
 
 
-def _bar(row: Row, time: Spread, top: float, scale: float) -> Iterator[Html]:
+def _bar(row: Row, short: str, time: Spread, top: float, scale: float) -> Iterator[Html]:
     assert row.subject is not None
     look = "float" if not row.int8 else "slower" if row.is_slower else "int8"
     name = f"{row.engine}, {row.subject.shown}"
-    short = name
-    if len(name) > _LONGEST:
-        short = f"{row.engine}, …{row.subject.shown[len(name) - _LONGEST + 1 :]}"
     ratio = f" ({Spread.of(row.ratios).median:.2f})" if row.ratios else ""
     first, third = _LEFT + time.first * scale, _LEFT + time.third * scale
-    yield tag("text", short, x=_LEFT - 6, y=f"{top + 12:.0f}", text_anchor="end")
+    yield tag("text", f"{row.engine}, {short}", x=_LEFT - 6, y=f"{top + 12:.0f}", text_anchor="end")
     yield tag(
         "rect",
         tag("title", f"{name} ({row.subject.label}): {time.median:.3g} ms"),
