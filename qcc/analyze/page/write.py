@@ -174,7 +174,7 @@ def _plot(points: list[tuple[str, str, float, float]]) -> list[Html]:
             " before it add up. 40 dB is off by 1 %, 20 dB by 10 %.",
         ),
         legend,
-        plot,
+        tag("div", plot, class_="wide"),
     ]
 
 
