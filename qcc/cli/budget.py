@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.exceptions import Exit
 
-from qcc.cli.accurate import Told
+from qcc.cli.accurate import COMPARED, Told
 from qcc.cli.data import CONFIG_SUFFIXES, named_function
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
@@ -128,7 +128,6 @@ def meet(
     return outcome.attempt, section, notices
 
 
-_RANKED_ON = 16
 _FEW = 50
 """Batches; below, one of them is more than the budgets that people give."""
 _MET, _NOT_MET = "met", "NOT met, this is the best that was found"
@@ -143,7 +142,7 @@ def open_budget(
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread
 
-    ranking = Judge(model, spread(held_back, _RANKED_ON))
+    ranking = Judge(model, spread(held_back, COMPARED))
     if wanted.evaluate is None or wanted.max_drop is None:
         judge = Judge(model, held_back)
         least = wanted.min_agreement or 0.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from qcc.cli.accurate import held_back
+from qcc.cli.accurate import COMPARED, held_back
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about, options_of
 from qcc.cli.own_files import NB, ONNX, OwnFiles, is_page, is_record, is_report
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
     from qcc.model import Model
-
-_COMPARED = 16
 
 
 def own_files(timed: bool) -> OwnFiles:
@@ -253,12 +251,12 @@ class Outcome:
 
         if effort != "accurate":
             seen = ", most of which weights were trained on" if effort == TRAINED else ""
-            return list(self._some(_COMPARED)), seen
+            return list(self._some(COMPARED)), seen
         unseen = held_back(self.source, self.statistics, effort)
         strangers = self.statistics.strangers()
         few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])
         seen = "which weights were learned from" if few else "none of which was learned from"
-        return [batch.read() for batch in spread(unseen, _COMPARED)], f", {seen}"
+        return [batch.read() for batch in spread(unseen, COMPARED)], f", {seen}"
 
     def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
         """What the target's file rounds besides, between the ops, counts in its agreement."""
