@@ -168,8 +168,10 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        echo("qcc: interrupted", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # Who was writing says what of it is there; click has made an Abort of it.
+        told = str(error.__cause__ or error)
+        echo(f"qcc: interrupted: {told}." if told else "qcc: interrupted", err=True)
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         # The reader, such as `head`, has had enough.

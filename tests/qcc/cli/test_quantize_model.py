@@ -386,17 +386,26 @@ def test_what_fails_last_leaves_all_as_it_was(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) == 3 * 3 + 2 + 3 + 1
 
-    def full(*given: object) -> None:
-        raise OutputError("report.html cannot be written: No space left on device.")
+    told = f"qcc: interrupted: nothing was written to {out}, run the same command again.\n"
+    failures = [
+        (OutputError("No space left on device."), 2, "No space left"),
+        (KeyboardInterrupt(), 130, told),
+    ]
+    for failure, code, line in failures:
 
-    with monkeypatch.context() as patch:
-        patch.setattr("qcc.analyze.beside.write_page", full)
-        capsys.readouterr()
-        assert run(words) == 2
-    assert "saved the" not in capsys.readouterr().out
-    there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert {path: there[path] for path in before} == before
-    assert {path.relative_to(out).parts[0] for path in there.keys() - before.keys()} == {".calibration"}
+        def failing(*given: object, failure: BaseException = failure) -> None:
+            raise failure
+
+        with monkeypatch.context() as patch:
+            patch.setattr("qcc.analyze.beside.write_page", failing)
+            capsys.readouterr()
+            assert run(words) == code
+        printed = capsys.readouterr()
+        assert "saved the" not in printed.out
+        assert line in printed.err
+        there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        assert {path: there[path] for path in before} == before
+        assert {path.relative_to(out).parts[0] for path in there.keys() - before.keys()} == {".calibration"}
 
 
 def test_calibrators_are_those_that_there_are() -> None:
