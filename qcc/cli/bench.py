@@ -68,6 +68,7 @@ class Counts(click.ParamType):
 @click.option(
     "--engines",
     type=Words(_ENGINES),
+    metavar=",".join(_ENGINES),
     default=",".join(_ENGINES),
     show_default=True,
     help="What is to run the models.",
@@ -107,7 +108,7 @@ class Counts(click.ParamType):
     "report_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="OUT.html",
-    help="Write a page with the times; into a report.html of qcc that is there they are put.",
+    help="Write a page with the times, or put them into the report.html of `qcc quantize`.",
 )
 @click.pass_context
 def bench(

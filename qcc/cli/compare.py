@@ -42,7 +42,7 @@ _SHOWN = 10
     default="paddle",
     show_default=True,
     help="What runs B: Paddle op for op, paddle.inference with its own kernels, with those of oneDNN, or with"
-    " those of oneDNN for int8. A .nb file runs in Paddle Lite.",
+    " those of oneDNN for int8. A .nb file runs in Paddle Lite, an .onnx file in ONNX Runtime.",
 )
 @click.option(
     "--samples",
@@ -86,7 +86,7 @@ def compare(
     from one that only reads what is wrong.
 
     \b
-    qcc compare FLOAT OUT/float --data PHOTOS
+    qcc compare MODEL OUT/float --data PHOTOS
     qcc compare OUT/float OUT/qdq --engine onednn-int8 --data PHOTOS
     qcc compare OUT/float model.nb --data PHOTOS
     qcc compare OUT/float model.onnx --data PHOTOS

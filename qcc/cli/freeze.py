@@ -43,7 +43,14 @@ class EpochOrBest(click.ParamType):
 @click.command(cls=OverridesCommand)
 @model_options(required=False)
 @click.option("--checkpoint", type=Path, metavar="DIR", help="Folder of the checkpoints, instead of MODEL.")
-@click.option("--epoch", default="best", show_default=True, type=EpochOrBest(), help="Which checkpoint.")
+@click.option(
+    "--epoch",
+    default="best",
+    show_default=True,
+    type=EpochOrBest(),
+    metavar="N|best",
+    help="Which checkpoint.",
+)
 @click.option(
     "--save",
     "--save_path",

@@ -103,8 +103,8 @@ _STATE = ".calibration"
     "--skip-vars",
     multiple=True,
     metavar="NAME",
-    help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
-    " again.",
+    help="Leave ops float that read or write this variable, such as a weight, or what `qcc analyze` calls the"
+    " op; may hold *, and be given again.",
 )
 @accurate_options
 @budget_options
@@ -137,6 +137,9 @@ def quantize_model(
     params_filename: str | None,
 ) -> None:
     """Quantize the float inference model in MODEL without training it; or, with -c CONFIG, by training.
+
+    MODEL is what Paddle saves for inference: a folder, a .pdmodel with its .pdiparams, a .json of Paddle 3,
+    or `__model__`.
 
     Writes float/ (frozen), int8/ and qdq/ to a folder, as `qcc freeze` does, with qcc.json and report.md.
     How images are prepared is read from what Paddle's tools leave beside a model. Interrupted, it goes on
