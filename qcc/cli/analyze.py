@@ -120,13 +120,14 @@ def analyze(
     from qcc.analyze.run import analyze as run
     from qcc.analyze.sources import find_models
     from qcc.cli.data import open_source
-    from qcc.files import refuse_inputs, write_json
+    from qcc.files import check_folder, refuse_inputs, write_json
     from qcc.interrupts import StopRequest
     from qcc.quantization import state
 
-    check_place(output.parent, (), {output.name: is_page, output.with_suffix(".json").name: is_analysis})
+    check_folder(output.absolute().parent)
     given = find_models(model, float_path, model_filename, params_filename)
     refuse_inputs([output, output.with_suffix(".json")], given.files)
+    check_place(output.parent, (), {output.name: is_page, output.with_suffix(".json").name: is_analysis})
     journal = output.with_name(f".{output.stem}.analysis")
     source = open_source(given.model, given.program, data, preprocess, samples, [model])
     metric = None if evaluate is None else _metric(evaluate, given.model, top)
