@@ -13,10 +13,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
 
+from qcc.shown import counted
+
 PYTHON = "Python"
 PADDLE = "Paddle"
 LITE = "Lite runtime"
 DRAWING = "graphviz-pure"
+ONNX_RUNTIME, OPENVINO, ONNX, PADDLE2ONNX = "ONNX Runtime", "OpenVINO", "onnx", "paddle2onnx"
+# Packages of which the version is all that is looked at, and the extra that installs each.
+EXTRAS = {
+    ONNX_RUNTIME: ("onnxruntime", "onnx"),
+    OPENVINO: ("openvino", "openvino"),
+    ONNX: ("onnx", "onnx"),
+    PADDLE2ONNX: ("paddle2onnx", "onnx"),
+}
 
 # Packages that own the same files: whichever was installed last has overwritten part of the other.
 BUILDS = {"paddlepaddle": "CPU", "paddlepaddle-gpu": "GPU"}
@@ -25,13 +35,25 @@ RIVALS = (tuple(BUILDS), ("opencv-python", "opencv-python-headless"))
 WITHOUT_PADDLE = frozenset({"config"})
 # What a command needs beside Paddle, and for what.
 EXTRA_NEEDS = {
-    "bench": {LITE: "measuring Paddle Lite"},
+    "bench": {
+        LITE: "measuring Paddle Lite",
+        ONNX_RUNTIME: "measuring ONNX Runtime",
+        OPENVINO: "measuring OpenVINO",
+    },
+    "compare": {LITE: "a .nb file", ONNX_RUNTIME: "an .onnx file"},
     "dump-graph": {DRAWING: "--svg and --png"},
-    "export": {LITE: "running files for x86, and --cross-check"},
+    "export": {
+        LITE: "running files for x86, and --cross-check",
+        ONNX: "writing .onnx files",
+        PADDLE2ONNX: "writing .onnx files",
+        ONNX_RUNTIME: "running .onnx files",
+    },
+    "quantize": {OPENVINO: "running what is written with --target openvino"},
 }
 
 # The versions that qcc is tested on; the extras of pyproject.toml install them.
 TESTED = ("2.6.2", "3.3.1")
+TESTED_PADDLE2ONNX = "1.2.11"
 
 # Paddle is looked at in a process of its own, since a broken one may crash it: all of qcc is imported, and a
 # model runs. The first entry of the path is the current folder, which the program `qcc` does not search.
@@ -84,6 +106,7 @@ def examine() -> list[Finding]:
         *paddle(),
         *rivals(installed),
         lite(installed),
+        *extras(installed),
         drawing(installed),
     ]
 
@@ -111,7 +134,7 @@ def paddle() -> list[Finding]:
         remedy = f"{failure} (qcc is tested with Paddle {tested})"
         return [Finding(PADDLE, "cannot be used", ok=False, remedy=remedy)]
     facts = json.loads(output.splitlines()[-1])
-    build = f"GPU (CUDA {facts['cuda']}), {facts['devices']} devices" if facts["cuda"] else "CPU"
+    build = f"GPU (CUDA {facts['cuda']}), {counted(facts['devices'], 'device')}" if facts["cuda"] else "CPU"
     onednn = Finding("oneDNN", "yes")
     if not facts["onednn"]:
         onednn = Finding(
@@ -150,6 +173,20 @@ def lite(installed: dict[str, str]) -> Finding:
     if failure:
         return Finding(LITE, f"{installed['paddlelite']} cannot be used", ok=False, remedy=failure)
     return Finding(LITE, installed["paddlelite"])
+
+
+def extras(installed: dict[str, str]) -> list[Finding]:
+    """The packages for engines and their files."""
+    found = []
+    for name, (package, extra) in EXTRAS.items():
+        if package not in installed:
+            found.append(Finding(name, "not installed", ok=False, remedy=f"`pip install 'qcc[{extra}]'`"))
+        elif name == PADDLE2ONNX and installed[package] != TESTED_PADDLE2ONNX:
+            note = f" (qcc is tested with {TESTED_PADDLE2ONNX}: `pip install 'qcc[{extra}]'`)"
+            found.append(Finding(name, installed[package] + note))
+        else:
+            found.append(Finding(name, installed[package]))
+    return found
 
 
 def drawing(installed: dict[str, str]) -> Finding:

@@ -186,6 +186,8 @@ def waiting(path: Path) -> Path:
 def staging(folder: Path) -> Iterator[Path]:
     """A temporary folder inside `folder`, where files wait until `publish` moves them up.
 
+    Whoever interrupts the block finds in the KeyboardInterrupt what was written.
+
     `folder` and its parents are made when they are missing, and removed again when the block fails; what
     processes have left there that were killed is cleared away.
     Raises OutputError when that is not possible; errors of the block go through.
@@ -203,6 +205,10 @@ def staging(folder: Path) -> Iterator[Path]:
         try:
             yield temporary
             succeeded = True
+        except KeyboardInterrupt as error:
+            # One inside a larger one is told of that.
+            error.args = (_interrupted(folder, written=bool(_planned(temporary))),)
+            raise
         finally:
             # Whoever presses Ctrl-C while files are moved has them all moved; twice, `finish` moves them.
             _move_rest(temporary, target)
@@ -211,6 +217,12 @@ def staging(folder: Path) -> Iterator[Path]:
     finally:
         if not succeeded:
             _remove_if_empty(made)
+
+
+def _interrupted(folder: Path, *, written: bool) -> str:
+    if written:
+        return f"all was written to {folder} before"
+    return f"nothing was written to {folder}, run the same command again"
 
 
 def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:

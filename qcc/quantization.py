@@ -43,6 +43,14 @@ def quantized_op(graph: Graph, op: Op) -> QuantizedOp | None:
     return _weight_only(op)
 
 
+def op_name(op: Op) -> str:
+    """What an op is called wherever a user hears of it: by the variable that it writes in the float network,
+    also where a dequantize op writes that now. `skip_vars` takes it."""
+    frozen = frozen_op(op)
+    writer = op if frozen is None else frozen.dequantize
+    return next(writer.all_outputs()).name
+
+
 def quantized_ops(graph: Graph) -> Iterator[QuantizedOp]:
     """The quantized ops of a graph, in order."""
     for op in graph.ops:

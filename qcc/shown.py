@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
+from collections.abc import Mapping, Sequence
 
 # Control characters, surrogates, and marks that change the direction of text or have no width.
 _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
@@ -21,6 +22,35 @@ def plain(text: str) -> str:
 def markup(text: str) -> str:
     """A text for HTML, SVG and Graphviz's labels and tooltips."""
     return html.escape(plain(text))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts: 1 batch, 3 batches."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
+def short_paths(paths: Sequence[str], room: int) -> list[str]:
+    """Paths in about `room` characters, each with that part of it in which it differs from the others: of one
+    that is longer as much of the end as fits, with the last folder that tells it from the others."""
+    split = {path: path.split("/") for path in paths}
+    return [path if len(path) <= room else _short(path, split, room) for path in paths]
+
+
+def _short(path: str, split: Mapping[str, list[str]], room: int) -> str:
+    parts, others = split[path], [one for name, one in split.items() if name != path]
+    tells = (n for n in range(1, len(parts)) if all(one[-n:] != parts[-n:] for one in others))
+    least = next(tells, len(parts))
+    ends = ("…/" + "/".join(parts[-n:]) for n in range(len(parts) - 1, least - 1, -1))
+    fitting = next((end for end in ends if len(end) <= room), None)
+    if fitting is not None:
+        return fitting
+    telling = parts[-least:] if least < 3 else [parts[-least], "…", parts[-1]]
+    shown = "/".join(telling if least == len(parts) else ["…", *telling])
+    if len(shown) <= room or least > 1:
+        return shown
+    return f"…{path[len(path) - room + 1 :]}"
 
 
 def _visible(character: str) -> str:

@@ -193,7 +193,7 @@ def hard_reasons() -> str:
 
 def hard_compared() -> str:
     """The table of `qcc compare` of it."""
-    return "\n".join(["```", *told("hard_net", "qcc compare")[:-1], "```"])
+    return "\n".join(["```", *told("hard_net", "qcc compare")[:-2], "```"])
 
 
 def hard_results() -> str:

@@ -32,7 +32,7 @@ from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import thresholds
 from qcc.passes.prune import Prune
 from qcc.passes.static_scales import StaticScales
-from qcc.shown import plain
+from qcc.shown import counted, plain
 from qcc.train.config.schedule import CosineDecay, LinearWarmup, Schedule
 from qcc.train.evaluation.evaluate import ModelRunner, RepeatedEvaluation
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
@@ -114,8 +114,8 @@ class TrainedResult:
         """What is told of it, a line for each fact."""
         shown = self.records[-1] if self.best is None else self.best
         lines = [
-            f"trained {self.steps} steps of {self.batch_size} on {self.trained_on} samples; on the"
-            f" {self.held_back} that were held back, against the float model:",
+            f"trained {counted(self.steps, 'step')} of {counted(self.batch_size, 'sample')}, on"
+            f" {counted(self.trained_on, 'sample')}; on {self.held_back} held back, against the float model:",
             *_compared(self.before, shown),
         ]
         if self.best is None:

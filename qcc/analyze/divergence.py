@@ -15,12 +15,24 @@ from qcc.files import finite
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
-from qcc.passes.quantizable import KINDS
-from qcc.quantization import state
+from qcc.passes.quantizable import KINDS, layer_of
+from qcc.quantization import op_name, state
 
-ROUNDED, SAME_INTEGERS, SAME_FLOATS = 0.1, 0.02, 0.001
-"""From which noise on a layer has diverged: of 8 bits against others, where 20 dB of signal to noise are few;
-of the same integers, of which some fall to the other side of a tie; of the same floats."""
+
+@dataclass(frozen=True)
+class Limit:
+    """From which `noise` on a layer has diverged, and `why`, for people."""
+
+    noise: float
+    why: str
+
+    def __str__(self) -> str:
+        return f"a layer counts as apart from {self.noise:.1%} on: {self.why}."
+
+
+ROUNDED = Limit(0.1, "rounding to 8 bits explains less")  # 20 dB of signal to noise
+SAME_INTEGERS = Limit(0.02, "both hold the same integers, and only values on a tie fall to another one")
+SAME_FLOATS = Limit(0.001, "both hold the same floats")
 
 _QUANTIZERS = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
 
@@ -28,11 +40,12 @@ _QUANTIZERS = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *FUSED_OPS, "quantize_l
 class Other(Protocol):
     """What is compared with a model: a program that runs another one.
 
-    `names`: of what it gives, as they are called in the model that is compared with it; `kernels`: what
-    computes it, in words.
+    `names`: of what it gives, as they are called in the model that is compared with it; `inner`: whether that
+    is more than its outputs; `kernels`: what computes it, in words.
     """
 
     names: tuple[str, ...]
+    inner: bool
     kernels: str
 
     def run(self, inputs: Values) -> Values:
@@ -64,12 +77,19 @@ class Off:
 @dataclass(frozen=True)
 class LayerDistance:
     """How far what is called `output` in both is off: `whole` in the two networks, and `own` when the layer
-    reads equal inputs, None where that was not measured."""
+    reads equal inputs, None where that was not measured. `op`: the type of the layer's op, the one with a
+    weight where it has one, and `name`, what that is called, as `qcc.quantization.op_name` says it."""
 
     op: str
+    name: str
     output: str
     whole: Off
     own: Off | None
+
+    @property
+    def nearest(self) -> Off:
+        """How far it is off by itself, as far as that was measured."""
+        return self.whole if self.own is None else self.own
 
 
 @dataclass(frozen=True)
@@ -79,18 +99,20 @@ class Comparison:
 
     layers: tuple[LayerDistance, ...]
     first: LayerDistance | None
-    limit: float
+    limit: Limit
     kernels: str
 
     def record(self) -> dict[str, Any]:
         """For programs."""
         return {
             "kernels": self.kernels,
-            "limit": self.limit,
+            "limit": self.limit.noise,
+            "limit_why": self.limit.why,
             "first": None if self.first is None else self.first.output,
             "layers": [
                 {
                     "op": one.op,
+                    "name": one.name,
                     "output": one.output,
                     "whole": one.whole.record(),
                     "own": None if one.own is None else one.own.record(),
@@ -101,16 +123,29 @@ class Comparison:
 
     def verdict(self) -> str:
         """In a sentence."""
-        if self.first is not None:
-            one = self.first
-            by_itself = one.own is not None and _is_off(one.own, self.limit)
-            far = f"{one.own} on equal inputs" if by_itself else str(one.whole)
-            return f"they first come apart at the {one.op} of {one.output!r}: {far} ({self.kernels})."
-        worst = max(self.layers, key=lambda one: one.whole.noise)
+        return f"{self._where()} ({self.kernels})."
+
+    def _where(self) -> str:
+        most = f"{self.limit.noise:.1%}"
+        if self.first is None:
+            worst = max(self.layers, key=lambda one: one.whole.noise)
+            return f"no layer is off by more than {most}; furthest off is {_named(worst)}: {worst.whole}"
+        one = self.first
+        if one.own is None:
+            return f"they first come apart at {_named(one)}: {one.whole}"
+        if _is_off(one.own, self.limit):
+            return f"they first come apart at {_named(one)}: {one.own} on equal inputs"
         return (
-            f"no layer is off by more than {self.limit:.1%}; furthest off is the {worst.op} of"
-            f" {worst.output!r}: {worst.whole} ({self.kernels})."
+            f"no layer is off by more than {most} on equal inputs; their errors add up, and pass {most} first"
+            f" at {_named(one)}: {one.whole} in the network"
         )
+
+    def worst(self, count: int) -> tuple[LayerDistance, ...]:
+        """The first one that is off, and of all so many that are furthest off, on equal inputs where that was
+        measured; in the model's order."""
+        by_distance = sorted(self.layers, key=lambda one: -one.nearest.noise)
+        chosen = {one.output for one in (*by_distance[:count], *filter(None, [self.first]))}
+        return tuple(one for one in self.layers if one.output in chosen)
 
 
 def stations(graph: Graph) -> tuple[str, ...]:
@@ -169,7 +204,7 @@ def common(graph: Graph, other: Graph) -> tuple[str, ...]:
     return found
 
 
-def usual_limit(graph: Graph, other: Graph) -> float:
+def usual_limit(graph: Graph, other: Graph) -> Limit:
     """How far a layer may be off, whose networks hold the same numbers in the same form, or others."""
     same = all(
         np.array_equal(value, other.weights[name])
@@ -182,7 +217,7 @@ def usual_limit(graph: Graph, other: Graph) -> float:
     return SAME_INTEGERS if quantized[0] else SAME_FLOATS
 
 
-def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit: float) -> Comparison:
+def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit: Limit) -> Comparison:
     """Run a network op for op in Paddle, and the other one, on some batches.  Raises DataError."""
     network = Parts(graph, other.names, (), other.names)
     whole, own = ({name: _Sums() for name in other.names} for _ in range(2))
@@ -194,7 +229,7 @@ def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit:
             if apart is not None:
                 own[name].add(apart[name], values[name])
     layers = tuple(
-        LayerDistance(_op_type(graph, name, other.names), name, whole[name].off(), own[name].off_or_none())
+        LayerDistance(*_known_as(graph, name, other), name, whole[name].off(), own[name].off_or_none())
         for name in other.names
     )
     return Comparison(layers, _first(layers, limit), limit, other.kernels)
@@ -237,7 +272,7 @@ class _Sums:
 _LEAST = 1e-30
 
 
-def _first(layers: Sequence[LayerDistance], limit: float) -> LayerDistance | None:
+def _first(layers: Sequence[LayerDistance], limit: Limit) -> LayerDistance | None:
     """The first layer that is wrong by itself; where none is, the first that is far off all the same."""
     for one in layers:
         if one.own is not None and _is_off(one.own, limit):
@@ -245,18 +280,18 @@ def _first(layers: Sequence[LayerDistance], limit: float) -> LayerDistance | Non
     return next((one for one in layers if _is_off(one.whole, limit)), None)
 
 
-def _is_off(found: Off, limit: float) -> bool:
-    return not found.noise <= limit
+def _is_off(found: Off, limit: Limit) -> bool:
+    return not found.noise <= limit.noise
 
 
-def _op_type(graph: Graph, name: str, others: Sequence[str]) -> str:
-    """The op that a layer is known by: the one with a weight, where it has one."""
-    op = graph.var(name).producer
+def _named(one: LayerDistance) -> str:
+    return f"the {one.op} of {one.name!r}"
+
+
+def _known_as(graph: Graph, name: str, other: Other) -> tuple[str, str]:
+    """The type of the op that a layer is known by, and what that is called; an output that is compared alone
+    is known by its own name."""
+    var = graph.var(name)
+    op = layer_of(var, other.names) if other.inner else var.producer
     assert op is not None
-    first = op
-    while op.type not in KINDS:
-        read = [var for var in op.all_inputs() if not var.persistable]
-        if len(read) != 1 or read[0].producer is None or read[0].name in others:
-            return first.type
-        op = read[0].producer
-    return op.type
+    return op.type, op_name(op) if other.inner else name

@@ -17,7 +17,7 @@ from qcc.passes.frozen import integer_op
 from qcc.passes.quantizable import KINDS, operands
 from qcc.passes.round_trip import half_quantized
 from qcc.passes.static_scales import dynamic_ops, is_unobserved
-from qcc.quantization import quantized_op, scheme, state
+from qcc.quantization import op_name, quantized_op, scheme, state
 
 # Ops whose output is usually what one wants of a network.
 _RESULTS = (
@@ -139,7 +139,7 @@ def _statuses(graph: Graph) -> Iterator[OpStatus]:
     for op in graph.ops:
         if op.type not in KINDS:
             continue
-        output = next(op.all_outputs()).name
+        output = op_name(op)
         found = quantized_op(graph, op)
         if found is not None:
             activation = found.activation_type or "static scale"

@@ -31,6 +31,7 @@ class InPaddle:
     """A model that Paddle runs op for op, whole, and each layer on inputs that are given."""
 
     kernels = "Paddle's kernels, op for op"
+    inner = True
 
     def __init__(self, graph: Graph, model: Model) -> None:
         other = model.graph.copy()
@@ -52,6 +53,8 @@ class InEngine:
 
     That keeps the engine from making one op of two layers, and nothing else.
     """
+
+    inner = True
 
     def __init__(self, graph: Graph, model: Model, engine: Engine) -> None:
         self.kernels = f"paddle.inference, {engine}"
@@ -96,6 +99,7 @@ class InFile:
     """A file in a runtime that gives its outputs alone; a context manager."""
 
     kernels: str
+    inner = False
 
     def __init__(self, graph: Graph, path: Path, runtime: Runtime) -> None:
         self._runtime, self._path = runtime, path

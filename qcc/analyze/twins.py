@@ -25,6 +25,7 @@ from qcc.passes.round_trip import RoundTrips, round_trips
 from qcc.passes.static_scales import measures_scale
 from qcc.passes.unpack import Unpack
 from qcc.passes.unquantize import Unquantize
+from qcc.shown import counted
 
 _TRANSFORM = "transform"
 _MANY_STEPS = 1.5
@@ -246,7 +247,7 @@ def _matched(
     if lost:
         kept = {layer.output for layer in layers}
         names = ", ".join(one.output for one in found if one.output not in kept)
-        notes = (*notes, f"{lost} quantized ops are not in the float model and are left out: {names}")
+        notes = (*notes, f"{counted(lost, 'quantized op')} left out, not in the float model: {names}")
     return Twins(plain, quantized, tuple(layers), weights, notes)
 
 

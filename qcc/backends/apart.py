@@ -35,10 +35,6 @@ differences are those of `_OTHER_ROUNDING`; the sizes of all weights may differ 
 _MEET = 4.0
 """Ties are not spread evenly: all pixels of one brightness may be on one, and meet in a sum."""
 
-_ONE_IN = (997, 101, 11, 3, 1)
-"""Of so many elements one is moved, at least eight where there are so many. Primes, so that they are in all
-rows and channels."""
-
 
 @dataclass(frozen=True)
 class Apart:
@@ -145,4 +141,4 @@ def _moved(values: np.ndarray, step: float) -> np.ndarray:
     """A copy with a few elements a step nearer to zero, so that none is clipped."""
     if not step:
         return values
-    return nearer_to_zero(values, step, next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1))
+    return nearer_to_zero(values, step)

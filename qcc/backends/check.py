@@ -29,7 +29,7 @@ from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
-from qcc.quantization import quantized_op, state
+from qcc.quantization import op_name, quantized_op, state
 
 _ANOTHER = "run the model in another engine"
 _FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
@@ -161,7 +161,7 @@ def _where(found: Reference, engine: Engine, way: str) -> str | None:
     if wrong is None:
         return None
     op, distance = wrong
-    named = f"on equal inputs the {op.type} of {next(op.all_outputs()).name!r} is {distance}"
+    named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
     quantized = quantized_op(found.graph, op)
     if quantized is None:
         return f"{named}; {_ANOTHER}"

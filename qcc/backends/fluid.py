@@ -14,8 +14,9 @@ from qcc.backends.program_file import inference_program
 from qcc.backends.report import Check, Saved
 from qcc.errors import OutputError, TargetError
 from qcc.files import publish, staging, write_json
-from qcc.frontend.layout import PARAMS_NAMES, PARAMS_SUFFIX, PROGRAM_SUFFIX
+from qcc.frontend.layout import PARAMS_NAMES
 from qcc.frontend.program_file import ProgramFile
+from qcc.frontend.suffixes import PARAMS_SUFFIX, PROGRAM_SUFFIX
 from qcc.ir.tensor_stream import write_tensor
 from qcc.ir.verify import verify
 from qcc.model import Model

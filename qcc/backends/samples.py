@@ -51,21 +51,24 @@ def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def off_by_a_step(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same inputs, but for one element in 997 of floats, which is a step of 8 bits nearer to zero.
-
-    997 is a prime, so that they are in all rows and channels. Of few elements about eight are moved.
-    """
+    """The same inputs, but for a few elements of floats, which are a step of 8 bits nearer to zero."""
     changed = dict(inputs)
     for name, array in inputs.items():
         if array.dtype.kind == "f" and array.size:
             step = float(np.abs(array).max()) / max_int(8)
-            changed[name] = nearer_to_zero(array, step, min(997, -(-array.size // 8)))
+            changed[name] = nearer_to_zero(array, step)
     return changed
 
 
-def nearer_to_zero(values: np.ndarray, step: float, one_in: int) -> np.ndarray:
-    """A copy in which one element in so many is a step nearer to zero, so that none grows."""
+_ONE_IN = (997, 101, 11, 3, 1)
+"""Of so many elements one is moved, at least eight where there are so many. Primes, so that they are in all
+rows and channels."""
+
+
+def nearer_to_zero(values: np.ndarray, step: float) -> np.ndarray:
+    """A copy in which a few elements are a step nearer to zero, so that none grows."""
     moved = values.copy()
+    one_in = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
     few = moved.reshape(-1)[::one_in]
     few -= np.copysign(step, few)
     return moved

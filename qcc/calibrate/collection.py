@@ -17,6 +17,7 @@ from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.interrupts import Stopped
+from qcc.shown import counted
 
 _SECONDS_BETWEEN_SAVES = 20.0
 _BEFORE = "before.npz"
@@ -134,7 +135,7 @@ def _checked(source: Source, before: Statistics, collector: Collector, state: St
         yield batch
         count += 1
     if count <= max(done, default=-1):
-        raise _other_data(f"the data ends behind {count} batches, fewer than", state)
+        raise _other_data(f"the data ends behind {counted(count, 'batch')}, fewer than", state)
 
 
 def _other_data(what: str, state: State) -> DataError:

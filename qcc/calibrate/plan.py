@@ -18,7 +18,7 @@ from qcc.calibrate.importance import importances
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, ModelFormatError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Var
+from qcc.ir.nodes import Op, Var
 from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.fake_quant import QUANTIZE_OPS
@@ -26,10 +26,10 @@ from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
-from qcc.passes.quantizable import Operands, operands
+from qcc.passes.quantizable import Operands, layer_of, operands
 from qcc.passes.static_scales import ops_to_calibrate
 from qcc.passes.transform import Transform
-from qcc.quantization import state
+from qcc.quantization import op_name, state
 from qcc.targets.lite import ARCHS
 from qcc.targets.table import Target, find_target
 
@@ -152,16 +152,34 @@ def make_plan(
 
 
 def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:
-    """Raise ConfigError for a name or glob that no variable has: what it means would be quantized."""
+    """Raise ConfigError for a name or glob that no variable has, or none that an op to be quantized reads or
+    writes: what it means would be quantized."""
     graphs = (plan.model.graph, plan.folded.graph)
-    names = dict.fromkeys(
-        var.name for graph in graphs for op in graph.ops for var in (*op.all_inputs(), *op.all_outputs())
-    )
+    names = dict.fromkeys(name for graph in graphs for op in graph.ops for name in _touched(op))
+    could_be = {name for op in plan.folded.graph.ops if operands(op) is not None for name in _touched(op)}
     for pattern in skip_vars:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        meant = [name for name in names if fnmatchcase(name, pattern)]
+        if not meant:
             near = difflib.get_close_matches(pattern, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ": see `qcc inspect MODEL`."
             raise ConfigError(f"skip_vars: no variable of the model is called {pattern!r}{hint}")
+        if could_be.isdisjoint(meant):
+            raise ConfigError(
+                f"skip_vars: no op that could be quantized reads or writes {meant[0]!r}"
+                f"{_behind(plan.folded.graph, meant[0])}."
+            )
+
+
+def _touched(op: Op) -> list[str]:
+    return [var.name for var in (*op.all_inputs(), *op.all_outputs())]
+
+
+def _behind(graph: Graph, name: str) -> str:
+    """The op that a variable comes from, if that could be quantized, in words."""
+    op = layer_of(graph.var(name)) if name in graph else None
+    return (
+        "" if op is None or operands(op) is None else f"; the {op.type} that it comes from is {op_name(op)!r}"
+    )
 
 
 def weights_of(graph: Graph, wanted: Callable[[Operands], bool]) -> tuple[str, ...]:

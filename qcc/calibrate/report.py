@@ -14,7 +14,7 @@ from qcc.calibrate.choose import Choice, Quantized
 from qcc.calibrate.compare import Agreement
 from qcc.files import finite, write_json, write_text
 from qcc.record import FILE_NAME
-from qcc.shown import plain
+from qcc.shown import counted, plain
 
 REPORT = "report.md"
 _WORST = 10
@@ -85,8 +85,8 @@ class Story:
             [
                 f"# {_shown(self.model)}, quantized",
                 "",
-                f"Effort {self.effort}, {len(self.quantized.choices)} activations by {self.calibrator}, on"
-                f" {_shown(told(self.data))}, in {self.seconds:.0f} s.",
+                f"Effort {self.effort}, {counted(len(self.quantized.choices), 'activation')} by"
+                f" {self.calibrator}, on {_shown(told(self.data))}, in {self.seconds:.0f} s.",
                 "",
                 *_section("To be looked at", [*self.warnings, *self.notices, *self.skipped]),
                 *(line for section in self.sections for line in _section(section.title, section.lines)),
@@ -111,10 +111,11 @@ class Story:
 def told(data: dict[str, Any]) -> str:
     """The data in a few words."""
     if data["kind"] == "random":
-        return f"{data['used']} batches of random numbers"
+        return f"{counted(data['used'], 'batch')} of random numbers"
     used = "all" if data.get("used") is None else str(data["used"])
     of = f" of {data['found']}" if data.get("found", data.get("used")) != data.get("used") else ""
-    return f"{used}{of} {data['kind']} of {data['path']}"
+    one = f"1{of}" == f"{used}{of}" and not of
+    return f"{used}{of} {data['kind'].removesuffix('s') if one else data['kind']} of {data['path']}"
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
 _STEPS = ("equalization", "absorption", "float-input", "bias-correction", "adaround")
 _STEPS_FOLDER = "steps"
+COMPARED = 16
+"""On how many batches, evenly spread, outputs are compared with the float model's."""
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, is_analysis, is_page
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -114,6 +115,7 @@ def analyze(
     if output.suffix != ".html":
         raise click.UsageError(f"-o {output}: the page is a file whose name ends in .html.")
     from qcc.analyze.page import write_page
+    from qcc.analyze.page.frame import TIMES
     from qcc.analyze.run import Sample, Wanted
     from qcc.analyze.run import analyze as run
     from qcc.analyze.sources import find_models
@@ -125,6 +127,7 @@ def analyze(
     check_folder(output.absolute().parent)
     given = find_models(model, float_path, model_filename, params_filename)
     refuse_inputs([output, output.with_suffix(".json")], given.files)
+    check_place(output.parent, (), {output.name: is_page, output.with_suffix(".json").name: is_analysis})
     journal = output.with_name(f".{output.stem}.analysis")
     source = open_source(given.model, given.program, data, preprocess, samples, [model])
     metric = None if evaluate is None else _metric(evaluate, given.model, top)
@@ -145,7 +148,8 @@ def analyze(
             Wanted(top, _phase, lambda: stop.requested, metric),
             facts=_facts(given, source),
         )
-    write_page(found, output)
+    if write_page(found, output, kept=TIMES):
+        echo(f"{output} keeps the times that `qcc bench` has put there.")
     write_json(output.with_suffix(".json"), found.record())
     kept.remove()
     _tell(found, output)

@@ -16,7 +16,7 @@ from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.next import tell_next
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
-from qcc.shown import plain
+from qcc.shown import plain, short_paths
 
 if TYPE_CHECKING:
     from qcc.measure.bench import Row
@@ -68,6 +68,7 @@ class Counts(click.ParamType):
 @click.option(
     "--engines",
     type=Words(_ENGINES),
+    metavar=",".join(_ENGINES),
     default=",".join(_ENGINES),
     show_default=True,
     help="What is to run the models.",
@@ -107,7 +108,7 @@ class Counts(click.ParamType):
     "report_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="OUT.html",
-    help="Write a page with the times; into a report.html of qcc that is there they are put.",
+    help="Write a page with the times, or put them into the report.html of `qcc quantize`.",
 )
 @click.pass_context
 def bench(
@@ -143,15 +144,15 @@ def bench(
         )
     if report_path is not None and report_path.suffix != ".html":
         raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
-    from qcc.analyze.page.frame import put_part, read_page
+    from qcc.analyze.page.frame import TIMES, put_part, read_page
     from qcc.analyze.page.times import times
     from qcc.errors import EngineError
     from qcc.files import check_outputs, refuse_inputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
     from qcc.measure.inputs import find_inputs
     from qcc.measure.plot import plot
-    from qcc.measure.report import machine, record
-    from qcc.measure.subjects import find_subjects
+    from qcc.measure.report import MADE_UP, machine, record
+    from qcc.measure.subjects import find_subjects, left_over
 
     outputs = [path for path in (json_path, plot_path, report_path) if path is not None]
     check_outputs(outputs, models)
@@ -159,6 +160,8 @@ def bench(
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:
         subjects = find_subjects(models, Path(scratch))
+        for path in (left for model in models for left in left_over(model)):
+            echo(f"notice: {path} is of an earlier run, and left out; name it to measure it.", err=True)
         # Not all that stands in the folders: there an earlier run may have written.
         refuse_inputs(outputs, [file for subject in subjects for file in subject.files])
         batches, source = open_inputs(subjects, data, preprocess, batch, Path(scratch))
@@ -175,10 +178,11 @@ def bench(
         write_text(plot_path, plot(rows, machine()))
     if report_path is not None:
         facts = {"processor": machine(), "inputs": f"{sample.source}, batch {batch}, {rounds} turns"}
-        put_part(report_path, f"{models[0].absolute().name}, measured", "times", times(rows, facts))
+        facts |= {"note": MADE_UP} if data is None else {}
+        put_part(report_path, f"{models[0].absolute().name}, measured", TIMES, times(rows, facts))
     echo(machine())
     echo(f"on {sample.source}, batch {batch}, {rounds} turns.")
-    _show(rows, subjects)
+    _show(rows, subjects, [MADE_UP] if data is None else [])
     worst = slower(rows)
     _tell_next(models[0], subjects, worst, data or "PHOTOS", prepared(subjects, data, preprocess))
     ctx.exit(_SLOWER if worst else 0)
@@ -203,13 +207,8 @@ def _tell_next(
         tell_next("export", frozen, "--target", "lite", "-o", "model.nb")
 
 
-def _end_of(path: str, room: int) -> str:
-    """A path, or as much of its end as there is room for, where its name stands."""
-    return path if len(path) <= room else f"…{path[len(path) - max(room, _LEAST) + 1 :]}"
-
-
-def _show(rows: Sequence[Row], subjects: Sequence[Subject]) -> None:
-    """A table for each number of threads, what was not measured, and what comes of it."""
+def _show(rows: Sequence[Row], subjects: Sequence[Subject], notes: Sequence[str] = ()) -> None:
+    """A table for each number of threads, what was not measured, and, after the notes, what comes of it."""
     from qcc.measure.report import COLUMNS, LEGEND, cells, comparisons, refusals, threads_of, verdicts
 
     console = Console()
@@ -223,10 +222,19 @@ def _show(rows: Sequence[Row], subjects: Sequence[Subject]) -> None:
         shown = [list(map(plain, cells(row))) for row in rows if row.threads == threads and not row.reason]
         widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
         # Two spaces stand between the columns.
-        room = console.width - sum(widths) + widths[_MODEL] - 2 * (len(widths) - 1)
-        for row_cells in shown:
-            row_cells[_MODEL] = _end_of(row_cells[_MODEL], room)
+        room = max(console.width - sum(widths) + widths[_MODEL] - 2 * (len(widths) - 1), _LEAST)
+        names = short_paths([row_cells[_MODEL] for row_cells in shown], room)
+        if not console.is_terminal:  # where a name is as wide as it has to be
+            console = Console(width=max(_PIPE_WIDTH, _PIPE_WIDTH - room + max(map(len, names), default=0)))
+        for row_cells, name in zip(shown, names, strict=True):
+            row_cells[_MODEL] = name
             table.add_row(*map(Text, row_cells))  # texts, since "[1]" is no mark-up
         console.print(table)
-    for line in (*LEGEND.splitlines(), *refusals(rows), *comparisons(rows, subjects), *verdicts(rows)):
+    for line in (
+        *LEGEND.splitlines(),
+        *refusals(rows),
+        *comparisons(rows, subjects),
+        *notes,
+        *verdicts(rows),
+    ):
         echo(line)

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.exceptions import Exit
 
-from qcc.cli.accurate import Told
+from qcc.cli.accurate import COMPARED, Told
 from qcc.cli.data import CONFIG_SUFFIXES, named_function
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.calibrate.accurate.budget import Budget, Outcome
@@ -121,13 +122,12 @@ def meet(
     notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome, count)}"]
     if wanted.evaluate is None and count < _FEW:
         notices.append(
-            f"agreement was measured on {count} batches only, so that one of them makes"
+            f"agreement was measured on {_batches(count)} only, so that one of them makes"
             f" {1 / count:.0%} of it: give more data, or more of it by --samples"
         )
     return outcome.attempt, section, notices
 
 
-_RANKED_ON = 16
 _FEW = 50
 """Batches; below, one of them is more than the budgets that people give."""
 _MET, _NOT_MET = "met", "NOT met, this is the best that was found"
@@ -142,7 +142,7 @@ def open_budget(
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread
 
-    ranking = Judge(model, spread(held_back, _RANKED_ON))
+    ranking = Judge(model, spread(held_back, COMPARED))
     if wanted.evaluate is None or wanted.max_drop is None:
         judge = Judge(model, held_back)
         least = wanted.min_agreement or 0.0
@@ -192,11 +192,15 @@ def _number(evaluate: str, function: Callable[[Model], object]) -> Callable[[Mod
 def _told(wanted: Wanted, outcome: Outcome, count: int) -> str:
     """How good the model is, and how good it has to be; `count`: of the batches that tell agreement."""
     if wanted.evaluate is None:
-        return f"agreement {outcome.value:.2%} on {count} batches, where {outcome.wanted:.2%} is wanted"
+        return f"agreement {outcome.value:.2%} on {_batches(count)}, where {outcome.wanted:.2%} is wanted"
     return (
         f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
         f" {outcome.wanted:.4f} is wanted"
     )
+
+
+def _batches(count: int) -> str:
+    return counted(count, "batch")
 
 
 def _section(wanted: Wanted, outcome: Outcome, count: int) -> Section:

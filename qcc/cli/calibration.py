@@ -13,6 +13,7 @@ from qcc.cli.data import CONFIG_SUFFIXES, open_source
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.errors import ConfigError, DataError, ModelFormatError
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.calibrate.data.batches import Batch, Batches
@@ -50,7 +51,7 @@ def calibrated_on(model: Model, data: Path, config_path: Path | None, home: Path
     batches = calibration_batches(model, data, config_path, home)
     with progress(_LABEL, len(batches), Console(stderr=True)) as report:
         result = calibrated(model, used(batches, report))
-    echo(f"calibrated {count} activation scales on {len(batches)} batches of {data}.")
+    echo(f"calibrated {counted(count, 'activation scale')} on {counted(len(batches), 'batch')} of {data}.")
     return result
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 
+_SHOWN = 10
+
+
 @click.command()
 @click.argument("model", metavar="A", type=click.Path(path_type=Path))
 @click.argument("other", metavar="B", type=click.Path(path_type=Path))
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     default="paddle",
     show_default=True,
     help="What runs B: Paddle op for op, paddle.inference with its own kernels, with those of oneDNN, or with"
-    " those of oneDNN for int8. A .nb file runs in Paddle Lite.",
+    " those of oneDNN for int8. A .nb file runs in Paddle Lite, an .onnx file in ONNX Runtime.",
 )
 @click.option(
     "--samples",
@@ -52,9 +55,11 @@ if TYPE_CHECKING:
     "--limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SHARE",
-    help="From which difference on a layer has diverged, relative to its values, both as root mean squares:"
-    " 0.001 for the same floats, 0.02 for the same integers, 0.1 for 8 bits against others.",
+    help="From which difference on a layer counts as apart, relative to its values, both as root mean"
+    " squares. Without it: 0.001 where both hold the same floats, 0.02 for the same integers, 0.1 for 8 bits"
+    " against others.",
 )
+@click.option("--all", "show_all", is_flag=True, help=f"Print all layers, not the worst {_SHOWN}.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it.")
 @click.option(
     "--preprocess",
@@ -69,6 +74,7 @@ def compare(
     engine: str,
     samples: int,
     limit: float | None,
+    show_all: bool,
     json_file: Path | None,
     preprocess: Path | None,
 ) -> None:
@@ -80,12 +86,12 @@ def compare(
     from one that only reads what is wrong.
 
     \b
-    qcc compare FLOAT OUT/float --data PHOTOS
+    qcc compare MODEL OUT/float --data PHOTOS
     qcc compare OUT/float OUT/qdq --engine onednn-int8 --data PHOTOS
     qcc compare OUT/float model.nb --data PHOTOS
     qcc compare OUT/float model.onnx --data PHOTOS
     """
-    from qcc.analyze.divergence import ROUNDED, compare_layers, usual_limit
+    from qcc.analyze.divergence import ROUNDED, Limit, compare_layers, usual_limit
     from qcc.analyze.others import FILES, InEngine
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
@@ -108,8 +114,9 @@ def compare(
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
         with progress("comparing", len(sample.reads), Console(stderr=True)) as report:
             batches = _counted(sample.reads, report)
-            found = compare_layers(graph, runs, batches, usual if limit is None else limit)
-        _print(found)
+            chosen = usual if limit is None else Limit(limit, "so --limit says")
+            found = compare_layers(graph, runs, batches, chosen)
+        _print(found, len(found.layers) if show_all else _SHOWN, json_file)
         if isinstance(runs, InEngine) and found.first is not None:
             _name_op(runs, sample.reads[0]())
     if json_file is not None:
@@ -164,19 +171,25 @@ def _counted(reads: Sequence[Callable[[], Values]], report: Callable[[int], None
         report(number)
 
 
-def _print(found: Comparison) -> None:
-    """Layer by layer: noise relative to the signal."""
+def _print(found: Comparison, count: int, json_file: Path | None) -> None:
+    """So many of the layers, the worst ones, in the model's order: noise relative to the signal."""
     from qcc.shown import plain
 
-    width = max(len(plain(one.output)) for one in found.layers)
-    apart = any(one.own is not None for one in found.layers)
+    shown = found.worst(count)
+    width = max(len("layer"), *(len(plain(one.name)) for one in shown))
+    apart = any(one.own is not None for one in shown)
     title = "on equal inputs  " if apart else ""
     echo(f"{'layer':{width}}  {'op':20}  {title}in the network")
-    for one in found.layers:
+    for one in shown:
         own = f"{_percent(one.own):>15}  " if apart else ""
-        mark = "  <- first" if one is found.first else ""
-        echo(f"{plain(one.output):{width}}  {one.op:20}  {own}{_percent(one.whole):>14}{mark}")
+        mark = f"  <- first above {found.limit.noise:.1%}" if one is found.first else ""
+        echo(f"{plain(one.name):{width}}  {one.op:20}  {own}{_percent(one.whole):>14}{mark}")
+    left = len(found.layers) - len(shown)
+    if left:
+        where = "printed with --all" if json_file is None else f"in {json_file}"
+        echo(f"{left} more, which are off by less{' on equal inputs' if apart else ''}: {where}.")
     echo(found.verdict())
+    echo(found.limit)
 
 
 def _percent(found: Off | None) -> str:
@@ -188,6 +201,7 @@ def _percent(found: Off | None) -> str:
 def _name_op(runs: InEngine, inputs: Values) -> None:
     """What of an engine is wrong on equal inputs, if anything is."""
     from qcc.errors import PaddleError
+    from qcc.quantization import op_name
 
     try:
         wrong = runs.wrong_op(inputs)
@@ -198,4 +212,4 @@ def _name_op(runs: InEngine, inputs: Values) -> None:
         echo("that is no further than the model moves by itself, or each op is right on equal inputs.")
     else:
         op, distance = wrong
-        echo(f"on equal inputs the {op.type} of {next(op.all_outputs()).name!r} is wrong: {distance}.")
+        echo(f"on equal inputs the {op.type} of {op_name(op)!r} is wrong: {distance}.")

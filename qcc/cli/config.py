@@ -36,7 +36,7 @@ def config() -> None:
     """Explain configuration files: their sections, their keys, and what one says in the end."""
 
 
-@config.command("list")
+@config.command("list", short_help="List all sections.")
 def list_sections() -> None:
     """List the sections that configuration and slim files hold."""
     from qcc.train.config.describe import describe_all
@@ -50,7 +50,7 @@ def list_sections() -> None:
     tell_next("config", "help", "NAME")
 
 
-@config.command("help")
+@config.command("help", short_help="Explain a section, or a key.")
 @click.argument("name")
 def explain(name: str) -> None:
     """Explain the section NAME: every key with its values, its default and its meaning; or the key NAME.
@@ -76,7 +76,7 @@ def explain(name: str) -> None:
         tell_next("config", "show", "-c", "CONFIG")
 
 
-@config.command("show", cls=OverridesCommand)
+@config.command("show", cls=OverridesCommand, short_help="Print what a configuration says in the end.")
 @config_option
 @overrides_option
 def show(config_path: Path, overrides: tuple[str, ...]) -> None:

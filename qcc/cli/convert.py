@@ -8,6 +8,7 @@ import click
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import refuse_folder
 from qcc.cli.stdout import echo
 
 
@@ -40,13 +41,11 @@ def convert(
     qcc convert PP-OCRv5_mobile_det -o OUT
     """
     import qcc
-    from qcc.errors import OutputError
     from qcc.frontend.layout import find_program
     from qcc.quantization import stored_form
 
     loaded = qcc.load(model, model_filename, params_filename)
-    if output.exists() and output.samefile(find_program(model, model_filename).parent):
-        raise OutputError(f"{output} holds the model that is read: give -o another folder.")
+    refuse_folder(find_program(model, model_filename), output)
     saved = qcc.save(loaded, output, form=stored_form(loaded.graph), model_filename=name)
     for path in saved.files:
         echo(path)

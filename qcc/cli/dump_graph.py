@@ -10,6 +10,7 @@ import click
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.draw import Picture
@@ -92,7 +93,7 @@ def dump_graph(
         picture = around(picture, name, 4 if depth is None else depth)
     source = to_dot(picture)
     write_dot(source, dot)
-    echo(f"{dot}: {len(picture.nodes)} nodes and {len(picture.edges)} edges.")
+    echo(f"{dot}: {counted(len(picture.nodes), 'node')} and {counted(len(picture.edges), 'edge')}.")
     for path, form in pictures:
         write_picture(source, path, form, renderer)
         echo(f"{path}: drawn.")
@@ -108,16 +109,12 @@ def _read(path: Path, model_filename: str | None, params_filename: str | None) -
 
         return qcc.load(path, model_filename, params_filename)
     from qcc.errors import ModelFormatError, TextError
-    from qcc.inputs import read_input
     from qcc.ir.text import parse_graph
     from qcc.model import Model
+    from qcc.text_lines import read_text
 
     try:
-        return Model(parse_graph(read_input(path, _LONGEST_TEXT).decode()))
-    except OSError as error:
-        raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError:
-        raise ModelFormatError(f"{path} is no text in UTF-8.") from None
+        return Model(parse_graph(read_text(path, _LONGEST_TEXT, ModelFormatError)))
     except TextError as error:
         raise TextError(f"{path}, {error}") from error
 

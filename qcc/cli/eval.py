@@ -54,7 +54,7 @@ def evaluate(
     config = load_config(config_path, overrides)
 
     import qcc
-    from qcc.frontend.layout import LITE_SUFFIX
+    from qcc.frontend.suffixes import LITE_SUFFIX
     from qcc.train.evaluation.evaluate import evaluate as run
     from qcc.train.evaluation.evaluate import evaluate_lite
     from qcc.train.evaluation.fits import check_fits

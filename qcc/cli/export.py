@@ -16,6 +16,7 @@ from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import Found, WantedTime, time_budget_options
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
@@ -266,4 +267,5 @@ def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> Non
     differences = cross_check(model, read_naive_buffer(output), arch)
     for difference in differences:
         echo(f"cross-check: {difference}")
-    echo(f"cross-check with opt: {len(differences) or 'no'} differences.")
+    found = counted(len(differences), "difference") if differences else "no differences"
+    echo(f"cross-check with opt: {found}.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qcc.cli.accurate import COMPARED
 from qcc.cli.calibration import calibration_batches, first_batch
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, Found, WantedTime, search_in_time
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from qcc.measure.tradeoff.models import FromFrozen
     from qcc.model import Model
     from qcc.targets.table import Target
-
-_COMPARED = 16
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class ExportInTime:
         if self.data is None:
             return None
         batches = list(numbered(calibration_batches(model, self.data, self.config_path, self.home)))
-        return Judge(model, spread(batches, _COMPARED))
+        return Judge(model, spread(batches, COMPARED))
 
 
 def export_in_time(

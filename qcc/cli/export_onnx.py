@@ -10,6 +10,7 @@ from rich.console import Console
 from qcc.cli.calibration import calibrated_on, calibration_batches, first_batch, used
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.backends.onnx.export import Cut
@@ -102,5 +103,5 @@ def _measured(
     batches: Any = calibration_batches(model, data, config_path, home)
     with progress("measuring scales", len(batches), Console(stderr=True)) as report:
         scales = scales_of(model, bits, used(batches, report))
-    echo(f"measured {len(scales)} scales more on {len(batches)} batches of {data}.")
+    echo(f"measured {counted(len(scales), 'more scale')} on {counted(len(batches), 'batch')} of {data}.")
     return scales

@@ -11,6 +11,7 @@ import click
 
 from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, is_page
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
     OverridesCommand,
@@ -42,7 +43,14 @@ class EpochOrBest(click.ParamType):
 @click.command(cls=OverridesCommand)
 @model_options(required=False)
 @click.option("--checkpoint", type=Path, metavar="DIR", help="Folder of the checkpoints, instead of MODEL.")
-@click.option("--epoch", default="best", show_default=True, type=EpochOrBest(), help="Which checkpoint.")
+@click.option(
+    "--epoch",
+    default="best",
+    show_default=True,
+    type=EpochOrBest(),
+    metavar="N|best",
+    help="Which checkpoint.",
+)
 @click.option(
     "--save",
     "--save_path",
@@ -106,6 +114,7 @@ def freeze(
         from qcc.targets.table import find_target
 
         find_target(target)
+    from qcc.analyze.page.frame import PAGE
     from qcc.analyze.page.frozen import write_frozen
     from qcc.backends.fluid import FORMS
     from qcc.files import one_change, refuse_inputs
@@ -124,6 +133,7 @@ def freeze(
         replaced = [path for form in FORMS for path in (save_path / form).glob("*")]
         refuse_inputs(replaced, files_of(model, model_filename, params_filename))
     check_form(loaded, weight_quant_type)
+    check_place(save_path, FORMS, {PAGE: is_page})
     if config is not None:
         check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)

@@ -23,7 +23,7 @@ def is_lite(model: Path) -> bool:
     except OSError:  # what is wrong with the name is said where it is opened
         return False
     from qcc.backends.lite.file import is_naive_buffer
-    from qcc.frontend.layout import LITE_SUFFIX
+    from qcc.frontend.suffixes import LITE_SUFFIX
 
     # A file that claims to be one and is damaged is told so; one under another name is recognized.
     return model.suffix == LITE_SUFFIX or is_naive_buffer(model)

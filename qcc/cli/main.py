@@ -121,7 +121,16 @@ def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> N
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 @click.pass_obj
 def cli(arguments: Sequence[str] | None) -> None:
-    """A quantization compiler for PaddlePaddle models."""
+    """A quantization compiler for PaddlePaddle models: 8-bit weights and activations.
+
+    \b
+    qcc quantize MODEL --data PHOTOS -o OUT    without training, from a folder of images
+    qcc bench MODEL OUT                        whether that is faster on this machine
+    qcc COMMAND --help                         what a command takes
+
+    MODEL is what Paddle saves for inference: a folder, a .pdmodel with its .pdiparams, a .json of Paddle 3,
+    or `__model__`.
+    """
     started()
     _check_place(arguments or ())
 
@@ -168,8 +177,10 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        echo("qcc: interrupted", err=True)
+    except (click.Abort, KeyboardInterrupt) as error:
+        # Who was writing says what of it is there; click has made an Abort of it.
+        told = str(error.__cause__ or error)
+        echo(f"qcc: interrupted: {told}." if told else "qcc: interrupted", err=True)
         return INTERRUPTED_EXIT_CODE
     except BrokenPipeError:
         # The reader, such as `head`, has had enough.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qcc.cli.accurate import COMPARED
 from qcc.cli.budget import Wanted, open_budget
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.time_budget import Found, WantedTime, search_in_time
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from qcc.measure.tradeoff.models import FromFloat
     from qcc.measure.tradeoff.search import Quality
     from qcc.model import Model
-
-_COMPARED = 16
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class InTime:
             engine=self.engine,
             inputs=one_sample(model, held_back[0].read()),
             source=held_back[0].name,
-            agreement=Judge(model, spread(held_back, _COMPARED)).agreement,
+            agreement=Judge(model, spread(held_back, COMPARED)).agreement,
             quality=quality if self.quality else None,
             also_wanted=self.quality.record(),
         )

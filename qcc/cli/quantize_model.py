@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, refuse_folder
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import budgets_in_time
-from qcc.cli.quantize_outcome import Outcome
+from qcc.cli.quantize_outcome import Outcome, own_files
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, WantedTime, time_budget_options
 from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
@@ -101,8 +103,8 @@ _STATE = ".calibration"
     "--skip-vars",
     multiple=True,
     metavar="NAME",
-    help="Leave ops float that read or write this variable, such as a weight; may hold *, and be given"
-    " again.",
+    help="Leave ops float that read or write this variable, such as a weight, or what `qcc analyze` calls the"
+    " op; may hold *, and be given again.",
 )
 @accurate_options
 @budget_options
@@ -136,6 +138,9 @@ def quantize_model(
 ) -> None:
     """Quantize the float inference model in MODEL without training it; or, with -c CONFIG, by training.
 
+    MODEL is what Paddle saves for inference: a folder, a .pdmodel with its .pdiparams, a .json of Paddle 3,
+    or `__model__`.
+
     Writes float/ (frozen), int8/ and qdq/ to a folder, as `qcc freeze` does, with qcc.json and report.md.
     How images are prepared is read from what Paddle's tools leave beside a model. Interrupted, it goes on
     when it is run again.
@@ -147,6 +152,7 @@ def quantize_model(
     """
     began = time.monotonic()
     import qcc
+    from qcc.backends.fluid import FORMS
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
@@ -169,6 +175,7 @@ def quantize_model(
     wanted.check_metric(loaded)
     program = find_program(model, model_filename)
     _check_forms(output, program, data)
+    check_place(output, (*FORMS, *([] if target is None else [target])), own_files(bool(in_time)))
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
@@ -218,21 +225,28 @@ def quantize_model(
         found.end(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
-    tell_next("bench", model, output)
+    how = () if preprocess is None else ("--preprocess", preprocess)
+    tell_next(*_next(outcome, model, target if in_time else None, ("--data", data, *how)))
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:
-    """Also not one of which the model is a form, which would be replaced, or that has no room for forms."""
+    """Raise OutputError for a folder of which the model is a form, which would be replaced, or that holds the
+    data."""
     from qcc.backends.fluid import FORMS
     from qcc.errors import OutputError
-    from qcc.files import check_folder
 
-    for place in (output, *(output / form for form in FORMS)):
-        check_folder(place)
-        if place.exists() and place.samefile(program.parent):
-            raise OutputError(f"{place} holds the model that is read: give -o another folder.")
+    refuse_folder(program, output, *(output / form for form in FORMS))
     if output.exists() and os.path.exists(data) and output.samefile(data):  # data may be no name of a file
         raise OutputError(f"{output} holds the data that is read: give -o another folder.")
+
+
+def _next(outcome: Outcome, model: Path, timed: str | None, data: Sequence[object]) -> Sequence[object]:
+    """The command that comes next; `timed`: the target, where there was a budget of time."""
+    if not outcome.is_float:
+        return "bench", model, outcome.output
+    if timed is not None:
+        return "check", outcome.output / "float", "--target", timed
+    return "analyze", model, *data, "-o", "report.html"
 
 
 def _tell_source(source: Source) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from qcc.cli.accurate import held_back
+from qcc.cli.accurate import COMPARED, held_back
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about, options_of
+from qcc.cli.own_files import NB, ONNX, OwnFiles, is_page, is_record, is_report
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
@@ -32,8 +33,17 @@ if TYPE_CHECKING:
     from qcc.calibrate.statistics import Statistics
     from qcc.model import Model
 
-_COMPARED = 16
-_NB, _ONNX = "model.nb", "model.onnx"
+
+def own_files(timed: bool) -> OwnFiles:
+    """The files beside the forms, and what tells those of an earlier run; `timed`: with a budget of time."""
+    from qcc.analyze.page.frame import PAGE
+    from qcc.calibrate.report import REPORT
+    from qcc.record import FILE_NAME
+
+    found = {FILE_NAME: is_record, REPORT: is_report, PAGE: is_page}
+    # The drawing is known by what it draws.
+    curve = {CURVE: is_record, DRAWING: lambda path: is_record(path.with_name(CURVE))}
+    return {**found, **curve} if timed else found
 
 
 @dataclass
@@ -129,7 +139,7 @@ class Outcome:
         from qcc.files import waiting
 
         ours = [self.output / name for name in (*FORMS, PAGE, CURVE, DRAWING)]
-        ours += [file for name in (_NB, _ONNX) for file in sorted(self.output.glob(f"*/{name}"))]
+        ours += [file for name in (NB, ONNX) for file in sorted(self.output.glob(f"*/{name}"))]
         for path in ours:
             if path.exists() and not waiting(path).exists():
                 yield f"notice: {path} is what an earlier run has left."
@@ -137,7 +147,7 @@ class Outcome:
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import export
 
-        path = self.output / target / _NB
+        path = self.output / target / NB
         arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
         x86_int8 = self.found is not None and not self.is_float
         saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
@@ -152,7 +162,7 @@ class Outcome:
         from qcc.targets.table import find_target
 
         model, table = self.quantized.model, find_target(target)
-        path = self.output / target / _ONNX
+        path = self.output / target / ONNX
         saved = export(model, path, table, check=check)
         self._onnx = prepare(model, table, {}, vnni=False).model
         self._note(saved, target)
@@ -188,7 +198,6 @@ class Outcome:
     ) -> None:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
         from qcc.analyze.beside import write_beside
-        from qcc.analyze.page.frame import PAGE
         from qcc.calibrate.choose import losing
         from qcc.calibrate.compare import compare
         from qcc.calibrate.quantize import strangers
@@ -223,18 +232,14 @@ class Outcome:
             sections=sections,
         )
         story.write(self.output)
-        page = f"no {PAGE}: nothing is quantized."
+        lines = [*_lines(story.notices, story.skipped)]
+        if not self.is_float:  # which is equal to itself, and has no page
+            lines += [f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement]
+            lines += [f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines]
+        lines.append(f"{self.output / REPORT} has the rest.")
         if not self.is_float:
-            page = write_beside(
-                self.output, model, self.plan, self.quantized.model, compared, story.data, _phase
-            )
-        lines = [
-            *_lines(story.notices, story.skipped),
-            *(f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement),
-            *(f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines),
-            f"{self.output / REPORT} has the rest.",
-            page,
-        ]
+            rounded, data = self.quantized.model, story.data
+            lines.append(write_beside(self.output, model, self.plan, rounded, compared, data, _phase))
         self.told += [(line, False) for line in lines]
 
     def _compared(self, effort: str) -> tuple[list[Batch], str]:
@@ -243,12 +248,12 @@ class Outcome:
 
         if effort != "accurate":
             seen = ", most of which weights were trained on" if effort == TRAINED else ""
-            return list(self._some(_COMPARED)), seen
+            return list(self._some(COMPARED)), seen
         unseen = held_back(self.source, self.statistics, effort)
         strangers = self.statistics.strangers()
         few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])
         seen = "which weights were learned from" if few else "none of which was learned from"
-        return [batch.read() for batch in spread(unseen, _COMPARED)], f", {seen}"
+        return [batch.read() for batch in spread(unseen, COMPARED)], f", {seen}"
 
     def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
         """What the target's file rounds besides, between the ops, counts in its agreement."""

@@ -19,6 +19,7 @@ from qcc.cli.accurate import Told
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
+from qcc.shown import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,7 @@ class Found:
         kept = [layer for layer in curve.layers if layer in self.floats]
         first = f"{'met' if outcome.met else 'NOT met, this is the best that was found'}: {self.told()}"
         if outcome.interrupted:
-            first = f"interrupted after {len(outcome.tried)} candidates; {first}"
+            first = f"interrupted after {counted(len(outcome.tried), 'candidate')}; {first}"
         lines = [first]
         if self.is_float:
             lines.append(f"no layer stays in int8: what is written for {curve.target} is the float model")
@@ -126,7 +127,7 @@ class Found:
             stay = "stays" if len(kept) == 1 else "stay"
             lines.append(f"{len(kept) or 'none'} of {len(curve.layers)} layers {stay} float")
             lines += kept
-        if chosen.agreement is not None:
+        if chosen.agreement is not None and not self.is_float:
             lines.append(f"agreement with the float model: {chosen.agreement:.2%}")
         refused = [one for one in outcome.tried if one.reason is not None]
         return [*lines, *(f"not measured: {one.what}: {one.reason}" for one in refused)]

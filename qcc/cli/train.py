@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=OverridesCommand)
 @training_options
-@click.option("--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put them.")
+@click.option(
+    "--save", "save_path", required=True, type=Path, metavar="FILE.npz", help="Where to put the weights."
+)
 def train(given: TrainingArguments, save_path: Path) -> None:
     """Train the float network as the configuration's FloatTraining says; run it again to go on.
 

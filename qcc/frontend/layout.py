@@ -6,15 +6,11 @@ from pathlib import Path
 
 from qcc.errors import ModelFormatError
 from qcc.frontend import params
+from qcc.frontend.foreign import what_by_name
 from qcc.frontend.params import ParamsFile
 from qcc.frontend.program_file import ProgramFile, is_paddle3, is_program
+from qcc.frontend.suffixes import PADDLE3_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX
 
-PROGRAM_SUFFIX = ".pdmodel"
-# Paddle 3's programs.
-PADDLE3_SUFFIX = ".json"
-PARAMS_SUFFIX = ".pdiparams"
-LITE_SUFFIX = ".nb"
-ONNX_SUFFIX = ".onnx"
 # Parameter files that go by the program's name; the first is what Paddle's examples write.
 PARAMS_NAMES = {
     "__model__": ("__params__", "weights"),
@@ -42,17 +38,6 @@ def _find_program(path: Path, model_filename: str | None) -> Path:
         folder = path if path.is_dir() else path.parent
         return _existing(folder / model_filename)
     if path.is_file():
-        if path.suffix == LITE_SUFFIX:
-            raise ModelFormatError(
-                f"{path} is a Paddle Lite file, which is not read back: give the Paddle model that it was"
-                " made of."
-            )
-        if path.suffix == ONNX_SUFFIX:
-            raise ModelFormatError(
-                f"{path} is an ONNX file, which is not read back: `qcc bench MODEL {path.name}` times it,"
-                f" `qcc compare MODEL {path.name} --data PHOTOS` compares it; for all else give the Paddle"
-                " model that it was made of."
-            )
         return path
     beside = _with_prefix(path)
     inside = _programs(path) if path.is_dir() and beside else []
@@ -90,8 +75,14 @@ def _program_in(folder: Path) -> Path:
         )
     raise ModelFormatError(
         f"{folder} holds no Paddle program (a *{PROGRAM_SUFFIX}, a *{PADDLE3_SUFFIX} of Paddle 3,"
-        " `__model__`, `model`, or any other name)."
+        f" `__model__`, `model`, or any other name){_of_others(folder)}."
     )
+
+
+def _of_others(folder: Path) -> str:
+    """The first file of a folder of which it is known what it is, in words."""
+    found = ((path.name, what_by_name(path)) for path in _files(folder))
+    return next((f"; {name} is {words}" for name, words in found if words is not None), "")
 
 
 def _programs(folder: Path) -> list[Path]:
@@ -183,5 +174,6 @@ def _refuse_pickle(path: Path) -> None:
     if path.suffix in _PICKLES:
         raise ModelFormatError(
             f"{path} is a pickle of a training state, which qcc does not open, since reading one can run any"
-            " code; export the model with paddle.static.save_inference_model or paddle.jit.save."
+            " code; export the model with paddle.static.save_inference_model or paddle.jit.save, and give"
+            " what that writes."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from qcc._paddle import core
 from qcc.errors import GraphError, ModelFormatError
+from qcc.frontend.foreign import FIRST_BYTE, HEAD, foreign, refuse_foreign
 from qcc.frontend.program_checks import check_program, check_text
 from qcc.inputs import open_input, read_input
 from qcc.ir.dtypes import dtype_number, numpy_dtype
@@ -31,8 +32,6 @@ from qcc.numerics import linear_range
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
 # Protobuf's own limit of a message.
 _MAX_SIZE = (1 << 31) - 1
-# `blocks`, the first field of a program, as a length-delimited message.
-_FIRST_BYTE = b"\n"
 # Within so many bytes Paddle 3's header begins.
 _HEADER = 4096
 
@@ -136,12 +135,13 @@ def _stored_attrs(program: ProgramProto) -> frozenset[tuple[str, str]]:
 def read_program(path: Path) -> ProgramFile:
     """Read an inference program.  Raises ModelFormatError naming the file and what is wrong with it."""
     try:
+        refuse_foreign(path)
         data = read_input(path, _MAX_SIZE)
     except OSError as error:
         raise ModelFormatError(f"{path} cannot be read: {error.strerror}.") from error
     program = _parse(data)
     if program is None:
-        raise ModelFormatError(f"{path} is not a Paddle program, or is truncated or damaged.")
+        raise foreign(path, data[:HEAD])
     drop_call_stacks(program)
     check_text(program, path)
     check_program(program, path)
@@ -158,7 +158,7 @@ def is_program(path: Path) -> bool:
     """True when the file's content, whatever its name, is a Paddle program."""
     with open_input(path) as stream:
         first = stream.read(1)
-        if first != _FIRST_BYTE:
+        if first != FIRST_BYTE:
             return False
         program = _parse(first + stream.read())
     return program is not None and program.IsInitialized() and len(program.blocks) > 0

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from qcc.errors import ConfigError
-from qcc.inputs import read_input
+from qcc.text_lines import read_text
 
 KeyPath = tuple[str | int, ...]
 
@@ -90,14 +90,7 @@ def read_document(path: Path, most_values: int = MOST_VALUES) -> Document:
 
     Raises ConfigError with file and line.
     """
-    try:
-        text = read_input(path, LARGEST).decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist.") from error
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from error
+    text = read_text(path, LARGEST, ConfigError)
     data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}", most_values)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be a mapping of keys to values.")

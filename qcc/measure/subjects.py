@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -19,16 +20,20 @@ from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
 from qcc.files import finish_around
 from qcc.frontend import load
-from qcc.frontend.layout import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX, find_program
+from qcc.frontend.layout import find_program
 from qcc.frontend.saved import model_files
-from qcc.inputs import open_input
+from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX
+from qcc.inputs import open_input, read_input
 from qcc.model import Model
 from qcc.quantization import state, stored_form
 from qcc.record import FILE_NAME, read_record
+from qcc.targets.lite import ARCHS
+from qcc.targets.table import known_targets
 
 FORMS = ("float", "qdq")
 """The folders of `qcc quantize` and `qcc freeze` that engines run; what is in int8/ is for storing."""
 
+_LARGEST = 1 << 26
 # Some of these stand in every quantized file of ONNX.
 _ONNX_INTEGERS = (b"DequantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger")
 
@@ -94,8 +99,24 @@ def _places(path: Path) -> list[Path]:
         find_program(path, None)
         found.append(path)
     found += [path / form for form in FORMS if (path / form).is_dir()]
+    left = left_over(path)
     # Of a folder that holds no model, loading says so.
-    return [*found, *_exported(path)] or [path]
+    return [one for one in (*found, *_exported(path)) if one not in left] or [path]
+
+
+def left_over(folder: Path) -> list[Path]:
+    """The forms in a folder, and the files for engines in it, that `qcc quantize` has written there before
+    its last run, which wrote none in their place."""
+    try:
+        record = json.loads(read_input(folder / FILE_NAME, _LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return []
+    written = record.get("sizes") if isinstance(record, dict) else None
+    if not isinstance(written, dict):
+        return []
+    targets = {*known_targets(), *(f"lite-{arch}" for arch in ARCHS)} - written.keys()
+    forms = [folder / form for form in FORMS if form not in written and (folder / form).is_dir()]
+    return [*forms, *(path for path in _exported(folder) if path.parent.name in targets)]
 
 
 def _exported(folder: Path) -> Iterator[Path]:

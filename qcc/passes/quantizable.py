@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +104,19 @@ class Operands:
         if self.op.type in _MATRIX_OPS or self.op.attr("data_format") == "NHWC":
             return len(self.output.shape) - 1
         return 1
+
+
+def layer_of(var: Var, others: Container[str] = ()) -> Op | None:
+    """The op that what writes a variable belongs to: the one with a weight in front of its bias, its norm and
+    its activation function, which read nothing else; what writes it where there is none. `others`: variables
+    that belong to layers of their own. None for what no op writes."""
+    op = var.producer
+    while op is not None and op.type not in KINDS:
+        read = [one for one in op.all_inputs() if not one.persistable]
+        if len(read) != 1 or read[0].name in others:
+            return var.producer
+        op = read[0].producer
+    return op or var.producer
 
 
 def operands(op: Op) -> Operands | None:

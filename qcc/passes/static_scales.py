@@ -15,6 +15,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import BETWEEN, QUANTIZE_OPS
 from qcc.passes.scales import observed
+from qcc.shown import counted
 
 
 @options(frozen=True, config=OPTIONS)
@@ -45,7 +46,7 @@ class StaticScales(Pass):
         scales = dict(parse_scale(entry) for entry in self.scales)
         missing = [op.input("X").name for op in wanted if op.input("X").name not in scales]
         if missing:
-            others = f" and {len(missing) - 1} more variables" if len(missing) > 1 else ""
+            others = f" and {counted(len(missing) - 1, 'more variable')}" if len(missing) > 1 else ""
             raise PassError(f"scales has no entry for {missing[0]!r}{others}.")
         for op in wanted:
             scale = np.array([scales[op.input("X").name]], np.float32)

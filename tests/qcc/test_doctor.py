@@ -77,6 +77,10 @@ def test_paddle_that_lacks_something(
 def test_versions_that_are_tested_are_those_of_the_extras() -> None:
     text = (Path(__file__).parent.parent.parent / "pyproject.toml").read_text()
     assert set(doctor.TESTED) == set(re.findall(r'"paddlepaddle==([^"]+)"', text))
+    assert re.findall(r'"paddle2onnx==([^"]+)"', text) == [doctor.TESTED_PADDLE2ONNX]
+    extras = re.findall(r"^(\w+) = \[([^]]*)\]", text, re.MULTILINE)
+    for package, extra in doctor.EXTRAS.values():
+        assert any(name == extra and f'"{package}' in packages for name, packages in extras)
 
 
 def test_both_builds_of_paddle_are_installed() -> None:
@@ -98,6 +102,18 @@ def test_lite_runtime_that_is_broken(fake_package: Path) -> None:
     finding = doctor.lite({"paddlelite": "2.13rc0"})
     assert (finding.found, finding.ok) == ("2.13rc0 cannot be used", False)
     assert finding.remedy == "ImportError: numpy is too new"
+
+
+def test_packages_for_engines() -> None:
+    found = {one.name: one for one in doctor.extras({"onnx": "1.22.0", "paddle2onnx": "2.0"})}
+    assert list(found) == [doctor.ONNX_RUNTIME, doctor.OPENVINO, doctor.ONNX, doctor.PADDLE2ONNX]
+    assert found[doctor.ONNX] == Finding(doctor.ONNX, "1.22.0")
+    assert (found[doctor.OPENVINO].ok, found[doctor.OPENVINO].remedy) == (
+        False,
+        "`pip install 'qcc[openvino]'`",
+    )
+    assert found[doctor.PADDLE2ONNX].found == "2.0 (qcc is tested with 1.2.11: `pip install 'qcc[onnx]'`)"
+    assert "measuring OpenVINO needs OpenVINO" in doctor.missing_for("bench", found.values())
 
 
 def test_what_draws() -> None:

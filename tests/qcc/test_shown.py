@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcc.shown import markup, plain
+from qcc.shown import counted, markup, plain, short_paths
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,33 @@ from qcc.shown import markup, plain
 )
 def test_plain(text: str, seen: str) -> None:
     assert plain(text) == seen
+
+
+def test_counts() -> None:
+    assert [counted(number, "batch") for number in (0, 1, 2)] == ["0 batches", "1 batch", "2 batches"]
+    assert counted(1, "more op") == "1 more op"
+    assert counted(3, "more op") == "3 more ops"
+
+
+@pytest.mark.parametrize(
+    ("paths", "room", "shown"),
+    [
+        (["a/b", "c"], 3, ["a/b", "c"]),
+        # As much of the end as fits.
+        (["/home/of/user/runs/model"], 14, ["…/runs/model"]),
+        (["/home/of/user/runs/model"], 5, ["…odel"]),
+        # With the folder in which they differ, as far as that is.
+        (["/x/one/out/float", "/x/two/out/float"], 15, ["…/one/out/float", "…/two/out/float"]),
+        (["/x/one/a/b/float", "/x/two/a/b/float"], 13, ["…/one/…/float", "…/two/…/float"]),
+        (["one/long/float", "two/long/float"], 12, ["one/…/float", "two/…/float"]),
+        # One that is the end of the other is told by all of it.
+        (["long-name/float", "very/long-name/float"], 8, ["long-name/float", "very/…/float"]),
+        # The same model in two engines is called the same.
+        (["/a/b/c/net", "/a/b/c/net"], 6, ["…/net", "…/net"]),
+    ],
+)
+def test_short_paths(paths: list[str], room: int, shown: list[str]) -> None:
+    assert short_paths(paths, room) == shown
 
 
 def test_markup() -> None:

@@ -208,7 +208,7 @@ def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None
     run(tiny_config, slim)
     written = (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns
     printed = run(tiny_config, slim)
-    assert f"{tmp_path / 'run'} is finished: all 1 epochs are done, nothing is left to train." in printed
+    assert f"{tmp_path / 'run'} is finished: 1 of 1 epoch done, nothing is left to train." in printed
     assert (tmp_path / "run" / "0" / "state.npz").stat().st_mtime_ns == written
 
 
@@ -216,7 +216,7 @@ def test_finished_run_is_not_repeated(tiny_config: Path, tmp_path: Path) -> None
 def test_fewer_epochs_than_there_are(tiny_config: Path, tmp_path: Path) -> None:
     run(tiny_config, write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME))
     printed = run(tiny_config, write_slim(tmp_path / "run", 1, **SCHEME))
-    assert f"{tmp_path / 'run'} has 2 epochs, more than the 1 that are asked for: none is trained." in printed
+    assert f"{tmp_path / 'run'} has 2 epochs, more than the 1 asked for: none is trained." in printed
 
 
 @pytest.mark.slow

@@ -317,7 +317,7 @@ def test_the_command(
     out = tmp_path / "out"
     assert run([*words, "-o", str(out), "--effort", "trained", "--steps", "20"]) == 0
     said = capsys.readouterr().out
-    assert "trained 20 steps of 16 on 21 samples; on the 3 that were held back" in said
+    assert "trained 20 steps of 16 samples, on 21 samples; on 3 held back" in said
     record = json.loads((out / "qcc.json").read_text())
     assert record["effort"] == "trained"
     assert record["training"]["kept"] in range(10)

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qcc.errors import DataError
-from qcc.inputs import read_input
+from qcc.text_lines import read_text
 from qcc.train.data.detection_set import BadData
 
 _LARGEST = 4 << 30
@@ -79,15 +79,7 @@ def read_coco_file(path: Path, bad: BadData) -> COCO:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(read_input(path, _LARGEST).decode("utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; it describes the images.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is no text in UTF-8, as JSON is: {error.reason} at {error.start}."
-        ) from error
+        content = json.loads(read_text(path, _LARGEST, DataError, "it describes the images"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}.") from error
     except RecursionError as error:

@@ -14,6 +14,7 @@ from rich.console import Console
 from qcc.errors import QccError, TrainingError, WorkerError
 from qcc.files import write_json
 from qcc.interrupts import StopRequest
+from qcc.shown import counted
 from qcc.train.loop.agreement import check_settings
 from qcc.train.loop.board import Board
 from qcc.train.loop.checkpoint import INTERRUPTED, METRICS, CheckpointStore, Position, TrainingState
@@ -275,10 +276,12 @@ class Loop:
             batch = f"batch {state.position.batch + 1} of {self._task.steps_per_epoch}"
             message = f"going on from {root}: epoch {epoch} ({epoch + 1} of {epochs}), {batch}."
         elif epoch == epochs:
-            message = f"{root} is finished: all {epochs} epochs are done, nothing is left to train."
+            message = (
+                f"{root} is finished: {epochs} of {counted(epochs, 'epoch')} done, nothing is left to train."
+            )
         else:
             message = (
-                f"{root} has {epoch} epochs, more than the {epochs} that are asked for: none is trained."
+                f"{root} has {counted(epoch, 'epoch')}, more than the {epochs} asked for: none is trained."
             )
         self._console.print(message, markup=False, highlight=False, soft_wrap=True)
         for line in changed_settings(state.settings, self._settings):

@@ -16,6 +16,7 @@ from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.data.image_file import read_image
 from qcc.errors import ConfigError, DataError
 from qcc.files import check_folder, write_json
+from qcc.shown import counted
 from qcc.train.config.detection import DetectionDataset, DetectorConfig
 from qcc.train.data import augment
 from qcc.train.data.augment import Sample
@@ -103,7 +104,9 @@ class DetectorTask:
 
     def left_out(self) -> list[str]:
         messages = self._bad.messages
-        return [*messages[:_MOST_TOLD], f"{len(messages)} bad images were left out."] if messages else []
+        return (
+            [*messages[:_MOST_TOLD], f"left out {counted(len(messages), 'bad image')}."] if messages else []
+        )
 
     def facts(self) -> dict[str, Any]:
         listed = hashlib.sha256()

@@ -20,7 +20,10 @@ Parts = Mapping[str, Html]
 PAGE = "report.html"
 """What a page is called that stands beside what was written."""
 
-_ORDER = ("summary", "times", "signal", "ops", "floats", "network")
+TIMES = "times"
+"""The part that `qcc bench` puts into a page."""
+
+_ORDER = ("summary", TIMES, "signal", "ops", "floats", "network")
 _GENERATOR = "qcc"
 _LARGEST = 1 << 26
 

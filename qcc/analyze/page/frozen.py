@@ -30,6 +30,7 @@ from qcc.backends.report import Saved
 from qcc.errors import MissingDependencyError, ModelFormatError, PassError
 from qcc.files import write_text
 from qcc.model import Model
+from qcc.shown import counted
 
 _FOR = {
     "float": "frozen: integers in float32, for evaluating, for qcc export and for oneDNN",
@@ -105,7 +106,7 @@ def _summary(
             f"{found['float'] / found['int8']:.1f} {TIMES} smaller",
             f"{kilobytes(found['float'])} float, {kilobytes(found['int8'])} in int8",
         ),
-        tile("in int8", f"{count} op{'s' if count > 1 else ''}", stays_float(floats)),
+        tile("in int8", counted(count, "op"), stays_float(floats)),
     ]
     rows = [
         tag(

@@ -14,6 +14,7 @@ from qcc.draw.folded import fold
 from qcc.draw.labels import edge_label, op_facts
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
+from qcc.shown import counted
 
 COLOURS = ("best", "better", "middle", "worse", "worst")
 _FOLLOWERS = 3
@@ -82,7 +83,10 @@ class _Network:
         home = {node: number for number, block in enumerate(found) for node in block.nodes}
         home |= {-1 - number: -1 - number for number in range(len(self._graph.feeds))}
         return joined(
-            tag("p", f"In {len(found)} blocks, each coloured as its worst op. Click one to open it."),
+            tag(
+                "p",
+                f"In {counted(len(found), 'block')}, each coloured as its worst op. Click one to open it.",
+            ),
             self._overview(found, home),
             *(self._block(number, block, home) for number, block in enumerate(found)),
             tag("details", tag("summary", "all in one picture"), self.whole(linked=False)),

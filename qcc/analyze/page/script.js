@@ -43,7 +43,7 @@
   const zooming = (frame) => {
     const canvas = frame.querySelector(".canvas"), picture = canvas.querySelector("svg");
     const width = picture.width.baseVal.value, height = picture.height.baseVal.value;
-    let zoom = 1, held = null;
+    let zoom = 1, held = null, moved = false;
     // The point of the picture at (left, top) of its frame stays where it is.
     const scale = (wanted, left = canvas.clientWidth / 2, top = canvas.clientHeight / 2) => {
       const x = (canvas.scrollLeft + left) / zoom, y = (canvas.scrollTop + top) / zoom;
@@ -64,10 +64,26 @@
       scale(zoom * Math.exp(-event.deltaY / 300), event.clientX - at.left, event.clientY - at.top);
     }, { passive: false });
     canvas.addEventListener("pointerdown", (event) => {
+      moved = false;
       if (event.button === 0 && event.pointerType === "mouse") held = [event.clientX, event.clientY, canvas.scrollLeft, canvas.scrollTop];
     });
+    // Who moves the picture by one of its boxes does not follow the box's link.
+    canvas.addEventListener("dragstart", (event) => event.preventDefault());
+    canvas.addEventListener("click", (event) => { if (moved) event.preventDefault(); }, true);
+    // Two fingers zoom the picture, one moves it as the browser does.
+    let apart = 0;
+    canvas.addEventListener("touchmove", (event) => {
+      if (event.touches.length !== 2) return;
+      event.preventDefault();
+      const [one, two] = event.touches, at = canvas.getBoundingClientRect();
+      const now = Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+      if (apart) scale(zoom * now / apart, (one.clientX + two.clientX) / 2 - at.left, (one.clientY + two.clientY) / 2 - at.top);
+      apart = now;
+    }, { passive: false });
+    for (const end of ["touchstart", "touchend", "touchcancel"]) canvas.addEventListener(end, () => { apart = 0; });
     window.addEventListener("pointermove", (event) => {
       if (!held) return;
+      moved ||= Math.hypot(event.clientX - held[0], event.clientY - held[1]) > 4;
       canvas.classList.add("held");
       canvas.scrollLeft = held[2] - (event.clientX - held[0]);
       canvas.scrollTop = held[3] - (event.clientY - held[1]);

@@ -15,6 +15,7 @@ from qcc.analyze.page.plots import bar, channels, histogram
 from qcc.analyze.page.words import TIMES, decibel, number, percent
 from qcc.analyze.ranges import Spread
 from qcc.analyze.twins import Layer
+from qcc.shown import counted
 
 CHANNELS = (
     "weight's channels",
@@ -161,8 +162,9 @@ def stays_float(floats: Sequence[OpStatus]) -> str:
     if not floats:
         return "every convolution and product"
     reasons = Counter(one.how for one in floats).most_common()
-    more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
-    return f"{len(floats)} more stay float: {reasons[0][0]}{more}"
+    more = f", and {counted(len(reasons) - 1, 'more reason')}" if len(reasons) > 1 else ""
+    stay = "stays" if len(floats) == 1 else "stay"
+    return f"{len(floats)} more {stay} float: {reasons[0][0]}{more}"
 
 
 FILTER = tag(

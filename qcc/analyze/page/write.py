@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
+from glob import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from qcc.analyze.findings import Analysis, OpFinding
 from qcc.analyze.page.elements import Html, joined, tag
-from qcc.analyze.page.frame import page
+from qcc.analyze.page.frame import Parts, page, read_page
 from qcc.analyze.page.network import COLOURS, Place, network
 from qcc.analyze.page.plots import depth
 from qcc.analyze.page.tables import FILTER, left_float, op_rows, scrolled, stays_float, tile
 from qcc.analyze.page.words import TIMES, decibel, kilobytes, percent
 from qcc.files import write_text
 from qcc.ir.graph import Graph
+from qcc.shown import counted
 
 _FEW_DECIBELS = (10.0, 20.0, 30.0, 40.0)
 
 
-def write_page(analysis: Analysis, path: Path) -> None:
-    """Write the page, as one change.  Raises OutputError."""
-    write_text(path, html(analysis))
+def write_page(analysis: Analysis, path: Path, kept: str = "") -> bool:
+    """Write the page, as one change; `kept`: a part that a page which is there keeps. Gives whether it had
+    it.  Raises OutputError, also where the file that is there is no page of qcc and a part is to be kept."""
+    parts = read_page(path)[1] if kept and path.exists() else {}
+    found = {name: part for name, part in parts.items() if name == kept}
+    write_text(path, html(analysis, found))
+    return bool(found)
 
 
-def html(analysis: Analysis) -> str:
-    """The page's text."""
+def html(analysis: Analysis, more: Parts = MappingProxyType({})) -> str:
+    """The page's text, with the parts that another command has put in."""
     rows = {one.layer.output: f"op-{number}" for number, one in enumerate(analysis.ops)}
     rows |= {one.output: f"float-{number}" for number, one in enumerate(analysis.floats)}
     looks = _looks(analysis)
@@ -42,7 +50,7 @@ def html(analysis: Analysis) -> str:
     }
     if analysis.floats:
         parts["floats"] = left_float(analysis.floats, places)
-    return page(f"{analysis.title}, quantized", parts)
+    return page(f"{analysis.title}, quantized", {**parts, **more})
 
 
 # ---------------------------------------------------------------------- the first screen
@@ -77,7 +85,7 @@ def _summary(analysis: Analysis) -> list[Html]:
             f"{sizes['float'] / sizes['int8']:.1f} {TIMES} smaller",
             f"{kilobytes(sizes['float'])} float, {kilobytes(sizes['int8'])} in int8",
         ),
-        tile("in int8", f"{len(analysis.ops)} ops", stays_float(analysis.floats)),
+        tile("in int8", counted(len(analysis.ops), "op"), stays_float(analysis.floats)),
     ]
     facts = [joined(tag("dt", name), tag("dd", value)) for name, value in analysis.facts.items()]
     return [
@@ -113,7 +121,7 @@ def verdict(analysis: Analysis) -> str:
     if best.effect is not None and best.effect.off < _MUCH * distance:
         words += (
             f" Left float, {best.layer.output} would bring the whole down to {percent(best.effect.off)}:"
-            f" --skip-vars {best.layer.operands.weight.name}."
+            f" {_left_float(best)}."
         )
     return f"{words} {told_scores(analysis)}".rstrip()
 
@@ -128,14 +136,16 @@ def told_scores(analysis: Analysis) -> str:
     score, best = max(known, key=lambda pair: pair[0].off, default=(None, None))
     if score is None or best is None or score.off <= scores.quantized:
         return f"{words}."
-    return (
-        f"{words}; with {best.layer.output} float it gives {score.off:.4f}:"
-        f" --skip-vars {best.layer.operands.weight.name}."
-    )
+    return f"{words}; with {best.layer.output} float it gives {score.off:.4f}: {_left_float(best)}."
 
 
 _MUCH = 0.8
 """An op that stays float is worth a word when it takes a fifth off what the output is off by."""
+
+
+def _left_float(one: OpFinding) -> str:
+    """The option by which an op stays float; it takes globs."""
+    return f"--skip-vars {shlex.quote(escape(one.layer.output))}"
 
 
 def _named(one: OpFinding) -> str:
@@ -164,7 +174,7 @@ def _plot(points: list[tuple[str, str, float, float]]) -> list[Html]:
             " before it add up. 40 dB is off by 1 %, 20 dB by 10 %.",
         ),
         legend,
-        plot,
+        tag("div", plot, class_="wide"),
     ]
 
 

@@ -17,6 +17,7 @@ from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, PaddleError
 from qcc.model import Model
+from qcc.quantization import op_name
 
 
 def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarray] | None) -> Check:
@@ -44,7 +45,7 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
         return Check("OpenVINO", f"{words}, from ties alone: on equal inputs each op is right")
     op, distance = wrong
     raise files.error(
-        f"OpenVINO: {words}, which is wrong: on equal inputs the {op.type} of {next(op.all_outputs()).name!r}"
+        f"OpenVINO: {words}, which is wrong: on equal inputs the {op.type} of {op_name(op)!r}"
         f" is {distance}; --no-check writes it all the same"
     )
 

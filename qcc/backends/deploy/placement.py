@@ -11,6 +11,7 @@ from qcc.errors import TargetError
 from qcc.ir.graph import Graph
 from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 from qcc.passes.quantizable import operands
+from qcc.shown import counted
 from qcc.targets.table import Fact, Target
 
 
@@ -46,7 +47,7 @@ class Placement:
                 names = ", ".join(found.output for found in members)
                 yield f"in {fact.runs}: {len(members)} {fact.op}, since {fact.why}: {names}."
         if self.float_ops:
-            yield f"in float: {self.float_ops} more ops with a weight, which are not quantized."
+            yield f"in float: {counted(self.float_ops, 'more op')} with a weight, not quantized."
 
     def unquantized(self) -> tuple[str, ...]:
         """Outputs of the ops whose quantization has to go: float there, and the weight not kept."""

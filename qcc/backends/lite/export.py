@@ -21,7 +21,7 @@ from qcc.backends.lite.verifier import complaints_about, faults_of
 from qcc.backends.report import Check, Saved
 from qcc.errors import GraphError, OutputError, PaddleError, PassError, TargetError
 from qcc.files import publish, staging, write_json, writing
-from qcc.frontend.layout import LITE_SUFFIX
+from qcc.frontend.suffixes import LITE_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.instruments import Instrument, Verification
@@ -29,6 +29,7 @@ from qcc.passes.integer_weights import integer_weights
 from qcc.passes.rewrite import first_of
 from qcc.quantization import scheme, state
 from qcc.record import make_record
+from qcc.shown import counted
 from qcc.targets.lite import Arch
 
 GUARANTEE = "guarantee"
@@ -164,7 +165,7 @@ def _kernel_warnings(warnings: Sequence[str], record_name: str) -> list[Check]:
     """One warning, of the first op; all of them stand in the record."""
     if not warnings:
         return []
-    more = f" ({len(warnings) - 1} more such ops stand in {record_name})" if len(warnings) > 1 else ""
+    more = f" ({counted(len(warnings) - 1, 'more such op')} in {record_name})" if len(warnings) > 1 else ""
     return [Check("Paddle Lite's kernels", warnings[0] + more, good=False)]
 
 

@@ -27,6 +27,7 @@ from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
+from qcc.quantization import op_name
 from qcc.targets.table import OnnxForm
 
 _MUCH = 0.05
@@ -218,4 +219,4 @@ def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
     if wrong is None:
         return None
     op, distance = wrong
-    return f"the {op.type} of {next(op.all_outputs()).name!r} is {distance}"
+    return f"the {op.type} of {op_name(op)!r} is {distance}"

@@ -22,6 +22,7 @@ from qcc.calibrate.plan import Plan, first_weights
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.passes.base import Pass
+from qcc.shown import counted
 
 StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
@@ -101,7 +102,9 @@ class Attempt:
         if not self.learned:
             return self.chosen.freeze()
         values = self._values()
-        return self.chosen.freeze_with(values, f"{' and '.join(self.methods)} of {len(self.learned)} layers")
+        return self.chosen.freeze_with(
+            values, f"{' and '.join(self.methods)} of {counted(len(self.learned), 'layer')}"
+        )
 
     def leaving(self, weights: Collection[str]) -> Attempt:
         """The attempt in which the layers with these weights stay float, with what nobody has learned."""

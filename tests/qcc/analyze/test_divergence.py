@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from qcc.analyze.divergence import (
     SAME_FLOATS,
     SAME_INTEGERS,
     Comparison,
+    Limit,
     compare_layers,
     stations,
     usual_limit,
@@ -26,11 +28,12 @@ from qcc.analyze.others import InEngine, InPaddle
 from qcc.backends.predictor import Engine
 from qcc.errors import ModelFormatError
 from qcc.model import Model
+from qcc.passes.quantizable import KINDS, operands
 
 NET = quantized_net()
 
 
-def compared(model: Model, other: Model, limit: float = ROUNDED) -> Comparison:
+def compared(model: Model, other: Model, limit: Limit = ROUNDED) -> Comparison:
     return compare_layers(model.graph, InPaddle(model.graph, other), NET.batches, limit)
 
 
@@ -57,7 +60,7 @@ def test_a_quantized_model_is_near_and_a_model_is_equal_to_itself() -> None:
     found = compared(NET.model, NET.frozen)
     assert found.first is None
     assert "no layer is off by more than 10.0%" in found.verdict()
-    assert all(0 < one.whole.noise < ROUNDED for one in found.layers if one.op != "pool2d")
+    assert all(0 < one.whole.noise < ROUNDED.noise for one in found.layers if one.op != "pool2d")
     assert found.record()["first"] is None
 
 
@@ -67,10 +70,40 @@ def test_the_layer_that_is_wrong_is_named_and_not_those_behind_it() -> None:
     found = compared(NET.model, wrong)
     assert found.first is not None
     assert found.first.output == "conv2d_1.tmp_1"
-    assert f"first come apart at the {found.first.op} of 'conv2d_1.tmp_1'" in found.verdict()
+    assert f"first come apart at the {found.first.op} of 'conv2d_1.tmp_0'" in found.verdict()
     behind = found.layers[-1]
     assert behind.own is not None
-    assert behind.own.noise < ROUNDED < behind.whole.noise
+    assert behind.own.noise < ROUNDED.noise < behind.whole.noise
+
+
+def test_the_worst_are_those_that_are_off_by_themselves_and_the_first_is_among_them() -> None:
+    found = compared(NET.model, NET.frozen)
+    by_distance = sorted(found.layers, key=lambda one: -one.nearest.noise)
+    two = found.worst(2)
+    assert set(two) == set(by_distance[:2])
+    assert [found.layers.index(one) for one in two] == sorted(found.layers.index(one) for one in two)
+    assert found.worst(len(found.layers)) == found.layers
+    least = by_distance[-1]
+    assert least in replace(found, first=least).worst(1)
+
+
+def test_errors_that_only_add_up_are_told_from_a_layer_that_is_wrong() -> None:
+    found = compared(NET.model, NET.frozen)
+    most = max(one.nearest.noise for one in found.layers)
+    limit = Limit((most + max(one.whole.noise for one in found.layers)) / 2, "it is a test")
+    added = compared(NET.model, NET.frozen, limit)
+    assert added.first is not None
+    assert added.first.nearest.noise < limit.noise < added.first.whole.noise
+    assert "on equal inputs; their errors add up, and pass" in added.verdict()
+    assert str(limit).endswith("on: it is a test.")
+
+
+def test_a_layer_is_called_what_skip_vars_takes() -> None:
+    for model in (NET.model, NET.frozen):
+        for one in compared(model, NET.frozen).layers:
+            assert one.name in NET.model.graph
+            if one.op in KINDS:
+                assert operands(NET.model.graph.var(one.name).producer) is not None
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -125,7 +126,7 @@ def test_the_first_screen_has_the_outcome(analysis: Analysis) -> None:
     text = Page(html(analysis)).texts[""]
     start = text[: text.index("Signal to noise along")]
     assert "Quantized, the output is off by" in start
-    assert "1 more stay float: left float when the model was quantized" in start
+    assert "1 more stays float: left float when the model was quantized" in start
     assert "same class" in start
     assert "kB float" in start
 
@@ -296,3 +297,50 @@ def test_a_link_opens_the_block_that_the_op_is_in(tmp_path: Path) -> None:
     dom, console = open_page(path, tmp_path / "profile", fragment="#node-op-30", width=400)
     assert console == []
     assert [one["id"] for one in Page(dom).all("details") if "open" in one] == ["block-2"]
+
+
+MOVES = """
+const canvas = document.querySelector(".canvas"), picture = canvas.querySelector("svg");
+const box = canvas.querySelector("a"), width = () => Math.round(picture.width.baseVal.value), found = {};
+const mouse = (kind, target, x, y) => target.dispatchEvent(new PointerEvent(kind,
+  { bubbles: true, cancelable: true, button: 0, pointerType: "mouse", clientX: x, clientY: y }));
+const click = () => box.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true }));
+const finger = (x, identifier) => new Touch({ identifier, target: canvas, clientX: x, clientY: 50 });
+const fingers = (kind, ...places) => canvas.dispatchEvent(
+  new TouchEvent(kind, { bubbles: true, cancelable: true, touches: places.map(finger) }));
+const wheel = (ctrlKey) => canvas.dispatchEvent(
+  new WheelEvent("wheel", { bubbles: true, cancelable: true, ctrlKey, deltaY: -300 }));
+found.first = width();
+found.alone = wheel(false) && width();
+found.zoomed = !wheel(true) && width();
+fingers("touchstart", 100, 200); fingers("touchmove", 100, 200);
+found.pinched = !fingers("touchmove", 100, 150) && width();
+fingers("touchend", 100);
+found.finger = fingers("touchmove", 120) && width();
+mouse("pointerdown", box, 200, 200); mouse("pointermove", window, 200, 150);
+mouse("pointerup", window, 200, 150);
+found.moved = canvas.scrollTop;
+found.followed = [click()];
+mouse("pointerdown", box, 200, 150); mouse("pointerup", window, 200, 150);
+found.followed.push(click());
+document.body.dataset.found = JSON.stringify(found);
+"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
+def test_the_picture_is_moved_and_zoomed(tmp_path: Path) -> None:
+    places = {f"v{n + 1}": Place(f"op-{n}", "best", "") for n in range(20)}
+    text = page("net", {"network": network(parse_graph(chain(["/"] * 20)), places)})
+    # What the page lets through is its own script alone.
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    (tmp_path / "page.html").write_text(text.replace("</body>", f"<script>{MOVES}</script></body>"))
+    dom, console = open_page(tmp_path / "page.html", tmp_path / "profile")
+    assert console == []
+    (body,) = Page(dom).all("body")
+    found = json.loads(body["data-found"])
+    assert found["alone"] == found["first"]  # a wheel alone goes on through the page
+    assert found["zoomed"] == pytest.approx(found["first"] * math.e, abs=1)
+    assert found["pinched"] == pytest.approx(found["zoomed"] / 2, abs=1)
+    assert found["finger"] == found["pinched"]
+    assert found["moved"] > 0
+    assert found["followed"] == [False, True]  # who moves the picture by a box does not follow its link

@@ -149,7 +149,7 @@ def test_data_of_code_that_has_changed_is_not_gone_on_with(plan: Plan, tmp_path:
     with pytest.raises(DataError, match=told):
         collect(plan, Source(images(1)), state)
     with pytest.raises(
-        DataError, match=r"the data ends behind 1 batches, fewer than an earlier run has measured"
+        DataError, match=r"the data ends behind 1 batch, fewer than an earlier run has measured"
     ):
         collect(plan, Source(images(0, 1)), state)
     collect(plan, Source(images(0)), state)

@@ -12,7 +12,10 @@ import pytest
 from quantized_net import OUTPUTS, quantized_net
 
 import qcc
+from qcc.analyze.page.elements import tag
+from qcc.analyze.page.frame import TIMES, page, read_page
 from qcc.cli.main import run
+from qcc.passes.quantizable import KINDS
 
 NET = quantized_net()
 
@@ -115,6 +118,25 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
     assert "has changed since it was quantized" in capsys.readouterr().out
 
 
+def test_the_times_of_a_page_are_kept(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "r.html"
+    file.write_text(page("of before", {"summary": tag("h1", "before"), TIMES: tag("p", "12 ms")}))
+    assert analyze(place, "out", file, "--top", 0) == 0
+    assert f"{file} keeps the times that `qcc bench` has put there." in capsys.readouterr().out
+    title, parts = read_page(file)
+    assert (title, parts[TIMES]) == ("out, quantized", "<p>12 ms</p>")
+    assert "before" not in parts["summary"]
+    # Over its own files again, but over no others.
+    assert analyze(place, "out", file, "--top", 0) == 0
+    for name in ("r.json", "r.html"):
+        (tmp_path / name).write_text("mine")
+        assert analyze(place, "out", file, "--top", 0) == 2
+        assert f"{tmp_path / name} is in the way" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("model", "page", "more", "message"),
     [
@@ -154,11 +176,32 @@ def test_compare_names_the_first_divergence(
     assert "no layer is off by more than 10.0%" in told
     record = json.loads((tmp_path / "c.json").read_text())
     assert record["layers"][0]["op"] == "conv2d"
+    # Layers are called as `qcc analyze` does.
+    assert {one["name"] for one in record["layers"] if one["op"] in KINDS} <= set(OUTPUTS)
+    assert "a layer counts as apart from 10.0% on: rounding to 8 bits explains less." in told
     wrong = qcc.load(place / "out/float")
     wrong.weights["conv2d_1.w_0"] = wrong.weights["conv2d_1.w_0"][::-1].copy()
     qcc.save(wrong, tmp_path / "wrong", check=False)
     assert compare(place, "out", str(tmp_path / "wrong")) == 0
-    assert "of 'conv2d_1.tmp_1'" in capsys.readouterr().out
+    assert "of 'conv2d_1.tmp_0'" in capsys.readouterr().out
+
+
+def test_compare_prints_the_worst_and_says_where_the_others_are(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qcc.cli.compare._SHOWN", 1)
+    assert compare(place, "model", "out") == 0
+    first, row, left, *_ = capsys.readouterr().out.splitlines()
+    assert (first.split()[0], left) == (
+        "layer",
+        "3 more, which are off by less on equal inputs: printed with --all.",
+    )
+    assert compare(place, "model", "out", "--all") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert row in rows[1:5]
+    assert rows[5].startswith("no layer is off")
+    assert compare(place, "model", "out", "--json", tmp_path / "c.json") == 0
+    assert f"on equal inputs: in {tmp_path / 'c.json'}." in capsys.readouterr().out
 
 
 @pytest.mark.slow

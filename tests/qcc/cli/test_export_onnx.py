@@ -26,7 +26,7 @@ def test_a_file_for_onnx_runtime(frozen: Path, tmp_path: Path) -> None:
     told = outcome(
         "export", frozen, "--target", "onnxruntime", "--calibrate", frozen / "data.npz", "-o", file
     )
-    assert "measured 2 scales more on 1 batches of" in told
+    assert "measured 2 more scales on 1 batch of" in told
     assert "the file, run as it stands by ONNX Runtime without optimizations: off by" in told
     assert "the engine, ONNX Runtime, beside that: " in told
     assert told.endswith("ONNX Runtime: in int8: 3 QLinearConv; in float: 1 Conv\n")

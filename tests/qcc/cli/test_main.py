@@ -145,6 +145,9 @@ def test_interrupt(failing_command: ModuleType, capsys: pytest.CaptureFixture[st
     failing_command.error = KeyboardInterrupt()  # type: ignore[attr-defined]
     assert run(["fail"]) == 130
     assert capsys.readouterr().err.endswith("qcc: interrupted\n")
+    failing_command.error = KeyboardInterrupt("nothing was written")  # type: ignore[attr-defined]
+    assert run(["fail"]) == 130
+    assert capsys.readouterr().err.endswith("qcc: interrupted: nothing was written.\n")
 
 
 @pytest.mark.parametrize("lines", [1, 100_000], ids=["in the buffer", "past the buffer"])

@@ -228,6 +228,7 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
         (["--data", "{place}/arrays", "--preprocess", "{place}/p.yml"], "--preprocess says how images are"),
         (["--data", "random", "--target", "lite-am"], "did you mean 'lite-arm'"),
         (["--data", "random", "--skip-vars", "conv2d_0.w_O"], "did you mean 'conv2d_0.w_0'"),
+        (["--data", "random", "--skip-vars", "fc_0.tmp_1"], "the mul that it comes from is 'fc_0.tmp_0'"),
         (["--data", "{place}/photos", "--preprocess", "missing.yml"], "missing.yml does not exist"),
         (["--data", "{place}/photos", "--preprocess", "{place}/same.yml"], "comes out as 3 x 20 x 30"),
     ],
@@ -289,6 +290,39 @@ def test_a_file_in_place_of_a_form_is_told_before_the_work(
     assert run(command(place, tmp_path, data=place / "nothing")) == 2
     assert f"{tmp_path / 'int8'} is no folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["int8"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("report.md", "my notes", "report.md is in the way: qcc replaces only what it wrote itself"),
+        ("report.html", "<title>mine</title>", "report.html is in the way"),
+        ("qcc.json", "[]", "qcc.json is in the way"),
+        ("qdq/model.pdmodel", "mine", "qdq/model.pdmodel is in the way"),
+        ("lite-arm/model.nb", "mine", "lite-arm/model.nb is in the way"),
+        ("report.md/folder", "mine", "report.md is in the way, and is no file"),
+    ],
+)
+def test_what_a_user_wrote_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str, told: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert run(command(place, tmp_path, "--target", "lite-arm", data=place / "nothing")) == 2
+    assert told in capsys.readouterr().err
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [tmp_path / name]
+    assert (tmp_path / name).read_text() == text
+
+
+def test_a_link_in_place_of_a_form_is_told_before_the_work(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/qdq").symlink_to(tmp_path / "elsewhere")
+    assert run(command(place, tmp_path / "out", data=place / "nothing")) == 2
+    assert "out/qdq is a link, through which nothing is written" in capsys.readouterr().err
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_model_is_not_replaced_by_its_own_form(
@@ -366,17 +400,26 @@ def test_what_fails_last_leaves_all_as_it_was(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) == 3 * 3 + 2 + 3 + 1
 
-    def full(*given: object) -> None:
-        raise OutputError("report.html cannot be written: No space left on device.")
+    told = f"qcc: interrupted: nothing was written to {out}, run the same command again.\n"
+    failures = [
+        (OutputError("No space left on device."), 2, "No space left"),
+        (KeyboardInterrupt(), 130, told),
+    ]
+    for failure, code, line in failures:
 
-    with monkeypatch.context() as patch:
-        patch.setattr("qcc.analyze.beside.write_page", full)
-        capsys.readouterr()
-        assert run(words) == 2
-    assert "saved the" not in capsys.readouterr().out
-    there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    assert {path: there[path] for path in before} == before
-    assert {path.relative_to(out).parts[0] for path in there.keys() - before.keys()} == {".calibration"}
+        def failing(*given: object, failure: BaseException = failure) -> None:
+            raise failure
+
+        with monkeypatch.context() as patch:
+            patch.setattr("qcc.analyze.beside.write_page", failing)
+            capsys.readouterr()
+            assert run(words) == code
+        printed = capsys.readouterr()
+        assert "saved the" not in printed.out
+        assert line in printed.err
+        there = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        assert {path: there[path] for path in before} == before
+        assert {path.relative_to(out).parts[0] for path in there.keys() - before.keys()} == {".calibration"}
 
 
 def test_calibrators_are_those_that_there_are() -> None:

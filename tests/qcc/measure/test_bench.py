@@ -29,7 +29,7 @@ from qcc.errors import EngineError
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import comparisons, verdicts
-from qcc.measure.subjects import Subject, find_subjects
+from qcc.measure.subjects import Subject, find_subjects, left_over
 from qcc.targets.table import find_target
 
 INPUTS = {"image": np.random.default_rng(0).standard_normal((2, 3, 12, 12)).astype(np.float32)}
@@ -178,7 +178,8 @@ def test_the_page_has_the_times(measured: dict[str, Any], place: Path) -> None:
     assert (title, [*parts]) == ("model, measured", ["summary", "times"])
     count = sum("cpu_ms" in one for one in measured["rows"])
     assert parts["times"].count("<rect") == parts["times"].count("<tr>") - 1 == count
-    assert f"{place}/out/qdq</td>" in parts["times"]
+    assert f'title="{place}/out/qdq">…/' in parts["times"]
+    assert "/out/qdq</td>" in parts["times"]
     assert "it is written for openvino." in parts["times"]
 
 
@@ -202,7 +203,7 @@ def test_the_table_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) ->
     title, *lines = capsys.readouterr().out.splitlines()[:4]
     assert title.rstrip() == "1 thread"
     assert max(map(len, lines)) <= 100
-    assert [line.split()[1][-6:] for line in lines[1:]] == ["/float", "me/qdq"]
+    assert [line.split()[1].rpartition("/")[2] for line in lines[1:]] == ["float", "qdq"]
     assert all(line.split()[1].startswith("…") for line in lines[1:])
 
 
@@ -333,6 +334,23 @@ def test_outputs_stand_among_the_models_and_replace_none(
         assert (out / name).read_bytes() == before
 
 
+def test_what_an_earlier_run_has_left_is_not_measured(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    for form in ("float", "qdq", "lite-arm"):
+        shutil.copytree(place / "out" / form, out / form)
+    assert left_over(out) == []  # without a record
+    everything = {one.shown for one in find_subjects([out], tmp_path / "scratch")}
+    (out / "qcc.json").write_text(json.dumps({"sizes": {"float": 1}}))
+    assert left_over(out) == [out / "qdq", out / "lite-arm/model.nb"]
+    assert [one.shown for one in find_subjects([out], tmp_path / "scratch")] == [str(out / "float")]
+    assert everything == {str(path) for path in (out / "float", *left_over(out))}
+    assert [one.shown for one in find_subjects([out / "qdq"], tmp_path / "scratch")] == [str(out / "qdq")]
+    assert run(["bench", str(out), "--engines", "paddle", "--rounds", "2"]) == 0
+    assert f"notice: {out / 'qdq'} is of an earlier run, and left out" in capsys.readouterr().err
+
+
 @pytest.mark.lite
 def test_a_file_of_paddle_lite_alone(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its own feeds say what it is run on; there is nothing that it is compared with."""
@@ -341,6 +359,7 @@ def test_a_file_of_paddle_lite_alone(place: Path, tmp_path: Path, capsys: pytest
     assert run(["bench", str(file), "--engines", "lite", "--rounds", "2"]) == 0
     told = capsys.readouterr().out
     assert "made-up inputs (image[1, 3, 12, 12])" in told
+    assert "the inputs are made up, and what is off by how much differs a lot by input" in told
     assert "nothing to compare" in told
 
 

@@ -137,7 +137,7 @@ def test_truncated_image_is_left_out_and_counted(path: Path, workers: int) -> No
 
     assert len(list(skipping.train_batches(0, 0))) == 9
     *told, last = skipping.left_out()
-    assert last == "1 bad images were left out."
+    assert last == "left out 1 bad image."
     assert "trainval_3.jpg" in told[0]
 
 
@@ -189,7 +189,7 @@ def test_bad_test_images_do_not_count(path: Path) -> None:
     detector = task(path, skip_bad=True)
 
     assert detector.evaluate(perfect(answers(detector))) == {"box_ap": pytest.approx(1.0)}
-    assert detector.left_out()[-1] == "1 bad images were left out."
+    assert detector.left_out()[-1] == "left out 1 bad image."
 
 
 def test_a_model_without_counts_is_run_image_by_image() -> None:

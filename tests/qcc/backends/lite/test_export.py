@@ -93,7 +93,7 @@ def test_cross_check_tells_differences(tmp_path: Path) -> None:
     qcc.save(CASES["matmul_v1"].model(), tmp_path / "model", check=False)
     text = outcome("export", tmp_path / "model", "-o", tmp_path / "model.nb", "--cross-check")
     assert "matmul/def/4/1/1: the optimizer has mul/def/4/1/1 instead" in text
-    assert text.splitlines()[-1] == "cross-check with opt: 1 differences."
+    assert text.splitlines()[-1] == "cross-check with opt: 1 difference."
 
 
 @pytest.mark.parametrize(("bits", "dtype"), [("int8", np.int8), ("int16", np.int16)])

@@ -99,7 +99,7 @@ def test_many_warnings_are_one(tmp_path: Path) -> None:
         if model.weights[name].ndim == 4:
             model.weights[name] = np.full_like(model.weights[name], 127)
     (warning,) = export(model, tmp_path / "a.nb").warnings
-    assert str(warning).endswith("(1 more such ops stand in a.nb.json)")
+    assert str(warning).endswith("(1 more such op in a.nb.json)")
     assert len(json.loads((tmp_path / "a.nb.json").read_text())["lite"]["warnings"]) == 2
 
 

@@ -1,0 +1,107 @@
+"""What stands where a command is about to write: only what qcc wrote itself is replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from qcc.errors import OutputError
+
+NB, ONNX = "model.nb", "model.onnx"
+"""The file for an engine, in a folder of the target's name."""
+
+_LARGEST = 1 << 26
+_HEAD = 4096
+
+OwnFiles = Mapping[str, Callable[[Path], bool]]
+"""Names of files, and what tells that one was written by qcc."""
+
+
+def check_place(output: Path, folders: Iterable[str], files: OwnFiles) -> None:
+    """Raise OutputError where something is in the way of folders with a model each, or of files, that are to
+    be written to `output`."""
+    from qcc.files import check_folder, finish_around
+
+    check_folder(output)
+    finish_around(output)  # what a killed run has not moved is no stranger's
+    for name in folders:
+        place = output / name
+        if place.is_symlink():
+            raise OutputError(
+                f"{place} is a link, through which nothing is written: remove it, or give another folder."
+            )
+        check_folder(place)
+        _check_model(place)
+    for name, is_own in files.items():
+        path = output / name
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is in the way, and is no file: move it, or give another folder.")
+        if path.exists() and not is_own(path):
+            raise _in_the_way(path)
+
+
+def refuse_folder(program: Path, *outputs: Path) -> None:
+    """Raise OutputError where one of the folders to write to is that of the model that is read."""
+    for place in outputs:
+        if place.exists() and place.samefile(program.parent):
+            raise OutputError(f"{place} holds the model that is read: give -o another folder.")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that qcc wrote, such as a report.html."""
+    from qcc.analyze.page.frame import read_page
+
+    with suppress(OutputError):
+        read_page(path)
+        return True
+    return False
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is the report.md of a quantized model."""
+    from qcc.inputs import open_input
+
+    with suppress(OSError), open_input(path) as stream:
+        first, _, *others = [*stream.read(_HEAD).decode(errors="replace").split("\n"), "", ""]
+        return first.startswith("# ") and first.endswith(", quantized") and others[0].startswith("Effort ")
+    return False
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is a JSON record that names the version of qcc."""
+    return "qcc" in _json(path)
+
+
+def is_analysis(path: Path) -> bool:
+    """Whether a file is what `qcc analyze` writes beside its page."""
+    return {"model", "facts", "ops", "notes"} <= _json(path).keys()
+
+
+def _json(path: Path) -> dict[str, object]:
+    from qcc.inputs import read_input
+
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(read_input(path, _LARGEST))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _check_model(folder: Path) -> None:
+    """Raise OutputError for files of a model that has no record of qcc."""
+    from qcc.backends.fluid import file_names
+    from qcc.backends.lite.guarantees import RECORD_SUFFIX
+    from qcc.record import FILE_NAME
+
+    records = dict.fromkeys((*file_names(), *file_names("model")), FILE_NAME)
+    records |= {name: name + RECORD_SUFFIX for name in (NB, ONNX)}
+    for name, record in records.items():
+        if (folder / name).exists() and not (folder / record).exists():
+            raise _in_the_way(folder / name)
+
+
+def _in_the_way(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} is in the way: qcc replaces only what it wrote itself; move it, or give another folder."
+    )
