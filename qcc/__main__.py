@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qcc.interrupts import starting
+from qcc.starting import end_at_once
 
 
 def main() -> None:
     """Run the command line and exit, as `qcc.cli.main` says."""
-    starting()
+    end_at_once()
     from qcc.cli.main import main
 
     main()

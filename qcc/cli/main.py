@@ -15,6 +15,7 @@ import qcc
 from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import PathError, QccError, QccWarning
 from qcc.interrupts import INTERRUPTED_EXIT_CODE, started
+from qcc.starting import end_at_once
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -146,7 +147,9 @@ def _check_place(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
     sys.stdout = checked(sys.stdout)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    end_at_once()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
