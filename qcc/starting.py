@@ -17,6 +17,16 @@ INTERRUPTED_EXIT_CODE = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def open_standard_streams() -> None:
+    """Let those that are closed lead nowhere: otherwise the first files that are opened would take their
+    numbers, and what libraries print would be written into them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+
+
 def end_at_once() -> None:
     """Let Ctrl-C and SIGTERM, where they are not ignored, end the program `qcc` there and then: it has done
     nothing yet, or all that it had to, and imports make something else of a KeyboardInterrupt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -68,6 +69,13 @@ COMMANDS = {
     "passes": "qcc.cli.passes:passes",
     "quantize": "qcc.cli.quantize:quantize",
     "train": "qcc.cli.train:train",
+}
+
+
+# What no program can help, wherever it happens; what can be seen beforehand, or tells more, is a QccError.
+_EXHAUSTED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
 }
 
 
@@ -163,11 +171,6 @@ def run(arguments: list[str]) -> int:
             warnings.simplefilter("ignore", QccWarning)
             code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
-    except QccError as error:
-        if debug:
-            traceback.print_exc()
-        echo(f"qcc: error: {error}", err=True)
-        return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -178,7 +181,29 @@ def run(arguments: list[str]) -> int:
         # The reader, such as `head`, has had enough.
         discard(sys.stdout.fileno())
         return 1
+    except (QccError, OSError, MemoryError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        for word in filter(None, words):  # names of several lines are shown in one
+            sentence = sentence.replace(word, word.replace("\n", "\\n"))
+        echo(f"qcc: error: {sentence}", err=True)
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell of an error; None where it is a bug."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory."
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno not in _EXHAUSTED:
+        return None
+    about = "this machine refuses" if error.filename is None else f"{error.filename} cannot be used"
+    return f"{about}: {error.strerror}."
 
 
 if __name__ == "__main__":
