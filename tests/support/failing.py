@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 import traceback
@@ -40,12 +41,14 @@ def failing_at_each_change(folder: Path, work: Callable[[], int], number: int) -
 
 def _run(folder: Path, work: Callable[[], int], changes: int, number: int) -> Failed | None:
     with TemporaryFile("w+") as told:
+        gc.freeze()  # what this process has left is not for the other one to tidy up
         child = os.fork()
         if not child:
             _child(folder, work, changes, number, told.fileno())
         _, status = os.waitpid(child, 0)
         told.seek(0)
         code = os.waitstatus_to_exitcode(status)
+        assert code >= 0, f"the process ended with {code}: {told.read()}"
         return None if code == _SURVIVED else Failed(changes, code, told.read())
 
 
