@@ -144,6 +144,10 @@ def _check_place(arguments: Sequence[str]) -> None:
             f"the working folder cannot be used ({error.strerror}): change into one that is there."
         ) from error
     for word in arguments:
+        if not word:
+            raise PathError(
+                "an argument is empty, as where a shell's variable is not set: say it, or leave it out."
+            )
         try:
             word.encode()
         except UnicodeEncodeError:

@@ -170,6 +170,12 @@ def test_a_name_of_two_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.startswith("qcc: error: two\\nlines: there is no such file")
 
 
+@pytest.mark.parametrize("words", [["inspect", ""], ["apply", "m", "-p", "prune", "-o", ""]])
+def test_an_empty_argument_is_no_working_folder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    assert capsys.readouterr().err.startswith("qcc: error: an argument is empty")
+
+
 def test_streams_that_are_closed_are_no_files_that_are_written(tmp_path: Path) -> None:
     """Otherwise what a library prints on stderr goes into the second file that is opened."""
     program = (
