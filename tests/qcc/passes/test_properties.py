@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from agreement import assert_same_layers, observe
 from both import ACTIVATION_TYPES, WEIGHT_TYPES, Scheme
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from qat_nets import Net
 from random_nets import Layer, layer_lists, random_net
@@ -253,6 +253,7 @@ def apply_again(step: str, graph: Graph) -> None:
 
 @examples(15)
 @given(layer_lists(), st.lists(STEPS.filter(lambda step: step != "observe"), min_size=1, max_size=4))
+@example([Layer("conv", 0, 0)], ["integer-weights"])
 def test_passes_on_training_graphs_are_truthful(layers: list[Layer], steps: list[str]) -> None:
     model = random_net(layers).train_model()
     for step in steps:
