@@ -13,9 +13,8 @@ import sys
 # Paddle's library exports its own copy of zlib, and a `zlib` module that is loaded after it binds to half of
 # that copy: the first gzip or zip file that is read crashes the process. Loaded before, it keeps its own.
 import zlib  # noqa: F401
-from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in `typing`, which takes its time: Ctrl-C is answered as it should be from then on
 if TYPE_CHECKING:
     from qcc.backends import save
     from qcc.calibrate.quantize import quantize
@@ -71,6 +70,8 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'qcc' has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from qcc.interrupts import starting
+from qcc.starting import end_at_once, open_standard_streams
 
 
 def main() -> None:
     """Run the command line and exit, as `qcc.cli.main` says."""
-    starting()
+    end_at_once()
+    open_standard_streams()
     from qcc.cli.main import main
 
     main()

@@ -23,8 +23,8 @@ try:
         import paddle
 except ImportError as error:
     raise PaddleError(
-        f"Paddle cannot be imported ({error}); install it with `pip install 'qcc[cpu]'`"
-        " or `pip install 'qcc[gpu]'`."
+        f"Paddle cannot be imported ({' '.join(str(error).split())}); install it with"
+        " `pip install 'qcc[cpu]'` or `pip install 'qcc[gpu]'`."
     ) from error
 
 from paddle.base import core

@@ -75,7 +75,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {_reason(error)}.") from error
     finally:
-        with suppress(NotADirectoryError):  # the folder is a file
+        with suppress(OSError):  # where it stays, `clear` removes it
             temporary.unlink(missing_ok=True)
 
 
@@ -210,10 +210,15 @@ def staging(folder: Path) -> Iterator[Path]:
             error.args = (_interrupted(folder, written=bool(_planned(temporary))),)
             raise
         finally:
-            # Whoever presses Ctrl-C while files are moved has them all moved; twice, `finish` moves them.
-            _move_rest(temporary, target)
-            shutil.rmtree(temporary, ignore_errors=True)
-            os.close(lock)
+            try:
+                # Whoever presses Ctrl-C while files are moved has them all moved; twice, or where nothing can
+                # be changed any more, `finish` moves them later.
+                _move_rest(temporary, target)
+                shutil.rmtree(temporary, ignore_errors=True)
+            except OSError as error:
+                raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
+            finally:
+                os.close(lock)
     finally:
         if not succeeded:
             _remove_if_empty(made)
@@ -232,10 +237,10 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
     the disk has changed nothing; of one that is killed later, `finish` moves the rest.  Raises OutputError.
     """
     target = waiting(folder)
-    kept = Path(tempfile.mkdtemp(prefix="old-", dir=staged))
     made: list[Path] = []
     moved: list[str] = []
     try:
+        kept = Path(tempfile.mkdtemp(prefix="old-", dir=staged))
         for number, name in enumerate(names):
             _check_way(target, name)
             sync(staged / name)
@@ -248,10 +253,11 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
             moved.append(name)
         _sync_folders(target, names)
     except OSError as error:
-        (staged / _PLAN).unlink(missing_ok=True)
-        for number, name in enumerate(moved):
-            _put_back(kept / str(number), target / name)
-        _remove_if_empty(made)
+        with suppress(OSError):  # while the plan is there, the way goes on, not back
+            (staged / _PLAN).unlink(missing_ok=True)
+            for number, name in enumerate(moved):
+                _put_back(kept / str(number), target / name)
+            _remove_if_empty(made)
         raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
 
 
@@ -395,9 +401,11 @@ def _make_folders(folder: Path) -> list[Path]:
 
 
 def _remove_if_empty(folders: Sequence[Path]) -> None:
+    """Remove those folders that are empty, as far as that is possible."""
     for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        with suppress(OSError):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _reason(error: OSError) -> str:

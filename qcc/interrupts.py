@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
 
-INTERRUPTED_EXIT_CODE = 130
-"""What a process ends with that was interrupted: nothing is lost, and the same command goes on."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from qcc.starting import INTERRUPTED_EXIT_CODE, SIGNALS, end
+
+__all__ = ["INTERRUPTED_EXIT_CODE", "StopRequest", "Stopped", "importing", "started"]
 
 
 class Stopped(Exception):
@@ -29,7 +28,7 @@ class StopRequest:
         """Catch SIGINT and SIGTERM inside the block. Only for the main thread.
 
         What is ignored stays so: a shell lets what a script starts in the background ignore SIGINT."""
-        handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
         previous = {number: one for number, one in handlers.items() if one is not signal.SIG_IGN}
 
         def note(number: int, _frame: FrameType | None) -> None:
@@ -48,18 +47,10 @@ class StopRequest:
 # ---------------------------------------------------------------------- the program, and what it imports
 
 
-def starting() -> None:
-    """Let Ctrl-C and SIGTERM, where they are not ignored, end the program `qcc` there and then: it has done
-    nothing yet, and imports make something else of a KeyboardInterrupt."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
-
-
 def started() -> None:
-    """Let them be a KeyboardInterrupt from now on."""
-    for number in _SIGNALS:
-        if signal.getsignal(number) is _end:
+    """Let Ctrl-C and SIGTERM be a KeyboardInterrupt from now on, in the program `qcc`."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is end:
             signal.signal(number, _interrupt)
 
 
@@ -70,22 +61,17 @@ def importing() -> Iterator[None]:
     if current_thread() is not main_thread():  # which alone is interrupted
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     stop = StopRequest()
     try:
         with stop.listening():
-            for number in _SIGNALS:
-                if handlers[number] in (_end, _interrupt):
-                    signal.signal(number, _end)
+            for number in SIGNALS:
+                if handlers[number] in (end, _interrupt):
+                    signal.signal(number, end)
             yield
     finally:
         if stop.requested:
             raise KeyboardInterrupt
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"qcc: interrupted\n")
-    os._exit(INTERRUPTED_EXIT_CODE)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

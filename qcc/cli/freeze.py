@@ -117,10 +117,11 @@ def freeze(
     from qcc.analyze.page.frame import PAGE
     from qcc.analyze.page.frozen import write_frozen
     from qcc.backends.fluid import FORMS
-    from qcc.files import one_change, refuse_inputs
+    from qcc.files import check_folder, one_change, refuse_inputs
     from qcc.frontend.saved import model_files as files_of
     from qcc.train.config import load_config
 
+    check_folder(save_path)
     config = None if config_path is None else load_config(config_path, overrides)
 
     from qcc.train.evaluation.evaluate import evaluate

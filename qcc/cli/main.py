@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -15,6 +16,7 @@ import qcc
 from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import PathError, QccError, QccWarning
 from qcc.interrupts import INTERRUPTED_EXIT_CODE, started
+from qcc.starting import end_at_once
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -67,6 +69,13 @@ COMMANDS = {
     "passes": "qcc.cli.passes:passes",
     "quantize": "qcc.cli.quantize:quantize",
     "train": "qcc.cli.train:train",
+}
+
+
+# What no program can help, wherever it happens; what can be seen beforehand, or tells more, is a QccError.
+_EXHAUSTED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
 }
 
 
@@ -144,6 +153,10 @@ def _check_place(arguments: Sequence[str]) -> None:
             f"the working folder cannot be used ({error.strerror}): change into one that is there."
         ) from error
     for word in arguments:
+        if not word:
+            raise PathError(
+                "an argument is empty, as where a shell's variable is not set: say it, or leave it out."
+            )
         try:
             word.encode()
         except UnicodeEncodeError:
@@ -155,7 +168,9 @@ def _check_place(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
     sys.stdout = checked(sys.stdout)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    end_at_once()
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -169,11 +184,6 @@ def run(arguments: list[str]) -> int:
             warnings.simplefilter("ignore", QccWarning)
             code = cli.main(words, "qcc", standalone_mode=False, obj=arguments)
         sys.stdout.flush()
-    except QccError as error:
-        if debug:
-            traceback.print_exc()
-        echo(f"qcc: error: {error}", err=True)
-        return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -186,7 +196,29 @@ def run(arguments: list[str]) -> int:
         # The reader, such as `head`, has had enough.
         discard(sys.stdout.fileno())
         return 1
+    except (QccError, OSError, MemoryError) as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        for word in filter(None, words):  # names of several lines are shown in one
+            sentence = sentence.replace(word, word.replace("\n", "\\n"))
+        echo(f"qcc: error: {sentence}", err=True)
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell of an error; None where it is a bug."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory."
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno not in _EXHAUSTED:
+        return None
+    about = "this machine refuses" if error.filename is None else f"{error.filename} cannot be used"
+    return f"{about}: {error.strerror}."
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ def _is_program_by_name(path: Path) -> bool:
 
 
 def _ambiguous(path: Path, found: list[Path]) -> ModelFormatError:
-    names = ", ".join(file.name for file in found)
+    by_name = len({file.name for file in found}) == len(found)
+    names = ", ".join(file.name if by_name else str(file) for file in found)
     return ModelFormatError(
         f"{path} holds several programs ({names}); say which one by model_filename, on the command line"
         " by --model-filename."

@@ -21,6 +21,9 @@ from qcc.errors import QccError
 _ROOT = Path(__file__).parents[2]
 _SECONDS, _MEMORY = 20, 3 << 30
 _NUMBER = struct.Struct("<I")
+_SHM = Path("/dev/shm")
+SCRATCH = _SHM if os.access(_SHM, os.W_OK) else None
+"""Where mutants lie: in memory, where there is room, since nothing there waits for a disk."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _child(reader: Reader, seed: int, begin: int, end: int, progress: int, told:
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as name:
         for number in range(begin, end):
             os.pwrite(progress, _NUMBER.pack(number), 0)
             # Processor time of this mutant alone: SIGXCPU ends the process.

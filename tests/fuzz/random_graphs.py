@@ -27,12 +27,12 @@ TESTS = (
     "tests/qcc/backends/lite/test_properties.py",
     "tests/qcc/ir/test_graph.py",
 )
-# `make test` times this: about 1,300 graphs.
-_FACTOR = 4
+# `make test` times this: about 670 graphs.
+_FACTOR = 2
 
 
 @click.command()
-@click.option("--rounds", default=8, show_default=True, help="Each of about 1,300 graphs.")
+@click.option("--rounds", default=15, show_default=True, help="Each of about 670 graphs.")
 @click.option("--minutes", type=float, help="End after the round that is running then.")
 @click.option("--found", default=ROOT / "build/fuzz", type=click.Path(path_type=Path), help="For failures.")
 def main(rounds: int, minutes: float | None, found: Path) -> None:

@@ -69,13 +69,14 @@ make test-random    # takes random graphs through passes and backends
 
 {run["graphs"]:,} random graphs, {len(run["failures"]) or "no"} failures.{_ended(run["graphs"], _GRAPHS)}
 Made by `make test-random`
-(`{run["command"]}`, {run["date"]}).
+(`{run["command"]}`, {run["date"]}).{run.get("note", "")}
 
 Of each pass is tested on them: that it says truthfully whether it changed anything; that one that is refused
 changes nothing; that the graph verifies afterwards; that running it again changes nothing; and that the
-outputs stay as they were, bit for bit or up to ties. That proves little of a pass that finds nothing to do,
-so what each pass did is counted where passes are taken in any order, and in the pipeline that exports to
-Paddle Lite. What is at 0 % here is tested by its cases in `tests/golden/` and by the tests of forms alone:
+outputs stay as they were, bit for bit or up to ties, or, where it rounds otherwise, as large. That proves
+little of a pass that finds nothing to do, so what each pass did is counted where passes are taken in any
+order, and in the pipeline that exports to Paddle Lite. What is at 0 % here is tested by its cases in
+`tests/golden/` and by the tests of forms alone:
 
 | pass | runs | changed the graph | nothing to do | refused |
 | --- | --- | --- | --- | --- |

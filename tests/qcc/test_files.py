@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from failing import failing_at_each_change
 from killed import killed_at_each_change
 
 from qcc.errors import OutputError
@@ -327,6 +328,35 @@ def lay_out(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+def test_a_disk_that_fails_at_any_change_leaves_all_old_or_all_new(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "folder"
+    old, new = ({f"form{n}/file": text for n in range(2)} for text in (b"old", b"new"))
+
+    def write(files: dict[str, bytes]) -> int:
+        try:
+            with one_change(folder):
+                for name, content in files.items():
+                    with atomic_file(folder / name) as stream:
+                        stream.write(content)
+        except OutputError:
+            return 2
+        return 0
+
+    assert write(old) == 0
+    found = []
+    for failed in failing_at_each_change(folder, lambda: write(new), number):
+        assert failed.err == ""
+        finish(folder)
+        found.append({name: text for name, text in contents(folder).items() if name in old})
+        # What cannot be tidied up is no failure.
+        assert (failed.code, found[-1]) in [(2, old), (2, new), (0, new)]
+        assert write(old) == 0
+        assert contents(folder) == old
+    assert len(found) > 10
+    assert found[0] == old
 
 
 def test_a_plan_from_elsewhere_leads_through_no_link(tmp_path: Path) -> None:

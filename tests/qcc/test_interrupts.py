@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import nets
 import pytest
 
+import qcc
 from qcc.interrupts import StopRequest, importing
 
+ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import os, sys
 class Interrupting:
@@ -51,6 +55,50 @@ def run(where: str, number: int, body: str, *words: str, times: int = 1) -> tupl
 )
 def test_the_program_says_that_it_was_interrupted(where: str, number: int, tmp_path: Path) -> None:
     assert run(where, number, RUN, "inspect", str(tmp_path)) == (130, "", "qcc: interrupted\n")
+
+
+def test_next_to_nothing_is_imported_before_signals_are_answered() -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import os, signal, zlib; before = set(sys.modules)\n"
+        "import qcc.starting; print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["__future__", "qcc", "qcc.starting"]
+
+
+@pytest.mark.parametrize("words", [["--version"], ["inspect", "MODEL"]], ids=lambda words: words[0])
+def test_ctrl_c_at_any_moment(words: list[str], tmp_path: Path) -> None:
+    """Counted from when Python, which answers by a traceback, has come to qcc's own code."""
+    qcc.save(nets.build(nets.residual_net)["test"], tmp_path / "MODEL", check=False)
+    found = set()
+    for moment in (0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "qcc", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
+        while not _catches_sigterm(process.pid):
+            time.sleep(0.002)
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+        found.add((process.returncode, told))
+    assert (130, "qcc: interrupted\n") in found
+    # Where Python has given back its handlers, just before its end, Ctrl-C ends it without a word.
+    assert {(code, told) for code, told in found if not told.startswith("next: ")} <= {
+        (130, "qcc: interrupted\n"),
+        (130, "\nqcc: interrupted\n"),
+        (0, ""),
+        (-signal.SIGINT, ""),
+    }
+
+
+def _catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_importing_paddle_is_interrupted(tmp_path: Path) -> None:

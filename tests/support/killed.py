@@ -52,13 +52,7 @@ def _killer(folder: str, changes: int, ended_by: int) -> Callable[[str, tuple[An
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal left
-        if event == "open":
-            changing = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        else:
-            changing = event in _CHANGES
-        if changing and any(
-            folder in os.fsdecode(name) for name in arguments if isinstance(name, str | os.PathLike)
-        ):
+        if is_change(event, arguments, folder):
             left -= 1
             if left == -1 and ended_by == signal.SIGINT:
                 raise KeyboardInterrupt
@@ -66,3 +60,14 @@ def _killer(folder: str, changes: int, ended_by: int) -> Callable[[str, tuple[An
                 os.kill(os.getpid(), ended_by)
 
     return hook
+
+
+def is_change(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
+    """Whether an audit event is that of a change under a folder."""
+    if event == "open":
+        changing = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    else:
+        changing = event in _CHANGES
+    return bool(changing) and any(
+        folder in os.fsdecode(name) for name in arguments if isinstance(name, str | os.PathLike)
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from hypothesis import strategies as st
 from qat_nets import Net, Variable, build, functional, paddle, parameter, raw, static
 
@@ -45,10 +47,10 @@ class Builder:
             x, 4, size, padding=size // 2, groups=groups, param_attr=name, bias_attr=layer.right % 2 == 0
         )
 
-    def transposed(self, layer: Layer, x: Variable, groups: int = 1) -> Variable:
+    def transposed(self, layer: Layer, x: Variable, groups: int = 1, bias: bool | None = False) -> Variable:
         name = self.weight(layer, 4, 4 // groups, 3, 3)
         return static.nn.conv2d_transpose(
-            x, 4, filter_size=3, padding=1, groups=groups, param_attr=name, bias_attr=False
+            x, 4, filter_size=3, padding=1, groups=groups, param_attr=name, bias_attr=bias
         )
 
 
@@ -67,6 +69,39 @@ def _overwritten(builder: Builder, layer: Layer, x: Variable, y: Variable) -> Va
     first = functional.relu(out)
     paddle.assign(y, output=out)
     return first + out
+
+
+def _normed(builder: Builder, layer: Layer, x: Variable, y: Variable) -> Variable:
+    """A convolution of any kind, with or without a bias, and its norm."""
+    groups = (1, 2, 4)[layer.left % 3]
+    if layer.right % 3 == 0:
+        out = builder.transposed(layer, x, groups, bias=None if layer.left % 2 else False)
+    else:
+        out = builder.conv(layer, x, groups, size=1 + 2 * (layer.left % 2))
+    return static.nn.batch_norm(out)
+
+
+def _two_in_a_row(builder: Builder, layer: Layer, x: Variable, y: Variable) -> Variable:
+    """Convolutions that own their weights, with an activation between them that keeps factors, or none."""
+    groups, size = 1 + layer.left % 2, 1 + 2 * (layer.right % 2)
+    between = (lambda out: out, functional.relu, functional.relu6)[layer.right % 3]
+    first = static.nn.conv2d(
+        x, 4, size, padding=size // 2, groups=groups, param_attr=paddle.utils.unique_name.generate("uneven")
+    )
+    return static.nn.conv2d(between(first), 4, 1, bias_attr=None if layer.left % 2 else False)
+
+
+def _whole(builder: Builder, layer: Layer, x: Variable, y: Variable) -> Variable:
+    """A product with whole numbers."""
+    name = f"whole{layer.right}"
+    block = static.default_main_program().global_block()
+    weight = block.var(name) if block.has_var(name) else parameter(name, 6, 6)
+    return paddle.matmul(x, weight) * 0.1
+
+
+def _constant(builder: Builder, layer: Layer, x: Variable, y: Variable) -> Variable:
+    """What the program computes from no input."""
+    return x + paddle.full([4, 1, 6], 0.25 * layer.right) * 2.0
 
 
 LAYERS: dict[str, Callable[[Builder, Layer, Variable, Variable], Variable]] = {
@@ -92,14 +127,21 @@ LAYERS: dict[str, Callable[[Builder, Layer, Variable, Variable], Variable]] = {
     "pool": lambda b, layer, x, y: functional.max_pool2d(x, 3, stride=1, padding=1),
     "softmax": lambda b, layer, x, y: functional.softmax(x),
     "scale": lambda b, layer, x, y: x * 0.5 + 0.25,
+    "relu6": lambda b, layer, x, y: functional.relu6(x),
+    "normed": _normed,
+    "two in a row": _two_in_a_row,
+    "whole": _whole,
+    "constant": _constant,
 }
+# What several passes look for.
+_OFTEN = ["normed", "two in a row", "mul"] * 2
 QUANTIZED = [kind for kind in list(LAYERS)[:12] if kind != "matmul_v2 of two"]
 
 
 @st.composite
 def layer_lists(draw: st.DrawFn, most: int = 8) -> list[Layer]:
     """Layers of which at least one can be quantized."""
-    kinds = draw(st.lists(st.sampled_from(sorted(LAYERS)), min_size=1, max_size=most - 1))
+    kinds = draw(st.lists(st.sampled_from([*sorted(LAYERS), *_OFTEN]), min_size=1, max_size=most - 1))
     kinds.insert(draw(st.integers(0, len(kinds))), draw(st.sampled_from(QUANTIZED)))
     return [
         Layer(
@@ -127,4 +169,29 @@ def random_net(layers: list[Layer]) -> Net:
             unread[out.name] = out
         return sum(unread.values()) * 1.0
 
-    return build(assemble, SHAPE)
+    return _with_statistics(build(assemble, SHAPE))
+
+
+_STATISTICS = {"Scale": (-1, 1.5), "Bias": (-1, 1), "Mean": (-1, 1), "Variance": (0.2, 2)}
+
+
+def _with_statistics(net: Net) -> Net:
+    """Norms as training leaves them, for those of a new net change next to nothing, weights of whole numbers,
+    and channels of unequal ranges."""
+    rng, weights = np.random.default_rng(2), dict(net.weights)
+    for op in net.test.global_block().ops:
+        if op.type == "batch_norm":
+            for slot, low, high in (
+                ("Scale", -1, 1.5),
+                ("Bias", -1, 1),
+                ("Mean", -1, 1),
+                ("Variance", 0.2, 2),
+            ):
+                (name,) = op.input(slot)
+                weights[name] = rng.uniform(low, high, weights[name].shape).astype(np.float32)
+    for name, value in weights.items():
+        if name.startswith("whole"):
+            weights[name] = rng.integers(-2, 4, value.shape).astype(np.float32)
+        elif name.startswith("uneven"):
+            weights[name] = value * np.array([0.25, 1, 4, 1], np.float32).reshape(-1, 1, 1, 1)
+    return dataclasses.replace(net, weights=weights)

@@ -132,15 +132,19 @@ class CheckpointStore:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise CheckpointError(f"{self.root} is in use by another training run.") from error
-            for leftover in self.root.glob(f".*{_WRITTEN}"):
-                if (leftover / MARKER).exists():
-                    self._settle(_name_of(leftover))
-                elif leftover.is_dir():
-                    shutil.rmtree(leftover)
-                else:  # of a version that named unfinished files so
-                    leftover.unlink()
-            clear(self.root)
+            with writing(self.root):
+                self._clear()
             yield
+
+    def _clear(self) -> None:
+        for leftover in self.root.glob(f".*{_WRITTEN}"):
+            if (leftover / MARKER).exists():
+                self._settle(_name_of(leftover))
+            elif leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:  # of a version that named unfinished files so
+                leftover.unlink()
+        clear(self.root)
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
         """Make checkpoint `name` of what `fill` writes into the folder it is given; replaces an old one.
@@ -167,12 +171,13 @@ class CheckpointStore:
         sync(self.root)
 
     def remove(self, name: str) -> None:
-        """Remove a checkpoint; its marker goes first, so that no part of it ever counts."""
+        """Remove a checkpoint; its marker goes first, so that no part of it counts.  Raises OutputError."""
         folder = self.root / name
         if folder.exists():
-            (folder / MARKER).unlink(missing_ok=True)
-            sync(folder)
-            shutil.rmtree(folder)
+            with writing(folder):
+                (folder / MARKER).unlink(missing_ok=True)
+                sync(folder)
+                shutil.rmtree(folder)
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""

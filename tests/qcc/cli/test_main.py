@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from types import ModuleType
 
 import click
@@ -139,6 +141,50 @@ def test_bug_keeps_its_traceback(failing_command: ModuleType) -> None:
     failing_command.error = KeyError("scale")  # type: ignore[attr-defined]
     with pytest.raises(KeyError, match="scale"):
         run(["fail"])
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(errno.EMFILE, "Too many open files", "a.npy"), "a.npy cannot be used: Too many open files."),
+        (OSError(errno.ENOSPC, "No space left on device"), "this machine refuses: No space left on device."),
+        (MemoryError(), "there is not enough memory."),
+    ],
+)
+def test_what_the_machine_refuses_is_one_sentence(
+    failing_command: ModuleType, capsys: pytest.CaptureFixture[str], error: Exception, sentence: str
+) -> None:
+    failing_command.error = error  # type: ignore[attr-defined]
+    assert run(["fail"]) == 2
+    assert capsys.readouterr().err == f"qcc: error: {sentence}\n"
+
+
+def test_other_errors_of_files_are_bugs(failing_command: ModuleType) -> None:
+    failing_command.error = FileNotFoundError(errno.ENOENT, "No such file", "x")  # type: ignore[attr-defined]
+    with pytest.raises(FileNotFoundError):
+        run(["fail"])
+
+
+def test_a_name_of_two_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", "two\nlines"]) == 2
+    assert capsys.readouterr().err.startswith("qcc: error: two\\nlines: there is no such file")
+
+
+@pytest.mark.parametrize("words", [["inspect", ""], ["apply", "m", "-p", "prune", "-o", ""]])
+def test_an_empty_argument_is_no_working_folder(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(words) == 2
+    assert capsys.readouterr().err.startswith("qcc: error: an argument is empty")
+
+
+def test_streams_that_are_closed_are_no_files_that_are_written(tmp_path: Path) -> None:
+    """Otherwise what a library prints on stderr goes into the second file that is opened."""
+    program = (
+        "import os; from qcc.starting import open_standard_streams; open_standard_streams();"
+        f"os.chdir({str(tmp_path)!r}); number = os.open('file', os.O_WRONLY | os.O_CREAT);"
+        "print(number, file=open('number', 'w'))"
+    )
+    subprocess.run(["/bin/sh", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, program], check=True)
+    assert int((tmp_path / "number").read_text()) > 2
 
 
 def test_interrupt(failing_command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:

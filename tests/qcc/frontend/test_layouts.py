@@ -119,6 +119,14 @@ def test_several_programs_are_listed(original: Path, folder: Path) -> None:
         qcc.load(folder)
 
 
+def test_programs_of_one_name_are_listed_with_their_folders(original: Path, folder: Path) -> None:
+    (folder / "net").mkdir()
+    put(original, folder, "net.pdmodel", "net.pdiparams")
+    put(original, folder / "net", "net.pdmodel", "net.pdiparams")
+    with pytest.raises(ModelFormatError, match=r"\(\S*/net.pdmodel, \S*/net/net.pdmodel\); say which one"):
+        qcc.load(folder / "net")
+
+
 def test_several_fitting_params_are_listed(original: Path, folder: Path) -> None:
     put(original, folder, "net.pdmodel", "one")
     put(original, folder, None, "two")

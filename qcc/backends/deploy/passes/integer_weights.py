@@ -14,7 +14,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import abs_max, max_int, quantize_weight
-from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
 from qcc.passes.integer_weights import drop_marks, integer_weight
 from qcc.passes.quantizable import KINDS, operands
 from qcc.passes.rewrite import drop_if_unused
@@ -43,6 +43,7 @@ class IntegerWeights(EnginePass):
     name: ClassVar[str] = "integer-weights"
 
     def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
         found = [step for op in graph.ops if (step := _plan(graph, op)) is not None]
         for step in found:
             check_free(graph, step.op, [f"{step.output.name}.weight", *_stored_names(step)])
