@@ -81,7 +81,9 @@ def write(photos: Path, lines: Path) -> None:
                 ]
             )
         drawn = cv2.GaussianBlur(np.asarray(canvas), (0, 0), float(random.uniform(0.3, 1.1)))[..., ::-1]
-        cv2.imwrite(str(photos / f"{number:02}.png"), drawn)
+        # By photo, so that some that are evenly spread have each of them.
+        name = f"{number % len(PHOTOS)}-{number // len(PHOTOS)}.png"
+        cv2.imwrite(str(photos / name), drawn)
         for slot, (left, top, right, bottom) in enumerate(map(_whole, boxes)):
             cv2.imwrite(str(lines / f"{number:02}-{slot}.png"), drawn[top:bottom, left:right])
 

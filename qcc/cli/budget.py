@@ -128,6 +128,9 @@ def meet(
     return outcome.attempt, section, notices
 
 
+_FEWESTCOMPARED = 2
+"""Layers are ranked on `COMPARED` images of 224 x 224, and on fewer of larger ones, so that it takes minutes."""
+_VALUES = 3 * 224 * 224
 _FEW = 50
 """Batches; below, one of them is more than the budgets that people give."""
 _MET, _NOT_MET = "met", "NOT met, this is the best that was found"
@@ -142,7 +145,7 @@ def open_budget(
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread
 
-    ranking = Judge(model, spread(held_back, COMPARED))
+    ranking = Judge(model, spread(held_back, ranked_on(held_back)))
     if wanted.evaluate is None or wanted.max_drop is None:
         judge = Judge(model, held_back)
         least = wanted.min_agreement or 0.0
@@ -152,6 +155,12 @@ def open_budget(
     of_float = metric(model)
     key = f"metric of {wanted.evaluate} {content}"
     return Budget(metric, of_float - wanted.max_drop, of_float, ranking, key, memo, told)
+
+
+def ranked_on(held_back: Sequence[Numbered]) -> int:
+    """On how many of the batches layers are ranked, by the size of the first."""
+    values = sum(array.size for array in held_back[0].read().values())
+    return max(_FEWESTCOMPARED, min(COMPARED, COMPARED * _VALUES // max(values, 1)))
 
 
 def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:

@@ -19,7 +19,9 @@ from hard_nets import FEED, hard_net
 import qcc
 from qcc.calibrate.accurate import reconstruction
 from qcc.calibrate.accurate.steps import MUCH_LESS, STEPS, Step
+from qcc.calibrate.collect import numbered
 from qcc.cli import accurate
+from qcc.cli.budget import ranked_on
 from qcc.cli.main import run
 from qcc.interrupts import Stopped
 from qcc.quantization import quantized_ops
@@ -165,6 +167,11 @@ def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixtu
     only = ["--without", "absorption", "--without", "bias-correction", "--without", "adaround"]
     assert run(command(tmp_path, tmp_path / "better", "--effort", "accurate", *only)) == 0
     assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]
+
+
+@pytest.mark.parametrize(("side", "count"), [(12, 16), (224, 16), (448, 4), (896, 2)])
+def test_layers_are_ranked_on_fewer_of_larger_images(side: int, count: int) -> None:
+    assert ranked_on(list(numbered([{FEED: np.zeros((1, 3, side, side), np.float32)}]))) == count
 
 
 def test_what_other_data_have_left_is_not_gone_on_with(
