@@ -32,16 +32,16 @@ _IDENTITIES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "scal
 
 def heads(graph: Graph) -> tuple[str, ...]:
     """Variables, in order, by which two runs of a graph are compared: its fetches, without those behind an
-    NMS, what goes into these, and what goes into a softmax that makes a fetch."""
+    NMS or a decoder of boxes, what goes into these, and what goes into a softmax that makes a fetch."""
     found: dict[str, None] = {}
     for name in graph.fetches:
-        behind = suppressions(graph.var(name))
+        var = graph.var(name)
+        behind = suppressions(var)
         if behind:
-            for op in behind:
-                found.update((var.name, None) for var in _in_front_of(op) if graph.var(var.name) is var)
+            compared = [read for op in behind for read in _in_front_of(op)]
         else:
-            found[name] = None
-            found.update((var.name, None) for var in _logits(graph.var(name)) if graph.var(var.name) is var)
+            compared = _decoded(var) or [var, *_logits(var)]
+        found.update((one.name, None) for one in compared if graph.var(one.name) is one)
     return tuple(found)
 
 
@@ -62,11 +62,16 @@ def scores_classes(graph: Graph, name: str) -> bool:
 
 def _in_front_of(nms: Op) -> Iterator[Var]:
     for var in nms.all_inputs():
-        decoders = [op for op in _ancestors(var) if op.type in _DECODERS]
-        if decoders:
-            yield from (op.input("X") for op in decoders)
+        decoded = _decoded(var)
+        if decoded:
+            yield from decoded
         elif var.producer is not None and not var.persistable:
             yield var
+
+
+def _decoded(var: Var) -> list[Var]:
+    """What goes into the decoders of boxes that a variable depends on."""
+    return [op.input("X") for op in _ancestors(var) if op.type in _DECODERS]
 
 
 def _logits(var: Var) -> Iterator[Var]:

@@ -21,6 +21,7 @@ from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
 _ROUNDED = ".rounded"
+NOT_TOGETHER = "each op is right by itself, but not all of them together"
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ rows and channels."""
 
 def nearer_to_zero(values: np.ndarray, step: float) -> np.ndarray:
     """A copy in which a few elements are a step nearer to zero, so that none grows."""
-    moved = values.copy()
+    moved = np.array(values, order="C")  # so that what is reshaped is no copy
     one_in = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
     few = moved.reshape(-1)[::one_in]
     few -= np.copysign(step, few)

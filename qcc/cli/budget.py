@@ -128,8 +128,8 @@ def meet(
     return outcome.attempt, section, notices
 
 
-_FEWESTCOMPARED = 2
-"""Layers are ranked on `COMPARED` images of 224 x 224, and on fewer of larger ones, so that it takes minutes."""
+_FEWEST_RANKED_ON = 2
+"""Layers are ranked on `COMPARED` images of 224 x 224, and on fewer of larger ones: it is to take minutes."""
 _VALUES = 3 * 224 * 224
 _FEW = 50
 """Batches; below, one of them is more than the budgets that people give."""
@@ -160,7 +160,7 @@ def open_budget(
 def ranked_on(held_back: Sequence[Numbered]) -> int:
     """On how many of the batches layers are ranked, by the size of the first."""
     values = sum(array.size for array in held_back[0].read().values())
-    return max(_FEWESTCOMPARED, min(COMPARED, COMPARED * _VALUES // max(values, 1)))
+    return max(_FEWEST_RANKED_ON, min(COMPARED, COMPARED * _VALUES // max(values, 1)))
 
 
 def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], str]:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import furthest
+from qcc.backends.agreement import Distance, furthest
 from qcc.backends.apart import take_apart
 from qcc.backends.check import Written
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.judge import all_within, see_movements
+from qcc.backends.judge import NOT_TOGETHER, all_within, see_movements
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, PaddleError
+from qcc.ir.nodes import Op
 from qcc.model import Model
 from qcc.quantization import op_name
 
@@ -41,13 +42,16 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
         return Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)
     except (PaddleError, EngineError) as error:
         raise files.error(f"{str(error).rstrip('.')}; --no-check writes it all the same") from error
-    if wrong is None:
-        return Check("OpenVINO", f"{words}, from ties alone: on equal inputs each op is right")
-    op, distance = wrong
     raise files.error(
-        f"OpenVINO: {words}, which is wrong: on equal inputs the {op.type} of {op_name(op)!r}"
-        f" is {distance}; --no-check writes it all the same"
+        f"OpenVINO: {words}, which is wrong: {_blame(wrong)}; --no-check writes it all the same"
     )
+
+
+def _blame(wrong: tuple[Op, Distance] | None) -> str:
+    if wrong is None:
+        return NOT_TOGETHER
+    op, distance = wrong
+    return f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
 
 
 def _is_right(found: Reference, outputs: Sequence[np.ndarray]) -> bool:

@@ -46,6 +46,8 @@ def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelPr
     drop_unused(model.graph)
     for found in suppressions:
         append_suppression(model.graph, found)
+    if suppressions:
+        fix_batch(model.graph)
     _set_outputs(model.graph, graph.fetches, suppressions)
     del model.graph.value_info[:]
     model.ir_version = _IR_VERSION
@@ -53,6 +55,20 @@ def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelPr
     model.producer_version = ""
     onnx.checker.check_model(model)
     return model
+
+
+def reads_sizes(graph: GraphProto) -> bool:
+    """Whether a graph computes with the sizes that its values have in a run."""
+    return any(node.op_type == "Shape" for node in graph.node)
+
+
+def fix_batch(graph: GraphProto) -> None:
+    """Say that a batch is one sample, where that is open: of a detection's boxes the best are chosen image by
+    image."""
+    for value in graph.input:
+        for first in value.type.tensor_type.shape.dim[:1]:
+            if not first.HasField("dim_value"):
+                first.dim_value = 1
 
 
 def _set_outputs(graph: GraphProto, fetches: Sequence[str], suppressions: Sequence[Suppression]) -> None:
