@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.engines.paddle import Died
-from qcc.backends.judge import FLOAT_ENGINES, NOT_TOGETHER, first_wrong_op, judge
+from qcc.backends.judge import FLOAT_ENGINES, FROM_TIES, NOT_TOGETHER, first_wrong_op, judge
 from qcc.backends.predictor import Engine
 from qcc.backends.program_file import inference_program
 from qcc.backends.reference import Reference, reference
@@ -146,7 +146,7 @@ def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
     where = _ANOTHER if state(found.graph) == "float" else _where(found, engine, way)
     if where is None and not engine.int8:
         found.movements.append(judgement.found)
-        return Check(what, f"{words}, from ties alone: on equal inputs each op is right")
+        return Check(what, f"{words}, {FROM_TIES}")
     # oneDNN's int8 kernels pass integers on to each other, with scales of their own.
     where = where or f"{NOT_TOGETHER}; {_ANOTHER}"
     return Check(what, f"{words}, which is wrong: {where}", good=False)

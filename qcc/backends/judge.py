@@ -21,6 +21,7 @@ from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
 _ROUNDED = ".rounded"
+FROM_TIES = "from ties alone: on equal inputs each op is right"
 NOT_TOGETHER = "each op is right by itself, but not all of them together"
 
 

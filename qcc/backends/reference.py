@@ -28,6 +28,9 @@ _OTHER_TIES = 2.0
 """Two runs whose ties fall otherwise are each as far off as the network lets them be, and as far from each
 other; another pair is as far apart, within a factor that few draws of the same noise differ by."""
 
+_MANY_TIES = 11
+"""One in so many integers: a good part of the noise of 8 bits."""
+
 
 @dataclass
 class Reference:
@@ -70,6 +73,15 @@ class Reference:
         if not self.ties and any(True for _ in quantized_ops(self.graph)):
             found = self.executor.run(off_by_a_step(self.sample.inputs), self.names)
             self.ties.extend(self.distances(found))
+
+    def moves_as_far(self, seen: Sequence[Distance]) -> bool:
+        """Whether outputs are no further off than they move when many integers at the inputs are off by one:
+        so far apart a network may come whose ops are each right, with ties in every layer."""
+        found = self.executor.run(off_by_a_step(self.sample.inputs, _MANY_TIES), self.names)
+        return all(
+            one.within(furthest(limit, _of_ties(tie)))
+            for one, limit, tie in zip(seen, self.limits(), self.distances(found), strict=True)
+        )
 
     def beside(self, suffix: str) -> Path:
         """The place for another program on the same weights."""

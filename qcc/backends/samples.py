@@ -50,13 +50,14 @@ def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def off_by_a_step(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same inputs, but for a few elements of floats, which are a step of 8 bits nearer to zero."""
+def off_by_a_step(inputs: Mapping[str, np.ndarray], one_in: int | None = None) -> dict[str, np.ndarray]:
+    """The same inputs, but for one in so many elements of floats, which are off by a step of 8 bits; by
+    default a few."""
     changed = dict(inputs)
     for name, array in inputs.items():
         if array.dtype.kind == "f" and array.size:
             step = float(np.abs(array).max()) / max_int(8)
-            changed[name] = nearer_to_zero(array, step)
+            changed[name] = nearer_to_zero(array, step, one_in)
     return changed
 
 
@@ -65,12 +66,14 @@ _ONE_IN = (997, 101, 11, 3, 1)
 rows and channels."""
 
 
-def nearer_to_zero(values: np.ndarray, step: float) -> np.ndarray:
-    """A copy in which a few elements are a step nearer to zero, so that none grows."""
+def nearer_to_zero(values: np.ndarray, step: float, one_in: int | None = None) -> np.ndarray:
+    """A copy in which one in so many elements, by default a few, are a step nearer to zero, so that none is
+    clipped; those within a step of it are larger by one, as what a relu gives can be."""
     moved = np.array(values, order="C")  # so that what is reshaped is no copy
-    one_in = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
+    if one_in is None:
+        one_in = next((prime for prime in _ONE_IN if 8 * prime <= values.size), 1)
     few = moved.reshape(-1)[::one_in]
-    few -= np.copysign(step, few)
+    few -= np.where(np.abs(few) < step, -step, np.copysign(step, few)).astype(few.dtype)
     return moved
 
 

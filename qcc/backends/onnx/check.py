@@ -16,7 +16,7 @@ from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads
-from qcc.backends.judge import NOT_TOGETHER, all_within, see_movements
+from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
 from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.check_nms import wrong_rows
 from qcc.backends.onnx.form import Prepared
@@ -204,10 +204,12 @@ def _step(
             see_movements(found)
         if all_within(seen, found.limits()):
             return outputs, Check(what, words)
-        wrong = _wrong_op(subject, found, run) or NOT_TOGETHER
+        wrong = _wrong_op(subject, found, run)
+        if wrong is None and found.moves_as_far(seen):
+            return outputs, Check(what, f"{words}, {FROM_TIES}")
     except EngineError as error:
         raise subject.error(str(error).rstrip(".")) from error
-    raise subject.error(f"{what}: {words}, which is wrong: {wrong}")
+    raise subject.error(f"{what}: {words}, which is wrong: {wrong or NOT_TOGETHER}")
 
 
 def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
