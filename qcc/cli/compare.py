@@ -106,6 +106,7 @@ def compare(
     sample = Sample.of(source, given.model, samples)
     also = None if other.suffix in FILES else find_models(_of_epoch(other), None)
     second = None if also is None else also.model
+    _require_same_feeds(model, given.model, other, second)
     graph = _comparable(given.model, second)
     if json_file is not None:
         check_outputs([json_file], [*given.files, *([other] if also is None else also.files)])
@@ -124,6 +125,16 @@ def compare(
         echo(f"{json_file} has all of it.")
     quantized = model if other.suffix in FILES else other
     tell_next("analyze", quantized, "--data", data, "-o", "report.html")
+
+
+def _require_same_feeds(path: Path, model: Model, other: Path, second: Model | None) -> None:
+    from qcc.errors import ModelFormatError
+
+    if second is not None and set(second.feeds) != set(model.feeds):
+        fed = [", ".join(map(repr, one.feeds)) for one in (model, second)]
+        raise ModelFormatError(
+            f"{path} is fed by {fed[0]}, and {other} by {fed[1]}: they are not the same network."
+        )
 
 
 def _of_epoch(path: Path) -> Path:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _LITE = "lite"
 _LITE_OPTIONS = ("arch", "x86_int8", "rows", "cross_check", "selftest", "dump_dir")
 _ONNX_OPTIONS = ("vnni", "cut")
+# As `qcc quantize` and `qcc check` call them.
+_LITE_ON: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"}
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 
 
@@ -136,6 +138,8 @@ def export(
         raise click.UsageError(
             "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
         )
+    if target in _LITE_ON:
+        target, arch = _LITE, _LITE_ON[target]
     if target != _LITE:
         _refuse(_LITE_OPTIONS, "Paddle Lite's files")
         if weight_only == "int16":

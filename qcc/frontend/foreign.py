@@ -36,6 +36,7 @@ _BY_SUFFIX = {
     PARAMS_SUFFIX: f"the parameters of a model, without its program: give the {PROGRAM_SUFFIX} or"
     f" {PADDLE3_SUFFIX} beside, or the folder",
     **dict.fromkeys((".tar", ".tgz", ".gz", ".zip", ".7z"), _UNPACK),
+    **dict.fromkeys((".npz", ".npy"), f"a file of arrays, which is data; {MODEL}"),
 }
 _BY_CONTENT = (
     (4, b"TFL3", ".tflite"),

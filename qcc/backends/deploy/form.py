@@ -66,4 +66,4 @@ def _way(present: str) -> str:
         return "quantize it first, by `qcc quantize MODEL --data PHOTOS`, or by training it"
     if present == "transformed":
         return "freeze it first"
-    return "start from the frozen model that it was made of"
+    return "start from the frozen model that it was made of, which qcc writes beside it, in float/"

@@ -29,7 +29,8 @@ class _Server:
 
     @property
     def usable(self) -> bool:
-        return self._owner == os.getpid()
+        """Whether it is there, for this process: at the end it may go before the models that it serves."""
+        return self._owner == os.getpid() and self._process.connection.fileno() >= 0
 
     def start(self, connection: socket.socket, words: IO[bytes]) -> int:
         """Let a child serve a connection; its number."""
