@@ -27,6 +27,7 @@ from qcc.files import write_json
 from qcc.interrupts import StopRequest
 from qcc.ir.graph import Graph
 from qcc.model import Model
+from qcc.passes.base import Pass
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import thresholds
@@ -229,8 +230,12 @@ def train_unlabelled(
     origin = origin_of(plan, calibrated, samples, budget, rates, seed)
     plan, scales = _narrowed(plan, calibrated)
     simulated = None if plan.table is None else simulating(calibrated.model, plan.table)
-    transform = (plan.transform,) if simulated is None else (plan.transform, simulated)
     known = thresholds(calibrated.model.graph) | scales
+    transform: tuple[Pass, ...] = (plan.transform,)
+    if simulated is not None:
+        # What was never anything but zero has no scale, and is rounded to itself.
+        entries = tuple(one for one in simulated.outputs if one.rpartition("=")[0] in known)
+        transform = (*transform, replace(simulated, outputs=entries))
     fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in known.items()))
     whole = PassManager((*transform, fixed)).run(plan.folded)
     student = Student(plan.folded, whole)

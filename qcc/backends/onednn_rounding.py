@@ -11,6 +11,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.fake_quant import QUANTIZE_OPS, read_quantizer
 from qcc.passes.frozen import frozen_op
+from qcc.passes.quantizable import channel_axis
 from qcc.passes.round_trip import round_trips
 from qcc.quantization import quantized_ops
 
@@ -61,7 +62,7 @@ def rounded_again(graph: Graph, int8_ops: Collection[str], vnni: bool) -> list[s
         one.weight
         for one in quantized_ops(graph)
         if one.op.type in int8_ops
-        and ((not vnni and _reads_signed(one.op)) or not _largest_is_127(graph.weights[one.weight]))
+        and ((not vnni and _reads_signed(one.op)) or not _largest_is_127(one.op, graph.weights[one.weight]))
     ]
 
 
@@ -71,8 +72,9 @@ def _reads_signed(op: Op) -> bool:
     return source is None or not is_unsigned(source)
 
 
-def _largest_is_127(weight: np.ndarray) -> bool:
-    largest = np.abs(weight.astype(np.float32)).reshape(len(weight), -1).max(axis=1)
+def _largest_is_127(op: Op, weight: np.ndarray) -> bool:
+    channels = np.moveaxis(weight.astype(np.float32), channel_axis(op), 0)
+    largest = np.abs(channels).reshape(len(channels), -1).max(axis=1)
     return bool(np.all((largest == max_int(8)) | (largest == 0)))
 
 

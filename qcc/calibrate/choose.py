@@ -24,6 +24,7 @@ from qcc.passes.prune import Prune
 from qcc.passes.quantizable import operands
 from qcc.passes.scales import weight_scale
 from qcc.passes.static_scales import StaticScales
+from qcc.shown import counted
 
 BITS = 8
 
@@ -100,7 +101,7 @@ class Chosen:
     def freeze(self) -> Quantized:
         """The frozen model."""
         if self.plan.even:
-            return self.freeze_with({}, f"even integers for {len(self.plan.even)} weights")
+            return self.freeze_with({}, f"even integers for {counted(len(self.plan.even), 'weight')}")
         passes = (*self.plan.passes, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
 

@@ -114,8 +114,8 @@ def told(data: dict[str, Any]) -> str:
         return f"{counted(data['used'], 'batch')} of random numbers"
     used = "all" if data.get("used") is None else str(data["used"])
     of = f" of {data['found']}" if data.get("found", data.get("used")) != data.get("used") else ""
-    one = f"1{of}" == f"{used}{of}" and not of
-    return f"{used}{of} {data['kind'].removesuffix('s') if one else data['kind']} of {data['path']}"
+    kind = data["kind"].removesuffix("s") if used == "1" and not of else data["kind"]
+    return f"{used}{of} {kind} of {data['path']}"
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

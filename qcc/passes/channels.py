@@ -313,7 +313,7 @@ def _link(graph: Graph, first: Layer | Gain) -> Link | None:
         readers = list(var.consumers)
         last = [found for op in readers if (found := layer(graph, op)) is not None]
         if len(last) == len(readers):
-            fits = all(_reads_channels(graph, found, var, channels) for found in last)
+            fits = all(_reads_channels(graph, found, var, channels, last_axis) for found in last)
             return Link(first, tuple(steps), tuple(last)) if fits else None
         op = readers[0]
         if len(readers) > 1 or not _passes(graph, op, var, channels, last_axis):
@@ -327,17 +327,20 @@ def _result(op: Op) -> Var:
     return op.output("Out")
 
 
-def _reads_channels(graph: Graph, found: Layer, var: Var, channels: int) -> bool:
-    """Whether the layer's input channels are these, each of them one place along its weight."""
+def _reads_channels(graph: Graph, found: Layer, var: Var, channels: int, last_axis: bool) -> bool:
+    """Whether the layer's input channels are these, each of them one place along its weight, and not another
+    dimension that is as long."""
     if found.operands.data is not var:
         return False
     weight = graph.weights[found.operands.weight.name]
     if found.input_ranges(weight).size != channels:
         return False
     if not found.is_matrix:
-        return len(var.shape) == 4
+        return len(var.shape) == 4 and not last_axis
+    if last_axis or len(var.shape) == 2:
+        return var.shape[-1] == channels
     # `mul` takes [n, channels, 1, 1] as [n, channels].
-    return len(var.shape) == 2 or var.shape[-1] == channels or tuple(var.shape[1:]) == (channels, 1, 1)
+    return tuple(var.shape[1:]) == (channels, 1, 1)
 
 
 def _passes(graph: Graph, op: Op, var: Var, channels: int, last_axis: bool) -> bool:

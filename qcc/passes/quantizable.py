@@ -69,10 +69,7 @@ class Operands:
     @property
     def channel_axis(self) -> int:
         """The weight's axis that runs along the output's channels."""
-        kind = KINDS[self.op.type]
-        if kind.transpose is not None and self.op.attr(kind.transpose, False):
-            return 0
-        return kind.axis
+        return channel_axis(self.op)
 
     def why_not_per_channel(self) -> str | None:
         """Why one scale per output channel is impossible here; None when it is possible."""
@@ -104,6 +101,14 @@ class Operands:
         if self.op.type in _MATRIX_OPS or self.op.attr("data_format") == "NHWC":
             return len(self.output.shape) - 1
         return 1
+
+
+def channel_axis(op: Op) -> int:
+    """The axis of the weight of an op of one of `KINDS` that runs along the output's channels."""
+    kind = KINDS[op.type]
+    if kind.transpose is not None and op.attr(kind.transpose, False):
+        return 0
+    return kind.axis
 
 
 def layer_of(var: Var, others: Container[str] = ()) -> Op | None:

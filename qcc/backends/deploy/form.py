@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from qcc.backends.deploy.placement import Placement, place
 from qcc.errors import PassError, TargetError
 from qcc.model import Model
-from qcc.passes import out_thresholds
 from qcc.passes.base import Pass
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.manager import PassManager
+from qcc.passes.out_thresholds import forget_scales
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
 from qcc.passes.unquantize import Unquantize
@@ -56,8 +56,7 @@ def for_target(
         formed = PassManager((*passes, *steps)).run(model, instruments)
     except PassError as error:
         raise PassError(f"{target.name}: {error}") from error
-    for op in formed.graph.ops:
-        formed.graph.remove_attr(op, out_thresholds.ATTRIBUTE)
+    forget_scales(formed.graph)
     return formed, placement
 
 

@@ -143,3 +143,9 @@ def test_biases_do_not_move_into_a_transposed_convolution() -> None:
 
     assert len(list(links(build_model(net, (IMAGE,)).graph))) == 1
     assert not absorbing(build_model(net, (IMAGE,)).graph)
+
+
+def test_channels_are_not_taken_for_another_dimension_that_is_as_long() -> None:
+    # A convolution's channels stand in dimension 1, a product's in the last one; here both are 10.
+    model = build_model(lambda x: conv(paddle.nn.Linear(10, 10)(conv(x, 10)), 4), (IMAGE,))
+    assert not list(links(model.graph, from_gains=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.onnx.form import prepare, unmeasured
 from qcc.model import Model
 from qcc.passes.manager import PassManager
@@ -16,6 +17,15 @@ from qcc.passes.out_thresholds import ATTRIBUTE, thresholds
 from qcc.targets.table import find_target
 
 TABLE = find_target("onnxruntime")
+
+
+def split_net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
+    """A network whose additions read both parts of a split."""
+    image = paddle.static.data("image", [-1, 3, 12, 12])
+    first, second = paddle.split(paddle.static.nn.conv2d(image, 8, 3, act="relu"), 2, axis=1)
+    joined = paddle.static.nn.conv2d(first + paddle.static.nn.conv2d(second, 4, 1), 4, 1) + second
+    output = paddle.static.nn.conv2d(joined, 4, 1)
+    return ["image"], output, paddle.mean(output)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +78,15 @@ def test_what_is_no_scale_does_not_count(frozen: Model, value: object) -> None:
             damaged.graph.remove_attr(op, ATTRIBUTE)
             damaged.graph.set_attr(op, ATTRIBUTE, value)
     assert name not in thresholds(damaged.graph)
+
+
+def test_each_part_of_a_split_has_its_own(batches: list[dict[str, np.ndarray]]) -> None:
+    model = nets.build(split_net)["test"]
+    frozen = qcc.quantize(model, batches, target="onnxruntime")
+    (split,) = (op for op in frozen.graph.ops if op.type == "split")
+    parts = [part.name for part in split.outputs["Out"]]
+    found = thresholds(frozen.graph)
+    assert [split.attr(f"Out{number}_threshold") for number in (0, 1)] == [found[name] for name in parts]
+    prepared = prepare(frozen, TABLE, {}, vnni=False)
+    assert not any("have no scale" in line for line in prepared.lines)
+    assert not thresholds(prepared.model.graph)
