@@ -150,6 +150,7 @@ def measure(network: Network, folder: Path) -> dict[str, Any]:
         {
             **{key: _without_turns(value) for key, value in row.items()},
             "model": shown.get(row["model"], "float"),
+            "simulation": (row["simulation"] or "").replace(f"{folder}/", "") or None,
             "agreement": near.get((row["engine"], row["model"])),
         }
         for row in bench["rows"]
@@ -242,7 +243,7 @@ weights: nothing can be said about their accuracy here, and [results.md](results
 Each model was quantized by `qcc quantize MODEL --data PHOTOS --target TARGET`, on {PHOTOS} photos; *from
 ONNX* is the file of `qcc export --target openvino`.
 {listed}
-Made by `{record["command"]}` from `docs/records/engines.json` on {first["processor"]}:
+Made from `docs/records/engines.json`, last by `{record["command"]}`, on {first["processor"]}:
 {", ".join(first["engines"].values())}. With VNNI the gains are
 larger. Other programs ran at the same time, which the ratios, taken turn by turn, feel little.
 """

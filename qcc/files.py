@@ -256,7 +256,8 @@ def publish(staged: Path, folder: Path, names: Sequence[str]) -> None:
         with suppress(OSError):  # while the plan is there, the way goes on, not back
             (staged / _PLAN).unlink(missing_ok=True)
             for number, name in enumerate(moved):
-                _put_back(kept / str(number), target / name)
+                with suppress(OSError):  # the others are put back all the same
+                    _put_back(kept / str(number), target / name)
             _remove_if_empty(made)
         raise OutputError(f"{folder} cannot be written to: {_reason(error)}.") from error
 

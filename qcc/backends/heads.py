@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.passes.quantizable import KINDS
 
 _NMS = frozenset(
     {
@@ -40,7 +41,7 @@ def heads(graph: Graph) -> tuple[str, ...]:
         if behind:
             compared = [read for op in behind for read in _in_front_of(op)]
         else:
-            compared = _decoded(var) or [var, *_logits(var)]
+            compared = _decoded(var) if _only_decoded(var) else [var, *_logits(var)]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
     return tuple(found)
 
@@ -72,6 +73,24 @@ def _in_front_of(nms: Op) -> Iterator[Var]:
 def _decoded(var: Var) -> list[Var]:
     """What goes into the decoders of boxes that a variable depends on."""
     return [op.input("X") for op in _ancestors(var) if op.type in _DECODERS]
+
+
+def _only_decoded(var: Var) -> bool:
+    """Whether all that layers compute of a variable has gone through decoders."""
+    seen: set[Op] = set()
+    waiting, decoders = [var.producer], False
+    while waiting:
+        op = waiting.pop()
+        if op is None or op in seen:
+            continue
+        seen.add(op)
+        if op.type in _DECODERS:
+            decoders = True
+        elif op.type in KINDS:
+            return False
+        else:
+            waiting += [read.producer for read in op.all_inputs()]
+    return decoders
 
 
 def _logits(var: Var) -> Iterator[Var]:

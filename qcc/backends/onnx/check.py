@@ -74,7 +74,7 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
         checks = list(_form(subject, found, place))
         opened = place / "opened.onnx"
         # The file's own outputs stay: what leads to them may change how an engine computes the rest.
-        own = [name for name in found.graph.fetches if name not in found.names]
+        own = [name for name in dict.fromkeys(found.graph.fetches) if name not in found.names]
         opened.write_bytes(with_outputs(subject.onnx, [*found.names, *own]).SerializeToString())
         what = "the file, run as it stands by ONNX Runtime without optimizations"
         outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)

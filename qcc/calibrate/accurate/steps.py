@@ -60,7 +60,8 @@ class Step:
     def __str__(self) -> str:
         if self.after is None:
             return f"{self.name}: {self.note}"
-        undone = "" if self.kept else ", and was undone"
+        wanted = f" ({self.enough:.0%} of it is wanted)" if self.after < self.before else ""
+        undone = "" if self.kept else f", and was undone{wanted}"
         return f"{self.name}: error {self.before:.2%} before, {self.after:.2%} after{undone}"
 
 

@@ -32,6 +32,25 @@ def test_feature_maps_in_front_of_yolo_boxes() -> None:
     assert readers == {"yolo_box"}
 
 
+def test_feature_maps_in_front_of_boxes_that_are_fetched() -> None:
+    graph = yolov3()[0].graph
+    (nms,) = (op for op in graph.ops if op.type == "multiclass_nms3")
+    expected = set(heads(graph))
+    graph.fetches = (nms.input("BBoxes").name, nms.input("Scores").name)
+    assert set(heads(graph)) == expected
+
+
+def test_what_layers_compute_besides_boxes_is_compared_itself() -> None:
+    graph = yolov3()[0].graph
+    (nms,) = (op for op in graph.ops if op.type == "multiclass_nms3")
+    boxes = nms.input("BBoxes")
+    layer = next(op for op in graph.ops if op.type == "conv2d")
+    out = graph.add_var_like("both", boxes)
+    graph.add_op("elementwise_add", {"X": boxes, "Y": layer.output("Output")}, {"Out": out}, {})
+    graph.fetches = ("both",)
+    assert heads(graph) == ("both",)
+
+
 def test_boxes_and_scores_in_front_of_an_nms() -> None:
     graph = ssd()[0].graph
     (nms,) = (op for op in graph.ops if op.type == "multiclass_nms3")
