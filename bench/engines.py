@@ -150,13 +150,18 @@ def measure(network: Network, folder: Path) -> dict[str, Any]:
         {
             **{key: _without_turns(value) for key, value in row.items()},
             "model": shown.get(row["model"], "float"),
-            "simulation": (row["simulation"] or "").replace(f"{folder}/", "") or None,
+            "simulation": _within(folder, model, row["simulation"]),
             "agreement": near.get((row["engine"], row["model"])),
         }
         for row in bench["rows"]
         if "reason" not in row
     ]
     return {"refused": refused, "engines": bench["engines"], "processor": _processor(bench), "rows": rows}
+
+
+def _within(folder: Path, model: Path, path: str | None) -> str | None:
+    """A path as one relative to where this ran."""
+    return path and path.replace(str(model), "float").replace(f"{folder}/", "")
 
 
 def _without_turns(value: Any) -> Any:
