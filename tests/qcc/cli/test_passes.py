@@ -84,7 +84,7 @@ def test_passes_are_listed_in_groups(other_package: Path) -> None:
         [line.partition(":")[0] for line in lines[start:end] if ": " in line and not line.startswith(" ")]
         for start, end in zip(headings, [*headings[1:], len(lines)], strict=True)
     )
-    assert general[:3] == ["transform", "normalize", "freeze"]
+    assert general[:4] == ["transform", "transform-outputs", "normalize", "freeze"]
     assert "avoid-saturation" in engines
     assert {"lite-fold-bn (not computed by Paddle)", "remove-identity"} <= set(lite)
     assert others == ["fold (from folders)", "broken (from folders)"]

@@ -177,7 +177,7 @@ def test_layers_are_ranked_on_fewer_of_larger_images(side: int, count: int) -> N
 def test_what_other_data_have_left_is_not_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*given: object) -> None:
+    def stop(*given: object, even: bool) -> None:
         raise Stopped
 
     qcc.save(
