@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lite_case import Case, floats
 from quantized_net import OUTPUTS, quantized_net
 
 import qcc
@@ -224,3 +225,13 @@ def test_compare_with_a_file_for_onnx_runtime(place: Path, capsys: pytest.Captur
     assert run([*map(str, words), "--no-check"]) == 0
     assert compare(place, "out", "model.onnx") == 0
     assert "(ONNX Runtime)" in capsys.readouterr().out
+
+
+def test_two_networks_are_not_compared(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    qcc.save(Case("other", (floats(1, 3, 4, 4),), lambda x: x + 1.0).model(), tmp_path / "other", check=False)
+    assert compare(place, "out/float", str(tmp_path / "other")) == 2
+    error = capsys.readouterr().err
+    assert "other by 'x0': they are not the same network." in error
+    assert "Traceback" not in error
