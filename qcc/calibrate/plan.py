@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from glob import escape
 from types import MappingProxyType
 
@@ -30,10 +31,8 @@ from qcc.passes.quantizable import Operands, layer_of, operands
 from qcc.passes.static_scales import ops_to_calibrate
 from qcc.passes.transform import Transform
 from qcc.quantization import op_name, state
-from qcc.targets.lite import ARCHS
+from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import Target, find_target
-
-LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Plan:
         """What makes the transformed model of the folded one."""
         return _transform(self.skipped)
 
-    @property
+    @cached_property
     def even(self) -> frozenset[str]:
         """Of the `weights`, those that the target's engine halves: they are rounded to even integers."""
         if self.table is None or not self.table.halves:

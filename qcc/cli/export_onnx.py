@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def takes_onnx(target: str | None) -> bool:
     """Whether a target's engine is one that takes ONNX files alone."""
-    from qcc.calibrate.plan import LITE_TARGETS
+    from qcc.targets.lite import LITE_TARGETS
     from qcc.targets.table import find_target
 
     return target is not None and target not in LITE_TARGETS and find_target(target).checked_in == "onnx"

@@ -90,7 +90,7 @@ class Outcome:
 
     def _write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
-        from qcc.calibrate.plan import LITE_TARGETS
+        from qcc.targets.lite import LITE_TARGETS
 
         lite, onnx = target in LITE_TARGETS, takes_onnx(target)
         wanted = self._sample() if check else False

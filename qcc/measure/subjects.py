@@ -27,7 +27,7 @@ from qcc.inputs import open_input, read_input
 from qcc.model import Model
 from qcc.quantization import state, stored_form
 from qcc.record import FILE_NAME, read_record
-from qcc.targets.lite import ARCHS
+from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import known_targets
 
 FORMS = ("float", "qdq")
@@ -114,7 +114,7 @@ def left_over(folder: Path) -> list[Path]:
     written = record.get("sizes") if isinstance(record, dict) else None
     if not isinstance(written, dict):
         return []
-    targets = {*known_targets(), *(f"lite-{arch}" for arch in ARCHS)} - written.keys()
+    targets = {*known_targets(), *LITE_TARGETS} - written.keys()
     forms = [folder / form for form in FORMS if form not in written and (folder / form).is_dir()]
     return [*forms, *(path for path in _exported(folder) if path.parent.name in targets)]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,20 +14,9 @@ from pathlib import Path
 import pytest
 from failing import failing_at_each_change
 from tiny import write_config, write_slim
+from training_commands import COMMANDS, assert_loads, fresh, words
 
-import qcc
 from qcc.cli.main import run
-from qcc.train.loop.checkpoint import CheckpointStore
-
-COMMANDS = (
-    "train -c IN/tiny.yml --save IN/place/w.npz",
-    "quantize -c IN/tiny.yml -s IN/run.yaml",
-    "freeze --checkpoint IN/run --save IN/forms",
-)
-
-
-def words(line: str, folder: Path) -> list[str]:
-    return line.replace("IN", str(folder)).split()
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +28,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_images: Path) -> Path
     for line in COMMANDS:
         subprocess.run([sys.executable, "-m", "qcc", *words(line, folder)], check=True, capture_output=True)
     return folder
-
-
-def fresh(trained: Path, place: Path, images: Path) -> Path:
-    """A copy of `trained`, in which there is a second epoch to train."""
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(trained, place)
-    write_config(place, images)
-    write_slim(place / "run", 2)
-    return place
-
-
-def assert_loads(folder: Path) -> None:
-    """What was there before is still there, or what came after it."""
-    assert CheckpointStore(folder / "run").newest() is not None
-    for model in (folder / "run/0/eval_model", folder / "forms/float", folder / "forms/int8"):
-        qcc.load(model)
 
 
 @pytest.mark.slow

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 from tiny import write_config, write_slim
+from training_commands import COMMANDS, assert_loads, fresh, words
 from unprivileged import unprivileged
 
-import qcc
 from qcc.cli.main import run
-from qcc.train.loop.checkpoint import CheckpointStore
-
-# Of each command, the folder that it writes into.
-COMMANDS = {
-    "train -c IN/tiny.yml --save IN/place/w.npz": "place",
-    "quantize -c IN/tiny.yml -s IN/run.yaml": "run",
-    "freeze --checkpoint IN/run --save IN/forms": "forms",
-}
-
-
-def words(line: str, folder: Path) -> list[str]:
-    return line.replace("IN", str(folder)).split()
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +29,6 @@ def folder(trained: Path, tmp_path: Path, tiny_images: Path) -> Path:
     return fresh(trained, tmp_path / "copy", tiny_images)
 
 
-def fresh(trained: Path, place: Path, images: Path) -> Path:
-    """A copy of `trained`, in which there is a second epoch to train."""
-    shutil.rmtree(place, ignore_errors=True)
-    shutil.copytree(trained, place)
-    write_config(place, images)
-    write_slim(place / "run", 2)
-    return place
-
-
 def assert_refused(code: int, err: str) -> None:
     assert code == 2, err
     assert "Traceback" not in err
@@ -60,24 +36,6 @@ def assert_refused(code: int, err: str) -> None:
         err
     )
     assert "cannot be" in err
-
-
-def assert_loads(folder: Path) -> None:
-    """What was there before is still there, and no part of anything else."""
-    state = CheckpointStore(folder / "run").newest()
-    assert state is not None
-    for model in (folder / "run/0/eval_model", folder / "forms/float", folder / "forms/int8"):
-        qcc.load(model)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

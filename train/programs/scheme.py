@@ -15,13 +15,13 @@ from qcc._paddle import paddle
 from qcc.backends import Saved
 from qcc.backends.assumed import assume_frozen
 from qcc.backends.onnx.form import simulating
-from qcc.calibrate.plan import LITE_TARGETS
 from qcc.errors import ConfigError, PassError, TargetError
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.passes.pipeline import format_value
 from qcc.passes.transform import Transform
 from qcc.passes.transform_outputs import TransformOutputs
+from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import find_target
 from qcc.train.config.strategies import QuantizationStrategy
 from qcc.train.models.network import Network

@@ -33,12 +33,13 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
     try:
         found = reference(model, files.program, files.params, data)
         outputs = _run(found.program, files.params, found.sample.inputs)
-        words = f"{furthest(*found.distances(outputs))} on {found.sample.source}"
-        if _is_right(found, outputs):
+        seen = found.distances(outputs)
+        words = f"{furthest(*seen)} on {found.sample.source}"
+        if _is_right(found, seen):
             return Check("OpenVINO", words)
         apart = take_apart(found)
         wrong = apart.worst(_run(apart.program, files.params, apart.inputs), apart.moved_by_ties())
-        if wrong is None and found.moves_as_far(found.distances(outputs)):
+        if wrong is None and found.moves_as_far(seen):
             return Check("OpenVINO", f"{words}, {FROM_TIES}")
     except GraphError as error:
         return Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)
@@ -56,8 +57,7 @@ def _blame(wrong: tuple[Op, Distance] | None) -> str:
     return f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
 
 
-def _is_right(found: Reference, outputs: Sequence[np.ndarray]) -> bool:
-    seen = found.distances(outputs)
+def _is_right(found: Reference, seen: Sequence[Distance]) -> bool:
     if not all_within(seen, found.limits()):
         see_movements(found)
     return all_within(seen, found.limits())

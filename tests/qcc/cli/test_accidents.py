@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import nets
 import pytest
+from full_disk import files_of_at_most
 from unprivileged import unprivileged
 
 import qcc
@@ -116,17 +114,6 @@ def test_an_output_folder_that_must_not_be_written_to(
     assert str(place) in error
     assert error.lower().endswith(("permission denied.\n", f"permission denied for {place}.\n"))
     assert list(place.iterdir()) == []
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As on a disk that is full: what would make a file larger fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # What is measured by `qcc bench` takes its time.
