@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from qcc.measure.subjects import Subject
 
 # As in qcc.measure.engines, which imports more than a command line that is wrong should wait for.
-_ENGINES = ("paddle", "onnxruntime", "openvino", "lite")
-_TARGETS = {"paddle": "paddle-x86", "onnxruntime": "onnxruntime", "openvino": "openvino", "lite": "lite-x86"}
+_ON_CPUS = ("paddle", "onnxruntime", "openvino", "lite")
+_ENGINES = (*_ON_CPUS, "tensorrt")
+_TARGETS = {name: name for name in _ENGINES} | {"paddle": "paddle-x86", "lite": "lite-x86"}
 _PIPE_WIDTH = 100
 _MODEL, _LEAST = 1, 12
 """The column with the path of the model, which may be long, and how much of it is shown at least."""
@@ -69,7 +70,7 @@ class Counts(click.ParamType):
     "--engines",
     type=Words(_ENGINES),
     metavar=",".join(_ENGINES),
-    default=",".join(_ENGINES),
+    default=",".join(_ON_CPUS),
     show_default=True,
     help="What is to run the models.",
 )

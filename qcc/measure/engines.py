@@ -17,6 +17,7 @@ from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
+from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
 from qcc.backends.engines.timing import Times
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.export import export
@@ -33,7 +34,7 @@ Inputs = Mapping[str, np.ndarray]
 
 _NO_ONNX = (
     "there is no quantized ONNX file: give that of"
-    " `qcc export OUT/float --target onnxruntime --calibrate DATA -o FILE.onnx`"
+    " `qcc export OUT/float --target {target} --calibrate DATA -o FILE.onnx`"
 )
 _INT8_LAYERS = ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
 
@@ -185,40 +186,50 @@ def _int8_in_openvino(running: Running, _: Inputs) -> int:
 
 def in_onnxruntime(subjects: Sequence[Subject], scratch: Path) -> Found:
     """ONNX Runtime: ONNX files, and float models, which are exported here, for this."""
-    missing = onnxruntime_missing()
+    return _onnx_files("onnxruntime", onnxruntime_missing(), subjects, scratch)
+
+
+def in_tensorrt(subjects: Sequence[Subject], scratch: Path) -> Found:
+    """TensorRT on the first GPU: ONNX files, and float models, which are exported here, for this."""
+    return _onnx_files("tensorrt", tensorrt_missing(), subjects, scratch)
+
+
+def _onnx_files(engine: str, missing: str | None, subjects: Sequence[Subject], scratch: Path) -> Found:
     if missing is not None:
-        yield Refusal("onnxruntime", None, missing)
+        yield Refusal(engine, None, missing)
         return
     for number, subject in enumerate(subjects):
-        if subject.kind == "onnx" and subject.target in (None, "onnxruntime"):
-            yield _onnx_case(subject, subject.program)
+        if subject.kind == "onnx" and subject.target in (None, engine):
+            yield _onnx_case(engine, subject, subject.program)
         elif subject.kind == "onnx":
-            yield Refusal("onnxruntime", subject, f"it is written for {subject.target}")
+            yield Refusal(engine, subject, f"it is written for {subject.target}")
         elif subject.model is not None and subject.is_float:
-            yield _exported_float(subject, subject.model, scratch / f"{number}.onnx")
+            yield _exported_float(engine, subject, subject.model, scratch / f"{engine}-{number}.onnx")
     if all(subject.kind != "onnx" or subject.is_float for subject in subjects):
-        yield Refusal("onnxruntime", None, _NO_ONNX)
+        yield Refusal(engine, None, _NO_ONNX.format(target=engine))
 
 
-def _exported_float(subject: Subject, model: Model, file: Path) -> Case | Refusal:
+def _exported_float(engine: str, subject: Subject, model: Model, file: Path) -> Case | Refusal:
     from qcc.backends.onnx.export import export  # it imports the package onnx
 
     try:
-        export(model, file, find_target("onnxruntime"), check=False)
+        export(model, file, find_target(engine), check=False)
     except QccError as error:
-        return Refusal("onnxruntime", subject, str(error).rstrip("."))
-    return _onnx_case(subject, file)
+        return Refusal(engine, subject, str(error).rstrip("."))
+    return _onnx_case(engine, subject, file)
 
 
-def _onnx_case(subject: Subject, file: Path) -> Case:
+def _onnx_case(engine: str, subject: Subject, file: Path) -> Case:
     def open_with(threads: int) -> Running:
-        return OnnxRuntime(file, threads=threads)
+        return TensorRt(file) if engine == "tensorrt" else OnnxRuntime(file, threads=threads)
 
-    return Case("onnxruntime", subject, not subject.is_float, file.stat().st_size, open_with, _int8_in_onnx)
+    return Case(engine, subject, not subject.is_float, file.stat().st_size, open_with, _int8_in_onnx)
 
 
-def _int8_in_onnx(running: Running, _: Inputs) -> int:
+def _int8_in_onnx(running: Running, inputs: Inputs) -> int:
     """Layers alone, as for the other engines: no additions, poolings and the like."""
+    if isinstance(running, TensorRt):
+        return sum(running.int8(inputs).values())
     assert isinstance(running, OnnxRuntime)
     return sum(count for kind, count in running.int8.items() if kind.startswith(_INT8_LAYERS))
 
@@ -278,5 +289,6 @@ ENGINES = {
     "paddle": Runtime("Paddle Inference with oneDNN", _paddle_version, in_paddle),
     "openvino": Runtime("OpenVINO", partial(version, "openvino"), in_openvino),
     "onnxruntime": Runtime("ONNX Runtime", partial(version, "onnxruntime"), in_onnxruntime),
+    "tensorrt": Runtime("TensorRT", partial(version, "tensorrt"), in_tensorrt),
     "lite": Runtime("Paddle Lite for x86", partial(version, "paddlelite"), in_lite),
 }

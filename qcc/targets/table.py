@@ -83,7 +83,7 @@ class OnnxForm(_Row):
     pipeline: Words
     signed: Literal["uint8", "int8"]
     gemm: bool = False
-    checked_in: Literal["onnxruntime", "openvino", "nothing"]
+    checked_in: Literal["onnxruntime", "openvino", "tensorrt", "nothing"]
     options: tuple[Option, ...]
     faults: tuple[Fault, ...] = ()
 

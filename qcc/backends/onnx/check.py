@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import onnx
 from qcc.backends.agreement import distances, furthest
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
+from qcc.backends.engines.runtime import Runtime
+from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
@@ -33,6 +34,13 @@ from qcc.targets.table import OnnxForm
 _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
 _ALL_THE_SAME = "--no-check writes it all the same"
+
+_ENGINES: Mapping[str, type[OnnxRuntime] | type[OpenVino] | type[TensorRt]] = {
+    "onnxruntime": OnnxRuntime,
+    "openvino": OpenVino,
+    "tensorrt": TensorRt,
+}
+_MISSING = {"onnxruntime": onnxruntime_missing, "openvino": openvino_missing, "tensorrt": tensorrt_missing}
 
 Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
 
@@ -54,9 +62,9 @@ class Subject:
 def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | None) -> list[Check]:
     """Run an ONNX file in two steps: as it stands, beside Paddle; then in its engine, beside that.
 
-    `engine`: "onnxruntime", "openvino", or "nothing". `data` is an input of the model; without, one is made
-    up. Engines that are not installed are told of. Raises OutputError for what is further off than the model
-    moves by itself; it says which step it was.
+    `engine`: "onnxruntime", "openvino", "tensorrt", or "nothing". `data` is an input of the model; without,
+    one is made up. Engines that are not installed are told of. Raises OutputError for what is further off
+    than the model moves by itself; it says which step it was.
     """
     missing = onnxruntime_missing()
     if missing is not None:
@@ -159,32 +167,30 @@ def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
 def _in_engine(
     subject: Subject, found: Reference, file: Path, engine: str, wanted: Sequence[np.ndarray]
 ) -> Iterator[Check]:
-    if engine == "openvino":
-        missing = openvino_missing()
-        if missing is not None:
-            yield Check("OpenVINO", f"not run, because {missing}", good=False)
-            return
+    name, missing = _ENGINES[engine].engine, _MISSING[engine]()
+    if missing is not None:
+        yield Check(name, f"not run, because {missing}", good=False)
+        return
     counted: dict[str, str] = {}
 
     def run(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        with _opened(engine, path) as (session, words):
-            counted.setdefault(str(path), words)
+        with _ENGINES[engine](path) as session:
+            counted.setdefault(str(path), _kernels(session, inputs))
             return session.run(inputs)
 
-    name = "OpenVINO" if engine == "openvino" else "ONNX Runtime"
     yield _step(subject, found, file, f"the engine, {name}, beside that", run, wanted)[1]
     yield Check(name, counted[str(file)])
 
 
-@contextmanager
-def _opened(engine: str, path: Path) -> Iterator[tuple[OnnxRuntime | OpenVino, str]]:
-    if engine == "openvino":
-        with OpenVino(path) as layers:
-            yield layers, f"in int8: {_told(layers.int8)}"
-    else:
-        with OnnxRuntime(path) as session:
-            rest = f"; in float: {_told(session.floats)}" if session.floats else ""
-            yield session, f"in int8: {_told(session.int8)}{rest}"
+def _kernels(session: Runtime, inputs: Mapping[str, np.ndarray]) -> str:
+    """What computes with integers, and, where the engine tells, what does not."""
+    if isinstance(session, TensorRt):
+        return f"in int8: {_told(session.int8(inputs))}"
+    assert isinstance(session, (OnnxRuntime, OpenVino))
+    rest = (
+        f"; in float: {_told(session.floats)}" if isinstance(session, OnnxRuntime) and session.floats else ""
+    )
+    return f"in int8: {_told(session.int8)}{rest}"
 
 
 def _told(counts: Mapping[str, int]) -> str:

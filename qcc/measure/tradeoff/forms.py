@@ -11,6 +11,7 @@ from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
+from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
 from qcc.backends.lite.export import export as export_lite
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.predictor import Predictor
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from qcc.backends.onnx.export import Cut
 
 LITE = "lite-x86"
-_TIMED = "onnxruntime, openvino, paddle-x86 and lite-x86"
-_MISSING = {"onnxruntime": onnxruntime_missing, "openvino": openvino_missing, "lite": runtime_missing}
+_TIMED = "onnxruntime, openvino, tensorrt, paddle-x86 and lite-x86"
+_MISSING = {
+    "onnxruntime": onnxruntime_missing,
+    "openvino": openvino_missing,
+    "tensorrt": tensorrt_missing,
+    "lite": runtime_missing,
+}
 
 
 def engine_of(target: str, *, onnx: bool) -> str:
@@ -76,7 +82,7 @@ def onnx_form(target: Target, engine: str, scales: Mapping[str, float], vnni: bo
         export(model, path, target, scales=scales, vnni=vnni, cut=cut, check=False)
         return path
 
-    return Form(write, _open_openvino if engine == "openvino" else _open_onnxruntime)
+    return Form(write, _OPEN_ONNX[engine])
 
 
 def lite_form(x86_int8: bool) -> Form:
@@ -96,6 +102,13 @@ def _open_openvino(path: Path, _: bool) -> Running:
 
 def _open_onnxruntime(path: Path, _: bool) -> Running:
     return OnnxRuntime(path, threads=1)
+
+
+def _open_tensorrt(path: Path, _: bool) -> Running:
+    return TensorRt(path)
+
+
+_OPEN_ONNX = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino, "tensorrt": _open_tensorrt}
 
 
 def _open_lite(path: Path, _: bool) -> Running:
