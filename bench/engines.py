@@ -2,6 +2,9 @@
 
     make bench-engines          measures all, writes docs/records/engines.json and from it docs/engines.md
     python bench/engines.py NAME ...    measures these networks again, and keeps the others of the record
+    python bench/engines.py --engines tensorrt      on a machine with a GPU
+
+What was measured on processors with VNNI, and on GPUs, has records of its own, which the page shows, too.
 
 The networks of PP-OCR are the published ones, and see pieces of real aerial photos with words written on them
 (`tests/support/ocr_photos.py`). The others have random weights with settled norms: their times and sizes are
@@ -15,7 +18,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,8 @@ from qcc.backends.predictor import PaddleExecutor
 from qcc.measure.engines import Case, find_cases
 from qcc.measure.subjects import find_subjects
 from qcc.model import Model
+from qcc.targets.processor import has_vnni
+from qcc.targets.table import WITH_VNNI
 from qcc.train.data.cache import dataset
 from qcc.train.evaluation.report import command_line, environment
 from qcc.train.models.detector import IM_SIZE, IMAGE
@@ -38,8 +43,21 @@ from qcc.train.models.mobilenet_v1 import MobileNetV1
 from qcc.train.models.resnet import ResNet
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORD, PAGE = ROOT / "docs" / "records" / "engines.json", ROOT / "docs" / "engines.md"
-ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "paddle": "Paddle"}
+RECORDS, PAGE = ROOT / "docs" / "records", ROOT / "docs" / "engines.md"
+ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "paddle": "Paddle", "tensorrt": "TensorRT"}
+ON_CPUS = ("openvino", "onnxruntime", "paddle")
+# The target of each engine, and what of `qcc quantize`'s folder it loads.
+FORMS = {
+    "openvino": ("openvino", "qdq"),
+    "onnxruntime": ("onnxruntime", "{target}/model.onnx"),
+    "paddle": ("paddle-x86", "qdq"),
+    "tensorrt": ("tensorrt", "{target}/model.onnx"),
+}
+KINDS = {
+    "cpu": RECORDS / "engines.json",
+    "vnni": RECORDS / "engines-vnni.json",
+    "gpu": RECORDS / "engines-gpu.json",
+}
 PHOTOS, TEST, ROUNDS = 16, 24, 30
 
 Inputs = Mapping[str, np.ndarray]
@@ -95,23 +113,27 @@ NETWORKS = {
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
+    arguments.add_argument("--engines", default=",".join(ON_CPUS), help=",".join(ENGINES))
     arguments.add_argument("--render", action="store_true", help="only write the page")
     options = arguments.parse_args()
-    outcome = Outcome(RECORD, PAGE, text)
+    engines = options.engines.split(",")
+    kind = "gpu" if "tensorrt" in engines else "vnni" if has_vnni() else "cpu"
+    outcome = Outcome(KINDS[kind], PAGE, text)
     if options.render:
         outcome.render()
         return
     stored = {}
-    if options.names and RECORD.exists():
-        stored = {one["name"]: one for one in json.loads(RECORD.read_text())["networks"]}
+    if options.names and outcome.record.exists():
+        stored = {one["name"]: one for one in json.loads(outcome.record.read_text())["networks"]}
     for name in options.names or NETWORKS:
         with tempfile.TemporaryDirectory(prefix="qcc-bench-") as folder:
-            stored[name] = {"name": name, **measure(NETWORKS[name], Path(folder))}
+            stored[name] = {"name": name, **measure(NETWORKS[name], Path(folder), engines)}
         networks = [stored[one] for one in NETWORKS if one in stored]
-        outcome.store({"command": command_line(), "environment": environment(), "networks": networks})
+        record = {"command": command_line(), "environment": environment(), "networks": networks}
+        outcome.store(record | ({"gpu": _gpu()} if kind == "gpu" else {}))
 
 
-def measure(network: Network, folder: Path) -> dict[str, Any]:
+def measure(network: Network, folder: Path, engines: Sequence[str]) -> dict[str, Any]:
     """Quantize for each engine, time all in turns, compare what comes out."""
     photos = folder / "photos"
     photos.mkdir()
@@ -119,32 +141,31 @@ def measure(network: Network, folder: Path) -> dict[str, Any]:
         np.savez(photos / f"{number}.npz", **network.inputs(number))
     model = network.model(folder / "float")
     files, refused = {}, {}
-    for engine, target, form in (
-        ("openvino", "openvino", "qdq"),
-        ("onnxruntime", "onnxruntime", "onnxruntime/model.onnx"),
-        ("paddle", "paddle-x86", "qdq"),
-    ):
-        out = folder / target
+    for engine in engines:
+        table, form = FORMS[engine]
+        target = table + WITH_VNNI if has_vnni() and engine in ON_CPUS else table
+        out = folder / engine
         asked = ("quantize", model, "--data", photos, "-o", out, "--target", target)
         done = _qcc(*asked)
         if done.returncode:
             refused[engine] = done.stderr.strip().splitlines()[-1].replace(f"{folder}/", "")
             done = _qcc(*asked, "--no-check")
         if not done.returncode:
-            files[engine] = out / form
+            files[engine] = out / form.format(target=target)
     if "openvino" in files:
         file = folder / "openvino.onnx"
-        done = _qcc("export", folder / "openvino" / "float", "--target", "openvino", "-o", file)
+        target = "openvino" + WITH_VNNI * has_vnni()
+        done = _qcc("export", folder / "openvino" / "float", "--target", target, "-o", file)
         if done.returncode:
             refused["openvino from ONNX"] = done.stderr.strip().splitlines()[-1].replace(f"{folder}/", "")
         else:
             files["openvino from ONNX"] = file
     record = folder / "bench.json"
-    asked = ("--engines", ",".join(ENGINES), "--data", photos, "--rounds", ROUNDS, "--json", record)
+    asked = ("--engines", ",".join(engines), "--data", photos, "--rounds", ROUNDS, "--json", record)
     done = _qcc("bench", model, *files.values(), *asked)
     print(done.stdout, done.stderr, sep="\n", flush=True)
     bench = json.loads(record.read_text())
-    near = dict(_agreements(network, [model, *files.values()], folder / "scratch"))
+    near = dict(_agreements(network, engines, [model, *files.values()], folder / "scratch"))
     shown = {str(file): name for name, file in files.items()}
     rows = [
         {
@@ -157,6 +178,11 @@ def measure(network: Network, folder: Path) -> dict[str, Any]:
         if "reason" not in row
     ]
     return {"refused": refused, "engines": bench["engines"], "processor": _processor(bench), "rows": rows}
+
+
+def _gpu() -> str:
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
 
 
 def _within(folder: Path, model: Path, path: str | None) -> str | None:
@@ -184,7 +210,7 @@ def _qcc(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def _agreements(
-    network: Network, models: list[Path], scratch: Path
+    network: Network, engines: Sequence[str], models: list[Path], scratch: Path
 ) -> Iterator[tuple[tuple[str, str], float]]:
     """That of each form in its engine with the float model, run op for op by Paddle, on other photos."""
     if network.agreement is None:
@@ -193,7 +219,7 @@ def _agreements(
     photos = [network.inputs(number) for number in range(1000, 1000 + TEST)]
     executor = PaddleExecutor(subjects[0].program, subjects[0].params)
     wanted = [executor.run(photo)[0] for photo in photos]
-    for case in find_cases(list(ENGINES), subjects, scratch):
+    for case in find_cases(engines, subjects, scratch):
         if isinstance(case, Case) and case.int8:
             running = case.open(1)
             try:
@@ -204,36 +230,18 @@ def _agreements(
             yield (case.engine, case.subject.shown), float(np.mean(values))
 
 
-def text(record: dict[str, Any]) -> str:
-    """The page for a record."""
-    rows = [row for network in record["networks"] for row in _rows(network)]
-    refused = [
-        f"* {network['name']}, {name}: {reason}"
-        for network in record["networks"]
-        for name, reason in network["refused"].items()
-    ]
-    listed = (
-        "\n".join(
-            [
-                "",
-                "Refused by its check (a row of one was written with `--no-check`, for its time):",
-                "",
-                *refused,
-                "",
-            ]
-        )
-        if refused
-        else ""
-    )
-    first = record["networks"][0]
+def text(_: dict[str, Any]) -> str:
+    """The page for the records that there are."""
+    records = {kind: json.loads(file.read_text()) for kind, file in KINDS.items() if file.exists()}
+    parts = [part for kind, record in records.items() for part in _part(kind, record)]
     return f"""# What int8 gains in each engine
 
 ```
 make bench-engines       # measures again, and writes this page
 qcc bench MODEL OUT      # the same for a model of yours
 ```
-
-{table(("network", "engine", "fp32, ms", "int8, ms", "to fp32", "int8 layers", "agreement", "MB"), rows)}
+{"".join(parts)}
+## What the columns say
 
 *fp32, int8*: processor time of a run at batch 1 with one thread, medians of {ROUNDS} turns that all models
 of a network take one after the other; *to fp32*: the ratio, turn by turn, and half the distance of its
@@ -247,11 +255,41 @@ weights: nothing can be said about their accuracy here, and [results.md](results
 
 Each model was quantized by `qcc quantize MODEL --data PHOTOS --target TARGET`, on {PHOTOS} photos; *from
 ONNX* is the file of `qcc export --target openvino`.
-{listed}
-Made from `docs/records/engines.json`, last by `{record["command"]}`, on {first["processor"]}:
-{", ".join(first["engines"].values())}. With VNNI the gains are
-larger. Other programs ran at the same time, which the ratios, taken turn by turn, feel little.
 """
+
+
+_ABOUT = {
+    "cpu": (
+        "Without VNNI",
+        "Other programs ran at the same time, which the ratios, taken turn by turn, feel little.",
+    ),
+    "vnni": ("With VNNI", "The targets are `openvino+vnni` and so on: weights keep all 8 bits."),
+    "gpu": (
+        "On a GPU",
+        "*fp32* has no TF32. The processor waits while the GPU works, so that both take the same time.",
+    ),
+}
+
+
+def _part(kind: str, record: dict[str, Any]) -> Iterator[str]:
+    title, note = _ABOUT[kind]
+    rows = [row for network in record["networks"] for row in _rows(network)]
+    heads = ("network", "engine", "fp32, ms", "int8, ms", "to fp32", "int8 layers", "agreement", "MB")
+    yield f"\n## {title}\n\n{table(heads, rows)}\n"
+    refused = [
+        f"* {network['name']}, {name}: {reason}"
+        for network in record["networks"]
+        for name, reason in network["refused"].items()
+    ]
+    if refused:
+        head = "Refused by its check (a row of one was written with `--no-check`, for its time):"
+        yield "\n".join(["", head, "", *refused, ""])
+    first = record["networks"][0]
+    engines = ", ".join(first["engines"].values())
+    yield (
+        f"\nMade from `docs/records/{KINDS[kind].name}`, last by `{record['command']}`, on"
+        f" {record.get('gpu') or first['processor']}: {engines}. {note}\n"
+    )
 
 
 def _rows(network: dict[str, Any]) -> Iterator[list[str]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qcc.files import waiting
+from qcc.targets.table import WITH_VNNI
 
 PADDLE_INFERENCE = "paddle.inference"
 """What the checks of Paddle's own engines begin with."""
@@ -49,6 +50,6 @@ class Saved:
     def warnings_for(self, target: str | None) -> tuple[Check, ...]:
         """Those that concern who deploys to a target, None for any: what Paddle Inference computes wrong is
         told where it may run the files."""
-        if target in (None, "paddle-x86"):
+        if target is None or target.removesuffix(WITH_VNNI) == "paddle-x86":
             return self.warnings
         return tuple(check for check in self.warnings if not check.what.startswith(PADDLE_INFERENCE))

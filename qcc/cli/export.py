@@ -68,7 +68,7 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     "--vnni",
     is_flag=True,
     help="ONNX: the processor has VNNI, so that weights keep 8 bits; without it their sums may be clipped,"
-    " and they get 7.",
+    " and they get 7. The same as --target TARGET+vnni.",
 )
 @click.option(
     "--cut",
@@ -145,13 +145,13 @@ def export(
         if weight_only == "int16":
             raise TargetError("weights in ONNX files have 8 bits: say --weight-only int8.")
         table = find_target(target, others=(_LITE,))
+        table = table.with_vnni() if vnni else table
         in_time = export_in_time(
             WantedTime(no_slower, max_latency),
-            target,
+            table.name,
             model,
             calibrate,
             config_path,
-            vnni=vnni,
             weight_only=weight_only is not None,
         )
         loaded = qcc.load(model, model_filename, params_filename)
@@ -164,7 +164,6 @@ def export(
             calibrate=calibrate,
             config_path=config_path,
             weight_only=weight_only,
-            vnni=vnni,
             cut=cut,
             no_check=no_check,
             in_time=in_time,

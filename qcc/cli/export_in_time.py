@@ -44,7 +44,7 @@ class ExportInTime:
         return self._search(models, lite_form(x86_int8=True))
 
     def for_onnx(
-        self, model: Model, target: Target, measured: dict[str, float], *, vnni: bool, cut: Cut | None
+        self, model: Model, target: Target, measured: dict[str, float], *, cut: Cut | None
     ) -> tuple[Model, dict[str, float], Found]:
         """What is to be written as ONNX file, the scales that were known of it, and what was found;
         `measured`: scales that the target wants besides."""
@@ -52,7 +52,7 @@ class ExportInTime:
         from qcc.measure.tradeoff.models import FromFrozen
 
         models = FromFrozen(model)
-        form = onnx_form(target, self.engine, {**models.scales, **measured}, vnni, cut)
+        form = onnx_form(target, self.engine, {**models.scales, **measured}, cut)
         chosen, found = self._search(models, form)
         return chosen, models.scales, found
 
@@ -109,7 +109,6 @@ def export_in_time(
     data: Path | None,
     config_path: Path | None,
     *,
-    vnni: bool = False,
     weight_only: bool = False,
     x86_int8: bool = True,
 ) -> ExportInTime | None:
@@ -122,13 +121,6 @@ def export_in_time(
         raise ConfigError("with --weight-only no layer runs in int8: there is no choice for a time budget.")
     if not x86_int8:
         raise ConfigError("without --x86-int8 no layer runs in int8: give it, too, for a time budget.")
-    if vnni:
-        from qcc.targets.processor import has_vnni
-
-        if not has_vnni():
-            raise ConfigError(
-                "--vnni is for other processors than this one, which has to run the file for a time budget."
-            )
     return ExportInTime(wanted, target, engine, home, data, config_path)
 
 

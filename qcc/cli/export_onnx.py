@@ -48,7 +48,6 @@ def write_onnx(
     calibrate: Path | None,
     config_path: Path | None,
     weight_only: str | None,
-    vnni: bool,
     cut: Cut | None,
     no_check: bool,
     in_time: ExportInTime | None = None,
@@ -78,7 +77,7 @@ def write_onnx(
         data = first_batch(model, calibrate, config_path, home)
     found = None
     if in_time is not None:
-        model, known, found = in_time.for_onnx(model, target, scales, vnni=vnni, cut=cut)
+        model, known, found = in_time.for_onnx(model, target, scales, cut=cut)
         scales = dict(known)
         if calibrate is not None and (names := unmeasured(model, target)):
             scales |= _measured(model, names, calibrate, config_path, home)
@@ -87,7 +86,6 @@ def write_onnx(
         output,
         target,
         scales=scales,
-        vnni=vnni,
         weight_only=weight_only is not None,
         cut=cut,
         check=False if no_check else True if data is None else data,

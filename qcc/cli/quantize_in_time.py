@@ -80,7 +80,7 @@ class InTime:
         table = find_target(self.target)
         if not takes_onnx(self.target):
             return paddle_form(table, self.engine)
-        return onnx_form(table, self.engine, models.scales, vnni=False, cut=None)
+        return onnx_form(table, self.engine, models.scales, cut=None)
 
 
 def budgets_in_time(time: WantedTime, quality: Wanted, target: str | None, effort: str) -> InTime | None:

@@ -164,7 +164,7 @@ class Outcome:
         model, table = self.quantized.model, find_target(target)
         path = self.output / target / ONNX
         saved = export(model, path, table, check=check)
-        self._onnx = prepare(model, table, {}, vnni=False).model
+        self._onnx = prepare(model, table, {}).model
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]

@@ -105,7 +105,7 @@ def in_paddle(subjects: Sequence[Subject], _: Path) -> Found:
 
 
 def _not_in_paddle(subject: Subject) -> str | None:
-    if subject.target not in (None, "paddle-x86"):
+    if subject.engine not in (None, "paddle-x86"):
         return f"it is written for {subject.target}"
     if subject.form not in ("float", "frozen", "qdq"):
         return f"no runtime of Paddle's runs the form {subject.form}: give the frozen or the qdq one"
@@ -154,7 +154,7 @@ def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
 
 
 def _in_openvino(subject: Subject) -> bool:
-    if subject.target not in (None, "openvino"):
+    if subject.engine not in (None, "openvino"):
         return False
     return subject.kind == "onnx" or subject.form in ("float", "qdq")
 
@@ -199,7 +199,7 @@ def _onnx_files(engine: str, missing: str | None, subjects: Sequence[Subject], s
         yield Refusal(engine, None, missing)
         return
     for number, subject in enumerate(subjects):
-        if subject.kind == "onnx" and subject.target in (None, engine):
+        if subject.kind == "onnx" and subject.engine in (None, engine):
             yield _onnx_case(engine, subject, subject.program)
         elif subject.kind == "onnx":
             yield Refusal(engine, subject, f"it is written for {subject.target}")

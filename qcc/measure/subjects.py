@@ -28,7 +28,7 @@ from qcc.model import Model
 from qcc.quantization import state, stored_form
 from qcc.record import FILE_NAME, read_record
 from qcc.targets.lite import LITE_TARGETS
-from qcc.targets.table import known_targets
+from qcc.targets.table import WITH_VNNI, known_targets
 
 FORMS = ("float", "qdq")
 """The folders of `qcc quantize` and `qcc freeze` that engines run; what is in int8/ is for storing."""
@@ -64,6 +64,11 @@ class Subject:
     @property
     def is_float(self) -> bool:
         return self.form == "float"
+
+    @property
+    def engine(self) -> str | None:
+        """The target, whatever its processor has."""
+        return None if self.target is None else self.target.removesuffix(WITH_VNNI)
 
     @property
     def files(self) -> list[Path]:
@@ -114,7 +119,8 @@ def left_over(folder: Path) -> list[Path]:
     written = record.get("sizes") if isinstance(record, dict) else None
     if not isinstance(written, dict):
         return []
-    targets = {*known_targets(), *LITE_TARGETS} - written.keys()
+    names = {*known_targets(), *LITE_TARGETS}
+    targets = (names | {name + WITH_VNNI for name in names}) - written.keys()
     forms = [folder / form for form in FORMS if form not in written and (folder / form).is_dir()]
     return [*forms, *(path for path in _exported(folder) if path.parent.name in targets)]
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qcc.targets.table import Target
 
 _CPUINFO = Path("/proc/cpuinfo")
 # Linux's names of the instructions that int8 kernels are made of, the oldest first; below AVX-VNNI and
@@ -36,6 +40,13 @@ def cpu_flags() -> frozenset[str]:
 def has_vnni() -> bool:
     """Whether products of bytes are summed without saturation here."""
     return bool(cpu_flags() & {"avx512_vnni", "avx_vnni"})
+
+
+def lacks(target: Target) -> str | None:
+    """Why this processor does not compute rightly what is written for a target; None where it does."""
+    if target.vnni and not has_vnni():
+        return "this processor has no VNNI, for which it is written"
+    return None
 
 
 def int8_instructions() -> list[str]:

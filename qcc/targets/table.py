@@ -10,6 +10,7 @@ that returns the file's path:
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -23,6 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qcc.errors import TargetError
 
 GROUP = "qcc.targets"
+WITHOUT_VNNI, WITH_VNNI = "without VNNI", "+vnni"
+"""Faults of processors that add products of bytes in 16 bits; what ends the name of a target for others."""
+_COMMA = re.compile(r",(?![^{]*\})")  # between the passes of a pipeline, not between a pass's options
 _OWN = ("paddle_x86.yaml", "openvino.yaml", "onnxruntime.yaml", "tensorrt.yaml")
 
 Runs = Literal["int8", "float", "refused"]
@@ -51,12 +55,14 @@ class Fact(_Row):
 
 
 class Fault(_Row):
-    """What the engine gets wrong, and what is written, or set, instead."""
+    """What the engine gets wrong, and what is written, or set, instead; `step`: the pass of the pipeline that
+    writes it."""
 
     what: Words
     ops: tuple[str, ...]
     processors: Words
     instead: Words
+    step: str = ""
     case: Words
 
 
@@ -73,8 +79,8 @@ class OnnxForm(_Row):
     """The ONNX file of a target.
 
     `pipeline` brings a frozen graph into QDQ form as this engine wants it; its steps `quantize-outputs` get
-    the scales that were measured, and of processors with VNNI `unclipped-sums` is left out. `signed`: how
-    activations are stored that may be negative, as uint8 with zero point 128 or as int8 with zero point 0.
+    the scales that were measured. `signed`: how activations are stored that may be negative, as uint8 with
+    zero point 128 or as int8 with zero point 0.
     `gemm`: products of matrices and their biases are written as Gemm, with integers of 32 bits for the bias.
     `checked_in`: what runs the file before it appears, besides ONNX Runtime without optimizations. `faults`:
     what the engine gets wrong in ONNX files alone.
@@ -110,9 +116,40 @@ class Target(_Row):
     options: tuple[Option, ...] = ()
     onnx: OnnxForm | None = None
 
+    @property
+    def vnni(self) -> bool:
+        """Whether what is written is for processors with VNNI alone."""
+        return self.name.endswith(WITH_VNNI)
+
+    def with_vnni(self) -> Target:
+        """The table for processors with VNNI: without the faults of others, and what is done for them.
+
+        Raises TargetError where that is nothing.
+        """
+        if self.vnni:
+            return self
+        faults, pipeline = _with_vnni(self.faults, self.pipeline)
+        onnx = self.onnx
+        if onnx is not None:
+            # What the engine gets wrong in any form of a model is mended in ONNX files, too.
+            own, steps = _with_vnni((*self.faults, *onnx.faults), onnx.pipeline)
+            kept = tuple(fault for fault in own if fault in onnx.faults)
+            onnx = onnx.model_copy(update={"faults": kept, "pipeline": steps})
+        if (pipeline, onnx) == (self.pipeline, self.onnx):
+            raise TargetError(f"{self.name} is the same for all processors: leave out VNNI.")
+        changed = {"name": self.name + WITH_VNNI, "pipeline": pipeline, "faults": faults, "halves": ()}
+        return self.model_copy(update={**changed, "onnx": onnx})
+
     def facts_about(self, op_type: str) -> tuple[Fact, ...]:
         """The facts of an op's type, in the order in which they count."""
         return tuple(fact for fact in self.facts if fact.op == op_type)
+
+
+def _with_vnni(faults: tuple[Fault, ...], pipeline: str) -> tuple[tuple[Fault, ...], str]:
+    kept = tuple(fault for fault in faults if fault.processors != WITHOUT_VNNI)
+    spared = {fault.step for fault in faults} - {fault.step for fault in kept}
+    steps = [step for step in _COMMA.split(pipeline) if step.partition("{")[0] not in spared]
+    return kept, ",".join(steps)
 
 
 @cache
@@ -129,17 +166,18 @@ def known_targets() -> Mapping[str, Target]:
 
 
 def find_target(name: str, others: tuple[str, ...] = ()) -> Target:
-    """A table by its name.
+    """A table by its name; with "+vnni" behind that, the one for processors with VNNI.
 
     Raises TargetError with the nearest known name; `others` are names that mean something without a table.
     """
     known = known_targets()
+    asked, name = name, name.removesuffix(WITH_VNNI)
     if name not in known:
         names = (*others, *known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
         raise TargetError(f"there is no target {name!r}; {hint}")
-    return known[name]
+    return known[name] if asked == name else known[name].with_vnni()
 
 
 def own_target(file: str) -> Target:

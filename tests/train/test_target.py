@@ -51,7 +51,7 @@ def test_what_it_rounds_is_trained_and_needs_no_calibration(tmp_path: Path, tiny
     assert wanted <= set(noted)
     # In batches of noise, no two layers have the same largest values.
     assert len({noted[name] for name in wanted}) == len(wanted)
-    prepared = prepare(frozen, TABLE, {}, vnni=False)
+    prepared = prepare(frozen, TABLE, {})
     assert not any("have no scale" in line for line in prepared.lines)
 
 

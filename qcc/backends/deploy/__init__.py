@@ -18,6 +18,7 @@ from qcc.errors import TargetError
 from qcc.model import Model
 from qcc.passes.instruments import OpCount, Verification
 from qcc.quantization import stored_form
+from qcc.targets.processor import lacks
 from qcc.targets.table import Target
 
 FORM = "qdq"
@@ -50,6 +51,8 @@ def save(
         checks = [Check("read back", "program and weights equal, bit for bit")]
         checks += [Check(target.name, line) for line in (*placement.lines(), *notes)]
         data = None if isinstance(check, bool) else check
+        if (lack := lacks(target)) is not None:
+            return [*checks, Check(target.engine, f"not run, because {lack}", good=False)]
         if target.checked_in == "openvino":
             return [*checks, check_in_openvino(prepared, files, data)]
         engine = Engine(onednn=True, int8=True, int8_ops=target.int8_ops)

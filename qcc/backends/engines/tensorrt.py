@@ -17,9 +17,7 @@ def tensorrt_missing() -> str | None:
     """Why TensorRT cannot be used here; None when it can."""
     names = ("tensorrt", "cuda")
     if any(importlib.util.find_spec(name) is None for name in names):
-        return (
-            "TensorRT is not installed: `pip install 'qcc[tensorrt]'`, on a machine with a GPU of NVIDIA's."
-        )
+        return "TensorRT is not installed: `pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's."
     from cuda.bindings import runtime  # only where it is installed
 
     error, gpus = runtime.cudaGetDeviceCount()

@@ -22,7 +22,7 @@ from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.quantization import scheme, state
 from qcc.record import make_record
-from qcc.targets.processor import has_vnni
+from qcc.targets.processor import lacks
 from qcc.targets.table import Target
 
 Cut = Literal["nms"]
@@ -38,7 +38,6 @@ def export(
     target: Target,
     *,
     scales: Mapping[str, float] = MappingProxyType({}),
-    vnni: bool = False,
     weight_only: bool = False,
     cut: Cut | None = None,
     check: bool | Mapping[str, np.ndarray] = True,
@@ -47,8 +46,7 @@ def export(
     `path`.json.
 
     Integers and scales are those that were frozen, Q and DQ stand where the target's engine wants them.
-    `scales` are those of `unmeasured` variables; without them, the ops there compute in float. `vnni`: the
-    processor of the target has VNNI, and weights keep their 8 bits.
+    `scales` are those of `unmeasured` variables; without them, the ops there compute in float.
 
     With `check`, the file is run before it appears, on made-up inputs or those given: by ONNX Runtime without
     optimizations, beside the model in Paddle, and then by its engine, beside that.
@@ -60,7 +58,7 @@ def export(
     form = onnx_form(target)
     if cut is not None:
         model = _without_suppression(model)
-    prepared = prepare(model, target, scales, vnni=vnni, weight_only=weight_only)
+    prepared = prepare(model, target, scales, weight_only=weight_only)
     content = to_onnx(prepared.model.graph, form.signed, gemm=form.gemm)
     if form.checked_in == "openvino" and reads_sizes(content.graph):
         # OpenVINO 2026.4 computes such a network wrongly in int8 while the batch is open.
@@ -71,10 +69,9 @@ def export(
     checks += [Check(target.name, line) for line in prepared.lines]
     if check is not False:
         engine = form.checked_in
-        if vnni and not has_vnni():
+        if (lack := lacks(target)) is not None:
             engine = "nothing"
-            words = "not run, because this processor has no VNNI, for which the file is meant"
-            checks.append(Check(target.engine, words, good=False))
+            checks.append(Check(target.engine, f"not run, because {lack}", good=False))
         subject = Subject(prepared, content, form, path)
         checks += check_file(subject, engine, None if check is True else check)
     if form.checked_in == "nothing":

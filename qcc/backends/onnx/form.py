@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
-from qcc.backends.deploy.passes.unclipped_sums import UnclippedSums
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.backends.deploy.signs import non_negative
@@ -37,12 +36,11 @@ class Prepared:
 
 
 def prepare(
-    model: Model, target: Target, scales: Mapping[str, float], *, vnni: bool, weight_only: bool = False
+    model: Model, target: Target, scales: Mapping[str, float], *, weight_only: bool = False
 ) -> Prepared:
     """Bring a float, frozen or QDQ model into the form that the target's engine wants.
 
-    `scales`: of variables that `unmeasured` names, in place of those that the model notes; `vnni`: the
-    processor of the target has VNNI.
+    `scales`: of variables that `unmeasured` names, in place of those that the model notes.
     Raises TargetError for other models, PassError when a pass refuses.
     """
     form = onnx_form(target)
@@ -57,8 +55,7 @@ def prepare(
         )
     counts = OpCount()
     known = thresholds(model.graph) | dict(scales)
-    passes = [step for step in _passes(form, known) if not (vnni and isinstance(step, UnclippedSums))]
-    prepared, placement = for_target(model, target, (Verification(), counts), passes)
+    prepared, placement = for_target(model, target, (Verification(), counts), _passes(form, known))
     notes = [note for change in counts.changes for note in change.result.notes]
     lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
     condition = "where the scale behind it is measured, too" if lacks_scales else ""

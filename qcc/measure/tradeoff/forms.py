@@ -20,6 +20,7 @@ from qcc.measure.engines import Running
 from qcc.measure.tradeoff.clock import Form
 from qcc.model import Model
 from qcc.quantization import state
+from qcc.targets.processor import lacks
 from qcc.targets.table import Target, find_target
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def engine_of(target: str, *, onnx: bool) -> str:
         raise TargetError(
             f"how fast a model is on {target} cannot be measured here: time budgets are for {_TIMED}."
         )
+    if not target.startswith("lite") and (lack := lacks(find_target(target))) is not None:
+        raise TargetError(f"how fast a model is on {target} cannot be measured here: {lack}.")
     missing = None if engine == "paddle" else _MISSING[engine]()
     if missing is not None:
         raise MissingDependencyError(missing)
@@ -73,13 +76,13 @@ def paddle_form(target: Target, engine: str) -> Form:
     return Form(write, _open_openvino if engine == "openvino" else _open_paddle)
 
 
-def onnx_form(target: Target, engine: str, scales: Mapping[str, float], vnni: bool, cut: Cut | None) -> Form:
+def onnx_form(target: Target, engine: str, scales: Mapping[str, float], cut: Cut | None) -> Form:
     """ONNX files; `scales`: of all variables that are quantized, or that the target wants to know besides."""
     from qcc.backends.onnx.export import export  # it imports the package onnx
 
     def write(model: Model, folder: Path) -> Path:
         path = folder / "model.onnx"
-        export(model, path, target, scales=scales, vnni=vnni, cut=cut, check=False)
+        export(model, path, target, scales=scales, cut=cut, check=False)
         return path
 
     return Form(write, _OPEN_ONNX[engine])

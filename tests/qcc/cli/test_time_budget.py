@@ -313,10 +313,6 @@ def test_the_other_engines(place: Path, tmp_path: Path, monkeypatch: pytest.Monk
             ["--no-slower", "--target", "lite-arm"],
             "how fast a model is on lite-arm cannot be measured here: ",
         ),
-        (
-            ["--no-slower", "--target", "tensorrt"],
-            "how fast a model is on tensorrt cannot be measured here: ",
-        ),
         (["--no-slower", "--effort", "trained"], "which effort trained does not"),
     ],
 )
@@ -344,7 +340,6 @@ def test_a_target_and_its_engine_are_needed(
     ("words", "told"),
     [
         (["--target", "openvino", "--max-latency", "0", "-o", "a.onnx"], "--max-latency 0 is no time"),
-        (["--target", "tensorrt", "--no-slower", "-o", "a.onnx"], "on tensorrt cannot be measured here"),
         (["--no-slower", "-o", "a.nb"], "on lite-arm cannot be measured here"),
         (["--arch", "x86", "--no-slower", "-o", "a.nb"], "without --x86-int8 no layer runs in int8"),
         (

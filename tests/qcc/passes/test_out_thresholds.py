@@ -58,14 +58,14 @@ def test_a_target_s_scales_are_measured_with_the_others(
 def test_the_file_has_them_without_data(frozen: Model, pipeline: str) -> None:
     given = PassManager.parse(pipeline).run(frozen)
     assert thresholds(given.graph) == thresholds(frozen.graph)
-    prepared = prepare(given, TABLE, {}, vnni=False)
+    prepared = prepare(given, TABLE, {})
     assert not any("have no scale" in line for line in prepared.lines)
     assert not thresholds(prepared.model.graph)  # the Q and DQ ops have them
 
 
 def test_scales_that_are_given_win(frozen: Model) -> None:
     (name, *_) = unmeasured(frozen, TABLE)
-    prepared = prepare(frozen, TABLE, {name: 123.0}, vnni=False)
+    prepared = prepare(frozen, TABLE, {name: 123.0})
     assert prepared.model.weights[f"{name}@scale"] == [123.0]
 
 
@@ -87,6 +87,6 @@ def test_each_part_of_a_split_has_its_own(batches: list[dict[str, np.ndarray]]) 
     parts = [part.name for part in split.outputs["Out"]]
     found = thresholds(frozen.graph)
     assert [split.attr(f"Out{number}_threshold") for number in (0, 1)] == [found[name] for name in parts]
-    prepared = prepare(frozen, TABLE, {}, vnni=False)
+    prepared = prepare(frozen, TABLE, {})
     assert not any("have no scale" in line for line in prepared.lines)
     assert not thresholds(prepared.model.graph)

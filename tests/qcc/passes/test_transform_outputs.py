@@ -102,7 +102,7 @@ def test_the_file_computes_what_was_trained(models: Mapping[str, Model], inserte
     """But for the grid of the inputs of quantized ops, which is finer there."""
     transform = PassManager.parse(SCHEME).passes
     whole = with_scales(PassManager((*transform, inserted)).run(models["test"]))
-    prepared = prepare(PassManager.parse("freeze,prune").run(whole), TABLE, {}, vnni=True)
+    prepared = prepare(PassManager.parse("freeze,prune").run(whole), TABLE.with_vnni(), {})
     feeds = {"image": IMAGES}
     trained, file, plain = (
         model.run(feeds)[0] for model in (whole, prepared.model, PassManager.parse("freeze").run(whole))

@@ -48,7 +48,7 @@ def test_depthwise(tmp_path: Path) -> None:
     """Its kernel adds no pairs, so that integers stay, and nothing is clipped."""
     model, inputs = heavy_conv(depthwise=True)
     exported(model, inputs, "onnxruntime", tmp_path)
-    assert prepare(model, TARGET, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 127
+    assert prepare(model, TARGET, {}).model.weights[f"{HEAVY}.int8"].max() == 127
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_sums_are_clipped_without_vnni(tmp_path: Path) -> None:
         exported(model, inputs, without("onnxruntime", "unclipped-sums"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     exported(model, inputs, "onnxruntime", tmp_path)
-    assert prepare(model, TARGET, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 64
+    assert prepare(model, TARGET, {}).model.weights[f"{HEAVY}.int8"].max() == 64
 
 
 @pytest.mark.slow
@@ -77,9 +77,7 @@ def test_a_channel_that_is_nothing_but_bias(tmp_path: Path) -> None:
 def test_signed_activations_run_in_float(tmp_path: Path) -> None:
     model, inputs = residual()
     names = unmeasured(model, TARGET)
-    prepared = prepare(
-        model, without("onnxruntime", "unsigned"), scales_of(model, names, [inputs]), vnni=False
-    )
+    prepared = prepare(model, without("onnxruntime", "unsigned"), scales_of(model, names, [inputs]))
     (tmp_path / "s8.onnx").write_bytes(to_onnx(prepared.model.graph, "int8").SerializeToString())
     with OnnxRuntime(tmp_path / "s8.onnx") as engine:
         assert engine.int8 == {"QLinearConv": 1}

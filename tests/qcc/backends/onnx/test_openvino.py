@@ -57,7 +57,7 @@ def test_depthwise(tmp_path: Path) -> None:
     model, inputs = heavy_conv(depthwise=True)
     exported(model, inputs, "openvino", tmp_path)
     target = find_target("openvino")
-    assert prepare(model, target, {}, vnni=False).model.weights[f"{HEAVY}.int8"].max() == 127
+    assert prepare(model, target, {}).model.weights[f"{HEAVY}.int8"].max() == 127
 
 
 def test_q_and_dq_stand_in_front_of_quantized_ops_only(tmp_path: Path) -> None:

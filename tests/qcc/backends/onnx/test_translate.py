@@ -22,7 +22,7 @@ from qcc.targets.table import find_target
 def test_integers_and_scales_are_those_that_were_frozen() -> None:
     frozen, _ = frozen_engine_net("squeeze_and_excite")
     # With VNNI no weight loses anything.
-    prepared = prepare(frozen, find_target("openvino"), {}, vnni=True)
+    prepared = prepare(frozen, find_target("openvino+vnni"), {})
     model = to_onnx(prepared.model.graph, "uint8")
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for found in frozen_ops(frozen.graph):
