@@ -18,12 +18,14 @@ from qcc.backends.engines.wire import Closed, receive, send
 
 _LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
 _INTEGERS = frozenset({"u8", "i8"})
+# On processors with bfloat16 (AMX, AVX512-BF16) OpenVINO computes floats in that, of three digits, by itself.
+_EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def main() -> None:
     connection, path, threads = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     core = openvino.Core()
-    model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads})
+    model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads, **_EXACT})
     send(connection, {"inputs": [port.get_any_name() for port in model.inputs], "int8": in_int8(model)}, {})
     try:
         while True:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda import needs_cuda_build, needs_gpus
+from gpus import needs_cuda_build, needs_gpus
 from tiny import write_config
 
 from qcc._paddle import core, paddle

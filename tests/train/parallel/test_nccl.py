@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cuda import needs_cuda_build, needs_gpus
+from gpus import needs_cuda_build, needs_gpus
 from tiny import write_config, write_slim
 
 from qcc.train.parallel.environment import Place

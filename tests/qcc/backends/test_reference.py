@@ -1,0 +1,39 @@
+"""How far a model's outputs may be off whose ops are each right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lite_case import F, build_model, floats, static
+from onnx_files import frozen
+
+import qcc
+from qcc.backends.reference import Reference, reference
+
+
+def of_a_map(side: int, folder: Path) -> Reference:
+    """A frozen network that gives one channel of side x side."""
+    x = floats(1, 3, side, side)
+
+    def build(x: Any) -> Any:
+        return static.nn.conv2d(F.relu(static.nn.conv2d(x, 4, 3, padding=1)), 1, 1)
+
+    inputs = {"x0": x}
+    model = frozen(build_model(build, (x,)), inputs)
+    qcc.save(model, folder, form="float", check=False)
+    return reference(model, folder / "model.pdmodel", folder / "model.pdiparams", inputs)
+
+
+@pytest.mark.parametrize(("side", "few_may"), [(100, True), (20, False)])
+def test_single_elements_of_a_large_map_may_be_anything(side: int, few_may: bool, tmp_path: Path) -> None:
+    found = of_a_map(side, tmp_path)
+    (output,) = found.outputs
+    few, all_of_them = output.copy(), output + 0.3 * np.ptp(output)
+    few.reshape(-1)[:3] += 0.9 * np.ptp(output)
+    assert found.moves_as_far(found.distances([few])) is few_may
+    assert not found.moves_as_far(found.distances([all_of_them]))
+    few.reshape(-1)[0] = np.nan
+    assert not found.moves_as_far(found.distances([few]))
