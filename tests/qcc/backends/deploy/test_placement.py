@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ from click.testing import CliRunner
 from engine_nets import engine_net, frozen_engine_net
 
 import qcc
+from qcc.backends import deploy
 from qcc.backends.deploy.check import check
 from qcc.backends.deploy.form import for_target
+from qcc.backends.report import Check
 from qcc.cli.main import cli
 from qcc.errors import OutputError, TargetError
 from qcc.passes.frozen import frozen_ops
 from qcc.quantization import state
-from qcc.targets import table
-from qcc.targets.table import Target, find_target
+from qcc.targets import processor, table
+from qcc.targets.table import OnnxForm, Target, find_target
 
 X86 = find_target("paddle-x86")
 
@@ -150,3 +153,54 @@ def test_a_table_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         find_target("my-board")
     monkeypatch.undo()
     table.known_targets.cache_clear()
+
+
+# ---------------------------------------------------------------- processors with VNNI
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [("paddle-x86", "avoid-saturation"), ("openvino", "unclipped-sums"), ("onnxruntime", "unclipped-sums")],
+)
+def test_with_vnni_nothing_is_done_for_processors_without(name: str, step: str) -> None:
+    target = find_target(f"{name}+vnni")
+    forms: list[Target | OnnxForm] = [target, *([target.onnx] if target.onnx is not None else [])]
+    assert target.name == f"{name}+vnni"
+    assert (target.vnni, target.halves, target.with_vnni()) == (True, (), target)
+    for form in forms:
+        assert step not in form.pipeline
+        assert {fault.processors for fault in form.faults}.isdisjoint({table.WITHOUT_VNNI})
+    plain = find_target(name)
+    assert step in plain.pipeline
+    kept = re.sub(rf",{step}(\{{[^}}]*}})?", "", plain.pipeline)
+    assert target.pipeline == kept
+
+
+def test_targets_that_vnni_does_not_change() -> None:
+    with pytest.raises(TargetError, match=r"^tensorrt is the same for all processors: leave out VNNI\.$"):
+        find_target("tensorrt+vnni")
+    with pytest.raises(TargetError, match=r"no target 'openvno'; did you mean 'openvino'\?"):
+        find_target("openvno+vnni")
+
+
+@pytest.mark.parametrize("flags", [set(), {"avx512_vnni"}])
+def test_what_is_for_vnni_is_checked_where_there_is_vnni(
+    flags: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(deploy, "check_runs", lambda *_: [Check("Paddle", "ran")])
+    saved = qcc.save(frozen_engine_net("concat_conv_and_pool")[0], tmp_path, target="paddle-x86+vnni")
+    lack = (
+        "Paddle Inference with oneDNN: not run, because this processor has no VNNI, for which it is written"
+    )
+    assert str(saved.checks[-1]) == ("Paddle: ran" if flags else lack)
+    assert json.loads((tmp_path / "qcc.json").read_text())["engine"]["target"] == "paddle-x86+vnni"
+
+
+def test_with_vnni_weights_keep_their_last_bit() -> None:
+    model, inputs = engine_net("transposed")  # whose convolution reads a signed input
+    (weight,) = (op.input("Filter").name for op in model.graph.ops if op.type == "conv2d")
+    for target, odd in (("paddle-x86", False), ("paddle-x86+vnni", True)):
+        quantized = qcc.quantize(model, [inputs], target=target)
+        integers = np.abs(quantized.weights[weight].astype(int))
+        assert bool((integers[integers < 127] % 2).any()) is odd
