@@ -266,10 +266,11 @@ _ABOUT = {
     "vnni": (
         "With VNNI",
         "The targets are `openvino+vnni` and so on: weights keep all 8 bits. OpenVINO computed floats in"
-        " bfloat16, as it does by itself on a processor that has it, those of the float models as well: that"
-        " is what its int8 is relative to, and why its check refused files. (The check asks for float32"
-        " since, and takes single elements of a map that are off, as those of PP-OCR's detector, for what ties"
-        " do. Why ONNX Runtime's last product of PP-OCR's recognizer is off there is not known.)",
+        " bfloat16, as it does by itself on a processor that has it, those of the float models as well:"
+        " that is what its int8 is relative to, and why its check refused files. (The check asks for"
+        " float32 since, and takes single elements of a map that are off, as those of PP-OCR's detector,"
+        " for what ties do. Why ONNX Runtime's last product of PP-OCR's recognizer is off there is not"
+        " known.)",
     ),
     "gpu": (
         "On a GPU",
