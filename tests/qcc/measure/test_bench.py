@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -178,8 +179,8 @@ def test_the_page_has_the_times(measured: dict[str, Any], place: Path) -> None:
     assert (title, [*parts]) == ("model, measured", ["summary", "times"])
     count = sum("cpu_ms" in one for one in measured["rows"])
     assert parts["times"].count("<rect") == parts["times"].count("<tr>") - 1 == count
-    assert f'title="{place}/out/qdq">…/' in parts["times"]
-    assert "/out/qdq</td>" in parts["times"]
+    # Shortened where the path of the place is long.
+    assert re.search(rf'title="{re.escape(str(place))}/out/qdq">[^<]*/out/qdq</td>', parts["times"])
     assert "it is written for openvino." in parts["times"]
 
 
