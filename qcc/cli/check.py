@@ -24,7 +24,7 @@ _ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"
     "--target",
     metavar="NAME",
     help="The engine and processor: lite-arm, lite-x86, paddle-x86, openvino, onnxruntime, tensorrt, or one"
-    " of another package.",
+    " of another package; NAME+vnni for processors with VNNI.",
 )
 @model_files
 def check(model: Path, target: str | None, model_filename: str | None, params_filename: str | None) -> None:

@@ -72,7 +72,8 @@ class EpochOrBest(click.ParamType):
 @click.option(
     "--target",
     metavar="NAME",
-    help="Write qdq/ as this engine computes it rightly, paddle-x86 or openvino, or refuse.",
+    help="Write qdq/ as this engine computes it rightly, paddle-x86 or openvino, with +vnni for processors"
+    " with VNNI, or refuse.",
 )
 @click.option("--no-check", is_flag=True, help="Do not run what is written in the engines.")
 @click.option("-c", "--config", "config_path", type=Path, help="Evaluate with this training configuration.")

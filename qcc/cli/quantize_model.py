@@ -97,7 +97,7 @@ _STATE = ".calibration"
     "--target",
     metavar="NAME",
     help="Quantize what this engine runs in int8, and write its file as well: lite-arm, lite-x86, paddle-x86,"
-    " openvino, onnxruntime, tensorrt, or one of another package.",
+    " openvino, onnxruntime, tensorrt, or one of another package; NAME+vnni for processors with VNNI.",
 )
 @click.option(
     "--skip-vars",

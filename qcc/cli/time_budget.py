@@ -57,7 +57,7 @@ class WantedTime:
         if target is None:
             raise ConfigError(
                 "--no-slower and --max-latency are about an engine: name it with --target, as onnxruntime,"
-                " openvino, paddle-x86 or lite-x86."
+                " openvino, tensorrt, paddle-x86 or lite-x86."
             )
         if effort == TRAINED:
             raise ConfigError(
