@@ -15,6 +15,8 @@ ENGINES = {
     "paddle-x86": "oneDNN, paddle-x86",
     "openvino qdq": "OpenVINO, QDQ",
     "openvino": "OpenVINO, openvino",
+    "onnx openvino": "OpenVINO, ONNX",
+    "onnx onnxruntime": "ONNX Runtime",
     "lite x86": "Lite x86",
     "lite arm": "Lite ARM",
 }
@@ -46,7 +48,8 @@ nothing about accuracy. A random network amplifies what is small: look at *int8*
 * The engines: layers computed in int8, and the distance from the frozen model. In Lite on x86 float kernels
   compute on the same integers. Files for ARM are verified; they cannot be run on x86.
 * **oneDNN, frozen** and **OpenVINO, QDQ** are the forms without a target; **paddle-x86** and **openvino** are
-  those that `qcc freeze --target` writes. Paddle's oneDNN runs convolutions alone in int8.
+  those that `qcc freeze --target` writes, **OpenVINO, ONNX** and **ONNX Runtime** the files of `qcc export
+  --target`. Paddle's oneDNN runs convolutions alone in int8.
 * Every distance is the largest difference of an output, relative to the range of its values; of detectors
   it is taken in front of the first op that selects boxes.
 * **whole**: with the selecting ops and all behind them. **no**: refused with a sentence, below.
@@ -73,7 +76,7 @@ def _rows(networks: dict[str, Entry]) -> Iterator[str]:
                 f"{prepared['quantized']} of {prepared['quantizable']}",
                 _distance(prepared["frozen"]),
                 _distance(prepared["ties"]),
-                *(_cell(found[engine]) for engine in ENGINES),
+                *(_cell(found[engine]) if engine in found else "" for engine in ENGINES),
             )
         )
     yield table(("network", "ops", "layers", "int8", "ties", *ENGINES.values()), rows)

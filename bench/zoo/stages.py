@@ -26,6 +26,7 @@ import qcc
 from qcc.analyze.inspection import inspect
 from qcc.backends.agreement import Distance, distances, furthest
 from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.engines.paddle_worker import Inference
 from qcc.backends.lite.check import check as check_lite
@@ -33,16 +34,21 @@ from qcc.backends.lite.export import export
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.onnx.export import export as export_onnx
+from qcc.backends.onnx.form import unmeasured
+from qcc.calibrate.activations import scales_of
 from qcc.errors import EngineError, QccError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.model import Model, Runner
 from qcc.passes.frozen import frozen_ops
 from qcc.targets.lite import find_kernel
+from qcc.targets.table import find_target
 
 Inputs = dict[str, np.ndarray]
 Result = dict[str, Any]
 
 FORMS = {"float": "float", "frozen": "float", "int8": "int8", "qdq": "qdq"}
+_LAYERS = ("Conv", "Deconv", "FullyConnected", "MatMul", "QGemm", "QLinearConv", "QLinearMatMul")
 # Behind these, what a value on a rounding boundary becomes decides on which values there are.
 SELECTING = frozenset({"yolo_box", "multiclass_nms3", "matrix_nms", "generate_proposals_v2", "top_k_v2"})
 
@@ -206,6 +212,30 @@ def openvino(folder: Path, form: str) -> Result:
 def _last_words(text: str) -> str:
     telling = re.search(r"(FrontEnd API failed.*|Check '.*|.*unsupported.*)", text, re.IGNORECASE)
     return without_folders(telling.group(1) if telling else text)[:300]
+
+
+def onnx(folder: Path, target: str) -> Result:
+    """The front as an ONNX file, in its engine; then the file of the whole network, its check included."""
+    inputs = _inputs(folder)
+    model, shorter = qcc.load(folder / "frozen"), qcc.load(_front(folder, "frozen"))
+    file = _onnx_file(shorter, folder / f"{target}.onnx", target, _for(shorter, inputs), check=False)
+    runtime: OnnxRuntime | OpenVino = OnnxRuntime(file) if target == "onnxruntime" else OpenVino(file)
+    with runtime as engine:
+        layers = {kind: count for kind, count in engine.int8.items() if kind.startswith(_LAYERS)}
+        result = {"int8": layers, **_against(folder, engine.run(inputs))}
+    try:
+        _onnx_file(model, folder / f"{target}-whole.onnx", target, _for(model, inputs), check=True)
+    except QccError as error:
+        result["whole"] = without_folders(str(error))
+    return result
+
+
+def _onnx_file(model: Model, file: Path, target: str, inputs: Inputs, *, check: bool) -> Path:
+    table = find_target(target)
+    names = unmeasured(model, table)
+    scales = scales_of(model, names, [inputs]) if names else {}
+    export_onnx(model, file, table, scales=scales, check=inputs if check else False)
+    return file
 
 
 def lite_x86(folder: Path) -> Result:

@@ -1,18 +1,19 @@
 """Takes the networks of the zoo through every form and every engine, and writes down what comes out.
 
-Usage: python bench/zoo/zoo.py [NAME...]
+Usage: python bench/zoo/zoo.py [--stages STAGE,...] [NAME...]
 
 `make zoo` builds the networks first. Writes docs/records/networks.json and from it docs/networks.md; with
-names given, only their part of the record is renewed.
+names given, only their part of the record is renewed, and with stages, only what these say.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import networks_page  # noqa: E402
 from catalogue import failure, folder, is_built, names  # noqa: E402
 from isolated import Result, isolated  # noqa: E402
 from outcome import Outcome  # noqa: E402
-from stages import lite_arm, lite_x86, openvino, paddle_x86, prepare  # noqa: E402
+from stages import lite_arm, lite_x86, onnx, openvino, paddle_x86, prepare  # noqa: E402
 
 from qcc.files import write_json  # noqa: E402
 from qcc.train.evaluation.report import environment  # noqa: E402
@@ -32,11 +33,15 @@ DOCS = HERE.parent.parent / "docs"
 OUTCOME = Outcome(DOCS / "records" / "networks.json", DOCS / "networks.md", networks_page.page)
 
 
-def main(chosen: Sequence[str]) -> int:
-    for name in chosen or names():
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("names", nargs="*", metavar="NAME")
+    arguments.add_argument("--stages", type=lambda text: text.split(","), help=", ".join(STAGES))
+    options = arguments.parse_args()
+    for name in options.names or names():
         if is_built(name):
             begun = time.monotonic()
-            keep(name, measure(name))
+            keep(name, measure(name, options.stages or STAGES))
             print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
         elif failure(name):
             keep(name, {"not built": failure(name)})
@@ -46,34 +51,42 @@ def main(chosen: Sequence[str]) -> int:
     return 0
 
 
-def measure(name: str) -> Result:
-    """One network through everything, each stage in a process of its own."""
+# What is done with a network: its folder, and where `prepare` has written its forms.
+STAGES: dict[str, Callable[[Path, Path], Result]] = {
+    "paddle float": lambda _, work: isolated(paddle_x86, work, "float"),
+    "paddle frozen": lambda _, work: isolated(paddle_x86, work, "frozen"),
+    "paddle-x86": lambda _, work: isolated(paddle_x86, work, "paddle-x86"),
+    "openvino qdq": lambda _, work: isolated(openvino, work, "qdq"),
+    "openvino": lambda _, work: isolated(openvino, work, "openvino"),
+    "onnx openvino": lambda _, work: isolated(onnx, work, "openvino"),
+    "onnx onnxruntime": lambda _, work: isolated(onnx, work, "onnxruntime"),
+    "lite x86": lambda _, work: isolated(lite_x86, work),
+    "lite arm": lambda source, work: isolated(lite_arm, work, source),
+}
+
+
+def measure(name: str, stages: Iterable[str]) -> Result:
+    """One network through these stages, each in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="qcc-zoo-") as place:
         work = Path(place)
         prepared = isolated(prepare, folder(name), work)
         if "ops" not in prepared:
             return {"prepared": prepared}
-        return {
-            "prepared": prepared,
-            "paddle float": isolated(paddle_x86, work, "float"),
-            "paddle frozen": isolated(paddle_x86, work, "frozen"),
-            "paddle-x86": isolated(paddle_x86, work, "paddle-x86"),
-            "openvino qdq": isolated(openvino, work, "qdq"),
-            "openvino": isolated(openvino, work, "openvino"),
-            "lite x86": isolated(lite_x86, work),
-            "lite arm": isolated(lite_arm, work, folder(name)),
-        }
+        return {"prepared": prepared, **{stage: STAGES[stage](folder(name), work) for stage in stages}}
 
 
 def keep(name: str, found: Result) -> None:
-    """Put a network's part into the record, in the order of the catalogue."""
+    """Put what was found of a network into the record, in the order of the catalogue and of the stages."""
     record: dict[str, Any] = {"networks": {}}
     if OUTCOME.record.exists():
         record = json.loads(OUTCOME.record.read_text())
-    networks = {**record["networks"], name: found}
+    kept = record["networks"].get(name, {}) if "ops" in found.get("prepared", {}) else {}
+    merged = {**kept, **found}
+    ordered_found = {part: merged[part] for part in ("not built", "prepared", *STAGES) if part in merged}
+    networks = {**record["networks"], name: ordered_found}
     ordered = {each: networks[each] for each in names() if each in networks}
     write_json(OUTCOME.record, {"command": "make zoo", "environment": environment(), "networks": ordered})
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
