@@ -176,7 +176,7 @@ def find_target(name: str, others: tuple[str, ...] = ()) -> Target:
         names = (*others, *known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
-        raise TargetError(f"there is no target {name!r}; {hint}")
+        raise TargetError(f"there is no target {asked!r}; {hint}")
     return known[name] if asked == name else known[name].with_vnni()
 
 

@@ -179,8 +179,10 @@ def test_with_vnni_nothing_is_done_for_processors_without(name: str, step: str) 
 def test_targets_that_vnni_does_not_change() -> None:
     with pytest.raises(TargetError, match=r"^tensorrt is the same for all processors: leave out VNNI\.$"):
         find_target("tensorrt+vnni")
-    with pytest.raises(TargetError, match=r"no target 'openvno'; did you mean 'openvino'\?"):
+    with pytest.raises(TargetError, match=r"no target 'openvno\+vnni'; did you mean 'openvino'\?"):
         find_target("openvno+vnni")
+    with pytest.raises(TargetError, match=r"no target 'lite-arm\+vnni'; did you mean 'lite-arm'\?"):
+        find_target("lite-arm+vnni", others=("lite-arm",))
 
 
 @pytest.mark.parametrize("flags", [set(), {"avx512_vnni"}])
