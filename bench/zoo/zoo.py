@@ -38,6 +38,9 @@ def main() -> int:
     arguments.add_argument("names", nargs="*", metavar="NAME")
     arguments.add_argument("--stages", type=lambda text: text.split(","), help=", ".join(STAGES))
     options = arguments.parse_args()
+    unknown = [stage for stage in options.stages or () if stage not in STAGES]
+    if unknown:
+        arguments.error(f"{unknown[0]!r} is none of {', '.join(STAGES)}.")
     for name in options.names or names():
         if is_built(name):
             begun = time.monotonic()
@@ -80,10 +83,10 @@ def keep(name: str, found: Result) -> None:
     record: dict[str, Any] = {"networks": {}}
     if OUTCOME.record.exists():
         record = json.loads(OUTCOME.record.read_text())
-    kept = record["networks"].get(name, {}) if "ops" in found.get("prepared", {}) else {}
-    merged = {**kept, **found}
-    ordered_found = {part: merged[part] for part in ("not built", "prepared", *STAGES) if part in merged}
-    networks = {**record["networks"], name: ordered_found}
+    if "ops" in found.get("prepared", {}):
+        known = {**record["networks"].get(name, {}), **found}
+        found = {part: known[part] for part in ("prepared", *STAGES) if part in known}
+    networks = {**record["networks"], name: found}
     ordered = {each: networks[each] for each in names() if each in networks}
     write_json(OUTCOME.record, {"command": "make zoo", "environment": environment(), "networks": ordered})
 

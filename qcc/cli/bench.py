@@ -196,7 +196,8 @@ def _tell_next(
     computes where there is one."""
     exported = next((one.shown for one in subjects if one.kind != "paddle"), None)
     if slower:
-        target = _TARGETS[slower[0].engine]
+        subject, engine = slower[0].subject, slower[0].engine
+        target = _TARGETS[engine] if subject is None or subject.target is None else subject.target
         float_model = model if subjects[0].is_float and subjects[0].kind == "paddle" else "MODEL"
         tell_next(
             "quantize", float_model, "--data", data, *how, "-o", "OUT", "--target", target, "--no-slower"

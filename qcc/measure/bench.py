@@ -13,7 +13,7 @@ import numpy as np
 from qcc.backends.agreement import Distance, distances, furthest
 from qcc.backends.predictor import PaddleExecutor
 from qcc.errors import QccError
-from qcc.measure.engines import Case, Inputs, Refusal, Running, find_cases
+from qcc.measure.engines import ENGINES, Case, Inputs, Refusal, Running, find_cases
 from qcc.measure.subjects import Subject
 from qcc.passes.quantizable import operands
 
@@ -88,7 +88,8 @@ class Bench:
         found = find_cases(self.engines, self.subjects, self.scratch)
         rows: list[Row] = []
         for number, threads in enumerate(self.threads):
-            with_cases = [(self._row(one, threads), one) for one in found]
+            ours = [one for one in found if ENGINES[one.engine].on_cpu or not number]
+            with_cases = [(self._row(one, threads), one) for one in ours]
             self._measure([(row, one) for row, one in with_cases if isinstance(one, Case)], number)
             rows += [row for row, one in with_cases if isinstance(one, Case) or not number]
         _compare(rows)

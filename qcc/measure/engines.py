@@ -15,9 +15,10 @@ from qcc._paddle import paddle
 from qcc.backends import fluid
 from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.engine import Engine
-from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
+from qcc.backends.engines.onnx_engines import ONNX_ENGINES
+from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
+from qcc.backends.engines.tensorrt import TensorRt, gpu
 from qcc.backends.engines.timing import Times
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.export import export
@@ -28,7 +29,8 @@ from qcc.errors import QccError
 from qcc.measure.subjects import Subject
 from qcc.model import Model
 from qcc.passes.static_scales import is_dynamic
-from qcc.targets.table import find_target
+from qcc.targets.processor import has_vnni
+from qcc.targets.table import WITH_VNNI, find_target
 
 Inputs = Mapping[str, np.ndarray]
 
@@ -105,8 +107,9 @@ def in_paddle(subjects: Sequence[Subject], _: Path) -> Found:
 
 
 def _not_in_paddle(subject: Subject) -> str | None:
-    if subject.engine not in (None, "paddle-x86"):
-        return f"it is written for {subject.target}"
+    reason = _for_another(subject, "paddle-x86")
+    if reason is not None:
+        return reason
     if subject.form not in ("float", "frozen", "qdq"):
         return f"no runtime of Paddle's runs the form {subject.form}: give the frozen or the qdq one"
     if subject.model is not None and is_dynamic(subject.model.graph):
@@ -127,6 +130,17 @@ def _int8_in_paddle(subject: Subject, _: Running, inputs: Inputs) -> int:
 
 def _onednn(subject: Subject, threads: int) -> Engine:
     return Engine(onednn=True, int8=not subject.is_float, threads=threads)
+
+
+def _for_another(subject: Subject, target: str) -> str | None:
+    """Why a subject is not for an engine, or not for this processor; None where it may run."""
+    if subject.target in (None, target):
+        return None
+    if subject.target != target + WITH_VNNI:
+        return f"it is written for {subject.target}"
+    if has_vnni():
+        return None
+    return f"it is written for {subject.target}, and this processor is not known to have VNNI"
 
 
 def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
@@ -154,14 +168,15 @@ def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
 
 
 def _in_openvino(subject: Subject) -> bool:
-    if subject.engine not in (None, "openvino"):
+    if _for_another(subject, "openvino") is not None:
         return False
     return subject.kind == "onnx" or subject.form in ("float", "qdq")
 
 
 def _not_in_openvino(subject: Subject) -> str:
-    if subject.target is not None:
-        return f"it is written for {subject.target}"
+    reason = _for_another(subject, "openvino")
+    if reason is not None:
+        return reason
     return f"OpenVINO does not read the form {subject.form}: give qdq/ of `qcc freeze --target openvino`"
 
 
@@ -186,23 +201,23 @@ def _int8_in_openvino(running: Running, _: Inputs) -> int:
 
 def in_onnxruntime(subjects: Sequence[Subject], scratch: Path) -> Found:
     """ONNX Runtime: ONNX files, and float models, which are exported here, for this."""
-    return _onnx_files("onnxruntime", onnxruntime_missing(), subjects, scratch)
+    return _onnx_files("onnxruntime", subjects, scratch)
 
 
 def in_tensorrt(subjects: Sequence[Subject], scratch: Path) -> Found:
     """TensorRT on the first GPU: ONNX files, and float models, which are exported here, for this."""
-    return _onnx_files("tensorrt", tensorrt_missing(), subjects, scratch)
+    return _onnx_files("tensorrt", subjects, scratch)
 
 
-def _onnx_files(engine: str, missing: str | None, subjects: Sequence[Subject], scratch: Path) -> Found:
+def _onnx_files(engine: str, subjects: Sequence[Subject], scratch: Path) -> Found:
+    missing = ONNX_ENGINES[engine].missing()
     if missing is not None:
         yield Refusal(engine, None, missing)
         return
     for number, subject in enumerate(subjects):
-        if subject.kind == "onnx" and subject.engine in (None, engine):
-            yield _onnx_case(engine, subject, subject.program)
-        elif subject.kind == "onnx":
-            yield Refusal(engine, subject, f"it is written for {subject.target}")
+        if subject.kind == "onnx":
+            reason = _for_another(subject, engine)
+            yield Refusal(engine, subject, reason) if reason else _onnx_case(engine, subject, subject.program)
         elif subject.model is not None and subject.is_float:
             yield _exported_float(engine, subject, subject.model, scratch / f"{engine}-{number}.onnx")
     if all(subject.kind != "onnx" or subject.is_float for subject in subjects):
@@ -221,7 +236,7 @@ def _exported_float(engine: str, subject: Subject, model: Model, file: Path) -> 
 
 def _onnx_case(engine: str, subject: Subject, file: Path) -> Case:
     def open_with(threads: int) -> Running:
-        return TensorRt(file) if engine == "tensorrt" else OnnxRuntime(file, threads=threads)
+        return OnnxRuntime(file, threads=threads) if engine == "onnxruntime" else TensorRt(file)
 
     return Case(engine, subject, not subject.is_float, file.stat().st_size, open_with, _int8_in_onnx)
 
@@ -268,17 +283,23 @@ def _lite_case(subject: Subject, file: Path) -> Case:
     return Case("lite", subject, layers > 0, file.stat().st_size, partial(LiteRuntime, file), count)
 
 
+def _tensorrt_version() -> str:
+    return f"{version('tensorrt')} on {gpu()}"
+
+
 def _paddle_version() -> str:
     return str(paddle.__version__)  # of whichever build is installed
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An engine: how people call it, what tells its version, and what it runs."""
+    """An engine: how people call it, what tells its version, what it runs, and whether on the processor, with
+    as many threads as are asked for."""
 
     name: str
     version: Callable[[], str]
     cases: Callable[[Sequence[Subject], Path], Found]
+    on_cpu: bool = True
 
     @property
     def title(self) -> str:
@@ -289,6 +310,6 @@ ENGINES = {
     "paddle": Runtime("Paddle Inference with oneDNN", _paddle_version, in_paddle),
     "openvino": Runtime("OpenVINO", partial(version, "openvino"), in_openvino),
     "onnxruntime": Runtime("ONNX Runtime", partial(version, "onnxruntime"), in_onnxruntime),
-    "tensorrt": Runtime("TensorRT", partial(version, "tensorrt"), in_tensorrt),
+    "tensorrt": Runtime("TensorRT", _tensorrt_version, in_tensorrt, on_cpu=False),
     "lite": Runtime("Paddle Lite for x86", partial(version, "paddlelite"), in_lite),
 }

@@ -66,11 +66,6 @@ class Subject:
         return self.form == "float"
 
     @property
-    def engine(self) -> str | None:
-        """The target, whatever its processor has."""
-        return None if self.target is None else self.target.removesuffix(WITH_VNNI)
-
-    @property
     def files(self) -> list[Path]:
         """The user's files that it is read from, with the records, where there are any."""
         of_home = self.home / FILE_NAME

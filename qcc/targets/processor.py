@@ -45,7 +45,7 @@ def has_vnni() -> bool:
 def lacks(target: Target) -> str | None:
     """Why this processor does not compute rightly what is written for a target; None where it does."""
     if target.vnni and not has_vnni():
-        return "this processor has no VNNI, for which it is written"
+        return "this processor is not known to have VNNI, for which it is written"
     return None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -101,7 +101,7 @@ class Target(_Row):
     ops that compute in float. `checked_in`: what runs a written form before it appears, or "onnx" where the
     engine reads no model of Paddle, but the file that `onnx` describes. `int8_ops`: in Paddle Inference, the
     ops that may run in int8. `halves`: ops whose weights lose their last bit where activations are signed,
-    on processors without VNNI.
+    on processors without VNNI. `vnni`: what is written is for processors with VNNI alone.
     """
 
     name: Words
@@ -110,16 +110,12 @@ class Target(_Row):
     checked_in: Literal["paddle", "openvino", "onnx"] = "paddle"
     int8_ops: tuple[str, ...] = ()
     halves: tuple[str, ...] = ()
+    vnni: bool = False
     pipeline: Words
     facts: tuple[Fact, ...]
     faults: tuple[Fault, ...]
     options: tuple[Option, ...] = ()
     onnx: OnnxForm | None = None
-
-    @property
-    def vnni(self) -> bool:
-        """Whether what is written is for processors with VNNI alone."""
-        return self.name.endswith(WITH_VNNI)
 
     def with_vnni(self) -> Target:
         """The table for processors with VNNI: without the faults of others, and what is done for them.
@@ -128,28 +124,41 @@ class Target(_Row):
         """
         if self.vnni:
             return self
-        faults, pipeline = _with_vnni(self.faults, self.pipeline)
         onnx = self.onnx
         if onnx is not None:
             # What the engine gets wrong in any form of a model is mended in ONNX files, too.
-            own, steps = _with_vnni((*self.faults, *onnx.faults), onnx.pipeline)
-            kept = tuple(fault for fault in own if fault in onnx.faults)
-            onnx = onnx.model_copy(update={"faults": kept, "pipeline": steps})
-        if (pipeline, onnx) == (self.pipeline, self.onnx):
+            spared = _spared((*self.faults, *onnx.faults))
+            changed = {"faults": _kept(onnx.faults), "pipeline": _without(onnx.pipeline, spared)}
+            onnx = onnx.model_copy(update=changed)
+        pipeline = _without(self.pipeline, _spared(self.faults))
+        found = self.model_copy(
+            update={"pipeline": pipeline, "faults": _kept(self.faults), "halves": (), "onnx": onnx}
+        )
+        if found == self:
             raise TargetError(f"{self.name} is the same for all processors: leave out VNNI.")
-        changed = {"name": self.name + WITH_VNNI, "pipeline": pipeline, "faults": faults, "halves": ()}
-        return self.model_copy(update={**changed, "onnx": onnx})
+        return found.model_copy(update={"name": self.name + WITH_VNNI, "vnni": True})
 
     def facts_about(self, op_type: str) -> tuple[Fact, ...]:
         """The facts of an op's type, in the order in which they count."""
         return tuple(fact for fact in self.facts if fact.op == op_type)
 
 
-def _with_vnni(faults: tuple[Fault, ...], pipeline: str) -> tuple[tuple[Fault, ...], str]:
-    kept = tuple(fault for fault in faults if fault.processors != WITHOUT_VNNI)
-    spared = {fault.step for fault in faults} - {fault.step for fault in kept}
-    steps = [step for step in _COMMA.split(pipeline) if step.partition("{")[0] not in spared]
-    return kept, ",".join(steps)
+def _kept(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """The faults that processors with VNNI have, too."""
+    return tuple(fault for fault in faults if fault.processors != WITHOUT_VNNI)
+
+
+def _spared(faults: tuple[Fault, ...]) -> set[str]:
+    """The steps that stand for faults of other processors alone."""
+    return {fault.step for fault in faults} - {fault.step for fault in _kept(faults)}
+
+
+def _without(pipeline: str, steps: Collection[str]) -> str:
+    return ",".join(one for one in _COMMA.split(pipeline) if _named(one) not in steps)
+
+
+def _named(step: str) -> str:
+    return step.partition("{")[0].strip()
 
 
 @cache
@@ -170,8 +179,9 @@ def find_target(name: str, others: tuple[str, ...] = ()) -> Target:
 
     Raises TargetError with the nearest known name; `others` are names that mean something without a table.
     """
-    known = known_targets()
-    asked, name = name, name.removesuffix(WITH_VNNI)
+    known, asked = known_targets(), name
+    if name not in known:
+        name = name.removesuffix(WITH_VNNI)
     if name not in known:
         names = (*others, *known)
         near = difflib.get_close_matches(name, names, n=1)
@@ -185,6 +195,15 @@ def own_target(file: str) -> Target:
     return _parse(file, files("qcc.targets").joinpath(file).read_text(encoding="utf-8"))
 
 
+def _check_steps(place: str, target: Target) -> None:
+    """Raise TargetError for a fault whose step is in no pipeline."""
+    pipelines = (target.pipeline, "" if target.onnx is None else target.onnx.pipeline)
+    steps = {_named(step) for pipeline in pipelines for step in _COMMA.split(pipeline)}
+    for fault in (*target.faults, *(() if target.onnx is None else target.onnx.faults)):
+        if fault.step and fault.step not in steps:
+            raise TargetError(f"{place}: faults: the step {fault.step!r} is in no pipeline of the table.")
+
+
 def _text(entry: EntryPoint) -> str:
     try:
         return Path(entry.load()()).read_text(encoding="utf-8")
@@ -194,7 +213,9 @@ def _text(entry: EntryPoint) -> str:
 
 def _parse(place: str, text: str) -> Target:
     try:
-        return Target.model_validate(yaml.safe_load(text))
+        target = Target.model_validate(yaml.safe_load(text))
+        _check_steps(place, target)
+        return target
     except yaml.YAMLError as error:
         raise TargetError(f"{place} is no YAML: {error}.") from error
     except ValidationError as error:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +15,60 @@ from qcc.backends.engines.process import Process
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import MissingDependencyError
 
+# In a process of its own, since it may crash: whether the library loads, the driver fits, and there is a GPU.
+_PROBE = """
+import tensorrt
+from cuda.bindings import runtime
+tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+error, properties = runtime.cudaGetDeviceProperties(0)
+if error != runtime.cudaError_t.cudaSuccess:
+    raise SystemExit(runtime.cudaGetErrorString(error)[1].decode())
+print(properties.name.decode())
+"""
+
 
 def tensorrt_missing() -> str | None:
     """Why TensorRT cannot be used here; None when it can."""
-    names = ("tensorrt", "cuda")
-    if any(importlib.util.find_spec(name) is None for name in names):
+    if any(importlib.util.find_spec(name) is None for name in ("tensorrt", "cuda")):
         return "TensorRT is not installed: `pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's."
-    from cuda.bindings import runtime  # only where it is installed
+    reason, _ = _probed()
+    return reason
 
-    error, gpus = runtime.cudaGetDeviceCount()
-    if error != runtime.cudaError_t.cudaSuccess or not gpus:
-        return "CUDA finds no GPU here."
-    return None
+
+def gpu() -> str:
+    """The name of the GPU that TensorRT computes on."""
+    return _probed()[1]
+
+
+@cache
+def _probed() -> tuple[str | None, str]:
+    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
+        return f"TensorRT does not start here: {said[-1].rstrip('.')}.", ""
+    return None, done.stdout.strip()
 
 
 class TensorRt(Runtime):
     """An ONNX model that TensorRT reads, and builds an engine of when it is first given inputs, for their
     shapes; a context manager.
 
-    Q and DQ in the file say what is computed with integers; what is between, in float32 without TF32, or
-    with `half` in float16 where that is faster.
+    Q and DQ in the file say what is computed with integers; what is between, in float32 without TF32. Its
+    times are those of the wall, while the processor waits for the GPU.
 
-    Raises MissingDependencyError when TensorRT is not installed, EngineError when it refuses the model, or
-    when there is no GPU.
+    Raises MissingDependencyError when TensorRT cannot be used, EngineError when it refuses the model.
     """
 
     engine = "TensorRT"
 
-    def __init__(self, model: Path, *, half: bool = False) -> None:
+    def __init__(self, model: Path) -> None:
         missing = tensorrt_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
-        process = Process("qcc.backends.engines.tensorrt_worker", str(model), str(int(half)))
-        super().__init__(model, process)
+        super().__init__(model, Process("qcc.backends.engines.tensorrt_worker", str(model)))
 
     def int8(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
         """How many convolutions and products read integers, by TensorRT's types of layers, once the engine
-        is built for inputs like these."""
+        is built for inputs like these; those in layers that it has made of many ops are not counted."""
         self._send({"do": "layers"}, inputs)
         return dict(self._receive()[0]["int8"])

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 import tensorrt as trt
 from cuda.bindings import runtime as cuda
 
@@ -26,26 +27,34 @@ _LOGGER = trt.Logger(trt.Logger.ERROR)
 
 
 def main() -> None:
-    connection, path, half = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3] == "1"
+    connection, path = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
     builder = trt.Builder(_LOGGER)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
     parser = trt.OnnxParser(network, _LOGGER)
     if not parser.parse_from_file(path):
         raise SystemExit("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     names = [network.get_input(number).name for number in range(network.num_inputs)]
+    declared = {
+        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        for value in onnx.load(path).graph.output
+    }
     send(connection, {"inputs": names}, {})
     built: _Built | None = None
     try:
         while True:
             header, arrays = receive(connection)
             if built is None or not built.takes(arrays):
-                built = _Built(builder, network, arrays, half=half)
+                if built is not None:
+                    built.close()
+                built = _Built(builder, network, arrays, declared)
             if header["do"] == "layers":
                 send(connection, {"int8": built.int8()}, {})
                 continue
             built.feed(arrays)
             if header["do"] == "time":
-                send(connection, timed(built.run, header["warm_up"], header["runs"]), {})
+                times = timed(built.run, header["warm_up"], header["runs"])
+                # Whether the processor spins or sleeps while the GPU works says nothing about the model.
+                send(connection, {**times, "cpu": times["wall"]}, {})
             else:
                 built.run()
                 send(connection, {}, built.outputs())
@@ -63,26 +72,28 @@ class _Output(trt.IOutputAllocator):  # type: ignore[misc]
 
     def reallocate_output(self, _: str, __: int, size: int, ___: int) -> int:
         if size > self.size or not self.address:
-            if self.address:
-                _did(cuda.cudaFree(self.address))
-            (self.address,) = _did(cuda.cudaMalloc(max(size, 1)))
-            self.size = size
+            self.free()
+            self.address, self.size = _allocated(size), size
         return self.address
 
     def notify_shape(self, _: str, shape: Any) -> None:
         self.shape = tuple(shape)
 
+    def free(self) -> None:
+        if self.address:
+            _did(cuda.cudaFree(self.address))
+        self.address = 0
+
 
 class _Built:
-    """An engine for inputs of one shape each, with their place on the GPU."""
+    """An engine for inputs of one shape each, with their place on the GPU. `declared`: the outputs that the
+    file has, in its order, with their types, since TensorRT has an order of its own, and no int64."""
 
-    def __init__(self, builder: Any, network: Any, arrays: Arrays, *, half: bool) -> None:
+    def __init__(self, builder: Any, network: Any, arrays: Arrays, declared: Mapping[str, np.dtype]) -> None:
         config = builder.create_builder_config()
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that layers tell their types
         config.set_flag(trt.BuilderFlag.INT8)
         config.clear_flag(trt.BuilderFlag.TF32)
-        if half:
-            config.set_flag(trt.BuilderFlag.FP16)
         profile = builder.create_optimization_profile()
         for name, array in arrays.items():
             profile.set_shape(name, array.shape, array.shape, array.shape)
@@ -95,26 +106,43 @@ class _Built:
         self._context = self._engine.create_execution_context()
         (self._stream,) = _did(cuda.cudaStreamCreate())
         self._shapes = {name: array.shape for name, array in arrays.items()}
+        self._declared = declared
         self._places: dict[str, int] = {}
-        self._outputs: dict[str, _Output] = {}
-        for name in map(self._engine.get_tensor_name, range(self._engine.num_io_tensors)):
-            if self._engine.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT:
-                self._outputs[name] = _Output()
-                self._context.set_output_allocator(name, self._outputs[name])
+        self._outputs = {name: _Output() for name in declared}
+        for name, output in self._outputs.items():
+            self._context.set_output_allocator(name, output)
+
+    def close(self) -> None:
+        """Give the memory of the GPU back."""
+        for output in self._outputs.values():
+            output.free()
+        for place in self._places.values():
+            _did(cuda.cudaFree(place))
+        _did(cuda.cudaStreamDestroy(self._stream))
+        del self._context, self._engine, self._runtime
 
     def takes(self, arrays: Arrays) -> bool:
         return self._shapes == {name: array.shape for name, array in arrays.items()}
 
     def feed(self, arrays: Arrays) -> None:
         for name, array in arrays.items():
-            # TensorRT holds int32 where ONNX says int64.
-            values = np.ascontiguousarray(array, trt.nptype(self._engine.get_tensor_dtype(name)))
+            if self._engine.is_shape_inference_io(name):
+                raise SystemExit(f"the input {name} says how large something is, which is not run here")
+            values = self._as_held(name, array)
             if name not in self._places:
-                (self._places[name],) = _did(cuda.cudaMalloc(values.nbytes))
-                self._context.set_input_shape(name, array.shape)
+                self._places[name] = _allocated(values.nbytes)
+                if not self._context.set_input_shape(name, array.shape):
+                    raise SystemExit(f"TensorRT refuses {list(array.shape)} as the shape of {name}")
                 self._context.set_tensor_address(name, self._places[name])
             to_gpu = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
             _did(cuda.cudaMemcpy(self._places[name], values.ctypes.data, values.nbytes, to_gpu))
+
+    def _as_held(self, name: str, array: np.ndarray) -> np.ndarray:
+        """An input in the type that TensorRT holds, int32 for int64."""
+        values = np.ascontiguousarray(array, trt.nptype(self._engine.get_tensor_dtype(name)))
+        if array.dtype == np.int64 and not np.array_equal(values, array):
+            raise SystemExit(f"the input {name} has numbers of more than the 32 bits that TensorRT holds")
+        return values
 
     def run(self) -> None:
         if not self._context.execute_async_v3(self._stream):
@@ -127,7 +155,7 @@ class _Built:
             values = np.empty(output.shape, trt.nptype(self._engine.get_tensor_dtype(name)))
             to_host = cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
             _did(cuda.cudaMemcpy(values.ctypes.data, output.address, values.nbytes, to_host))
-            found[name] = values
+            found[name] = values.astype(self._declared[name], copy=False)
         return found
 
     def int8(self) -> dict[str, int]:
@@ -140,9 +168,15 @@ class _Built:
 
 def _int8_kind(layer: Mapping[str, Any]) -> str | None:
     """What a layer with weights that reads integers is called; None for others."""
-    kind = str(layer.get("ParameterType", layer["LayerType"]))
-    reads = [str(value["Format/Datatype"]) for value in layer["Inputs"][:1]]
+    kind = str(layer.get("ParameterType", layer.get("LayerType")))
+    reads = [str(value.get("Format/Datatype")) for value in layer.get("Inputs", [])[:1]]
     return kind if kind in _WITH_WEIGHTS and any("Int8" in one for one in reads) else None
+
+
+def _allocated(size: int) -> int:
+    """The address of so many bytes of the GPU, also of none, for which TensorRT wants an address, too."""
+    (address,) = _did(cuda.cudaMalloc(max(size, 1)))
+    return int(address)
 
 
 def _did(answer: tuple[Any, ...]) -> tuple[Any, ...]:

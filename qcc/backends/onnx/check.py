@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 
 from qcc.backends.agreement import distances, furthest
+from qcc.backends.engines.onnx_engines import ONNX_ENGINES, OnnxRunning
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.engines.runtime import Runtime
-from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
+from qcc.backends.engines.tensorrt import TensorRt
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
@@ -34,13 +34,6 @@ from qcc.targets.table import OnnxForm
 _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
 _ALL_THE_SAME = "--no-check writes it all the same"
-
-_ENGINES: Mapping[str, type[OnnxRuntime] | type[OpenVino] | type[TensorRt]] = {
-    "onnxruntime": OnnxRuntime,
-    "openvino": OpenVino,
-    "tensorrt": TensorRt,
-}
-_MISSING = {"onnxruntime": onnxruntime_missing, "openvino": openvino_missing, "tensorrt": tensorrt_missing}
 
 Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
 
@@ -167,14 +160,15 @@ def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
 def _in_engine(
     subject: Subject, found: Reference, file: Path, engine: str, wanted: Sequence[np.ndarray]
 ) -> Iterator[Check]:
-    name, missing = _ENGINES[engine].engine, _MISSING[engine]()
+    known = ONNX_ENGINES[engine]
+    name, missing = known.name, known.missing()
     if missing is not None:
         yield Check(name, f"not run, because {missing}", good=False)
         return
     counted: dict[str, str] = {}
 
     def run(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        with _ENGINES[engine](path) as session:
+        with known.open(path) as session:
             counted.setdefault(str(path), _kernels(session, inputs))
             return session.run(inputs)
 
@@ -182,11 +176,10 @@ def _in_engine(
     yield Check(name, counted[str(file)])
 
 
-def _kernels(session: Runtime, inputs: Mapping[str, np.ndarray]) -> str:
+def _kernels(session: OnnxRunning, inputs: Mapping[str, np.ndarray]) -> str:
     """What computes with integers, and, where the engine tells, what does not."""
     if isinstance(session, TensorRt):
         return f"in int8: {_told(session.int8(inputs))}"
-    assert isinstance(session, (OnnxRuntime, OpenVino))
     rest = (
         f"; in float: {_told(session.floats)}" if isinstance(session, OnnxRuntime) and session.floats else ""
     )

@@ -72,16 +72,21 @@ class Curve:
         return len(one.floats) == len(self.layers)
 
     def drawing(self) -> str:
-        """The candidates as points, as an SVG file: time to the right, relative to the float model in the
-        same turns, since a busy machine is slower at some moments than at others; and up how far they agree
-        with the float model, or, where nobody has measured that, how many layers are in int8."""
+        """The candidates as points, as an SVG file: time to the right, and up how far they agree with the
+        float model, or, where nobody has measured that, how many layers are in int8.
+
+        Times are relative to the float model in the same turns, since a busy machine is slower at some
+        moments than at others; where the goal is a latency, which is absolute, they are milliseconds."""
         shown = [one for one in self.outcome.tried if one.seconds]
         agree = all(one.agreement is not None for one in shown)
         ups = [one.agreement or 0.0 if agree else float(len(self.layers) - len(one.floats)) for one in shown]
-        times = [1.0 if self._is_float(one) else one.ratio for one in shown]
-        (of_float,) = (one for one in shown if self._is_float(one))
-        seconds = self.goal.seconds
-        limit = None if seconds is None else seconds / of_float.time
+        limit = None if self.goal.seconds is None else self.goal.seconds * 1000
+        if limit is None:
+            times = [1.0 if self._is_float(one) else one.ratio for one in shown]
+            (of_float,) = (one for one in shown if self._is_float(one))
+            unit = f"CPU time of a run, relative to the float model&#x27;s {of_float.time * 1000:.3g} ms"
+        else:
+            times, unit = [one.time * 1000 for one in shown], "CPU milliseconds of a run"
         right = _Axis.of([*times, *([] if limit is None else [limit])], _LEFT, _LEFT + _WIDTH)
         up = _Axis.of(ups, _TOP + _HEIGHT, _TOP)
         width, height = _LEFT + _WIDTH + _SIDE, _TOP + _HEIGHT + _BOTTOM
@@ -93,17 +98,16 @@ class Curve:
             f'<text x="12" y="20" font-weight="bold">{markup(ENGINES[self.engine].title)}</text>',
             f'<text x="12" y="38" fill="#555">{markup(machine())}</text>',
             f'<text x="12" y="56" fill="#555">{label}</text>',
-            f'<text x="{_LEFT + _WIDTH}" y="{height - 8}" text-anchor="end" fill="#555">CPU time of a run,'
-            f" relative to the float model&#x27;s {of_float.time * 1000:.3g} ms</text>",
+            f'<text x="{_LEFT + _WIDTH}" y="{height - 8}" text-anchor="end" fill="#555">{unit}</text>',
             f'<path d="M{_LEFT} {_TOP}V{_TOP + _HEIGHT}H{_LEFT + _WIDTH}" fill="none" stroke="black"/>',
             *(_below(place, value) for place, value in right.marks()),
             *(_beside(place, value, agree) for place, value in up.marks()),
         ]
-        if seconds is not None and limit is not None:
+        if limit is not None:
             place = right.at(limit)
             lines.append(
                 f'<path d="M{place:.1f} {_TOP}V{_TOP + _HEIGHT}" stroke="{_LIMIT}" stroke-dasharray="4 3">'
-                f"<title>--max-latency {seconds * 1000:g}</title></path>"
+                f"<title>--max-latency {limit:g}</title></path>"
             )
         # What was chosen comes last, on top.
         order = sorted(range(len(shown)), key=lambda number: self._is_chosen(shown[number]))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from qcc.backends import save
 from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.engine import Engine
-from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
-from qcc.backends.engines.openvino import OpenVino, openvino_missing
-from qcc.backends.engines.tensorrt import TensorRt, tensorrt_missing
+from qcc.backends.engines.onnx_engines import ONNX_ENGINES
+from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.lite.export import export as export_lite
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.predictor import Predictor
@@ -20,6 +19,7 @@ from qcc.measure.engines import Running
 from qcc.measure.tradeoff.clock import Form
 from qcc.model import Model
 from qcc.quantization import state
+from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.processor import lacks
 from qcc.targets.table import Target, find_target
 
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 
 LITE = "lite-x86"
 _TIMED = "onnxruntime, openvino, tensorrt, paddle-x86 and lite-x86"
-_MISSING = {
-    "onnxruntime": onnxruntime_missing,
-    "openvino": openvino_missing,
-    "tensorrt": tensorrt_missing,
-    "lite": runtime_missing,
-}
+_MISSING = {name: engine.missing for name, engine in ONNX_ENGINES.items()} | {"lite": runtime_missing}
 
 
 def engine_of(target: str, *, onnx: bool) -> str:
@@ -43,12 +38,12 @@ def engine_of(target: str, *, onnx: bool) -> str:
     Raises TargetError for a target that no engine of this machine stands for, MissingDependencyError for one
     that is not installed.
     """
-    engine = "lite" if target == LITE else "nothing" if target.startswith("lite") else _engine(target, onnx)
+    engine = "lite" if target == LITE else "nothing" if target in LITE_TARGETS else _engine(target, onnx)
     if engine == "nothing":
         raise TargetError(
             f"how fast a model is on {target} cannot be measured here: time budgets are for {_TIMED}."
         )
-    if not target.startswith("lite") and (lack := lacks(find_target(target))) is not None:
+    if engine != "lite" and (lack := lacks(find_target(target))) is not None:
         raise TargetError(f"how fast a model is on {target} cannot be measured here: {lack}.")
     missing = None if engine == "paddle" else _MISSING[engine]()
     if missing is not None:
@@ -85,7 +80,7 @@ def onnx_form(target: Target, engine: str, scales: Mapping[str, float], cut: Cut
         export(model, path, target, scales=scales, cut=cut, check=False)
         return path
 
-    return Form(write, _OPEN_ONNX[engine])
+    return Form(write, lambda path, _: ONNX_ENGINES[engine].open(path))
 
 
 def lite_form(x86_int8: bool) -> Form:
@@ -101,17 +96,6 @@ def lite_form(x86_int8: bool) -> Form:
 
 def _open_openvino(path: Path, _: bool) -> Running:
     return OpenVino(path, 1)
-
-
-def _open_onnxruntime(path: Path, _: bool) -> Running:
-    return OnnxRuntime(path, threads=1)
-
-
-def _open_tensorrt(path: Path, _: bool) -> Running:
-    return TensorRt(path)
-
-
-_OPEN_ONNX = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino, "tensorrt": _open_tensorrt}
 
 
 def _open_lite(path: Path, _: bool) -> Running:

@@ -192,11 +192,47 @@ def test_what_is_for_vnni_is_checked_where_there_is_vnni(
     monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset(flags))
     monkeypatch.setattr(deploy, "check_runs", lambda *_: [Check("Paddle", "ran")])
     saved = qcc.save(frozen_engine_net("concat_conv_and_pool")[0], tmp_path, target="paddle-x86+vnni")
-    lack = (
-        "Paddle Inference with oneDNN: not run, because this processor has no VNNI, for which it is written"
-    )
-    assert str(saved.checks[-1]) == ("Paddle: ran" if flags else lack)
+    lack = "not run, because this processor is not known to have VNNI, for which it is written"
+    wanted = "Paddle: ran" if flags else f"Paddle Inference with oneDNN: {lack}"
+    assert str(saved.checks[-1]) == wanted
     assert json.loads((tmp_path / "qcc.json").read_text())["engine"]["target"] == "paddle-x86+vnni"
+
+
+def test_a_table_of_another_package_with_vnni(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its faults say which steps stand for processors without; a table that is for VNNI alone is found by its
+    own name."""
+    fault = {"what": "a", "ops": [], "processors": table.WITHOUT_VNNI, "instead": "b", "case": "c"}
+    content = {
+        "name": "board", "engine": "E", "processor": "P", "pipeline": "qdq, prune,avoid-saturation",
+        "halves": ["conv2d"], "facts": [], "faults": [{**fault, "step": "avoid-saturation"}],
+    }  # fmt: skip
+    board = table._parse("board.yaml", json.dumps(content))
+    own = table._parse("own.yaml", json.dumps({**content, "name": "own+vnni", "vnni": True}))
+    known = {"board": board, "own+vnni": own}
+    monkeypatch.setattr(table, "known_targets", lambda: known)
+    found = find_target("board+vnni")
+    assert (found.pipeline, found.halves, found.faults, found.vnni) == ("qdq, prune", (), (), True)
+    assert find_target("own+vnni") is own
+    halved = {**content, "faults": [], "name": "halved"}
+    assert table._parse("h.yaml", json.dumps(halved)).with_vnni().halves == ()
+    with pytest.raises(
+        TargetError, match=r"^b.yaml: faults: the step 'clip' is in no pipeline of the table\.$"
+    ):
+        table._parse("b.yaml", json.dumps({**content, "faults": [{**fault, "step": "clip"}]}))
+
+
+def test_freeze_writes_for_vnni(tmp_path: Path) -> None:
+    """As `qcc.save` does; and what is written for Paddle is not warned of for OpenVINO's users."""
+    model, inputs = engine_net("concat_conv_and_pool")
+    qcc.save(qcc.quantize(model, [inputs]), tmp_path / "frozen", check=False)
+    done = CliRunner().invoke(
+        cli,
+        ["freeze", str(tmp_path / "frozen"), "--target", "openvino+vnni", "--save", str(tmp_path / "out")],
+    )
+    assert done.exit_code == 0, done.output
+    assert "this processor is not known to have VNNI" in done.output or processor.has_vnni()
+    record = json.loads((tmp_path / "out" / "qdq" / "qcc.json").read_text())
+    assert record["engine"]["target"] == "openvino+vnni"
 
 
 def test_with_vnni_weights_keep_their_last_bit() -> None:

@@ -70,18 +70,21 @@ def test_a_residual_block_runs_in_int8(tmp_path: Path) -> None:
 
 
 @needs_tensorrt
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETS)
 def test_small_networks_are_right(name: str, tmp_path: Path) -> None:
     exported(*frozen_engine_net(name), "tensorrt", tmp_path)
 
 
 @needs_tensorrt
+@pytest.mark.slow
 def test_nothing_is_clipped(tmp_path: Path) -> None:
     """Sums of products have 32 bits, whatever integers there are."""
     exported(*heavy_conv(), "tensorrt", tmp_path)
 
 
 @needs_tensorrt
+@pytest.mark.slow
 def test_inputs_of_other_sizes(tmp_path: Path) -> None:
     """The engine is built anew, and computes what ONNX Runtime does."""
     model, inputs = frozen_engine_net("squeeze_and_excite")
@@ -90,6 +93,26 @@ def test_inputs_of_other_sizes(tmp_path: Path) -> None:
         twice = {name: np.concatenate([array, array]) for name, array in inputs.items()}
         (once,), (doubled,) = engine.run(inputs), engine.run(twice)
     np.testing.assert_allclose(doubled, np.concatenate([once, once]), atol=1e-5 * np.abs(once).max())
+
+
+@needs_tensorrt
+def test_outputs_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """And of its types: TensorRT has an order of its own, and no int64."""
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 4])
+    last = onnx.helper.make_tensor_value_info("last", onnx.TensorProto.INT64, [1])
+    first = onnx.helper.make_tensor_value_info("first", onnx.TensorProto.FLOAT, [1, 4])
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], ["first"]),
+        onnx.helper.make_node("ArgMax", ["first"], ["last"], axis=1, keepdims=0),
+    ]
+    graph = onnx.helper.make_graph(nodes, "g", [x], [last, first])
+    opset = [onnx.helper.make_opsetid("", 13)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(tmp_path / "model.onnx"))
+    values = np.array([[-1, 3, 2, 0]], np.float32)
+    with TensorRt(tmp_path / "model.onnx") as engine:
+        largest, kept = engine.run({"x": values})
+    assert (largest.dtype, largest.tolist()) == (np.int64, [1])
+    np.testing.assert_array_equal(kept, np.maximum(values, 0))
 
 
 @needs_tensorrt
