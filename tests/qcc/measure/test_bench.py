@@ -21,12 +21,14 @@ from qcc.analyze.page.times import times
 from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.process import wanted
+from qcc.backends.engines.tensorrt import tensorrt_missing
 from qcc.backends.engines.timing import timed
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.bench import _show, _tell_next
 from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.main import run
 from qcc.errors import EngineError
+from qcc.measure import engines
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import comparisons, verdicts
@@ -391,3 +393,27 @@ def test_how_images_were_prepared_is_handed_on(tmp_path: Path) -> None:
     assert prepared([made], "random", None) == []
     (tmp_path / "inference.yml").write_text("PreProcess: {transform_ops: [{DecodeImage: {}}]}\n")
     assert prepared([made], None, None) == []
+
+
+def test_what_is_for_vnni_is_not_run_without(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be clipped; and the next command names the target that the model was written for."""
+    of_float, qdq = find_subjects([place / "model", place / "of-openvino" / "qdq"], tmp_path)
+    ours = replace(qdq, target="openvino+vnni")
+    for vnni in (False, True):
+        monkeypatch.setattr(engines, "has_vnni", lambda vnni=vnni: vnni)
+        reason = engines._for_another(ours, "openvino")
+        assert (reason is None) is vnni
+        assert vnni or reason == (
+            "it is written for openvino+vnni, and this processor is not known to have VNNI"
+        )
+        assert engines._for_another(ours, "paddle-x86") == "it is written for openvino+vnni"
+    assert of_float.is_float
+
+
+@pytest.mark.skipif(tensorrt_missing() is None, reason="TensorRT is here")
+def test_without_tensorrt_bench_says_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", str(place / "model"), "--engines", "tensorrt"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("qcc: error: nothing was measured: tensorrt: TensorRT is not installed: ")
