@@ -178,7 +178,8 @@ def _metric(evaluate: str, model: Model, top: int | None) -> Metric:
 @contextmanager
 def _going_on() -> Iterator[None]:
     """Turn a stop into the exit code of an interrupted command."""
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
+    from qcc.interrupts import Stopped
+    from qcc.starting import INTERRUPTED_EXIT_CODE
 
     try:
         yield

@@ -400,7 +400,10 @@ def test_what_fails_last_leaves_all_as_it_was(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) == 3 * 3 + 2 + 3 + 1
 
-    told = f"qcc: interrupted: nothing was written to {out}, run the same command again.\n"
+    told = (
+        f"qcc: interrupted: nothing was written to {out}, run the same command again; what was measured stays"
+        f" in {out}/.calibration.\n"
+    )
     failures = [
         (OutputError("No space left on device."), 2, "No space left"),
         (KeyboardInterrupt(), 130, told),
