@@ -15,6 +15,7 @@ from rich.console import Console
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, is_analysis, is_page
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -51,7 +52,7 @@ _SCORED = 10
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Where to write the page (.html); the same for programs is written beside it, as .json.",
 )
 @click.option(
@@ -84,7 +85,7 @@ _SCORED = 10
 )
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared, where it does not stand beside the float model.",
 )

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import plain, short_paths
@@ -82,7 +83,7 @@ class Counts(click.ParamType):
 )
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How the images of --data are prepared, where nothing beside the first MODEL says it.",
 )
@@ -92,21 +93,21 @@ class Counts(click.ParamType):
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.json",
     help="Write all that was measured.",
 )
 @click.option(
     "--plot",
     "plot_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.svg",
     help="Draw the times.",
 )
 @click.option(
     "--report",
     "report_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.html",
     help="Write a page with the times, or put them into the report.html of `qcc quantize`.",
 )

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -60,10 +61,10 @@ _SHOWN = 10
     " against others.",
 )
 @click.option("--all", "show_all", is_flag=True, help=f"Print all layers, not the worst {_SHOWN}.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it.")
+@click.option("--json", "json_file", type=FILE, help="Write all of it.")
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared, where it does not stand beside A.",
 )

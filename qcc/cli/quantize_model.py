@@ -19,6 +19,7 @@ from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, refuse_folder
+from qcc.cli.paths import FILE, FOLDER
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import budgets_in_time
 from qcc.cli.quantize_outcome import Outcome, own_files
@@ -50,9 +51,7 @@ _STATE = ".calibration"
     " a training configuration (.yml); a Python function, as module:function, that yields arrays by feed; or"
     " random.",
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
-)
+@click.option("-o", "--output", required=True, type=FOLDER, help="Where to write.")
 @click.option(
     "--effort",
     type=click.Choice(["calibrated", "accurate", TRAINED]),
@@ -73,7 +72,7 @@ _STATE = ".calibration"
 @click.option("--compare", is_flag=True, help="Tell in the report what the other calibrators would lose.")
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared (`qcc config help Preprocess`), where no infer_cfg.yml or inference.yml"
     " stands"

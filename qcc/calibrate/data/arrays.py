@@ -77,9 +77,10 @@ def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarr
         declared in (-1, size) for declared, size in zip(var.shape, array.shape, strict=True)
     )
     if not fits or array.dtype != dtype:
+        right = f"`.astype({dtype.name!r})`" if fits else "these dimensions, of which -1 is any number"
         raise DataError(
             f"{source}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
-            f" {dtype}{list(var.shape)}."
+            f" {dtype}{list(var.shape)}: give it {right}."
         )
     if not array.size:
         raise DataError(

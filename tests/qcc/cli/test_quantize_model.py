@@ -144,6 +144,15 @@ def test_a_function_that_yields_batches(
     assert "no function that can be imported" in refusal(capsys, words, tmp_path / "out")
 
 
+def test_nothing_is_left_of_one_bad_image(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/3b.png").write_bytes(b"nothing")
+    words = command(place, tmp_path / "o", "--preprocess", place / "p.yml", data=tmp_path / "photos")
+    assert refusal(capsys, words, tmp_path / "o").endswith("3b.png is no image file that can be read.\n")
+
+
 def test_bad_images_stop_or_are_left_out(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
