@@ -147,6 +147,7 @@ def bench(
         raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
     from qcc.analyze.page.frame import TIMES, put_part, read_page
     from qcc.analyze.page.times import times
+    from qcc.cli.data import files_named
     from qcc.errors import EngineError
     from qcc.files import check_outputs, refuse_inputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
@@ -156,7 +157,7 @@ def bench(
     from qcc.measure.subjects import find_subjects, left_over
 
     outputs = [path for path in (json_path, plot_path, report_path) if path is not None]
-    check_outputs(outputs, models)
+    check_outputs(outputs, [*models, *files_named(data, preprocess)])
     if report_path is not None and report_path.exists():
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:

@@ -96,7 +96,7 @@ def compare(
     from qcc.analyze.others import FILES, InEngine
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
-    from qcc.cli.data import open_source
+    from qcc.cli.data import files_named, open_source
     from qcc.files import check_outputs, write_json
 
     if other.suffix in FILES and engine != "paddle":
@@ -110,7 +110,8 @@ def compare(
     _require_same_feeds(model, given.model, other, second)
     graph = _comparable(given.model, second)
     if json_file is not None:
-        check_outputs([json_file], [*given.files, *([other] if also is None else also.files)])
+        others = [other] if also is None else also.files
+        check_outputs([json_file], [*given.files, *others, *files_named(data, preprocess)])
     with _opened(graph, other, second, engine) as runs:
         coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
