@@ -367,8 +367,13 @@ def _planned(staged: Path) -> list[str]:
     """A plan's names; none where there is none, or of one that qcc has not written, as a folder from
     elsewhere may hold."""
     try:
-        names = json.loads((staged / _PLAN).read_bytes()[:_CHUNK])
-    except (FileNotFoundError, ValueError, RecursionError):
+        with open_input(staged / _PLAN) as stream:
+            names = json.loads(stream.read(_CHUNK))
+    except (ValueError, RecursionError):
+        return []
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EINVAL):  # not there, or no regular file
+            raise
         return []
     if not isinstance(names, list):
         return []

@@ -26,6 +26,11 @@ def open_input(path: Path) -> BufferedReader:
     return os.fdopen(descriptor, "rb")
 
 
+def why(error: Exception) -> str:
+    """The reason that an error gives, without the number and the path that an OSError's text has."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def read_input(path: Path, most: int) -> bytes:
     """The content of a regular file of at most `most` bytes.  Raises OSError as `open_input` does."""
     with open_input(path) as stream:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from threading import current_thread, main_thread
-from types import FrameType
+from types import FrameType, ModuleType
 
-from qcc.starting import INTERRUPTED_EXIT_CODE, SIGNALS, end
-
-__all__ = ["INTERRUPTED_EXIT_CODE", "StopRequest", "Stopped", "importing", "started"]
+from qcc.starting import SIGNALS, end
 
 
 class Stopped(Exception):
@@ -54,10 +54,20 @@ def started() -> None:
             signal.signal(number, _interrupt)
 
 
+def finished() -> None:
+    """Let Ctrl-C and SIGTERM have no effect from now on, in the program `qcc`: all is done, and its exit code
+    says how; what is left to do, such as removing temporary files, takes no time."""
+    for number in SIGNALS:
+        if signal.getsignal(number) in (end, _interrupt):
+            signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def importing() -> Iterator[None]:
-    """For an import whose C++ code calls Python and says of a KeyboardInterrupt that nothing can be imported:
-    Ctrl-C ends the program `qcc`; elsewhere it is a KeyboardInterrupt at the end of the block."""
+    """For the import of Paddle, whose C++ code calls Python and says of a KeyboardInterrupt that nothing can
+    be imported: Ctrl-C ends the program `qcc`; elsewhere it is a KeyboardInterrupt at the end of the block.
+
+    SIGTERM waits for that end, since Paddle puts a handler of its own in place, which prints a trace."""
     if current_thread() is not main_thread():  # which alone is interrupted
         yield
         return
@@ -68,10 +78,43 @@ def importing() -> Iterator[None]:
             for number in SIGNALS:
                 if handlers[number] in (end, _interrupt):
                     signal.signal(number, end)
-            yield
+            with _waiting(signal.SIGTERM):
+                yield
     finally:
         if stop.requested:
             raise KeyboardInterrupt
+
+
+@contextmanager
+def _waiting(number: signal.Signals) -> Iterator[None]:
+    """Hold a signal back until the end of the block, and give it then to Python's handler, whatever C++ code
+    has put in its place.
+
+    This thread alone can be told to hold it back. Where there are others, such as those of numpy, they take
+    it: so the handler is put back as soon as a module is looked for, too."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    finder = _HandlerKept(number)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        finder.put_back()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+class _HandlerKept(MetaPathFinder):
+    """Finds no module, and puts Python's handler of a signal back whenever it is asked for one."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def put_back(self) -> None:
+        signal.signal(self._number, signal.getsignal(self._number))
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if current_thread() is main_thread():
+            self.put_back()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What Ctrl-C and SIGTERM do to the program `qcc` while nothing is at stake: at its start and its end.
+"""What Ctrl-C and SIGTERM do to the program `qcc` while nothing is at stake: at its start.
 
 Imports next to nothing: until `end_at_once` is called, Python answers Ctrl-C with a traceback.
 """
@@ -29,7 +29,7 @@ def open_standard_streams() -> None:
 
 def end_at_once() -> None:
     """Let Ctrl-C and SIGTERM, where they are not ignored, end the program `qcc` there and then: it has done
-    nothing yet, or all that it had to, and imports make something else of a KeyboardInterrupt."""
+    nothing yet, and imports make something else of a KeyboardInterrupt."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)

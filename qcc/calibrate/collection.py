@@ -104,6 +104,8 @@ def collect(
         try:
             inputs = batch.read()
         except DataError as error:
+            if not skip_bad and source.total == 1:
+                raise  # nothing else is left
             if not skip_bad:
                 raise DataError(
                     f"{str(error).rstrip('.')}; --skip-bad leaves out what cannot be read."

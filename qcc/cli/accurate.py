@@ -114,7 +114,8 @@ class Improving:
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
-        from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
+        from qcc.interrupts import Stopped
+        from qcc.starting import INTERRUPTED_EXIT_CODE
 
         used = usable(self._source.batches, statistics)
         samples = Samples.of(used)

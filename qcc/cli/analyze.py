@@ -15,6 +15,7 @@ from rich.console import Console
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, is_analysis, is_page
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -51,7 +52,7 @@ _SCORED = 10
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     help="Where to write the page (.html); the same for programs is written beside it, as .json.",
 )
 @click.option(
@@ -84,7 +85,7 @@ _SCORED = 10
 )
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared, where it does not stand beside the float model.",
 )
@@ -178,7 +179,8 @@ def _metric(evaluate: str, model: Model, top: int | None) -> Metric:
 @contextmanager
 def _going_on() -> Iterator[None]:
     """Turn a stop into the exit code of an interrupted command."""
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
+    from qcc.interrupts import Stopped
+    from qcc.starting import INTERRUPTED_EXIT_CODE
 
     try:
         yield

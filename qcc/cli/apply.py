@@ -17,14 +17,13 @@ from rich.text import Text
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FOLDER
 from qcc.cli.stdout import echo
 from qcc.shown import plain
 
 if TYPE_CHECKING:
     from qcc.model import Model
     from qcc.passes.instruments import Instrument, OpChange, Progress
-
-FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import plain, short_paths
@@ -83,7 +84,7 @@ class Counts(click.ParamType):
 )
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How the images of --data are prepared, where nothing beside the first MODEL says it.",
 )
@@ -93,21 +94,21 @@ class Counts(click.ParamType):
 @click.option(
     "--json",
     "json_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.json",
     help="Write all that was measured.",
 )
 @click.option(
     "--plot",
     "plot_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.svg",
     help="Draw the times.",
 )
 @click.option(
     "--report",
     "report_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="OUT.html",
     help="Write a page with the times, or put them into the report.html of `qcc quantize`.",
 )
@@ -147,6 +148,7 @@ def bench(
         raise click.UsageError(f"--report {report_path}: the page is a file whose name ends in .html.")
     from qcc.analyze.page.frame import TIMES, put_part, read_page
     from qcc.analyze.page.times import times
+    from qcc.cli.data import files_named
     from qcc.errors import EngineError
     from qcc.files import check_outputs, refuse_inputs, write_json, write_text
     from qcc.measure.bench import Bench, slower
@@ -156,7 +158,7 @@ def bench(
     from qcc.measure.subjects import find_subjects, left_over
 
     outputs = [path for path in (json_path, plot_path, report_path) if path is not None]
-    check_outputs(outputs, models)
+    check_outputs(outputs, [*models, *files_named(data, preprocess)])
     if report_path is not None and report_path.exists():
         read_page(report_path)  # one that is none of qcc's is refused before anything is measured
     with tempfile.TemporaryDirectory(prefix="qcc-bench-") as scratch:

@@ -106,7 +106,8 @@ def meet(
     """The attempt that meets the budget or comes nearest, what the report says of it, and notices; `folder`:
     where an interrupted run leaves what it goes on with.  Raises ConfigError when the metric is no number."""
     from qcc.calibrate.accurate.memo import Memo
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped
+    from qcc.interrupts import Stopped
+    from qcc.starting import INTERRUPTED_EXIT_CODE
 
     try:
         with ExitStack() as stack:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
@@ -60,10 +61,10 @@ _SHOWN = 10
     " against others.",
 )
 @click.option("--all", "show_all", is_flag=True, help=f"Print all layers, not the worst {_SHOWN}.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it.")
+@click.option("--json", "json_file", type=FILE, help="Write all of it.")
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared, where it does not stand beside A.",
 )
@@ -95,7 +96,7 @@ def compare(
     from qcc.analyze.others import FILES, InEngine
     from qcc.analyze.run import Sample
     from qcc.analyze.sources import find_models
-    from qcc.cli.data import open_source
+    from qcc.cli.data import files_named, open_source
     from qcc.files import check_outputs, write_json
 
     if other.suffix in FILES and engine != "paddle":
@@ -109,7 +110,8 @@ def compare(
     _require_same_feeds(model, given.model, other, second)
     graph = _comparable(given.model, second)
     if json_file is not None:
-        check_outputs([json_file], [*given.files, *([other] if also is None else also.files)])
+        others = [other] if also is None else also.files
+        check_outputs([json_file], [*given.files, *others, *files_named(data, preprocess)])
     with _opened(graph, other, second, engine) as runs:
         coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)

@@ -9,6 +9,7 @@ import click
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import refuse_folder
+from qcc.cli.paths import FOLDER
 from qcc.cli.stdout import echo
 
 
@@ -17,7 +18,7 @@ from qcc.cli.stdout import echo
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     required=True,
     help="The folder that gets the files.",
 )

@@ -53,6 +53,12 @@ def open_source(
     return _images(model, program, path, preprocess, samples, recorded)
 
 
+def files_named(data: str | None, preprocess: Path | None) -> list[Path]:
+    """What these options name that is there: files, and those in a folder."""
+    paths = [path for path in (Path(data or RANDOM), preprocess) if path is not None and path.exists()]
+    return [file for path in paths for file in (path.iterdir() if path.is_dir() else [path])]
+
+
 def _without(preprocess: Path | None, data: str, source: Source) -> Source:
     if preprocess is not None:
         raise ConfigError(f"--preprocess says how images are prepared, and --data {data} gives none.")

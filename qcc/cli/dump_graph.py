@@ -9,6 +9,7 @@ import click
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.paths import FILE
 from qcc.cli.stdout import echo
 from qcc.shown import counted
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from qcc.passes import PassManager
 
 _LONGEST_TEXT = 1 << 30
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()

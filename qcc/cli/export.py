@@ -14,6 +14,7 @@ from qcc.cli.export_in_time import curve_files, export_in_time
 from qcc.cli.export_onnx import write_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, is_selftest
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import Found, WantedTime, time_budget_options
 from qcc.shown import counted
@@ -173,6 +174,7 @@ def export(
         tell_next("bench", "MODEL", output)
         return
     _refuse(_ONNX_OPTIONS, "ONNX files, of which the engine is named by --target")
+    _check_selftest(selftest)
     in_time = export_in_time(
         WantedTime(no_slower, max_latency),
         f"lite-{arch}",
@@ -253,6 +255,14 @@ def _tell(saved: Saved, output: Path) -> None:
     echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
     for check in saved.checks:
         echo(str(check) if check.good else f"warning: {check}", err=not check.good)
+
+
+def _check_selftest(folder: Path | None) -> None:
+    """Raise OutputError where files of others would be replaced."""
+    if folder is not None:
+        from qcc.backends.lite.selftest import FOR_DEVICES
+
+        check_place(folder, (), dict.fromkeys(FOR_DEVICES, is_selftest))
 
 
 def _write_selftest(model: Model, folder: Path, data: Batch | None, **options: Any) -> None:

@@ -15,8 +15,8 @@ import click
 import qcc
 from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import PathError, QccError, QccWarning
-from qcc.interrupts import INTERRUPTED_EXIT_CODE, started
-from qcc.starting import end_at_once
+from qcc.interrupts import finished, started
+from qcc.starting import INTERRUPTED_EXIT_CODE
 
 # What people come for: the commands that do it, in the order in which they are used, each in a few words.
 GROUPS = {
@@ -169,7 +169,7 @@ def main() -> None:
     """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
     sys.stdout = checked(sys.stdout)
     code = run(sys.argv[1:])
-    end_at_once()
+    finished()
     sys.exit(code)
 
 

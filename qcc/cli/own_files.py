@@ -74,6 +74,16 @@ def is_record(path: Path) -> bool:
     return "qcc" in _json(path)
 
 
+def is_selftest(path: Path) -> bool:
+    """Whether a file lies in a folder that `qcc export --selftest` wrote."""
+    return (path.parent / "selftest.txt").is_file()
+
+
+def is_run(path: Path) -> bool:
+    """Whether a file is the JSON record of a training."""
+    return {"command", "environment", "settings"} <= _json(path).keys()
+
+
 def is_analysis(path: Path) -> bool:
     """Whether a file is what `qcc analyze` writes beside its page."""
     return {"model", "facts", "ops", "notes"} <= _json(path).keys()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, refuse_folder
+from qcc.cli.paths import FILE, FOLDER
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import budgets_in_time
 from qcc.cli.quantize_outcome import Outcome, own_files
@@ -49,9 +51,7 @@ _STATE = ".calibration"
     " a training configuration (.yml); a Python function, as module:function, that yields arrays by feed; or"
     " random.",
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="Where to write."
-)
+@click.option("-o", "--output", required=True, type=FOLDER, help="Where to write.")
 @click.option(
     "--effort",
     type=click.Choice(["calibrated", "accurate", TRAINED]),
@@ -72,7 +72,7 @@ _STATE = ".calibration"
 @click.option("--compare", is_flag=True, help="Tell in the report what the other calibrators would lose.")
 @click.option(
     "--preprocess",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.yml",
     help="How images are prepared (`qcc config help Preprocess`), where no infer_cfg.yml or inference.yml"
     " stands"
@@ -220,7 +220,8 @@ def quantize_model(
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
     outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, found)
-    outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
+    with _told_of(state):
+        outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
     if found is not None:
         found.end(output / CURVE, output / DRAWING)
     state.remove()
@@ -238,6 +239,17 @@ def _check_forms(output: Path, program: Path, data: str) -> None:
     refuse_folder(program, output, *(output / form for form in FORMS))
     if output.exists() and os.path.exists(data) and output.samefile(data):  # data may be no name of a file
         raise OutputError(f"{output} holds the data that is read: give -o another folder.")
+
+
+@contextmanager
+def _told_of(state: State) -> Iterator[None]:
+    """Whoever interrupts the block is told where what was measured stays."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        stays = f"what was measured stays in {state.folder}"
+        error.args = (f"{error}; {stays}" if str(error) else stays,)
+        raise
 
 
 def _next(outcome: Outcome, model: Path, timed: str | None, data: Sequence[object]) -> Sequence[object]:
@@ -283,7 +295,8 @@ def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: 
 
 def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
     from qcc.calibrate.collection import collect
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE, Stopped, StopRequest
+    from qcc.interrupts import Stopped, StopRequest
+    from qcc.starting import INTERRUPTED_EXIT_CODE
     from qcc.train.parallel.watched import stop_with_launcher
 
     stop_with_launcher()

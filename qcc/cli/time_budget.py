@@ -179,7 +179,7 @@ class Found:
     def end(self, json_path: Path, svg_path: Path) -> None:
         """Tell where the curve and its drawing were written; end the command where the search was
         interrupted."""
-        from qcc.interrupts import INTERRUPTED_EXIT_CODE
+        from qcc.starting import INTERRUPTED_EXIT_CODE
 
         echo(f"{json_path} and {svg_path.name} beside it have all that was timed.")
         if self.outcome.interrupted:

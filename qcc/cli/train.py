@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_place, is_run
 from qcc.cli.training_options import OverridesCommand, TrainingArguments, training_options
 from qcc.cli.training_run import run_training
 from qcc.errors import ConfigError, OutputError
-from qcc.files import check_folder, refuse_inputs, write_json
+from qcc.files import refuse_inputs, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +42,7 @@ def train(given: TrainingArguments, save_path: Path) -> None:
         raise ConfigError(f"{where} is missing; it says how long to train, and how fast.")
     if save_path.suffix != ".npz" or save_path.is_dir():
         raise OutputError(f"--save {save_path}: the weights go to a file, whose name ends in .npz.")
-    check_folder(save_path.parent)
+    check_place(save_path.parent, (), {save_path.with_suffix(".json").name: is_run})
     if training.backbone_weights is not None:
         refuse_inputs([save_path], [Path(training.backbone_weights)])
     folder = config.save_dir / "float"

@@ -88,7 +88,8 @@ def train(
     """Train what was calibrated, with checkpoints in the output's folder, which an interrupted run leaves
     there; also what the report says of it."""
     from qcc.calibrate.report import Section
-    from qcc.interrupts import INTERRUPTED_EXIT_CODE, StopRequest
+    from qcc.interrupts import StopRequest
+    from qcc.starting import INTERRUPTED_EXIT_CODE
     from qcc.train.loop.interrupt import Interrupted
     from qcc.train.unlabelled import Budget, origin_of, train_unlabelled
 

@@ -9,7 +9,8 @@ from click.exceptions import Exit
 from rich.console import Console
 
 from qcc.errors import TrainingError
-from qcc.interrupts import INTERRUPTED_EXIT_CODE, StopRequest
+from qcc.interrupts import StopRequest
+from qcc.starting import INTERRUPTED_EXIT_CODE
 from qcc.train.loop.interrupt import Interrupted
 from qcc.train.parallel.environment import place
 from qcc.train.parallel.launch import launch, qcc_command

@@ -47,6 +47,8 @@ def _find_program(path: Path, model_filename: str | None) -> Path:
         return beside[0]
     if path.is_dir():
         return _program_in(path)
+    if path.exists():
+        raise ModelFormatError(f"{path} cannot be read: it is no regular file and no folder.")
     raise ModelFormatError(
         f"{path}: there is no such file, no such folder, and no {path.name}{PROGRAM_SUFFIX} or"
         f" {path.name}{PADDLE3_SUFFIX} beside."

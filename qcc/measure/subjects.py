@@ -23,7 +23,7 @@ from qcc.frontend import load
 from qcc.frontend.layout import find_program
 from qcc.frontend.saved import model_files
 from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGRAM_SUFFIX
-from qcc.inputs import open_input, read_input
+from qcc.inputs import open_input, read_input, why
 from qcc.model import Model
 from qcc.quantization import state, stored_form
 from qcc.record import FILE_NAME, read_record
@@ -169,7 +169,7 @@ def _onnx(home: Path, path: Path) -> Subject:
             quantized = any(data.find(mark) >= 0 for mark in _ONNX_INTEGERS)
             size = len(data)
     except (OSError, ValueError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {error}.") from error
+        raise ModelFormatError(f"{path} cannot be read: {why(error)}.") from error
     record = read_record([path], path.name + RECORD_SUFFIX)
     target = None if record is None or record.engine is None else record.engine["target"]
     form = "int8" if quantized else "float"

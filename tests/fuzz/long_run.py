@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "sup
 
 from harness import SCRATCH, failures, mutant  # noqa: E402
 from readers import Reader, readers  # noqa: E402
-from record import ROOT, record  # noqa: E402
+from record import ROOT, record, revision  # noqa: E402
 
 # Mutants of one reader at a time: all readers have had as many when a run ends early.
 _ROUND = 25
@@ -35,7 +36,11 @@ def main(count: int, seed: int, minutes: float | None, found: Path) -> None:
     began = time.monotonic()
     found.mkdir(parents=True, exist_ok=True)
     progress = found / f"progress-{seed}.json"
-    done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {"each": 0, "wrong": {}}
+    done: dict[str, Any] = {"each": 0, "revisions": {}, "wrong": {}}
+    if progress.exists():
+        done = json.loads(progress.read_text())
+    revisions = Counter(done["revisions"])
+    now = revision()
     with tempfile.TemporaryDirectory(dir=SCRATCH) as name:
         known = readers(Path(name))
         each = count // len(known)
@@ -44,13 +49,15 @@ def main(count: int, seed: int, minutes: float | None, found: Path) -> None:
             for reader in known.values():
                 wrong = _read(reader, seed, done["each"], end, found)
                 done["wrong"].setdefault(reader.name, []).extend(wrong)
-            done["each"] = end
+            revisions[now] += (end - done["each"]) * len(known)
+            done.update(each=end, revisions=revisions)
             progress.write_text(json.dumps(done))
             click.echo(f"{end:,} of each after {time.monotonic() - began:.0f} s")
         rows = [_row(reader, seed, done) for reader in known.values()]
     record(
         "files",
         f"python tests/fuzz/long_run.py --count {done['each'] * len(rows)} --seed {seed}",
+        revisions,
         {"readers": rows},
     )
     raise SystemExit(int(any(not failure["mended"] for row in rows for failure in row["failures"])))

@@ -20,7 +20,7 @@ import click
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from record import ROOT, record
+from record import ROOT, record, revision
 
 TESTS = (
     "tests/qcc/passes/test_properties.py",
@@ -41,19 +41,24 @@ def main(rounds: int, minutes: float | None, found: Path) -> None:
     found.mkdir(parents=True, exist_ok=True)
     progress = found / "graphs.json"
     done: dict[str, Any] = json.loads(progress.read_text()) if progress.exists() else {"rounds": []}
+    now = revision()
     while len(done["rounds"]) < rounds and (minutes is None or time.monotonic() - began < 60 * minutes):
-        done["rounds"].append(_round(len(done["rounds"]), found / "counts.json"))
+        told = _round(len(done["rounds"]), found / "counts.json")
+        done["rounds"].append({"revision": now, **told})
         progress.write_text(json.dumps(done))
         click.echo(f"round {len(done['rounds'])} after {time.monotonic() - began:.0f} s")
     passes: dict[str, Counter[str]] = {}
+    revisions: Counter[str] = Counter()
     for one in done["rounds"]:
+        revisions[one["revision"]] += one["graphs"]
         for step, told in one["passes"].items():
             passes.setdefault(step, Counter()).update(told)
     failed = [failure for one in done["rounds"] for failure in one["failures"]]
     record(
         "graphs",
         f"python tests/fuzz/random_graphs.py --rounds {len(done['rounds'])}",
-        {"graphs": sum(one["graphs"] for one in done["rounds"]), "failures": failed, "passes": passes},
+        revisions,
+        {"graphs": revisions.total(), "failures": failed, "passes": passes},
     )
     raise SystemExit(int(bool(failed)))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,25 @@ _FILES, _GRAPHS = 100_000, 10_000
 RECORD, PAGE = ROOT / "docs/records/fuzz.json", ROOT / "docs/reliability.md"
 
 
-def record(part: str, command: str, content: dict[str, Any]) -> None:
-    """Put what one run found, `files` or `graphs`, into the record, and make the page anew."""
+def revision() -> str:
+    """Of the code that is run, as git names it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude", "*"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return told.stdout.strip()
+
+
+def record(part: str, command: str, revisions: Counter[str], content: dict[str, Any]) -> None:
+    """Put what one run found, `files` or `graphs`, into the record, and make the page anew.
+
+    `revisions` says how many of them each revision of the code was given."""
     known = json.loads(RECORD.read_text())
-    known[part] = {"command": command, "date": datetime.now(timezone.utc).date().isoformat(), **content}
+    today = datetime.now(timezone.utc).date().isoformat()
+    known[part] = {"command": command, "date": today, "revisions": revisions, **content}
     RECORD.write_text(json.dumps(known, indent=1) + "\n")
     PAGE.write_text(page(known))
 
@@ -45,7 +62,7 @@ make fuzz           # damages the files of every reader, and reads them
 ```
 
 Of {total:,} damaged files, {found}.{_ended(total, _FILES)} Made by `make fuzz`
-(`{run["command"]}`, {run["date"]}) from `docs/records/fuzz.json`.
+(`{run["command"]}`, {run["date"]}, {_revisions(run)}) from `docs/records/fuzz.json`.
 
 | reader | damaged files | crashes, endless loops, tracebacks |
 | --- | --- | --- |
@@ -69,7 +86,7 @@ make test-random    # takes random graphs through passes and backends
 
 {run["graphs"]:,} random graphs, {len(run["failures"]) or "no"} failures.{_ended(run["graphs"], _GRAPHS)}
 Made by `make test-random`
-(`{run["command"]}`, {run["date"]}).{run.get("note", "")}
+(`{run["command"]}`, {run["date"]}, {_revisions(run)}).
 
 Of each pass is tested on them: that it says truthfully whether it changed anything; that one that is refused
 changes nothing; that the graph verifies afterwards; that running it again changes nothing; and that the
@@ -82,6 +99,14 @@ order, and in the pipeline that exports to Paddle Lite. What is at 0 % here is t
 | --- | --- | --- | --- | --- |
 {table}
 """
+
+
+def _revisions(run: dict[str, Any]) -> str:
+    """Of which revisions of the code a run is."""
+    told: dict[str, int] = run["revisions"]
+    if len(told) == 1:
+        return f"revision {next(iter(told))}"
+    return ", ".join(f"{count:,} by revision {name}" for name, count in told.items())
 
 
 def _ended(done: int, whole: int) -> str:

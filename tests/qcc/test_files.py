@@ -402,6 +402,12 @@ def test_a_plan_from_elsewhere_moves_nothing_out(tmp_path: Path, plan: bytes) ->
     assert contents(tmp_path) == before
 
 
+def test_a_plan_that_is_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / ".qcc-x").mkdir()
+    os.mkfifo(tmp_path / ".qcc-x" / ".plan")
+    finish(tmp_path)
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     stage(tmp_path / "elsewhere", a=b"1")
     (tmp_path / "folder").mkdir()

@@ -120,6 +120,16 @@ def test_checkpoints_are_thinned_out_but_for_the_best(
     assert [record["top1"] for record in records] == ACCURACIES
 
 
+def test_a_record_of_others_is_in_the_way(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from qcc.cli.main import run as command
+
+    (tmp_path / "w.json").write_text('{"images": []}')
+    assert command(["train", "-c", str(tiny_config), "--save", str(tmp_path / "w.npz")]) == 2
+    assert f"{tmp_path}/w.json is in the way: qcc replaces only what it wrote" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_both_commands_thin_out_float_checkpoints(tiny_config: Path, tmp_path: Path) -> None:
     from qcc.cli.main import run as command

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
-from qcc.interrupts import INTERRUPTED_EXIT_CODE
+from qcc.starting import INTERRUPTED_EXIT_CODE
 from qcc.train.parallel.environment import Place, gpu_variable
 
 _SECONDS_BETWEEN_LOOKS = 0.1

@@ -13,7 +13,7 @@ from qcc import __version__
 from qcc.analyze.page.elements import Html, tag
 from qcc.errors import OutputError
 from qcc.files import write_text
-from qcc.inputs import read_input
+from qcc.inputs import read_input, why
 
 Parts = Mapping[str, Html]
 
@@ -74,7 +74,7 @@ def read_page(path: Path) -> tuple[Html, dict[str, Html]]:
     try:
         text = read_input(path, _LARGEST).decode()
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be read, to put something into it: {error}.") from error
+        raise OutputError(f"{path} cannot be read, to put something into it: {why(error)}.") from error
     title = _TITLE.search(text)
     parts = {name: Html(content) for name, content in _PART.findall(text) if name in _ORDER}
     if title is None or not parts or f'<meta name="generator" content="{_GENERATOR} ' not in text:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qcc.backends.engines.process import Process
 from qcc.backends.engines.runtime import Runtime
-from qcc.errors import MissingDependencyError
+from qcc.errors import MissingDependencyError, ModelFormatError
+from qcc.inputs import open_input, why
 
 
 def onnxruntime_missing() -> str | None:
@@ -28,7 +29,8 @@ class OnnxRuntime(Runtime):
     `floats`: how many convolutions and products do not, by the types of ONNX Runtime; both are empty without
     `optimize`.
 
-    Raises MissingDependencyError when ONNX Runtime is not installed, EngineError when it refuses the model or
+    Raises MissingDependencyError when ONNX Runtime is not installed, ModelFormatError for what is no regular
+    file, EngineError when it refuses the model or
     ends its process.
     """
 
@@ -38,6 +40,10 @@ class OnnxRuntime(Runtime):
         missing = onnxruntime_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
+        try:
+            open_input(model).close()
+        except OSError as error:
+            raise ModelFormatError(f"{model} cannot be read: {why(error)}.") from error
         arguments = (str(model), str(int(optimize)), str(threads))
         super().__init__(model, Process("qcc.backends.engines.onnxruntime_worker", *arguments))
         self.int8: dict[str, int] = dict(self.header["int8"])

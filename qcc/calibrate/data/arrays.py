@@ -11,7 +11,7 @@ import numpy as np
 from qcc.array_files import ArraysError, load_arrays
 from qcc.calibrate.data.batches import Batches
 from qcc.errors import DataError
-from qcc.inputs import open_input
+from qcc.inputs import open_input, why
 from qcc.ir.dtypes import numpy_dtype
 from qcc.model import Model
 
@@ -60,7 +60,7 @@ def _load(file: Path, feeds: tuple[str, ...]) -> Mapping[str, np.ndarray]:
                 raise DataError(f"{file} has no array {missing[0]!r}; it has {list(arrays)}.")
             return {name: arrays[name] for name in feeds}
     except (OSError, ArraysError) as error:
-        raise DataError(f"{file} cannot be read as numpy's arrays: {error}.") from error
+        raise DataError(f"{file} cannot be read as numpy's arrays: {why(error)}.") from error
 
 
 def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarray:
@@ -77,9 +77,10 @@ def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarr
         declared in (-1, size) for declared, size in zip(var.shape, array.shape, strict=True)
     )
     if not fits or array.dtype != dtype:
+        right = f"`.astype({dtype.name!r})`" if fits else "these dimensions, of which -1 is any number"
         raise DataError(
             f"{source}: {name!r} is {array.dtype}{list(array.shape)}, and the model is fed with"
-            f" {dtype}{list(var.shape)}."
+            f" {dtype}{list(var.shape)}: give it {right}."
         )
     if not array.size:
         raise DataError(

@@ -43,7 +43,7 @@ def _listed(file: Path) -> list[Path]:
         words = line.partition("\t")[0].strip()
         path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
         if path is None:
-            raise DataError(f"{place}: {words!r} does not exist in {file.parent.absolute()}.")
+            raise DataError(f"{place}: {words!r} is no file in {file.parent.absolute()}.")
         found.append(path)
     if not found:
         raise DataError(f"{file} lists no image.")

@@ -187,6 +187,34 @@ def test_streams_that_are_closed_are_no_files_that_are_written(tmp_path: Path) -
     assert int((tmp_path / "number").read_text()) > 2
 
 
+def test_no_file_descriptor_is_left() -> None:
+    """Python itself needs one for each module that it imports."""
+    places = [str(Path(qcc.__file__).parents[1]), *sys.path]
+    program = f"import sys; sys.path[:] = {places!r}; from qcc.__main__ import main; main()"
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n 4 && exec "$0" -S -c "$1" inspect x', sys.executable, program],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (2, "qcc: error: this machine refuses: Too many open files.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (["apply", "m", "-p", "prune", "-o", "FILE"], "is a file: name a folder, there or not.\n"),
+        (["dump-graph", "m", "--dot", "FOLDER"], "is a folder: name a file.\n"),
+    ],
+)
+def test_a_file_for_a_folder(
+    words: list[str], right: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = {"FILE": tmp_path / "file", "FOLDER": tmp_path}
+    places["FILE"].write_text("mine")
+    assert run([str(places.get(word, word)) for word in words]) == 2
+    assert capsys.readouterr().err.endswith(f"{places[words[-1]]}' {right}")
+
+
 def test_interrupt(failing_command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     failing_command.error = KeyboardInterrupt()  # type: ignore[attr-defined]
     assert run(["fail"]) == 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lite_commands import invoke, small
 
@@ -26,12 +27,16 @@ def forms(tmp_path: Path) -> Path:
         ("dump-graph", "{forms}/graph.txt", "--dot", "{forms}/link.txt"),
         ("analyze", "{model}", "--data", "random", "-o", "{model}/qcc.html"),
         ("compare", "{model}", "{model}", "--data", "random", "--json", "{model}/model.pdmodel"),
+        ("compare", "{model}", "{model}", "--data", "{forms}/x.npy", "--json", "{forms}/x.npy"),
+        ("bench", "{model}", "--data", "{forms}", "--plot", "{forms}/x.npy"),
+        ("bench", "{model}", "--data", "{forms}/x.npy", "--json", "{model}/qcc.json"),
         ("apply", "{model}", "-p", "prune", "-o", "{model}"),
         ("apply", "{model}/model.pdmodel", "-p", "prune", "-o", "{forms}/../forms/float"),
         ("freeze", "{model}", "--save", "{forms}"),
     ],
 )
 def test_what_is_read_is_not_written_over(forms: Path, arguments: tuple[str, ...]) -> None:
+    np.save(forms / "x.npy", np.zeros((2, 3, 8, 8), "f"))
     (forms / "graph.txt").write_text("graph {}\n")
     (forms / "link.txt").symlink_to(forms / "graph.txt")
     model = forms / "float"
@@ -45,3 +50,12 @@ def test_what_is_read_is_not_written_over(forms: Path, arguments: tuple[str, ...
 def test_a_drawing_may_stand_beside_the_model(forms: Path) -> None:
     for _ in range(2):
         assert invoke("dump-graph", forms / "float", "--dot", forms / "float" / "graph.dot").exit_code == 0
+
+
+def test_a_file_of_others_is_in_the_way_of_a_selftest(forms: Path) -> None:
+    (forms / "README.md").write_text("mine")
+    result = invoke("export", forms / "float", "-o", forms / "x.nb", "--selftest", forms)
+    assert str(result.exception).startswith(
+        f"{forms}/README.md is in the way: qcc replaces only what it wrote"
+    )
+    assert not (forms / "x.nb").exists()

@@ -144,6 +144,15 @@ def test_a_function_that_yields_batches(
     assert "no function that can be imported" in refusal(capsys, words, tmp_path / "out")
 
 
+def test_nothing_is_left_of_one_bad_image(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/3b.png").write_bytes(b"nothing")
+    words = command(place, tmp_path / "o", "--preprocess", place / "p.yml", data=tmp_path / "photos")
+    assert refusal(capsys, words, tmp_path / "o").endswith("3b.png is no image file that can be read.\n")
+
+
 def test_bad_images_stop_or_are_left_out(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -400,7 +409,10 @@ def test_what_fails_last_leaves_all_as_it_was(
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert len(before) == 3 * 3 + 2 + 3 + 1
 
-    told = f"qcc: interrupted: nothing was written to {out}, run the same command again.\n"
+    told = (
+        f"qcc: interrupted: nothing was written to {out}, run the same command again; what was measured stays"
+        f" in {out}/.calibration.\n"
+    )
     failures = [
         (OutputError("No space left on device."), 2, "No space left"),
         (KeyboardInterrupt(), 130, told),

@@ -263,6 +263,11 @@ def test_names_of_no_model(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
         qcc.load(name)
 
 
+def test_a_device_is_no_model() -> None:
+    with pytest.raises(ModelFormatError, match="/dev/zero cannot be read: it is no regular file"):
+        qcc.load("/dev/zero")
+
+
 def test_the_working_folder(folder: Path, paddle_model: PaddleModel, monkeypatch: pytest.MonkeyPatch) -> None:
     paddle_model.save(folder / "net")
     monkeypatch.chdir(folder)

@@ -32,7 +32,7 @@ from qcc.files import publish, staging, writing
 from qcc.ir.graph import Graph
 from qcc.model import Model
 
-_FOR_DEVICES = ("selftest.cc", "README.md")
+FOR_DEVICES = ("selftest.cc", "README.md")
 
 _TIES = Distance(1, 1e-3, 0)
 """Of integers: a value within a few millionths of a step from a tie may become the other integer; in
@@ -89,9 +89,9 @@ def _write(path: Path, lowered: Graph, runs: list[Run]) -> TestedFile:
 
 def _device_files(folder: Path) -> Sequence[str]:
     ours = files("qcc.backends.lite.selftest") / "device"
-    for name in _FOR_DEVICES:
+    for name in FOR_DEVICES:
         (folder / name).write_text((ours / name).read_text(encoding="utf-8"), encoding="utf-8")
-    return _FOR_DEVICES
+    return FOR_DEVICES
 
 
 class _Runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from qcc.backends.onnx.export import export
 from qcc.backends.onnx.form import onnx_form, prepare, unmeasured
 from qcc.backends.onnx.translate import to_onnx
 from qcc.calibrate.activations import scales_of
-from qcc.errors import EngineError, OutputError, TargetError
+from qcc.errors import EngineError, ModelFormatError, OutputError, TargetError
 from qcc.targets.processor import has_vnni
 from qcc.targets.table import find_target
 
@@ -113,6 +114,12 @@ def test_hard_swish_stays_float(tmp_path: Path) -> None:
     model, inputs = frozen_engine_net("squeeze_and_excite")
     exported(model, inputs, "onnxruntime", tmp_path)
     assert ops_of(tmp_path / "model.onnx")["HardSwish"] == 1
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(ModelFormatError, match=r"model\.onnx cannot be read: it is no regular file\.$"):
+        OnnxRuntime(tmp_path / "model.onnx")
 
 
 def test_what_it_does_not_read(tmp_path: Path) -> None:
