@@ -86,7 +86,7 @@ def tools_for(name: str) -> list[str]:
 
 
 def started(path: Path) -> Record:
-    """The record that is there, or an empty one. Numbers of two machines do not go into one record."""
+    """What was measured already, or nothing. Numbers of two machines do not go into one record."""
     fresh: Record = {
         "command": "make bench-ptq",
         "environment": environment() | versions(),
@@ -110,7 +110,10 @@ def started(path: Path) -> Record:
     record: Record = json.loads(path.read_text())
     if record["environment"] != fresh["environment"]:
         raise SystemExit(f"{path} was measured elsewhere, or by other versions: remove it to measure again.")
-    return record
+    rows = {network["name"]: network["rows"] for network in record["networks"]}
+    for network in fresh["networks"]:
+        network["rows"] = rows.get(network["name"], [])
+    return fresh
 
 
 def add(record: Record, name: str, tool: str) -> None:
@@ -120,12 +123,8 @@ def add(record: Record, name: str, tool: str) -> None:
         return
     rows = {one["tool"]: one for one in network["rows"]}
     # Bias correction comes on top of what took too long already.
-    before = rows.get(tool.removesuffix(CORRECTED), {})
-    row = (
-        {"tool": tool, "failed": before["failed"]}
-        if before.get("failed") == _TOO_LONG
-        else in_a_child(name, tool)
-    )
+    over = rows.get(tool.removesuffix(CORRECTED), {}).get("failed") == _TOO_LONG
+    row = {"tool": tool, "failed": _TOO_LONG} if over else in_a_child(name, tool)
     network["rows"].append(row)
     network["rows"].sort(key=lambda one: TOOLS.index(one["tool"]))
     write_json(RECORD, record)
