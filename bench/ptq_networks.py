@@ -163,5 +163,7 @@ NETWORKS: dict[str, Any] = {
         "Box AP",
         f"Box AP on {PICTURES} test pictures",
         _composed,
+        # One by one, see `ptq_tools`.
+        ["YoloEvalFeed.batch_size=1"],
     ),
 }

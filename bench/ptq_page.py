@@ -121,7 +121,7 @@ def _network(network: dict[str, Any]) -> Iterator[str]:
 
 def _row(row: dict[str, Any], base: dict[str, Any] | None) -> str:
     if "failed" in row:
-        return f"| {row['tool']} | fails: {_cell(row['failed'])} | | | | |"
+        return f"| {row['tool']} | {_cell(row['failed'])} | | | | |"
     cells = [f"{row['score']:.2%}", _beside(row, base)]
     cells += [f"{row[key]:.{digits}f}" if key in row else "" for key, digits in (("cpu", 1), ("peak", 0))]
     return f"| {row['tool']} | {' | '.join(cells)} | {row['int8'] or ''} |"

@@ -62,11 +62,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class Quantized:
-    """`model`: frozen; `choices`: of its activations; `notices`: what a user should hear of."""
+    """`model`: frozen; `choices`: of its activations; `notices`: what a user should hear of; `weights`: what
+    was done to them that is no pass, in words."""
 
     model: Model
     choices: tuple[Choice, ...]
     notices: tuple[str, ...]
+    weights: tuple[str, ...] = ()
 
 
 def finish(
@@ -101,19 +103,23 @@ class Chosen:
     def freeze(self) -> Quantized:
         """The frozen model."""
         if self.plan.even:
-            return self.freeze_with({}, f"even integers for {counted(len(self.plan.even), 'weight')}")
+            return self.freeze_with({})
         passes = (*self.plan.passes, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
 
-    def freeze_with(self, learned: Mapping[str, np.ndarray], by: str) -> Quantized:
+    def freeze_with(self, learned: Mapping[str, np.ndarray], *by: str) -> Quantized:
         """The frozen model, with other weights in place of those of the folded one; `by`: what the record
         says of where they come from."""
         folded = self.plan.folded.copy()
         for name, value in {**self._even_weights(), **learned}.items():
             folded.weights[name] = value
-        model = Model(folded.graph, folded.provenance.then(by))
+        even, provenance = len(self.plan.even), folded.provenance
+        done = (*by, *([f"even integers for {counted(even, 'weight')}"] if even else ()))
+        for words in done:
+            provenance = provenance.then(words)
+        model = Model(folded.graph, provenance)
         passes = (self.plan.transform, self.static_scales, *self._freezing)
-        return Quantized(PassManager(passes).run(model), self.choices, self.notices)
+        return Quantized(PassManager(passes).run(model), self.choices, self.notices, done)
 
     def _even_weights(self) -> dict[str, np.ndarray]:
         graph, even = self.plan.folded.graph, self.plan.even

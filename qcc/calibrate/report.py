@@ -68,6 +68,7 @@ class Story:
             "effort": self.effort,
             "calibrator": self.calibrator,
             "target": self.target,
+            "weights": list(self.quantized.weights),
             "data": self.data,
             "skipped": list(self.skipped),
             "warnings": list(self.warnings),
@@ -87,6 +88,7 @@ class Story:
                 "",
                 f"Effort {self.effort}, {counted(len(self.quantized.choices), 'activation')} by"
                 f" {self.calibrator}, on {_shown(told(self.data))}, in {self.seconds:.0f} s.",
+                *(f"Weights: {words}." for words in self.quantized.weights),
                 "",
                 *_section("To be looked at", [*self.warnings, *self.notices, *self.skipped]),
                 *(line for section in self.sections for line in _section(section.title, section.lines)),

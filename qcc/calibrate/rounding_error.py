@@ -8,6 +8,7 @@ part of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,47 +22,78 @@ _POINT = 1e-6
 
 @dataclass(frozen=True)
 class Weighed:
-    """Counts, each times how much its values matter, of the bins that have any: float64 [bins] from `lower`
-    to `upper` each; `narrow`: bins that are points."""
+    """Counts, each times how much its values matter: float64 [bins], from the first that has any to the last;
+    the `edges` of these bins: float64 [bins + 1]; `point`: the last one is no more than its upper edge;
+    `clipping`: how many times as much errors of clipping count, where they are squared."""
 
     counts: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    narrow: np.ndarray
+    edges: np.ndarray
+    point: bool
+    clipping: float = 1.0
 
     @staticmethod
-    def of(histogram: Histogram, weights: np.ndarray) -> Weighed:
+    def of(histogram: Histogram, weights: np.ndarray, clipping: float = 1.0) -> Weighed:
         """A histogram, with how much the values of each row matter: float64 [rows]."""
         counts = weights @ histogram.counts[:, 1:]
         used = np.flatnonzero(counts)
-        upper = np.minimum((used + 1) * histogram.width, histogram.peak)
-        lower = upper if histogram.is_constant else used * histogram.width
-        return Weighed(counts[used], lower, upper, upper - lower <= _POINT * histogram.width)
+        if not used.size:
+            return Weighed(np.zeros(0), np.zeros(1), point=False)
+        first, last = int(used[0]), int(used[-1])
+        edges = np.arange(first, last + 2) * histogram.width
+        edges[-1] = min(edges[-1], histogram.peak)
+        point = histogram.is_constant or edges[-1] - edges[-2] <= _POINT * histogram.width
+        return Weighed(counts[first : last + 1], edges, bool(point), clipping)
 
     def squares(self) -> float:
         """The sum of x**2."""
+        lower, upper = self.edges[:-1], self.edges[1:]
         # The mean of a square over an interval.
-        return float(np.dot(self.counts, (self.upper**2 + self.upper * self.lower + self.lower**2) / 3))
+        means = (upper * upper + upper * lower + lower * lower) / 3
+        if self.point:
+            means[-1] = self.edges[-1] ** 2
+        return float(np.dot(self.counts, means))
 
     def square_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
         """The sum of (x - Q(x))**2 for each of some scales: float64, as many."""
-        return np.array([self._error(scale / max_int(bits), bits, 2) for scale in scales])
+        return np.array(
+            [self._error(scale / max_int(bits), bits, 2) + self._clipped(scale) for scale in scales]
+        )
 
     def absolute_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
         """The sum of |x - Q(x)| for each of some scales: float64, as many."""
         return np.array([self._error(scale / max_int(bits), bits, 1) for scale in scales])
 
     def _error(self, step: float, bits: int, power: int) -> float:
-        area = _integral(self.upper, step, bits, power) - _integral(self.lower, step, bits, power)
-        spread = area / np.where(self.narrow, 1.0, self.upper - self.lower)
-        points = _at(self.upper, step, bits, power) if self.narrow.any() else 0.0
-        return float(np.dot(self.counts, np.where(self.narrow, points, spread)))
+        if not self.counts.size:
+            return 0.0
+        means = np.diff(_integral(self.edges, step, bits, power))
+        means[:-1] /= self._width
+        last = self.edges[-1]
+        means[-1] = _at(last, step, bits, power) if self.point else means[-1] / (last - self.edges[-2])
+        return float(np.dot(self.counts, means))
+
+    def _clipped(self, scale: float) -> float:
+        """What squares of errors of clipping add that count more than once."""
+        first = max(int(np.searchsorted(self.edges, scale, "right")) - 1, 0)
+        if self.clipping == 1.0 or first >= self.counts.size:
+            return 0.0
+        behind = np.maximum(self.edges[first:] - scale, 0.0)
+        means = np.diff(behind * behind * behind) / 3
+        means[:-1] /= self._width
+        last = self.edges[-1] - self.edges[-2]
+        means[-1] = behind[-1] ** 2 if self.point else means[-1] / last
+        return (self.clipping - 1.0) * float(np.dot(self.counts[first:], means))
+
+    @property
+    def _width(self) -> float:
+        """Of all bins but the last one, which ends at the peak."""
+        return float(self.edges[1] - self.edges[0])
 
 
-def _at(values: np.ndarray, step: float, bits: int, power: int) -> np.ndarray:
-    """The error of single values."""
-    rounded = np.minimum(np.floor(values / step + 0.5), max_int(bits)) * step
-    return np.abs(values - rounded) ** power
+def _at(value: float, step: float, bits: int, power: int) -> float:
+    """The error of a single value."""
+    rounded = min(math.floor(value / step + 0.5), max_int(bits)) * step
+    return abs(value - rounded) ** power
 
 
 def _integral(values: np.ndarray, step: float, bits: int, power: int) -> np.ndarray:
@@ -70,5 +102,6 @@ def _integral(values: np.ndarray, step: float, bits: int, power: int) -> np.ndar
     whole = np.minimum(np.floor(scaled + 0.5), max_int(bits))
     rest = scaled - whole
     if power == 2:
-        return step**3 * (whole / 12 + rest**3 / 3)
+        # rest**3 would take ten times as long.
+        return step**3 * (whole / 12 + rest * rest * rest / 3)
     return step**2 * (whole / 4 + rest * np.abs(rest) / 2)

@@ -70,7 +70,7 @@ def test_how_sure_a_difference_is(ptq: ModuleType) -> None:
     # Differences 0, 1, 0, 0: their deviation is 1/2, and the standard error half of that.
     assert page._row(other, base) == "| other | 75.00% | +25.00 ± 25.00 |  |  | 3 |"
     failed = {"tool": "other", "failed": "Error: a | b"}
-    assert page._row(failed, base) == "| other | fails: Error: a \\| b | | | | |"
+    assert page._row(failed, base) == "| other | Error: a \\| b | | | | |"
 
 
 def test_what_a_call_takes(ptq: ModuleType) -> None:
