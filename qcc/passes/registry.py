@@ -50,6 +50,7 @@ BUILT_IN = {
     "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
+    "bare-nms": "qcc.backends.deploy.passes.bare_nms:BareNms",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
     # What follows lowers a graph for Paddle Lite.

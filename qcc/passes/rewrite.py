@@ -45,6 +45,13 @@ def single_input(op: Op, slot: str) -> Var | None:
     return variables[0] if len(variables) == 1 else None
 
 
+def scales_nothing(op: Op) -> bool:
+    """True for a scale op that multiplies by 1 and adds 0."""
+    if op.type != "scale" or op.inputs.get("ScaleTensor"):
+        return False
+    return op.attr("scale", 1.0) == 1.0 and op.attr("bias", 0.0) == 0.0
+
+
 def absorb(graph: Graph, op: Op, slot: str, absorbed: Op, output: str) -> None:
     """Let `op` write what `absorbed`, its only follower, has written in `output`; the latter goes."""
     between = op.output(slot)

@@ -10,7 +10,7 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import bypass
+from qcc.passes.rewrite import bypass, scales_nothing
 
 
 @options(frozen=True, config=OPTIONS)
@@ -42,9 +42,8 @@ class RemoveIdentity(LitePass):
 
 
 def _is_identity(graph: Graph, op: Op) -> bool:
-    if op.type == "scale":
-        by_tensor = op.inputs.get("ScaleTensor")
-        return op.attr("scale", 1.0) == 1.0 and op.attr("bias", 0.0) == 0.0 and not by_tensor
+    if scales_nothing(op):
+        return True
     if op.type == "dropout":
         # Trained with "upscale_in_train", a test run scales nothing; the other way scales by 1 - p.
         passes_through = op.attr("dropout_implementation", "downgrade_in_infer") == "upscale_in_train"

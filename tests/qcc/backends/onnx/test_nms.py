@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lite_case import Case
+from lite_case import Case, paddle
 from lite_nets import CONFIGS, project_detector, yolov3
 from lite_variants import BOXES, SCORES, VARIANTS, nms
 from onnx_files import exported, frozen, needs_openvino
@@ -39,6 +39,20 @@ def test_rows_are_paddles(name: str, tmp_path: Path) -> None:
     for rows, wanted in zip(found, model.run(inputs), strict=True):
         assert rows.shape == wanted.shape
         np.testing.assert_allclose(rows, wanted, rtol=1e-6)
+
+
+def test_what_paddle_puts_in_front_of_fetches_goes(tmp_path: Path) -> None:
+    """A detector as PaddleDetection saves it: what its suppression writes goes through scale ops."""
+    saved = Case(
+        "saved", (BOXES[:1], SCORES[:1]), lambda *given: [paddle.scale(one) for one in nms()(*given)]
+    )
+    model, inputs = saved.model(), saved.feed()
+    assert [op.type for op in model.graph.ops][-2:] == ["scale", "scale"]
+    export(model, tmp_path / "model.onnx", find_target("onnxruntime"), check=inputs)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        found = engine.run(inputs)
+    for rows, wanted in zip(found, model.run(inputs), strict=True):
+        np.testing.assert_allclose(rows.reshape(wanted.shape), wanted, rtol=1e-6)
 
 
 @pytest.mark.slow
