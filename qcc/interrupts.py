@@ -18,14 +18,17 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """`requested` turns true with the first signal; the second one has its usual effect."""
+    """`requested` turns true with the first signal; the second one has its usual effect. Whoever stops for it
+    and goes on with something else says so by `granted`."""
 
     def __init__(self) -> None:
         self.requested = False
+        self.granted = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Catch SIGINT and SIGTERM inside the block. Only for the main thread.
+        """Catch SIGINT and SIGTERM inside the block. Only for the main thread. Where the block ends before it
+        has seen the request, that is a KeyboardInterrupt then.
 
         What is ignored stays so: a shell lets what a script starts in the background ignore SIGINT."""
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
@@ -42,6 +45,8 @@ class StopRequest:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+        if self.requested and not self.granted:
+            raise KeyboardInterrupt
 
 
 # ---------------------------------------------------------------------- the program, and what it imports

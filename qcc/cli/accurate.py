@@ -86,6 +86,7 @@ class Told:
         if self._stop.requested:
             from qcc.interrupts import Stopped
 
+            self._stop.granted = True
             raise Stopped
         if total != self._total:
             self._bar.close()

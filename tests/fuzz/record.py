@@ -86,7 +86,7 @@ make test-random    # takes random graphs through passes and backends
 
 {run["graphs"]:,} random graphs, {len(run["failures"]) or "no"} failures.{_ended(run["graphs"], _GRAPHS)}
 Made by `make test-random`
-(`{run["command"]}`, {run["date"]}, {_revisions(run)}).
+(`{run["command"]}`, {run["date"]}, {_revisions(run)}).{run.get("note", "")}
 
 Of each pass is tested on them: that it says truthfully whether it changed anything; that one that is refused
 changes nothing; that the graph verifies afterwards; that running it again changes nothing; and that the

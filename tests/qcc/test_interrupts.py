@@ -143,8 +143,16 @@ def test_what_is_ignored_stays_ignored() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert not stop.requested
         os.kill(os.getpid(), signal.SIGTERM)
+        stop.granted = True
     assert stop.requested
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_request_that_comes_too_late_is_not_lost() -> None:
+    stop = StopRequest()
+    with pytest.raises(KeyboardInterrupt), stop.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _fails() -> None:

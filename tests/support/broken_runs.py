@@ -24,14 +24,14 @@ class StoppingTask(ClassifierTask):
     def __init__(self, config: Any, epoch: int, batch: int, stop: StopRequest | None) -> None:
         super().__init__(config)
         self._where = (epoch, batch)
-        self._stop = stop
+        self.stop = stop
 
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
         for batch, feeds in enumerate(super().train_batches(epoch, first), start=first):
             if (epoch, batch) == self._where:
-                if self._stop is None:
+                if self.stop is None:
                     raise RuntimeError("killed")
-                self._stop.requested = True
+                self.stop.requested = True
             yield feeds
 
 

@@ -31,7 +31,7 @@ def failing_at_each_change(folder: Path, work: Callable[[], int], number: int) -
     """Let `work`, which gives an exit code, run in a process of its own whose changes under `folder` fail
     with an errno from its first one on, from its second one on, and so on, until none of them does.
 
-    On a full disk (ENOSPC) files can still be removed and renamed.
+    On a full disk (ENOSPC) files can still be removed and renamed, which are no changes here.
     """
     changes = 0
     while (failed := _run(folder, work, changes, number)) is not None:
@@ -77,10 +77,10 @@ class _Failing:
         self.has_failed = False
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if not is_change(event, arguments, self._folder):
+        needs_room = event in ("open", "os.mkdir", "os.link")
+        if not is_change(event, arguments, self._folder) or not (needs_room or self._number != errno.ENOSPC):
             return
         self._left -= 1
-        needs_room = event in ("open", "os.mkdir", "os.link")
-        if self._left < 0 and (needs_room or self._number != errno.ENOSPC):
+        if self._left < 0:
             self.has_failed = True
             raise OSError(self._number, os.strerror(self._number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_runs import assert_equal_states, final_state, run
+from broken_runs import StoppingTask, assert_equal_states, final_state, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
@@ -80,6 +81,25 @@ def test_a_killed_process_that_loads_data_costs_no_step(
     assert (state.position.epoch, state.position.batch) == (1, 2)
     run(tiny_config, slim)
     assert_equal_states(final_state(tmp_path / "killed"), uninterrupted)
+
+
+def test_a_signal_to_all_processes_is_an_interruption(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM to the group ends those that load data, too."""
+    slim = write_slim(tmp_path / "run", 3, end_epoch=2, start_epoch=1, **SCHEME)
+
+    def killed(task: StoppingTask, epoch: int, first: int) -> Iterator[Feeds]:
+        yield from itertools.islice(ClassifierTask.train_batches(task, epoch, first), 2 if epoch else None)
+        if not epoch:
+            return
+        assert task.stop is not None
+        task.stop.requested = True
+        raise WorkerError("a process that loads data was ended by SIGTERM.")
+
+    monkeypatch.setattr(StoppingTask, "train_batches", killed)
+    printed = run(tiny_config, slim, (1, 2))
+    assert f"stopped after batch 2 of epoch 1; saved in {tmp_path}/run/interrupted, the same" in printed
 
 
 @pytest.mark.slow

@@ -167,7 +167,7 @@ class Loop:
         progress = EpochProgress(self._console, label, steps, self._task.batch_size, steps_after)
         batches = self._task.train_batches(position.epoch, position.batch)
         with progress.showing(position.batch):
-            while (feeds := self._next(batches, stepper, position, sums)) is not None:
+            while (feeds := self._next(batches, stepper, position, sums, stop)) is not None:
                 done = stepper.step(feeds, position.step)
                 scores = {"loss": done.loss, **done.parts, **self._task.train_scores(feeds, done.outputs)}
                 stopping, scores = self._agreed(stop, scores)
@@ -184,15 +184,22 @@ class Loop:
         return position, sums
 
     def _next(
-        self, batches: Iterator[Feeds], stepper: Stepper, position: Position, sums: dict[str, float]
+        self,
+        batches: Iterator[Feeds],
+        stepper: Stepper,
+        position: Position,
+        sums: dict[str, float],
+        stop: StopRequest,
     ) -> Feeds | None:
         """The next batch. When a process that loads it has ended, the state is kept as after Ctrl-C, and
-        TrainingError is raised."""
+        TrainingError is raised; Interrupted where the same signal has asked this process to stop."""
         try:
             return next(batches, None)
         except WorkerError as error:
             if self._task.group.rank == 0:
                 self._write_interrupted(stepper, position, sums)
+            if stop.requested and self._task.group.size == 1:  # others would wait for this one
+                raise Interrupted from None
             raise TrainingError(str(error)) from error
 
     @contextmanager

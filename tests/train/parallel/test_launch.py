@@ -88,6 +88,7 @@ with stop.listening():
     open(sys.argv[1] + rank, 'w').close()
     while not stop.requested:
         time.sleep(0.05)
+    stop.granted = True
 open(sys.argv[1] + rank + 'stopped', 'w').close()
 sys.exit(130)
 """
