@@ -97,6 +97,12 @@ def _lite_lines(model: Model, arch: Literal["arm", "x86"]) -> Iterator[str]:
 
 def _engine_lines(model: Model, target: str) -> Iterator[str]:
     from qcc.backends.deploy.check import check as look
+    from qcc.backends.readable import require_readable
     from qcc.targets.table import find_target
 
-    return look(model, find_target(target)).lines()
+    table = find_target(target)
+    report = look(model, table)
+    unseen = require_readable(report, table)
+    yield from report.lines()
+    if unseen is not None:
+        yield unseen
