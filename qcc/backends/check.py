@@ -34,6 +34,8 @@ from qcc.quantization import op_name, quantized_op, state
 
 ANOTHER, NO_CHECK = "run the model in another engine", "--no-check writes it all the same"
 _FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
+# What is not quantized, and has no form for an engine.
+_WAYS = {"float": ANOTHER, "weight-only": f"turn its weights back with `qcc apply -p unpack`, or {ANOTHER}"}
 _INT8 = Engine(onednn=True, int8=True)
 
 _OTHER_SCALES = (
@@ -144,7 +146,8 @@ def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
             found.movements.append(judgement.found)
         return Check(what, str(judgement.distance))
     words = f"{judgement.distance} on {found.sample.source}"
-    where = ANOTHER if state(found.graph) == "float" else _where(found, engine, way)
+    present = state(found.graph)
+    where = _WAYS[present] if present in _WAYS else _where(found, engine, way)
     if where is None and not engine.int8:
         found.movements.append(judgement.found)
         return Check(what, f"{words}, {FROM_TIES}")
