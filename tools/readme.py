@@ -20,7 +20,7 @@ from pathlib import Path
 
 from qcc.backends.deploy.options import code
 from qcc.targets.lite_arm import arm_table
-from qcc.targets.table import Fault, find_target
+from qcc.targets.table import Fault, Target, find_target
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "docs" / "records" / "demo.json"
@@ -86,12 +86,14 @@ def milliseconds(value: float | None) -> str:
 
 
 def options() -> str:
-    """What an application sets for Paddle Inference on x86."""
-    target = find_target("paddle-x86")
-    python, cpp = "\n".join(code(target, "python")), "\n".join(code(target, "cpp"))
-    before = 'config = paddle.inference.Config("OUT/qdq/model.pdmodel", "OUT/qdq/model.pdiparams")'
-    start = 'paddle_infer::Config config("OUT/qdq/model.pdmodel", "OUT/qdq/model.pdiparams");'
-    return f"```python\n{before}\n{python}\n```\n\n```cpp\n{start}\n{cpp}\n```"
+    """How an application loads a model in Paddle Inference on x86."""
+    return snippets(find_target("paddle-x86"))
+
+
+def snippets(target: Target, *, onnx: bool = False) -> str:
+    """How an application loads what is written for a target."""
+    python, cpp = ("\n".join(code(target, language, onnx=onnx)) for language in ("python", "cpp"))
+    return f"```python\n{python}\n```\n\n```cpp\n{cpp}\n```"
 
 
 def facts() -> str:
@@ -107,20 +109,15 @@ def facts() -> str:
 def openvino() -> str:
     """How an application loads a model in OpenVINO, and what that gets wrong."""
     target = find_target("openvino")
-    python, cpp = "\n".join(code(target, "python")), "\n".join(code(target, "cpp"))
-    snippets = f"```python\nimport openvino\n\n{python}\n```\n\n```cpp\n{cpp}\n```"
-    return "\n".join([snippets, "", *faults(target.faults)])
+    return "\n".join([snippets(target), "", *faults(target.faults)])
 
 
 def onnx_file(name: str) -> str:
     """How an application loads an ONNX file for a target, and what that engine gets wrong."""
     target = find_target(name)
     assert target.onnx is not None
-    python = "\n".join(code(target, "python", onnx=True))
-    cpp = "\n".join(code(target, "cpp", onnx=True))
-    snippets = f"```python\n{python}\n```\n\n```cpp\n{cpp}\n```"
     wrong = target.onnx.faults or target.faults
-    return "\n".join([snippets, "", *faults(wrong)])
+    return "\n".join([snippets(target, onnx=True), "", *faults(wrong)])
 
 
 def faults(found: Sequence[Fault]) -> list[str]:

@@ -24,6 +24,7 @@ from qcc.errors import GraphError, OutputError, PaddleError
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.ir.weights import Weights
 from qcc.model import Model
 from qcc.passes.frozen import frozen_ops
@@ -31,8 +32,10 @@ from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
 from qcc.quantization import op_name, quantized_op, state
 
-_ANOTHER = "run the model in another engine"
+ANOTHER, NO_CHECK = "run the model in another engine", "--no-check writes it all the same"
 _FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
+# What is not quantized, and has no form for an engine.
+_WAYS = {"float": ANOTHER, "weight-only": f"turn its weights back with `qcc apply -p unpack`, or {ANOTHER}"}
 _INT8 = Engine(onednn=True, int8=True)
 
 _OTHER_SCALES = (
@@ -121,9 +124,9 @@ def check_runs(
         # It is for training and evaluation; some of its ops do not survive Paddle's optimizations.
         return checks
     if required is not None:
-        check = _check(found, required, _ANOTHER)
+        check = _check(found, required, ANOTHER)
         if not check.good:
-            raise files.error(f"{check}; --no-check writes it all the same")
+            raise files.error(f"{check}; {NO_CHECK}")
         return [*checks, check]
     # Whoever wants float kernels takes another form than QDQ.
     engines = (_INT8,) if "qdq" in state(model.graph) else (*FLOAT_ENGINES, _INT8)
@@ -143,12 +146,13 @@ def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
             found.movements.append(judgement.found)
         return Check(what, str(judgement.distance))
     words = f"{judgement.distance} on {found.sample.source}"
-    where = _ANOTHER if state(found.graph) == "float" else _where(found, engine, way)
+    present = state(found.graph)
+    where = _WAYS[present] if present in _WAYS else _where(found, engine, way)
     if where is None and not engine.int8:
         found.movements.append(judgement.found)
         return Check(what, f"{words}, {FROM_TIES}")
     # oneDNN's int8 kernels pass integers on to each other, with scales of their own.
-    where = where or f"{NOT_TOGETHER}; {_ANOTHER}"
+    where = where or f"{NOT_TOGETHER}; {ANOTHER}"
     return Check(what, f"{words}, which is wrong: {where}", good=False)
 
 
@@ -162,11 +166,16 @@ def _where(found: Reference, engine: Engine, way: str) -> str | None:
         return None
     op, distance = wrong
     named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
-    quantized = quantized_op(found.graph, op)
+    return f"{named}; {way_out(found.graph, op, way)}"
+
+
+def way_out(graph: Graph, op: Op, way: str) -> str:
+    """What to do about an op that an engine gets wrong; `way`: what else helps where it is quantized."""
+    quantized = quantized_op(graph, op)
     if quantized is None:
-        return f"{named}; {_ANOTHER}"
+        return ANOTHER
     weight = quantized.weight.removesuffix(".int8")
-    return f"{named}; leave it float, by skip_vars={weight} of transform, or {way}"
+    return f"leave it float, by skip_vars={weight} of transform, or {way}"
 
 
 def _cause(error: PaddleError) -> str:

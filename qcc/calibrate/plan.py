@@ -125,9 +125,12 @@ def make_plan(
     """
     present = state(model.graph)
     if present != "float":
+        way = "`qcc freeze` writes the forms of what is quantized already"
+        if present == "weight-only":
+            way = "turn its weights back with `qcc apply -p unpack`"
         raise ModelFormatError(
-            f"the model is {present}, and what is quantized is a float one: start from the"
-            " model as it was trained."
+            f"the model is {present}, and what is quantized is a float one: start from the model as it was"
+            f" trained, or {way}."
         )
     if not model.graph.for_test:
         raise ModelFormatError("the model is a training graph: quantize the test graph.")

@@ -63,13 +63,21 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
 
 def _after(loaded: Model, model: Path, target: str) -> tuple[object, ...]:
     """Quantize what is float; write what is quantized in the form for the target."""
+    from qcc.cli.export_onnx import takes_onnx
+    from qcc.passes.static_scales import ops_to_calibrate
     from qcc.quantization import state
 
-    if state(loaded.graph) == "float":
+    form = state(loaded.graph)
+    if form == "float":
         return "quantize", model, "--data", "PHOTOS", "-o", "OUT", "--target", target
+    measure = () if next(ops_to_calibrate(loaded.graph), None) is None else ("--calibrate", "DATA")
+    if target not in _ARCHS and not takes_onnx(target):
+        return "freeze", model, "--target", target, *measure, "--save", "OUT"
+    if "transformed" in form:
+        return "freeze", model, *measure, "--save", "OUT"
     if target in _ARCHS:
-        return "export", model, "--target", "lite", "--arch", _ARCHS[target], "-o", "OUT.nb"
-    return "freeze", model, "--target", target, "--save", "OUT"
+        return "export", model, "--target", "lite", "--arch", _ARCHS[target], *measure, "-o", "OUT.nb"
+    return "export", model, "--target", target, *measure, "-o", "OUT.onnx"
 
 
 def _check_lite_file(file: Path, target: str | None) -> str:
@@ -97,6 +105,12 @@ def _lite_lines(model: Model, arch: Literal["arm", "x86"]) -> Iterator[str]:
 
 def _engine_lines(model: Model, target: str) -> Iterator[str]:
     from qcc.backends.deploy.check import check as look
+    from qcc.backends.readable import require_readable
     from qcc.targets.table import find_target
 
-    return look(model, find_target(target)).lines()
+    table = find_target(target)
+    report = look(model, table)
+    unseen = require_readable(report, table)
+    yield from report.lines()
+    if unseen is not None:
+        yield unseen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -131,6 +132,7 @@ def export(
     qcc export MODEL --target onnxruntime --calibrate DATA -o model.onnx
     """
     import qcc
+    from qcc.backends.deploy.options import told
     from qcc.backends.lite.export import export as write
     from qcc.errors import TargetError
     from qcc.targets.table import find_target
@@ -169,7 +171,7 @@ def export(
             no_check=no_check,
             in_time=in_time,
         )
-        _tell(saved, output)
+        _tell(saved, output, told(table, output, onnx=True))
         _write_curve(found, output)
         tell_next("bench", "MODEL", output)
         return
@@ -251,10 +253,12 @@ def _instruments(dump_dir: Path | None) -> list[Instrument]:
     return [Verification(), *([] if dump_dir is None else [Dump(dump_dir, print_graph)])]
 
 
-def _tell(saved: Saved, output: Path) -> None:
+def _tell(saved: Saved, output: Path, more: Iterable[str] = ()) -> None:
     echo(f"wrote {output}, {output.stat().st_size} bytes, for {saved.form}.")
     for check in saved.checks:
         echo(str(check) if check.good else f"warning: {check}", err=not check.good)
+    for line in more:
+        echo(line)
 
 
 def _check_selftest(folder: Path | None) -> None:

@@ -111,12 +111,13 @@ def freeze(
     """
     if config_path is None and (dataset_dir or overrides or output_eval or skip_bad):
         raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
-    if target is not None:
-        from qcc.targets.table import find_target
+    from qcc.targets.table import find_target
 
+    if target is not None:
         find_target(target)
     from qcc.analyze.page.frame import PAGE
     from qcc.analyze.page.frozen import write_frozen
+    from qcc.backends.deploy.options import told
     from qcc.backends.fluid import FORMS
     from qcc.files import check_folder, one_change, refuse_inputs
     from qcc.frontend.saved import model_files as files_of
@@ -157,10 +158,10 @@ def freeze(
             loaded, save_path, weight_quant_type, old_names=old_names, target=target, check=check
         )
         page = write_frozen(save_path, save_path.absolute().name, loaded, forms, metrics, facts, target)
-    for line, err in chain.from_iterable(lines_about(saved, target) for saved in forms):
+    lines = chain.from_iterable(lines_about(saved, target) for saved in forms)
+    pasted = [] if target is None else told(find_target(target), forms[0].files[0])
+    for line, err in (*lines, *((line, False) for line in (*pasted, page))):
         echo(line, err=err)
-    for line in (*options_of(target, forms[0].files[0]), page):
-        echo(line)
     tell_next("bench", "MODEL", save_path)
 
 
@@ -174,20 +175,6 @@ def lines_about(saved: Saved, target: str | None) -> Iterator[tuple[str, bool]]:
             yield f"  {check.outcome}", False
     for warning in saved.warnings_for(target):
         yield f"  warning: {warning}", True
-
-
-def options_of(target: str | None, program: Path) -> Iterator[str]:
-    """What an application must set for an engine, if there is one, to be pasted. `program`: what it loads."""
-    if target is None:
-        return
-    from qcc.backends.deploy.options import EXAMPLE, code
-    from qcc.targets.table import find_target
-
-    table = find_target(target)
-    for language, name in (("python", "Python"), ("cpp", "C++")):
-        yield f"an application in {name} sets {table.engine} up with"
-        for line in code(table, language):
-            yield f"    {line.replace(EXAMPLE, str(program))}"
 
 
 def _load(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from qcc.cli.accurate import COMPARED, held_back
 from qcc.cli.export_onnx import takes_onnx
-from qcc.cli.freeze import lines_about, options_of
+from qcc.cli.freeze import lines_about
 from qcc.cli.own_files import NB, ONNX, OwnFiles, is_page, is_record, is_report
 from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
@@ -90,7 +90,9 @@ class Outcome:
 
     def _write_forms(self, target: str | None, *, check: bool) -> None:
         """Write the forms, and the target's file; those for an engine come first, since it may refuse."""
+        from qcc.backends.deploy.options import told
         from qcc.targets.lite import LITE_TARGETS
+        from qcc.targets.table import find_target
 
         lite, onnx = target in LITE_TARGETS, takes_onnx(target)
         wanted = self._sample() if check else False
@@ -105,7 +107,7 @@ class Outcome:
             self._write_onnx(target, wanted)
         elif target is not None and not self.is_float:
             program = self.output / "qdq" / "model.pdmodel"
-            self.told += [(line, False) for line in options_of(target, program)]
+            self.told += [(line, False) for line in told(find_target(target), program)]
 
     def _write_quantized(
         self, target: str | None, engine: str | None, check: bool | Mapping[str, np.ndarray]
@@ -157,6 +159,7 @@ class Outcome:
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         """Write the target's file."""
+        from qcc.backends.deploy.options import told
         from qcc.backends.onnx.export import export
         from qcc.backends.onnx.form import prepare
         from qcc.targets.table import find_target
@@ -168,6 +171,7 @@ class Outcome:
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
+        self.told += [(line, False) for line in told(table, path, onnx=True)]
 
     def _note(self, saved: Saved, target: str | None) -> None:
         """Keep the size, and what is to be heard of, for the report."""

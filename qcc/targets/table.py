@@ -27,6 +27,7 @@ GROUP = "qcc.targets"
 WITHOUT_VNNI, WITH_VNNI = "without VNNI", "+vnni"
 """Faults of processors that add products of bytes in 16 bits; what ends the name of a target for others."""
 _COMMA = re.compile(r",(?![^{]*\})")  # between the passes of a pipeline, not between a pass's options
+_LITE = re.compile("lite(-arm|-x86)?")  # which has tables of another kind, in `lite.py`
 _OWN = ("paddle_x86.yaml", "openvino.yaml", "onnxruntime.yaml", "tensorrt.yaml")
 
 Runs = Literal["int8", "float", "refused"]
@@ -183,6 +184,10 @@ def find_target(name: str, others: tuple[str, ...] = ()) -> Target:
     if name not in known:
         name = name.removesuffix(WITH_VNNI)
     if name not in known:
+        if _LITE.fullmatch(name) and not others:
+            raise TargetError(
+                f"what {name} loads is one file, which `qcc export MODEL --target {name} -o OUT.nb` writes."
+            )
         names = (*others, *known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."

@@ -10,13 +10,18 @@ from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.placement import Placement
 from qcc.model import Model
 from qcc.passes.instruments import OpCount
+from qcc.passes.manager import PassManager
+from qcc.quantization import state
 from qcc.targets.table import Target
 
 
 @dataclass(frozen=True)
 class Report:
-    """`quantized`, `dynamic`: see `Assumed`; `notes`: what the passes for the target said."""
+    """`frozen`, `quantized`, `dynamic`: see `Assumed`; `formed`: the model as the target wants it; `notes`:
+    what the passes for the target said."""
 
+    frozen: Model
+    formed: Model
     placement: Placement
     quantized: bool
     dynamic: bool
@@ -37,8 +42,10 @@ def check(model: Model, target: Target) -> Report:
 
     What has not happened yet is assumed: see `assume_frozen`. Raises what `for_target` raises.
     """
+    if state(model.graph) == "qdq":
+        model = PassManager.parse("freeze,prune").run(model)
     assumed = assume_frozen(model)
     counts = OpCount()
-    _, placement = for_target(assumed.model, target, instruments=(counts,))
+    formed, placement = for_target(assumed.model, target, instruments=(counts,))
     notes = tuple(note for change in counts.changes for note in change.result.notes)
-    return Report(placement, assumed.quantized, assumed.dynamic, notes)
+    return Report(assumed.model, formed, placement, assumed.quantized, assumed.dynamic, notes)

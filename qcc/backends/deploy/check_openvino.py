@@ -10,8 +10,8 @@ import numpy as np
 
 from qcc.backends.agreement import Distance, furthest
 from qcc.backends.apart import take_apart
-from qcc.backends.check import Written
-from qcc.backends.engines.openvino import OpenVino, openvino_missing
+from qcc.backends.check import ANOTHER, NO_CHECK, Written, way_out
+from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
@@ -43,18 +43,20 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
             return Check("OpenVINO", f"{words}, {FROM_TIES}")
     except GraphError as error:
         return Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)
-    except (PaddleError, EngineError) as error:
-        raise files.error(f"{str(error).rstrip('.')}; --no-check writes it all the same") from error
-    raise files.error(
-        f"OpenVINO: {words}, which is wrong: {_blame(wrong)}; --no-check writes it all the same"
-    )
+    except PaddleError as error:
+        raise files.error(f"{str(error).rstrip('.')}; {NO_CHECK}") from error
+    except EngineError as error:
+        raise files.error(f"{not_read(error)}; {NO_CHECK}") from error
+    raise files.error(f"OpenVINO: {words}, which is wrong: {_blame(found, wrong)}; {NO_CHECK}")
 
 
-def _blame(wrong: tuple[Op, Distance] | None) -> str:
+def _blame(found: Reference, wrong: tuple[Op, Distance] | None) -> str:
     if wrong is None:
-        return NOT_TOGETHER
+        return f"{NOT_TOGETHER}; {ANOTHER}"
     op, distance = wrong
-    return f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
+    return (
+        f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}; {way_out(found.graph, op, ANOTHER)}"
+    )
 
 
 def _is_right(found: Reference, seen: Sequence[Distance]) -> bool:

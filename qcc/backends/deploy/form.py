@@ -65,4 +65,6 @@ def _way(present: str) -> str:
         return "quantize it first, by `qcc quantize MODEL --data PHOTOS`, or by training it"
     if present == "transformed":
         return "freeze it first"
+    if present == "weight-only":
+        return "turn its weights back with `qcc apply -p unpack`, and quantize that float model"
     return "start from the frozen model that it was made of, which qcc writes beside it, in float/"

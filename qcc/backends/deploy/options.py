@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from qcc.targets.table import Option, Target
@@ -20,19 +22,28 @@ def record(target: Target, *, onnx: bool = False) -> dict[str, Any]:
     }
 
 
-EXAMPLE = "OUT/qdq/model.pdmodel"
-"""The program that an engine loads, as the tables call it."""
+# The files that an engine loads, as the tables call them, without what their names end in.
+_FILES, _ONNX_FILE = "OUT/qdq/model", "OUT.onnx"
 
 
 def code(target: Target, language: str, *, onnx: bool = False) -> list[str]:
-    """The lines that set the options, in "python" or "cpp"."""
+    """The lines that load a model with the options, in "python" or "cpp", from the imports on."""
     options = target.onnx.options if onnx and target.onnx is not None else target.options
-    return [_line(target, option, language) for option in options]
+    return [line for option in options for line in _text(target, option, language).splitlines()]
 
 
-def _line(target: Target, option: Option, language: str) -> str:
+def told(target: Target, file: Path, *, onnx: bool = False) -> Iterator[str]:
+    """The code for a file, to be pasted: the program of a model of Paddle, or an ONNX file."""
+    known, place = (_ONNX_FILE, file) if onnx else (_FILES, file.with_suffix(""))
+    for language, name in (("python", "Python"), ("cpp", "C++")):
+        if lines := code(target, language, onnx=onnx):
+            yield f"an application in {name} sets {target.engine} up with"
+            yield from (f"    {line.replace(known, place.as_posix())}" for line in lines)
+
+
+def _text(target: Target, option: Option, language: str) -> str:
     quoted = ", ".join(json.dumps(op) for op in target.int8_ops)
     text: str = getattr(option, language)
     mark = "#" if language == "python" else "//"
-    line = text.replace("{ops}", f"{{{quoted}}}")
-    return line if option.processors == "all" else f"{line}  {mark} {option.processors}"
+    text = text.replace("{ops}", f"{{{quoted}}}")
+    return text if option.processors == "all" else f"{text}  {mark} {option.processors}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qcc.backends.engines.process import Process
 from qcc.backends.engines.runtime import Runtime
-from qcc.errors import MissingDependencyError
+from qcc.errors import EngineError, MissingDependencyError
 
 
 def openvino_missing() -> str | None:
@@ -15,6 +15,14 @@ def openvino_missing() -> str | None:
     if importlib.util.find_spec("openvino") is not None:
         return None
     return "OpenVINO is not installed: `pip install 'qcc[openvino]'`."
+
+
+def not_read(error: EngineError) -> str:
+    """The sentence of a model of Paddle's that OpenVINO refuses, with the way out."""
+    return (
+        f"{str(error).rstrip('.')}; it may read the model in ONNX: quantize it without --target, and"
+        " `qcc export OUT/float --target openvino -o OUT.onnx`"
+    )
 
 
 class OpenVino(Runtime):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -31,7 +32,21 @@ def float_onnx(graph: Graph) -> onnx.ModelProto:
         place = Path(folder)
         saved = write(Model(graph), place, "float", ("model.pdmodel", "model.pdiparams"), None)
         has_params = place / "model.pdiparams" in saved.files
-        return _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None)
+        model = _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None)
+    _name_outputs(model.graph, graph.fetches)
+    return model
+
+
+def _name_outputs(graph: onnx.GraphProto, fetches: Sequence[str]) -> None:
+    """Let outputs have the names of fetches: paddle2onnx numbers what an op writes over a variable, as the
+    tools of Paddle's do with what is fetched when they save a model again."""
+    pairs = zip(graph.output, fetches, strict=True)
+    last = {value.name: name for value, name in pairs if value.name != name}
+    renamed = {name: f"{name}.before" for name in last.values()} | last
+    for names in (names for node in graph.node for names in (node.input, node.output)):
+        names[:] = [renamed.get(name, name) for name in names]
+    for value in graph.output:
+        value.name = renamed.get(value.name, value.name)
 
 
 def _translated(program: Path, params: Path | None) -> onnx.ModelProto:

@@ -29,7 +29,8 @@ def test_a_file_for_onnx_runtime(frozen: Path, tmp_path: Path) -> None:
     assert "measured 2 more scales on 1 batch of" in told
     assert "the file, run as it stands by ONNX Runtime without optimizations: off by" in told
     assert "the engine, ONNX Runtime, beside that: " in told
-    assert told.endswith("ONNX Runtime: in int8: 3 QLinearConv; in float: 1 Conv\n")
+    assert "ONNX Runtime: in int8: 3 QLinearConv; in float: 1 Conv\n" in told
+    assert f'    session = onnxruntime.InferenceSession("{file}", providers=' in told
     assert ops_of(file)["QuantizeLinear"] == 6
     record = json.loads((tmp_path / "model.onnx.json").read_text())
     assert record["form"] == "onnx"

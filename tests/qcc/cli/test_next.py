@@ -6,7 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from engine_nets import engine_net
 
+import qcc
 from qcc.cli.main import COMMANDS, run
 from qcc.cli.next import tell_next
 
@@ -62,6 +64,28 @@ def test_an_onnx_file_is_told_from_a_model(
     assert run([name, str(file), *more]) == 2
     told = capsys.readouterr().err
     assert f"{file} is an ONNX file, which is not read back: `qcc bench MODEL a.onnx` times it" in told
+
+
+MEASURED, KEPT = "transform{activation_type=abs_max}", "transform{activation_type=moving_average_abs_max}"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "target", "wanted"),
+    [
+        (f"{MEASURED},freeze", "lite-arm", "export {} --target lite --arch arm --calibrate DATA -o OUT.nb"),
+        (f"{MEASURED},freeze", "paddle-x86", "freeze {} --target paddle-x86 --calibrate DATA --save OUT"),
+        (KEPT, "lite-arm", "freeze {} --calibrate DATA --save OUT"),
+        (KEPT, "paddle-x86", "freeze {} --target paddle-x86 --calibrate DATA --save OUT"),
+        (f"{MEASURED},freeze", "onnxruntime", "export {} --target onnxruntime --calibrate DATA -o OUT.onnx"),
+    ],
+)
+def test_what_check_names_is_what_takes_the_model(
+    pipeline: str, target: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = qcc.PassManager.parse(pipeline).run(engine_net("fc_behind_relu")[0])
+    qcc.save(model, tmp_path, check=False)
+    assert run(["check", str(tmp_path), "--target", target]) == 0
+    assert capsys.readouterr().err == f"next: qcc {wanted.format(tmp_path)}\n"
 
 
 def test_nothing_comes_after_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:

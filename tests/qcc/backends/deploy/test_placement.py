@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,8 @@ import qcc
 from qcc.backends import deploy
 from qcc.backends.deploy.check import check
 from qcc.backends.deploy.form import for_target
+from qcc.backends.deploy.options import told
+from qcc.backends.onnx.export import export
 from qcc.backends.report import Check
 from qcc.cli.main import cli
 from qcc.errors import OutputError, TargetError
@@ -56,13 +61,44 @@ def test_the_record_says_how_to_set_the_engine_up(tmp_path: Path) -> None:
     qcc.save(frozen_engine_net("squeeze_and_excite")[0], tmp_path, target="paddle-x86", check=False)
     engine = json.loads((tmp_path / "qcc.json").read_text())["engine"]
     assert engine["target"] == "paddle-x86"
-    assert engine["python"][1] == (
+    assert engine["python"][3] == (
         'config.enable_mkldnn_int8({"conv2d", "depthwise_conv2d", "fused_conv2d"})'
     )
-    assert engine["cpp"][2].startswith(
+    assert engine["cpp"][4].startswith(
         'config.pass_builder()->DeletePass("self_attention_fuse_pass");  // with'
     )
     assert "engine" not in json.loads(_plain(tmp_path / "plain").read_text())
+
+
+_RUNS = {
+    "paddle-x86": """
+feed = predictor.get_input_handle(predictor.get_input_names()[0])
+feed.copy_from_cpu(x)
+predictor.run()
+y = predictor.get_output_handle(predictor.get_output_names()[0]).copy_to_cpu()""",
+    "openvino": "y = model([x])[0]",
+    "onnxruntime": "y = session.run(None, {session.get_inputs()[0].name: x})[0]",
+}
+
+
+@pytest.mark.parametrize("target", _RUNS)
+def test_the_code_that_is_told_runs_as_it_stands(target: str, tmp_path: Path) -> None:
+    pytest.importorskip("paddle" if target == "paddle-x86" else target)
+    model, inputs = frozen_engine_net("concat_conv_and_pool")
+    onnx = target == "onnxruntime"
+    file = tmp_path / ("my model.onnx" if onnx else "my model/model.pdmodel")
+    if onnx:
+        export(model, file, find_target(target), check=False)
+    else:
+        qcc.save(model, file.parent, target=target, check=False)
+    np.save(tmp_path / "x.npy", inputs["x"])
+    text, _, cpp = "\n".join(told(find_target(target), file, onnx=onnx)).partition("an application in C++")
+    lines = textwrap.dedent(text.partition("with\n")[2])
+    code = f"import numpy\nx = numpy.load('x.npy')\n{lines}\n{_RUNS[target]}\nnumpy.save('y.npy', y)"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    (expected,) = model.run(inputs)
+    assert np.abs(np.load(tmp_path / "y.npy") - expected).max() < 0.05 * np.abs(expected).max()
+    assert cpp.count(str(file.with_suffix(""))) >= 1
 
 
 def _plain(folder: Path) -> Path:
@@ -183,6 +219,11 @@ def test_targets_that_vnni_does_not_change() -> None:
         find_target("openvno+vnni")
     with pytest.raises(TargetError, match=r"no target 'lite-arm\+vnni'; did you mean 'lite-arm'\?"):
         find_target("lite-arm+vnni", others=("lite-arm",))
+
+
+def test_paddle_lite_has_files_of_its_own() -> None:
+    with pytest.raises(TargetError, match=r"`qcc export MODEL --target lite-arm -o OUT\.nb` writes"):
+        find_target("lite-arm")
 
 
 @pytest.mark.parametrize("flags", [set(), {"avx512_vnni"}])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from engine_nets import engine_net, frozen_engine_net
-from lite_case import F, build_model, floats
+from lite_case import F, build_model, floats, static
 from lite_nets import ssd
 from onnx import numpy_helper
 
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.deploy.signs import non_negative
+from qcc.backends.onnx.export import export
 from qcc.backends.onnx.form import prepare
 from qcc.backends.onnx.translate import to_onnx
 from qcc.errors import MissingDependencyError, PassError, TargetError
@@ -55,6 +59,21 @@ def test_a_graph_whose_rounding_is_no_round_trip() -> None:
 def test_what_paddle2onnx_does_not_translate_is_one_sentence() -> None:
     with pytest.raises(TargetError, match=r"^paddle2onnx, .* was ended by SIGABRT .*box_coder,prior_box"):
         to_onnx(qcc.PassManager.parse("cut-nms").run(ssd()[0]).graph, "uint8")
+
+
+def test_a_fetch_that_is_written_over(tmp_path: Path) -> None:
+    """As in models that Paddle's tools have saved twice."""
+
+    def build(x: Any) -> Any:
+        y = static.nn.conv2d(x, 4, 3)
+        for factor in (2.0, 3.0):
+            y.block.append_op(type="scale", inputs={"X": y}, outputs={"Out": y}, attrs={"scale": factor})
+        return y
+
+    inputs = {"x0": floats(1, 3, 8, 8)}
+    model = build_model(build, tuple(inputs.values()))
+    checks = export(model, tmp_path / "a.onnx", find_target("onnxruntime"), check=inputs).checks
+    assert all(check.good for check in checks), checks
 
 
 def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,53 @@
+"""Whether what a target's files go through reads all ops of a model, before any training is spent on it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from qcc.backends import fluid
+from qcc.backends.deploy.check import Report
+from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
+from qcc.backends.onnx import onnx_missing
+from qcc.errors import EngineError, TargetError
+from qcc.model import Model
+from qcc.quantization import stored_form
+from qcc.targets.table import Target
+
+
+def require_readable(report: Report, target: Target) -> str | None:
+    """Translate a model into ONNX, or let OpenVINO load it, whichever the target's files go through; nothing
+    is kept of that. Gives why it cannot be done here, where it cannot.
+
+    Raises TargetError with the op that is not read.
+    """
+    if target.checked_in == "onnx":
+        missing = onnx_missing()
+        if missing is None:
+            _translate(report.frozen, target)
+    elif target.checked_in == "openvino":
+        missing = openvino_missing()
+        if missing is None:
+            _load(report.formed)
+    else:
+        return None
+    return None if missing is None else f"not seen whether all ops are read, because {missing}"
+
+
+def _translate(frozen: Model, target: Target) -> None:
+    # Needs the packages for ONNX.
+    from qcc.backends.onnx.form import onnx_form, prepare
+    from qcc.backends.onnx.translate import to_onnx
+
+    form = onnx_form(target)
+    to_onnx(prepare(frozen, target, {}).model.graph, form.signed, gemm=form.gemm)
+
+
+def _load(formed: Model) -> None:
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        names = fluid.file_names()
+        fluid.write(formed, Path(folder), stored_form(formed.graph), names, None)
+        try:
+            OpenVino(Path(folder) / names[0]).close()
+        except EngineError as error:
+            raise TargetError(f"{not_read(error)}.") from error
