@@ -16,11 +16,14 @@ if MAJOR < 3:
     pytest.skip("only Paddle 3 translates programs", allow_module_level=True)
 
 
-@pytest.mark.parametrize("name", CASES)
+_NOT_TRANSLATED = ("multiclass_nms",)  # Paddle 3 knows the later ones
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in _NOT_TRANSLATED])
 def test_what_is_translated_comes_back(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     model = case.model()
-    qcc.save(model, tmp_path, model_filename="inference.pdmodel")
+    qcc.save(model, tmp_path, model_filename="inference.pdmodel", check=case.feed())
     path = tmp_path / "inference.pdmodel"
     program = paddle.pir.translate_to_pir(core.ProgramDesc(path.read_bytes()))
     core.serialize_pir_program(program, str(tmp_path / "inference.json"), True, False, True)
