@@ -42,11 +42,9 @@ SAMPLES = {DETECTOR: 8, RECOGNIZER: 48}
 # Channels are brought to like ranges, and layers stay float where calibration photos show that most is lost
 # there: those that read the photo, and of the recognizer as many as agreement takes. Steps of effort accurate
 # that take longer are left out.
-ACCURATE = ("--effort", "accurate", "--without", "bias-correction", "--without", "adaround")
-OPTIONS = {
-    DETECTOR: (*ACCURATE, "--without", "absorption"),
-    RECOGNIZER: (*ACCURATE, "--min-agreement", "0.99"),
-}
+LEFT_OUT = ("absorption", "bias-correction", "adaround")
+ACCURATE = ("--effort", "accurate", *(word for step in LEFT_OUT for word in ("--without", step)))
+OPTIONS = {DETECTOR: ACCURATE, RECOGNIZER: (*ACCURATE, "--min-agreement", "0.99")}
 PANEL = (300, 400)
 PAGE_SIZE = (384, 768)
 

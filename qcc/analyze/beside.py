@@ -10,10 +10,10 @@ from typing import Any
 from qcc.analyze.findings import Analysis
 from qcc.analyze.page import write_page
 from qcc.analyze.page.frame import PAGE
-from qcc.analyze.parts import Values
 from qcc.analyze.run import Phase, Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.data.batches import digest_of
+from qcc.calibrate.parts import Values
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.report import told
 from qcc.errors import DataError, MissingDependencyError

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.analyze.parts import Parts, Values
+from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
 from qcc.files import finite
 from qcc.ir.graph import Graph

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc.analyze.journal import Journal, Numbers
-from qcc.analyze.parts import Parts, SingleOp, Values
 from qcc.analyze.twins import Layer, Rounding, Twins
 from qcc.backends.heads import heads
+from qcc.calibrate.parts import Parts, SingleOp, Values
 from qcc.errors import DataError
 from qcc.interrupts import Stopped
 from qcc.numerics import abs_max, fake_quantize, linear_range, max_int

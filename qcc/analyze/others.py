@@ -10,7 +10,6 @@ from types import TracebackType
 import numpy as np
 
 from qcc.analyze.divergence import common
-from qcc.analyze.parts import Parts, Values
 from qcc.backends import fluid
 from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import OnnxRuntime
@@ -19,6 +18,7 @@ from qcc.backends.judge import first_wrong_op, judge
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import Engine, Predictor
 from qcc.backends.reference import reference
+from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op

@@ -18,7 +18,6 @@ from qcc.analyze.inspection import COULD_BE_QUANTIZED, OpStatus, inspect
 from qcc.analyze.journal import Journal
 from qcc.analyze.measure import Control, Measurement
 from qcc.analyze.metric import Metric, Score, Scores, Scoring, steps
-from qcc.analyze.parts import Values
 from qcc.analyze.ranges import Range
 from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.collect import Collector, Numbered, unnamed
@@ -27,6 +26,7 @@ from qcc.calibrate.data.arrays import fitting
 from qcc.calibrate.data.batches import Batch, Batches, digest_of, name_of, spread
 from qcc.calibrate.data.sources import Source
 from qcc.calibrate.observers import Seen
+from qcc.calibrate.parts import Values
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.ir.graph import Graph

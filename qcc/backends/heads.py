@@ -39,7 +39,8 @@ def heads(graph: Graph) -> tuple[str, ...]:
         var = graph.var(name)
         behind = suppressions(var)
         if behind:
-            compared = [read for op in behind for read in _in_front_of(op)]
+            # One that reads feeds alone is fed the same in both runs.
+            compared = [read for op in behind for read in _in_front_of(op)] or [var]
         else:
             compared = _decoded(var) if _only_decoded(var) else [var, *_logits(var)]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)

@@ -146,9 +146,10 @@ def open_budget(
     from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.data.batches import spread
 
-    ranking = Judge(model, spread(held_back, ranked_on(held_back)))
+    ranked_by = spread(held_back, ranked_on(held_back))
+    ranking = Judge(model, ranked_by)
     if wanted.evaluate is None or wanted.max_drop is None:
-        judge = Judge(model, held_back)
+        judge = ranking if len(ranked_by) == len(held_back) else Judge(model, held_back)
         least = wanted.min_agreement or 0.0
         key = f"agreement on {[batch.name for batch in held_back]}"
         return Budget(judge.agreement, least, 1.0, ranking, key, memo, told)

@@ -19,7 +19,7 @@ from qcc.cli.stdout import echo
 if TYPE_CHECKING:
     from qcc.analyze.divergence import Comparison, Off, Other
     from qcc.analyze.others import InEngine
-    from qcc.analyze.parts import Values
+    from qcc.calibrate.parts import Values
     from qcc.ir.graph import Graph
     from qcc.model import Model
 

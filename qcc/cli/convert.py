@@ -36,19 +36,25 @@ def convert(
     """Write the model in MODEL for who reads `.pdmodel` and `.pdiparams`: Paddle 2, and tools of its time.
 
     MODEL may be a program of Paddle 3 (`inference.json`), which needs no Paddle 3 here, or any other layout.
-    The files are read back and run by Paddle before they appear, all of them or none.
+    The files are read back and run by Paddle before they appear, all of them or none. What says how images
+    are prepared (`inference.yml`, `infer_cfg.yml`) goes along.
 
     \b
     qcc convert PP-OCRv5_mobile_det -o OUT
     """
     import qcc
+    from qcc.calibrate.data.beside import copy_beside
+    from qcc.files import one_change
     from qcc.frontend.layout import find_program
     from qcc.quantization import stored_form
 
     loaded = qcc.load(model, model_filename, params_filename)
-    refuse_folder(find_program(model, model_filename), output)
-    saved = qcc.save(loaded, output, form=stored_form(loaded.graph), model_filename=name)
-    for path in saved.files:
+    program = find_program(model, model_filename)
+    refuse_folder(program, output)
+    with one_change(output):
+        saved = qcc.save(loaded, output, form=stored_form(loaded.graph), model_filename=name)
+        copies = copy_beside(program, output)
+    for path in (*saved.files, *copies):
         echo(path)
     for warning in saved.warnings:
         echo(f"warning: {warning}", err=True)

@@ -21,7 +21,6 @@ paddle.enable_static()
 # Cases that Paddle 3 builds no program of the old IR for, or another one.
 _NOT_OF_PADDLE_3 = {
     "fro": "builds paddle.norm from other ops",
-    "grid_sample": "does not append grid_sampler to programs of the old IR",
     "multiclass_nms2": "has no op multiclass_nms2",
     "normalize": "does not append the ops of normalize to programs of the old IR",
 }

@@ -59,6 +59,7 @@ def _builders() -> dict[str, Build]:
         "argmin": partial(_arg, "arg_min"),
         "expand_as": _expand_as,
         "gelu": _gelu,
+        "grid_sample": _grid_sample,
         "matmul": _matmul,
         "roll": _roll,
         "softplus": _softplus,
@@ -78,11 +79,11 @@ def _either(original: Any, build: Build) -> Build:
     return function
 
 
-def _append(kind: str, inputs: dict[str, Any], result: Any = None, /, **attrs: Any) -> Any:
+def _append(kind: str, inputs: dict[str, Any], result: Any = None, slot: str = "Out", /, **attrs: Any) -> Any:
     """`result`: the output's dtype; by default that of the input."""
     helper = LayerHelper(kind)
     out = helper.create_variable_for_type_inference(dtype=result or inputs["X"].dtype)
-    helper.append_op(type=kind, inputs=inputs, outputs={"Out": out}, attrs=attrs)
+    helper.append_op(type=kind, inputs=inputs, outputs={slot: out}, attrs=attrs)
     return out
 
 
@@ -118,6 +119,13 @@ def _expand_as(x: Any, y: Any) -> Any:
 
 def _gelu(x: Any, approximate: bool = False) -> Any:
     return _append("gelu", {"X": x}, approximate=approximate)
+
+
+def _grid_sample(
+    x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool = True
+) -> Any:
+    attrs = {"mode": mode, "padding_mode": padding_mode, "align_corners": align_corners}
+    return _append("grid_sampler", {"X": x, "Grid": grid}, None, "Output", **attrs)
 
 
 def _roll(x: Any, shifts: Any, axis: Any = None) -> Any:

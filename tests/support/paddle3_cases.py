@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 from paddle3.values import Input, weight
+from paddle3_programs import write_value
 
 import qcc
 from qcc.frontend.paddle3 import read
 from qcc.frontend.paddle3.program import Tensor
-from qcc.ir.dtypes import dtype_number
-from qcc.ir.tensor_stream import write_tensor
 from qcc.model import Model
 
 _FOLDER = Path(__file__).parents[1] / "qcc" / "frontend" / "paddle3"
@@ -58,7 +57,7 @@ class Case:
                 value = self.weights.get(parameter.name)
                 if value is None:
                     value = weight(parameter.name, kind.shape, kind.dtype)
-                write_tensor(stream, value, int(dtype_number(kind.dtype)))
+                write_value(stream, value)
         return path
 
     def load(self, folder: Path) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -140,7 +140,11 @@ def save(program: Program, folder: Path, values: Mapping[str, Any], name: str = 
     path.write_bytes(program.data())
     with (folder / f"{name}.pdiparams").open("wb") as stream:
         for key in sorted(values):
-            # numpy has no bfloat16: its bits are held as uint16.
-            dtype = "bfloat16" if values[key].dtype == np.uint16 else str(values[key].dtype)
-            write_tensor(stream, values[key], int(dtype_number(dtype)))
+            write_value(stream, values[key])
     return path
+
+
+def write_value(stream: BinaryIO, value: np.ndarray) -> None:
+    """Append a parameter's value; bits of bfloat16, which numpy has not, are held as uint16."""
+    dtype = "bfloat16" if value.dtype == np.uint16 else str(value.dtype)
+    write_tensor(stream, value, int(dtype_number(dtype)))

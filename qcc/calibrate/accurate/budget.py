@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.memo import NO_MEMO, Memo
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
@@ -55,18 +58,27 @@ class Outcome:
         return self.value >= self.wanted
 
 
-def fewest(good: Callable[[int], bool], most: int) -> int | None:
-    """How many it takes to be good, at least 1: the number doubles until it is good, and is then narrowed
-    down by halves. None where `most` is not good."""
-    low, high = 0, min(1, most)
-    while not good(high):
-        if high == most:
-            return None
-        low, high = high, min(2 * high, most)
+def fewest(good: Callable[[int], bool], most: int, guess: int = 1) -> int | None:
+    """How many it takes to be good, at least 1. After 1, numbers are tried from a guess on, in steps that
+    double, until the right one lies between two of them; then it is narrowed down by halves. None where
+    `most` is not good."""
+    if most < 1 or good(1):
+        return 1 if most else None
+    low, high, step = 1, most + 1, 1
+    at = min(max(guess, 2), most)
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if good(middle) else (middle, high)
-    return high
+        if good(at):
+            high = at
+        else:
+            low = at
+        if low == 1:
+            at = max(high - step, 2)
+        elif high > most:
+            at = min(low + step, most)
+        else:
+            at = (low + high) // 2
+        step *= 2
+    return high if high <= most else None
 
 
 @dataclass
@@ -87,8 +99,8 @@ class Budget:
         """The attempt with the fewest layers float that is good enough, of those that were tried; the best
         one where none is.
 
-        Layers stay float in the order of the error that each causes when it alone is quantized. Their number
-        doubles until the model is good enough, and is then narrowed down by halves.
+        Layers stay float in the order of the error that each causes when it alone is quantized. How many it
+        takes is guessed by these errors; see `fewest`.
         """
         first = self.value(attempt, ())
         weights = weights_of(
@@ -107,39 +119,39 @@ class Budget:
             return found[count] >= self.wanted
 
         # All but one: a model without a quantized layer is the float one.
-        count = fewest(good, len(ranked) - 1)
+        count = fewest(good, len(ranked) - 1, self._guess(ranked, first))
         if count is None:
             count = max(found, key=lambda one: (found[one], -one))
         chosen = tuple(ranked[:count])
         best = attempt.leaving([one.weight for one in chosen])
         return self._outcome(best, found[count], chosen, len(weights))
 
+    def _guess(self, ranked: Sequence[Layer], first: float) -> int:
+        """How many layers it takes, if what the metric loses grows with the outputs' error, and that is made
+        of errors that do not depend on each other, so that their squares add up."""
+        squares = np.square([one.error for one in ranked])
+        if not np.isfinite(squares).all():
+            return 1
+        lost, allowed = self.of_float - first, self.of_float - self.wanted
+        left = squares.sum() - np.cumsum(squares)
+        return 1 + int(np.count_nonzero(left * lost**2 > squares.sum() * allowed**2))
+
     def ranked(self, attempt: Attempt, weights: Sequence[str]) -> list[Layer]:
         """The layers, those first whose quantization costs most."""
         self.listener.step("what each layer costs")
-        layers = []
-        for done, weight in enumerate(weights):
-            self.listener.progress(done, len(weights))
-            alone = attempt.leaving([other for other in weights if other != weight])
-            error = self._remembered(["error", self.judge.names], alone, self.judge.error)
-            size = _BYTES_SAVED * attempt.chosen.plan.folded.weights[weight].size
-            layers.append(Layer(weight, error, size))
-        return sorted(layers, key=lambda one: -one.error)
+        alone = Alone(attempt, weights, self.judge, self.memo, self.listener)
+        values = attempt.chosen.plan.folded.weights
+        return [Layer(name, error, _BYTES_SAVED * values[name].size) for name, error in alone.ranked()]
 
     def value(self, attempt: Attempt, weights: Collection[str]) -> float:
         """How good the model is in which the layers with these weights stay float."""
         tried = attempt.leaving(weights) if weights else attempt
-        value = self._remembered(self.key, tried, self.metric)
-        self._tried.append(Tried(len(weights), value))
-        return value
-
-    def _remembered(self, what: object, attempt: Attempt, measure: Callable[[Model], float]) -> float:
-        key = [what, attempt.identity()]
+        key = [self.key, tried.identity()]
         known = self.memo.load(key)
-        if known is not None:
-            return known[1]["value"]
-        value = measure(attempt.freeze().model)
-        self.memo.save(key, {}, {"value": value})
+        value = self.metric(tried.freeze().model) if known is None else known[1]["value"]
+        if known is None:
+            self.memo.save(key, {}, {"value": value})
+        self._tried.append(Tried(len(weights), value))
         return value
 
     def _outcome(

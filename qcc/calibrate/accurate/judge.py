@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class_of
 from qcc.model import Model, Runner
 
-Side = tuple[str, list[np.ndarray], list[np.ndarray]]
+Outputs = Mapping[str, np.ndarray]
 
 
 class Judge:
@@ -20,15 +20,20 @@ class Judge:
     a softmax as well as behind it; what the float one computes is kept."""
 
     def __init__(self, model: Model, batches: Sequence[Numbered]) -> None:
-        self._graph, self._batches = model.graph, batches
-        self._names = heads(model.graph)
-        runner = Runner(model)
-        self._wanted = [runner.run(self._inputs(batch), self._names) for batch in batches]
+        self._graph, self.batches = model.graph, batches
+        self.heads = heads(model.graph)
+        self._wanted = list(self._run(model))
+        self._units = {name: _unit([one[name] for one in self._wanted]) for name in self.heads}
 
     @property
     def names(self) -> list[str]:
         """What the batches are called."""
-        return [batch.name for batch in self._batches]
+        return [batch.name for batch in self.batches]
+
+    def inputs(self, batch: Numbered) -> dict[str, np.ndarray]:
+        """What the model is fed with."""
+        given = batch.read()
+        return {name: given[name] for name in self._graph.feeds}
 
     def error(self, model: Model) -> float:
         """The mean difference of the outputs, relative to the mean deviation of the float model's from their
@@ -38,47 +43,69 @@ class Judge:
 
         Not the root mean square, which a few images that are hard for any quantization would decide.
         """
-        return self._mean_of(self._sides(model))
+        return self.error_of(self.off(place, found) for place, found in enumerate(self._run(model)))
 
     def agreement(self, model: Model) -> float:
         """Of a classifier, the share of rows whose largest value stands in the same place; of other networks,
         1 - error. At most 1."""
-        sides = self._sides(model)
+        outputs = list(self._run(model))
         shares = [
             same
-            for name, wanted, found in sides
-            if (same := same_class_of(self._graph, name, wanted, found)) is not None
+            for name in self.heads
+            if name in outputs[0]
+            and (same := same_class_of(self._graph, name, *self._sides(name, outputs))) is not None
         ]
-        return min(shares) if shares else 1 - self._mean_of(sides)
+        if shares:
+            return min(shares)
+        return 1 - self.error_of(self.off(place, found) for place, found in enumerate(outputs))
 
-    def _inputs(self, batch: Numbered) -> dict[str, np.ndarray]:
-        given = batch.read()
-        return {name: given[name] for name in self._graph.feeds}
-
-    def _sides(self, model: Model) -> list[Side]:
-        """Each output that both models have, and what the float model and the other one compute."""
-        runner, names = Runner(model), tuple(name for name in self._names if name in model.graph)
-        found = [runner.run(self._inputs(batch), names) for batch in self._batches]
-        places = [self._names.index(name) for name in names]
-        return [
-            (name, [one[place] for one in self._wanted], [one[number] for one in found])
-            for number, (name, place) in enumerate(zip(names, places, strict=True))
-        ]
-
-    def _mean_of(self, sides: list[Side]) -> float:
-        return float(np.mean([self._relative(wanted, found) for _, wanted, found in sides]))
+    def off(self, place: int, found: Outputs) -> np.ndarray:
+        """How far outputs are off on the batch at a place: for each of them the sum of the differences, in
+        the unit that `error` is relative to, and the number of elements, float64 [outputs, 2]. The sum is nan
+        where the shape differs."""
+        rows = []
+        for name in self.heads:
+            if name in found:
+                wanted = self._wanted[place][name]
+                rows.append((_difference(wanted, found[name], self._units[name]), float(wanted.size)))
+        return np.array(rows, np.float64).reshape(-1, 2)
 
     @staticmethod
-    def _relative(wanted: list[np.ndarray], found: list[np.ndarray]) -> float:
-        if any(left.shape != right.shape for left, right in zip(wanted, found, strict=True)):
-            return 1.0
-        left, right = (np.concatenate([one.reshape(-1) for one in side]) for side in (wanted, found))
-        if not left.size:
-            return 0.0
-        if left.dtype.kind != "f":
-            return float(np.mean(left != right))
-        if not (np.isfinite(left).all() and np.isfinite(right).all()):
-            return math.inf
-        deviation = float(np.abs(left - left.mean(dtype=np.float64)).mean())
-        difference = float(np.abs(left - right).mean(dtype=np.float64))
-        return difference / (deviation or float(np.abs(left).max(initial=0)) or 1.0)
+    def error_of(parts: Iterable[np.ndarray]) -> float:
+        """The error on several batches, by what `off` gave for each."""
+        sums, sizes = np.sum(list(parts), 0).T
+        shares = np.where(np.isnan(sums), 1.0, sums / np.maximum(sizes, 1))
+        return float(np.mean(shares))
+
+    def _run(self, model: Model) -> Iterable[Outputs]:
+        """Of each batch, the outputs that both models have."""
+        runner, names = Runner(model), tuple(name for name in self.heads if name in model.graph)
+        for batch in self.batches:
+            yield dict(zip(names, map(np.asarray, runner.run(self.inputs(batch), names)), strict=True))
+
+    def _sides(self, name: str, outputs: Sequence[Outputs]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """What the float model and the other one compute of an output, batch by batch."""
+        return [one[name] for one in self._wanted], [one[name] for one in outputs]
+
+
+def _unit(wanted: Sequence[np.ndarray]) -> float:
+    """What the error of an output is relative to; 1 for integers, and infinite where one is not finite."""
+    if wanted[0].dtype.kind != "f":
+        return 1.0
+    size = sum(one.size for one in wanted)
+    if not size:
+        return 1.0
+    if not all(np.isfinite(one).all() for one in wanted):
+        return math.inf
+    mean = sum(one.sum(dtype=np.float64) for one in wanted) / size
+    deviation = sum(np.abs(one - np.float32(mean)).sum(dtype=np.float64) for one in wanted) / size
+    return float(deviation or max(np.abs(one).max(initial=0) for one in wanted) or 1.0)
+
+
+def _difference(wanted: np.ndarray, found: np.ndarray, unit: float) -> float:
+    if wanted.shape != found.shape:
+        return math.nan
+    if wanted.dtype.kind != "f":
+        return float(np.count_nonzero(wanted != found))
+    off = float(np.abs(wanted - found).sum(dtype=np.float64))
+    return off / unit if math.isfinite(off) and math.isfinite(unit) else math.inf

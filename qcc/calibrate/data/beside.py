@@ -14,6 +14,7 @@ from typing import Any
 
 from qcc.calibrate.data.preprocess import Preprocess, read_preprocess
 from qcc.errors import ConfigError
+from qcc.files import atomic_file
 from qcc.grammar.document import LARGEST, Document, read_document
 from qcc.grammar.section import validate
 from qcc.inputs import read_input
@@ -54,6 +55,25 @@ def preprocess_beside(program: Path) -> tuple[Preprocess, Path] | None:
             if found is not None:
                 return found, path
     return None
+
+
+def copy_beside(program: Path, folder: Path) -> list[Path]:
+    """Copy what says how images are prepared from beside a model's program into another folder; the copies.
+
+    Raises ConfigError for a file that cannot be read, and OutputError.
+    """
+    copies = []
+    for name in NAMES:
+        path = program.parent / name
+        if path.is_file():
+            try:
+                content = read_input(path, LARGEST)
+            except OSError as error:
+                raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+            with atomic_file(folder / name) as stream:
+                stream.write(content)
+            copies.append(folder / name)
+    return copies
 
 
 def recorded_preprocess(places: Iterable[Path]) -> tuple[Preprocess, Path] | None:

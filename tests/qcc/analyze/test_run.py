@@ -20,11 +20,11 @@ from qcc._paddle import paddle
 from qcc.analyze import beside
 from qcc.analyze.beside import write_beside
 from qcc.analyze.findings import Analysis, Outcome
-from qcc.analyze.parts import Parts
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.compare import Agreement, compare
 from qcc.calibrate.data.sources import Source
+from qcc.calibrate.parts import Parts
 from qcc.calibrate.plan import make_plan
 from qcc.errors import DataError, OutputError
 from qcc.interrupts import Stopped

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lite_case import F, build_model, floats
 from lite_nets import ssd, yolov3
+from lite_ops import CASES
 
+import qcc
 from qcc._paddle import paddle
 from qcc.backends.heads import heads
 
@@ -55,3 +59,10 @@ def test_boxes_and_scores_in_front_of_an_nms() -> None:
     graph = ssd()[0].graph
     (nms,) = (op for op in graph.ops if op.type == "multiclass_nms3")
     assert set(heads(graph)) == {nms.input("BBoxes").name, nms.input("Scores").name}
+
+
+def test_an_nms_that_reads_feeds_alone_is_compared_itself(tmp_path: Path) -> None:
+    case = CASES["multiclass_nms3"]
+    model = case.model()
+    assert heads(model.graph) == model.fetches
+    qcc.save(model, tmp_path, check=case.feed())

@@ -280,15 +280,16 @@ def test_stopped_it_gives_the_best_so_far(at: int) -> None:
     assert outcome.chosen.ratio == min(one.ratio for one in outcome.tried)
 
 
-@pytest.mark.parametrize(("wanted", "found"), [(1, 1), (3, 3), (7, 7), (8, None)])
-def test_the_fewest(wanted: int, found: int | None) -> None:
+@pytest.mark.parametrize("guess", [1, 3, 9])
+@pytest.mark.parametrize(("wanted", "found"), [(1, 1), (2, 2), (3, 3), (6, 6), (7, 7), (8, None)])
+def test_the_fewest(wanted: int, found: int | None, guess: int) -> None:
     asked: list[int] = []
 
     def good(count: int) -> bool:
         asked.append(count)
         return count >= wanted
 
-    assert fewest(good, 7) == found
+    assert fewest(good, 7, guess) == found
     assert len(asked) == len(set(asked)) <= 6
 
 

@@ -114,6 +114,14 @@ def test_convert_writes_what_paddle_2_reads(saved: Path, tmp_path: Path) -> None
     np.testing.assert_array_equal(out, X @ W + 1)
 
 
+def test_convert_keeps_how_images_are_prepared(saved: Path, tmp_path: Path) -> None:
+    saved.with_name("inference.yml").write_text("PreProcess: {}")
+    result = CliRunner().invoke(convert, [str(saved.parent), "-o", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out/inference.yml").read_text() == "PreProcess: {}"
+    assert str(tmp_path / "out/inference.yml") in result.output
+
+
 def test_convert_writes_other_layouts(saved: Path, tmp_path: Path) -> None:
     arguments = [str(saved), "-o", str(tmp_path / "out"), "--name", "__model__"]
     assert CliRunner().invoke(convert, arguments).exit_code == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paddle3_cases import case, cases
 from paddle3_programs import Program, ops_of, save, tensor
 
 import qcc
@@ -66,3 +67,20 @@ def test_a_file_of_other_numbers_is_refused(tmp_path: Path) -> None:
     save(mixed("float16"), tmp_path, {"w": WEIGHT.astype(np.float64)})
     with pytest.raises(qcc.errors.ModelFormatError, match="'w' is float64"):
         qcc.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(cases("halves")))
+def test_what_paddle_3_saves_is_computed_as_in_float32(name: str, tmp_path: Path) -> None:
+    stored = case("halves", name)
+    (found,) = stored.load(tmp_path).run(stored.inputs)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, stored.outputs[0], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_networks_in_half_floats_are_quantized(name: str, tmp_path: Path) -> None:
+    stored = case("halves", name)
+    quantized = qcc.quantize(stored.load(tmp_path), [stored.inputs])
+    (found,) = quantized.run(stored.inputs)
+    wanted = np.asarray(stored.outputs[0])
+    assert 0 < np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()

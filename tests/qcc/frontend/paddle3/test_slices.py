@@ -57,3 +57,12 @@ def test_backwards_to_a_place_that_a_run_computes_is_refused() -> None:
         qcc.errors.ModelFormatError, match="backwards between ends that only a run knows: flip"
     ):
         program.converted()
+
+
+@pytest.mark.lite
+def test_lite_runs_slices_that_go_backwards(tmp_path: Path) -> None:
+    """For x86 the file is run and compared when it is saved."""
+    model = qcc.load(save(sliced([2, 1], [-1, 1], [-FAR, FAR], [-2, 1]), tmp_path / "model", {}))
+    saved = qcc.save(model, tmp_path / "x.nb", target="lite", form="x86", check={"x": X})
+    assert not saved.warnings
+    qcc.save(model, tmp_path / "arm.nb", target="lite", form="arm", check={"x": X})
