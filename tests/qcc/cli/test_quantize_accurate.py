@@ -229,7 +229,8 @@ def test_it_goes_on_where_it_was_interrupted(place: Path, tmp_path: Path) -> Non
         "import os, signal, sys\nfrom qcc.calibrate.accurate import reconstruction\n"
         "from qcc.cli.main import run\n"
         "solve = reconstruction.adaround\n"
-        "def adaround(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return solve(*given)\n"
+        "def adaround(*given, **named):\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return solve(*given, **named)\n"
         "reconstruction.adaround = adaround\n"
         f"sys.exit(run({words!r}))\n"
     )
