@@ -118,14 +118,8 @@ def kl(seen: Seen, bits: int) -> float:
 
 def mse(seen: Seen, bits: int) -> float:
     """The scale with the least sum of importance * (x - Q(x))**2, rounding and clipping together: the least
-    mean square error at the outputs of what reads the activation. But it is not below that of `percentile`.
-
-    The sum takes errors for ones that do not know of each other. Those of clipping do: they lie side by side,
-    where a channel is large, and are off to one side. Where few values are clipped, this does not matter. A
-    depthwise convolution, which reads each channel alone, averages them the least.
-    """
-    least = _least(seen.histogram.peak, lambda scales: seen.matter.square_errors(scales, bits))
-    return max(least, percentile(seen, bits))
+    mean square error at the outputs of what reads the activation."""
+    return _least(seen.histogram.peak, lambda scales: seen.matter.square_errors(scales, bits))
 
 
 def emd(seen: Seen, bits: int) -> float:
