@@ -12,7 +12,6 @@ from qcc.ir.graph import Graph
 from qcc.passes.quantizable import Operands, operands
 
 _MATRIX_OPS = ("mul", "matmul", "matmul_v2")
-_CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 # Lower than this below the most important channel, channels are counted together.
 _OCTAVES = 30
 
@@ -20,31 +19,24 @@ _OCTAVES = 30
 @dataclass(frozen=True)
 class Importance:
     """The channels of an activation in rows of equal importance: `rows`, and the importance of each, float64
-    [rows], ascending; `clipping`: how many times as much errors of clipping matter.
+    [rows], ascending.
 
     What an op computes is off by the sum of the products of weights and errors. Errors of rounding do not
     know of each other, so that on average its square is the sum over channels of importance * error**2,
     with the sum of the squares of all weights that a channel meets as its importance. It is rounded to a
     power of two, which is exact enough, and makes few rows.
-
-    Errors of clipping are all off to one side, and lie side by side, where a channel is large. What reads
-    many channels mixes them with those of channels that are not clipped, by weights of both signs. A
-    depthwise convolution reads one channel alone, and nothing averages them away. The square of a sum of n
-    errors is up to n times the sum of their squares, and so much do they count there, with n the places of
-    the window. (Counted like the others, they cost a text recognizer a third more error of its outputs.)
     """
 
     rows: Rows
     of_rows: np.ndarray
-    clipping: float = 1.0
 
     @staticmethod
-    def of(squares: np.ndarray, axis: int, clipping: float = 1.0) -> Importance:
+    def of(squares: np.ndarray, axis: int) -> Importance:
         """From the sum of the squares of the weights that each channel meets: float64 [channels]."""
         largest = float(squares.max(initial=0.0)) or 1.0
         octaves = np.rint(np.log2(np.maximum(squares, largest * 2.0**-_OCTAVES)))
         found, rows = np.unique(octaves, return_inverse=True)
-        return Importance(Rows(rows.astype(np.int32), axis), 2.0**found, clipping)
+        return Importance(Rows(rows.astype(np.int32), axis), 2.0**found)
 
 
 def importances(graph: Graph, weights: Collection[str]) -> Mapping[str, Importance]:
@@ -53,30 +45,17 @@ def importances(graph: Graph, weights: Collection[str]) -> Mapping[str, Importan
     An activation is left out whose channels do not stand in one axis for all its readers.
     """
     squares: dict[str, tuple[int, np.ndarray] | None] = {}
-    clipping: dict[str, float] = {}
     for op in graph.ops:
         found = operands(op)
         if found is None or found.weight.name not in weights:
             continue
         name, own = found.data.name, _squares(graph, found)
-        clipping[name] = max(clipping.get(name, 1.0), _clipping(found))
         present = squares.get(name, own)
         if own is None or present is None or (present[0], present[1].size) != (own[0], own[1].size):
             squares[name] = None
         else:
             squares[name] = own if name not in squares else (own[0], present[1] + own[1])
-    return {
-        name: Importance.of(one[1], one[0], clipping[name])
-        for name, one in squares.items()
-        if one is not None
-    }
-
-
-def _clipping(found: Operands) -> float:
-    """How many times as much errors of clipping matter to an op."""
-    _, inputs, *window = found.weight.shape if len(found.weight.shape) == 4 else (0, 0)
-    depthwise = inputs == 1 and found.op.type in _CONVOLUTIONS
-    return float(np.prod(window)) if depthwise else 1.0
+    return {name: Importance.of(one[1], one[0]) for name, one in squares.items() if one is not None}
 
 
 def _squares(graph: Graph, found: Operands) -> tuple[int, np.ndarray] | None:

@@ -38,14 +38,12 @@ class Seen:
 
     `histogram`: of all values, with a row for each part of its channels; `weights`: how much errors of each
     row matter (see `qcc.calibrate.importance`), float64 [rows]; `peaks`: the largest magnitude of each
-    batch, float32 [batches], in the order of the data; `clipping`: how many times as much errors of clipping
-    matter.
+    batch, float32 [batches], in the order of the data.
     """
 
     histogram: Histogram
     weights: np.ndarray
     peaks: np.ndarray
-    clipping: float = 1.0
 
     @property
     def zeros(self) -> int:
@@ -60,7 +58,7 @@ class Seen:
     @cached_property
     def matter(self) -> Weighed:
         """All values, each as much as it matters."""
-        return Weighed.of(self.histogram, self.weights, self.clipping)
+        return Weighed.of(self.histogram, self.weights)
 
     def relative_errors(self, scales: Sequence[float], bits: int) -> np.ndarray:
         """The root mean square error that each scale causes at the outputs of what reads the activation,

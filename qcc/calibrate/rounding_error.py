@@ -23,16 +23,14 @@ _POINT = 1e-6
 @dataclass(frozen=True)
 class Weighed:
     """Counts, each times how much its values matter: float64 [bins], from the first that has any to the last;
-    the `edges` of these bins: float64 [bins + 1]; `point`: the last one is no more than its upper edge;
-    `clipping`: how many times as much errors of clipping count, where they are squared."""
+    the `edges` of these bins: float64 [bins + 1]; `point`: the last one is no more than its upper edge."""
 
     counts: np.ndarray
     edges: np.ndarray
     point: bool
-    clipping: float = 1.0
 
     @staticmethod
-    def of(histogram: Histogram, weights: np.ndarray, clipping: float = 1.0) -> Weighed:
+    def of(histogram: Histogram, weights: np.ndarray) -> Weighed:
         """A histogram, with how much the values of each row matter: float64 [rows]."""
         counts = weights @ histogram.counts[:, 1:]
         used = np.flatnonzero(counts)
@@ -42,7 +40,7 @@ class Weighed:
         edges = np.arange(first, last + 2) * histogram.width
         edges[-1] = min(edges[-1], histogram.peak)
         point = histogram.is_constant or edges[-1] - edges[-2] <= _POINT * histogram.width
-        return Weighed(counts[first : last + 1], edges, bool(point), clipping)
+        return Weighed(counts[first : last + 1], edges, bool(point))
 
     def squares(self) -> float:
         """The sum of x**2."""
@@ -55,9 +53,7 @@ class Weighed:
 
     def square_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
         """The sum of (x - Q(x))**2 for each of some scales: float64, as many."""
-        return np.array(
-            [self._error(scale / max_int(bits), bits, 2) + self._clipped(scale) for scale in scales]
-        )
+        return np.array([self._error(scale / max_int(bits), bits, 2) for scale in scales])
 
     def absolute_errors(self, scales: np.ndarray, bits: int) -> np.ndarray:
         """The sum of |x - Q(x)| for each of some scales: float64, as many."""
@@ -71,18 +67,6 @@ class Weighed:
         last = self.edges[-1]
         means[-1] = _at(last, step, bits, power) if self.point else means[-1] / (last - self.edges[-2])
         return float(np.dot(self.counts, means))
-
-    def _clipped(self, scale: float) -> float:
-        """What squares of errors of clipping add that count more than once."""
-        first = max(int(np.searchsorted(self.edges, scale, "right")) - 1, 0)
-        if self.clipping == 1.0 or first >= self.counts.size:
-            return 0.0
-        behind = np.maximum(self.edges[first:] - scale, 0.0)
-        means = np.diff(behind * behind * behind) / 3
-        means[:-1] /= self._width
-        last = self.edges[-1] - self.edges[-2]
-        means[-1] = behind[-1] ** 2 if self.point else means[-1] / last
-        return (self.clipping - 1.0) * float(np.dot(self.counts[first:], means))
 
     @property
     def _width(self) -> float:

@@ -21,8 +21,6 @@ from qcc.calibrate.observers import Seen
 from qcc.errors import DataError
 from qcc.files import atomic_file
 
-_ALIKE = Importance.of(np.ones(1), 1)
-
 MANY_TIMES = 5
 """By how many octaves the range of a batch has to exceed that of the middle one for it not to belong to the
 data: more than 16 times. Normalized images differ by far less, and those that nobody has normalized by some
@@ -149,10 +147,10 @@ class Statistics:
         activation, strangers = self._activations[name], self.strangers()
         strange = {_octave(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
         kept = [found for octave, found in activation.histograms.items() if octave not in strange]
-        importance = activation.importance or _ALIKE
+        weights = np.ones(1) if activation.importance is None else activation.importance.of_rows
         order = [index for index in np.argsort(self._batches) if self._batches[index] not in strangers]
         peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
-        return Seen(merged(kept, activation.rows), importance.of_rows, peaks, importance.clipping)
+        return Seen(merged(kept, activation.rows), weights, peaks)
 
     # ------------------------------------------------------------------ files
 

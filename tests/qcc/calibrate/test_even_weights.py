@@ -53,7 +53,9 @@ def odd(weight: np.ndarray) -> np.ndarray:
 def test_weights_that_meet_signed_activations_are_even(
     effort: Effort, model: Model, batches: list[dict[str, np.ndarray]]
 ) -> None:
-    weights = integers(qcc.quantize(model, batches, effort, target=TARGET))
+    frozen = qcc.quantize(model, batches, effort, target=TARGET)
+    assert "even integers for 2 weights" in frozen.provenance.pipelines
+    weights = integers(frozen)
     counts = [odd(weights[f"conv2d_{number}.w_0"]).size for number in range(3)]
     assert counts[0] == counts[2] == 0
     assert counts[1] > 0.4 * weights["conv2d_1.w_0"].size

@@ -71,12 +71,6 @@ def test_groups_meet_their_own_inputs() -> None:
     np.testing.assert_array_equal(by_channel(only(model)), 4 * np.array([1, 2, 8, 16]) ** 2)
 
 
-@pytest.mark.parametrize(("name", "times"), {"depthwise": 9, "conv": 1, "transposed": 1, "linear": 1}.items())
-def test_clipping_matters_more_where_a_channel_is_read_alone(name: str, times: int) -> None:
-    layer, shape, _, _ = LAYERS[name]
-    assert only(build_model(lambda x: layer()(x), (floats(*shape),))).clipping == times
-
-
 def test_readers_add_up_or_do_not_agree() -> None:
     def two(x: Any) -> Any:
         first, second = (paddle.nn.Conv2D(4, 4, 1, bias_attr=False) for _ in range(2))

@@ -52,18 +52,6 @@ def test_a_constant_on_an_edge_is_exact(value: float) -> None:
     np.testing.assert_allclose(errors / 100, [0, value**2 / 4])
 
 
-@pytest.mark.parametrize("name", DATA)
-def test_clipping_may_matter_more(name: str) -> None:
-    values = DATA[name].astype(np.float32)
-    histogram = Histogram()
-    histogram.add(values)
-    scales = np.array([1.0, 0.9, 0.5, 0.1]) * histogram.peak
-    alike, more = (Weighed.of(histogram, np.ones(1), times) for times in (1.0, 9.0))
-    over = np.maximum(np.abs(values.astype(np.float64))[:, np.newaxis] - scales, 0.0)
-    added = more.square_errors(scales, 8) - alike.square_errors(scales, 8)
-    np.testing.assert_allclose(added, 8 * np.square(over).sum(0), rtol=0.01, atol=1e-6 * alike.squares())
-
-
 def test_zeros_cost_nothing() -> None:
     histogram = Histogram()
     histogram.add(np.zeros(100, np.float32))
