@@ -12,6 +12,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free, check_test_graph
 from qcc.passes.batch_norm import Affine, added_per_channel, along_channels, has_own_filter, is_affine
+from qcc.passes.integer_weights import integer_weight
 from qcc.passes.rewrite import CONVOLUTIONS, absorb, follower, remove_op, set_weight
 
 
@@ -32,7 +33,7 @@ class FoldBn(Pass):
     So a quantized convolution rounds the weights that are computed with. An addition per channel between
     the two takes the new bias: a * b + beta - a * mean. Norms stay whose statistics are those of the batch,
     or whose input others read as well. In a frozen or transformed graph, whose weights are rounded already
-    or about to be, all of them stay.
+    or about to be, all of them stay, and behind a convolution whose weight alone is integers.
     """
 
     name: ClassVar[str] = "fold-bn"
@@ -59,6 +60,8 @@ class _Step:
 
 def _plan(graph: Graph, conv: Op) -> _Step | None:
     if conv.type not in CONVOLUTIONS or not has_own_filter(graph, conv) or conv.inputs.get("Bias"):
+        return None
+    if integer_weight(conv) is not None:
         return None
     add = follower(graph, conv, "Output", "elementwise_add")
     norm = follower(graph, *((conv, "Output") if add is None else (add, "Out")), "batch_norm")

@@ -25,6 +25,7 @@ from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.quantizable import KINDS
 from qcc.quantization import QuantizedOp, quantized_ops, scheme, state, stored_form
+from qcc.targets.table import find_target
 from qcc.train.freeze import freeze_to
 
 static = paddle.static
@@ -258,6 +259,7 @@ def test_weights_alone(name: str, made: Maker, tmp_path: Path) -> None:
     floats = apply("unpack", model)
     assert state(floats.graph) == "float"
     assert np.array_equal(run(model), run(floats))
+    assert not PassManager.parse("fold-bn").apply(model.copy().graph).modified
     with pytest.raises(TargetError, match=r"weights alone are integers.*`unpack`"):
         qcc.save(model, tmp_path / "saved")
     with pytest.raises(PassError, match="unpack, and start from the float model"):
@@ -269,6 +271,16 @@ def test_weights_alone(name: str, made: Maker, tmp_path: Path) -> None:
     # The convolutions and the fc; matmul_v2, which the tool has left float, is an fc for Paddle Lite.
     assert stored.count(f"int{bits}") == 5
     assert check(model, "arm").int8
+    if bits == 8:
+        pytest.importorskip("paddle2onnx")
+        from qcc.backends.onnx.form import prepare
+        from qcc.backends.onnx.translate import to_onnx
+
+        # Also behind a folded batch norm, and for a mul; what the tool has left float is rounded, too.
+        prepared = prepare(model, find_target("onnxruntime"), {}).model
+        np.testing.assert_allclose(run(prepared), run(model), atol=0.02 * np.abs(run(model)).max())
+        onnx = to_onnx(prepared.graph, "uint8")
+        assert [node.op_type for node in onnx.graph.node].count("DequantizeLinear") == 5
 
 
 def test_the_floats_behind_integer_weights_are_those_of_the_tool(made: Maker) -> None:

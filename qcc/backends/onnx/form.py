@@ -16,6 +16,7 @@ from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.instruments import OpCount, Verification
+from qcc.passes.integer_weights import integer_weights
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import thresholds
 from qcc.passes.transform_outputs import TransformOutputs
@@ -49,7 +50,10 @@ def prepare(
     present = state(model.graph)
     if present in ("float", "weight-only"):
         pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
-        return Prepared(PassManager.parse(pipeline).run(model), _unpacked(model), ())
+        floats = _unpacked(model)
+        # Where attributes tell what integers stand for, passes would take these for the values.
+        source = floats if any(True for _ in integer_weights(model.graph)) else model
+        return Prepared(PassManager.parse(pipeline).run(source), floats, ())
     if weight_only:
         raise TargetError(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."
