@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import textwrap
@@ -93,6 +94,7 @@ def options() -> str:
 def snippets(target: Target, *, onnx: bool = False) -> str:
     """How an application loads what is written for a target."""
     python, cpp = ("\n".join(code(target, language, onnx=onnx)) for language in ("python", "cpp"))
+    python = re.sub(r"\A((?:(?:import|from) .*\n)+)", r"\1\n", python)  # as ruff formats it
     return f"```python\n{python}\n```\n\n```cpp\n{cpp}\n```"
 
 
