@@ -44,7 +44,7 @@ SAMPLES = {DETECTOR: 8, RECOGNIZER: 48}
 # that take longer are left out.
 LEFT_OUT = ("absorption", "bias-correction", "adaround")
 ACCURATE = ("--effort", "accurate", *(word for step in LEFT_OUT for word in ("--without", step)))
-OPTIONS = {DETECTOR: ACCURATE, RECOGNIZER: (*ACCURATE, "--min-agreement", "0.995")}
+OPTIONS = {DETECTOR: ACCURATE, RECOGNIZER: (*ACCURATE, "--min-agreement", "0.99")}
 PANEL = (300, 400)
 PAGE_SIZE = (384, 768)
 
