@@ -30,6 +30,7 @@ from outcome import Outcome
 from page import table
 
 import qcc
+from qcc.backends.engines.tensorrt import gpu
 from qcc.backends.predictor import PaddleExecutor
 from qcc.measure.engines import Case, find_cases
 from qcc.measure.subjects import find_subjects
@@ -134,7 +135,7 @@ def main() -> None:
         stored[name] = _with_others(stored.get(name), found, engines)
         networks = [stored[one] for one in NETWORKS if one in stored]
         record = {"command": command_line(), "environment": environment(), "networks": networks}
-        outcome.store(record | ({"gpu": _gpu()} if kind == "gpu" else {}))
+        outcome.store(record | ({"gpu": gpu()} if kind == "gpu" else {}))
 
 
 def _with_others(
@@ -163,7 +164,7 @@ def measure(network: Network, folder: Path, engines: Sequence[str]) -> dict[str,
     files, refused = {}, {}
     for engine in engines:
         table, form = FORMS[engine]
-        target = table + WITH_VNNI if has_vnni() and engine in ON_CPUS else table
+        target = _for_processor(table) if engine in ON_CPUS else table
         out = folder / engine
         asked = ("quantize", model, "--data", photos, "-o", out, "--target", target)
         done = _qcc(*asked)
@@ -174,7 +175,7 @@ def measure(network: Network, folder: Path, engines: Sequence[str]) -> dict[str,
             files[engine] = out / form.format(target=target)
     if "openvino" in files:
         file = folder / "openvino.onnx"
-        target = "openvino" + WITH_VNNI * has_vnni()
+        target = _for_processor("openvino")
         done = _qcc("export", folder / "openvino" / "float", "--target", target, "-o", file)
         if done.returncode:
             refused["openvino from ONNX"] = done.stderr.strip().splitlines()[-1].replace(f"{folder}/", "")
@@ -200,9 +201,8 @@ def measure(network: Network, folder: Path, engines: Sequence[str]) -> dict[str,
     return {"refused": refused, "engines": bench["engines"], "processor": _processor(bench), "rows": rows}
 
 
-def _gpu() -> str:
-    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip().splitlines()[0]
+def _for_processor(target: str) -> str:
+    return target + WITH_VNNI if has_vnni() else target
 
 
 def _within(folder: Path, model: Path, path: str | None) -> str | None:

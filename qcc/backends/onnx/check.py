@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from qcc.backends.agreement import distances, furthest
+from qcc.backends.check import NO_CHECK
 from qcc.backends.engines.onnx_engines import ONNX_ENGINES, OnnxRunning
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
@@ -33,7 +34,6 @@ from qcc.targets.table import OnnxForm
 
 _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
-_ALL_THE_SAME = "--no-check writes it all the same"
 
 Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
 
@@ -49,7 +49,7 @@ class Subject:
     shown: Path
 
     def error(self, what: str) -> OutputError:
-        return OutputError(f"{self.shown} was not written: {what}; {_ALL_THE_SAME}.")
+        return OutputError(f"{self.shown} was not written: {what}; {NO_CHECK}.")
 
 
 def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | None) -> list[Check]:
