@@ -133,6 +133,8 @@ LAYERS: dict[str, Callable[[Builder, Layer, Variable, Variable], Variable]] = {
     "whole": _whole,
     "constant": _constant,
 }
+# These read their right operand, too.
+_OF_TWO = ("matmul_v2 of two", "add", "multiply")
 # What several passes look for.
 _OFTEN = ["normed", "two in a row", "mul"] * 2
 QUANTIZED = [kind for kind in list(LAYERS)[:12] if kind != "matmul_v2 of two"]
@@ -164,7 +166,8 @@ def random_net(layers: list[Layer]) -> Net:
             left, right = (tensors[-1 - operand % len(tensors)] for operand in (layer.left, layer.right))
             out = LAYERS[layer.kind](builder, layer, left, right)
             unread.pop(left.name, None)
-            unread.pop(right.name, None)
+            if layer.kind in _OF_TWO:
+                unread.pop(right.name, None)
             tensors.append(out)
             unread[out.name] = out
         return sum(unread.values()) * 1.0
