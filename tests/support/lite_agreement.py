@@ -119,10 +119,17 @@ class _Cut:
 
 
 def _cuts(frozen: Graph, graph: Graph) -> list[_Cut]:
-    by_source = {cut[0]: cut for cut in _quantizing(graph)}
-    quantize = {op: _source(op.input("X"), by_source) for op in frozen.ops if op.type in QUANTIZE_OPS}
+    found = {cut[0]: cut for cut in _quantizing(graph)}
+    # Where a copy is fetched, lowering keeps its name, and takes out what it is a copy of.
+    copied = {_original(frozen.var(name)).name: name for name in found if name in frozen}
+    known = {**copied, **{name: name for name in found}}
+    quantize: dict[str, Op] = {}
+    for op in frozen.ops:
+        if op.type in QUANTIZE_OPS:
+            # What is quantized as it is and as a copy is quantized once after lowering.
+            quantize.setdefault(known[_source(op.input("X"), known)], op)
     assert quantize, "nothing is quantized"
-    return [_Cut(op, *by_source[name]) for op, name in quantize.items()]
+    return [_Cut(op, *found[name]) for name, op in quantize.items()]
 
 
 def _quantizing(graph: Graph) -> Iterator[tuple[str, str, Var, np.float32]]:
@@ -136,6 +143,14 @@ def _quantizing(graph: Graph) -> Iterator[tuple[str, str, Var, np.float32]]:
             (reader,) = op.output("Out").consumers
             step = np.float32(reader.attr("scale"))
             yield scale.input("X").name, op.output("Out").name, reader.output("Out"), step
+
+
+def _original(var: Var) -> Var:
+    while var.producer is not None and var.producer.type in _COPIES:
+        if var.producer.attr("scale", 1.0) != 1 or var.producer.attr("bias", 0.0) != 0:
+            break
+        var = var.producer.input("X")
+    return var
 
 
 def _source(var: Var, known: Mapping[str, object]) -> str:

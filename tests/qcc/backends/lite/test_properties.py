@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from lite_agreement import assert_close, assert_same_layers, lite_outputs, lowered
 from lite_case import F, append_op, build_model, floats, static
@@ -270,9 +270,22 @@ def check(model: Model, inputs: dict[str, np.ndarray], form: str, folder: Path) 
     lowered(model, folder / "arm.nb", arch="arm")
 
 
+_COPIED = Net(
+    (
+        ("conv", convolution(channels=4, size=1, stride=1, groups=0, bias=False), 0),
+        ("identity", identity, 0),
+        ("conv", convolution(channels=6, size=1, stride=1, groups=1, bias=False), 0),
+        ("add", SIMPLE["add"], 1),
+    ),
+    head=False,
+)
+"""An activation that is quantized, and so is a copy of it, which lowering takes out."""
+
+
 @pytest.mark.lite
 @examples(30)
 @given(net=nets(), form=FORMS)
+@example(net=_COPIED, form="abs_max")
 def test_random_nets(net: Net, form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(net.model(), {"x0": net.image()}, form, tmp_path_factory.mktemp("net"))
 
