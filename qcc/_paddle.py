@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qcc.errors import PaddleError
+from qcc.forked import leave_copy
 from qcc.interrupts import importing
 
 try:
@@ -90,6 +91,8 @@ def one_op_at_a_time() -> Iterator[None]:
     finally:
         paddle.set_flags(before)
 
+
+leave_copy()
 
 __all__ = [
     "IrGraph",

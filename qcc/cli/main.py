@@ -15,6 +15,7 @@ import click
 import qcc
 from qcc.cli.stdout import checked, discard, echo
 from qcc.errors import PathError, QccError, QccWarning
+from qcc.forked import want_copy
 from qcc.interrupts import finished, started
 from qcc.starting import INTERRUPTED_EXIT_CODE
 
@@ -168,6 +169,7 @@ def _check_place(arguments: Sequence[str]) -> None:
 def main() -> None:
     """Run the command line and exit: 0 when all went well, 2 for a user's mistake, 130 when interrupted."""
     sys.stdout = checked(sys.stdout)
+    want_copy()
     code = run(sys.argv[1:])
     finished()
     sys.exit(code)

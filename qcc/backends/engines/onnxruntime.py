@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import MissingDependencyError, ModelFormatError
 from qcc.inputs import open_input, why
@@ -45,6 +45,6 @@ class OnnxRuntime(Runtime):
         except OSError as error:
             raise ModelFormatError(f"{model} cannot be read: {why(error)}.") from error
         arguments = (str(model), str(int(optimize)), str(threads))
-        super().__init__(model, Process("qcc.backends.engines.onnxruntime_worker", *arguments))
+        super().__init__(model, start("qcc.backends.engines.onnxruntime_worker", *arguments))
         self.int8: dict[str, int] = dict(self.header["int8"])
         self.floats: dict[str, int] = dict(self.header["floats"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import EngineError, MissingDependencyError
 
@@ -41,6 +41,6 @@ class OpenVino(Runtime):
         missing = openvino_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
-        process = Process("qcc.backends.engines.openvino_worker", str(program), str(threads))
+        process = start("qcc.backends.engines.openvino_worker", str(program), str(threads))
         super().__init__(program, process)
         self.int8: dict[str, int] = dict(self.header["int8"])

@@ -13,16 +13,22 @@ from typing import IO, Any
 
 import numpy as np
 
-from qcc.backends.engines.process import Process, ending, last_words
+from qcc.backends.engines.process import Process, ending, last_words, start
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import PaddleError
+from qcc.forked import take_copy
 
 
 class _Server:
     """The process that has Paddle imported and forks a child for each model; see `paddle_worker.py`."""
 
     def __init__(self) -> None:
-        self._process = Process("qcc.backends.engines.paddle_worker")
+        copy = take_copy()
+        self._process = (
+            start("qcc.backends.engines.paddle_worker")
+            if copy is None
+            else Process(copy.connection, copy.wait, copy.words)
+        )
         # A process that this one forks must not share its connection.
         self._owner = os.getpid()
         atexit.register(self._close)

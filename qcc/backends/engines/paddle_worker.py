@@ -3,7 +3,8 @@
 Paddle is imported once. A child costs no import, and gives all memory back when it ends. Whatever kills a
 child, a signal or an abort of C++ code, leaves this process and its other children.
 
-It is started by `qcc.backends.engines.paddle`. On the first connection it takes orders: "start", followed by
+It is started by `qcc.backends.engines.paddle`, or is a copy of the program `qcc` (`qcc.forked`). On the first
+connection it takes orders: "start", followed by
 the descriptors of a connection and of a file for what is printed, is answered with a child's number; "end",
 with how that child ended. The requests on a child's connection are the public methods of `_Child`.
 """
@@ -40,10 +41,14 @@ Answer = tuple[dict[str, Any], Arrays]
 
 
 def main() -> None:
-    """Take orders until the other side goes."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Serve the connection that the first argument names."""
     # Ctrl-C reaches all processes of a terminal; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(socket.socket(fileno=int(sys.argv[1])))
+
+
+def serve(control: socket.socket) -> None:
+    """Take orders until the other side goes."""
     paddle.disable_signal_handler()
     paddle.enable_static()
     try:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import IO
 
 import numpy as np
@@ -27,37 +27,39 @@ _SHOWN = 400
 
 
 class Process:
-    """Runs `main()` of a module in a process of its own.
+    """A process at the other end of `connection`, which prints to `words`; `wait` gives its exit code, as
+    `subprocess` has it, once it has ended."""
 
-    Its first argument is the descriptor of the other end of `connection`; `arguments` follow. What it
-    prints goes to `words`.
-    """
+    def __init__(self, connection: socket.socket, wait: Callable[[], int], words: IO[bytes]) -> None:
+        self.connection, self._wait, self._words = connection, wait, words
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
-        self.connection, theirs = socket.socketpair()
-        self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
-        with theirs:
-            start = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), module]
-            self._process = subprocess.Popen(
-                [*start, str(theirs.fileno()), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=self._words,
-                stderr=self._words,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **(environment or {})},
-            )
-
-    def close(self) -> int:
-        """Let the process end, by its connection's end; its exit code, as `subprocess` has it."""
+    def close(self) -> None:
+        """Let the process end, by its connection's end."""
         self.connection.close()
-        code = self._process.wait()
+        self._wait()
         self._words.close()
-        return code
 
     def died(self, at: str) -> str:
         """How the process ended, once its connection has, at some work, and its last words."""
-        code = self._process.wait()
-        return f"{ending(code)} {at}: {last_words(self._words)}"
+        return f"{ending(self._wait())} {at}: {last_words(self._words)}"
+
+
+def start(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+    """Run `main()` of a module in a process of its own. Its first argument is the descriptor of its end of
+    the connection; `arguments` follow."""
+    connection, theirs = socket.socketpair()
+    words = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `Process.close`)
+    with theirs:
+        command = [sys.executable, "-I", "-c", _START, json.dumps(sys.path), module]
+        process = subprocess.Popen(
+            [*command, str(theirs.fileno()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            pass_fds=[theirs.fileno()],
+            env={**os.environ, **(environment or {})},
+        )
+    return Process(connection, process.wait, words)
 
 
 def wanted(names: Iterable[str], inputs: Mapping[str, np.ndarray], engine: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import MissingDependencyError
 
@@ -65,7 +65,7 @@ class TensorRt(Runtime):
         missing = tensorrt_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
-        super().__init__(model, Process("qcc.backends.engines.tensorrt_worker", str(model)))
+        super().__init__(model, start("qcc.backends.engines.tensorrt_worker", str(model)))
 
     def int8(self, inputs: Mapping[str, np.ndarray]) -> dict[str, int]:
         """How many convolutions and products read integers, by TensorRT's types of layers, once the engine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.guarantees import relied_on
@@ -48,7 +48,7 @@ class LiteRuntime(Runtime):
         _refuse_arm(path, buffer)
         sizes = relied_on(buffer, "x86").sizes
         environment = {"OMP_NUM_THREADS": str(threads)}
-        super().__init__(path, Process("qcc.backends.lite.worker", str(path), sizes, environment=environment))
+        super().__init__(path, start("qcc.backends.lite.worker", str(path), sizes, environment=environment))
         self.outputs: tuple[str, ...] = tuple(self.header["outputs"])
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

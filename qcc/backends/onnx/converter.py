@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from qcc.backends.engines.process import Process
+from qcc.backends.engines.process import start
 from qcc.backends.engines.wire import Closed, receive, send
 from qcc.backends.fluid import write
 from qcc.backends.onnx import onnx_missing
@@ -50,7 +50,7 @@ def _name_outputs(graph: onnx.GraphProto, fetches: Sequence[str]) -> None:
 
 
 def _translated(program: Path, params: Path | None) -> onnx.ModelProto:
-    process = Process("qcc.backends.onnx.paddle2onnx_worker")
+    process = start("qcc.backends.onnx.paddle2onnx_worker")
     request = {"program": str(program), "params": str(params or ""), "opset": OPSET}
     try:
         send(process.connection, request, {})
