@@ -27,13 +27,15 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.ir.weights import Weights
 from qcc.model import Model
-from qcc.passes.frozen import frozen_ops
+from qcc.passes.frozen import are_whole, frozen_ops
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
 from qcc.quantization import op_name, quantized_op, state
 
 ANOTHER, NO_CHECK = "run the model in another engine", "--no-check writes it all the same"
 _FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
+# Of a model with weights that stand for integers and are none, that form cannot be written.
+_WHOLE = f"quantize the model again with whole weights (round_type='round'), or {ANOTHER}"
 # What is not quantized, and has no form for an engine.
 _WAYS = {"float": ANOTHER, "weight-only": f"turn its weights back with `qcc apply -p unpack`, or {ANOTHER}"}
 _INT8 = Engine(onednn=True, int8=True)
@@ -130,10 +132,11 @@ def check_runs(
         return [*checks, check]
     # Whoever wants float kernels takes another form than QDQ.
     engines = (_INT8,) if "qdq" in state(model.graph) else (*FLOAT_ENGINES, _INT8)
-    return [*checks, *(_check(found, engine) for engine in engines)]
+    way = _FORM if all(are_whole(one, model.graph) for one in frozen_ops(model.graph)) else _WHOLE
+    return [*checks, *(_check(found, engine, way) for engine in engines)]
 
 
-def _check(found: Reference, engine: Engine, way: str = _FORM) -> Check:
+def _check(found: Reference, engine: Engine, way: str) -> Check:
     what = f"{PADDLE_INFERENCE}, {engine}"
     if engine.int8 and is_dynamic(found.graph):
         return Check(what, _OTHER_SCALES, good=False)

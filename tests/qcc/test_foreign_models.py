@@ -20,7 +20,7 @@ from qcc.backends.lite.file import parse_naive_buffer
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.draw.picture import Role
 from qcc.draw.roles import op_role
-from qcc.errors import ModelFormatError, PassError, TargetError
+from qcc.errors import ModelFormatError, PassError, QccWarning, TargetError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.quantizable import KINDS
@@ -332,3 +332,10 @@ def test_weights_that_adaround_has_not_rounded(made: Maker, pipeline: str) -> No
     assert np.array_equal(run(model), made("ptq_adaround").output)
     with pytest.raises(PassError, match=r"holds no integers.*round_type='round'"):
         apply(pipeline, model)
+
+
+@pytest.mark.slow
+def test_what_is_told_of_such_weights_leads_to_no_form_that_is_refused(made: Maker, tmp_path: Path) -> None:
+    with pytest.warns(QccWarning, match=r"is wrong: .*round_type='round'") as told:
+        qcc.save(made("ptq_adaround").load(), tmp_path)
+    assert not any("qcc freeze" in str(one.message) for one in told)
