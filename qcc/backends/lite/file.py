@@ -27,6 +27,7 @@ from typing import IO, TypeVar
 
 from qcc.backends.lite.pack import pack
 from qcc.backends.lite.schema import CombinedParamsDesc, OpDesc, ParamDesc, ProgramDesc
+from qcc.backends.lite.soundness import unsound
 from qcc.backends.lite.unpack import DamagedError, Unpacker
 from qcc.errors import ModelFormatError, OutputError
 from qcc.files import finish_around
@@ -150,7 +151,16 @@ def _parse(data: memoryview) -> Parsed:
         found = list(combined.params)
     else:
         found = list(_params(params, complaints))
+    _require_sound(program)
     return Parsed(NaiveBuffer(program, found, text.decode(errors="replace")), complaints)
+
+
+def _require_sound(program: ProgramDesc) -> None:
+    # An op of a sub-block also sees what is declared outside it.
+    declared = {var.name for block in program.blocks for var in block.vars}
+    for op in (op for block in program.blocks for op in block.ops):
+        for what in unsound(op, declared):
+            raise DamagedError(what)
 
 
 def _params(data: memoryview, complaints: list[str]) -> Iterator[ParamDesc]:

@@ -17,7 +17,6 @@ from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.schema import (
     NUMPY_DTYPES,
     PARAM_KINDS,
-    VALUE_FIELDS,
     AttrKind,
     BlockDesc,
     OpDesc,
@@ -25,6 +24,7 @@ from qcc.backends.lite.schema import (
     VarDesc,
     VarKind,
 )
+from qcc.backends.lite.soundness import title, unsound
 from qcc.errors import ModelFormatError
 from qcc.targets.lite import Arch, Kernel, find_kernel
 from qcc.targets.lite_arm import Verdict
@@ -80,9 +80,9 @@ def faults_of(buffer: NaiveBuffer, rows: Rows, arch: Arch, verdict: Verdict) -> 
     for op in buffer.ops:
         view = FileOp(op, program)
         if arch == "arm":
-            found += [f"{_title(op)}: {finding}" for finding in findings(view, rows, verdict)]
+            found += [f"{title(op)}: {finding}" for finding in findings(view, rows, verdict)]
         elif verdict == "refused" and meets(view, "transposed-hard-swish"):
-            found.append(f"{_title(op)}: hard_swish is fused into a transposed convolution")
+            found.append(f"{title(op)}: hard_swish is fused into a transposed convolution")
     return found
 
 
@@ -137,21 +137,19 @@ def _about_param(param: ParamDesc) -> Iterator[str]:
 
 
 def _about_op(op: OpDesc, variables: dict[str, VarDesc], program: Program) -> Iterator[str]:
-    title = _title(op)
     for attr in op.attrs:
-        if attr.type not in VALUE_FIELDS or attr.type in _NOT_LOADED:
-            yield f"{title}: attribute {attr.name!r} is of a type that the runtime does not load"
-    used = [name for slot in (*op.inputs, *op.outputs) for name in slot.arguments]
-    missing = [name for name in used if name not in variables]
-    if missing:
-        yield f"{title} uses {missing[0]!r}, which is not declared"
+        if attr.type in _NOT_LOADED:
+            yield f"{title(op)}: attribute {attr.name!r} is of a type that the runtime does not load"
+    found = list(unsound(op, variables))
+    if found:
+        yield from found
         return
     kernel = find_kernel(op.text(KERNEL_ATTR))
     if kernel is None or kernel.op != op.type:
-        yield f"{title} names the kernel {op.attr(KERNEL_ATTR)!r}, which Paddle Lite does not have"
+        yield f"{title(op)} names the kernel {op.attr(KERNEL_ATTR)!r}, which Paddle Lite does not have"
         return
-    yield from (f"{title}: {complaint}" for complaint in _about_types(op, kernel, program))
-    yield from (f"{title}: {complaint}" for complaint in _about_known_faults(op, kernel, program.params))
+    yield from (f"{title(op)}: {complaint}" for complaint in _about_types(op, kernel, program))
+    yield from (f"{title(op)}: {complaint}" for complaint in _about_known_faults(op, kernel, program.params))
 
 
 def _about_order(block: BlockDesc, weights: Collection[str]) -> Iterator[str]:
@@ -164,7 +162,7 @@ def _about_order(block: BlockDesc, weights: Collection[str]) -> Iterator[str]:
         early = [name for slot in op.inputs for name in slot.arguments if first.get(name, -1) >= at]
         early = [name for name in early if name not in weights]
         if early and op.type not in ("feed", "fetch"):
-            yield f"{_title(op)} reads {early[0]!r} before it is written"
+            yield f"{title(op)} reads {early[0]!r} before it is written"
 
 
 def _about_types(op: OpDesc, kernel: Kernel, program: Program) -> Iterator[str]:
@@ -222,7 +220,3 @@ def _param_kind(param: ParamDesc) -> int:
 
 def _name(kind: int) -> str:
     return VarKind(kind).name.lower() if kind in set(VarKind) else f"type {kind}"
-
-
-def _title(op: OpDesc) -> str:
-    return f"op {op.type} -> {[name for slot in op.outputs for name in slot.arguments]}"

@@ -35,7 +35,9 @@ from qcc.backends.lite.schema import (
     ParamTensor,
     ProgramDesc,
     Var,
+    VarDesc,
     VarKind,
+    VarType,
     Version,
 )
 from qcc.errors import ModelFormatError, OutputError
@@ -64,7 +66,8 @@ def example() -> NaiveBuffer:
         Attr("l", AttrKind.BOOLEANS, bools=(True, False)),
     ]
     op = OpDesc("op", [Var("X", ("in", "in2")), Var("Y", ())], [Var("Out", ("out",))], attrs, True)
-    block = BlockDesc(0, -1, (), (op,))
+    declared = tuple(VarDesc(name, VarType(VarKind.RAW)) for name in ("in", "in2", "out"))
+    block = BlockDesc(0, -1, declared, (op,))
     params = [
         ParamDesc(name=str(dtype), variable_type=1, variable=ParamTensor.of(np.array([[0, 1, 1]], dtype)))
         for dtype in ("bool", "int8", "uint8", "int16", "int32", "int64", "float16", "float32")

@@ -187,7 +187,7 @@ def circle(buffer: NaiveBuffer) -> None:
         (no_tensor, "variable 'x0' has no tensor description"),
         (sub_block, "it has 2 blocks"),
         (unloadable, "attribute 'z' is of a type that the runtime does not load"),
-        (unknown_type, f"attribute {KERNEL_ATTR!r} is of a type that the runtime does not load"),
+        (unknown_type, f"attribute {KERNEL_ATTR!r} is of a type that there is not"),
         (kernel_of_numbers, "which Paddle Lite does not have"),
         (one_stride, "its attribute 'strides' is [1], where two numbers belong"),
         (no_groups, "its attribute 'groups' is 0, where at least 1 belongs"),
@@ -208,6 +208,16 @@ def test_a_program_without_a_block_is_damaged(buffer: NaiveBuffer, tmp_path: Pat
     empty = replace(buffer, program=replace(buffer.program, blocks=()))
     with pytest.raises(ModelFormatError, match=r"is damaged: its program has no block\.$"):
         through_bytes(empty, tmp_path / "b.nb")
+
+
+@pytest.mark.parametrize("fault", [undeclared, lost_fetch, unknown_type])
+def test_what_the_runtime_would_crash_on_is_not_read(
+    buffer: NaiveBuffer, fault: Callable[[NaiveBuffer], None], tmp_path: Path
+) -> None:
+    fault(buffer)
+    told = "uses 'nowhere', which is not declared|is of a type that there is not"
+    with pytest.raises(ModelFormatError, match=rf"b\.nb is .*damaged: op \w+ -> .*({told})\.$"):
+        through_bytes(buffer, tmp_path / "b.nb")
 
 
 def through_bytes(buffer: NaiveBuffer, path: Path) -> list[str]:
