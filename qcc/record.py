@@ -21,6 +21,8 @@ from qcc.files import sha256
 from qcc.inputs import read_input
 from qcc.model import Provenance
 
+RECORD_SUFFIX = ".json"
+"""What the record of a model that is one file adds to its name."""
 FILE_NAME = "qcc.json"
 _MAX_SIZE = 1 << 20
 
@@ -51,6 +53,12 @@ class Record(BaseModel):
     def content(self) -> dict[str, Any]:
         """What the file holds; nothing about what does not apply."""
         return self.model_dump(exclude={name for name in ("engine", "lite") if getattr(self, name) is None})
+
+    @property
+    def target(self) -> str | None:
+        """The engine that the model was written for, if any."""
+        name = None if self.engine is None else self.engine.get("target")
+        return name if isinstance(name, str) else None
 
     @property
     def provenance(self) -> Provenance:

@@ -98,6 +98,7 @@ def compare(
     from qcc.analyze.sources import find_models
     from qcc.cli.data import files_named, open_source
     from qcc.files import check_outputs, write_json
+    from qcc.frontend.saved import model_files
 
     if other.suffix in FILES and engine != "paddle":
         kernels = FILES[other.suffix].kernels
@@ -112,6 +113,8 @@ def compare(
     if json_file is not None:
         others = [other] if also is None else also.files
         check_outputs([json_file], [*given.files, *others, *files_named(data, preprocess)])
+    if second is None or engine == "onednn-int8":
+        _tell_of_processor(other, None if also is None else model_files(also.path, *also.names))
     with _opened(graph, other, second, engine) as runs:
         coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
@@ -176,6 +179,28 @@ def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Itera
         chosen = Engine(onednn=engine != "inference", int8=engine == "onednn-int8")
         with InEngine(graph, model, chosen) as runs:
             yield runs
+
+
+def _tell_of_processor(other: Path, files: Sequence[Path] | None) -> None:
+    """Where B is written for another processor than this one, that what is off here says little there."""
+    from qcc.frontend.suffixes import ONNX_SUFFIX
+    from qcc.record import FILE_NAME, RECORD_SUFFIX, read_record
+    from qcc.targets.processor import has_vnni
+    from qcc.targets.table import WITH_VNNI
+
+    if files is None:
+        if other.suffix != ONNX_SUFFIX:
+            return
+        record = read_record([other], other.name + RECORD_SUFFIX)
+    else:
+        record = read_record([file for file in files if file.name != FILE_NAME])
+    target = "" if record is None else record.target or ""
+    if target.endswith(WITH_VNNI) and not has_vnni():
+        echo(
+            f"notice: {other} is written for {target}, and this processor is not known to have VNNI: its int8"
+            " kernels saturate here, and what is off may be right there.",
+            err=True,
+        )
 
 
 def _counted(reads: Sequence[Callable[[], Values]], report: Callable[[int], None]) -> Iterator[Values]:

@@ -101,8 +101,7 @@ def _json(path: Path) -> dict[str, object]:
 def _check_model(folder: Path) -> None:
     """Raise OutputError for files of a model that has no record of qcc."""
     from qcc.backends.fluid import file_names
-    from qcc.backends.lite.guarantees import RECORD_SUFFIX
-    from qcc.record import FILE_NAME
+    from qcc.record import FILE_NAME, RECORD_SUFFIX
 
     records = dict.fromkeys((*file_names(), *file_names("model")), FILE_NAME)
     records |= {name: name + RECORD_SUFFIX for name in (NB, ONNX)}

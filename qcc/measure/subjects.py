@@ -15,7 +15,6 @@ import numpy as np
 from qcc.backends import fluid
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import is_naive_buffer, read_naive_buffer
-from qcc.backends.lite.guarantees import RECORD_SUFFIX
 from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
 from qcc.files import finish_around
@@ -26,7 +25,7 @@ from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGR
 from qcc.inputs import open_input, read_input, why
 from qcc.model import Model
 from qcc.quantization import state, stored_form
-from qcc.record import FILE_NAME, read_record
+from qcc.record import FILE_NAME, RECORD_SUFFIX, read_record
 from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import WITH_VNNI, known_targets
 
@@ -136,7 +135,7 @@ def _subject(home: Path, path: Path, scratch: Path) -> Subject:
     program, params = original, [file for file in others if file.name != FILE_NAME]
     size = sum(file.stat().st_size for file in (program, *params))
     record = read_record([program, *params])
-    target = None if record is None or record.engine is None else record.engine["target"]
+    target = None if record is None else record.target
     if program.suffix != PROGRAM_SUFFIX or params != [program.with_suffix(PARAMS_SUFFIX)]:
         saved = fluid.save(model, scratch, stored_form(model.graph), None, None, False).files
         program, *params = (file for file in saved if file.name != FILE_NAME)
@@ -171,7 +170,7 @@ def _onnx(home: Path, path: Path) -> Subject:
     except (OSError, ValueError) as error:
         raise ModelFormatError(f"{path} cannot be read: {why(error)}.") from error
     record = read_record([path], path.name + RECORD_SUFFIX)
-    target = None if record is None or record.engine is None else record.engine["target"]
+    target = None if record is None else record.target
     form = "int8" if quantized else "float"
     # What is float is the same for every engine.
     return Subject(home, str(path), "onnx", form, path, size, path, target=target if quantized else None)

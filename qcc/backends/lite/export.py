@@ -11,7 +11,7 @@ import numpy as np
 
 from qcc.backends.lite.agreement import run_and_compare
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
-from qcc.backends.lite.guarantees import RECORD_SUFFIX, relied_on
+from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.limits import is_square
 from qcc.backends.lite.rules.view import Rows
@@ -28,7 +28,7 @@ from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.integer_weights import integer_weights
 from qcc.passes.rewrite import first_of
 from qcc.quantization import scheme, state
-from qcc.record import make_record
+from qcc.record import RECORD_SUFFIX, make_record
 from qcc.shown import counted
 from qcc.targets.lite import Arch
 

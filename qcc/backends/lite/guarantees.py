@@ -12,10 +12,9 @@ from qcc.backends.lite.file_op import FileOp, Program
 from qcc.backends.lite.rules.arm import findings
 from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.rules.x86 import keeps_first_size
-from qcc.record import Record, read_record
+from qcc.record import RECORD_SUFFIX, Record, read_record
 from qcc.targets.lite import Arch
 
-RECORD_SUFFIX = ".json"
 _OF_SIZES = frozenset({"winograd-hard-swish"})
 
 

@@ -18,17 +18,16 @@ from qcc.backends.onnx.translate import fix_batch, reads_sizes, to_onnx
 from qcc.backends.report import Check, Saved
 from qcc.errors import OutputError, TargetError
 from qcc.files import publish, staging, write_json, writing
+from qcc.frontend.suffixes import ONNX_SUFFIX
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.quantization import scheme, state
-from qcc.record import make_record
+from qcc.record import RECORD_SUFFIX, make_record
 from qcc.targets.processor import lacks
 from qcc.targets.table import Target
 
 Cut = Literal["nms"]
 
-SUFFIX = ".onnx"
-RECORD_SUFFIX = ".json"
 _MOST_BYTES = 2**31
 
 
@@ -100,8 +99,8 @@ def _without_suppression(model: Model) -> Model:
 
 
 def _check_path(path: Path) -> None:
-    if path.suffix != SUFFIX:
-        raise TargetError(f"{path} does not end in {SUFFIX}, by which engines know ONNX files.")
+    if path.suffix != ONNX_SUFFIX:
+        raise TargetError(f"{path} does not end in {ONNX_SUFFIX}, by which engines know ONNX files.")
     if path.is_dir():
         raise TargetError(
             f"{path} is a folder, and an ONNX file is one file: give a name inside, or another."

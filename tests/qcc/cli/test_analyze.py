@@ -205,6 +205,22 @@ def test_compare_prints_the_worst_and_says_where_the_others_are(
     assert f"on equal inputs: in {tmp_path / 'c.json'}." in capsys.readouterr().out
 
 
+def test_compare_says_where_a_model_is_written_for_another_processor(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["freeze", place / "out/float", "--target", "paddle-x86+vnni", "--save", tmp_path, "--no-check"]
+    assert run(list(map(str, words))) == 0
+    notice = "/qdq is written for paddle-x86+vnni, and this processor is not known to have VNNI"
+    for engine, vnni, told in (
+        ("onednn-int8", False, True),
+        ("onednn", False, False),
+        ("onednn-int8", True, False),
+    ):
+        monkeypatch.setattr("qcc.targets.processor.has_vnni", lambda vnni=vnni: vnni)
+        assert compare(place, "out", str(tmp_path / "qdq"), "--engine", engine) == 0
+        assert (notice in capsys.readouterr().err) == told
+
+
 @pytest.mark.slow
 @pytest.mark.lite
 def test_compare_with_a_file_for_lite(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
