@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,10 +16,11 @@ from click.testing import CliRunner
 from engine_nets import engine_net, frozen_engine_net
 
 import qcc
+from qcc._paddle import core
 from qcc.backends import deploy
 from qcc.backends.deploy.check import check
 from qcc.backends.deploy.form import for_target
-from qcc.backends.deploy.options import told
+from qcc.backends.deploy.options import code, told
 from qcc.backends.onnx.export import export
 from qcc.backends.report import Check
 from qcc.cli.main import cli
@@ -99,6 +101,68 @@ def test_the_code_that_is_told_runs_as_it_stands(target: str, tmp_path: Path) ->
     (expected,) = model.run(inputs)
     assert np.abs(np.load(tmp_path / "y.npy") - expected).max() < 0.05 * np.abs(expected).max()
     assert cpp.count(str(file.with_suffix(""))) >= 1
+
+
+# A tensor of floats from a file, and one into a file.
+_CPP = """
+#include <fstream>
+#include <vector>
+int main() {
+%s
+auto request = model.create_infer_request();
+std::vector<float> x(%d);
+std::ifstream("x.bin", std::ios::binary).read(reinterpret_cast<char*>(x.data()), x.size() * 4);
+request.set_input_tensor(ov::Tensor(ov::element::f32, ov::Shape{%s}, x.data()));
+request.infer();
+auto y = request.get_output_tensor(0);
+std::ofstream("y.bin", std::ios::binary).write(static_cast<const char*>(y.data()), y.get_byte_size());
+}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("onnx", [False, True])
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
+def test_the_code_in_cpp_compiles_and_runs(onnx: bool, tmp_path: Path) -> None:
+    """OpenVINO's package has its headers and its library."""
+    home = Path(pytest.importorskip("openvino").__file__).parent
+    model, inputs = frozen_engine_net("concat_conv_and_pool")
+    file = tmp_path / ("model.onnx" if onnx else "model/model.pdmodel")
+    if onnx:
+        export(model, file, find_target("openvino"), check=False)
+    else:
+        qcc.save(model, file.parent, target="openvino", check=False)
+    told_cpp = "\n".join(told(find_target("openvino"), file, onnx=onnx)).partition("in C++")[2]
+    include, *lines = textwrap.dedent(told_cpp.partition("with\n")[2]).splitlines()
+    x = inputs["x"]
+    shape = ", ".join(map(str, x.shape))
+    (tmp_path / "a.cpp").write_text(include + _CPP % ("\n".join(lines), x.size, shape))
+    x.tofile(tmp_path / "x.bin")
+    (library,) = (home / "libs").glob("libopenvino.so.*")
+    words = ["g++", "-std=c++17", "a.cpp", "-o", "a", "-I", home / "include", library]
+    subprocess.run([*words, f"-Wl,-rpath,{home / 'libs'}"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([tmp_path / "a"], cwd=tmp_path, check=True, capture_output=True)
+    (expected,) = model.run(inputs)
+    found = np.fromfile(tmp_path / "y.bin", np.float32).reshape(expected.shape)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("nm") is None, reason="there is no nm, which lists what a library has")
+def test_paddle_has_what_the_code_in_cpp_calls() -> None:
+    """Paddle's package has no headers for it, and a library with the functions."""
+    library = Path(core.__file__).with_name("libpaddle.so")
+    listed = subprocess.run(
+        ["nm", "-DC", "--defined-only", library], check=True, capture_output=True, text=True
+    )
+    names = {match[1] for match in re.finditer(r" T (?:\w+::)*(\w+::\w+)\(", listed.stdout)}
+    lines = "\n".join(code(X86, "cpp"))
+    called = re.findall(r"config\.(\w+)\(", lines)
+    assert called == ["EnableMKLDNN", "EnableMkldnnInt8", "pass_builder"]
+    assert {f"AnalysisConfig::{name}" for name in called} <= names
+    assert {"AnalysisConfig::AnalysisConfig", "PaddlePassBuilder::DeletePass"} <= names
+    assert {"paddle_infer::CreatePredictor"} <= names
+    assert "EnableMkldnnInt8(std::unordered_set<std::__cxx11::basic_string" in listed
 
 
 def _plain(folder: Path) -> Path:
