@@ -19,6 +19,7 @@ PYTHON = "Python"
 PADDLE = "Paddle"
 LITE = "Lite runtime"
 DRAWING = "graphviz-pure"
+TENSORRT = "TensorRT"
 ONNX_RUNTIME, OPENVINO, ONNX, PADDLE2ONNX = "ONNX Runtime", "OpenVINO", "onnx", "paddle2onnx"
 # Packages of which the version is all that is looked at, and the extra that installs each.
 EXTRAS = {
@@ -107,6 +108,7 @@ def examine() -> list[Finding]:
         *rivals(installed),
         lite(installed),
         *extras(installed),
+        tensorrt(installed),
         drawing(installed),
     ]
 
@@ -187,6 +189,17 @@ def extras(installed: dict[str, str]) -> list[Finding]:
         else:
             found.append(Finding(name, installed[package]))
     return found
+
+
+def tensorrt(installed: dict[str, str]) -> Finding:
+    """Files for TensorRT are written without it, and every command can do what it does: so it counts as
+    lacking for none."""
+    if "tensorrt" not in installed:
+        remedy = (
+            "`pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's, runs the files that are written for it"
+        )
+        return Finding(TENSORRT, "not installed", ok=False, remedy=remedy)
+    return Finding(TENSORRT, installed["tensorrt"])
 
 
 def drawing(installed: dict[str, str]) -> Finding:

@@ -74,6 +74,13 @@ def test_paddle_that_lacks_something(
     assert "qcc config: ready" in lines
 
 
+def test_tensorrt_is_told_of_and_lacks_for_no_command() -> None:
+    missing = doctor.tensorrt({})
+    assert (missing.found, missing.remedy.split(",")[0]) == ("not installed", "`pip install 'qcc[tensorrt]'`")
+    assert doctor.missing_for("bench", [missing]) == []
+    assert doctor.tensorrt({"tensorrt": "8.6.0"}).found == "8.6.0"
+
+
 def test_versions_that_are_tested_are_those_of_the_extras() -> None:
     text = (Path(__file__).parent.parent.parent / "pyproject.toml").read_text()
     assert set(doctor.TESTED) == set(re.findall(r'"paddlepaddle==([^"]+)"', text))
