@@ -196,7 +196,7 @@ def tensorrt(installed: dict[str, str]) -> Finding:
     lacking for none."""
     if "tensorrt" not in installed:
         remedy = (
-            "`pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's, runs the files that are written for it"
+            "`pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's, runs what is written for it"
         )
         return Finding(TENSORRT, "not installed", ok=False, remedy=remedy)
     return Finding(TENSORRT, installed["tensorrt"])
