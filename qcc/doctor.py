@@ -195,9 +195,7 @@ def tensorrt(installed: dict[str, str]) -> Finding:
     """Files for TensorRT are written without it, and every command can do what it does: so it counts as
     lacking for none."""
     if "tensorrt" not in installed:
-        remedy = (
-            "`pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's, runs what is written for it"
-        )
+        remedy = "`pip install 'qcc[tensorrt]'`, for a GPU of NVIDIA's, runs what is written for it"
         return Finding(TENSORRT, "not installed", ok=False, remedy=remedy)
     return Finding(TENSORRT, installed["tensorrt"])
 

@@ -71,14 +71,14 @@ def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassR
     """
     constant: dict[Op, None] = {}
     for op in graph.ops:
-        if _can_be_folded(graph, op) and all(
+        if can_be_folded(graph, op) and all(
             is_weight(graph, var) or var.producer in constant for var in op.all_inputs()
         ):
             constant[op] = None
     chosen = {op for op in constant if wanted(op)}
     results = list(_results(constant, chosen))
     needed = _needed(constant, results)
-    values = dict(zip(results, _compute(graph, needed, results), strict=True))
+    values = dict(zip(results, compute(graph, needed, results), strict=True))
     large = {var.producer for var, value in values.items() if value.size > max_elements}
     for var, value in values.items():
         if var.producer not in large:
@@ -91,7 +91,8 @@ def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassR
     return PassResult(bool(folded), notes)
 
 
-def _can_be_folded(graph: Graph, op: Op) -> bool:
+def can_be_folded(graph: Graph, op: Op) -> bool:
+    """Whether weights may take the place of what an op gives, if its inputs are known."""
     if op.type in SIDE_EFFECTS or op.type in _RANDOM or op.type.startswith(_QUANTIZATION):
         return False
     if any(name in op.desc.attr_names() for name in ("sub_block", "blocks")):
@@ -128,11 +129,19 @@ def _needed(constant: Mapping[Op, None], results: Sequence[Var]) -> list[Op]:
 
 
 @static_mode()
-def _compute(graph: Graph, ops: Sequence[Op], results: Sequence[Var]) -> list[np.ndarray]:
+def compute(
+    graph: Graph, ops: Sequence[Op], results: Sequence[Var], fed: Mapping[str, np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """What ops of a graph give in Paddle, where `fed` are the values of what they read and is no weight.
+
+    Raises PassError when Paddle cannot compute it.
+    """
     if not results:
         return []
     variables = dict.fromkeys(var for op in ops for var in (*op.all_inputs(), *op.all_outputs()))
     message = graph.shell.fill((op.desc for op in ops), (var.desc for var in variables))
+    for var in message.blocks[0].vars:
+        var.need_check_feed = False  # what is fed may have fewer channels than are declared
     program = paddle.static.Program.parse_from_string(message.SerializeToString())
     scope = paddle.static.Scope()
     for var in variables:
@@ -140,7 +149,7 @@ def _compute(graph: Graph, ops: Sequence[Op], results: Sequence[Var]) -> list[np
             scope.var(var.name).get_tensor().set(graph.weights[var.name], paddle.CPUPlace())
     try:
         found = paddle.static.Executor(paddle.CPUPlace()).run(
-            program, fetch_list=[var.name for var in results], scope=scope
+            program, feed=fed, fetch_list=[var.name for var in results], scope=scope
         )
     except PADDLE_FAILURES as error:
         raise PassError(f"what depends on no input cannot be computed: {reason(error)}.") from error

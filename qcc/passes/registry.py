@@ -50,6 +50,7 @@ BUILT_IN = {
     "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
+    "fold-priors": "qcc.backends.deploy.passes.fold_priors:FoldPriors",
     "bare-nms": "qcc.backends.deploy.passes.bare_nms:BareNms",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.passes.bare_nms import BareNms
+from qcc.backends.deploy.passes.fold_priors import FoldPriors
 from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
@@ -46,7 +47,7 @@ def prepare(
     Raises TargetError for other models, PassError when a pass refuses.
     """
     form = onnx_form(target)
-    model = PassManager((BareNms(),)).run(_frozen(model))
+    model = PassManager((BareNms(), FoldPriors())).run(_frozen(model))
     present = state(model.graph)
     if present in ("float", "weight-only"):
         pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
