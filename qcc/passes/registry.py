@@ -51,6 +51,7 @@ BUILT_IN = {
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
     "fold-priors": "qcc.backends.deploy.passes.fold_priors:FoldPriors",
+    "uneven-pools": "qcc.backends.deploy.passes.uneven_pools:UnevenPools",
     "bare-nms": "qcc.backends.deploy.passes.bare_nms:BareNms",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",

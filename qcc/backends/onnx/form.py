@@ -9,6 +9,7 @@ from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.passes.bare_nms import BareNms
 from qcc.backends.deploy.passes.fold_priors import FoldPriors
 from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
+from qcc.backends.deploy.passes.uneven_pools import UnevenPools
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.backends.deploy.signs import non_negative
@@ -25,6 +26,8 @@ from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
 
+# The products that it makes are none that could be quantized.
+_LAST = PassManager((UnevenPools(),))
 _FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weights"
 
 
@@ -54,7 +57,7 @@ def prepare(
         floats = _unpacked(model)
         # Where attributes tell what integers stand for, passes would take these for the values.
         source = floats if any(True for _ in integer_weights(model.graph)) else model
-        return Prepared(PassManager.parse(pipeline).run(source), floats, ())
+        return Prepared(_LAST.run(PassManager.parse(pipeline).run(source)), floats, ())
     if weight_only:
         raise TargetError(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."
@@ -65,7 +68,7 @@ def prepare(
     notes = [note for change in counts.changes for note in change.result.notes]
     lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
     condition = "where the scale behind it is measured, too" if lacks_scales else ""
-    return Prepared(prepared, _unpacked(model), (*placement.lines(condition), *notes))
+    return Prepared(_LAST.run(prepared), _unpacked(model), (*placement.lines(condition), *notes))
 
 
 def between(model: Model, target: Target) -> dict[str, int]:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
+from onnx_files import exported
 
 from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
+from qcc.calibrate.activations import calibrated
 from qcc.model import Model
+from qcc.passes import PassManager
 from qcc.targets.table import find_target
 
 ONNXRUNTIME = find_target("onnxruntime")
@@ -49,3 +52,43 @@ def test_a_weight_that_two_convolutions_read(tmp_path: Path) -> None:
     (expected,) = model.run({"x0": IMAGE})
     found = outputs(model, tmp_path / "x.onnx", weight_only=True)
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.parametrize("weight_only", [False, True])
+def test_pools_of_unequal_parts(weight_only: bool, tmp_path: Path) -> None:
+    """Fewer parts than pixels, more, and as many in one direction; shares are no weights to be rounded."""
+
+    def build(x: Any) -> Any:
+        y = static.nn.conv2d(x, 8, 3, padding=1)
+        pools = [F.adaptive_avg_pool2d(y, parts) for parts in (4, 9, (2, 5), (6, 4))]
+        return paddle.concat([paddle.flatten(pool, 1) for pool in pools], 1)
+
+    model = build_model(build, (IMAGE,))
+    (expected,) = model.run({"x0": IMAGE})
+    found = outputs(model, tmp_path / "x.onnx", weight_only=weight_only)
+    assert np.abs(found - expected).max() < (0.02 if weight_only else 1e-5) * np.ptp(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_pools_of_unequal_parts_between_integers(target: str, tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        y = F.relu(static.nn.conv2d(x, 8, 3, padding=1))
+        return static.nn.conv2d(F.adaptive_avg_pool2d(y, 4), 8, 1) * 1.0
+
+    model = build_model(build, (IMAGE,))
+    transformed = PassManager.parse("transform{activation_type=moving_average_abs_max}").run(model)
+    frozen = PassManager.parse("freeze,prune").run(calibrated(transformed, [{"x0": IMAGE}]))
+    saved = exported(frozen, {"x0": IMAGE}, target, tmp_path)
+    assert saved.checks[-1].good
+
+
+def test_prior_boxes(tmp_path: Path) -> None:
+    def build(x: Any) -> Any:
+        y = static.nn.conv2d(x, 4, 3, stride=2, padding=1)
+        boxes, variances = paddle.vision.ops.prior_box(y, x, min_sizes=[2.0], aspect_ratios=[2.0], flip=True)
+        return paddle.mean(y) + boxes * variances
+
+    model = build_model(build, (IMAGE,))
+    (expected,) = model.run({"x0": IMAGE})
+    np.testing.assert_allclose(outputs(model, tmp_path / "x.onnx"), expected, atol=1e-5)
