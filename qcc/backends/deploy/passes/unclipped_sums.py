@@ -35,7 +35,8 @@ class UnclippedSums(EnginePass):
     much of its 8 bits as it must: less than one. Neighbours are those along the input channels, and along the
     kernel, since engines differ in the order.
 
-    Depthwise convolutions add no pairs. With grid=trained (see `unsigned-activations`), activations that
+    Depthwise convolutions add no pairs, unless they make several channels of each: that is no work for the
+    kernels of depthwise ones. With grid=trained (see `unsigned-activations`), activations that
     cannot be negative go up to 127 where nothing was clipped in training, and no pair of weights exceeds 16
     bits.
     """
@@ -56,9 +57,8 @@ class UnclippedSums(EnginePass):
     def _adds_pairs(self, trips: RoundTrips) -> bool:
         if self.grid == "trained" and trips.data.quantizer.bits == UNSIGNED:
             return False
-        op = trips.op
-        depthwise = op.type == "depthwise_conv2d" or int(op.attr("groups", 1)) > 1
-        return not (depthwise and trips.weight.source.shape[1] == 1)
+        groups = int(trips.op.attr("groups", 1))
+        return groups == 1 or trips.weight.source.shape[:2] != (groups, 1)
 
 
 @dataclass(frozen=True)
