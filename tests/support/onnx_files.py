@@ -55,15 +55,17 @@ def without(target: str, step: str) -> Target:
     return table.model_copy(update={"onnx": form})
 
 
-def heavy_conv(*, depthwise: bool = False, bias: bool = False) -> tuple[Model, Inputs]:
+def heavy_conv(*, depthwise: int = 0, bias: bool = False) -> tuple[Model, Inputs]:
     """A frozen convolution whose sums of two products exceed 16 bits, and another one behind it.
 
-    With `bias`, the first of its channels is nothing but a bias.
+    With `depthwise`, it makes so many channels of each. With `bias`, the first of its channels is nothing but
+    a bias.
     """
     x = np.abs(floats(1, 8, 12, 12)) + 1
 
     def build(x: Any) -> Any:
-        y = static.nn.conv2d(x, 8, 3, groups=8 if depthwise else 1, bias_attr=bias and None)
+        channels, groups = (8 * depthwise, 8) if depthwise else (8, 1)
+        y = static.nn.conv2d(x, channels, 3, groups=groups, bias_attr=bias and None)
         return static.nn.conv2d(F.relu(y), 4, 1)
 
     net = build_model(build, (x,))

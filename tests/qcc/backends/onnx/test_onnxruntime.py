@@ -47,9 +47,19 @@ def test_all_of_a_residual_network_runs_in_int8(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_depthwise(tmp_path: Path) -> None:
     """Its kernel adds no pairs, so that integers stay, and nothing is clipped."""
-    model, inputs = heavy_conv(depthwise=True)
+    model, inputs = heavy_conv(depthwise=1)
     exported(model, inputs, "onnxruntime", tmp_path)
     assert prepare(model, TARGET, {}).model.weights[f"{HEAVY}.int8"].max() == 127
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(has_vnni(), reason="this processor has VNNI, and clips nothing")
+def test_two_channels_of_each_are_no_depthwise_convolution(tmp_path: Path) -> None:
+    model, inputs = heavy_conv(depthwise=2)
+    with pytest.raises(OutputError, match="which is wrong"):
+        exported(model, inputs, without("onnxruntime", "unclipped-sums"), tmp_path)
+    exported(model, inputs, "onnxruntime", tmp_path)
+    assert prepare(model, TARGET, {}).model.weights[f"{HEAVY}.int8"].max() == 64
 
 
 @pytest.mark.slow

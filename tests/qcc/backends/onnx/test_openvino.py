@@ -54,7 +54,7 @@ def test_sums_are_clipped_without_vnni(tmp_path: Path) -> None:
 
 
 def test_depthwise(tmp_path: Path) -> None:
-    model, inputs = heavy_conv(depthwise=True)
+    model, inputs = heavy_conv(depthwise=1)
     exported(model, inputs, "openvino", tmp_path)
     target = find_target("openvino")
     assert prepare(model, target, {}).model.weights[f"{HEAVY}.int8"].max() == 127
