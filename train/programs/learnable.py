@@ -47,6 +47,8 @@ def learnable(graph: Graph) -> Graph:
     """
     copy = graph.copy()
     one = copy.add_var(_ONE, "float32", (1,), np.ones(1, np.float32))
+    # Paddle 3's gradient op writes a gradient of this as well, of another shape.
+    one.desc.set_stop_gradient(True)
     pairs = [pair_behind(var) for op in copy.ops for var in op.all_outputs()]
     for pair in dict.fromkeys(pair for pair in pairs if pair is not None):
         if pair.source.persistable:
@@ -58,7 +60,8 @@ def learnable(graph: Graph) -> Graph:
 
 def _fuse_weight(graph: Graph, pair: Pair) -> None:
     quantizer, source, result, scale = pair.quantizer, pair.source, pair.dequantized, pair.scale
-    attrs = {"bit_length": quantizer.bits, "op_role": 0}
+    # Gradient ops of Paddle 3 do without no attribute, and have those that are written here.
+    attrs = {"bit_length": quantizer.bits, "round_type": quantizer.rounding, "op_role": 0}
     if quantizer.axis is not None:
         attrs["quant_axis"] = quantizer.axis
     fused = graph.add_op(_FUSED[quantizer.type], {"X": source}, {}, attrs, before=pair.quantize)
@@ -85,6 +88,7 @@ def _learn_scale(graph: Graph, pair: Pair, one: Var) -> None:
         {"X": clipped, "InScale": one},
         {"Out": rounded, "OutScale": unused},
         bit_length=pair.quantizer.bits,
+        round_type=pair.quantizer.rounding,
         is_test=True,
         moving_rate=0.9,
     )

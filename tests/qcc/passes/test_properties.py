@@ -24,6 +24,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.verify import verify
 from qcc.model import Model
 from qcc.passes import PassManager, PassResult
+from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.frozen import frozen_ops
 
 SCHEMES = st.builds(
@@ -80,7 +81,7 @@ def quantized(net: Net, scheme: Scheme, share: float = 0.9) -> Model:
     except PassError as error:
         assume("wants" not in str(error))
         raise
-    assume(result.modified)
+    assume(result.modified and any(op.type in QUANTIZE_OPS for op in graph.ops))
     return with_scales(net, Model(graph), share)
 
 

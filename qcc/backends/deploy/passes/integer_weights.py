@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,11 +46,13 @@ class IntegerWeights(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         check_test_graph(self, graph)
         found = [step for op in graph.ops if (step := _plan(graph, op)) is not None]
+        rows = {step.weight for step in found if step.axis == 0}
+        names = {(step.weight, step.axis): _stored_names(step, rows) for step in found}
         for step in found:
-            check_free(graph, step.op, [f"{step.output.name}.weight", *_stored_names(step)])
+            check_free(graph, step.op, [f"{step.output.name}.weight", *names[step.weight, step.axis]])
         stored: dict[tuple[Var, int | None], tuple[Var, Var, Var]] = {}
         for step in found:
-            _store(graph, step, stored)
+            _store(graph, step, names[step.weight, step.axis], stored)
         return PassResult(bool(found))
 
 
@@ -62,6 +65,10 @@ class _Step:
     integers: np.ndarray
     scale: np.ndarray
     axis: int | None
+
+    @property
+    def weight(self) -> Var:
+        return self.op.input(self.slot)
 
     @property
     def output(self) -> Var:
@@ -89,18 +96,27 @@ def _plan(graph: Graph, op: Op) -> _Step | None:
     )
 
 
-def _stored_names(step: _Step) -> list[str]:
-    """Names of the integers, of their scale and of their zero point."""
-    weight = step.op.input(step.slot).name
-    name = f"{weight}.int8" if step.axis in (None, 0) else f"{weight}.int8.{step.axis}"
+def _stored_names(step: _Step, rows: Set[Var]) -> list[str]:
+    """Names of the integers, of their scale and of their zero point. `rows`: weights that some op wants with
+    a scale per row, which another one may want with one scale."""
+    name = f"{step.weight.name}.int8"
+    if step.axis is None and step.weight in rows:
+        name += ".whole"
+    elif step.axis:
+        name += f".{step.axis}"
     return [name, f"{name}@scale", f"{name}@zero_point"]
 
 
-def _store(graph: Graph, step: _Step, stored: dict[tuple[Var, int | None], tuple[Var, Var, Var]]) -> None:
-    op, weight = step.op, step.op.input(step.slot)
+def _store(
+    graph: Graph,
+    step: _Step,
+    names: Sequence[str],
+    stored: dict[tuple[Var, int | None], tuple[Var, Var, Var]],
+) -> None:
+    op, weight = step.op, step.weight
     key = weight, step.axis
     if key not in stored:
-        name, scale_name, zero_name = _stored_names(step)
+        name, scale_name, zero_name = names
         zeros = np.zeros(step.scale.shape, np.int32)
         stored[key] = (
             graph.add_var(name, "int8", step.integers.shape, step.integers),
