@@ -51,7 +51,7 @@ class Wanted:
 
     def check(self, effort: str) -> None:
         """Raise ConfigError when the options do not go together."""
-        if self and effort == TRAINED:
+        if effort == TRAINED and (self or self.evaluate is not None):
             raise ConfigError(
                 "a budget is kept by leaving layers float, which effort trained does not: give it with"
                 " --effort calibrated or accurate."
