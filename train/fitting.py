@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
@@ -86,24 +88,28 @@ def fit(
     `qcc.into_layer(result.weights, layer)` trains it.
 
     Raises GraphError for a layer that cannot be traced, CheckpointError where `folder` is that of another
-    training, ConfigError, DataError, CheckpointError and TrainingError for what cannot go on,
-    KeyboardInterrupt after Ctrl-C, when everything is kept.
+    training, DataError for what `GivenTask` refuses and for what `train` and `metric` raise, ConfigError,
+    CheckpointError and TrainingError for what cannot go on, KeyboardInterrupt after Ctrl-C, when everything
+    is kept. After a DataError, what was trained is kept, too.
     """
     console = console or Console(soft_wrap=True)
     root = Path(folder)
+    if type(epochs) is not int or epochs < 1:
+        raise ConfigError(f"epochs is {epochs!r}, where a whole number from 1 on is wanted.")
     traced, values = _network(network, input_spec, label_spec, loss, weights)
     task = GivenTask(traced, train, metric)
     slim = default_slim(epochs)
     if quantization is not None:
         slim = Slim(quantization.model_copy(update={"end_epoch": epochs - 1}), Compressor(epoch=epochs))
-    config = TrainingConfig(
-        LearningRate=_rate(learning_rate, task.steps_per_epoch * epochs),
-        OptimizerBuilder=optimizer,
-        epochs=epochs,
-        save_dir=root,
-        seed=seed,
-        freeze_norm_epoch=freeze_norm_epoch,
-    )
+    with _checked():
+        config = TrainingConfig(
+            LearningRate=_rate(learning_rate, task.steps_per_epoch * epochs),
+            OptimizerBuilder=optimizer,
+            epochs=epochs,
+            save_dir=root,
+            seed=seed,
+            freeze_norm_epoch=freeze_norm_epoch,
+        )
     store = CheckpointStore(root)
     with store.lock(), interruptible() as stop:
         check_origin(store, {"first weights": digest_of(values), "batches": task.steps_per_epoch})
@@ -162,6 +168,18 @@ def _startup(program: paddle.static.Program) -> paddle.static.Program:
             attrs = {"shape": list(var.shape), "dtype": var.dtype, "value": 0.0}
             block.append_op(type="fill_constant", outputs={"Out": made}, attrs=attrs)
     return startup
+
+
+@contextmanager
+def _checked() -> Iterator[None]:
+    """Let what a configuration does not take be one sentence that names the argument."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = {"base_lr": "learning_rate"}.get(str(first["loc"][0]), first["loc"][0])
+        rule = first["msg"].replace("Input should", "it should")
+        raise ConfigError(f"{name} is {first['input']!r}: {rule}.") from error
 
 
 def _rate(given: float | LearningRate, steps: int) -> LearningRate:

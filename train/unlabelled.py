@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +22,7 @@ from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, check_skipped, make_plan
-from qcc.errors import CheckpointError, DataError
+from qcc.errors import CheckpointError, ConfigError, DataError
 from qcc.failures import PADDLE_FAILURES
 from qcc.files import write_json
 from qcc.interrupts import StopRequest
@@ -63,10 +64,17 @@ _DIGITS = 16
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train: `steps`, or `minutes`, which are turned into steps by timing the first ones."""
+    """How long to train: `steps`, rounded up to a multiple of `EPOCHS`, or `minutes`, which are turned into
+    steps by timing the first ones.  Raises ConfigError where that is no time to train."""
 
     steps: int = 500
     minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ConfigError(f"minutes is {self.minutes}, where a number above 0 is wanted.")
+        if type(self.steps) is not int or self.steps < 1:
+            raise ConfigError(f"steps is {self.steps!r}, where a whole number from 1 on is wanted.")
 
 
 @dataclass(frozen=True)
@@ -145,12 +153,13 @@ def quantize_unlabelled(
     """A float inference model quantized, and trained to compute what it did: `qcc quantize --effort trained`.
 
     `batches`: mappings of an array for each feed, a sample each, which are held in memory; see `qcc.quantize`
-    for the rest. Trains for so many `steps` or, where they are given, about so many `minutes`, with
-    checkpoints in `folder`, from which the same call goes on.
+    for the rest. Trains for so many `steps`, rounded up to whole tens, or, where they are given, about so
+    many `minutes`, with checkpoints in `folder`, from which the same call goes on.
 
-    Raises what `qcc.quantize` and `train_unlabelled` raise, and KeyboardInterrupt after Ctrl-C, when
-    everything is kept.
+    Raises ConfigError for steps or minutes in which nothing is trained, what `qcc.quantize` and
+    `train_unlabelled` raise, and KeyboardInterrupt after Ctrl-C, when everything is kept.
     """
+    budget = Budget(steps, minutes)
     kept, skip_vars, console = list(batches), tuple(skip_vars), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
     check_skipped(plan, skip_vars)
@@ -159,7 +168,7 @@ def quantize_unlabelled(
     for batch in numbered(spread(kept, _MEASURED)):
         collector.run(batch, batch.read())
     calibrated = finish(plan, statistics, calibrator)
-    samples, budget = Samples.of(kept), Budget(steps, minutes)
+    samples = Samples.of(kept)
     with interruptible() as stop:
         return train_unlabelled(plan, calibrated, samples, Path(folder), console, stop, budget)
 
@@ -339,7 +348,7 @@ def _steps(
 ) -> int:
     """How many steps the budget is. What a run has found stays so for the one that goes on."""
     if budget.minutes is None:
-        return budget.steps
+        return -(-budget.steps // EPOCHS) * EPOCHS
     noted = store.root / _STEPS
     if not (store.started() and noted.exists()):
         task.steps_per_epoch = 1 + _TIMED_STEPS

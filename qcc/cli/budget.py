@@ -16,6 +16,7 @@ from click.exceptions import Exit
 
 from qcc.cli.accurate import COMPARED, Told
 from qcc.cli.data import CONFIG_SUFFIXES, named_function
+from qcc.cli.finite import FiniteRange
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
@@ -50,7 +51,7 @@ class Wanted:
 
     def check(self, effort: str) -> None:
         """Raise ConfigError when the options do not go together."""
-        if self and effort == TRAINED:
+        if effort == TRAINED and (self or self.evaluate is not None):
             raise ConfigError(
                 "a budget is kept by leaving layers float, which effort trained does not: give it with"
                 " --effort calibrated or accurate."
@@ -74,7 +75,7 @@ def budget_options(command: Command) -> Command:
     options = (
         click.option(
             "--max-drop",
-            type=click.FloatRange(min=0),
+            type=FiniteRange(min=0),
             metavar="X",
             help="Keep layers float until the metric of --eval is at most X lower than that of MODEL, in its"
             " own unit: 0.01 for a hundredth of accuracy.",
@@ -89,7 +90,7 @@ def budget_options(command: Command) -> Command:
         ),
         click.option(
             "--min-agreement",
-            type=click.FloatRange(min=0, max=1),
+            type=FiniteRange(min=0, max=1),
             metavar="X",
             help="Keep layers float until at least the share X of images that were not learned from gets the"
             " same class as from MODEL; of other networks, until the outputs' mean error is at most 1 - X.",

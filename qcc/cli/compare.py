@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from qcc.cli.finite import FiniteRange
 from qcc.cli.next import tell_next
 from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
@@ -54,7 +55,7 @@ _SHOWN = 10
 )
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     metavar="SHARE",
     help="From which difference on a layer counts as apart, relative to its values, both as root mean"
     " squares. Without it: 0.001 where both hold the same floats, 0.02 for the same integers, 0.1 for 8 bits"

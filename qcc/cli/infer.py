@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from qcc.cli.finite import FiniteRange
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
@@ -28,7 +29,7 @@ from qcc.cli.training_options import (
 @click.option("--output_dir", type=Path, default=Path("output"), show_default=True, help="For the results.")
 @click.option(
     "--draw_threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.5,
     show_default=True,
     help="Least score of a detection that is drawn.",

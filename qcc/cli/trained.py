@@ -16,6 +16,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from rich.console import Console
 
+from qcc.cli.finite import FiniteRange
 from qcc.cli.stdout import echo
 from qcc.errors import CheckpointError, ConfigError, OutputError
 
@@ -39,11 +40,12 @@ def training_options(command: Command) -> Command:
         click.option(
             "--steps",
             type=click.IntRange(min=1),
-            help="With --effort trained: how many batches to train on.  [default: 500]",
+            help="With --effort trained: how many batches to train on, rounded up to whole tens.  [default:"
+            " 500]",
         ),
         click.option(
             "--minutes",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             help="With --effort trained: about how long to train, in place of --steps.",
         ),
     )
@@ -95,6 +97,11 @@ def train(
 
     budget = Budget(minutes=given.minutes) if given.steps is None else Budget(given.steps)
     folder = _folder(output / _FOLDER, origin_of(plan, calibrated, samples, budget))
+    if not _started(folder) and any(map(_started, folder.parent.glob("*"))):
+        echo(
+            f"training begins anew, as the options or the data are others than before; what was trained with"
+            f" these stays in {folder.parent} until the end, and the command with them goes on with it."
+        )
     console, stop = Console(soft_wrap=True), StopRequest()
     with stop.listening():
         try:
@@ -109,10 +116,14 @@ def train(
 
 
 def _folder(root: Path, origin: dict[str, Any]) -> Path:
-    """The folder of a run's checkpoints, by what tells it from others, whose folders are removed."""
-    folder = root / hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:12]
-    _remove(other for other in root.glob("*") if other != folder)
-    return folder
+    """The folder of a run's checkpoints, by what tells it from others."""
+    return root / hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:12]
+
+
+def _started(folder: Path) -> bool:
+    from qcc.train.loop.checkpoint import CheckpointStore
+
+    return CheckpointStore(folder).started()
 
 
 def forget(output: Path) -> None:

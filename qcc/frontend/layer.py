@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,31 +72,41 @@ def from_layer(
 def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> None:
     """Give a layer the weights that a model, or training, has under the names of its `state_dict`.
 
-    Raises GraphError when one is missing or has another shape; the layer is then left as it was.
+    One that the layer has under several names is given under one of them at least.
+
+    Raises GraphError when one is missing or has another shape or dtype; the layer is then left as it was.
     """
+    _check_layer(layer)
     with dygraph_mode():
         wanted = layer.state_dict()
+        given = {tensor.name for name, tensor in wanted.items() if name in weights}
+        arrays = {name: np.asarray(weights[name]) for name in wanted if name in weights}
         for name, tensor in wanted.items():
-            if name not in weights:
+            if tensor.name not in given:
                 raise GraphError(f"there are no weights {name!r}, which the layer has.")
-            if tuple(weights[name].shape) != tuple(tensor.shape):
+            array, before = arrays.get(name), tensor.numpy()
+            if array is not None and (array.shape, array.dtype) != (before.shape, before.dtype):
                 raise GraphError(
-                    f"the weights {name!r} have shape {list(weights[name].shape)}, and the layer's have"
-                    f" {list(tensor.shape)}."
+                    f"the weights {name!r} are {array.dtype}{list(array.shape)}, and the layer's are"
+                    f" {before.dtype}{list(before.shape)}."
                 )
-        for name, tensor in wanted.items():
-            tensor.set_value(np.asarray(weights[name]))
+        for name, array in arrays.items():
+            wanted[name].set_value(array)
 
 
 def trace(
     layer: paddle.nn.Layer, input_spec: Specs, loss: Loss | None = None, label_spec: Specs = ()
 ) -> Traced:
     """Trace a layer: in evaluation mode, or with a `loss` in training mode. See `from_layer`."""
-    if not isinstance(layer, paddle.nn.Layer):
-        raise GraphError(f"a paddle.nn.Layer is wanted, and this is a {type(layer).__name__}.")
-    inputs = _named(input_spec, layer.forward)
-    labels = [] if loss is None else _named(label_spec, loss, skip=1)
-    with dygraph_mode(), _mode(layer, training=loss is not None), warnings.catch_warnings():
+    _check_layer(layer)
+    inputs = _named("input_spec", input_spec, layer.forward)
+    labels = [] if loss is None else _named("label_spec", label_spec, loss, skip=1)
+    with (
+        dygraph_mode(),
+        _mode(layer, training=loss is not None),
+        _without_truth(),
+        warnings.catch_warnings(),
+    ):
         # Of every batch norm in training mode.
         warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
         wrapped = _Wrapped(layer, loss)
@@ -114,6 +125,11 @@ def trace(
     computed, returned = concrete.outputs if loss is not None else (None, concrete.outputs)
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
     return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), values)
+
+
+def _check_layer(layer: Any) -> None:
+    if not isinstance(layer, paddle.nn.Layer):
+        raise GraphError(f"a paddle.nn.Layer is wanted, and this is a {type(layer).__name__}.")
 
 
 def check_alike(train: Traced, test: Traced) -> None:
@@ -171,8 +187,30 @@ def _mode(layer: Any, *, training: bool) -> Iterator[None]:
             part.training = mode
 
 
-def _named(specs: Specs, function: Callable[..., Any], skip: int = 0) -> list[Any]:
+@contextmanager
+def _without_truth() -> Iterator[None]:
+    """Let nobody's code but Paddle's ask whether a tensor that is traced is true. Paddle says that each is,
+    and so goes one way of an `if` that it cannot translate, such as one in a lambda."""
+
+    def truth(tensor: Any) -> bool:
+        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("paddle."):
+            raise TypeError(
+                "this asks for the value of a tensor, which is known only when the network runs, where Paddle"
+                " cannot translate it: use paddle.where, or an `if` in a function of its own"
+            )
+        return True
+
+    paddle.static.Variable.__bool__ = truth
+    try:
+        yield
+    finally:
+        del paddle.static.Variable.__bool__
+
+
+def _named(what: str, specs: Any, function: Callable[..., Any], skip: int = 0) -> list[Any]:
     """The specs, each with a name: its own, or that of the function's argument."""
+    if not isinstance(specs, Sequence) or not all(isinstance(one, paddle.static.InputSpec) for one in specs):
+        raise GraphError(f"{what} has to be a list of a paddle.static.InputSpec each.")
     if isinstance(function, paddle.nn.Layer):
         function = function.forward
     arguments = list(inspect.signature(function).parameters.values())[skip:]
@@ -217,9 +255,9 @@ def _tensors(layer: Any, returned: Any) -> Iterator[Any]:
 
 
 def _scalar(loss: Any) -> str:
-    if not isinstance(loss, paddle.static.Variable) or np.prod(loss.shape) != 1:
+    if not isinstance(loss, paddle.static.Variable) or any(size != 1 for size in loss.shape):
         shape = list(getattr(loss, "shape", ())) or type(loss).__name__
-        raise GraphError(f"the loss has to be one number, and it is {shape}.")
+        raise GraphError(f"the loss has to be one number, such as a mean, and it is {shape}.")
     return str(loss.name)
 
 
@@ -229,6 +267,7 @@ def _reason(error: BaseException) -> str:
     found = re.findall(r'File "([^"]+)", line (\d+)', text)
     places = [place for place in found if place[0] != __file__ and "site-packages" not in place[0]]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = lines[-1] if lines else type(error).__name__
+    of_paddle = [line for line in lines if re.match(r"(\w+: )?\([A-Z]\w+\) ", line)]
+    said = [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]
     where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
     return f"{where}{said}".rstrip(".") + "."

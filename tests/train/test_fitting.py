@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 import qcc
-from qcc._paddle import dygraph_mode, paddle
-from qcc.errors import CheckpointError, ConfigError, DataError
+from qcc._paddle import dygraph_mode, paddle, static_mode
+from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
 from qcc.quantization import state
 from qcc.train import FitResult, Network, fit
 from qcc.train.tasks.given import GivenTask
@@ -59,7 +59,8 @@ def layer() -> nn.Layer:
 def fitted(layer: nn.Layer, folder: Path, train: Any = batches, **more: Any) -> FitResult:
     console = Console(file=io.StringIO())
     given = {**SPECS, "loss": nn.CrossEntropyLoss(), "learning_rate": 0.1, "epochs": 3, **more}
-    return fit(layer, train, accuracy, folder=folder, console=console, **given)
+    metric = given.pop("metric", accuracy)
+    return fit(layer, train, metric, folder=folder, console=console, **given)
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +95,16 @@ def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_p
     class Breaking(list[Any]):
         def __iter__(self) -> Iterator[Any]:
             yield from batches(1)[:2]
-            raise ZeroDivisionError
+            raise ZeroDivisionError("none is left.")
 
     def broken(epoch: int) -> list[Any]:
         return Breaking(batches(1)) if epoch == 1 else batches(epoch)
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(DataError, match=r"`train`, in epoch 1, raised ZeroDivisionError: none is left\.$"):
         fitted(layer, tmp_path, broken)
+    assert (tmp_path / "interrupted").is_dir()  # behind two batches
+    with pytest.raises(DataError, match=r"'image' is float64.* give it `\.astype"):
+        fitted(layer, tmp_path, metric=lambda predict: predict(IMAGES.astype(np.float64)))
     again = fitted(layer, tmp_path)
     for name, value in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
@@ -159,22 +163,118 @@ def test_static_programs(tmp_path: Path) -> None:
     assert state(found.model.graph) == "frozen"
 
 
-def test_batches_by_name_as_tensors_and_what_is_refused() -> None:
-    network = Network(None, None, None, ("image", "label"), "loss", (), ("image",), ("scores",))
-    with dygraph_mode():
-        tensors = [{"label": paddle.to_tensor(LABELS), "image": paddle.to_tensor(IMAGES)}]
+@pytest.fixture(scope="module")
+def network() -> Network:
+    program = paddle.static.Program()
+    with static_mode(), paddle.static.program_guard(program):
+        paddle.static.data("image", [None, 1, 6, 6])
+        paddle.static.data("label", [None, 1], "int64")
+    return Network(program, program, None, ("image", "label"), "loss", (), ("image",), ("scores",))
+
+
+def test_batches_by_name_as_tensors(network: Network) -> None:
+    def tensors(epoch: int) -> list[Any]:
+        return [{"label": paddle.to_tensor(LABELS), "image": paddle.to_tensor(IMAGES)}]
+
+    with static_mode():  # in which training runs
         (feeds,) = GivenTask(network, tensors, accuracy).train_batches(0, 0)
     np.testing.assert_array_equal(feeds["image"], IMAGES)
-    with pytest.raises(ConfigError, match="nobody knows how many batches the generator gives"):
-        GivenTask(network, (batch for batch in batches(0)), accuracy)
-    with pytest.raises(DataError, match="there is no batch to train on"):
-        GivenTask(network, [], accuracy)
-    with pytest.raises(DataError, match="a batch holds 1 arrays, and training is fed by 2: image, label"):
-        GivenTask(network, [(IMAGES,)], accuracy)
-    task = GivenTask(network, batches, lambda predict: predict(IMAGES, LABELS))
-    assert task.main_metric == "metric"
-    with pytest.raises(DataError, match=r"fed by \['image'\], and 2 arrays were given"):
+
+
+class Images(paddle.io.Dataset):  # type: ignore[misc]
+    def __len__(self) -> int:
+        return len(IMAGES)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        return IMAGES[number], LABELS[number]
+
+
+def test_the_batches_of_a_loader(network: Network) -> None:
+    with dygraph_mode():
+        loader = paddle.io.DataLoader(Images(), batch_size=48)
+    with static_mode():
+        found = list(GivenTask(network, loader, accuracy).train_batches(1, 0))
+    assert [len(feeds["label"]) for feeds in found] == [48, 16]
+    np.testing.assert_array_equal(found[0]["image"], IMAGES[:48])
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ((batch for batch in batches(0)), "nobody knows how many batches the generator gives"),
+        ([], "there is no batch to train on"),
+        ([(IMAGES,)], "a batch holds 1 arrays, and training is fed by 2: image, label"),
+        ([5], "a batch is a int, where a tuple of arrays is wanted"),
+        ([(IMAGES, LABELS[:, 0])], r"'label' is int64\[64\], .* fed with int64\[-1, 1\]: give it these"),
+        ([(IMAGES, LABELS / 2)], r"'label' is float64\[64, 1\], .*: give it `.astype\('int64'\)`"),
+        (lambda: batches(0), "`train` raised TypeError: .* takes 0 positional arguments"),
+    ],
+)
+def test_batches_that_are_refused(network: Network, train: Any, told: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=told):
+        GivenTask(network, train, accuracy)
+
+
+class Once(list[Any]):
+    """Batches that are used up when they were gone through."""
+
+    def __init__(self, given: list[Any]) -> None:
+        super().__init__(given)
+        self._left = iter(given)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._left
+
+
+def test_every_epoch_has_as_many_batches(network: Network) -> None:
+    task = GivenTask(network, lambda epoch: batches(0)[epoch:], accuracy)
+    assert len(list(task.train_batches(0, 1))) == 3
+    with pytest.raises(DataError, match="epoch 1 has 3 batches, and the first 4"):
+        next(task.train_batches(1, 0))
+    with pytest.raises(DataError, match="the batches of epoch 0 end after 3 of 4: give a list"):
+        list(GivenTask(network, Once(batches(0)), accuracy).train_batches(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"),
+    [
+        (lambda predict: predict(IMAGES, LABELS), r"fed by \['image'\], and 2 arrays were given"),
+        (lambda predict: None, "the metric 'metric' gives a NoneType, where one finite number is wanted"),
+        (lambda predict: float("nan"), "the metric 'metric' gives nan, where"),
+        (lambda predict: [][0], "the metric 'metric' raised IndexError: list index out of range"),
+    ],
+)
+def test_metrics_that_are_refused(network: Network, metric: Any, told: str) -> None:
+    task = GivenTask(network, batches, metric)
+    with pytest.raises(DataError, match=told):
         task.evaluate(lambda feeds: [IMAGES])
+
+
+def test_a_metric_computes_with_tensors(network: Network) -> None:
+    with static_mode():
+        found = GivenTask(network, batches, lambda predict: paddle.to_tensor(0.5)).evaluate(lambda feeds: [])
+        with pytest.raises(ConfigError, match="the metric is a float, where a function is wanted"):
+            GivenTask(network, batches, 0.5)  # type: ignore[arg-type]
+    assert found == {"metric": 0.5}
+
+
+def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"Paddle cannot compute step 0: \(OutOfRange\) label value"):
+        fitted(layer, tmp_path, [(IMAGES, LABELS + 5)], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"epochs": 0}, "epochs is 0, where a whole number from 1 on is wanted"),
+        ({"learning_rate": -0.1}, r"learning_rate is -0\.1: it should be greater than 0\."),
+        ({"freeze_norm_epoch": -1}, "freeze_norm_epoch is -1: it should be greater than or equal to 0"),
+    ],
+)
+def test_arguments_that_are_refused(layer: nn.Layer, tmp_path: Path, more: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        fitted(layer, tmp_path, **more)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_layer_needs_a_loss(layer: nn.Layer, tmp_path: Path) -> None:

@@ -315,8 +315,12 @@ def test_the_command(
         np.save(tmp_path / f"arrays/{number:02}.npy", image(number)["image"])
     words = ["quantize", str(tmp_path / "model"), "--data", str(tmp_path / "arrays"), "--no-check"]
     out = tmp_path / "out"
-    assert run([*words, "-o", str(out), "--effort", "trained", "--steps", "20"]) == 0
+    before = CheckpointStore(out / ".training" / "other")
+    with before.lock():
+        before.write("0", lambda folder: None)
+    assert run([*words, "-o", str(out), "--effort", "trained", "--steps", "11"]) == 0
     said = capsys.readouterr().out
+    assert "begins anew, as the options or the data are others than before" in said
     assert "trained 20 steps of 16 samples, on 21 samples; on 3 held back" in said
     record = json.loads((out / "qcc.json").read_text())
     assert record["effort"] == "trained"
@@ -334,6 +338,25 @@ def test_the_command(
     both = ["--effort", "trained", "--steps", "20", "--minutes", "1"]
     assert run([*words, "-o", str(out), *both]) == 2
     assert "give one of them" in capsys.readouterr().err
+    assert run([*words, "-o", str(out), "--effort", "trained", "--minutes", "nan"]) == 2
+    assert "Invalid value for '--minutes': nan is no finite number." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"steps": 0}, "steps is 0, where a whole number from 1 on is wanted"),
+        ({"steps": 2.5}, r"steps is 2\.5, where"),
+        ({"minutes": 0.0}, r"minutes is 0\.0, where a number above 0 is wanted"),
+        ({"minutes": float("inf")}, "minutes is inf, where"),
+        ({"minutes": float("nan")}, "minutes is nan, where"),
+    ],
+)
+def test_budgets_in_which_nothing_is_trained(
+    small: tuple[Plan, Quantized], tmp_path: Path, budget: Any, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        qcc.train.quantize_unlabelled(small[0].model, [image(0), image(1)], tmp_path, **budget)
 
 
 @pytest.mark.slow

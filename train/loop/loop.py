@@ -115,6 +115,8 @@ class Loop:
                 position = self._run_epoch(position, sums, stop)
                 sums = {}
                 if self._agreed(stop, {})[0] and position.epoch < self._phase.epochs:
+                    if position.batch == 0 and group.rank == 0:
+                        self._tell_stopped(f"epoch {position.epoch - 1}", self._store.root)
                     raise Interrupted
         return self._history
 
@@ -191,13 +193,16 @@ class Loop:
         sums: dict[str, float],
         stop: StopRequest,
     ) -> Feeds | None:
-        """The next batch. When a process that loads it has ended, the state is kept as after Ctrl-C, and
-        TrainingError is raised; Interrupted where the same signal has asked this process to stop."""
+        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C. When a process
+        that loads it has ended, TrainingError is raised; Interrupted where the same signal has asked this
+        process to stop."""
         try:
             return next(batches, None)
-        except WorkerError as error:
+        except QccError as error:
             if self._task.group.rank == 0:
                 self._write_interrupted(stepper, position, sums)
+            if not isinstance(error, WorkerError):
+                raise
             if stop.requested and self._task.group.size == 1:  # others would wait for this one
                 raise Interrupted from None
             raise TrainingError(str(error)) from error
@@ -254,11 +259,7 @@ class Loop:
 
     def _write_interrupted(self, stepper: Stepper, position: Position, sums: dict[str, float]) -> None:
         folder = self._store.write(INTERRUPTED, self._state(stepper, position, sums).write)
-        self._console.print(
-            f"stopped after batch {position.batch} of epoch {position.epoch}; saved in {folder},"
-            " the same command goes on from there.",
-            markup=False,
-        )
+        self._tell_stopped(f"batch {position.batch} of epoch {position.epoch}", folder)
 
     # ------------------------------------------------------------------ telling
 
@@ -276,6 +277,11 @@ class Loop:
         self._journal.write(step, record)
         if self._board is not None:
             self._board.write(step, record)
+
+    def _tell_stopped(self, behind: str, folder: Path) -> None:
+        self._console.print(
+            f"stopped after {behind}; saved in {folder}, the same command goes on from there.", markup=False
+        )
 
     def _tell_resumed(self, state: TrainingState) -> None:
         epoch, epochs, root = state.position.epoch, self._phase.epochs, self._store.root

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from qcc._paddle import one_op_at_a_time, paddle
 from qcc.errors import CheckpointError, TrainingError
+from qcc.failures import PADDLE_FAILURES, reason
 from qcc.train.config.schedule import Schedule
 from qcc.train.parallel.collectives import share_state
 from qcc.train.parallel.group import ALONE, Group
@@ -76,13 +77,17 @@ class Stepper:
         return self._schedule.rate(step)
 
     def step(self, feeds: Feeds, step: int) -> Step:
-        """Train on one batch. Raises TrainingError when the loss is not finite."""
+        """Train on one batch. Raises TrainingError when Paddle does not compute it, such as for a label that
+        is no class, and when the loss is not finite."""
         rate = np.array([self.rate(step)], np.float32)
         write_scope(self.scope, {self._learning_rate: rate}, self._device)
-        with self._group.exchange(), one_op_at_a_time() if self._has_teacher else nullcontext():
-            loss, *others = self._executor.run(
-                self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
-            )
+        try:
+            with self._group.exchange(), one_op_at_a_time() if self._has_teacher else nullcontext():
+                loss, *others = self._executor.run(
+                    self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
+                )
+        except PADDLE_FAILURES as error:
+            raise TrainingError(f"Paddle cannot compute step {step}: {reason(error)}") from error
         count = len(self._parts)
         # The means over all processes, so that a loss that is not finite ends all of them.
         value, *parts = self._group.mean([float(loss), *map(float, others[:count])])

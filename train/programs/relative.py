@@ -21,6 +21,8 @@ def step_in_units(program: Any, units: Mapping[str, np.ndarray], scales: Mapping
     positive: at most 8 times smaller or larger than these.
     """
     block = program.global_block()
+    # Once: with each op that is inserted it would take time that grows with the program.
+    block._sync_with_cpp()
     with program._optimized_guard([]):
         for index in reversed(range(len(block.ops))):
             if block.ops[index].type == "adam":
@@ -46,5 +48,5 @@ def _rewrite(block: Any, index: int, name: str, shape: tuple[int, ...], first: f
         bounds = {"min": first / _FURTHEST, "max": first * _FURTHEST}
         steps.append(("clip", {"X": weight}, weight, bounds))
     for kind, inputs, out, attrs in reversed(steps):
-        block._insert_op(index + 1, type=kind, inputs=inputs, outputs={"Out": out}, attrs=attrs)
-    block._insert_op(index, type="assign", inputs={"X": weight}, outputs={"Out": kept})
+        block._insert_op_without_sync(index + 1, type=kind, inputs=inputs, outputs={"Out": out}, attrs=attrs)
+    block._insert_op_without_sync(index, type="assign", inputs={"X": weight}, outputs={"Out": kept})

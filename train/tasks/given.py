@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc.errors import ConfigError, DataError
+from qcc._paddle import dygraph_mode
+from qcc.errors import ConfigError, DataError, QccError
+from qcc.ir.dtypes import numpy_dtype
 from qcc.train.models.network import Network
 from qcc.train.parallel.group import ALONE, Group
 from qcc.train.tasks.task import Feeds, Run
@@ -24,21 +27,28 @@ Metric = Callable[[Predict], float]
 
 class GivenTask:
     """A `NetworkTask` of `network`. `metric` is called with a function that maps arrays for the test
-    program's feeds to its output, or the tuple of them; it returns one number, higher is better.
+    program's feeds to its output, or the tuple of them; it returns one finite number, higher is better.
+    What is given runs in dygraph mode, as people write it.
 
-    Raises ConfigError for batches of which nobody knows how many there are, DataError when there is none.
+    Raises ConfigError for batches of which nobody knows how many there are; DataError when there is none, for
+    one that the programs do not take, when an epoch has another number of them, for a metric that gives no
+    number, and for what batches and metric raise themselves.
     """
 
     group: Group = ALONE
 
     def __init__(self, network: Network, batches: Batches, metric: Metric) -> None:
         self._network, self._batches, self._metric = network, batches, metric
+        if not callable(metric):
+            raise ConfigError(f"the metric is a {type(metric).__name__}, where a function is wanted.")
         self.main_metric = _name(metric)
-        self.steps_per_epoch = _count(self._of(0))
-        first = next(iter(self._of(0)), None)
-        if first is None:
-            raise DataError("there is no batch to train on.")
-        self.batch_size = len(next(iter(self._feeds(first).values())))
+        with _code_of_users("`train`"):
+            given = self._of(0)
+            self.steps_per_epoch = _count(given)
+            first = next(iter(given), None)
+            if first is None:
+                raise DataError("there is no batch to train on.")
+            self.batch_size = len(next(iter(self._feeds(first).values())))
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -47,7 +57,23 @@ class GivenTask:
         return self._network
 
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
-        return map(self._feeds, islice(iter(self._of(epoch)), first, self.steps_per_epoch))
+        what, steps = f"`train`, in epoch {epoch},", self.steps_per_epoch
+        with _code_of_users(what):
+            given = self._of(epoch)
+            if (count := _count(given)) != steps:
+                raise DataError(f"epoch {epoch} has {count} batches, and the first {steps}: give as many.")
+            batches = iter(given)
+        for number in range(steps):
+            with _code_of_users(what):
+                batch = next(batches, None)
+                if batch is None:
+                    raise DataError(
+                        f"the batches of epoch {epoch} end after {number} of {steps}: give a list, or a"
+                        " function from the number of the epoch, so that each epoch has them anew."
+                    )
+                feeds = self._feeds(batch) if number >= first else None
+            if feeds is not None:
+                yield feeds
 
     def train_scores(self, feeds: Feeds, outputs: Sequence[NDArray[Any]]) -> Mapping[str, float]:
         return {}
@@ -56,30 +82,79 @@ class GivenTask:
         """Nothing is known of the test set but what the metric knows."""
 
     def evaluate(self, run: Run) -> dict[str, float]:
-        names = self._network.test_feeds
+        names, program = self._network.test_feeds, self._network.test
 
         def predict(*inputs: Any) -> Any:
             if len(inputs) != len(names):
                 raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
-            outputs = run(dict(zip(names, map(np.asarray, inputs), strict=True)))
+            fed = zip(names, inputs, strict=True)
+            outputs = run({name: _fitting(program, name, array) for name, array in fed})
             return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-        return {self.main_metric: float(self._metric(predict))}
+        with _code_of_users(f"the metric {self.main_metric!r}"):
+            return {self.main_metric: _finite(self._metric(predict), self.main_metric)}
 
     def _of(self, epoch: int) -> Iterable[GivenBatch]:
-        if callable(self._batches):
+        # A DataLoader can be called, too, and has a length.
+        if callable(self._batches) and not hasattr(self._batches, "__len__"):
             return self._batches(epoch)
-        return self._batches
+        return cast(Iterable[GivenBatch], self._batches)
 
     def _feeds(self, batch: GivenBatch) -> Feeds:
         names = self._network.train_feeds
+        if not isinstance(batch, Mapping | Sequence | np.ndarray):
+            raise DataError(
+                f"a batch is a {type(batch).__name__}, where a tuple of arrays is wanted, or a mapping of"
+                f" them by name: {', '.join(names)}."
+            )
         given = batch if isinstance(batch, Mapping) else dict(zip(names, batch, strict=False))
         missing = [name for name in names if name not in given]
         if missing or len(batch) != len(names):
             raise DataError(
                 f"a batch holds {len(batch)} arrays, and training is fed by {len(names)}: {', '.join(names)}."
             )
-        return {name: np.asarray(given[name]) for name in names}
+        return {name: _fitting(self._network.train, name, given[name]) for name in names}
+
+
+@contextmanager
+def _code_of_users(what: str) -> Iterator[None]:
+    """For a block that calls what somebody has given: in dygraph mode, and what it raises is one sentence."""
+    try:
+        with dygraph_mode():
+            yield
+    except QccError:
+        raise
+    # Whatever the code of somebody else may raise.
+    except Exception as error:
+        raise DataError(f"{what} raised {type(error).__name__}: {error}".rstrip(".") + ".") from error
+
+
+def _fitting(program: Any, name: str, given: Any) -> NDArray[Any]:
+    """What a feed of the program is given, as an array. Raises DataError for another shape or dtype; of
+    integers, Paddle's kernels take each."""
+    array, declared = np.asarray(given), program.global_block().var(name)
+    dtype, shape = numpy_dtype(declared.dtype), tuple(declared.shape)
+    fits = array.ndim == len(shape) and all(
+        wanted in (-1, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if not fits or (array.dtype != dtype and {array.dtype.kind, dtype.kind} - set("iu")):
+        right = f"`.astype({dtype.name!r})`" if fits else "these dimensions, of which -1 is any number"
+        raise DataError(
+            f"{name!r} is {array.dtype}{list(array.shape)}, and the network is fed with {dtype}{list(shape)}:"
+            f" give it {right}."
+        )
+    return array
+
+
+def _finite(found: Any, metric: str) -> float:
+    try:
+        value = float(found)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        shown = found if isinstance(found, float) else f"a {type(found).__name__}"
+        raise DataError(f"the metric {metric!r} gives {shown}, where one finite number is wanted.")
+    return value
 
 
 def _count(batches: Iterable[GivenBatch]) -> int:

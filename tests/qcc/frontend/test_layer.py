@@ -113,11 +113,34 @@ def test_weights_come_back(mode: bool) -> None:
     np.testing.assert_array_equal(computed(source), computed(target))
     before = computed(target)
     other = {**weights, "fc.weight": np.zeros((5, 3), np.float32), "fc.bias": np.zeros(3, np.float32)}
-    with pytest.raises(GraphError, match=r"'fc.weight' have shape \[5, 3\], and the layer's have \[4, 3\]"):
+    with pytest.raises(GraphError, match=r"'fc.weight' are float32\[5, 3\], and .* are float32\[4, 3\]"):
+        qcc.into_layer(other, target)
+    other = {**weights, "fc.weight": np.zeros((4, 3))}
+    with pytest.raises(GraphError, match=r"'fc.weight' are float64\[4, 3\], and .* are float32\[4, 3\]"):
         qcc.into_layer(other, target)
     with pytest.raises(GraphError, match="there are no weights 'shift'"):
         qcc.into_layer({name: value for name, value in weights.items() if name != "shift"}, target)
     np.testing.assert_array_equal(before, computed(target))
+
+
+class Tied(nn.Layer):  # type: ignore[misc]
+    """A parameter under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there, self.back = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.back.weight = self.there.weight
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return self.back(self.there(image))
+
+
+def test_a_weight_with_two_names_comes_back(mode: bool) -> None:
+    source, target = made(Tied), made(Tied)
+    weights = qcc.from_layer(source, SPEC).weights
+    assert "back.weight" not in weights
+    qcc.into_layer(weights, target)
+    np.testing.assert_array_equal(computed(source), computed(target))
 
 
 def test_what_cannot_be_traced_is_told(mode: bool) -> None:
@@ -125,10 +148,35 @@ def test_what_cannot_be_traced_is_told(mode: bool) -> None:
         qcc.from_layer(made(Looking), SPEC)
     with pytest.raises(GraphError, match="Two returns a int, where everything has to be a tensor"):
         qcc.from_layer(made(Two), SPEC)
-    with pytest.raises(GraphError, match="the loss has to be one number, and it is "):
+    with pytest.raises(GraphError, match="the loss has to be one number, such as a mean, and it is "):
         qcc.from_layer(made(), SPEC, loss=nn.CrossEntropyLoss(reduction="none"), label_spec=LABEL)
+    pairs = [paddle.static.InputSpec([None, None], "float32", "pairs")]  # as many as -1 times -1
+    with pytest.raises(GraphError, match=r"the loss has to be one number, .* it is \[-1, -1\]"):
+        qcc.from_layer(made(), SPEC, loss=lambda scores, pairs: pairs * 2, label_spec=pairs)
+    channels = [paddle.static.InputSpec([None, 3, 8, 8], "float32", "image")]
+    with pytest.raises(
+        GraphError, match=r"test_layer.py, line \d+: .*\(InvalidArgument\) The number of input"
+    ):
+        qcc.from_layer(made(), channels)
+    with pytest.raises(GraphError, match="input_spec has to be a list"):
+        qcc.from_layer(made(), SPEC[0])  # type: ignore[arg-type]
     with pytest.raises(GraphError, match="this is a dict"):
         qcc.from_layer({}, SPEC)
+
+
+class Choosing(nn.Layer):  # type: ignore[misc]
+    """Looks at a value where Paddle does not translate it."""
+
+    choose = staticmethod(lambda value: value if value.sum() > 0 else -value)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return self.choose(image)
+
+
+def test_no_way_is_chosen_while_it_is_traced() -> None:
+    with pytest.raises(GraphError, match=r"test_layer.py, line \d+: .*asks for the value of a tensor"):
+        qcc.from_layer(made(Choosing), SPEC)
+    assert not hasattr(paddle.static.Variable, "__bool__")
 
 
 def test_both_modes_have_to_go_one_way() -> None:
