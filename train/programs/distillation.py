@@ -10,6 +10,7 @@ from qcc._paddle import paddle
 from qcc.errors import ConfigError
 from qcc.train.config.strategies import Distiller, FSPDistiller, Pair, SoftLabelDistiller
 from qcc.train.models.network import Network
+from qcc.train.programs.appending import appending
 from qcc.train.programs.feature_maps import (
     FeatureMap,
     MapName,
@@ -47,10 +48,7 @@ def add_distillation(network: Network, teacher: Any, distillers: Sequence[Distil
         check_feature_map(source if named.of_teacher else block, named)
     append_teacher(block, source, [named.name for named in names if named.of_teacher], _feeds(source))
     shapes = shapes_of(network.train)
-    with (
-        paddle.static.program_guard(network.train, paddle.static.Program()),
-        paddle.utils.unique_name.guard("distillation/"),
-    ):
+    with appending(network.train, paddle.static.Program(), "distillation/"):
 
         def feature_map(named: MapName) -> FeatureMap:
             var = block.var(TEACHER_PREFIX + named.name if named.of_teacher else named.name)

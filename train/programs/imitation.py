@@ -13,6 +13,7 @@ from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.train.config.optimization import Adam, OptimizerBuilder
 from qcc.train.models.network import Network
+from qcc.train.programs.appending import appending
 from qcc.train.programs.distillation import TEACHER_PREFIX, append_teacher
 from qcc.train.programs.learnable import learnable, scales_of
 from qcc.train.programs.optimizer import add_optimizer
@@ -86,10 +87,7 @@ def training_program(student: Student, lesson: Lesson, scope: Any) -> TrainingPr
     make_parameters(program, trained)
     block, compared = program.global_block(), (*lesson.reach.ends, *lesson.inner)
     append_teacher(block, student.teacher.to_program().global_block(), compared, student.teacher.feeds)
-    with (
-        paddle.static.program_guard(program, startup),
-        paddle.utils.unique_name.guard("imitation/"),
-    ):
+    with appending(program, startup, "imitation/"):
         parts = {"outputs": _mean_error(block, lesson.reach.ends)}
         if lesson.inner:
             parts["inner"] = _mean_error(block, lesson.inner)

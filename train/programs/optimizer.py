@@ -9,6 +9,7 @@ from qcc.errors import TrainingError
 from qcc.train.config.optimization import OptimizerBuilder
 from qcc.train.models.network import Network
 from qcc.train.parallel.collectives import mean_gradients
+from qcc.train.programs.appending import appending
 from qcc.train.programs.clipping import clip_by_global_norm
 
 # A prefix of its own keeps the names of the optimizer's variables apart from the network's.
@@ -25,10 +26,7 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
     Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
     a parameter gets no gradient.
     """
-    with (
-        paddle.static.program_guard(network.train, network.startup),
-        paddle.utils.unique_name.guard(_PREFIX),
-    ):
+    with appending(network.train, network.startup, _PREFIX):
         optimizer = _optimizer(builder)
         block = network.train.global_block()
         updated = optimizer.backward(block.var(network.loss))
