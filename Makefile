@@ -12,7 +12,7 @@ ON_PADDLE3 := $(addprefix tests/,golden qcc/ir/test_framework.py qcc/ir/test_tex
 	qcc/frontend/test_program_file.py qcc/frontend/paddle3/test_composed.py qcc/frontend/paddle3/test_half.py \
 	qcc/frontend/paddle3/test_slices.py train/parallel/test_group.py qcc/passes/test_linear_bits.py \
 	qcc/test_doctor.py qcc/test_paddle_import.py qcc/calibrate/test_activations.py train/programs/test_clipping.py \
-	train/test_quantize.py::test_the_whole_flow_on_the_command_line)
+	train/test_unlabelled.py train/test_quantize.py::test_the_whole_flow_on_the_command_line)
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv .venv3 test test3 test-random test-slow docs demo demo-classifier demo-ocr bench bench-inference bench-engines bench-peer bench-ptq bench-walks bench-lite results zoo fuzz lock clean

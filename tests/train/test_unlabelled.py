@@ -16,6 +16,7 @@ import nets
 import numpy as np
 import pytest
 from rich.console import Console
+from saved_models import MAJOR
 
 import qcc
 import qcc.train
@@ -192,6 +193,7 @@ def test_the_files_that_are_trained_on_tell_one_run_from_another(
         assert {key for key, value in origin().items() if value != before[key]} == {"samples"}
 
 
+@pytest.mark.skipif(MAJOR >= 3, reason="argmax takes no name in Paddle 3's programs of the old IR")
 def test_names_in_notices_are_no_markup(tmp_path: Path) -> None:
     def net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
         feeds, output, loss = nets.residual_net()
