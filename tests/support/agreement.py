@@ -92,9 +92,7 @@ def _layers_with_ties(transformed: Model, frozen: Model, inputs: Mapping[str, np
         # Where float ops read the weight as well, the integers have a variable of their own.
         off = np.abs(q - frozen.weights.get(f"{name}.quantized", frozen.weights[name]))
         assert off.max() <= 1, f"{name}: off by {off.max()}"
-        # Whole numbers may lie on ties, all of them.
-        most = off.size if name.startswith("whole") else 2
-        assert np.count_nonzero(off) <= most, f"{name}: {np.count_nonzero(off)} off by 1"
+        assert np.count_nonzero(off) <= 2, f"{name}: {np.count_nonzero(off)} off by 1"
         if off.any():
             (dequantize,) = op.output("Out").consumers
             ties |= {next(reader.all_outputs()).name for reader in dequantize.output("Out").consumers}

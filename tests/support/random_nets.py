@@ -194,7 +194,8 @@ def _with_statistics(net: Net) -> Net:
                 weights[name] = rng.uniform(low, high, weights[name].shape).astype(np.float32)
     for name, value in weights.items():
         if name.startswith("whole"):
-            weights[name] = rng.integers(-2, 4, value.shape).astype(np.float32)
+            # A third of the largest one is on no tie, with any number of bits; a half may be.
+            weights[name] = rng.choice([-3, -1, 0, 1, 3], value.shape).astype(np.float32)
         elif name.startswith("uneven"):
             weights[name] = value * np.array([0.25, 1, 4, 1], np.float32).reshape(-1, 1, 1, 1)
     return dataclasses.replace(net, weights=weights)
