@@ -95,6 +95,11 @@ def read_record(files: Sequence[Path], name: str = FILE_NAME) -> Record | None:
     return record if record is not None and record.files == _digests(files) else None
 
 
+def record_beside(file: Path) -> Record | None:
+    """The record of a model that is one file, `NAME.json` beside NAME; None if there is none that fits it."""
+    return read_record([file], file.name + RECORD_SUFFIX)
+
+
 def fitting_record(files: Sequence[Path]) -> Record | None:
     """The `qcc.json` beside a model's files, program first; None if there is none, or one of other files.
 

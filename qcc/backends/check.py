@@ -132,11 +132,11 @@ def check_runs(
         return [*checks, check]
     # Whoever wants float kernels takes another form than QDQ.
     engines = (_INT8,) if "qdq" in state(model.graph) else (*FLOAT_ENGINES, _INT8)
-    way = _FORM if all(are_whole(one, model.graph) for one in frozen_ops(model.graph)) else _WHOLE
-    return [*checks, *(_check(found, engine, way) for engine in engines)]
+    return [*checks, *(_check(found, engine) for engine in engines)]
 
 
-def _check(found: Reference, engine: Engine, way: str) -> Check:
+def _check(found: Reference, engine: Engine, way: str | None = None) -> Check:
+    """`way`: what to do about an op that is wrong, where that is not to write the form for the engine."""
     what = f"{PADDLE_INFERENCE}, {engine}"
     if engine.int8 and is_dynamic(found.graph):
         return Check(what, _OTHER_SCALES, good=False)
@@ -159,7 +159,7 @@ def _check(found: Reference, engine: Engine, way: str) -> Check:
     return Check(what, f"{words}, which is wrong: {where}", good=False)
 
 
-def _where(found: Reference, engine: Engine, way: str) -> str | None:
+def _where(found: Reference, engine: Engine, way: str | None) -> str | None:
     """The op that a quantized model goes wrong at, and what to do; None when each is right by itself."""
     try:
         wrong = first_wrong_op(found, engine)
@@ -169,7 +169,11 @@ def _where(found: Reference, engine: Engine, way: str) -> str | None:
         return None
     op, distance = wrong
     named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
-    return f"{named}; {way_out(found.graph, op, way)}"
+    return f"{named}; {way_out(found.graph, op, way or _way_to_form(found.graph))}"
+
+
+def _way_to_form(graph: Graph) -> str:
+    return _FORM if all(are_whole(graph, one) for one in frozen_ops(graph)) else _WHOLE
 
 
 def way_out(graph: Graph, op: Op, way: str) -> str:

@@ -185,14 +185,14 @@ def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Itera
 def _tell_of_processor(other: Path, files: Sequence[Path] | None) -> None:
     """Where B is written for another processor than this one, that what is off here says little there."""
     from qcc.frontend.suffixes import ONNX_SUFFIX
-    from qcc.record import FILE_NAME, RECORD_SUFFIX, read_record
+    from qcc.record import FILE_NAME, read_record, record_beside
     from qcc.targets.processor import has_vnni
     from qcc.targets.table import WITH_VNNI
 
     if files is None:
         if other.suffix != ONNX_SUFFIX:
             return
-        record = read_record([other], other.name + RECORD_SUFFIX)
+        record = record_beside(other)
     else:
         record = read_record([file for file in files if file.name != FILE_NAME])
     target = "" if record is None else record.target or ""

@@ -25,7 +25,7 @@ from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX, PARAMS_SUFFIX, PROGR
 from qcc.inputs import open_input, read_input, why
 from qcc.model import Model
 from qcc.quantization import state, stored_form
-from qcc.record import FILE_NAME, RECORD_SUFFIX, read_record
+from qcc.record import FILE_NAME, RECORD_SUFFIX, read_record, record_beside
 from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import WITH_VNNI, known_targets
 
@@ -155,7 +155,7 @@ def _subject(home: Path, path: Path, scratch: Path) -> Subject:
 
 
 def _lite(home: Path, path: Path) -> Subject:
-    record = read_record([path], path.name + RECORD_SUFFIX)
+    record = record_beside(path)
     found = describe(read_naive_buffer(path))
     form = record.state if record is not None else "int8" if found.int8_ops else "float"
     feeds = tuple(Feed(feed.name, feed.shape, np.dtype(feed.dtype)) for feed in found.feeds)
@@ -169,7 +169,7 @@ def _onnx(home: Path, path: Path) -> Subject:
             size = len(data)
     except (OSError, ValueError) as error:
         raise ModelFormatError(f"{path} cannot be read: {why(error)}.") from error
-    record = read_record([path], path.name + RECORD_SUFFIX)
+    record = record_beside(path)
     target = None if record is None else record.target
     form = "int8" if quantized else "float"
     # What is float is the same for every engine.

@@ -96,7 +96,7 @@ def frozen_ops(graph: Graph) -> Iterator[FrozenOp]:
             yield found
 
 
-def are_whole(found: FrozenOp, graph: Graph) -> bool:
+def are_whole(graph: Graph, found: FrozenOp) -> bool:
     """Whether the weights of a frozen op are the integers that they stand for."""
     weight = graph.weights[found.weight.name]
     return np.array_equal(weight, np.round(weight))
@@ -104,7 +104,7 @@ def are_whole(found: FrozenOp, graph: Graph) -> bool:
 
 def check_frozen(graph: Graph, found: FrozenOp) -> None:
     """Raise PassError when a frozen op does not compute what it looks like."""
-    if not are_whole(found, graph):
+    if not are_whole(graph, found):
         raise PassError(
             f"{found.op} stands between a quantize and a dequantize op, but its weight {found.weight.name!r}"
             " holds no integers: the parameters are those of another model, or Paddle's round_type='adaround'"

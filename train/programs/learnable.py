@@ -47,8 +47,6 @@ def learnable(graph: Graph) -> Graph:
     """
     copy = graph.copy()
     one = copy.add_var(_ONE, "float32", (1,), np.ones(1, np.float32))
-    # Paddle 3's gradient op writes a gradient of this as well, of another shape.
-    one.desc.set_stop_gradient(True)
     pairs = [pair_behind(var) for op in copy.ops for var in op.all_outputs()]
     for pair in dict.fromkeys(pair for pair in pairs if pair is not None):
         if pair.source.persistable:

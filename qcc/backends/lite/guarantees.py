@@ -12,7 +12,7 @@ from qcc.backends.lite.file_op import FileOp, Program
 from qcc.backends.lite.rules.arm import findings
 from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.rules.x86 import keeps_first_size
-from qcc.record import RECORD_SUFFIX, Record, read_record
+from qcc.record import record_beside
 from qcc.targets.lite import Arch
 
 _OF_SIZES = frozenset({"winograd-hard-swish"})
@@ -56,17 +56,13 @@ def promised_rows(file: Path) -> Rows:
 
     Without a record of this file, what its declared shapes say.
     """
-    record = _record(file)
+    record = record_beside(file)
     lite = None if record is None else record.lite
     return "fixed" if lite is not None and lite.get("rows") == "fixed" else "declared"
 
 
 def recorded_arch(file: Path) -> Arch | None:
     """The processor that a file was written for, as the record beside it says; None without a record."""
-    record = _record(file)
+    record = record_beside(file)
     forms: dict[str, Arch] = {"lite-arm": "arm", "lite-x86": "x86"}
     return None if record is None else forms.get(record.form)
-
-
-def _record(file: Path) -> Record | None:
-    return read_record([file], file.name + RECORD_SUFFIX)

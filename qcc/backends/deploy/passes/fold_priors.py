@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fold_constants import can_be_folded, compute
 from qcc.passes.rewrite import become_weight
@@ -46,25 +46,24 @@ class FoldPriors(EnginePass):
     max_elements: Annotated[int, Field(ge=1)] = 1 << 20
 
     def apply(self, graph: Graph) -> PassResult:
-        folded = 0
-        for op in graph.ops:
-            if op.type in _OF_SIZES and can_be_folded(graph, op):
-                folded += self._fold(graph, op)
-        return PassResult(bool(folded), (f"prior boxes of {folded} maps computed once.",) if folded else ())
+        chosen = [op for op in graph.ops if op.type in _OF_SIZES and can_be_folded(graph, op)]
+        # All are computed before the first one goes: what Paddle refuses leaves the graph as it was.
+        found = [values for op in chosen if (values := self._values(graph, op))]
+        for values in found:
+            for var, value in values.items():
+                become_weight(graph, var, value)
+        return PassResult(bool(found), (f"prior boxes of {len(found)} maps computed once.",) if found else ())
 
-    def _fold(self, graph: Graph, op: Op) -> bool:
+    def _values(self, graph: Graph, op: Op) -> dict[Var, np.ndarray]:
+        """What is read of what an op gives; nothing where a size is open or too large."""
         maps = {}
         for slot in _OF_SIZES[op.type]:
             source = op.input(slot)
             sizes = source.shape[2:]
             if len(source.shape) != 4 or min(sizes) < 1 or sizes[0] * sizes[1] > self.max_elements:
-                return False
+                return {}
             # How many channels and images there are does not matter.
             maps[source.name] = np.zeros((1, 1, *sizes), numpy_dtype(source.dtype))
         outputs = [var for var in op.all_outputs() if var.consumers]
-        values = compute(graph, [op], outputs, maps)
-        if any(value.size > self.max_elements for value in values):
-            return False
-        for var, value in zip(outputs, values, strict=True):
-            become_weight(graph, var, value)
-        return True
+        values = dict(zip(outputs, compute(graph, [op], outputs, maps), strict=True))
+        return {} if any(value.size > self.max_elements for value in values.values()) else values

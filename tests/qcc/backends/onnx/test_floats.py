@@ -11,6 +11,7 @@ from lite_case import F, build_model, floats, static
 from onnx_files import exported
 
 from qcc._paddle import paddle
+from qcc.backends.deploy.passes.fold_priors import FoldPriors
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
 from qcc.calibrate.activations import calibrated
@@ -92,3 +93,14 @@ def test_prior_boxes(tmp_path: Path) -> None:
     model = build_model(build, (IMAGE,))
     (expected,) = model.run({"x0": IMAGE})
     np.testing.assert_allclose(outputs(model, tmp_path / "x.onnx"), expected, atol=1e-5)
+
+
+def test_boxes_that_nothing_reads_change_nothing() -> None:
+    def build(x: Any) -> Any:
+        y = static.nn.conv2d(x, 4, 3)
+        paddle.vision.ops.prior_box(y, x, min_sizes=[2.0])
+        return y
+
+    graph = build_model(build, (IMAGE,)).graph
+    assert any(op.type == "prior_box" for op in graph.ops)
+    assert not FoldPriors().apply(graph).modified
