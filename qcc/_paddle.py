@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from qcc.errors import PaddleError
 from qcc.forked import leave_copy
@@ -30,6 +31,7 @@ except ImportError as error:
 
 from paddle.base import core
 from paddle.base.dygraph.tracer import Tracer
+from paddle.base.executor import as_numpy
 from paddle.base.framework import IrGraph, IrOpNode, IrVarNode, OpProtoHolder, _dygraph_guard
 from paddle.base.layer_helper import LayerHelper
 
@@ -92,6 +94,21 @@ def one_op_at_a_time() -> Iterator[None]:
         paddle.set_flags(before)
 
 
+def run_program(
+    executor: Any, program: Any, feed: dict[str, Any], fetches: list[str], scope: Any
+) -> list[Any]:
+    """Arrays of what is fetched, as `Executor.run` gives them.
+
+    Paddle refuses to make arrays of rows that know to which sample they belong (LoD), such as those of
+    `multiclass_nms`; here they are one array of all rows.
+    """
+    found = executor.run(program, feed=feed, fetch_list=fetches, scope=scope, return_numpy=False)
+    for tensor in found:
+        if isinstance(tensor, core.LoDTensor):
+            tensor.set_lod([])
+    return list(as_numpy(found))
+
+
 leave_copy()
 
 __all__ = [
@@ -105,5 +122,6 @@ __all__ = [
     "dygraph_mode",
     "one_op_at_a_time",
     "paddle",
+    "run_program",
     "static_mode",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import core, paddle, static_mode
+from qcc._paddle import core, paddle, run_program, static_mode
 from qcc.errors import GraphError, PaddleError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.ir.dtypes import dtype_name
@@ -157,14 +157,8 @@ class Runner:
                 f"the model is fed by {list(self._feeds)}, but the inputs given are {list(inputs)}."
             )
         try:
-            return list(
-                self._executor.run(
-                    self._program,
-                    feed=dict(inputs),
-                    fetch_list=list(self._fetches if fetches is None else fetches),
-                    scope=self._scope,
-                )
-            )
+            wanted = list(self._fetches if fetches is None else fetches)
+            return run_program(self._executor, self._program, dict(inputs), wanted, self._scope)
         except PADDLE_FAILURES as error:
             fed = ", ".join(
                 f"{name!r} with {np.asarray(value).dtype}{list(np.shape(value))}"

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import paddle, run_program
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
@@ -206,12 +206,10 @@ class _Program:
         for name, integers in kept.items():
             even = np.clip(np.round(integers / 2) * 2, -126, 126)
             tensors[name].set(even.astype(integers.dtype), paddle.CPUPlace())
-        found = self._executor.run(
-            self._program, feed=inputs, fetch_list=fetches or self.fetches, scope=self._scope
-        )
+        found = run_program(self._executor, self._program, inputs, fetches or self.fetches, self._scope)
         for name, integers in kept.items():
             tensors[name].set(integers, paddle.CPUPlace())
-        return list(found)
+        return found
 
     def digests(self) -> dict[str, int]:
         return {

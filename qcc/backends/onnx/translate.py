@@ -12,7 +12,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
 from qcc.backends.onnx.converter import float_onnx
 from qcc.backends.onnx.gemm import products_to_gemm
-from qcc.backends.onnx.nms import Suppression, append_suppression, output_of, take_out_suppressions
+from qcc.backends.onnx.nms import Suppression, take_out_suppressions
 from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
 from qcc.backends.onnx.tidy import drop_unused, replace_nodes, tidy
 from qcc.ir.graph import Graph
@@ -45,7 +45,7 @@ def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelPr
         products_to_gemm(model.graph, {var.name: len(var.shape) for var in graph.vars})
     drop_unused(model.graph)
     for found in suppressions:
-        append_suppression(model.graph, found)
+        found.append(model.graph)
     if suppressions:
         fix_batch(model.graph)
     _set_outputs(model.graph, graph.fetches, suppressions)
@@ -74,7 +74,7 @@ def fix_batch(graph: GraphProto) -> None:
 def _set_outputs(graph: GraphProto, fetches: Sequence[str], suppressions: Sequence[Suppression]) -> None:
     """Let a graph return what Paddle's fetches."""
     known = {value.name: value for value in graph.output}
-    known |= {name: output_of(found, name) for found in suppressions for name in found.outputs}
+    known |= {name: found.output_info(name) for found in suppressions for name in found.outputs}
     del graph.output[:]
     graph.output.extend(known[name] for name in fetches)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from lite_case import Case, paddle
+from lite_case import Case, append_op, generator, paddle
+from lite_detection_ops import multiclass_nms
 from lite_nets import CONFIGS, project_detector, yolov3
 from lite_variants import BOXES, SCORES, VARIANTS, nms
 from onnx_files import exported, frozen, needs_openvino
 
 from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.onnx.export import export
 from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.samples import make_inputs
@@ -25,6 +28,83 @@ CASES = {
     "few_rows": Case("few_rows", (BOXES[:1], SCORES[:1]), nms(keep_top_k=3)),
     "few_candidates": Case("few_candidates", (BOXES[:1], SCORES[:1]), nms(nms_top_k=2, nms_threshold=0.9)),
 }
+
+
+def matrix_nms(**changed: Any) -> Any:
+    attrs = {
+        "score_threshold": 0.1,
+        "post_threshold": 0.05,
+        "nms_top_k": -1,
+        "keep_top_k": -1,
+        "use_gaussian": False,
+        "gaussian_sigma": 2.0,
+        "background_label": -1,
+        "normalized": True,
+    }
+    outputs = {"Out": "float32", "Index": "int32", "RoisNum": "int32"}
+
+    def build(boxes: Any, scores: Any) -> Any:
+        return append_op("matrix_nms", {"BBoxes": boxes, "Scores": scores}, outputs, attrs | changed)
+
+    return build
+
+
+def crowd() -> tuple[np.ndarray, np.ndarray]:
+    """Forty boxes of three classes; two are equal, and two without an area lie in one place."""
+    boxes = np.sort(generator().uniform(0, 50, (1, 40, 2, 2)), axis=2).astype(np.float32).reshape(1, 40, 4)
+    boxes[0, 3], boxes[0, 5, 2:] = boxes[0, 2], boxes[0, 5, :2]
+    boxes[0, 6] = boxes[0, 5]
+    return boxes, generator().uniform(0, 1, (1, 3, 40)).astype(np.float32)
+
+
+MATRIX_CASES = {
+    "all": {},
+    "few_candidates": {"nms_top_k": 7},
+    "more_candidates_than_boxes": {"nms_top_k": 100},
+    "few_rows": {"keep_top_k": 5},
+    "by_a_gaussian": {"use_gaussian": True, "nms_top_k": 20},
+    "in_pixels": {"normalized": False},
+    "background": {"background_label": 1, "keep_top_k": 9},
+    "nothing": {"score_threshold": 2.0},
+    "nothing_of_few": {"score_threshold": 2.0, "nms_top_k": 7},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "few_candidates" else pytest.param(name, marks=pytest.mark.slow)
+        for name in MATRIX_CASES
+    ],
+)
+@pytest.mark.parametrize("target", ["onnxruntime", pytest.param("openvino", marks=needs_openvino)])
+def test_matrix_nms_gives_paddles_rows(name: str, target: str, tmp_path: Path) -> None:
+    case = Case(name, crowd(), matrix_nms(**MATRIX_CASES[name]))
+    model, inputs = case.model(), case.feed()
+    file = tmp_path / "model.onnx"
+    file.write_bytes(to_onnx(model.graph, "uint8").SerializeToString())
+    with OnnxRuntime(file) if target == "onnxruntime" else OpenVino(file) as engine:
+        found = engine.run(inputs)
+    for rows, wanted in zip(found, model.run(inputs), strict=True):
+        assert rows.shape == wanted.shape
+        np.testing.assert_allclose(rows, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1, 0])
+def test_the_suppression_of_the_first_paddle(factor: int, tmp_path: Path) -> None:
+    """Where it finds nothing, `multiclass_nms` writes -1, and the file no row."""
+    given = (BOXES[:1], SCORES[:1] * factor)
+    case = Case("first", given, lambda boxes, scores: multiclass_nms(boxes + 1.0, scores * 0.9))
+    model, inputs = case.model(), case.feed()
+    saved = export(model, tmp_path / "model.onnx", find_target("onnxruntime"), check=inputs)
+    assert "gives Paddle's rows on equal inputs" in str([str(check) for check in saved.checks])
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        (found,) = engine.run(inputs)
+    (wanted,) = model.run(inputs)
+    if factor:
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    else:
+        assert (wanted.tolist(), found.shape) == ([[-1]], (0, 6))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""Paddle's matrix_nms in ONNX's ops: all boxes of a class are compared at once.
+
+X. Wang et al., SOLOv2: Dynamic and Fast Instance Segmentation, 2020, section 3.3; Paddle's
+phi/kernels/cpu/matrix_nms_kernel.cc.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import TensorProto
+
+from qcc.backends.onnx.nms.nodes import Nodes
+from qcc.backends.onnx.nms.suppression import Chosen, Suppression
+from qcc.ir.nodes import Op
+
+
+@dataclass(frozen=True)
+class Matrix(Suppression):
+    """A box's score falls by the better boxes of its class that it overlaps with, less by those that are
+    overlapped themselves; boxes stay whose score is above `post_threshold` then.
+
+    Rows come by falling score. `sigma`: that of a fall by a Gaussian; None where it is linear.
+    """
+
+    post_threshold: float
+    sigma: float | None
+
+    @classmethod
+    def of(cls, op: Op) -> Matrix:
+        sigma = float(op.attr("gaussian_sigma", 2.0)) if op.attr("use_gaussian", False) else None
+        return cls(
+            **cls.common(op, "RoisNum"), post_threshold=float(op.attr("post_threshold", 0.0)), sigma=sigma
+        )
+
+    def _choose(self, add: Nodes) -> Chosen:
+        classes, places, scores = self._candidates(add)
+        image = add("Squeeze", self.boxes, add.integers(0))
+        overlaps = self._overlaps(add, add("Gather", image, places, axis=0))
+        # [groups, boxes, boxes]: what falls by what, which stands before it.
+        numbers = add("Range", *(_scalar(add, value) for value in (0, add.size(places, 1), 1)))
+        better = add("Greater", add("Unsqueeze", numbers, add.integers(1)), numbers)
+        last, middle = add.integers(2), add.integers(1)
+        same = add("Equal", add("Unsqueeze", classes, last), add("Unsqueeze", classes, middle))
+        falls = add("And", better, same)
+        fallen = add("Mul", scores, self._fall(add, overlaps, falls))
+        stays = add("Greater", fallen, _float(add, self.post_threshold))
+        stays = add("And", stays, add("Greater", scores, _float(add, self.score_threshold)))
+        return self._best(add, Chosen(classes, fallen, places), stays)
+
+    def _candidates(self, add: Nodes) -> tuple[str, str, str]:
+        """Classes, places and scores [groups, boxes], by falling score: a group is a class where the boxes of
+        a class that take part are limited, and else all boxes together, of which most are below the
+        threshold."""
+        limited = self.candidates >= 0
+        number = add.size(self.scores, 2)
+        shape = add.integers(self.classes if limited else 1, -1)
+        scores = add("Reshape", self._foreground(add), shape)
+        above = add("Greater", scores, _float(add, self.score_threshold))
+        counts = add("ReduceSum", add("Cast", above, to=TensorProto.INT64), add.integers(1), keepdims=0)
+        most = add("ReduceMax", counts, axes=[0], keepdims=1)
+        if limited:
+            most = add("Min", most, add.integers(self.candidates))
+        # One at least, since a maximum of nothing is none.
+        scores, found = add.several("TopK", scores, add("Max", most, add.integers(1)), axis=1, outputs=2)
+        if limited:
+            row = add.constant(np.arange(self.classes, dtype=np.int64)[:, np.newaxis])
+            return add("Expand", row, add("Shape", found)), found, scores
+        return add("Div", found, number), add("Mod", found, number), scores
+
+    def _overlaps(self, add: Nodes, boxes: str) -> str:
+        """Intersection over union of boxes [groups, boxes, 4]: [groups, boxes, boxes]."""
+        corners = add.several("Split", boxes, axis=2, outputs=4)
+        across = [add("Transpose", name, perm=[0, 2, 1]) for name in corners]
+        sizes, shared = [], []
+        for low, high in ((0, 2), (1, 3)):
+            sizes.append(self._length(add, add("Sub", corners[high], corners[low])))
+            first = add("Max", corners[low], across[low])
+            last = add("Min", corners[high], across[high])
+            shared.append(self._length(add, add("Sub", last, first)))
+        area, common = add("Mul", *sizes), add("Mul", *shared)
+        both = add("Add", area, add("Transpose", area, perm=[0, 2, 1]))
+        union = add("Sub", both, common)
+        # Boxes without an area overlap with none.
+        some = add("Where", add("Greater", union, _float(add, 0)), union, _float(add, 1))
+        return add("Div", common, some)
+
+    def _length(self, add: Nodes, length: str) -> str:
+        """Zero where an end is before the beginning; else one more where boxes are in pixels."""
+        zero = _float(add, 0)
+        inside = add("GreaterOrEqual", length, zero)
+        if not self.normalized:
+            length = add("Add", length, _float(add, 1))
+        return add("Where", inside, length, zero)
+
+    def _fall(self, add: Nodes, overlaps: str, falls: str) -> str:
+        """The factor [groups, boxes] of a score: the smallest that one of the better boxes asks for."""
+        one = _float(add, 1)
+        overlaps = add("Where", falls, overlaps, _float(add, 0))
+        worst = add("Transpose", add("ReduceMax", overlaps, axes=[2], keepdims=1), perm=[0, 2, 1])
+        if self.sigma is None:
+            rest = add("Sub", one, worst)
+            # Of one that is overlapped wholly nothing falls.
+            falls = add("And", falls, add("Greater", rest, _float(add, 0)))
+            some = add("Where", add("Greater", rest, _float(add, 0)), rest, one)
+            factors = add("Div", add("Sub", one, overlaps), some)
+        else:
+            squares = add("Sub", add("Mul", worst, worst), add("Mul", overlaps, overlaps))
+            factors = add("Exp", add("Mul", squares, _float(add, self.sigma)))
+        return add("ReduceMin", add("Where", falls, factors, one), axes=[2], keepdims=0)
+
+    def _best(self, add: Nodes, found: Chosen, stays: str) -> Chosen:
+        """Of those that stay the best, by falling score."""
+        flat = add.integers(-1)
+        stays = add("Squeeze", add("NonZero", add("Reshape", stays, flat)), add.integers(0))
+
+        def those(name: str, order: str) -> str:
+            return add("Gather", name, order, axis=0)
+
+        scores = those(add("Reshape", found.scores, flat), stays)
+        count = add("Shape", scores)
+        if self.kept >= 0:
+            count = add("Min", count, add.integers(self.kept))
+        scores, order = add.several("TopK", scores, count, axis=0, outputs=2)
+        classes, places = (
+            those(those(add("Reshape", name, flat), stays), order) for name in (found.classes, found.places)
+        )
+        return Chosen(classes, scores, places)
+
+
+def _float(add: Nodes, value: float) -> str:
+    return add.constant(np.array(value, np.float32))
+
+
+def _scalar(add: Nodes, value: int | str) -> str:
+    """A constant, or a value of shape [1], without dimensions."""
+    if isinstance(value, str):
+        return add("Squeeze", value, add.integers(0))
+    return add.constant(np.array(value, np.int64))
