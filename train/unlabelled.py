@@ -121,7 +121,7 @@ class TrainedResult:
 
     def told(self) -> list[str]:
         """What is told of it, a line for each fact."""
-        shown = self.records[-1] if self.best is None else self.best
+        shown = self.best or max(self.records, key=lambda record: record["snr"])
         lines = [
             f"trained {counted(self.steps, 'step')} of {counted(self.batch_size, 'sample')}, on"
             f" {counted(self.trained_on, 'sample')}; on {self.held_back} held back, against the float model:",

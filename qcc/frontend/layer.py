@@ -77,6 +77,8 @@ def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> Non
     Raises GraphError when one is missing or has another shape or dtype; the layer is then left as it was.
     """
     _check_layer(layer)
+    if not isinstance(weights, Mapping):
+        raise GraphError(f"weights by name are wanted, and this is a {type(weights).__name__}.")
     with dygraph_mode():
         wanted = layer.state_dict()
         given = {tensor.name for name, tensor in wanted.items() if name in weights}

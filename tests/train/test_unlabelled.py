@@ -239,6 +239,8 @@ def test_what_is_worse_than_calibration_is_not_kept(small: tuple[Plan, Quantized
     assert worse.best is None
     assert worse.model is small[1].model
     assert worse.record()["kept"] == "calibrated"
+    best = max(record["snr"] for record in worse.records)
+    assert f"trained {best:.2f} dB" in worse.told()[1]
     assert worse.told()[-1] == "no epoch surely beats calibration alone, so the calibrated model is kept."
 
 

@@ -118,6 +118,8 @@ def test_weights_come_back(mode: bool) -> None:
     other = {**weights, "fc.weight": np.zeros((4, 3))}
     with pytest.raises(GraphError, match=r"'fc.weight' are float64\[4, 3\], and .* are float32\[4, 3\]"):
         qcc.into_layer(other, target)
+    with pytest.raises(GraphError, match="weights by name are wanted, and this is a NoneType"):
+        qcc.into_layer(None, target)  # type: ignore[arg-type]
     with pytest.raises(GraphError, match="there are no weights 'shift'"):
         qcc.into_layer({name: value for name, value in weights.items() if name != "shift"}, target)
     np.testing.assert_array_equal(before, computed(target))
