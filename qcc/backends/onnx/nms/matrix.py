@@ -101,10 +101,10 @@ class Matrix(Suppression):
         worst = add("Transpose", add("ReduceMax", overlaps, axes=[2], keepdims=1), perm=[0, 2, 1])
         if self.sigma is None:
             rest = add("Sub", one, worst)
-            # Of one that is overlapped wholly nothing falls.
-            falls = add("And", falls, add("Greater", rest, _float(add, 0)))
-            some = add("Where", add("Greater", rest, _float(add, 0)), rest, one)
-            factors = add("Div", add("Sub", one, overlaps), some)
+            # By one that is overlapped wholly nothing falls.
+            some = add("Greater", rest, _float(add, 0))
+            falls = add("And", falls, some)
+            factors = add("Div", add("Sub", one, overlaps), add("Where", some, rest, one))
         else:
             squares = add("Sub", add("Mul", worst, worst), add("Mul", overlaps, overlaps))
             factors = add("Exp", add("Mul", squares, _float(add, self.sigma)))

@@ -16,6 +16,7 @@ from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Op
 
 LOWEST = np.float32(np.finfo(np.float32).min)
+"""The score of what takes no part."""
 
 
 @dataclass(frozen=True)
