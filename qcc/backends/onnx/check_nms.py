@@ -71,8 +71,8 @@ def _table(op: Op, values: Mapping[str, np.ndarray]) -> np.ndarray:
     """All that is said of each row, side by side: class, score and box, and which box it was; of these, what
     is fetched."""
     names = [var.name for slot in ("Out", "Index") for var in op.outputs.get(slot, ())]
-    columns = [values[name].reshape(len(values[name]), -1) for name in names if name in values]
-    return np.hstack(columns) if columns else np.empty((0, 0))
+    there = [values[name] for name in names if name in values and values[name].size]
+    return np.hstack([value.reshape(len(value), -1) for value in there]) if there else np.empty((0, 0))
 
 
 def _same_rows(rows: np.ndarray, wanted: np.ndarray) -> bool:
