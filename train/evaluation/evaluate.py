@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import qcc
-from qcc._paddle import paddle, static_mode
+from qcc._paddle import paddle, run_program, static_mode
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.failures import reason
@@ -90,12 +90,9 @@ class ModelRunner:
             raise DataError(f"the model is fed by '{missing[0]}', but the data set gives {list(batch)}.")
         feeds = {name: batch[name] for name in self._feeds}
         try:
-            outputs: Sequence[NDArray[Any]] = self._executor.run(
-                self._program, feed=feeds, fetch_list=self._fetches, scope=self._scope
-            )
+            return run_program(self._executor, self._program, feeds, self._fetches, self._scope)
         except ValueError as error:  # Paddle's for shapes
             raise DataError(f"the model does not run on the data set's images: {reason(error)}") from error
-        return outputs
 
     def _put_weights(self, runnable: Model) -> None:
         runnable.write_weights(self._scope, overwrite=True)

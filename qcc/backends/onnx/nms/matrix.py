@@ -39,14 +39,16 @@ class Matrix(Suppression):
         image = add("Squeeze", self.boxes, add.integers(0))
         overlaps = self._overlaps(add, add("Gather", image, places, axis=0))
         # [groups, boxes, boxes]: what falls by what, which stands before it.
-        numbers = add("Range", *(_scalar(add, value) for value in (0, add.size(places, 1), 1)))
-        better = add("Greater", add("Unsqueeze", numbers, add.integers(1)), numbers)
-        last, middle = add.integers(2), add.integers(1)
+        first, step = (add.constant(np.array(value, np.int64)) for value in (0, 1))
+        count = add("Squeeze", add.size(places, 1), add.integers(0))
+        numbers = add("Range", first, count, step)
+        middle, last = add.integers(1), add.integers(2)
+        better = add("Greater", add("Unsqueeze", numbers, middle), numbers)
         same = add("Equal", add("Unsqueeze", classes, last), add("Unsqueeze", classes, middle))
         falls = add("And", better, same)
         fallen = add("Mul", scores, self._fall(add, overlaps, falls))
-        stays = add("Greater", fallen, _float(add, self.post_threshold))
-        stays = add("And", stays, add("Greater", scores, _float(add, self.score_threshold)))
+        stays = add("Greater", fallen, add.real(self.post_threshold))
+        stays = add("And", stays, add("Greater", scores, add.real(self.score_threshold)))
         return self._best(add, Chosen(classes, fallen, places), stays)
 
     def _candidates(self, add: Nodes) -> tuple[str, str, str]:
@@ -57,7 +59,7 @@ class Matrix(Suppression):
         number = add.size(self.scores, 2)
         shape = add.integers(self.classes if limited else 1, -1)
         scores = add("Reshape", self._foreground(add), shape)
-        above = add("Greater", scores, _float(add, self.score_threshold))
+        above = add("Greater", scores, add.real(self.score_threshold))
         counts = add("ReduceSum", add("Cast", above, to=TensorProto.INT64), add.integers(1), keepdims=0)
         most = add("ReduceMax", counts, axes=[0], keepdims=1)
         if limited:
@@ -83,31 +85,31 @@ class Matrix(Suppression):
         both = add("Add", area, add("Transpose", area, perm=[0, 2, 1]))
         union = add("Sub", both, common)
         # Boxes without an area overlap with none.
-        some = add("Where", add("Greater", union, _float(add, 0)), union, _float(add, 1))
+        some = add("Where", add("Greater", union, add.real(0)), union, add.real(1))
         return add("Div", common, some)
 
     def _length(self, add: Nodes, length: str) -> str:
         """Zero where an end is before the beginning; else one more where boxes are in pixels."""
-        zero = _float(add, 0)
+        zero = add.real(0)
         inside = add("GreaterOrEqual", length, zero)
         if not self.normalized:
-            length = add("Add", length, _float(add, 1))
+            length = add("Add", length, add.real(1))
         return add("Where", inside, length, zero)
 
     def _fall(self, add: Nodes, overlaps: str, falls: str) -> str:
         """The factor [groups, boxes] of a score: the smallest that one of the better boxes asks for."""
-        one = _float(add, 1)
-        overlaps = add("Where", falls, overlaps, _float(add, 0))
+        one = add.real(1)
+        overlaps = add("Where", falls, overlaps, add.real(0))
         worst = add("Transpose", add("ReduceMax", overlaps, axes=[2], keepdims=1), perm=[0, 2, 1])
         if self.sigma is None:
             rest = add("Sub", one, worst)
             # By one that is overlapped wholly nothing falls.
-            some = add("Greater", rest, _float(add, 0))
+            some = add("Greater", rest, add.real(0))
             falls = add("And", falls, some)
             factors = add("Div", add("Sub", one, overlaps), add("Where", some, rest, one))
         else:
             squares = add("Sub", add("Mul", worst, worst), add("Mul", overlaps, overlaps))
-            factors = add("Exp", add("Mul", squares, _float(add, self.sigma)))
+            factors = add("Exp", add("Mul", squares, add.real(self.sigma)))
         return add("ReduceMin", add("Where", falls, factors, one), axes=[2], keepdims=0)
 
     def _best(self, add: Nodes, found: Chosen, stays: str) -> Chosen:
@@ -127,14 +129,3 @@ class Matrix(Suppression):
             those(those(add("Reshape", name, flat), stays), order) for name in (found.classes, found.places)
         )
         return Chosen(classes, scores, places)
-
-
-def _float(add: Nodes, value: float) -> str:
-    return add.constant(np.array(value, np.float32))
-
-
-def _scalar(add: Nodes, value: int | str) -> str:
-    """A constant, or a value of shape [1], without dimensions."""
-    if isinstance(value, str):
-        return add("Squeeze", value, add.integers(0))
-    return add.constant(np.array(value, np.int64))

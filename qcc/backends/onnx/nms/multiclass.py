@@ -63,7 +63,7 @@ class Multiclass(Suppression):
         best, _ = add.several("TopK", scores, count, axis=2, outputs=2)
         worst = add("Gather", best, add("Sub", count, add.integers(1)), axis=2)
         taking_part = add("GreaterOrEqual", scores, worst)
-        return add("Where", taking_part, scores, add.constant(np.array(LOWEST)))
+        return add("Where", taking_part, scores, add.real(LOWEST))
 
     def _best(self, add: Nodes, chosen: str) -> str:
         """The rows of the best scores, in the order in which they are."""

@@ -16,12 +16,13 @@ class Nodes:
 
     def __call__(self, kind: str, *inputs: str, out: str | None = None, **attrs: Any) -> str:
         """The name of what a new node writes: `out`, or one made up."""
-        (name,) = self.several(kind, *inputs, outputs=(out or self._name(),), **attrs)
+        name = out or self._name()
+        self._graph.node.append(helper.make_node(kind, list(inputs), [name], **attrs))
         return name
 
-    def several(self, kind: str, *inputs: str, outputs: int | tuple[str, ...], **attrs: Any) -> list[str]:
-        """The names of what a new node writes, where that is more than one value; or they are given."""
-        names = [self._name() for _ in range(outputs)] if isinstance(outputs, int) else list(outputs)
+    def several(self, kind: str, *inputs: str, outputs: int, **attrs: Any) -> list[str]:
+        """The names of what a new node writes, where that is more than one value."""
+        names = [self._name() for _ in range(outputs)]
         self._graph.node.append(helper.make_node(kind, list(inputs), names, **attrs))
         return names
 
@@ -33,6 +34,10 @@ class Nodes:
     def integers(self, *values: int) -> str:
         """A constant of one dimension, int64, as sizes and axes are."""
         return self.constant(np.array(values, np.int64))
+
+    def real(self, value: float) -> str:
+        """A constant without dimensions, float32."""
+        return self.constant(np.array(value, np.float32))
 
     def size(self, name: str, axis: int) -> str:
         """The size of an axis, int64 of shape [1]."""

@@ -15,7 +15,7 @@ from qcc.backends.onnx.nms.nodes import Nodes
 from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.nodes import Op
 
-LOWEST = np.float32(np.finfo(np.float32).min)
+LOWEST = float(np.finfo(np.float32).min)
 """The score of what takes no part."""
 
 
@@ -112,7 +112,7 @@ class Suppression(ABC):
         if self.background < 0:
             return self.scores
         is_background = np.arange(self.classes).reshape(1, -1, 1) == self.background
-        return add("Where", add.constant(is_background), add.constant(np.array(LOWEST)), self.scores)
+        return add("Where", add.constant(is_background), add.real(LOWEST), self.scores)
 
     def _kind(self, name: str) -> int:
         return helper.np_dtype_to_tensor_dtype(numpy_dtype(self.dtypes[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,19 @@ def test_what_paddle_puts_in_front_of_fetches_goes(tmp_path: Path) -> None:
         found = engine.run(inputs)
     for rows, wanted in zip(found, model.run(inputs), strict=True):
         np.testing.assert_allclose(rows.reshape(wanted.shape), wanted, rtol=1e-6)
+
+
+def test_another_number_of_rows_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Miscounting(OnnxRuntime):
+        def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            return [value + (value.size == 1) for value in super().run(inputs)]
+
+    monkeypatch.setattr("qcc.backends.onnx.check_nms.OnnxRuntime", Miscounting)
+    # What reads feeds alone is compared without this check.
+    given = (BOXES[:1], SCORES[:1])
+    case = Case("behind", given, lambda boxes, scores: nms()(boxes + 1.0, scores * 0.9))
+    with pytest.raises(OutputError, match=r"on equal inputs '\S+' is \[\d+\], and Paddle's \[\d+\]"):
+        export(case.model(), tmp_path / "model.onnx", find_target("onnxruntime"), check=case.feed())
 
 
 @pytest.mark.slow
