@@ -1,4 +1,5 @@
-"""What is converted computes under Paddle 2.6 what Paddle 3 computes, bit for bit."""
+"""What is converted computes under Paddle 2.6 what Paddle 3 computes: bit for bit on the kind of processor
+that the values were stored on."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paddle3_cases import Digest, case, cases
+from paddle3_cases import STORED_KERNELS, case, cases, check_output
 
 import qcc
 
@@ -30,16 +31,8 @@ def check(group: str, name: str, folder: Path) -> None:
     model = stored.load(folder)
     found = model.run(stored.inputs)
     assert len(found) == len(stored.outputs)
-    for index, (array, wanted) in enumerate(zip(found, stored.outputs, strict=True)):
-        array = np.asarray(array)
-        if isinstance(wanted, Digest):
-            assert Digest.of(array) == wanted, index
-            continue
-        assert (array.dtype, array.shape) == (wanted.dtype, wanted.shape), index
-        if name in ROUNDING:
-            np.testing.assert_allclose(array, wanted, rtol=0, atol=ROUNDING[name] * np.abs(wanted).max())
-        else:
-            np.testing.assert_array_equal(array, wanted, f"output {index}")
+    for array, wanted in zip(found, stored.outputs, strict=True):
+        check_output(np.asarray(array), wanted, ROUNDING.get(name, 0.0))
 
 
 @pytest.mark.parametrize("name", sorted(cases("networks")))
@@ -62,6 +55,8 @@ def test_functions(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(cases("zoo")))
 def test_the_networks_of_others(name: str, tmp_path: Path) -> None:
+    if name == "PP-YOLOE+ as trained" and not STORED_KERNELS:
+        pytest.skip("its rows of equal scores are stored in the order of processors without AVX-512")
     check("zoo", name, tmp_path)
 
 
