@@ -12,6 +12,7 @@ from qcc.numerics import max_int
 from qcc.passes.fake_quant import QUANTIZE_OPS, read_quantizer
 from qcc.passes.frozen import frozen_op
 from qcc.passes.quantizable import channel_axis
+from qcc.passes.rewrite import RECTIFIERS
 from qcc.passes.round_trip import round_trips
 from qcc.quantization import quantized_ops
 
@@ -83,7 +84,7 @@ def is_unsigned(var: Var) -> bool:
     op = var.producer
     while op is not None and op.type == "dropout":
         op = op.input("X").producer
-    if op is None or op.type not in ("relu", "relu6"):
+    if op is None or op.type not in RECTIFIERS:
         return False
     return op.type == "relu" or _ends_a_convolution(op.input("X").producer)
 

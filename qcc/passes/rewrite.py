@@ -11,6 +11,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 
 CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "conv2d_transpose", "depthwise_conv2d_transpose")
+RECTIFIERS = ("relu", "relu6")
 
 
 def is_fetched(graph: Graph, var: Var) -> bool:

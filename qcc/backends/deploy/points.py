@@ -8,12 +8,11 @@ from typing import Literal
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS
-from qcc.passes.rewrite import CONVOLUTIONS, is_fetched, only_reader
+from qcc.passes.rewrite import CONVOLUTIONS, RECTIFIERS, is_fetched, only_reader
 from qcc.passes.round_trip import round_trips
 
 Where = Literal["outputs", "shortcuts"]
 
-_RECTIFIERS = ("relu", "relu6")
 # What comes out of them has gone in: it can be quantized in front of them as well as behind.
 _MOVES = frozenset(
     {
@@ -111,7 +110,7 @@ def _end(graph: Graph, var: Var) -> Var:
     if op is not None and op.type == "elementwise_add" and op.input("X") is var and op.input("Y").persistable:
         var = op.output("Out")
         op = only_reader(graph, var)
-    if op is not None and op.type in _RECTIFIERS:
+    if op is not None and op.type in RECTIFIERS:
         var = op.output("Out")
     return var
 
