@@ -164,7 +164,7 @@ def main(
     plan = Plan(layers, target_layers, paddle_layers, rounds, full)
     result = {**_surroundings(), "plan": asdict(plan), "measured": _measure(plan)}
     result["load_average_at_end"] = os.getloadavg()
-    Outcome(record, page, render).store(result)
+    Outcome.of_one(record, page, render).store(result)
 
 
 def _measure(plan: Plan) -> list[dict[str, Any]]:

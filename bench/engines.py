@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from networks import CLASSIFIER_SIDE, DETECTOR_SIDE, classifier, detector
 from ocr_photos import line, overlap, page, same_classes
-from outcome import Outcome
+from outcome import Outcome, Record, kind_of_processor
 from page import table
 
 import qcc
@@ -121,8 +121,8 @@ def main() -> None:
     unknown = [one for one in engines if one not in ENGINES]
     if unknown or ("tensorrt" in engines and len(engines) > 1):
         arguments.error(f"--engines takes tensorrt, or some of {', '.join(ON_CPUS)}.")
-    kind = "gpu" if "tensorrt" in engines else "vnni" if has_vnni() else "cpu"
-    outcome = Outcome(KINDS[kind], PAGE, text)
+    kind = "gpu" if "tensorrt" in engines else kind_of_processor()
+    outcome = Outcome(KINDS, kind, PAGE, text)
     if options.render:
         outcome.render()
         return
@@ -250,9 +250,8 @@ def _agreements(
             yield (case.engine, case.subject.shown), float(np.mean(values))
 
 
-def text(_: dict[str, Any]) -> str:
+def text(records: Mapping[str, Record]) -> str:
     """The page for the records that there are."""
-    records = {kind: json.loads(file.read_text()) for kind, file in KINDS.items() if file.exists()}
     parts = [part for kind, record in records.items() for part in _part(kind, record)]
     return f"""# What int8 gains in each engine
 
@@ -299,7 +298,7 @@ _ABOUT = {
 }
 
 
-def _part(kind: str, record: dict[str, Any]) -> Iterator[str]:
+def _part(kind: str, record: Record) -> Iterator[str]:
     title, note = _ABOUT[kind]
     rows = [row for network in record["networks"] for row in _rows(network)]
     heads = ("network", "engine", "fp32, ms", "int8, ms", "to fp32", "int8 layers", "agreement", "MB")

@@ -92,4 +92,4 @@ other ratios.
 
 
 if __name__ == "__main__":
-    Outcome(RECORD, PAGE, page).measure(SUBJECTS, measure)
+    Outcome.of_one(RECORD, PAGE, page).measure(SUBJECTS, measure)

@@ -113,4 +113,4 @@ Made by `{record["command"]}` from `docs/records/lite-bench.json` on {where["pro
 
 
 if __name__ == "__main__":
-    Outcome(RECORD, PAGE, page).measure(NETWORKS, measure)
+    Outcome.of_one(RECORD, PAGE, page).measure(NETWORKS, measure)

@@ -62,7 +62,7 @@ def main() -> None:
         )
         print(json.dumps(measured(options.overrides)))
         return
-    outcome = Outcome(RECORD, PAGE, page)
+    outcome = Outcome.of_one(RECORD, PAGE, page)
     if options.render:
         outcome.render()
     else:

@@ -65,7 +65,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(networks[0], tools[0])))
         return
-    outcome = Outcome(RECORD, PAGE, page)
+    outcome = Outcome.of_one(RECORD, PAGE, page)
     if not options.render:
         record = started(RECORD)
         # The quick ones of all networks come first.

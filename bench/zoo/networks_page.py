@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
+from outcome import Record
 from page import table
 
-Entry = dict[str, Any]
+Entry = Record
 
 # What stands in the record, and the heading of its column.
 ENGINES = {
@@ -23,21 +23,54 @@ ENGINES = {
 WORDS = {"refused": "no", "died": "dies", "fault": "fault"}
 
 
-def page(record: dict[str, Any]) -> str:
-    """The page for a record."""
-    networks = {name: found for name, found in record["networks"].items() if "not built" not in found}
-    return "\n\n".join([_head(record, networks), *_rows(networks), *_reasons(record)]) + "\n"
+_ABOUT = {
+    "cpu": (
+        "Without VNNI",
+        "networks.json",
+        "On such processors int8 kernels of OpenVINO and oneDNN add products in pairs in 16 bits, which"
+        " saturate where weights and activations use their whole range.",
+    ),
+    "vnni": (
+        "With VNNI",
+        "networks-vnni.json",
+        "The files are those for all processors, in which weights are a bit coarser than the targets `+vnni`"
+        " write them.",
+    ),
+}
 
 
-def _head(record: dict[str, Any], networks: dict[str, Entry]) -> str:
+def page(records: Mapping[str, Record]) -> str:
+    """The page for the records that there are, by the kind of processor."""
+    parts = [part for kind, record in records.items() for part in _part(kind, record)]
+    counts = [len(_built(record)) for record in records.values()]
+    return "\n\n".join([_head(max(counts)), *parts]) + "\n"
+
+
+def _built(record: Record) -> dict[str, Entry]:
+    return {name: found for name, found in record["networks"].items() if "not built" not in found}
+
+
+def _part(kind: str, record: Record) -> Iterator[str]:
+    title, file, note = _ABOUT[kind]
     where = record["environment"]
+    instructions = f" with {', '.join(where['int8'])}" if "int8" in where else ""
+    yield f"## {title}"
+    yield (
+        f"Made by `{record['command']}` from `docs/records/{file}` on {where['processor']}{instructions},"
+        f" Paddle {where['paddle']}, Paddle Lite 2.13rc0, OpenVINO 2026.4.1. {note}"
+    )
+    yield from _rows(_built(record))
+    yield from _reasons(record)
+
+
+def _head(count: int) -> str:
     return f"""# Networks from elsewhere
 
 ```
 make zoo        # builds the networks in the cache folder, takes each through everything, writes this page
 ```
 
-{len(networks)} architectures of `paddle.vision`, paddleclas 2.6.0, paddledet 2.6.0 and paddleseg 2.8.0, and
+{count} architectures of `paddle.vision`, paddleclas 2.6.0, paddledet 2.6.0 and paddleseg 2.8.0, and
 recognisers of text with the recurrent layers of `paddle.nn`; all with **random weights** and batch norms
 settled on noise, fed with small pictures of noise. So the table says what runs, in int8 and right, and
 nothing about accuracy. A random network amplifies what is small: look at *int8* and *ties* before the others.
@@ -55,11 +88,7 @@ nothing about accuracy. A random network amplifies what is small: look at *int8*
 * **whole**: with the selecting ops and all behind them. **no**: refused with a sentence, below.
   **dies**: the engine ends its process. **fault**: a traceback.
 
-Scales are largest magnitudes on one batch; weights are per channel. Made by `{record["command"]}` from
-`docs/records/networks.json` on {where["processor"]}, Paddle {where["paddle"]}, Paddle Lite 2.13rc0, OpenVINO
-2026.4.1. On processors without VNNI, such as
-this one, int8 kernels of OpenVINO and oneDNN add products in pairs in 16 bits, which saturate where weights
-and activations use their whole range."""
+Scales are largest magnitudes on one batch; weights are per channel."""
 
 
 def _rows(networks: dict[str, Entry]) -> Iterator[str]:
@@ -102,7 +131,7 @@ def _distance(found: Entry) -> str:
     return "equal" if value == 0 else f"{value:.3f}" if value >= 5e-4 else f"{value:.0e}"
 
 
-def _reasons(record: dict[str, Any]) -> Iterator[str]:
+def _reasons(record: Record) -> Iterator[str]:
     """Who says no, or dies, and why; networks of one reason together."""
     said: dict[tuple[str, str], list[str]] = {}
     for name, found in record["networks"].items():
@@ -116,6 +145,6 @@ def _reasons(record: dict[str, Any]) -> Iterator[str]:
             elif stage != "not built" and "whole" in result:
                 said.setdefault((f"{ENGINES[stage]}, whole: no", result["whole"]), []).append(name)
     if said:
-        yield "## Why not"
+        yield "Why not:"
         lines = [f"* **{what}**, {', '.join(who)}: {why}" for (what, why), who in sorted(said.items())]
         yield "\n".join(lines)

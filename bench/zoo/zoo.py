@@ -2,8 +2,9 @@
 
 Usage: python bench/zoo/zoo.py [--stages STAGE,...] [NAME...]
 
-`make zoo` builds the networks first. Writes docs/records/networks.json and from it docs/networks.md; with
-names given, only their part of the record is renewed, and with stages, only what these say.
+`make zoo` builds the networks first. Writes docs/records/networks.json, or networks-vnni.json where the
+processor has VNNI, and from both docs/networks.md; with names given, only their part of the record is renewed,
+and with stages, only what these say.
 """
 
 from __future__ import annotations
@@ -23,21 +24,30 @@ sys.path.append(str(HERE.parent))
 import networks_page  # noqa: E402
 from catalogue import failure, folder, is_built, names  # noqa: E402
 from isolated import Result, isolated  # noqa: E402
-from outcome import Outcome  # noqa: E402
+from outcome import Outcome, kind_of_processor  # noqa: E402
 from stages import lite_arm, lite_x86, onnx, openvino, paddle_x86, prepare  # noqa: E402
 
 from qcc.files import write_json  # noqa: E402
+from qcc.targets.processor import int8_instructions  # noqa: E402
 from qcc.train.evaluation.report import environment  # noqa: E402
 
 DOCS = HERE.parent.parent / "docs"
-OUTCOME = Outcome(DOCS / "records" / "networks.json", DOCS / "networks.md", networks_page.page)
+RECORDS = {
+    "cpu": DOCS / "records" / "networks.json",
+    "vnni": DOCS / "records" / "networks-vnni.json",
+}
+OUTCOME = Outcome(RECORDS, kind_of_processor(), DOCS / "networks.md", networks_page.page)
 
 
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("names", nargs="*", metavar="NAME")
     arguments.add_argument("--stages", type=lambda text: text.split(","), help=", ".join(STAGES))
+    arguments.add_argument("--render", action="store_true", help="only write the page")
     options = arguments.parse_args()
+    if options.render:
+        OUTCOME.render()
+        return 0
     unknown = [stage for stage in options.stages or () if stage not in STAGES]
     if unknown:
         arguments.error(f"{unknown[0]!r} is none of {', '.join(STAGES)}.")
@@ -88,7 +98,8 @@ def keep(name: str, found: Result) -> None:
         found = {part: known[part] for part in ("prepared", *STAGES) if part in known}
     networks = {**record["networks"], name: found}
     ordered = {each: networks[each] for each in names() if each in networks}
-    write_json(OUTCOME.record, {"command": "make zoo", "environment": environment(), "networks": ordered})
+    where = {**environment(), "int8": int8_instructions()}
+    write_json(OUTCOME.record, {"command": "make zoo", "environment": where, "networks": ordered})
 
 
 if __name__ == "__main__":

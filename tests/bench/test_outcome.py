@@ -24,7 +24,7 @@ def test_numbers_go_into_the_record_and_from_there_onto_the_page(
         folders.append(folder)
         return {"name": name}
 
-    outcome = importlib.import_module("outcome").Outcome(
+    outcome = importlib.import_module("outcome").Outcome.of_one(
         tmp_path / "record.json",
         tmp_path / "page.md",
         lambda record: " ".join(network["name"] for network in record["networks"]) + "\n",
