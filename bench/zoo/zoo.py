@@ -3,7 +3,7 @@
 Usage: python bench/zoo/zoo.py [--stages STAGE,...] [NAME...]
 
 `make zoo` builds the networks first. Writes docs/records/networks.json, or networks-vnni.json where the
-processor has VNNI, and from both docs/networks.md; with names given, only their part of the record is renewed,
+processor has VNNI, and from both docs/networks.md; with names given, only their part is renewed,
 and with stages, only what these say.
 """
 
