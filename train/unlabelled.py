@@ -128,7 +128,8 @@ class TrainedResult:
             *_compared(self.before, shown),
         ]
         if self.best is None:
-            lines.append("no epoch surely beats calibration alone, so the calibrated model is kept.")
+            alone = "; from one sample nothing is sure, give at least 4" if self.held_back == 1 else ""
+            lines.append(f"no epoch surely beats calibration alone, so the calibrated model is kept{alone}.")
         return lines
 
 

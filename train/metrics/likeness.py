@@ -51,7 +51,10 @@ class Likeness:
 
     def beats(self, other: Likeness) -> bool:
         """Whether this is better than another one on the same data, for sure: the mean gain of the ratios is
-        twice its standard error at least, and not fewer rows have the same class."""
+        twice its standard error at least, and not fewer rows have the same class. Of one ratio alone nothing
+        is sure."""
         gains = np.array(self.ratios) - np.array(other.ratios)
-        error = gains.std(ddof=1) / math.sqrt(gains.size) if gains.size > 1 else 0.0
+        if gains.size < 2:
+            return False
+        error = gains.std(ddof=1) / math.sqrt(gains.size)
         return bool(self._same >= other._same and gains.mean() > _SURE * error)

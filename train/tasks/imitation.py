@@ -21,6 +21,8 @@ from qcc.train.tasks.task import Feeds, Run
 
 _EACH = 8
 """One of so many samples is held back from training."""
+_ENOUGH = 4
+"""Of so many samples at least two are held back: from one alone nothing is sure."""
 _MOST_HELD_BACK = 256
 _LARGEST_BATCH, _LARGEST_FEED = 16, 16 * 3 * 224 * 224
 
@@ -43,7 +45,10 @@ class Samples:
     @property
     def held_back(self) -> list[int]:
         """The numbers of the samples that are not trained on, evenly spread."""
-        return spread(range(_EACH - 1, len(self.batches), _EACH) or [len(self.batches) - 1], _MOST_HELD_BACK)
+        count = len(self.batches)
+        if count >= 2 * _EACH:
+            return spread(range(_EACH - 1, count, _EACH), _MOST_HELD_BACK)
+        return [count // 2 - 1, count - 1] if count >= _ENOUGH else [count - 1]
 
     @property
     def trained_on(self) -> list[int]:

@@ -36,3 +36,10 @@ def test_what_is_better_by_chance_does_not_beat() -> None:
     assert not before.beats(before)
     assert not measured(WANTED + 0.0098 * noise[2]).beats(before)
     assert not before.beats(measured(WANTED + 0.005 * noise[1]))
+
+
+def test_of_one_sample_nothing_is_sure() -> None:
+    before, after = Likeness(["map"], []), Likeness(["map"], [])
+    before.update([WANTED[:1] * 1.1], [WANTED[:1]])
+    after.update([WANTED[:1]], [WANTED[:1]])
+    assert not after.beats(before)
