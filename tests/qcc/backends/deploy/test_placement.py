@@ -162,7 +162,7 @@ def test_paddle_has_what_the_code_in_cpp_calls() -> None:
     assert {f"AnalysisConfig::{name}" for name in called} <= names
     assert {"AnalysisConfig::AnalysisConfig", "PaddlePassBuilder::DeletePass"} <= names
     assert {"paddle_infer::CreatePredictor"} <= names
-    assert "EnableMkldnnInt8(std::unordered_set<std::__cxx11::basic_string" in listed
+    assert "EnableMkldnnInt8(std::unordered_set<std::__cxx11::basic_string" in listed.stdout
 
 
 def _plain(folder: Path) -> Path:
