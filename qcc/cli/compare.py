@@ -186,7 +186,7 @@ def _tell_of_processor(other: Path, files: Sequence[Path] | None) -> None:
     """Where B is written for another processor than this one, that what is off here says little there."""
     from qcc.frontend.suffixes import ONNX_SUFFIX
     from qcc.record import FILE_NAME, read_record, record_beside
-    from qcc.targets.processor import has_vnni
+    from qcc.targets.processor import NO_VNNI, has_vnni
     from qcc.targets.table import WITH_VNNI
 
     if files is None:
@@ -198,7 +198,7 @@ def _tell_of_processor(other: Path, files: Sequence[Path] | None) -> None:
     target = "" if record is None else record.target or ""
     if target.endswith(WITH_VNNI) and not has_vnni():
         echo(
-            f"notice: {other} is written for {target}, and this processor is not known to have VNNI: its int8"
+            f"notice: {other} is written for {target}, and {NO_VNNI}: its int8"
             " kernels saturate here, and what is off may be right there.",
             err=True,
         )

@@ -29,7 +29,7 @@ from qcc.errors import QccError
 from qcc.measure.subjects import Subject
 from qcc.model import Model
 from qcc.passes.static_scales import is_dynamic
-from qcc.targets.processor import has_vnni
+from qcc.targets.processor import NO_VNNI, has_vnni
 from qcc.targets.table import WITH_VNNI, find_target
 
 Inputs = Mapping[str, np.ndarray]
@@ -140,7 +140,7 @@ def _for_another(subject: Subject, target: str) -> str | None:
         return f"it is written for {subject.target}"
     if has_vnni():
         return None
-    return f"it is written for {subject.target}, and this processor is not known to have VNNI"
+    return f"it is written for {subject.target}, and {NO_VNNI}"
 
 
 def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:

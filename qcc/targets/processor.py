@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qcc.targets.table import Target
 
+NO_VNNI = "this processor is not known to have VNNI"
+
 _CPUINFO = Path("/proc/cpuinfo")
 # Linux's names of the instructions that int8 kernels are made of, the oldest first; below AVX-VNNI and
 # AVX512-VNNI, kernels of x86 sum products of bytes in 16 bits.
@@ -45,7 +47,7 @@ def has_vnni() -> bool:
 def lacks(target: Target) -> str | None:
     """Why this processor does not compute rightly what is written for a target; None where it does."""
     if target.vnni and not has_vnni():
-        return "this processor is not known to have VNNI, for which it is written"
+        return f"{NO_VNNI}, for which it is written"
     return None
 
 
