@@ -284,12 +284,9 @@ _ABOUT = {
     ),
     "vnni": (
         "With VNNI",
-        "The targets are `onnxruntime+vnni` and `paddle-x86+vnni`: weights keep all 8 bits. Each network"
-        " had two cores of its own. OpenVINO is left out: it computed floats in bfloat16 there, as it does"
-        " by itself on a processor that has it; qcc asks it for float32 since, and that was not measured."
-        " The check takes single elements of a map that are off, as those of PP-OCR's detector, for what"
-        " ties do since. Why ONNX Runtime's last product of PP-OCR's recognizer is off on that processor"
-        " is not known.",
+        "The targets are `onnxruntime+vnni`, `openvino+vnni` and `paddle-x86+vnni`: weights keep all 8 bits."
+        " Other programs ran at the same time. OpenVINO is asked for float32, of float models too: by itself it"
+        " computes floats in bfloat16 on such a processor.",
     ),
     "gpu": (
         "On a GPU",
