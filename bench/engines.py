@@ -285,8 +285,8 @@ _ABOUT = {
     "vnni": (
         "With VNNI",
         "The targets are `onnxruntime+vnni`, `openvino+vnni` and `paddle-x86+vnni`: weights keep all 8 bits."
-        " Other programs ran at the same time. OpenVINO is asked for float32, of float models too: by itself it"
-        " computes floats in bfloat16 on such a processor.",
+        " Other programs ran at the same time. OpenVINO is asked for float32, of float models too: by itself"
+        " it computes floats in bfloat16 on such a processor.",
     ),
     "gpu": (
         "On a GPU",
