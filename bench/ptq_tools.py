@@ -21,7 +21,7 @@ from taken import measured
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
-from qcc.backends.onnx.nms import SUPPRESSIONS
+from qcc.backends.onnx.boxes import SUPPRESSIONS
 from qcc.calibrate.data.batches import Batch
 from qcc.errors import QccWarning
 from qcc.ir.framework import ProgramProto

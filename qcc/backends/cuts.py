@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qcc._paddle import VarType
+from qcc.backends.heads import SUPPRESSIONS
 from qcc.backends.onednn_rounding import is_unsigned
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -12,6 +14,8 @@ from qcc.passes.quantizable import KINDS
 
 _GIVEN = "@given"
 _COMPUTES = frozenset({*KINDS, "fc"})
+# Which of equal scores is chosen differs from engine to engine.
+_CHOOSES = SUPPRESSIONS | {"argsort", "top_k", "top_k_v2"}
 QUANTIZES = frozenset({*QUANTIZE_OPS, "quantize_linear"})
 """The ops that quantize an activation, if their input is no weight."""
 
@@ -45,13 +49,19 @@ def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
     `q = quantize(x@given); y = conv2d(q)`, with the feed `x@given` and the fetches `x` and `y`.
 
     What a relu gives goes through a relu once more, which changes no value: `q = quantize(relu(x@given))`.
-    Otherwise oneDNN takes it for signed, and runs other kernels than in the whole network.
+    Otherwise oneDNN takes it for signed, and runs other kernels than in the whole network. What is behind an
+    op that chooses rows, such as the second stage of a detector behind a non-maximum suppression, reads those
+    of the original.
     """
     cut = graph.copy()
     given: dict[str, str] = {}
     read: dict[str, Var] = {}
     ends: dict[str, None] = {}
     for op in list(cut.ops):
+        if op.type in _CHOOSES:
+            ends.update((var.name, None) for var in op.all_inputs() if _is_computed(cut, var))
+            given.update(_give_rows(cut, op))
+            continue
         source = _quantized(op)
         if source is None or source.producer is None or cut.var(source.name) is not source:
             continue
@@ -65,6 +75,22 @@ def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
     cut.feeds = (*cut.feeds, *given)
     cut.fetches = tuple(ends)
     return Cut(cut, given, cut.fetches)
+
+
+def _is_computed(graph: Graph, var: Var) -> bool:
+    return var.producer is not None and var.dtype == VarType.FP32 and graph.var(var.name) is var
+
+
+def _give_rows(graph: Graph, op: Op) -> dict[str, str]:
+    """Let ops read what an op gives from feeds; it goes. The feeds, and what they are fed with."""
+    given: dict[str, str] = {}
+    for var in op.all_outputs():
+        if var.consumers and graph.var(var.name) is var:
+            name = var.name + _GIVEN
+            given[name] = var.name
+            graph.replace_uses(var, graph.add_var_like(name, var))
+    graph.remove_op(op)
+    return given
 
 
 def _rectified(graph: Graph, var: Var, before: Op, unsigned: bool) -> Var:

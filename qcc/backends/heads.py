@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS
 
-_NMS = frozenset(
+SUPPRESSIONS = frozenset(
     {
         "locality_aware_nms",
         "matrix_nms",
@@ -49,7 +50,14 @@ def heads(graph: Graph) -> tuple[str, ...]:
 
 def suppressions(var: Var) -> list[Op]:
     """The non-maximum suppressions that a variable depends on."""
-    return [op for op in _ancestors(var) if op.type in _NMS]
+    return [op for op in _ancestors(var) if op.type in SUPPRESSIONS]
+
+
+def last_suppressions(var: Var) -> list[Op]:
+    """Of these, those that no other one stands behind: of a detector of two stages, that of the second."""
+    found = suppressions(var)
+    earlier = {one for op in found for read in op.all_inputs() for one in suppressions(read)}
+    return [op for op in found if op not in earlier]
 
 
 def scores_classes(graph: Graph, name: str) -> bool:
@@ -67,7 +75,7 @@ def _in_front_of(nms: Op) -> Iterator[Var]:
         decoded = _decoded(var)
         if decoded:
             yield from decoded
-        elif var.producer is not None and not var.persistable:
+        elif var.producer is not None and not var.persistable and var.dtype == VarType.FP32:
             yield var
 
 

@@ -26,17 +26,19 @@ def main() -> None:
     connection, path, threads = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     core = openvino.Core()
     model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads, **_EXACT})
-    send(connection, {"inputs": [port.get_any_name() for port in model.inputs], "int8": in_int8(model)}, {})
+    # Where an op that changes nothing has gone, an input has that op's names as well.
+    ports = {port.node.friendly_name: port for port in model.inputs}
+    send(connection, {"inputs": list(ports), "int8": in_int8(model)}, {})
     try:
         while True:
             header, arrays = receive(connection)
             if header["do"] == "time":
                 request = model.create_infer_request()
                 for name, array in arrays.items():
-                    request.set_tensor(name, openvino.Tensor(array))
+                    request.set_tensor(ports[name], openvino.Tensor(array))
                 send(connection, timed(request.infer, header["warm_up"], header["runs"]), {})
             else:
-                found = model(arrays)
+                found = model({ports[name]: array for name, array in arrays.items()})
                 outputs = {str(number): found[port] for number, port in enumerate(model.outputs)}
                 send(connection, {}, outputs)
     except Closed:

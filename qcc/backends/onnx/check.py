@@ -20,9 +20,9 @@ from qcc.backends.fluid import write
 from qcc.backends.heads import heads
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
 from qcc.backends.onnx.apart import apart_and_rounded
-from qcc.backends.onnx.check_nms import wrong_rows
+from qcc.backends.onnx.boxes import SUPPRESSIONS
+from qcc.backends.onnx.check_boxes import wrong_rows
 from qcc.backends.onnx.form import Prepared
-from qcc.backends.onnx.nms import SUPPRESSIONS
 from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, reference
@@ -76,7 +76,9 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
         opened = place / "opened.onnx"
         # The file's own outputs stay: what leads to them may change how an engine computes the rest.
         own = [name for name in dict.fromkeys(found.graph.fetches) if name not in found.names]
-        opened.write_bytes(with_outputs(subject.onnx, [*found.names, *own]).SerializeToString())
+        kinds = {name: output.dtype for name, output in zip(found.names, found.outputs, strict=True)}
+        names = kinds | dict.fromkeys(own)
+        opened.write_bytes(with_outputs(subject.onnx, names).SerializeToString())
         what = "the file, run as it stands by ONNX Runtime without optimizations"
         outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)
         checks.append(check)
@@ -108,18 +110,20 @@ def _whole(subject: Subject, found: Reference, place: Path, engine: str) -> Iter
         yield Check("its non-maximum suppression", f"gives Paddle's rows on equal inputs; {shapes}")
 
 
-def with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """A copy of a model that returns other values of its graph."""
+def with_outputs(model: onnx.ModelProto, names: Mapping[str, np.dtype | None]) -> onnx.ModelProto:
+    """A copy of a model that returns other values of its graph; the types of those that it does not return
+    itself are given."""
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
     known = {value.name: value for value in model.graph.output}
     del opened.graph.output[:]
-    for name in names:
+    for name, dtype in names.items():
         value = opened.graph.output.add()
         if name in known:
             value.CopyFrom(known[name])
         else:
-            value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+            kind = onnx.helper.np_dtype_to_tensor_dtype(dtype)
+            value.CopyFrom(onnx.helper.make_tensor_value_info(name, kind, None))
     return opened
 
 

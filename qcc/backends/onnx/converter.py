@@ -18,6 +18,8 @@ from qcc.model import Model
 
 OPSET = 13
 """The first with a scale for each channel; paddle2onnx takes a higher one where an op needs it."""
+_CENTERED = 16
+"""The first whose RoiAlign knows that a pixel lies around its center, which paddle2onnx does not ask for."""
 
 
 def float_onnx(graph: Graph) -> onnx.ModelProto:
@@ -32,7 +34,9 @@ def float_onnx(graph: Graph) -> onnx.ModelProto:
         place = Path(folder)
         saved = write(Model(graph), place, "float", ("model.pdmodel", "model.pdiparams"), None)
         has_params = place / "model.pdiparams" in saved.files
-        model = _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None)
+        centered = any(op.type == "roi_align" and op.attr("aligned", False) for op in graph.ops)
+        opset = _CENTERED if centered else OPSET
+        model = _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None, opset)
     _name_outputs(model.graph, graph.fetches)
     return model
 
@@ -49,9 +53,9 @@ def _name_outputs(graph: onnx.GraphProto, fetches: Sequence[str]) -> None:
         value.name = renamed.get(value.name, value.name)
 
 
-def _translated(program: Path, params: Path | None) -> onnx.ModelProto:
+def _translated(program: Path, params: Path | None, opset: int) -> onnx.ModelProto:
     process = start("qcc.backends.onnx.paddle2onnx_worker")
-    request = {"program": str(program), "params": str(params or ""), "opset": OPSET}
+    request = {"program": str(program), "params": str(params or ""), "opset": opset}
     try:
         send(process.connection, request, {})
         _, arrays = receive(process.connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
+import networkx
 import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
@@ -28,6 +29,18 @@ def replace_nodes(graph: GraphProto, nodes: Iterable[NodeProto]) -> None:
     kept = list(nodes)
     del graph.node[:]
     graph.node.extend(kept)
+
+
+def in_order(graph: GraphProto) -> None:
+    """Put each node behind those whose values it reads, as ONNX's rules want it, and else leave the order."""
+    nodes = list(graph.node)
+    writer = {name: number for number, node in enumerate(nodes) for name in node.output}
+    needs = networkx.DiGraph()
+    needs.add_nodes_from(range(len(nodes)))
+    needs.add_edges_from(
+        (writer[name], number) for number, node in enumerate(nodes) for name in node.input if name in writer
+    )
+    replace_nodes(graph, [nodes[number] for number in networkx.lexicographical_topological_sort(needs)])
 
 
 def outputs_of(graph: GraphProto) -> set[str]:

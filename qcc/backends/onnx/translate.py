@@ -10,9 +10,9 @@ import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
+from qcc.backends.onnx.boxes import TakenOut, take_out_boxes
 from qcc.backends.onnx.converter import float_onnx
 from qcc.backends.onnx.gemm import products_to_gemm
-from qcc.backends.onnx.nms import Suppression, take_out_suppressions
 from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
 from qcc.backends.onnx.tidy import drop_unused, replace_nodes, tidy
 from qcc.ir.graph import Graph
@@ -37,18 +37,17 @@ def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelPr
     translate, MissingDependencyError without it.
     """
     floats, rounded = take_out(graph)
-    suppressions = take_out_suppressions(floats)
+    boxes = take_out_boxes(floats)
     model = float_onnx(floats)
     tidy(model.graph, {var.name for var in graph.vars}, rounded)
     _round(model.graph, rounded, signed)
     if gemm:
         products_to_gemm(model.graph, {var.name: len(var.shape) for var in graph.vars})
-    drop_unused(model.graph)
-    for found in suppressions:
-        found.append(model.graph)
-    if suppressions:
+    boxes.append(model.graph)
+    if any(op.by_image for op in boxes.ops):
         fix_batch(model.graph)
-    _set_outputs(model.graph, graph.fetches, suppressions)
+    _set_outputs(model.graph, graph.fetches, boxes)
+    drop_unused(model.graph)
     del model.graph.value_info[:]
     model.ir_version = _IR_VERSION
     model.producer_name = "qcc"
@@ -71,10 +70,10 @@ def fix_batch(graph: GraphProto) -> None:
                 first.dim_value = 1
 
 
-def _set_outputs(graph: GraphProto, fetches: Sequence[str], suppressions: Sequence[Suppression]) -> None:
+def _set_outputs(graph: GraphProto, fetches: Sequence[str], boxes: TakenOut) -> None:
     """Let a graph return what Paddle's fetches."""
     known = {value.name: value for value in graph.output}
-    known |= {name: found.output_info(name) for found in suppressions for name in found.outputs}
+    known |= {name: op.output_info(name) for op in boxes.ops for name in op.outputs}
     del graph.output[:]
     graph.output.extend(known[name] for name in fetches)
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.heads import suppressions
+from qcc.backends.heads import last_suppressions
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
@@ -25,7 +25,8 @@ class CutNms(EnginePass):
 
     After, with fetches [boxes, scores]: nothing.
 
-    Fetches that are not behind a suppression stay.
+    Fetches that are not behind a suppression stay. Of several, one behind the other, the last is cut: a
+    detector of two stages ends in front of that of its second.
     """
 
     name: ClassVar[str] = "cut-nms"
@@ -34,7 +35,7 @@ class CutNms(EnginePass):
         fetches: dict[str, None] = {}
         cut: list[Op] = []
         for name in graph.fetches:
-            behind = suppressions(graph.var(name))
+            behind = last_suppressions(graph.var(name))
             cut += behind
             inputs = [var for op in behind for var in op.all_inputs() if var.producer is not None]
             hidden = [var.name for var in inputs if graph.var(var.name) is not var]

@@ -141,7 +141,7 @@ def test_another_number_of_rows_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
         def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
             return [value + (value.size == 1) for value in super().run(inputs)]
 
-    monkeypatch.setattr("qcc.backends.onnx.check_nms.OnnxRuntime", Miscounting)
+    monkeypatch.setattr("qcc.backends.onnx.check_boxes.OnnxRuntime", Miscounting)
     # What reads feeds alone is compared without this check.
     given = (BOXES[:1], SCORES[:1])
     case = Case("behind", given, lambda boxes, scores: nms()(boxes + 1.0, scores * 0.9))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qcc.backends.onnx.check_nms import _same_rows
+from qcc.backends.onnx.check_boxes import _same_rows
 
 # Class, score, a box; the last two scores are equal up to rounding.
 ROWS = np.array(

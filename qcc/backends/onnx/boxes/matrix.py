@@ -7,12 +7,13 @@ phi/kernels/cpu/matrix_nms_kernel.cc.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from onnx import TensorProto
 
-from qcc.backends.onnx.nms.nodes import Nodes
-from qcc.backends.onnx.nms.suppression import Chosen, Suppression
+from qcc.backends.onnx.boxes.nodes import Nodes
+from qcc.backends.onnx.boxes.suppression import Chosen, Suppression
 from qcc.ir.nodes import Op
 
 
@@ -24,15 +25,15 @@ class Matrix(Suppression):
     Rows come by falling score. `sigma`: that of a fall by a Gaussian; None where it is linear.
     """
 
+    counts: ClassVar[str] = "RoisNum"
+
     post_threshold: float
     sigma: float | None
 
     @classmethod
     def of(cls, op: Op) -> Matrix:
         sigma = float(op.attr("gaussian_sigma", 2.0)) if op.attr("use_gaussian", False) else None
-        return cls(
-            **cls.common(op, "RoisNum"), post_threshold=float(op.attr("post_threshold", 0.0)), sigma=sigma
-        )
+        return cls(**cls.common(op), post_threshold=float(op.attr("post_threshold", 0.0)), sigma=sigma)
 
     def _choose(self, add: Nodes) -> Chosen:
         classes, places, scores = self._candidates(add)
