@@ -121,7 +121,7 @@ def _goes_wrong(trips: RoundTrips) -> bool:
         inputs = operands.data.shape[operands.output_channel_dim]
         concerned = each < _TILE and (groups > 1 or inputs % 4 != 0 or channels % 4 != 0)
     else:
-        concerned = True
+        concerned = len(trips.weight.source.shape) == 2
     return concerned and each % _TILE > _TILE // 2 and (min(rows) < 0 or prod(rows) >= _TILE)
 
 
@@ -186,7 +186,7 @@ def _widen_weight(graph: Graph, plan: _Plan) -> None:
     (dequantize,) = plan.trip.ops
     result = plan.trip.result
     values = {"X": (axis, 0.0)}
-    if plan.trip.quantizer.axis is not None:
+    if plan.trip.quantizer.axis == axis:
         # A scale must not be zero.
         values |= {"Scale": (0, 1.0), "ZeroPoint": (0, 0.0)}
     for slot, (along, fill) in values.items():
