@@ -1,6 +1,7 @@
 """Measures quantization without training beside other tools, on networks and data that anybody can fetch.
 
-    make bench-ptq      measures what has no row yet: docs/records/ptq.json, and from it docs/ptq-bench.md
+    make bench-ptq      measures what has no row yet: docs/records/ptq.json, or ptq-vnni.json where the
+                        processor has VNNI, and from both docs/ptq-bench.md
     bench/ptq.py --tool "qcc calibrated" --network cls      so much of it
     bench/ptq.py --render                                   writes the page alone
 
@@ -21,7 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from outcome import Outcome
+from outcome import Outcome, Record, kind_of_processor
 from ptq_networks import CALIBRATION, NETWORKS
 from ptq_page import page
 from ptq_tools import (
@@ -41,7 +42,10 @@ from qcc.files import write_json
 from qcc.train.evaluation.report import environment
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORD, PAGE = ROOT / "docs" / "records" / "ptq.json", ROOT / "docs" / "ptq-bench.md"
+RECORDS, PAGE = ROOT / "docs" / "records", ROOT / "docs" / "ptq-bench.md"
+OUTCOME = Outcome(
+    {"cpu": RECORDS / "ptq.json", "vnni": RECORDS / "ptq-vnni.json"}, kind_of_processor(), PAGE, page
+)
 ONLY_FOR = {ADAROUND: ("cls",), LAYERS_BY_NNCF: ("yolov3",)}
 """AdaRound learns layer by layer, thousands of steps each: on the smallest network alone. The arithmetic that
 makes boxes is in none but a detector."""
@@ -50,8 +54,6 @@ LIMIT = 360
 it."""
 _TOO_LONG = f"takes more than {LIMIT} s of the processor"
 LEARNING = (TRAINED, ADAROUND)
-
-Record = dict[str, Any]
 
 
 def main() -> None:
@@ -65,15 +67,14 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(networks[0], tools[0])))
         return
-    outcome = Outcome.of_one(RECORD, PAGE, page)
     if not options.render:
-        record = started(RECORD)
+        record = started(OUTCOME.record)
         # The quick ones of all networks come first.
         for tool in tools:
             for name in networks:
                 if tool in tools_for(name):
                     add(record, name, tool)
-    print(outcome.render())
+    print(OUTCOME.render())
 
 
 def tools_for(name: str) -> list[str]:
@@ -127,7 +128,7 @@ def add(record: Record, name: str, tool: str) -> None:
     row = {"tool": tool, "failed": _TOO_LONG} if over else in_a_child(name, tool)
     network["rows"].append(row)
     network["rows"].sort(key=lambda one: TOOLS.index(one["tool"]))
-    write_json(RECORD, record)
+    write_json(OUTCOME.record, record)
     shown = {key: value for key, value in row.items() if key != "each"}
     print(f"{name}: {shown}", flush=True)
 

@@ -23,7 +23,7 @@ from qcc.train.tasks.task import Feeds, Run, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 CALIBRATION = 32
-IMAGES, PICTURES = 2000, 300
+IMAGES, PICTURES = 2000, 1000
 """Of the test sets of the trained networks."""
 _FIRST_TEST_PHOTO = 1000
 _TOGETHER = 4
@@ -161,7 +161,7 @@ NETWORKS: dict[str, Any] = {
         "yolov3_mobilenet_v1_fashion_voc.yml",
         "YOLOv3-MobileNetV1 on composed pictures",
         "Box AP",
-        f"Box AP on {PICTURES} test pictures",
+        f"Box AP on {PICTURES:,} test pictures",
         _composed,
         # One by one, see `ptq_tools`.
         ["YoloEvalFeed.batch_size=1"],

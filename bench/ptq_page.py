@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from outcome import Record
 
 BASE, SLIM = "qcc calibrated", "paddleslim "
 
@@ -27,47 +28,64 @@ that algorithm of paddleslim which comes out best on these very images, of those
 """
 
 
-def page(record: dict[str, Any]) -> str:
-    """The page for a record."""
-    return "\n".join(_lines(record)) + "\n"
+_TITLES = {"cpu": ("Without VNNI", "ptq.json"), "vnni": ("With VNNI", "ptq-vnni.json")}
 
 
-def _lines(record: dict[str, Any]) -> Iterator[str]:
-    measured = [network for network in record["networks"] if network["rows"]]
-    yield _HEAD.format(photos=record["photos"], base=BASE)
-    yield from _summary(measured)
-    for network in measured:
-        yield from _network(network)
-    missing = list(_missing(record))
-    if missing:
-        yield "Not measured so far, and added by `make bench-ptq`:"
-        yield ""
-        yield from missing
-        yield ""
-    where = record["environment"]
-    if any(row["tool"] == "qcc trained" for network in measured for row in network["rows"]):
+def page(records: Mapping[str, Record]) -> str:
+    """The page for the records that there are, by the kind of processor."""
+    return "\n".join(_lines(records)) + "\n"
+
+
+def _lines(records: Mapping[str, Record]) -> Iterator[str]:
+    first = next(iter(records.values()))
+    yield _HEAD.format(photos=first["photos"], base=BASE)
+    for kind, record in records.items():
+        yield from _part(kind, record)
+    rows = [row for record in records.values() for network in record["networks"] for row in network["rows"]]
+    yield "## What else to know"
+    yield ""
+    if any(row["tool"] == "qcc trained" for row in rows):
         yield (
-            f"`qcc trained` takes {record['trained_steps']} steps on the same images, of which it holds an"
+            f"`qcc trained` takes {first['trained_steps']} steps on the same images, of which it holds an"
             " eighth back; where no epoch is surely better on those few, it gives what was calibrated, and"
             " 0.00 stands beside."
         )
         yield ""
-    if any(row["tool"].startswith("nncf, boxes") for network in measured for row in network["rows"]):
+    if any(row["tool"].startswith("nncf, boxes") for row in rows):
         yield (
             "By default, NNCF rounds the arithmetic, too, that makes boxes of a detector's outputs; it stays"
             " float where it is so said (`ignored_scope`). OpenVINO takes a detector's images one at a time,"
             " of all tools."
         )
         yield ""
-    if any(row.get("failed", "").startswith("takes more") for network in measured for row in network["rows"]):
+    if any(row.get("failed", "").startswith("takes more") for row in rows):
         yield "A row that takes too long is given up, and stands there with the limit."
         yield ""
+    yield "Other programs ran on the machines at the same time, which processor seconds feel a little."
+
+
+def _part(kind: str, record: Record) -> Iterator[str]:
+    """What was measured on a kind of processor."""
+    title, file = _TITLES[kind]
+    measured = [network for network in record["networks"] if network["rows"]]
+    where = record["environment"]
+    yield f"## {title}"
+    yield ""
+    yield from _summary(measured)
+    for network in measured:
+        yield from _network(network)
+    missing = list(_missing(record["networks"]))
+    if missing:
+        yield "Not measured so far, and added by `make bench-ptq`:"
+        yield ""
+        yield from missing
+        yield ""
     yield (
-        f"Made by `{record['command']}` from `docs/records/ptq.json` on {where['processor']},"
+        f"Made by `{record['command']}` from `docs/records/{file}` on {where['processor']},"
         f" OMP_NUM_THREADS={where['OMP_NUM_THREADS']}; Paddle {where['paddle']}, paddleslim"
-        f" {where['paddleslim']}, OpenVINO {where['openvino']}, NNCF {where['nncf']}. Other programs ran"
-        " on the machine at the same time, which processor seconds feel a little."
+        f" {where['paddleslim']}, OpenVINO {where['openvino']}, NNCF {where['nncf']}."
     )
+    yield ""
 
 
 def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
@@ -100,10 +118,10 @@ def _summary(networks: list[dict[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _missing(record: dict[str, Any]) -> Iterator[str]:
+def _missing(networks: list[Record]) -> Iterator[str]:
     """The tools without a row, by the networks in which they have none."""
     lacking: dict[str, list[str]] = {}
-    for network in record["networks"]:
+    for network in networks:
         done = {row["tool"] for row in network["rows"]}
         for tool in network["tools"]:
             if tool not in done:
@@ -112,14 +130,14 @@ def _missing(record: dict[str, Any]) -> Iterator[str]:
     for tool, titles in lacking.items():
         places.setdefault(tuple(titles), []).append(tool)
     for titles, tools in places.items():
-        where = "all networks" if len(titles) == len(record["networks"]) else "; ".join(titles)
+        where = "all networks" if len(titles) == len(networks) else "; ".join(titles)
         yield f"* {where}: " + ", ".join(f"`{tool}`" for tool in tools)
 
 
 def _network(network: dict[str, Any]) -> Iterator[str]:
     rows = network["rows"]
     base = next((row for row in rows if row["tool"] == BASE), None)
-    yield f"## {network['title']}"
+    yield f"### {network['title']}"
     yield ""
     yield f"{network['about'][:1].upper()}{network['about'][1:]}."
     yield ""

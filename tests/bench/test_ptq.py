@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,10 @@ def ptq(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 
 def test_the_page_is_made_from_the_record(ptq: ModuleType) -> None:
-    assert ptq.PAGE.read_text() == ptq.page(json.loads(ptq.RECORD.read_text()))
+    files = {kind: file for kind, file in ptq.OUTCOME.records.items() if file.exists()}
+    assert ptq.PAGE.read_text() == ptq.page(
+        {kind: json.loads(file.read_text()) for kind, file in files.items()}
+    )
 
 
 def test_rows_are_stored_one_by_one_and_not_measured_again(
@@ -41,7 +45,7 @@ def test_rows_are_stored_one_by_one_and_not_measured_again(
         return {"tool": tool, "cpu": 2.0, "peak": 30.0, "int8": 4, "score": 0.5, "each": "1 0"}
 
     path = tmp_path / "ptq.json"
-    monkeypatch.setattr(ptq, "RECORD", path)
+    monkeypatch.setattr(ptq, "OUTCOME", replace(ptq.OUTCOME, records={"cpu": path}, kind="cpu"))
     monkeypatch.setattr(ptq, "in_a_child", in_a_child)
     ptq.add(ptq.started(path), "cls", "paddleslim hist")
     record = ptq.started(path)
@@ -50,11 +54,11 @@ def test_rows_are_stored_one_by_one_and_not_measured_again(
     assert measured == [("cls", "paddleslim hist"), ("cls", "qcc calibrated")]
     stored = json.loads(path.read_text())
     assert [row["tool"] for row in stored["networks"][0]["rows"]] == ["qcc calibrated", "paddleslim hist"]
-    text = ptq.page(stored)
+    text = ptq.page({"cpu": stored})
     assert "| qcc calibrated | 50.00% |  | 2.0 | 30 | 4 |" in text
     assert "| paddleslim hist | 50.00% | +0.00 ± 0.00 | 2.0 | 30 | 4 |" in text
     other = stored["networks"][1]["title"]
-    assert f"## {other}" not in text
+    assert f"### {other}" not in text
     lacking = [line for line in text.splitlines() if line.startswith("* ")]
     assert any(other in line and "`qcc calibrated`" in line for line in lacking)
     assert any(line.startswith("* all networks: ") and "`qcc trained`" in line for line in lacking)
