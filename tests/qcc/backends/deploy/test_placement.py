@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -142,6 +143,61 @@ def test_the_code_in_cpp_compiles_and_runs(onnx: bool, tmp_path: Path) -> None:
     words = ["g++", "-std=c++17", "a.cpp", "-o", "a", "-I", home / "include", library]
     subprocess.run([*words, f"-Wl,-rpath,{home / 'libs'}"], cwd=tmp_path, check=True, capture_output=True)
     subprocess.run([tmp_path / "a"], cwd=tmp_path, check=True, capture_output=True)
+    (expected,) = model.run(inputs)
+    found = np.fromfile(tmp_path / "y.bin", np.float32).reshape(expected.shape)
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def _compiles(header: str) -> bool:
+    if shutil.which("g++") is None:
+        return False
+    words = ["g++", "-fsyntax-only", "-x", "c++", "-"]
+    return subprocess.run(words, input=f"#include {header}", text=True, capture_output=True).returncode == 0
+
+
+# The same, in ONNX Runtime.
+_CPP_OF_ONNXRUNTIME = """
+#include <fstream>
+#include <vector>
+int main() {
+%s
+std::vector<float> x(%d);
+std::ifstream("x.bin", std::ios::binary).read(reinterpret_cast<char*>(x.data()), x.size() * 4);
+const std::vector<int64_t> shape{%s};
+auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+auto input = Ort::Value::CreateTensor<float>(memory, x.data(), x.size(), shape.data(), shape.size());
+Ort::AllocatorWithDefaultOptions names;
+auto read = session.GetInputNameAllocated(0, names), written = session.GetOutputNameAllocated(0, names);
+const char *reads[] = {read.get()}, *writes[] = {written.get()};
+auto y = session.Run(Ort::RunOptions{nullptr}, reads, &input, 1, writes, 1);
+const auto size = y[0].GetTensorTypeAndShapeInfo().GetElementCount() * 4;
+std::ofstream("y.bin", std::ios::binary).write(y[0].GetTensorData<char>(), size);
+}
+"""
+
+
+@pytest.mark.slow
+def test_the_code_in_cpp_for_onnxruntime(tmp_path: Path) -> None:
+    """ONNX Runtime's package has its library, and its headers come from elsewhere (`CPLUS_INCLUDE_PATH`)."""
+    if not _compiles("<onnxruntime_cxx_api.h>"):
+        pytest.skip("there is no g++, or it finds no header onnxruntime_cxx_api.h")
+    home = Path(pytest.importorskip("onnxruntime").__file__).parent / "capi"
+    model, inputs = frozen_engine_net("concat_conv_and_pool")
+    file, target = tmp_path / "model.onnx", find_target("onnxruntime")
+    export(model, file, target, check=False)
+    told_cpp = "\n".join(told(target, file, onnx=True)).partition("in C++")[2]
+    include, *lines = textwrap.dedent(told_cpp.partition("with\n")[2]).splitlines()
+    x = inputs["x"]
+    body = _CPP_OF_ONNXRUNTIME % ("\n".join(lines), x.size, ", ".join(map(str, x.shape)))
+    (tmp_path / "a.cpp").write_text(include + body)
+    x.tofile(tmp_path / "x.bin")
+    (library,) = home.glob("libonnxruntime.so.*")
+    words = ["g++", "-std=c++17", "a.cpp", "-o", "a", library, f"-Wl,-rpath,{home}"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    # The library's name for itself has no last digits, and no such file is in the package.
+    (tmp_path / ".".join(library.name.split(".")[:3])).symlink_to(library)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    subprocess.run([tmp_path / "a"], cwd=tmp_path, check=True, capture_output=True, env=environment)
     (expected,) = model.run(inputs)
     found = np.fromfile(tmp_path / "y.bin", np.float32).reshape(expected.shape)
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
