@@ -46,13 +46,16 @@ class Case:
         return build_model(self.build, self.inputs)
 
 
-def build_model(build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: int = 7) -> qcc.Model:
-    """A test-mode model of what `build` makes of static variables like `inputs`; batch size is free."""
+def build_model(
+    build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: int = 7, batch: int = -1
+) -> qcc.Model:
+    """A test-mode model of what `build` makes of static variables like `inputs`; the batch is free, or so
+    large."""
     main, startup = static.Program(), static.Program()
     startup.random_seed = main.random_seed = seed
     with static.program_guard(main, startup), paddle.utils.unique_name.guard():
         variables = [
-            static.data(f"x{index}", [-1, *array.shape[1:]], str(array.dtype))
+            static.data(f"x{index}", [batch, *array.shape[1:]], str(array.dtype))
             for index, array in enumerate(inputs)
         ]
         with warnings.catch_warnings():
