@@ -54,7 +54,8 @@ class Proposals(BoxOp):
         return None if op.attr("nms_thresh") > 0 else "nothing is suppressed (nms_thresh)"
 
     def _append(self, add: Nodes) -> None:
-        scores, boxes = self._clipped(add, *self._moved(add))
+        scores, boxes = self._moved(add)
+        boxes = self._clipped(add, boxes)
         large = self._large(add, boxes)
         scores, boxes = (add("Gather", name, large, axis=0) for name in (scores, boxes))
         chosen = self._suppressed(add, scores, boxes)
@@ -104,13 +105,13 @@ class Proposals(BoxOp):
             outputs=4,
         )
 
-    def _clipped(self, add: Nodes, scores: str, boxes: str) -> tuple[str, str]:
+    def _clipped(self, add: Nodes, boxes: str) -> str:
         """The parts of boxes that are inside the image."""
         # Height and width, [1, 2], as the ends of x and y, twice.
         ends = add("Gather", self.read("ImShape"), add.integers(1, 0, 1, 0), axis=1)
         if self.offset:
             ends = add("Sub", ends, add.real(self.offset))
-        return scores, add("Max", add("Min", boxes, ends), add.real(0))
+        return add("Max", add("Min", boxes, ends), add.real(0))
 
     def _large(self, add: Nodes, boxes: str) -> str:
         """The numbers of the boxes that are large enough; of pixels, those with their center in the image."""
