@@ -9,9 +9,8 @@ import numpy as np
 
 from qcc.calibrate.histogram import Rows
 from qcc.ir.graph import Graph
-from qcc.passes.quantizable import Operands, operands
+from qcc.passes.quantizable import MATRIX_OPS, Operands, operands
 
-_MATRIX_OPS = ("mul", "matmul", "matmul_v2")
 # Lower than this below the most important channel, channels are counted together.
 _OCTAVES = 30
 
@@ -61,7 +60,7 @@ def importances(graph: Graph, weights: Collection[str]) -> Mapping[str, Importan
 def _squares(graph: Graph, found: Operands) -> tuple[int, np.ndarray] | None:
     """The axis of the activation's channels, and the sum of the squares of the weights that each meets."""
     op, squares = found.op, graph.weights[found.weight.name].astype(np.float64) ** 2
-    if op.type in _MATRIX_OPS:
+    if op.type in MATRIX_OPS:
         turned = op.attr("trans_x", False) or op.attr("transpose_X", False)
         if found.swapped or squares.ndim != 2 or turned:
             return None

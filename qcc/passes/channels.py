@@ -10,11 +10,10 @@ import numpy as np
 
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.quantizable import KINDS, Operands
+from qcc.passes.quantizable import KINDS, MATRIX_OPS, Operands
 from qcc.passes.quantizable import operands as quantizable
 from qcc.passes.rewrite import is_fetched, is_weight, set_weight
 
-_MATRIX_OPS = ("mul", "matmul", "matmul_v2")
 _ARITHMETIC = ("elementwise_add", "elementwise_mul")
 _NORMS = ("layer_norm", "batch_norm")
 _POOLS = ("avg", "max")
@@ -47,7 +46,7 @@ class Layer:
     @property
     def is_matrix(self) -> bool:
         """Whether it is a product of matrices; otherwise it is a convolution."""
-        return self.op.type in _MATRIX_OPS
+        return self.op.type in MATRIX_OPS
 
     @property
     def groups(self) -> int:
@@ -105,7 +104,7 @@ def layer(graph: Graph, op: Op) -> Layer | None:
         return None
     if len(found.weight.consumers) != 1 or found.weight.name in graph.fetches:
         return None
-    if op.type in _MATRIX_OPS:
+    if op.type in MATRIX_OPS:
         turned = op.attr("trans_x", False) or op.attr("transpose_X", False)
         usual = len(found.weight.shape) == 2 and op.attr("y_num_col_dims", 1) == 1
         return Layer(found) if usual and not turned else None

@@ -41,7 +41,7 @@ KINDS = {
     )
 }
 OP_TYPES = tuple(KINDS)
-_MATRIX_OPS = ("mul", "matmul", "matmul_v2")
+MATRIX_OPS = ("mul", "matmul", "matmul_v2")
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Operands:
         """Why one scale per output channel is impossible here; None when it is possible."""
         if self.swapped:
             return f"its weight {self.weight.name!r} is the left operand, whose rows are no channels"
-        if self.op.type in _MATRIX_OPS and len(self.weight.shape) != 2:
+        if self.op.type in MATRIX_OPS and len(self.weight.shape) != 2:
             return f"its weight {self.weight.name!r} has {len(self.weight.shape)} dimensions, not 2"
         if self.op.type == "mul" and self.op.attr("y_num_col_dims", 1) != 1:
             return "its y_num_col_dims is not 1"
-        if self.op.type in _MATRIX_OPS and len(self.output.shape) < 2:
+        if self.op.type in MATRIX_OPS and len(self.output.shape) < 2:
             return f"its output {self.output.name!r} has no dimension besides the channels"
         return None
 
@@ -98,7 +98,7 @@ class Operands:
         """The `x_num_col_dims` of the dequantize op after this one: where its channels stand."""
         if self.op.type == "mul":
             return int(self.op.attr("x_num_col_dims", 1))
-        if self.op.type in _MATRIX_OPS or self.op.attr("data_format") == "NHWC":
+        if self.op.type in MATRIX_OPS or self.op.attr("data_format") == "NHWC":
             return len(self.output.shape) - 1
         return 1
 
@@ -136,7 +136,7 @@ def operands(op: Op) -> Operands | None:
     if left.persistable == right.persistable:
         return None
     swapped = left.persistable
-    if swapped and op.type not in _MATRIX_OPS:
+    if swapped and op.type not in MATRIX_OPS:
         return None
     data, weight = (right, left) if swapped else (left, right)
     # What an op of the program writes is no weight, persistable or not.

@@ -11,13 +11,12 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
-from qcc.passes.quantizable import OP_TYPES
-from qcc.passes.rewrite import CONVOLUTIONS, only_reader, remove_op
+from qcc.passes.quantizable import MATRIX_OPS
+from qcc.passes.rewrite import only_reader, remove_op
 from qcc.passes.round_trip import RoundTrips, linear_attrs, round_trips
 
 _WIDEST = 256
 """Products with more columns OpenVINO leaves alone."""
-_PRODUCTS = tuple(kind for kind in OP_TYPES if kind not in CONVOLUTIONS)
 
 
 @options(frozen=True, config=OPTIONS)
@@ -85,7 +84,7 @@ def _is_turned(op: Op) -> bool:
 
 
 def _has_few_columns(op: Op) -> bool:
-    if op.type not in _PRODUCTS:
+    if op.type not in MATRIX_OPS:
         return False
     shape = op.output("Out").shape
     return len(shape) == 2 and 0 < shape[1] <= _WIDEST

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto
 
 from qcc.backends.onnx.boxes.nodes import Nodes
-from qcc.backends.onnx.boxes.op import BoxOp
+from qcc.backends.onnx.boxes.op import BoxOp, pixel_offset
 from qcc.ir.nodes import Op
 
 _LEAST = 1e-8
@@ -41,7 +41,7 @@ class Levels(BoxOp):
             highest=int(op.attr("max_level")),
             level=int(op.attr("refer_level")),
             scale=float(op.attr("refer_scale")),
-            offset=1.0 if op.attr("pixel_offset", True) else 0.0,
+            offset=pixel_offset(op),
         )
 
     def _append(self, add: Nodes) -> None:

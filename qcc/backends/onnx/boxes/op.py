@@ -82,5 +82,10 @@ class BoxOp(ABC):
         return helper.np_dtype_to_tensor_dtype(numpy_dtype(self.dtypes[name]))
 
 
+def pixel_offset(op: Op) -> float:
+    """By how much a box is wider than its corners are apart: by a pixel where it is one of pixels."""
+    return 1.0 if op.attr("pixel_offset", True) else 0.0
+
+
 def _names(variables: Sequence[Var]) -> tuple[str, ...]:
     return tuple(var.name for var in variables)

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto
 
 from qcc.backends.onnx.boxes.nodes import Nodes
-from qcc.backends.onnx.boxes.op import BoxOp
+from qcc.backends.onnx.boxes.op import BoxOp, pixel_offset
 from qcc.ir.nodes import Op
 
 _LARGEST = math.log(1000 / 16)
@@ -44,7 +44,7 @@ class Proposals(BoxOp):
             kept=int(op.attr("post_nms_topN")),
             threshold=float(op.attr("nms_thresh")),
             smallest=max(float(op.attr("min_size")), 1.0),
-            offset=1.0 if op.attr("pixel_offset", True) else 0.0,
+            offset=pixel_offset(op),
         )
 
     @staticmethod
