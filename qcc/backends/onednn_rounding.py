@@ -86,10 +86,11 @@ def is_unsigned(var: Var) -> bool:
         op = op.input("X").producer
     if op is None or op.type not in RECTIFIERS:
         return False
-    return op.type == "relu" or _ends_a_convolution(op.input("X").producer)
+    return op.type == "relu" or ends_a_convolution(op.input("X").producer)
 
 
-def _ends_a_convolution(op: Op | None) -> bool:
+def ends_a_convolution(op: Op | None) -> bool:
+    """Whether an op is a convolution, or one of those behind that oneDNN computes together with it."""
     while op is not None and op.type in _FUSED:
         op = op.input("X").producer
     return op is not None and op.type in _CONVOLUTIONS

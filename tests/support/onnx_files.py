@@ -55,6 +55,13 @@ def without(target: str, step: str) -> Target:
     return table.model_copy(update={"onnx": form})
 
 
+def without_step(target: str, step: str) -> Target:
+    """A target whose pipeline for models of Paddle lacks a pass."""
+    table = find_target(target)
+    kept = [text for text in table.pipeline.split(",") if not text.startswith(step)]
+    return table.model_copy(update={"pipeline": ",".join(kept)})
+
+
 def heavy_conv(*, depthwise: int = 0, bias: bool = False) -> tuple[Model, Inputs]:
     """A frozen convolution whose sums of two products exceed 16 bits, and another one behind it.
 

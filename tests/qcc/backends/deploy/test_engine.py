@@ -124,5 +124,7 @@ def test_every_row_of_the_table_has_its_case() -> None:
     for row in (*target.facts, *target.faults):
         file, _, name = row.case.partition("::")
         function, _, parameter = name.partition("[")
-        assert f"def {function}(" in Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()
-        assert not parameter or parameter.rstrip("]") in NETS
+        text = Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()
+        assert f"def {function}(" in text
+        parameter = parameter.rstrip("]")
+        assert not parameter or parameter in NETS or f'"{parameter}"' in text

@@ -1,0 +1,222 @@
+"""own-scales: each activation is rounded by its own scale, not by that of its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.backends.onednn_rounding import ends_a_convolution, is_unsigned
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.rewrite import only_reader, scales_nothing
+
+_KEEPING = {
+    "transpose2": "X",
+    "reshape2": "X",
+    "nearest_interp": "X",
+    "nearest_interp_v2": "X",
+    "split": "X",
+    "slice": "Input",
+    "pool2d": "X",
+}
+"""Ops that Paddle takes for such as keep their input's scale, with the slot of that input."""
+
+_HANDING = (*_KEEPING, "concat", "scale")
+
+_NARROWING = ("split", "slice", "pool2d")
+"""Those of which the output may have a smaller range than the input."""
+
+
+# What oneDNN computes with a convolution in front: `GetSupportedActivations` of Paddle's `mkldnn_helper`.
+_ACTIVATIONS = (
+    *("abs", "clip", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish"),
+    *("relu", "relu6", "sigmoid", "sqrt", "swish", "tanh"),
+)
+
+
+@options(frozen=True, config=OPTIONS)
+class OwnScales(EnginePass):
+    """Keep Paddle from rounding an activation by the scale of another.
+
+    Before, in QDQ form, with x@scale = 2.0 and y@scale = 6.0:
+
+        x.quantized = quantize_linear(X=x, Scale=x@scale)
+        y = concat(X=[x, z])
+        y.quantized = quantize_linear(X=y, Scale=y@scale)
+        a, b = split(X=v)
+        a.quantized = quantize_linear(X=a, Scale=a@scale)
+        t = elementwise_add(X=s, Y=v)
+
+    After, where s comes from a convolution:
+
+        x.own = clip(X=x) {min=-2.0, max=2.0}
+        x.quantized = quantize_linear(X=x.own, Scale=x@scale)
+        y = concat(X=[x, z])
+        y.quantized = quantize_linear(X=y, Scale=y@scale)
+        a, b = split(X=v)
+        a.quantized = quantize_linear(X=a, Scale=a@scale)
+        t.X.alone = clip(X=s) {min=-3.4e38, max=3.4e38}
+        t = elementwise_add(X=t.X.alone, Y=v)
+
+    Paddle's `compute_propagate_scales_mkldnn_pass` hands scales on: that of a concat to what it joins, and
+    that of ops that keep values to both sides. So x above would be rounded in steps three times as large. No
+    scale is handed on through a clip, nor through a relu, which is the copy of what a relu gives: for these
+    Paddle takes 255 steps. Neither changes what the quantize op behind it gives.
+
+    Where an output is a part of the input (split, slice), or a mean of it (pool2d), the input gets a scale
+    that is too small for it. That does no harm but where a convolution adds it to its sums, or it is such a
+    sum: it would be clipped. So would be negative sums where what is added cannot be negative, since the
+    kernel gives them its type. A clip that clips nothing keeps the addition out of the convolution, which
+    still runs in int8.
+
+    What a scale op makes of a convolution's output is read through a copy, too: `cpu_quantize_squash_pass`
+    takes its factor into the scales on both sides, and the wrong way round.
+    """
+
+    name: ClassVar[str] = "own-scales"
+
+    def apply(self, graph: Graph) -> PassResult:
+        own = _own_scales(graph)
+        handing = [op for op in graph.ops if op.type in _HANDING]
+        copied = [var for var in own if _is_multiple(var.producer)]
+        for var in copied:
+            del own[var]
+        # Where one scale is no longer handed on, another may take its place.
+        while lost := _lost(own, given := _given(own, handing)):
+            copied += lost
+            for var in lost:
+                del own[var]
+        alone = list(_wrong_sums(graph, given))
+        for var in copied:
+            check_free(graph, next(_quantizers(var)), [f"{var.name}.own"])
+        for op, slot in alone:
+            check_free(graph, op, [_alone(op, slot)])
+        for var in copied:
+            _read_copy(graph, var)
+        for op, slot in alone:
+            _add_alone(graph, op, slot)
+        return PassResult(bool(copied or alone))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """What Paddle takes a variable's scale for, and whether it may be that of a part of the variable."""
+
+    value: float
+    unsigned: bool
+    narrowed: bool = False
+
+
+def _own_scales(graph: Graph) -> dict[Var, float]:
+    return {op.input("X"): _value(graph, op) for op in graph.ops if op.type == "quantize_linear"}
+
+
+def _value(graph: Graph, quantize: Op) -> float:
+    return float(graph.weights[quantize.input("Scale").name].reshape(-1)[0])
+
+
+def _given(own: Mapping[Var, float], handing: Sequence[Op]) -> dict[Var, _Scale]:
+    """Every variable's scale as Paddle's pass leaves it, which repeats itself while ops wait for one."""
+    given = {var: _Scale(value, is_unsigned(var)) for var, value in own.items()}
+    waiting: list[Op] = []
+    while (left := [op for op in handing if not _hand_on(op, given)]) != waiting:
+        waiting = left
+    return given
+
+
+def _hand_on(op: Op, given: dict[Var, _Scale]) -> bool:
+    """False for an op that hands on a scale, and has none so far."""
+    if op.type == "concat":
+        out = op.output("Out")
+        for var in op.inputs["X"] if out in given else ():
+            given[var] = replace(given[out], unsigned=given.get(var, given[out]).unsigned)
+        return True
+    source, out = op.input(_KEEPING.get(op.type, "X")), next(iter(op.all_outputs()))
+    if op.type == "scale":
+        _scale_on(op, source, out, given)
+        return True
+    if source in given:
+        given[out] = given[source]
+    elif out in given:
+        given[source] = replace(given[out], narrowed=given[out].narrowed or op.type in _NARROWING)
+    return source in given
+
+
+def _scale_on(op: Op, source: Var, out: Var, given: dict[Var, _Scale]) -> None:
+    """As Paddle has it, which forgets the bias, and multiplies to get from the output to the input."""
+    factor = abs(float(op.attr("scale", 1.0)))
+    for known, other in ((source, out), (out, source)):
+        if known in given and other not in given:
+            found = given[known]
+            narrowed = found.narrowed or not scales_nothing(op)
+            given[other] = replace(found, value=found.value * factor, narrowed=narrowed)
+
+
+def _is_multiple(op: Op | None) -> bool:
+    """Whether an op multiplies what activations and other scale ops made of a convolution's output."""
+    if op is None or op.type != "scale" or op.attr("bias", 0.0):
+        return False
+    while op is not None and op.type in ("scale", *_ACTIVATIONS):
+        op = op.input("X").producer
+    return ends_a_convolution(op)
+
+
+def _lost(own: Mapping[Var, float], given: Mapping[Var, _Scale]) -> list[Var]:
+    """Activations that get another scale than their own, or another number of steps."""
+    found = [(var, value, given[var]) for var, value in own.items()]
+    return [var for var, value, scale in found if (scale.value, scale.unsigned) != (value, is_unsigned(var))]
+
+
+def _wrong_sums(graph: Graph, given: Mapping[Var, _Scale]) -> Iterator[tuple[Op, str]]:
+    """Additions that go wrong in the convolution whose output they read, and the slot of that."""
+    for op in graph.ops:
+        if op.type != "elementwise_add":
+            continue
+        for slot, other in (("X", "Y"), ("Y", "X")):
+            summand, result = op.input(other), _activated(graph, op)
+            if ends_a_convolution(op.input(slot).producer) and summand in given and result in given:
+                scales = given[summand], given[result]
+                signs = {is_unsigned(summand), is_unsigned(result), *(scale.unsigned for scale in scales)}
+                if len(signs) > 1 or any(scale.narrowed for scale in scales):
+                    yield op, slot
+
+
+def _activated(graph: Graph, op: Op) -> Var:
+    """What an addition and the activation behind it give."""
+    reader = only_reader(graph, op.output("Out"))
+    return op.output("Out") if reader is None or reader.type not in _ACTIVATIONS else reader.output("Out")
+
+
+def _quantizers(var: Var) -> Iterator[Op]:
+    return (op for op in var.consumers if op.type == "quantize_linear")
+
+
+def _read_copy(graph: Graph, var: Var) -> None:
+    quantizers = list(_quantizers(var))
+    copy = graph.add_var_like(f"{var.name}.own", var)
+    kind, attrs = "relu", {}
+    if not is_unsigned(var):
+        scale = _value(graph, quantizers[0])
+        kind, attrs = "clip", {"min": -scale, "max": scale}
+    graph.add_op(kind, {"X": var}, {"Out": copy}, {**attrs, "op_role": 0}, before=quantizers[0])
+    for quantize in quantizers:
+        graph.set_input(quantize, "X", [copy])
+
+
+def _alone(op: Op, slot: str) -> str:
+    return f"{op.output('Out').name}.{slot}.alone"
+
+
+def _add_alone(graph: Graph, op: Op, slot: str) -> None:
+    var = op.input(slot)
+    copy = graph.add_var_like(_alone(op, slot), var)
+    largest = float(np.finfo(np.float32).max)
+    attrs = {"min": -largest, "max": largest, "op_role": 0}
+    graph.add_op("clip", {"X": var}, {"Out": copy}, attrs, before=op)
+    graph.set_input(op, slot, [copy])
