@@ -40,7 +40,7 @@ BUILT_IN = {
     "equalize": "qcc.passes.equalize:Equalize",
     "absorb-bias": "qcc.passes.absorb_bias:AbsorbBias",
     "mul-to-matmul": "qcc.backends.deploy.passes.mul_to_matmul:MulToMatmul",
-    "bias-shared-convs": "qcc.backends.deploy.passes.bias_shared_convs:BiasSharedConvs",
+    "bias-bare-convs": "qcc.backends.deploy.passes.bias_bare_convs:BiasBareConvs",
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
     "whole-weights": "qcc.backends.deploy.passes.whole_weights:WholeWeights",

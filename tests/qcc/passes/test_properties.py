@@ -153,7 +153,7 @@ def test_training_graph_and_test_graph_have_the_same_quantizers(
 # These compute the same in another way, up to the last bits; on quantized graphs, up to ties.
 REWRITES = ("fold-bn", "fold-constants", "equalize")
 ENGINE_REWRITES = (
-    *("mul-to-matmul", "bias-shared-convs", "square-weights", "whole-weights"),
+    *("mul-to-matmul", "bias-bare-convs", "square-weights", "whole-weights"),
     *("fold-into-scales", "eight-bit-grid"),
 )
 # These round otherwise than before.

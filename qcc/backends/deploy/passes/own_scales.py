@@ -75,8 +75,8 @@ class OwnScales(EnginePass):
     kernel gives them its type. A clip that clips nothing keeps the addition out of the convolution, which
     still runs in int8.
 
-    What a scale op makes of a convolution's output is read through a copy, too: `cpu_quantize_squash_pass`
-    takes its factor into the scales on both sides, and the wrong way round.
+    A scale op multiplies where it should divide to hand a scale to its input. Where that is a convolution's
+    output, `cpu_quantize_squash_pass` keeps that in integers, and clipped; so a copy is read there, too.
     """
 
     name: ClassVar[str] = "own-scales"
@@ -84,13 +84,11 @@ class OwnScales(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         own = _own_scales(graph)
         handing = [op for op in graph.ops if op.type in _HANDING]
-        copied = [var for var in own if _is_multiple(var.producer)]
-        for var in copied:
-            del own[var]
+        copied: list[Var] = []
         # Where one scale is no longer handed on, another may take its place.
-        while lost := _lost(own, given := _given(own, handing)):
-            copied += lost
-            for var in lost:
+        while found := list(dict.fromkeys(_concerned(own, given := _given(own, handing), handing))):
+            copied += found
+            for var in found:
                 del own[var]
         alone = list(_wrong_sums(graph, given))
         for var in copied:
@@ -106,10 +104,11 @@ class OwnScales(EnginePass):
 
 @dataclass(frozen=True)
 class _Scale:
-    """What Paddle takes a variable's scale for, and whether it may be that of a part of the variable."""
+    """What Paddle takes a variable's scale for, whose it is, and whether it may be too small."""
 
     value: float
     unsigned: bool
+    origin: Var
     narrowed: bool = False
 
 
@@ -123,7 +122,7 @@ def _value(graph: Graph, quantize: Op) -> float:
 
 def _given(own: Mapping[Var, float], handing: Sequence[Op]) -> dict[Var, _Scale]:
     """Every variable's scale as Paddle's pass leaves it, which repeats itself while ops wait for one."""
-    given = {var: _Scale(value, is_unsigned(var)) for var, value in own.items()}
+    given = {var: _Scale(value, is_unsigned(var), var) for var, value in own.items()}
     waiting: list[Op] = []
     while (left := [op for op in handing if not _hand_on(op, given)]) != waiting:
         waiting = left
@@ -158,19 +157,23 @@ def _scale_on(op: Op, source: Var, out: Var, given: dict[Var, _Scale]) -> None:
             given[other] = replace(found, value=found.value * factor, narrowed=narrowed)
 
 
-def _is_multiple(op: Op | None) -> bool:
-    """Whether an op multiplies what activations and other scale ops made of a convolution's output."""
-    if op is None or op.type != "scale" or op.attr("bias", 0.0):
-        return False
-    while op is not None and op.type in ("scale", *_ACTIVATIONS):
+def _concerned(own: Mapping[Var, float], given: Mapping[Var, _Scale], handing: Sequence[Op]) -> Iterator[Var]:
+    """Activations that get another scale than their own, or another number of steps, and those that give
+    theirs to a convolution's output of which a scale op reads a multiple."""
+    for var, value in own.items():
+        if (given[var].value, given[var].unsigned) != (value, is_unsigned(var)):
+            yield var
+    for op in handing:
+        if op.type == "scale" and not op.attr("bias", 0.0):
+            scale = given.get(op.input("X"))
+            if scale is not None and scale.narrowed and _is_of_a_convolution(op.input("X").producer):
+                yield scale.origin
+
+
+def _is_of_a_convolution(op: Op | None) -> bool:
+    while op is not None and op.type in _ACTIVATIONS:
         op = op.input("X").producer
     return ends_a_convolution(op)
-
-
-def _lost(own: Mapping[Var, float], given: Mapping[Var, _Scale]) -> list[Var]:
-    """Activations that get another scale than their own, or another number of steps."""
-    found = [(var, value, given[var]) for var, value in own.items()]
-    return [var for var, value, scale in found if (scale.value, scale.unsigned) != (value, is_unsigned(var))]
 
 
 def _wrong_sums(graph: Graph, given: Mapping[Var, _Scale]) -> Iterator[tuple[Op, str]]:

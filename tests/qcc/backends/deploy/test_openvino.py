@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,15 +58,18 @@ def test_depthwise(tmp_path: Path) -> None:
         assert engine.int8 == {"Convolution": 1}
 
 
-def test_open_batch(tmp_path: Path) -> None:
-    """A convolution that two ops read, one of them a gate of squeeze and excite."""
-
-    def build(x: object) -> object:
-        y = static.nn.conv2d(F.relu(x), 8, 3, padding=1, bias_attr=False)
-        return F.adaptive_avg_pool2d(y, 1) * y
-
+@pytest.mark.parametrize(
+    "read",
+    [lambda y: F.adaptive_avg_pool2d(y, 1) * y, lambda y: y + y, lambda y: F.max_pool2d(y, 3, 1, 1) * -1.0],
+    ids=["squeeze and excite", "one op reads it twice", "a pool and a factor"],
+)
+def test_open_batch(read: Callable[[Any], Any], tmp_path: Path) -> None:
+    """A convolution without a bias."""
     inputs = {"x0": floats(2, 4, 12, 12)}
-    model = frozen(build_model(build, tuple(inputs.values())), inputs)
+    net = build_model(
+        lambda x: read(static.nn.conv2d(F.relu(x), 8, 3, padding=1, bias_attr=False)), tuple(inputs.values())
+    )
+    model = frozen(net, inputs)
     assert qcc.save(model, tmp_path, target="openvino", check=inputs).checks[-1].good
     with OpenVino(tmp_path / "model.pdmodel") as engine:
         assert engine.int8 == {"Convolution": 1}

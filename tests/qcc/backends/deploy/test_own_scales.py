@@ -93,6 +93,12 @@ def two_multiples(x: Any) -> Any:
     return conv(h * 0.25) + conv(h * 0.5)
 
 
+def waiting_pool(x: Any) -> Any:
+    """The pool has no scale to hand on, so Paddle goes over all ops again, and a scale gets further."""
+    h = conv(x)
+    return conv(F.max_pool2d(conv(h), 3, 1, 1) + conv(conv(h) * 0.25 + 1.0))
+
+
 # What is built, which ops the pass adds, and by how much the result is off without it, of its range.
 NETS: dict[str, tuple[Callable[[Any], Any], list[str], float]] = {
     "in parts": (in_parts, ["clip"], 0.15),
@@ -104,6 +110,7 @@ NETS: dict[str, tuple[Callable[[Any], Any], list[str], float]] = {
     "two pools": (two_pools, ["clip"], 0.3),
     "multiple": (lambda x: conv(conv(x) * 0.25), ["clip"], 0.5),
     "multiple of a rectified": (lambda x: conv(F.relu(conv(x)) * 0.25), ["clip"], 0.5),
+    "multiple and a bias": (waiting_pool, ["clip"], 0.2),
     "two multiples": (two_multiples, ["clip", "clip"], math.inf),
 }
 KEPT: dict[str, Callable[[Any], Any]] = {

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from engine_nets import NETS, frozen_engine_net
-from lite_case import build_model, floats, static
+from lite_case import F, build_model, floats, static
 from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, ops_of, without
 
-from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.onnx.form import prepare
 from qcc.errors import OutputError
@@ -31,18 +32,33 @@ def test_cases(name: str, tmp_path: Path) -> None:
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
 
 
-def test_a_convolution_that_several_ops_read(tmp_path: Path) -> None:
-    """OpenVINO loses its scale where the batch is open and there is no bias."""
+def bare(x: Any) -> Any:
+    return static.nn.conv2d(x, 8, 1, bias_attr=False)
 
-    def build(x: object) -> object:
-        y = static.nn.conv2d(x, 8, 1, bias_attr=False)
-        return y * paddle.nn.functional.adaptive_avg_pool2d(y, 1)
 
+def kept(x: Any) -> Any:
+    """What is left of it in the engine is nothing."""
+    return F.dropout(x, 0.5)
+
+
+# What reads a convolution, and whether it goes wrong with a closed batch, too.
+READ: dict[str, tuple[Callable[[Any], Any], bool]] = {
+    "a gate": (lambda y: y * F.adaptive_avg_pool2d(y, 1), False),
+    "behind nothing": (lambda y: bare((y := kept(y)) * F.sigmoid(bare(y))), False),
+    "a factor behind a pool": (lambda y: bare(F.max_pool2d(y, 3, 1, 1) * -1.0), True),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_convolution_without_a_bias(name: str, tmp_path: Path) -> None:
+    read, closed = READ[name]
     x = floats(1, 8, 12, 12)
-    model, inputs = frozen(build_model(build, (x,)), {"x0": x}), {"x0": x}
-    with pytest.raises(OutputError, match=r"the engine, OpenVINO, beside that: .*, which is wrong"):
-        exported(model, inputs, without("openvino", "bias-shared-convs"), tmp_path / "out")
-    exported(model, inputs, "openvino", tmp_path)
+    for batch in (-1, 1) if closed else (-1,):
+        net = build_model(lambda image: read(bare(image)), (x,), batch=batch)
+        model, inputs = frozen(net, {"x0": x}), {"x0": x}
+        with pytest.raises(OutputError, match=r"the engine, OpenVINO, beside that: .*, which is wrong"):
+            exported(model, inputs, without("openvino", "bias-bare-convs"), tmp_path / "out")
+        exported(model, inputs, "openvino", tmp_path)
 
 
 @pytest.mark.skipif(has_vnni(), reason="this processor has VNNI, and clips nothing")

@@ -1,0 +1,85 @@
+"""bias-bare-convs: a bias behind convolutions that have none."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
+from qcc.passes.rewrite import is_weight, only_reader, set_weight
+
+_CONVS = ("conv2d", "depthwise_conv2d")
+_DUST = np.float32(1e-30)
+"""Of a size that changes no sum of float32 but one that is zero, and that OpenVINO does not drop as it drops
+zeros."""
+
+
+@options(frozen=True, config=OPTIONS)
+class BiasBareConvs(EnginePass):
+    """Add almost nothing to a quantized convolution that has neither a bias nor a norm.
+
+    Before, in QDQ form:
+
+        y = conv2d(Input=x.dequantized, Filter=w.dequantized)
+        p = pool2d(X=y)
+
+    After, with y@bias = [1e-30, 1e-30, ...]:
+
+        y.bare = conv2d(Input=x.dequantized, Filter=w.dequantized)
+        y = elementwise_add(X=y.bare, Y=y@bias) {axis=1}
+        p = pool2d(X=y)
+
+    OpenVINO 2026.4 multiplies by the scale of such a convolution behind it, and loses that in several cases:
+    where it is read several times and a dimension is not known when the model is compiled, or where a factor
+    follows, with or without a pool between. The output is then about 1e-5 of what is right, or goes on
+    unscaled. With a bias the scale is part of the convolution.
+    """
+
+    name: ClassVar[str] = "bias-bare-convs"
+
+    def apply(self, graph: Graph) -> PassResult:
+        check_test_graph(self, graph)
+        chosen = [op for op in graph.ops if _fits(graph, op)]
+        for op in chosen:
+            out = op.output("Output")
+            check_free(graph, op, (_raw(out), _bias(out)))
+        for op in chosen:
+            _add_bias(graph, op)
+        return PassResult(bool(chosen))
+
+
+def _fits(graph: Graph, op: Op) -> bool:
+    if op.type not in _CONVS or op.attr("data_format", "NCHW") == "NHWC":
+        return False
+    source, out = op.input("Input").producer, op.output("Output")
+    quantized = source is not None and source.type == "dequantize_linear"
+    return quantized and not _has_bias(graph, out)
+
+
+def _has_bias(graph: Graph, out: Var) -> bool:
+    """Whether the next op is a norm, or adds a weight."""
+    reader = only_reader(graph, out)
+    if reader is None or reader.type == "batch_norm":
+        return reader is not None
+    return reader.type == "elementwise_add" and is_weight(graph, reader.input("Y"))
+
+
+def _raw(out: Var) -> str:
+    return f"{out.name}.bare"
+
+
+def _bias(out: Var) -> str:
+    return f"{out.name}@bias"
+
+
+def _add_bias(graph: Graph, op: Op) -> None:
+    out = op.output("Output")
+    raw = graph.add_var_like(_raw(out), out)
+    graph.set_output(op, "Output", [raw])
+    add = graph.add_op("elementwise_add", {"X": raw}, {"Out": out}, {"axis": 1, "op_role": 0}, after=op)
+    set_weight(graph, add, "Y", np.full(out.shape[1], _DUST, np.float32), _bias(out))
