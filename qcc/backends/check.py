@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.engines.paddle import Died
-from qcc.backends.judge import FLOAT_ENGINES, FROM_TIES, NOT_TOGETHER, first_wrong_op, judge
+from qcc.backends.judge import (
+    FLOAT_ENGINES,
+    FROM_TIES,
+    NOT_TOGETHER,
+    first_wrong_op,
+    is_wrong_in_float,
+    judge,
+)
 from qcc.backends.predictor import Engine
 from qcc.backends.program_file import inference_program
 from qcc.backends.reference import Reference, reference
@@ -163,12 +170,15 @@ def _where(found: Reference, engine: Engine, way: str | None) -> str | None:
     """The op that a quantized model goes wrong at, and what to do; None when each is right by itself."""
     try:
         wrong = first_wrong_op(found, engine)
+        in_float = wrong is not None and engine.int8 and is_wrong_in_float(found, wrong[0])
     except PaddleError as error:
         return f"its ops do not run one by one ({_cause(error)})"
     if wrong is None:
         return None
     op, distance = wrong
     named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
+    if in_float:
+        return f"{named}, as oneDNN's float kernels get it wrong, too; {ANOTHER}"
     return f"{named}; {way_out(found.graph, op, way or _way_to_form(found.graph))}"
 
 

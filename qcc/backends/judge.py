@@ -16,7 +16,7 @@ from qcc.backends.reference import Reference, write_opened
 from qcc.errors import PaddleError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.quantization import quantized_ops
+from qcc.quantization import op_name, quantized_ops
 from qcc.targets.processor import has_vnni
 
 FLOAT_ENGINES = (Engine(), Engine(onednn=True))
@@ -76,6 +76,12 @@ def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] 
         return apart.worst(found)
     expected = _as_rounded(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
     return apart.worst(found, apart.moved_by_ties(), expected.rough, expected.values)
+
+
+def is_wrong_in_float(reference: Reference, op: Op) -> bool:
+    """Whether oneDNN's float kernels get an op of a quantized model wrong as well.  Raises PaddleError."""
+    wrong = first_wrong_op(reference, Engine(onednn=True))
+    return wrong is not None and op_name(wrong[0]) == op_name(op)
 
 
 @dataclass(frozen=True)

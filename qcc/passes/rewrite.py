@@ -46,6 +46,15 @@ def single_input(op: Op, slot: str) -> Var | None:
     return variables[0] if len(variables) == 1 else None
 
 
+def adds_a_bias(graph: Graph, out: Var) -> bool:
+    """Whether the one op that reads an output adds a weight to it that is not zero throughout."""
+    add = only_reader(graph, out)
+    if add is None or add.type != "elementwise_add" or add.input("X") is not out:
+        return False
+    bias = graph.weights.get(add.input("Y").name)
+    return bias is not None and bool(bias.any())
+
+
 def scales_nothing(op: Op) -> bool:
     """True for a scale op that multiplies by 1 and adds 0."""
     if op.type != "scale" or op.inputs.get("ScaleTensor"):

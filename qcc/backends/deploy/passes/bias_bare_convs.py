@@ -11,7 +11,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
-from qcc.passes.rewrite import is_weight, only_reader, set_weight
+from qcc.passes.rewrite import adds_a_bias, only_reader, set_weight
 
 _CONVS = ("conv2d", "depthwise_conv2d")
 _DUST = np.float32(1e-30)
@@ -21,7 +21,7 @@ zeros."""
 
 @options(frozen=True, config=OPTIONS)
 class BiasBareConvs(EnginePass):
-    """Add almost nothing to a quantized convolution that has neither a bias nor a norm.
+    """Add almost nothing to a quantized convolution that has neither a bias nor a norm, or one of zeros.
 
     Before, in QDQ form:
 
@@ -57,16 +57,11 @@ def _fits(graph: Graph, op: Op) -> bool:
     if op.type not in _CONVS or op.attr("data_format", "NCHW") == "NHWC":
         return False
     source, out = op.input("Input").producer, op.output("Output")
-    quantized = source is not None and source.type == "dequantize_linear"
-    return quantized and not _has_bias(graph, out)
-
-
-def _has_bias(graph: Graph, out: Var) -> bool:
-    """Whether the next op is a norm, or adds a weight."""
+    if source is None or source.type != "dequantize_linear":
+        return False
     reader = only_reader(graph, out)
-    if reader is None or reader.type == "batch_norm":
-        return reader is not None
-    return reader.type == "elementwise_add" and is_weight(graph, reader.input("Y"))
+    normed = reader is not None and reader.type == "batch_norm"
+    return not normed and not adds_a_bias(graph, out)
 
 
 def _raw(out: Var) -> str:

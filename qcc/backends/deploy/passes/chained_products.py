@@ -12,7 +12,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.quantizable import MATRIX_OPS
-from qcc.passes.rewrite import only_reader, remove_op
+from qcc.passes.rewrite import adds_a_bias, remove_op
 from qcc.passes.round_trip import RoundTrips, linear_attrs, round_trips
 
 _WIDEST = 256
@@ -100,20 +100,11 @@ def _is_behind_a_product(graph: Graph, var: Var) -> bool:
             continue
         seen.add(var)
         if _has_few_columns(var.producer):
-            if not _has_bias(graph, var.producer):
+            if not adds_a_bias(graph, var.producer.output("Out")):
                 return True
         else:
             waiting += [read for read in var.producer.all_inputs() if read.shape == var.shape]
     return False
-
-
-def _has_bias(graph: Graph, op: Op) -> bool:
-    out = op.output("Out")
-    add = only_reader(graph, out)
-    if add is None or add.type != "elementwise_add" or add.input("X") is not out:
-        return False
-    bias = graph.weights.get(add.input("Y").name)
-    return bias is not None and bool(bias.any())
 
 
 def _replace(graph: Graph, trips: RoundTrips, *, marked: bool) -> None:

@@ -37,8 +37,8 @@ def bare(x: Any) -> Any:
 
 
 def kept(x: Any) -> Any:
-    """What is left of it in the engine is nothing."""
-    return F.dropout(x, 0.5)
+    """What is left of it in the engine is nothing, or a bias of zeros."""
+    return F.dropout(x * 1.0, 0.5)
 
 
 # What reads a convolution, and whether it goes wrong with a closed batch, too.

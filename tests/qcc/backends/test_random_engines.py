@@ -1,0 +1,72 @@
+"""Random networks: what is written for an engine is right there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from onnx_files import exported, frozen, needs_openvino
+from random_layers import HANDING, Net, nets
+from random_runs import examples
+
+import qcc
+from qcc.ir.nodes import Op
+from qcc.passes.frozen import frozen_ops
+
+# Without those that an engine does not read, and those that oneDNN's float kernels get wrong as well.
+KINDS = (
+    *("bn", "relu", "relu6", "leaky", "hard_swish", "sigmoid", "avg_pool", "scale", "squeeze"),
+    *("halve", "double", "add", "multiply", "joined", "tokens", "identity", "halves", "widened"),
+    *("reshaped_bias", "added_relu"),
+    *HANDING,
+)
+NETS = nets(KINDS)
+
+
+def check(net: Net, target: str, folder: Path, *, as_onnx: bool, batch: int) -> None:
+    """The engine, with its int8 kernels, agrees with the file's own numbers."""
+    inputs = {"x0": net.image(1)}
+    model = frozen(net.model(batch), inputs)
+    # What was quantized may have led to no output.
+    assume(any(True for _ in frozen_ops(model.graph)))
+    assume(not any(_shrinks(op) for op in model.graph.ops))
+    if as_onnx:
+        exported(model, inputs, target, folder)
+    else:
+        qcc.save(model, folder, target=target, check=inputs)
+
+
+def _shrinks(op: Op) -> bool:
+    """oneDNN takes other pixels than Paddle's own kernel, with floats as well."""
+    return op.type == "nearest_interp_v2" and op.output("Out").shape[2] < op.input("X").shape[2]
+
+
+@examples(12)
+@given(net=NETS)
+def test_paddle(net: Net, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(net, "paddle-x86", tmp_path_factory.mktemp("net"), as_onnx=False, batch=-1)
+
+
+@pytest.mark.slow
+@examples(100)
+@given(net=NETS)
+def test_many_in_paddle(net: Net, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(net, "paddle-x86", tmp_path_factory.mktemp("net"), as_onnx=False, batch=1)
+
+
+@pytest.mark.slow
+@examples(40)
+@given(net=NETS)
+def test_onnxruntime(net: Net, tmp_path_factory: pytest.TempPathFactory) -> None:
+    check(net, "onnxruntime", tmp_path_factory.mktemp("net"), as_onnx=True, batch=-1)
+
+
+@pytest.mark.slow
+@needs_openvino
+@pytest.mark.parametrize("batch", [-1, 1])
+@examples(30)
+@given(net=NETS)
+def test_openvino(net: Net, batch: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for as_onnx in (True, False):
+        check(net, "openvino", tmp_path_factory.mktemp("net"), as_onnx=as_onnx, batch=batch)
