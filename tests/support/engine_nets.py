@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,13 @@ def frozen_engine_net(name: str) -> tuple[Model, dict[str, np.ndarray]]:
     weight_type = "abs_max" if name == "left_weight" else "channel_wise_abs_max"
     scheme = f"transform{{weight_type={weight_type},activation_type=moving_average_abs_max}}"
     return PassManager.parse("freeze,prune").run(transformed_model(model, inputs, scheme)), inputs
+
+
+def assert_its_case_is_there(case: str) -> None:
+    """A row of a target's table names a test: a function, and one of its parameters, if it has any."""
+    file, _, test = case.partition("::")
+    function, _, parameter = test.partition("[")
+    text = Path(file.replace("tests/", f"{Path(__file__).parents[1]}/")).read_text()
+    assert f"def {function}(" in text
+    parameter = parameter.rstrip("]")
+    assert not parameter or parameter in NETS or f'"{parameter}"' in text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_nets import NETS, engine_net
+from engine_nets import NETS, assert_its_case_is_there, engine_net
 from lite_case import F, build_model, static
 
 import qcc
@@ -122,9 +122,4 @@ def test_fewer_bits(bits: int, tmp_path: Path) -> None:
 def test_every_row_of_the_table_has_its_case() -> None:
     target = find_target("paddle-x86")
     for row in (*target.facts, *target.faults):
-        file, _, name = row.case.partition("::")
-        function, _, parameter = name.partition("[")
-        text = Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()
-        assert f"def {function}(" in text
-        parameter = parameter.rstrip("]")
-        assert not parameter or parameter in NETS or f'"{parameter}"' in text
+        assert_its_case_is_there(row.case)

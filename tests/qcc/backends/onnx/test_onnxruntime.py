@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_nets import NETS, frozen_engine_net
+from engine_nets import NETS, assert_its_case_is_there, frozen_engine_net
 from onnx_files import HEAVY, exported, heavy_conv, ops_of, residual, without
 
 import qcc
@@ -147,7 +147,4 @@ def test_it_reads_no_models_of_paddle(tmp_path: Path) -> None:
 def test_every_row_of_the_tables_has_its_case(name: str) -> None:
     target = find_target(name)
     for row in (*target.facts, *target.faults, *onnx_form(target).faults):
-        file, _, test = row.case.partition("::")
-        function, _, parameter = test.partition("[")
-        assert f"def {function}(" in Path(file.replace("tests/", f"{Path(__file__).parents[3]}/")).read_text()
-        assert not parameter or parameter.rstrip("]") in NETS
+        assert_its_case_is_there(row.case)
