@@ -46,12 +46,17 @@ def single_input(op: Op, slot: str) -> Var | None:
     return variables[0] if len(variables) == 1 else None
 
 
-def adds_a_bias(graph: Graph, out: Var) -> bool:
-    """Whether the one op that reads an output adds a weight to it that is not zero throughout."""
+def added_weight(graph: Graph, out: Var) -> np.ndarray | None:
+    """The weight that the one op that reads an output adds to it; None where it does another thing."""
     add = only_reader(graph, out)
     if add is None or add.type != "elementwise_add" or add.input("X") is not out:
-        return False
-    bias = graph.weights.get(add.input("Y").name)
+        return None
+    return graph.weights.get(add.input("Y").name)
+
+
+def adds_a_bias(graph: Graph, out: Var) -> bool:
+    """Whether the one op that reads an output adds a weight to it that is not zero throughout."""
+    bias = added_weight(graph, out)
     return bias is not None and bool(bias.any())
 
 

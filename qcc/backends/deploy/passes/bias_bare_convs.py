@@ -11,7 +11,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free, check_test_graph
-from qcc.passes.rewrite import adds_a_bias, only_reader, set_weight
+from qcc.passes.rewrite import added_weight, adds_a_bias, only_reader, set_weight
 
 _CONVS = ("conv2d", "depthwise_conv2d")
 _DUST = np.float32(1e-30)
@@ -21,7 +21,7 @@ zeros."""
 
 @options(frozen=True, config=OPTIONS)
 class BiasBareConvs(EnginePass):
-    """Add almost nothing to a quantized convolution that has neither a bias nor a norm, or one of zeros.
+    """Add almost nothing to a quantized convolution without a norm, whose bias is missing or zero.
 
     Before, in QDQ form:
 
@@ -37,7 +37,8 @@ class BiasBareConvs(EnginePass):
     OpenVINO 2026.4 multiplies by the scale of such a convolution behind it, and loses that in several cases:
     where it is read several times and a dimension is not known when the model is compiled, or where a factor
     follows, with or without a pool between. The output is then about 1e-5 of what is right, or goes on
-    unscaled. With a bias the scale is part of the convolution.
+    unscaled. With a bias the scale is part of the convolution. One of zeros, which OpenVINO drops, is set to
+    1e-30.
     """
 
     name: ClassVar[str] = "bias-bare-convs"
@@ -74,6 +75,10 @@ def _bias(out: Var) -> str:
 
 def _add_bias(graph: Graph, op: Op) -> None:
     out = op.output("Output")
+    zeros, add = added_weight(graph, out), only_reader(graph, out)
+    if zeros is not None and add is not None:
+        set_weight(graph, add, "Y", np.full_like(zeros, _DUST), _bias(out))
+        return
     raw = graph.add_var_like(_raw(out), out)
     graph.set_output(op, "Output", [raw])
     add = graph.add_op("elementwise_add", {"X": raw}, {"Out": out}, {"axis": 1, "op_role": 0}, after=op)
