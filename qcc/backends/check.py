@@ -170,12 +170,12 @@ def _where(found: Reference, engine: Engine, way: str | None) -> str | None:
     """The op that a quantized model goes wrong at, and what to do; None when each is right by itself."""
     try:
         wrong = first_wrong_op(found, engine)
-        in_float = wrong is not None and engine.int8 and is_wrong_in_float(found, wrong[0])
+        if wrong is None:
+            return None
+        op, distance = wrong
+        in_float = engine.int8 and is_wrong_in_float(found, op)
     except PaddleError as error:
         return f"its ops do not run one by one ({_cause(error)})"
-    if wrong is None:
-        return None
-    op, distance = wrong
     named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
     if in_float:
         return f"{named}, as oneDNN's float kernels get it wrong, too; {ANOTHER}"

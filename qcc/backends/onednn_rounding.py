@@ -108,7 +108,7 @@ def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
         if not rounded:
             graph.replace_input(op, var, source)
         elif is_unsigned(source):
-            scale = _scale(graph, quantize, "Scale")
+            scale = scale_of(graph, quantize, "Scale")
             graph.replace_input(op, var, _unsigned(graph, quantize, var, scale, scale / _UINT8))
 
 
@@ -118,7 +118,7 @@ def _replace_quantize(graph: Graph, op: Op, rounded: bool) -> None:
     quantize = found.quantize
     if quantize.type not in QUANTIZE_OPS or "InScale" not in quantize.inputs:
         return
-    old, scale = quantize.output("Out"), _scale(graph, quantize, "InScale")
+    old, scale = quantize.output("Out"), scale_of(graph, quantize, "InScale")
     integers = max_int(read_quantizer(quantize).bits)
     if not rounded:
         new = _computed(graph, quantize, f"{old.name}.unrounded", quantize.input("X"), scale=integers / scale)
@@ -145,5 +145,6 @@ def _computed(graph: Graph, before: Op, name: str, source: Var, kind: str = "sca
     return out
 
 
-def _scale(graph: Graph, quantize: Op, slot: str) -> float:
+def scale_of(graph: Graph, quantize: Op, slot: str) -> float:
+    """The one scale of a quantize op."""
     return float(graph.weights[quantize.input(slot).name].reshape(-1)[0])

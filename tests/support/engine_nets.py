@@ -12,8 +12,11 @@ from lite_case import F, static
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends import deploy
+from qcc.backends.predictor import Engine, Predictor
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.targets.table import Target
 
 IMAGE, SEQUENCE = (8, 16, 16), (16, 32)
 
@@ -123,3 +126,9 @@ def assert_its_case_is_there(case: str) -> None:
     assert f"def {function}(" in text
     parameter = parameter.rstrip("]")
     assert not parameter or parameter in NETS or f'"{parameter}"' in text
+
+
+def in_paddle(model: Model, inputs: dict[str, np.ndarray], target: Target, folder: Path) -> np.ndarray:
+    """What Paddle Inference with oneDNN's int8 kernels gives for a frozen model in the form for a target."""
+    deploy.save(model, folder, target, None, None, None, check=False)
+    return Predictor.open(folder, Engine(onednn=True, int8=True)).run(inputs)[0]

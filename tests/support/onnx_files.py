@@ -50,16 +50,18 @@ def frozen(net: Model, inputs: Inputs) -> Model:
 def without(target: str, step: str) -> Target:
     """A target whose pipeline for ONNX lacks a pass."""
     table = find_target(target)
-    kept = [text for text in onnx_form(table).pipeline.split(",") if not text.startswith(step)]
-    form = onnx_form(table).model_copy(update={"pipeline": ",".join(kept)})
+    form = onnx_form(table).model_copy(update={"pipeline": _left(onnx_form(table).pipeline, step)})
     return table.model_copy(update={"onnx": form})
 
 
 def without_step(target: str, step: str) -> Target:
     """A target whose pipeline for models of Paddle lacks a pass."""
     table = find_target(target)
-    kept = [text for text in table.pipeline.split(",") if not text.startswith(step)]
-    return table.model_copy(update={"pipeline": ",".join(kept)})
+    return table.model_copy(update={"pipeline": _left(table.pipeline, step)})
+
+
+def _left(pipeline: str, step: str) -> str:
+    return ",".join(text for text in pipeline.split(",") if not text.startswith(step))
 
 
 def heavy_conv(*, depthwise: int = 0, bias: bool = False) -> tuple[Model, Inputs]:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.onednn_rounding import ends_a_convolution, is_unsigned
+from qcc.backends.onednn_rounding import ends_a_convolution, is_unsigned, scale_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
@@ -113,11 +113,7 @@ class _Scale:
 
 
 def _own_scales(graph: Graph) -> dict[Var, float]:
-    return {op.input("X"): _value(graph, op) for op in graph.ops if op.type == "quantize_linear"}
-
-
-def _value(graph: Graph, quantize: Op) -> float:
-    return float(graph.weights[quantize.input("Scale").name].reshape(-1)[0])
+    return {op.input("X"): scale_of(graph, op, "Scale") for op in graph.ops if op.type == "quantize_linear"}
 
 
 def _given(own: Mapping[Var, float], handing: Sequence[Op]) -> dict[Var, _Scale]:
@@ -181,8 +177,9 @@ def _wrong_sums(graph: Graph, given: Mapping[Var, _Scale]) -> Iterator[tuple[Op,
     for op in graph.ops:
         if op.type != "elementwise_add":
             continue
+        result = _activated(graph, op)
         for slot, other in (("X", "Y"), ("Y", "X")):
-            summand, result = op.input(other), _activated(graph, op)
+            summand = op.input(other)
             if ends_a_convolution(op.input(slot).producer) and summand in given and result in given:
                 scales = given[summand], given[result]
                 signs = {is_unsigned(summand), is_unsigned(result), *(scale.unsigned for scale in scales)}
@@ -201,13 +198,12 @@ def _quantizers(var: Var) -> Iterator[Op]:
 
 
 def _read_copy(graph: Graph, var: Var) -> None:
-    quantizers = list(_quantizers(var))
-    copy = graph.add_var_like(f"{var.name}.own", var)
-    kind, attrs = "relu", {}
-    if not is_unsigned(var):
-        scale = _value(graph, quantizers[0])
-        kind, attrs = "clip", {"min": -scale, "max": scale}
-    graph.add_op(kind, {"X": var}, {"Out": copy}, {**attrs, "op_role": 0}, before=quantizers[0])
+    quantizers, name = list(_quantizers(var)), f"{var.name}.own"
+    if is_unsigned(var):
+        copy = graph.add_var_like(name, var)
+        graph.add_op("relu", {"X": var}, {"Out": copy}, {"op_role": 0}, before=quantizers[0])
+    else:
+        copy = _clipped(graph, var, name, scale_of(graph, quantizers[0], "Scale"), quantizers[0])
     for quantize in quantizers:
         graph.set_input(quantize, "X", [copy])
 
@@ -217,9 +213,12 @@ def _alone(op: Op, slot: str) -> str:
 
 
 def _add_alone(graph: Graph, op: Op, slot: str) -> None:
-    var = op.input(slot)
-    copy = graph.add_var_like(_alone(op, slot), var)
     largest = float(np.finfo(np.float32).max)
-    attrs = {"min": -largest, "max": largest, "op_role": 0}
-    graph.add_op("clip", {"X": var}, {"Out": copy}, attrs, before=op)
-    graph.set_input(op, slot, [copy])
+    graph.set_input(op, slot, [_clipped(graph, op.input(slot), _alone(op, slot), largest, op)])
+
+
+def _clipped(graph: Graph, var: Var, name: str, limit: float, before: Op) -> Var:
+    copy = graph.add_var_like(name, var)
+    attrs = {"min": -limit, "max": limit, "op_role": 0}
+    graph.add_op("clip", {"X": var}, {"Out": copy}, attrs, before=before)
+    return copy

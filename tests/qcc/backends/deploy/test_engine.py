@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_nets import NETS, assert_its_case_is_there, engine_net
+from engine_nets import NETS, assert_its_case_is_there, engine_net, in_paddle
 from lite_case import F, build_model, static
 
 import qcc
-from qcc.backends.predictor import Engine, Predictor
 from qcc.calibrate.activations import calibrated
 from qcc.model import Model
 from qcc.targets.table import find_target
@@ -28,8 +27,7 @@ CONVOLUTIONS = {
 
 def in_engine(model: Model, inputs: dict[str, np.ndarray], folder: Path) -> np.ndarray:
     """What the engine gives for a frozen model in the form for it."""
-    qcc.save(model, folder, target="paddle-x86", check=False)
-    return Predictor.open(folder, Engine(onednn=True, int8=True)).run(inputs)[0]
+    return in_paddle(model, inputs, find_target("paddle-x86"), folder)
 
 
 def frozen(model: Model, inputs: dict[str, np.ndarray], scheme: str) -> Model:

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_nets import in_paddle
 from lite_case import F, build_model, static
 from onnx_files import exported, frozen, needs_openvino, without, without_step
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends import deploy
 from qcc.backends.deploy.form import for_target
-from qcc.backends.predictor import Engine, Predictor
 from qcc.errors import OutputError
 from qcc.model import Model
 from qcc.targets.processor import cpu_flags
@@ -57,9 +56,7 @@ def widened(model: Model) -> int:
 
 def off(model: Model, inputs: dict[str, np.ndarray], target: Target, folder: Path) -> float:
     (wanted,) = model.run(inputs)
-    deploy.save(model, folder, target, None, None, None, check=False)
-    (found,) = Predictor.open(folder, Engine(onednn=True, int8=True)).run(inputs)
-    return float(np.abs(found - wanted).max() / np.ptp(wanted))
+    return float(np.abs(in_paddle(model, inputs, target, folder) - wanted).max() / np.ptp(wanted))
 
 
 @pytest.mark.parametrize("name", WIDENED)

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine_nets import in_paddle
 from lite_case import F, build_model, floats, static
 from onnx_files import frozen, without_step
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends import deploy
 from qcc.backends.deploy.form import for_target
 from qcc.backends.onednn_rounding import as_onednn_rounds
-from qcc.backends.predictor import Engine, Predictor
 from qcc.errors import PaddleError
 from qcc.model import Model
 from qcc.targets.table import Target, find_target
@@ -138,9 +137,8 @@ def off(model: Model, inputs: dict[str, np.ndarray], target: Target, folder: Pat
     """How far the engine is off what it is given, of the range; infinite where it does not load that."""
     formed = for_target(model, target)[0]
     (wanted,) = Model(as_onednn_rounds(formed.graph, target.int8_ops)).run(inputs)
-    deploy.save(model, folder, target, None, None, None, check=False)
     try:
-        (found,) = Predictor.open(folder, Engine(onednn=True, int8=True)).run(inputs)
+        found = in_paddle(model, inputs, target, folder)
     except PaddleError:
         return math.inf
     return float(np.abs(found - wanted).max() / np.ptp(wanted))
