@@ -65,6 +65,9 @@ def finished() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) in (end, _interrupt):
             signal.signal(number, signal.SIG_IGN)
+    # Python remembers a KeyboardInterrupt that left a text that was executed, as dataclasses do, until the
+    # next such text, and lets SIGINT end `python -m qcc`, whatever its exit code.
+    exec("")
 
 
 @contextmanager

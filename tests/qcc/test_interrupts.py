@@ -26,9 +26,10 @@ class Interrupting:
         if name == {where!r}:
             sys.meta_path.remove(self)
             for _ in range({times}):
-                os.kill(os.getpid(), {number})
+                {kill}
 sys.meta_path.insert(0, Interrupting())
 """
+KILL = "os.kill(os.getpid(), {number})"
 RUN = "from qcc.__main__ import main\nsys.argv[0] = 'qcc'\nmain()\n"
 NEXT = "next: qcc check MODEL --target lite-arm\n"
 IMPORT = """
@@ -40,7 +41,7 @@ except KeyboardInterrupt:
 
 
 def run(where: str, number: int, body: str, *words: str, times: int = 1) -> tuple[int, str, str]:
-    program = PROGRAM.format(where=where, number=int(number), times=times) + body
+    program = PROGRAM.format(where=where, kill=KILL.format(number=int(number)), times=times) + body
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     return done.returncode, done.stdout, done.stderr.lstrip("\n")
 
@@ -59,6 +60,16 @@ def run(where: str, number: int, body: str, *words: str, times: int = 1) -> tupl
 )
 def test_the_program_says_that_it_was_interrupted(where: str, number: int, tmp_path: Path) -> None:
     assert run(where, number, RUN, "inspect", str(tmp_path)) == (130, "", "qcc: interrupted\n")
+
+
+def test_an_interrupt_where_text_is_executed(tmp_path: Path) -> None:
+    """As where dataclasses are made: Python ends a module that is run as a program by SIGINT then."""
+    kill = f"exec({KILL.format(number=int(signal.SIGINT))!r})"
+    program = PROGRAM.format(where="qcc.analyze.inspection", kill=kill, times=1)
+    (tmp_path / "program.py").write_text(program + RUN)
+    command = [sys.executable, "-m", "program", "inspect", "MODEL"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "\nqcc: interrupted\n")
 
 
 def test_next_to_nothing_is_imported_before_signals_are_answered() -> None:

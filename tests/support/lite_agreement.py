@@ -22,6 +22,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model, Runner
 from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.targets.lite import Arch
 
 Arrays = Mapping[str, np.ndarray]
 ROUNDING = 1e-5
@@ -29,22 +30,22 @@ _NEAR_A_TIE = 2e-3
 _COPIES = ("flatten_contiguous_range", "dropout", "scale")
 
 
-def written(graph: Graph, path: Path, rows: Rows = "declared") -> NaiveBuffer:
+def written(graph: Graph, path: Path, rows: Rows = "declared", arch: Arch | None = None) -> NaiveBuffer:
     """Write a lowered graph, read it back by two readers, and let the verifier look at it."""
     with path.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(graph), stream)
     parsed = parse_naive_buffer(path)
-    assert [*parsed.complaints, *complaints_about(parsed.buffer, rows)] == []
+    assert [*parsed.complaints, *complaints_about(parsed.buffer, rows, arch)] == []
     program, params = read_nb(path.read_bytes())
     assert [op["type"] for op in program["blocks"][0]["ops"]] == [op.type for op in parsed.buffer.ops]
     assert [param["name"] for param in params] == [param.name for param in parsed.buffer.params]
     return parsed.buffer
 
 
-def lowered(model: Model, path: Path, **options: Any) -> NaiveBuffer:
-    """Lower a model (for x86 unless options say otherwise) and write it."""
-    graph = lower(model, **{"arch": "x86", **options}).graph
-    return written(graph, path, options.get("rows", "declared"))
+def lowered(model: Model, path: Path, arch: Arch = "x86", **options: Any) -> NaiveBuffer:
+    """Lower a model and write it."""
+    graph = lower(model, arch, **options).graph
+    return written(graph, path, options.get("rows", "declared"), arch)
 
 
 def lite_outputs(model: Model, inputs: Arrays, path: Path, **options: Any) -> list[np.ndarray]:

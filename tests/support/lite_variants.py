@@ -197,7 +197,7 @@ VARIANTS = {
         Case("relu6_threshold", (IMAGE,), lambda x: append_op("relu6", {"X": x}, OUT, {"threshold": 1.5})[0]),
         Case("swish_beta", (IMAGE,), lambda x: append_op("swish", {"X": x}, OUT, {"beta": 1.5})[0]),
         Case("elu_alpha", (IMAGE,), lambda x: F.elu(x, 0.3)),
-        Case("softplus_beta", (IMAGE,), lambda x: F.softplus(x, 2.0)),
+        Case("softplus_beta", (IMAGE,), lambda x: F.softplus(x, 2.0, 1.5)),
         Case("thresholded", (IMAGE,), lambda x: F.thresholded_relu(x, 0.4)),
         Case("mish_big", (floats(2, 3, low=-30, high=30),), F.mish),
         Case("gelu_big", (floats(4, 5, low=-8, high=8),), F.gelu),
