@@ -11,7 +11,7 @@ import numpy as np
 
 from qcc.analyze.divergence import common
 from qcc.backends import fluid
-from qcc.backends.agreement import Distance
+from qcc.backends.apart import Wrong
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.judge import first_wrong_op, judge
@@ -21,7 +21,6 @@ from qcc.backends.reference import reference
 from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
 from qcc.model import Model
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state, stored_form
@@ -83,7 +82,7 @@ class InEngine:
     def apart(self, given: Values) -> None:
         """An engine runs its layers together."""
 
-    def wrong_op(self, inputs: Values) -> tuple[Op, Distance] | None:
+    def wrong_op(self, inputs: Values) -> Wrong | None:
         """The op that the engine gets wrong on equal inputs, where its outputs are further off than the model
         moves by itself; None where they are not, or nothing is quantized.
 

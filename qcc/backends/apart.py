@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest
-from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart
+from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, part
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, write_opened
 from qcc.backends.samples import nearer_to_zero
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.numerics import max_int
+from qcc.quantization import op_name
 
 _CUT = ".cut"
 
@@ -36,9 +37,28 @@ _MEET = 4.0
 """Ties are not spread evenly: all pixels of one brightness may be on one, and meet in a sum."""
 
 
+_TOGETHER = 2**25
+"""Bytes of what ops give that are run apart together: of a detector on a large image, all activations take
+hundreds of megabytes, and whoever compares them holds them several times."""
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An op that is off on equal inputs: how far, and how many times as far as it may be (`excess`). `apart`:
+    with what others it was run."""
+
+    op: Op
+    distance: Distance
+    excess: float
+    apart: Apart
+
+    def __str__(self) -> str:
+        return f"on equal inputs the {self.op.type} of {op_name(self.op)!r} is {self.distance}"
+
+
 @dataclass(frozen=True)
 class Apart:
-    """The ops of a reference, each on inputs that are given, and what they are to give.
+    """Some ops of a reference, each on inputs that are given, and what they are to give.
 
     `program`, with the weights `params`, is to be run on `inputs`, and to give `wanted`.
     """
@@ -69,7 +89,7 @@ class Apart:
         ties: Sequence[Distance] = (),
         rough: Sequence[Distance] = (),
         wanted: Sequence[np.ndarray] | None = None,
-    ) -> tuple[Op, Distance] | None:
+    ) -> Wrong | None:
         """The op that is furthest off, if one is further off than it may be.
 
         `ties`: how far each may be off on their account; `rough`: see `wider`; `wanted`: what an engine is to
@@ -86,21 +106,43 @@ class Apart:
         ]
         if not wrong:
             return None
-        # Nothing is passed on from one op to the next, so that the one that is furthest off is to blame.
-        _, end, distance = max(wrong, key=lambda one: one[0])
+        excess, end, distance = max(wrong, key=lambda one: one[0])
         op = culprit(self.cut.graph.var(end))
         assert op is not None
-        return op, distance
+        return Wrong(op, distance, excess, self)
 
 
-def take_apart(reference: Reference) -> Apart:
-    """Cut a reference's graph where it quantizes, and compute what stands at the cuts."""
-    cut = cut_apart(reference.graph, reference.names)
-    program = reference.beside(_CUT)
-    write_opened(cut.graph, cut.ends, program)
-    values = reference.values([*cut.given.values(), *cut.ends])
-    given = dict(zip(cut.given, values, strict=False))
-    return Apart(cut, program, reference.params, {**reference.sample.inputs, **given}, values[len(given) :])
+def worst_of(found: Iterable[Wrong | None]) -> Wrong | None:
+    """The op that is furthest off: nothing is passed on from one op to the next, so that it is to blame."""
+    return max(filter(None, found), key=lambda wrong: wrong.excess, default=None)
+
+
+def take_apart(reference: Reference) -> Iterator[Apart]:
+    """Cut a reference's graph where it quantizes, and compute what stands at the cuts; as many ops at a time
+    as have outputs of `_TOGETHER` bytes."""
+    whole = cut_apart(reference.graph, reference.names)
+    names = list(dict.fromkeys([*whole.given.values(), *whole.ends]))
+    values = dict(zip(names, reference.values(names), strict=True))
+    for number, ends in enumerate(_groups({end: values[end].nbytes for end in whole.ends})):
+        cut = part(whole, ends)
+        program = reference.beside(f"{_CUT}{number}")
+        write_opened(cut.graph, cut.ends, program)
+        sample = {name: array for name, array in reference.sample.inputs.items() if name in cut.graph.feeds}
+        given = {feed: values[name] for feed, name in cut.given.items()}
+        yield Apart(cut, program, reference.params, {**sample, **given}, [values[end] for end in ends])
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    """Neighbours, as many as fit into `_TOGETHER`, and at least one."""
+    group: list[str] = []
+    held = 0
+    for name, size in sizes.items():
+        if group and held + size > _TOGETHER:
+            yield tuple(group)
+            group, held = [], 0
+        group.append(name)
+        held += size
+    yield tuple(group)
 
 
 def wider(

@@ -37,7 +37,7 @@ from qcc.model import Model
 from qcc.passes.frozen import are_whole, frozen_ops
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
-from qcc.quantization import op_name, quantized_op, state
+from qcc.quantization import quantized_op, state
 
 ANOTHER, NO_CHECK = "run the model in another engine", "--no-check writes it all the same"
 _FORM = "write the form for this engine, by `qcc freeze --target paddle-x86`"
@@ -172,14 +172,13 @@ def _where(found: Reference, engine: Engine, way: str | None) -> str | None:
         wrong = first_wrong_op(found, engine)
         if wrong is None:
             return None
-        op, distance = wrong
-        in_float = engine.int8 and is_wrong_in_float(found, op)
+        in_float = engine.int8 and is_wrong_in_float(found, wrong)
     except PaddleError as error:
         return f"its ops do not run one by one ({_cause(error)})"
-    named = f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
+    named = str(wrong)
     if in_float:
         return f"{named}, as oneDNN's float kernels get it wrong, too; {ANOTHER}"
-    return f"{named}; {way_out(found.graph, op, way or _way_to_form(found.graph))}"
+    return f"{named}; {way_out(found.graph, wrong.op, way or _way_to_form(found.graph))}"
 
 
 def _way_to_form(graph: Graph) -> str:

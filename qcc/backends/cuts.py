@@ -10,6 +10,7 @@ from qcc.backends.onednn_rounding import is_unsigned
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.prune import live_ops
 from qcc.passes.quantizable import KINDS
 
 _GIVEN = "@given"
@@ -75,6 +76,21 @@ def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
     cut.feeds = (*cut.feeds, *given)
     cut.fetches = tuple(ends)
     return Cut(cut, given, cut.fetches)
+
+
+def part(cut: Cut, ends: tuple[str, ...]) -> Cut:
+    """What computes some of the ends of a cut, and no more; a cut of all of them stays as it is."""
+    if ends == cut.ends:
+        return cut
+    graph = cut.graph.copy()
+    graph.fetches = ends
+    live = live_ops(graph)
+    for op in graph.ops:
+        if op not in live:
+            graph.remove_op(op)
+    # All weights stay declared: Paddle reads no part of a file.
+    graph.feeds = tuple(name for name in graph.feeds if graph.var(name).consumers)
+    return Cut(graph, {feed: name for feed, name in cut.given.items() if feed in graph.feeds}, ends)
 
 
 def _is_computed(graph: Graph, var: Var) -> bool:

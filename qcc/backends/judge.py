@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc.backends.agreement import MANY, MOST, Distance, distances, furthest
-from qcc.backends.apart import take_apart, wider
+from qcc.backends.apart import Apart, Wrong, take_apart, wider, worst_of
 from qcc.backends.onednn_rounding import as_onednn_rounds, rounded_again
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.backends.reference import Reference, write_opened
 from qcc.errors import PaddleError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
 from qcc.quantization import op_name, quantized_ops
 from qcc.targets.processor import has_vnni
 
@@ -67,21 +66,24 @@ def _within(reference: Reference, ways: Sequence[_Way]) -> list[Distance] | None
     return None
 
 
-def first_wrong_op(reference: Reference, engine: Engine) -> tuple[Op, Distance] | None:
+def first_wrong_op(reference: Reference, engine: Engine) -> Wrong | None:
     """The op that an engine gets wrong on equal inputs; None when there is none, so that it is the ops
     together that go wrong.  Raises PaddleError when the engine does not run the ops apart."""
-    apart = take_apart(reference)
-    found = Predictor(apart.program, reference.params, engine).run(apart.inputs)
+    return worst_of(_wrong_in(reference, engine, apart) for apart in take_apart(reference))
+
+
+def _wrong_in(reference: Reference, engine: Engine, apart: Apart) -> Wrong | None:
+    found = Predictor(apart.program, apart.params, engine).run(apart.inputs)
     if not engine.int8:
         return apart.worst(found)
     expected = _as_rounded(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
     return apart.worst(found, apart.moved_by_ties(), expected.rough, expected.values)
 
 
-def is_wrong_in_float(reference: Reference, op: Op) -> bool:
+def is_wrong_in_float(reference: Reference, wrong: Wrong) -> bool:
     """Whether oneDNN's float kernels get an op of a quantized model wrong as well.  Raises PaddleError."""
-    wrong = first_wrong_op(reference, Engine(onednn=True))
-    return wrong is not None and op_name(wrong[0]) == op_name(op)
+    as_float = _wrong_in(reference, Engine(onednn=True), wrong.apart)
+    return as_float is not None and op_name(as_float.op) == op_name(wrong.op)
 
 
 @dataclass(frozen=True)

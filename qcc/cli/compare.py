@@ -240,7 +240,6 @@ def _percent(found: Off | None) -> str:
 def _name_op(runs: InEngine, inputs: Values) -> None:
     """What of an engine is wrong on equal inputs, if anything is."""
     from qcc.errors import PaddleError
-    from qcc.quantization import op_name
 
     try:
         wrong = runs.wrong_op(inputs)
@@ -250,5 +249,4 @@ def _name_op(runs: InEngine, inputs: Values) -> None:
     if wrong is None:
         echo("that is no further than the model moves by itself, or each op is right on equal inputs.")
     else:
-        op, distance = wrong
-        echo(f"on equal inputs the {op.type} of {op_name(op)!r} is wrong: {distance}.")
+        echo(f"{wrong}, which is wrong.")

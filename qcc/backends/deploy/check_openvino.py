@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.agreement import Distance, furthest
-from qcc.backends.apart import take_apart
+from qcc.backends.apart import Wrong, take_apart, worst_of
 from qcc.backends.check import ANOTHER, NO_CHECK, Written, way_out
 from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, PaddleError
-from qcc.ir.nodes import Op
 from qcc.model import Model
-from qcc.quantization import op_name
 
 
 def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarray] | None) -> Check:
@@ -37,8 +35,10 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
         words = f"{furthest(*seen)} on {found.sample.source}"
         if _is_right(found, seen):
             return Check("OpenVINO", words)
-        apart = take_apart(found)
-        wrong = apart.worst(_run(apart.program, files.params, apart.inputs), apart.moved_by_ties())
+        wrong = worst_of(
+            apart.worst(_run(apart.program, files.params, apart.inputs), apart.moved_by_ties())
+            for apart in take_apart(found)
+        )
         if wrong is None and found.moves_as_far(seen):
             return Check("OpenVINO", f"{words}, {FROM_TIES}")
     except GraphError as error:
@@ -50,13 +50,10 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
     raise files.error(f"OpenVINO: {words}, which is wrong: {_blame(found, wrong)}; {NO_CHECK}")
 
 
-def _blame(found: Reference, wrong: tuple[Op, Distance] | None) -> str:
+def _blame(found: Reference, wrong: Wrong | None) -> str:
     if wrong is None:
         return f"{NOT_TOGETHER}; {ANOTHER}"
-    op, distance = wrong
-    return (
-        f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}; {way_out(found.graph, op, ANOTHER)}"
-    )
+    return f"{wrong}; {way_out(found.graph, wrong.op, ANOTHER)}"
 
 
 def _is_right(found: Reference, seen: Sequence[Distance]) -> bool:

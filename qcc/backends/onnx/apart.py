@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from qcc.backends.apart import Apart, take_apart
@@ -12,13 +13,16 @@ from qcc.passes.round_trip import linear_attrs
 _ROUNDED = "@rounded"
 
 
-def apart_and_rounded(reference: Reference) -> Apart:
+def apart_and_rounded(reference: Reference) -> Iterator[Apart]:
     """Cut a reference's graph where it quantizes, as `take_apart` does, but behind the rounding.
 
     Before: `x = conv2d(...)`, which is fetched. After: `x@rounded = dequantize(quantize(x))`, which is
     fetched. An engine that computes with integers where a quantize op follows would not do so without one.
     """
-    apart = take_apart(reference)
+    return (_rounded(reference, apart) for apart in take_apart(reference))
+
+
+def _rounded(reference: Reference, apart: Apart) -> Apart:
     graph = apart.cut.graph
     ends: list[str] = []
     rounded: dict[int, str] = {}

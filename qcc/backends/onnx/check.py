@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from qcc.backends.agreement import distances, furthest
+from qcc.backends.apart import Apart, Wrong, worst_of
 from qcc.backends.check import NO_CHECK
 from qcc.backends.engines.onnx_engines import ONNX_ENGINES, OnnxRunning
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
@@ -29,7 +30,6 @@ from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
-from qcc.quantization import op_name
 from qcc.targets.table import OnnxForm
 
 _MUCH = 0.05
@@ -215,14 +215,12 @@ def _step(
     raise subject.error(f"{what}: {words}, which is wrong: {wrong or NOT_TOGETHER}")
 
 
-def _wrong_op(subject: Subject, found: Reference, run: Run) -> str | None:
-    apart = apart_and_rounded(found)
+def _wrong_op(subject: Subject, found: Reference, run: Run) -> Wrong | None:
     file = found.program.with_name("apart.onnx")
-    file.write_bytes(
-        to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm).SerializeToString()
-    )
-    wrong = apart.worst(run(file, apart.inputs), apart.moved_by_ties())
-    if wrong is None:
-        return None
-    op, distance = wrong
-    return f"on equal inputs the {op.type} of {op_name(op)!r} is {distance}"
+
+    def wrong_in(apart: Apart) -> Wrong | None:
+        onnx = to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm)
+        file.write_bytes(onnx.SerializeToString())
+        return apart.worst(run(file, apart.inputs), apart.moved_by_ties())
+
+    return worst_of(map(wrong_in, apart_and_rounded(found)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,47 @@ from lite_commands import small
 
 import qcc
 from qcc.backends.agreement import MANY, Distance
-from qcc.backends.apart import Apart, take_apart, wider
-from qcc.backends.reference import reference
+from qcc.backends.apart import Apart, take_apart, wider, worst_of
+from qcc.backends.predictor import PaddleExecutor
+from qcc.backends.reference import Reference, reference
+from qcc.model import Model
 from qcc.numerics import max_int
+
+
+def reference_of(made: tuple[Model, Mapping[str, np.ndarray]], folder: Path) -> Reference:
+    """A network in QDQ form, written and read again."""
+    model, inputs = made
+    qcc.save(model, folder, form="qdq", check=False)
+    return reference(qcc.load(folder), folder / "model.pdmodel", folder / "model.pdiparams", inputs)
 
 
 @pytest.fixture(scope="module")
 def apart(tmp_path_factory: pytest.TempPathFactory) -> Apart:
-    model, inputs = small()
-    folder = tmp_path_factory.mktemp("apart")
-    qcc.save(model, folder, form="qdq", check=False)
-    saved = qcc.load(folder)
-    return take_apart(reference(saved, folder / "model.pdmodel", folder / "model.pdiparams", inputs))
+    (whole,) = take_apart(reference_of(small(), tmp_path_factory.mktemp("apart")))
+    return whole
+
+
+@pytest.mark.parametrize(("together", "count"), [(1, 3), (6_500, 2)])
+def test_few_ops_at_a_time_are_all_ops(
+    together: int, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = reference_of(frozen_engine_net("concat_conv_and_pool"), tmp_path)
+    (whole,) = take_apart(found)
+    monkeypatch.setattr("qcc.backends.apart._TOGETHER", together)
+    parts = list(take_apart(found))
+    assert len(parts) == count
+    assert tuple(end for part in parts for end in part.cut.ends) == whole.cut.ends
+    for part in parts:
+        given = PaddleExecutor(part.program, part.params).run(part.inputs)
+        assert [array.tobytes() for array in given] == [array.tobytes() for array in part.wanted]
+        assert set(part.inputs) == set(part.cut.graph.feeds)
+    twice = [
+        worst_of([part.worst([2 * array for array in part.wanted]) for part in few])
+        for few in (parts, [whole])
+    ]
+    assert twice[0] is not None
+    assert twice[1] is not None
+    assert str(twice[0]) == str(twice[1])
 
 
 def test_ties_move_every_quantized_op_by_some_steps(apart: Apart) -> None:
@@ -43,7 +73,7 @@ def test_a_step_of_a_few_is_a_tie_and_a_scale_that_is_off_is_not(apart: Apart) -
     wrong = [array if index else array * 1.1 for index, array in enumerate(apart.wanted)]
     found = apart.worst(wrong, ties)
     assert found is not None
-    assert found[0].type == "conv2d"
+    assert found.op.type == "conv2d"
 
 
 def test_an_edge_of_a_map_may_be_off_by_all_of_the_range() -> None:

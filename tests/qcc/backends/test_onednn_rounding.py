@@ -33,7 +33,7 @@ def test_ops_of_unsigned_activations_give_what_the_engine_gives(tmp_path: Path) 
     model, inputs = channel_wise()
     qcc.save(model, tmp_path, target="paddle-x86", check=False)
     found = reference(qcc.load(tmp_path), tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", inputs)
-    apart = take_apart(found)
+    (apart,) = take_apart(found)
     engine = Predictor(apart.program, apart.params, Engine(onednn=True, int8=True, int8_ops=LISTED))
     program = tmp_path / "rounded"
     write_opened(as_onednn_rounds(apart.cut.graph, LISTED), apart.cut.ends, program)
