@@ -300,6 +300,29 @@ def test_what_is_trained_is_what_is_frozen(small: tuple[Plan, Quantized]) -> Non
     assert 100 * np.square(found - wanted).sum() / np.square(wanted).sum() == pytest.approx(loss, rel=1e-2)
 
 
+@pytest.mark.parametrize("sides", [SIZE, -1])
+def test_images_of_any_size_are_trained_with_kernels_that_keep_none(
+    sides: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, onednn, sizes = nets.build(nets.residual_net)["test"], set(), (SIZE, SIZE + 1, SIZE + 2)
+    model.graph.var("image").desc.set_shape([-1, 3, sides, sides])
+    step = Stepper.step
+
+    def seen(stepper: Stepper, feeds: Feeds, number: int) -> Step:
+        ops = stepper.program.global_block().ops
+        onednn.add(any(op.has_attr("use_mkldnn") and op.attr("use_mkldnn") for op in ops))
+        return step(stepper, feeds, number)
+
+    monkeypatch.setattr(Stepper, "step", seen)
+    images = [image(number)["image"] for number in range(6)]
+    if sides < 0:
+        images = [np.resize(one, (1, 3, *2 * (size,))) for one, size in zip(images, 2 * sizes, strict=True)]
+    qcc.train.quantize_unlabelled(
+        model, [{"image": one} for one in images], tmp_path, steps=10, console=Console(file=io.StringIO())
+    )
+    assert onednn == {sides == SIZE}
+
+
 def test_loops_are_refused() -> None:
     with pytest.raises(ModelFormatError, match=r"while.* holds ops of its own"):
         as_training_graph(nets.several_blocks().graph)

@@ -14,7 +14,7 @@ from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.failures import reason
 from qcc.model import Model
-from qcc.train.programs.kernels import choose_kernels
+from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
 from qcc.train.tasks.task import Feeds, Trainable
 
@@ -45,14 +45,14 @@ class RepeatedEvaluation:
     keeps much, in pieces that do not fit the next one.
     """
 
-    def __init__(self, task: Trainable) -> None:
-        self._task = task
+    def __init__(self, task: Trainable, *, one_size: bool = True) -> None:
+        self._task, self._one_size = task, one_size
         self._runner: ModelRunner | None = None
 
     def __call__(self, model: Model) -> dict[str, float]:
         """The metrics of `model`, as `evaluate` gives them."""
         if self._runner is None:
-            self._runner = ModelRunner(model, self._task.group.device)
+            self._runner = ModelRunner(model, self._task.group.device, one_size=self._one_size)
         else:
             self._runner.take_weights(model)
         return self._task.evaluate(self._runner.run)
@@ -60,15 +60,15 @@ class RepeatedEvaluation:
 
 class ModelRunner:
     """A model made ready for many batches on a device, a Paddle place: INT8 weights turned into float32, and
-    on the CPU oneDNN's convolutions."""
+    on the CPU oneDNN's convolutions, unless the batches are not of `one_size`; see `choose_kernels`."""
 
     @static_mode()
-    def __init__(self, model: Model, device: Any) -> None:
+    def __init__(self, model: Model, device: Any, *, one_size: bool = True) -> None:
         runnable = _unpacked(model)
         self._feeds = model.feeds
         self._fetches = list(model.fetches)
         self._program = runnable.to_program()
-        choose_kernels(self._program, device)
+        choose_kernels(self._program, device, one_size=one_size)
         _keep_no_weights(self._program)
         self._scope, self._device = paddle.static.Scope(), device
         self._put_weights(runnable)
@@ -90,7 +90,8 @@ class ModelRunner:
             raise DataError(f"the model is fed by '{missing[0]}', but the data set gives {list(batch)}.")
         feeds = {name: batch[name] for name in self._feeds}
         try:
-            return run_program(self._executor, self._program, feeds, self._fetches, self._scope)
+            with running(self._device):
+                return run_program(self._executor, self._program, feeds, self._fetches, self._scope)
         except ValueError as error:  # Paddle's for shapes
             raise DataError(f"the model does not run on the data set's images: {reason(error)}") from error
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qcc._paddle import one_op_at_a_time, paddle
+from qcc._paddle import paddle
 from qcc.errors import CheckpointError, TrainingError
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.train.config.schedule import Schedule
@@ -18,7 +17,7 @@ from qcc.train.parallel.collectives import share_state
 from qcc.train.parallel.group import ALONE, Group
 from qcc.train.programs.averages import Averages, split_averages, with_averages
 from qcc.train.programs.distillation import TEACHER_PREFIX
-from qcc.train.programs.kernels import choose_kernels
+from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.scope import Arrays, move_scope, persistable_names, read_scope, write_scope
 from qcc.train.tasks.task import Feeds
@@ -39,7 +38,7 @@ class Stepper:
 
     The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
     what every step leaves in the scope, and are part of the state. After every step, all variables have the
-    same values in every process of `group`.
+    same values in every process of `group`. `one_size`: see `choose_kernels`.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Stepper:
         schedule: Schedule,
         averages: Averages | None = None,
         group: Group = ALONE,
+        one_size: bool = True,
     ) -> None:
         network = training.network
         self.scope = scope
@@ -61,11 +61,9 @@ class Stepper:
         self._group = group
         self._device = group.device
         self._executor = paddle.static.Executor(self._device)
-        names = persistable_names(self.program)
-        self._has_teacher = any(name.startswith(TEACHER_PREFIX) for name in names)
         if group.size > 1:
             share_state(self.program, group.size)
-        choose_kernels(self.program, self._device)
+        choose_kernels(self.program, self._device, one_size=one_size)
         move_scope(scope, self.program, self._device)
 
     def follow(self, schedule: Schedule) -> None:
@@ -82,7 +80,7 @@ class Stepper:
         rate = np.array([self.rate(step)], np.float32)
         write_scope(self.scope, {self._learning_rate: rate}, self._device)
         try:
-            with self._group.exchange(), one_op_at_a_time() if self._has_teacher else nullcontext():
+            with self._group.exchange(), running(self._device):
                 loss, *others = self._executor.run(
                     self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
                 )

@@ -1,0 +1,31 @@
+"""Which kernels programs run with, and how."""
+
+from __future__ import annotations
+
+import nets
+import pytest
+
+from qcc._paddle import paddle
+from qcc.train.programs.kernels import choose_kernels, running
+
+SERIAL = "FLAGS_new_executor_serial_run"
+
+
+@pytest.mark.parametrize("one_size", [True, False])
+def test_convolutions_use_onednn_for_batches_of_one_size(one_size: bool) -> None:
+    program = nets.build(nets.residual_net)["train"].to_program()
+    choose_kernels(program, paddle.CPUPlace(), one_size=one_size)
+    chosen = {
+        op.type: op.attr("use_mkldnn") for op in program.global_block().ops if op.has_attr("use_mkldnn")
+    }
+    for kind in ("conv2d", "conv2d_grad", "relu", "relu_grad"):
+        assert chosen[kind] == one_size
+    assert not chosen["batch_norm"]
+
+
+def test_a_cpu_runs_one_op_at_a_time() -> None:
+    """Otherwise every thread keeps what it has run with oneDNN."""
+    assert not paddle.get_flags([SERIAL])[SERIAL]
+    with running(paddle.CPUPlace()):
+        assert paddle.get_flags([SERIAL])[SERIAL]
+    assert not paddle.get_flags([SERIAL])[SERIAL]
