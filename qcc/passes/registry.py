@@ -40,6 +40,7 @@ BUILT_IN = {
     "equalize": "qcc.passes.equalize:Equalize",
     "absorb-bias": "qcc.passes.absorb_bias:AbsorbBias",
     "mul-to-matmul": "qcc.backends.deploy.passes.mul_to_matmul:MulToMatmul",
+    "skip-neutral": "qcc.backends.deploy.passes.skip_neutral:SkipNeutral",
     "bias-bare-convs": "qcc.backends.deploy.passes.bias_bare_convs:BiasBareConvs",
     "eight-bit-grid": "qcc.backends.deploy.passes.eight_bit_grid:EightBitGrid",
     "square-weights": "qcc.backends.deploy.passes.square_weights:SquareWeights",
