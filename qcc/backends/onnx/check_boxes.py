@@ -35,9 +35,10 @@ _OF_SUPPRESSIONS = ("Out", "Index")
 
 @dataclass(frozen=True)
 class Rows:
-    """What came out of comparing rows. `wrong`: what is wrong with them; None when nothing is. `flat`:
-    whether they are Paddle's only once each box has an area: without one, the share that two boxes have in common is
-    0 / 0, which Paddle takes for an overlap, where they touch, and ONNX for none.
+    """What came out of comparing rows. `wrong`: what is wrong with them; None when nothing is.
+
+    `flat`: whether they are Paddle's only once each box has an area. Without one, the share that two boxes
+    have in common is 0 / 0, which Paddle takes for an overlap, where they touch, and ONNX for none.
     """
 
     wrong: str | None = None
@@ -45,9 +46,11 @@ class Rows:
 
 
 def compare_rows(model: onnx.ModelProto, found: Reference, place: Path) -> Rows:
-    """Compare the rows that a model chooses with Paddle's, each op fed with what Paddle feeds its own, but for
-    equal scores, which are moved apart: which of these comes first is no matter. `place`: a folder for files
-    that are run.  Raises EngineError, PaddleError."""
+    """Compare the rows that a model chooses with Paddle's, each op fed with what Paddle feeds its own.
+
+    But for equal scores, which are moved apart: which of these comes first is no matter. `place`: a folder
+    for files that are run.  Raises EngineError, PaddleError.
+    """
     written = {name for node in model.graph.node for name in node.output}
     flat = False
     for op in found.graph.ops:
