@@ -55,6 +55,8 @@ BUILT_IN = {
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
     "fold-priors": "qcc.backends.deploy.passes.fold_priors:FoldPriors",
     "uneven-pools": "qcc.backends.deploy.passes.uneven_pools:UnevenPools",
+    "spell-out": "qcc.backends.deploy.passes.spell_out:SpellOut",
+    "output-padding": "qcc.backends.deploy.passes.output_padding:OutputPadding",
     "bare-nms": "qcc.backends.deploy.passes.bare_nms:BareNms",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
