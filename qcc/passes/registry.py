@@ -50,6 +50,7 @@ BUILT_IN = {
     "unsigned-activations": "qcc.backends.deploy.passes.unsigned_activations:UnsignedActivations",
     "unclipped-sums": "qcc.backends.deploy.passes.unclipped_sums:UnclippedSums",
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
+    "kept-dims": "qcc.backends.deploy.passes.kept_dims:KeptDims",
     "chained-products": "qcc.backends.deploy.passes.chained_products:ChainedProducts",
     "whole-tiles": "qcc.backends.deploy.passes.whole_tiles:WholeTiles",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
