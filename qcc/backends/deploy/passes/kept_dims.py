@@ -14,11 +14,13 @@ from qcc.passes.base import OPTIONS, PassResult, check_free
 
 _TYPES = ("reduce_max", "reduce_mean", "reduce_min", "reduce_sum")
 _CHANNEL = 1
+_TOKENS = 3
+"""How many dimensions tokens have, where images have four."""
 
 
 @options(frozen=True, config=OPTIONS)
 class KeptDims(EnginePass):
-    """Reduce in two steps where another dimension becomes the second one.
+    """Reduce in two steps where the second dimension is another one behind it, or the input has three.
 
     Before, with x of [-1, 16, 384]:
 
@@ -30,13 +32,14 @@ class KeptDims(EnginePass):
         y = squeeze2(X=y.kept) {axes=[1]}
 
     OpenVINO 2026.4 computes a norm, a factor or a bias of each channel behind a reduction together with it,
-    where a quantize op follows, and then takes the values of other channels.
+    where a quantize op follows, and then takes the values of other channels. Of maps of four dimensions that
+    are reduced to their channels it takes the right ones.
     """
 
     name: ClassVar[str] = "kept-dims"
 
     def apply(self, graph: Graph) -> PassResult:
-        chosen = {op: axes for op in graph.ops if (axes := _moving(op))}
+        chosen = {op: axes for op in graph.ops if (axes := _dropped(op))}
         for op in chosen:
             check_free(graph, op, [_kept(op)])
         for op, axes in chosen.items():
@@ -54,13 +57,13 @@ def _kept(op: Op) -> str:
     return f"{op.output('Out').name}.kept"
 
 
-def _moving(op: Op) -> tuple[int, ...]:
-    """The dimensions that an op reduces, where it drops them and others move to the place of the channels."""
+def _dropped(op: Op) -> tuple[int, ...]:
+    """The dimensions that an op reduces and drops, where what is left has channels that go wrong."""
     if op.type not in _TYPES or op.attr("keep_dim", False) or op.attr("reduce_all", False):
         return ()
     if op.input("X").dtype != VarType.FP32:
         return ()
     rank = len(op.input("X").shape)
     axes = tuple(sorted(axis % rank for axis in op.attr("dim")))
-    left = rank - len(axes)
-    return axes if left > _CHANNEL and axes[0] <= _CHANNEL else ()
+    has_channels = rank - len(axes) > _CHANNEL
+    return axes if has_channels and (axes[0] <= _CHANNEL or rank == _TOKENS) else ()
