@@ -33,7 +33,8 @@ class KeptDims(EnginePass):
 
     OpenVINO 2026.4 computes a norm, a factor or a bias of each channel behind a reduction together with it,
     where a quantize op follows, and then takes the values of other channels. Of maps of four dimensions that
-    are reduced to their channels it takes the right ones.
+    are reduced to their channels it takes the right ones. A last dimension of three that is kept already goes
+    wrong as well, from a batch of two on, and stays.
     """
 
     name: ClassVar[str] = "kept-dims"
