@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,15 @@ from onnx import helper
 from qcc.backends.agreement import ROUNDING
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.fluid import write
-from qcc.backends.onnx.boxes import OPS
+from qcc.backends.onnx.boxes import OPS, SUPPRESSIONS
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference
 from qcc.ir.nodes import Op
 from qcc.model import Model
 
 _STEP = np.float32(2.0**-20)
+_SLIVER = np.float32(2.0**-10)
+"""How wide a box becomes that has no area, to the largest coordinate."""
 _SCORE = 1
 """The column of a row's score, behind its class."""
 _ROWS = {
@@ -30,11 +33,26 @@ these have class and score in one. What is in no row is compared as it is."""
 _OF_SUPPRESSIONS = ("Out", "Index")
 
 
-def wrong_rows(model: onnx.ModelProto, found: Reference, place: Path) -> str | None:
-    """What is wrong with the rows that a model chooses, each op fed with what Paddle feeds its own, but for
-    equal scores, which are moved apart: which of these comes first is no matter. None when nothing is wrong.
-    `place`: a folder for files that are run.  Raises EngineError, PaddleError."""
+@dataclass(frozen=True)
+class Rows:
+    """What came out of comparing rows. `wrong`: what is wrong with them; None when nothing is.
+
+    `flat`: whether they are Paddle's only once each box has an area. Without one, the share that two boxes
+    have in common is 0 / 0, which Paddle takes for an overlap, where they touch, and ONNX for none.
+    """
+
+    wrong: str | None = None
+    flat: bool = False
+
+
+def compare_rows(model: onnx.ModelProto, found: Reference, place: Path) -> Rows:
+    """Compare the rows that a model chooses with Paddle's, each op fed with what Paddle feeds its own.
+
+    But for equal scores, which are moved apart: which of these comes first is no matter. `place`: a folder
+    for files that are run.  Raises EngineError, PaddleError.
+    """
     written = {name for node in model.graph.node for name in node.output}
+    flat = False
     for op in found.graph.ops:
         if op.type not in OPS:
             continue
@@ -42,16 +60,42 @@ def wrong_rows(model: onnx.ModelProto, found: Reference, place: Path) -> str | N
         outputs = [var.name for var in op.all_outputs() if var.name in written]
         fed = dict(zip(inputs, found.values(inputs), strict=True))
         fed |= {var.name: _moved_apart(fed[var.name]) for var in op.inputs.get("Scores", ())}
-        values = _by_paddle(found, op, fed, outputs, place)
-        wanted = dict(zip(outputs, map(_without_nothing, values), strict=True))
-        file = place / "boxes.onnx"
-        file.write_bytes(_behind(model, fed, wanted).SerializeToString())
-        with OnnxRuntime(file, optimize=False) as engine:
-            rows = dict(zip(outputs, engine.run(fed), strict=True))
-        wrong = _wrong(op, rows, wanted)
+        wrong = _wrong_op(model, found, op, fed, outputs, place)
+        if wrong is not None and op.type in SUPPRESSIONS:
+            widened = {var.name: _with_area(fed[var.name]) for var in op.inputs["BBoxes"] if var.name in fed}
+            if any(not np.array_equal(fed[name], boxes) for name, boxes in widened.items()):
+                flat = _wrong_op(model, found, op, fed | widened, outputs, place) is None
+                wrong = None if flat else wrong
         if wrong is not None:
-            return wrong
-    return None
+            return Rows(wrong)
+    return Rows(flat=flat)
+
+
+def _wrong_op(
+    model: onnx.ModelProto,
+    found: Reference,
+    op: Op,
+    fed: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    place: Path,
+) -> str | None:
+    values = _by_paddle(found, op, fed, outputs, place)
+    wanted = dict(zip(outputs, map(_without_nothing, values), strict=True))
+    file = place / "boxes.onnx"
+    file.write_bytes(_behind(model, fed, wanted).SerializeToString())
+    with OnnxRuntime(file, optimize=False) as engine:
+        rows = dict(zip(outputs, engine.run(fed), strict=True))
+    return _wrong(op, rows, wanted)
+
+
+def _with_area(boxes: np.ndarray) -> np.ndarray:
+    """Boxes [..., 4], those without an area made a bit wider or higher."""
+    corners = boxes.copy()
+    step = _SLIVER * np.abs(boxes).max(initial=0.0)
+    for low, high in ((0, 2), (1, 3)):
+        is_flat = corners[..., low] == corners[..., high]
+        corners[..., high] += np.where(is_flat, step, np.float32(0))
+    return corners
 
 
 def _moved_apart(scores: np.ndarray) -> np.ndarray:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.passes.bare_nms import BareNms
 from qcc.backends.deploy.passes.fold_priors import FoldPriors
+from qcc.backends.deploy.passes.output_padding import OutputPadding
 from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
+from qcc.backends.deploy.passes.spell_out import SpellOut
 from qcc.backends.deploy.passes.uneven_pools import UnevenPools
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
@@ -26,6 +28,7 @@ from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
 
+_FIRST = PassManager((BareNms(), FoldPriors(), OutputPadding(), SpellOut()))
 # The products that it makes are none that could be quantized.
 _LAST = PassManager((UnevenPools(),))
 _FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weights"
@@ -50,7 +53,7 @@ def prepare(
     Raises TargetError for other models, PassError when a pass refuses.
     """
     form = onnx_form(target)
-    model = PassManager((BareNms(), FoldPriors())).run(_frozen(model))
+    model = _FIRST.run(_frozen(model))
     present = state(model.graph)
     if present in ("float", "weight-only"):
         pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
@@ -100,7 +103,7 @@ def simulating(model: Model, target: Target) -> TransformOutputs | None:
 def _between(
     model: Model, target: Target, wanted: Callable[[Var, Mapping[Var, float]], bool]
 ) -> dict[str, int]:
-    model = _frozen(model)
+    model = _FIRST.run(_frozen(model))
     if state(model.graph) in ("float", "weight-only"):
         return {}
     found: dict[str, int] = {}

@@ -8,9 +8,9 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import bypass, scales_nothing
+from qcc.passes.neutral import is_identity
+from qcc.passes.rewrite import bypass
 
 
 @options(frozen=True, config=OPTIONS)
@@ -36,17 +36,6 @@ class RemoveIdentity(LitePass):
     def apply(self, graph: Graph) -> PassResult:
         modified = False
         for op in graph.ops:
-            if _is_identity(graph, op):
+            if is_identity(graph, op):
                 modified |= bypass(graph, op, op.input("X"), op.output("Out"))
         return PassResult(modified)
-
-
-def _is_identity(graph: Graph, op: Op) -> bool:
-    if scales_nothing(op):
-        return True
-    if op.type == "dropout":
-        # Trained with "upscale_in_train", a test run scales nothing; the other way scales by 1 - p.
-        passes_through = op.attr("dropout_implementation", "downgrade_in_infer") == "upscale_in_train"
-        read = any(var.consumers for var in op.outputs.get("Mask", ()))
-        return graph.for_test and (passes_through or op.attr("dropout_prob", 0.5) == 0.0) and not read
-    return False

@@ -149,6 +149,43 @@ def test_another_number_of_rows_is_wrong(tmp_path: Path, monkeypatch: pytest.Mon
         export(case.model(), tmp_path / "model.onnx", find_target("onnxruntime"), check=case.feed())
 
 
+def cut_off(boxes: Any, scores: Any) -> Any:
+    """Boxes that end where the image ends: some lie on its border, two of them one above the other."""
+    return nms(score_threshold=0.0, nms_top_k=-1, keep_top_k=-1)(paddle.clip(boxes, 0.0, 30.0), scores * 0.9)
+
+
+BEYOND = BOXES[:1].copy()
+BEYOND[0, :2] = [[35, 2, 40, 9], [36, 4, 41, 12]]
+
+
+def test_boxes_without_area_are_told_of(tmp_path: Path) -> None:
+    """Paddle's share of two that touch is 0 / 0, which is not below the threshold."""
+    case = Case("flat", (BEYOND, SCORES[:1]), cut_off)
+    model, inputs = case.model(), case.feed()
+    saved = export(model, tmp_path / "model.onnx", find_target("onnxruntime"), check=inputs)
+    (told,) = (str(check) for check in saved.warnings)
+    assert "gives Paddle's rows on equal inputs, but for boxes without area, of which it keeps all" in told
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        found, _ = engine.run(inputs)
+    wanted, _ = model.run(inputs)
+    has_area = [rows[(rows[:, 2:4] < rows[:, 4:]).all(axis=1)] for rows in (found, wanted)]
+    np.testing.assert_allclose(*has_area, rtol=1e-6)
+    assert len(found) > len(wanted)
+
+
+def test_a_wrong_row_beside_boxes_without_area_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Turned(OnnxRuntime):
+        def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            return [value[::-1] for value in super().run(inputs)]
+
+    monkeypatch.setattr("qcc.backends.onnx.check_boxes.OnnxRuntime", Turned)
+    case = Case("flat", (BEYOND, SCORES[:1]), cut_off)
+    with pytest.raises(OutputError, match=r"on equal inputs"):
+        export(case.model(), tmp_path / "model.onnx", find_target("onnxruntime"), check=case.feed())
+
+
 @pytest.mark.slow
 def test_an_image_more_is_no_wrong_row(tmp_path: Path) -> None:
     case = VARIANTS["nms_batch2"]
