@@ -26,7 +26,7 @@ from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.loop.interrupt import interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.origin import check_origin
-from qcc.train.models.network import Network
+from qcc.train.models.network import Network, is_one_size
 from qcc.train.programs.scheme import freeze
 from qcc.train.programs.scope import Arrays, persistable_names
 from qcc.train.quantize import QuantizationPhase, settings
@@ -154,6 +154,7 @@ def _network(
         train_outputs=train.outputs,
         test_feeds=test.feeds,
         outputs=test.outputs,
+        one_size=is_one_size(train.program.global_block().var(name).shape for name in train.feeds),
     )
     return network, train.values
 

@@ -182,16 +182,14 @@ class ImitationPhase:
     distiller_optimizer = False
     epochs = EPOCHS
 
-    def __init__(
-        self, task: ImitationTask, student: Student, lesson: Lesson, start: Model, *, one_size: bool
-    ) -> None:
-        self._evaluate = RepeatedEvaluation(task, one_size=one_size)
+    def __init__(self, task: ImitationTask, student: Student, lesson: Lesson, start: Model) -> None:
+        self._evaluate = RepeatedEvaluation(task, one_size=student.has_one_size)
         self._start = start
         self._scope = paddle.static.Scope()
         program = training_program(student, lesson, self._scope)
         self._averages = Averages(sorted(lesson.units), _AVERAGED)
         self._averages.start(self._scope)
-        self.stepper = Stepper(program, self._scope, Schedule(0.0), self._averages, one_size=one_size)
+        self.stepper = Stepper(program, self._scope, Schedule(0.0), self._averages)
         self._first = self.stepper.state()
 
     def start(self, state: TrainingState | None) -> None:
@@ -260,14 +258,15 @@ def train_unlabelled(
     with store.lock():
         check_origin(store, origin)
         teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
-        one_size = _has_one_size(teacher.graph)
-        run = ModelRunner(teacher, ALONE.device, one_size=one_size).run
+        run, run_start = (
+            ModelRunner(model, ALONE.device, one_size=student.has_one_size).run for model in (teacher, start)
+        )
         samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))
         task = ImitationTask(samples, seed, run, teacher.fetches, classes_among(teacher.graph))
         measured = time.monotonic()
-        task.before = task.measure(ModelRunner(start, ALONE.device, one_size=one_size).run)
+        task.before = task.measure(run_start)
         seconds = time.monotonic() - measured
-        phase = ImitationPhase(task, student, lesson, start, one_size=one_size)
+        phase = ImitationPhase(task, student, lesson, start)
         steps = _steps(store, budget, phase, task, began, seconds)
         task.steps_per_epoch = max(1, steps // EPOCHS)
         phase.stepper.follow(rates.schedule(task.steps_per_epoch * EPOCHS))
@@ -325,11 +324,6 @@ def _fetching(model: Model, names: tuple[str, ...]) -> Model:
     part.graph.fetches = names
     Prune().apply(part.graph)
     return part
-
-
-def _has_one_size(graph: Graph) -> bool:
-    """Whether a sample is of one size, whatever the data."""
-    return all(side >= 0 for name in graph.feeds for side in graph.versions(name)[0].shape[1:])
 
 
 def _joins(graph: Graph, samples: Samples, run: Run) -> bool:

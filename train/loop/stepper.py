@@ -38,7 +38,7 @@ class Stepper:
 
     The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
     what every step leaves in the scope, and are part of the state. After every step, all variables have the
-    same values in every process of `group`. `one_size`: see `choose_kernels`.
+    same values in every process of `group`.
     """
 
     def __init__(
@@ -48,7 +48,6 @@ class Stepper:
         schedule: Schedule,
         averages: Averages | None = None,
         group: Group = ALONE,
-        one_size: bool = True,
     ) -> None:
         network = training.network
         self.scope = scope
@@ -63,7 +62,7 @@ class Stepper:
         self._executor = paddle.static.Executor(self._device)
         if group.size > 1:
             share_state(self.program, group.size)
-        choose_kernels(self.program, self._device, one_size=one_size)
+        choose_kernels(self.program, self._device, one_size=network.one_size)
         move_scope(scope, self.program, self._device)
 
     def follow(self, schedule: Schedule) -> None:

@@ -12,7 +12,7 @@ from qcc._paddle import paddle, static_mode
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.train.config.optimization import Adam, OptimizerBuilder
-from qcc.train.models.network import Network
+from qcc.train.models.network import Network, is_one_size
 from qcc.train.programs.appending import appending
 from qcc.train.programs.distillation import TEACHER_PREFIX, append_teacher
 from qcc.train.programs.learnable import learnable, scales_of
@@ -43,6 +43,12 @@ class Student:
 
     teacher: Model
     start: Model
+
+    @property
+    def has_one_size(self) -> bool:
+        """Whether a sample is of one size, whatever the data."""
+        graph = self.teacher.graph
+        return is_one_size(graph.versions(name)[0].shape for name in graph.feeds)
 
     def lesson(self) -> Lesson:
         """What can be trained, and by what. Raises ModelFormatError when nothing can."""
@@ -101,6 +107,7 @@ def training_program(student: Student, lesson: Lesson, scope: Any) -> TrainingPr
         train_outputs=(parts["outputs"].name,),
         test_feeds=student.teacher.feeds,
         outputs=student.teacher.fetches,
+        one_size=student.has_one_size,
     )
     learning_rate = add_optimizer(network, OptimizerBuilder(optimizer=Adam(type="Adam")))
     step_in_units(program, lesson.units, lesson.scales)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from qcc.train.config.detection import DetectorConfig
@@ -49,7 +50,9 @@ def detector_network(config: DetectorConfig) -> Network:
         nms=Nms(**config.head.nms.model_dump()),
     )
     backbone, outputs = _backbone(config), len(config.head.anchor_masks)
-    return build_detector(lambda image: backbone(image)[:outputs], head, config.yolo_train_feed.num_max_boxes)
+    feed = config.yolo_train_feed
+    network = build_detector(lambda image: backbone(image)[:outputs], head, feed.num_max_boxes)
+    return replace(network, one_size=len(set(feed.random_shapes)) == 1)
 
 
 def _backbone(config: DetectorConfig) -> Callable[[Any], Sequence[Any]]:

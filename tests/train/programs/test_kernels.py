@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import nets
 import pytest
+from tiny_detector import write_detector_config
 
 from qcc._paddle import paddle
+from qcc.train.config.detection import DetectorConfig
+from qcc.train.config.load import load_config
 from qcc.train.programs.kernels import choose_kernels, running
+from qcc.train.tasks.architectures import detector_network
 
 SERIAL = "FLAGS_new_executor_serial_run"
 
@@ -21,6 +27,13 @@ def test_convolutions_use_onednn_for_batches_of_one_size(one_size: bool) -> None
     for kind in ("conv2d", "conv2d_grad", "relu", "relu_grad"):
         assert chosen[kind] == one_size
     assert not chosen["batch_norm"]
+
+
+@pytest.mark.parametrize(("sizes", "one_size"), [("[32, 64]", False), ("[64]", True)])
+def test_a_detector_trained_at_several_sizes_does_not(sizes: str, one_size: bool, tmp_path: Path) -> None:
+    config = load_config(write_detector_config(tmp_path), [f"YoloTrainFeed.random_shapes={sizes}"])
+    assert isinstance(config, DetectorConfig)
+    assert detector_network(config).one_size == one_size
 
 
 def test_a_cpu_runs_one_op_at_a_time() -> None:
