@@ -72,9 +72,11 @@ def assert_close(found: list[np.ndarray], wanted: list[np.ndarray], tolerance: f
 
 @dataclass(frozen=True)
 class Seen:
-    """What a comparison layer by layer has seen: activations, and elements whose integer is off by one."""
+    """What a comparison layer by layer has seen: activations, the elements of them all, and those whose integer
+    is off by one."""
 
     activations: int
+    elements: int
     ties: int
 
 
@@ -105,7 +107,7 @@ def assert_same_layers(model: Model, inputs: Arrays, path: Path, tolerance: floa
         floats, theirs = found[number].reshape(-1), wanted[number].reshape(-1)
         assert_close([floats], [theirs], tolerance)
         ties += _count_ties(cut, theirs, found[number + len(cuts)], wanted[number + len(cuts)])
-    return Seen(len(cuts), ties)
+    return Seen(len(cuts), sum(array.size for array in integers), ties)
 
 
 @dataclass(frozen=True)

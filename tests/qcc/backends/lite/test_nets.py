@@ -83,7 +83,8 @@ def test_frozen(name: str, form: str, tmp_path: Path) -> None:
     model, inputs = in_form(name, form)
     seen = assert_same_layers(model, inputs, tmp_path / "a.nb")
     assert seen.activations >= 4
-    assert seen.ties <= 20
+    # Each of them lies next to a tie. The most that was seen is one in 6,500, with AVX-512.
+    assert seen.ties <= seen.elements / 5000
     if seen.ties == 0:
         assert_close(lite_outputs(model, inputs, tmp_path / "a.nb"), model.run(inputs), 1e-5)
 
