@@ -72,8 +72,8 @@ def assert_close(found: list[np.ndarray], wanted: list[np.ndarray], tolerance: f
 
 @dataclass(frozen=True)
 class Seen:
-    """What a comparison layer by layer has seen: activations, the elements of them all, and those whose integer
-    is off by one."""
+    """What a comparison layer by layer has seen: activations, the elements of them all, and how many of their
+    integers are off by one."""
 
     activations: int
     elements: int
