@@ -10,7 +10,7 @@ from qcc.backends.onednn_rounding import is_unsigned
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.passes.prune import live_ops
+from qcc.passes.prune import remove_dead_ops
 from qcc.passes.quantizable import KINDS
 
 _GIVEN = "@given"
@@ -84,10 +84,7 @@ def part(cut: Cut, ends: tuple[str, ...]) -> Cut:
         return cut
     graph = cut.graph.copy()
     graph.fetches = ends
-    live = live_ops(graph)
-    for op in graph.ops:
-        if op not in live:
-            graph.remove_op(op)
+    remove_dead_ops(graph)
     # All weights stay declared: Paddle reads no part of a file.
     graph.feeds = tuple(name for name in graph.feeds if graph.var(name).consumers)
     return Cut(graph, {feed: name for feed, name in cut.given.items() if feed in graph.feeds}, ends)

@@ -45,15 +45,21 @@ class Prune(Pass):
         if not graph.fetches:
             raise PassError("the graph has no fetches, so everything would be pruned.")
         merged = _merge_duplicates(graph)
-        live = live_ops(graph)
-        dead = [op for op in graph.ops if op not in live]
-        for op in dead:
-            graph.remove_op(op)
-        return PassResult(_remove_orphans(graph) or bool(dead) or merged)
+        dead = remove_dead_ops(graph)
+        return PassResult(_remove_orphans(graph) or dead or merged)
 
 
-def live_ops(graph: Graph) -> set[Op]:
-    """The ops that a fetch needs, and those with side effects and what these need."""
+def remove_dead_ops(graph: Graph) -> bool:
+    """Remove all ops but those that a fetch needs, those with side effects, and what these need; variables
+    stay. Whether there were any to remove."""
+    live = _live_ops(graph)
+    dead = [op for op in graph.ops if op not in live]
+    for op in dead:
+        graph.remove_op(op)
+    return bool(dead)
+
+
+def _live_ops(graph: Graph) -> set[Op]:
     waiting: list[Op | None] = [graph.var(name).producer for name in graph.fetches]
     waiting += [op for op in graph.ops if op.type in SIDE_EFFECTS]
     inner = graph.shell.names_read_in_blocks()
