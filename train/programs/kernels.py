@@ -20,8 +20,8 @@ def choose_kernels(program: Any, device: Any, *, one_size: bool = True) -> None:
     """Let convolutions and relus of a `paddle.static.Program` that is about to be run use oneDNN on a CPU,
     where its batches are of one size.
 
-    Paddle keeps, in oneDNN's layout, what each convolution has read, for every size of it: with a recognizer
-    and lines of text of any width, 10 GB after 60 batches, where plain kernels have 1.
+    Paddle keeps, in oneDNN's layout, what each convolution has read, for every size of it: with
+    lines of text of any width that grows without end.
 
     Call it on the program that runs, never on one that is saved: the choice is written into the operators.
     """
