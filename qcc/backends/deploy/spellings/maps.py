@@ -1,0 +1,199 @@
+"""What moves the pixels of a map."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qcc._paddle import VarType
+from qcc.backends.deploy.spellings.step import (
+    Step,
+    Steps,
+    cast,
+    combined,
+    reshaped,
+    transposed,
+    turned,
+    weight,
+)
+from qcc.ir.nodes import Op
+
+
+def channel_shuffle(op: Op) -> Steps | None:
+    x = op.input("X")
+    batch, channels, *sizes = x.shape
+    groups = op.attr("groups")
+    if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
+        return None
+    return turned(x, op.output("Out"), (batch, groups, channels // groups, *sizes), (0, 2, 1, 3, 4))
+
+
+def pixel_unshuffle(op: Op) -> Steps | None:
+    x = op.input("X")
+    batch, channels, *sizes = x.shape
+    side = op.attr("downscale_factor")
+    if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
+        return None
+    height, width = (size // side if size > 0 else -1 for size in sizes)
+    return turned(x, op.output("Out"), (batch, channels, height, side, width, side), (0, 1, 3, 5, 2, 4))
+
+
+def fold(op: Op) -> Steps | None:
+    """Patches that lie side by side are moved; those that overlap are summed by a transposed convolution,
+    which puts each value where it belongs."""
+    x, out = op.input("X"), op.output("Y")
+    kernel, sizes, strides = op.attr("kernel_sizes"), op.attr("output_sizes"), op.attr("strides")
+    paddings, dilations = op.attr("paddings"), op.attr("dilations")
+    batch, values, _ = x.shape
+    if values < 1:
+        return None
+    channels = values // (kernel[0] * kernel[1])
+    side_by_side = strides == kernel and not any(paddings) and set(dilations) == {1}
+    if side_by_side and not any(size % part for size, part in zip(sizes, kernel, strict=True)):
+        rows, columns = sizes[0] // kernel[0], sizes[1] // kernel[1]
+        return turned(x, out, (batch, channels, *kernel, rows, columns), (0, 1, 4, 2, 5, 3))
+    if paddings[:2] != paddings[2:]:
+        return None
+    padded = [sizes[axis] + 2 * paddings[axis] for axis in (0, 1)]
+    windows = [
+        (padded[axis] - dilations[axis] * (kernel[axis] - 1) - 1) // strides[axis] + 1 for axis in (0, 1)
+    ]
+    reached = [
+        (windows[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1 for axis in (0, 1)
+    ]
+    attrs = {
+        "strides": strides,
+        "paddings": paddings[:2],
+        "dilations": dilations,
+        "groups": channels,
+        "output_padding": [padded[axis] - reached[axis] for axis in (0, 1)],
+        "output_size": list[int](),
+        "padding_algorithm": "EXPLICIT",
+        "data_format": "NCHW",
+    }
+    return (
+        reshaped("split", x, (batch, values, *windows)),
+        weight("places", _own_places(channels, kernel)),
+        Step("sum", "conv2d_transpose", {"Input": "split", "Filter": "places"}, attrs, slot="Output"),
+    )
+
+
+def unfold(op: Op) -> Steps | None:
+    """Taken apart by a convolution, where the map is padded otherwise across than down: paddle2onnx pads it
+    on all sides alike."""
+    x, kernel, paddings = op.input("X"), op.attr("kernel_sizes"), op.attr("paddings")
+    channels, taps = x.shape[1], kernel[0] * kernel[1]
+    if len(set(paddings)) == 1 or channels < 1:
+        return None
+    attrs = {
+        "strides": op.attr("strides"),
+        "paddings": [paddings[0], paddings[2], paddings[1], paddings[3]],
+        "dilations": op.attr("dilations"),
+        "groups": channels,
+        "padding_algorithm": "EXPLICIT",
+        "data_format": "NCHW",
+    }
+    out = op.output("Y").shape
+    return (
+        weight("places", _own_places(channels, kernel)),
+        Step(
+            "taken",
+            "conv2d",
+            {"Input": x, "Filter": "places"},
+            attrs,
+            (x.shape[0], channels * taps, -1, -1),
+            slot="Output",
+        ),
+        reshaped("joined", "taken", (x.shape[0], channels * taps, out[2])),
+    )
+
+
+def unpool(op: Op) -> Steps | None:
+    """Each value at the place of the first largest one of its window: where the pool has found it. What the
+    pool says of that paddle2onnx does not translate."""
+    x, out, pool = op.input("X"), op.output("Out"), op.input("Indices").producer
+    if pool is None or not _side_by_side(pool) or min(x.shape[1:]) < 1:
+        return None
+    (batch, channels, height, width), (rows, columns) = x.shape, pool.attr("ksize")
+    source = pool.input("X")
+    if not source.shape[2:] == out.shape[2:] == (height * rows, width * columns):
+        return None
+    split, back = (batch, channels, height, rows, width, columns), (0, 1, 2, 4, 3, 5)
+    windows = (batch, channels, height, width, rows, columns)
+    flat, one = (*windows[:4], rows * columns), (*windows[:4], 1)
+    first = {"axis": -1, "keepdims": True, "flatten": False, "dtype": int(VarType.INT64)}
+    return (
+        reshaped("split", source, split),
+        transposed("windows", "split", back, windows),
+        reshaped("flat", "windows", flat),
+        Step("first", "arg_max", {"X": "flat"}, first, one, "int64"),
+        cast("place", "first", VarType.INT64, one),
+        weight("places", np.arange(rows * columns, dtype=np.float32)),
+        Step("own", "equal", {"X": "place", "Y": "places"}, {"axis": -1}, flat, "bool"),
+        cast("kept", "own", VarType.BOOL, flat),
+        reshaped("value", x, one),
+        combined("product", "mul", "kept", "value", flat),
+        reshaped("parts", "product", windows),
+        transposed("turned", "parts", back, split),
+        reshaped("joined", "turned", out.shape),
+    )
+
+
+def adaptive_max_pool(op: Op) -> Steps | None:
+    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes.
+
+    Part i of n of a size begins at floor(i * size / n) and ends in front of ceil((i + 1) * size / n), as in
+    Paddle's kernel (`AdaptStartIndex`, `AdaptEndIndex` of phi/kernels/funcs/pooling.h).
+    """
+    x, out = op.input("X"), op.output("Out")
+    if not op.attr("adaptive", False) or op.attr("pooling_type", "max") != "max":
+        return None
+    sizes, parts = x.shape[2:], op.attr("ksize")
+    if len(sizes) != 2 or min(sizes) < 1 or op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout"):
+        return None
+    if not any(size % part for size, part in zip(sizes, parts, strict=True)):
+        return None
+    rows, columns = (_repeated(size, part) for size, part in zip(sizes, parts, strict=True))
+    kernel = [len(rows) // parts[0], len(columns) // parts[1]]
+    taller = (*x.shape[:2], len(rows), sizes[1])
+    window = {
+        "pooling_type": "max",
+        "ksize": kernel,
+        "strides": kernel,
+        "paddings": [0, 0],
+        "adaptive": False,
+    }
+    window |= {"global_pooling": False, "ceil_mode": False, "exclusive": True, "data_format": "NCHW"}
+    window |= {"padding_algorithm": "EXPLICIT"}
+    return (
+        weight("rows", rows),
+        Step("taller", "gather", {"X": x, "Index": "rows"}, {"axis": 2}, taller),
+        weight("columns", columns),
+        Step(
+            "wider", "gather", {"X": "taller", "Index": "columns"}, {"axis": 3}, (*taller[:3], len(columns))
+        ),
+        Step("largest", "pool2d", {"X": "wider"}, window, out.shape),
+    )
+
+
+def _repeated(size: int, parts: int) -> np.ndarray:
+    """Which pixels each of the parts holds, as many of all: int64."""
+    found = [np.arange(part * size // parts, -((part + 1) * size // -parts)) for part in range(parts)]
+    longest = max(len(one) for one in found)
+    return np.concatenate([np.pad(one, (0, longest - len(one)), mode="edge") for one in found]).astype(
+        np.int64
+    )
+
+
+def _own_places(channels: int, kernel: list[int]) -> np.ndarray:
+    """A filter for each channel and tap of a kernel, 1 there: [channels * taps, 1, height, width]."""
+    taps = kernel[0] * kernel[1]
+    places = np.eye(taps, dtype=np.float32).reshape(taps, 1, *kernel)
+    return np.tile(places, (channels, 1, 1, 1))
+
+
+def _side_by_side(pool: Op) -> bool:
+    """Whether the windows of a pool touch, and do not overlap."""
+    if pool.type != "max_pool2d_with_index" or pool.attr("adaptive", False):
+        return False
+    fixed = not pool.attr("global_pooling", False) and not any(pool.attr("paddings"))
+    return fixed and list(pool.attr("strides")) == list(pool.attr("ksize"))

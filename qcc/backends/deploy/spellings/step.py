@@ -1,0 +1,83 @@
+"""The ops that take the place of one that an engine's format lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from qcc._paddle import VarType
+from qcc.ir.nodes import Op, Var
+
+
+@dataclass(frozen=True)
+class Step:
+    """One op, or a weight where there is a `value`. The last of the steps of an op writes its output.
+
+    `reads`: by slot, a variable, or the name of a step before it.
+    """
+
+    name: str
+    type: str = ""
+    reads: Mapping[str, str | Var] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+    """None: that of the op's output."""
+    dtype: str = "float32"
+    value: np.ndarray | None = None
+    slot: str = "Out"
+    """What the op calls its output."""
+
+
+Steps = tuple[Step, ...]
+
+
+def output_slot(op: Op) -> str:
+    """The slot of the output that an op is there for; others are left unread in what can be replaced."""
+    return next(slot for slot in ("Out", "Output", "Y") if op.outputs.get(slot))
+
+
+def weight(name: str, value: np.ndarray) -> Step:
+    return Step(name, shape=value.shape, dtype=str(value.dtype), value=value)
+
+
+def scaled(name: str, source: str | Var, scale: float, bias: float = 0.0) -> Step:
+    attrs = {"scale": scale, "bias": bias, "bias_after_scale": True}
+    return Step(name, "scale", {"X": source}, attrs)
+
+
+def reshaped(name: str, source: str | Var, shape: tuple[int, ...], batch: int = 0) -> Step:
+    """With the batch that is there (0), or with what is left over as one (-1). Of the other sizes one may be
+    open, in the first case."""
+    told = [batch, *(size if size > 0 else -1 for size in shape[1:])]
+    return Step(name, "reshape2", {"X": source}, {"shape": told}, shape)
+
+
+def transposed(name: str, source: str | Var, order: tuple[int, ...], shape: tuple[int, ...]) -> Step:
+    """`shape`: that of the result."""
+    return Step(name, "transpose2", {"X": source}, {"axis": list(order)}, shape)
+
+
+def combined(name: str, op: str, x: str | Var, y: str | Var, shape: tuple[int, ...] | None = None) -> Step:
+    """The elementwise `op` of two, such as mul."""
+    return Step(name, f"elementwise_{op}", {"X": x, "Y": y}, {"axis": -1}, shape)
+
+
+def cast(name: str, source: str | Var, was: VarType, shape: tuple[int, ...]) -> Step:
+    """To float32."""
+    return Step(name, "cast", {"X": source}, {"in_dtype": int(was), "out_dtype": int(VarType.FP32)}, shape)
+
+
+def turned(source: Var, out: Var, split: tuple[int, ...], order: tuple[int, ...]) -> Steps | None:
+    """Steps that split dimensions, put the parts into another order, and join them again; None where more
+    than one size beside the batch is open."""
+    parts = tuple(split[at] for at in order)
+    if sum(size < 1 for size in split[1:]) > 1 or sum(size < 1 for size in out.shape[1:]) > 1:
+        return None
+    return (
+        reshaped("split", source, split),
+        transposed("turned", "split", order, parts),
+        reshaped("joined", "turned", out.shape),
+    )
