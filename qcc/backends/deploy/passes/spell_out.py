@@ -34,9 +34,9 @@ class SpellOut(EnginePass):
         b.soft = softplus(X=b.scaled) {beta=1.0, threshold=20.0}
         b = scale(X=b.soft) {scale=0.5}
 
-    `qcc.backends.deploy.spellings` has them all, and how each is written: deformable convolutions, say, as maps
-    that are sampled where the kernel looks. Of the sizes of a map that is shuffled one may be open; those of a
-    map that is sampled may not, which raises PassError.
+    `qcc.backends.deploy.spellings` has them all, and how each is written: deformable convolutions, say, as
+    maps that are sampled where the kernel looks. Of the sizes of a map that is shuffled one may be open;
+    those of a map that is sampled may not, which raises PassError.
     """
 
     name: ClassVar[str] = "spell-out"
