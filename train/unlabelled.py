@@ -17,7 +17,8 @@ from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
 from qcc.backends.onnx.form import simulating
-from qcc.calibrate.choose import Quantized, finish
+from qcc.calibrate.balanced import balanced, few_of
+from qcc.calibrate.choose import Quantized, choose
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
@@ -164,11 +165,13 @@ def quantize_unlabelled(
     kept, skip_vars, console = list(batches), tuple(skip_vars), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
     check_skipped(plan, skip_vars)
+    measured = spread(kept, _MEASURED)
+    plan = balanced(plan, few_of(measured)[0])
     statistics = plan.statistics()
     collector = Collector(plan.folded, statistics)
-    for batch in numbered(spread(kept, _MEASURED)):
+    for batch in numbered(measured):
         collector.run(batch, batch.read())
-    calibrated = finish(plan, statistics, calibrator)
+    calibrated = choose(plan, statistics, calibrator).freeze()
     samples = Samples.of(kept)
     with interruptible() as stop:
         return train_unlabelled(plan, calibrated, samples, Path(folder), console, stop, budget)
@@ -248,6 +251,7 @@ def train_unlabelled(
         transform = (*transform, replace(simulated, outputs=entries))
     fixed = StaticScales(scales=tuple(f"{name}={scale!r}" for name, scale in known.items()))
     whole = PassManager((*transform, fixed)).run(plan.folded)
+    whole.weights.update(calibrated.biases)
     student = Student(plan.folded, whole)
     lesson = student.lesson()
     samples.check()

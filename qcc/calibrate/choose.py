@@ -9,29 +9,25 @@ from types import MappingProxyType
 import numpy as np
 
 from qcc.calibrate.activations import measured_scales
+from qcc.calibrate.biases import corrected_biases
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
+from qcc.calibrate.weights import BITS, nearest
 from qcc.errors import DataError
 from qcc.model import Model
-from qcc.numerics import dequantize_weight, even_weight
 from qcc.passes.base import Pass
-from qcc.passes.fake_quant import Quantizer
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import OutThresholds
 from qcc.passes.prune import Prune
 from qcc.passes.quantizable import operands
-from qcc.passes.scales import weight_scale
 from qcc.passes.static_scales import StaticScales
 from qcc.shown import counted
-
-BITS = 8
 
 MUCH = 0.05
 """An error of an activation, relative to its values, above which people are told of it: a good scale causes
 1 % or 2 %."""
-
 
 _NAMED = 3
 
@@ -63,37 +59,26 @@ class Choice:
 @dataclass(frozen=True)
 class Quantized:
     """`model`: frozen; `choices`: of its activations; `notices`: what a user should hear of; `weights`: what
-    was done to them that is no pass, in words."""
+    was done to them that is no pass, in words; `biases`: that were corrected, by name."""
 
     model: Model
     choices: tuple[Choice, ...]
     notices: tuple[str, ...]
     weights: tuple[str, ...] = ()
-
-
-def finish(
-    plan: Plan, statistics: Statistics, calibrator: Calibrator, compared: Iterable[Calibrator] = ()
-) -> Quantized:
-    """Choose the scales by the statistics, and freeze. `compared`: calibrators whose choices are told as
-    well.
-
-    An activation that was never reached, or was never anything but zero, has no scale: what reads it stays
-    float.
-
-    Raises DataError when there are no statistics, or no scale at all.
-    """
-    return choose(plan, statistics, calibrator, compared).freeze()
+    biases: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Chosen:
     """A plan with scales for all of its activations; `notices`: what a user should hear of; `thresholds`: the
-    scales of what the target rounds besides."""
+    scales of what the target rounds besides; `means`: of the channels of activations, by which biases are
+    corrected, none where they are not."""
 
     plan: Plan
     choices: tuple[Choice, ...]
     notices: tuple[str, ...]
     thresholds: Mapping[str, float] = MappingProxyType({})
+    means: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @property
     def static_scales(self) -> StaticScales:
@@ -102,7 +87,7 @@ class Chosen:
 
     def freeze(self) -> Quantized:
         """The frozen model."""
-        if self.plan.even:
+        if self.plan.even or self.means:
             return self.freeze_with({})
         passes = (*self.plan.passes, self.static_scales, *self._freezing)
         return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
@@ -111,26 +96,32 @@ class Chosen:
         """The frozen model, with other weights in place of those of the folded one; `by`: what the record
         says of where they come from."""
         folded = self.plan.folded.copy()
-        for name, value in {**self._even_weights(), **learned}.items():
+        corrected = self.corrected(learned)
+        biases = {name: value for one in corrected.values() for name, value in one.items()}
+        for name, value in {**self._even_weights(), **biases, **learned}.items():
             folded.weights[name] = value
         even, provenance = len(self.plan.even), folded.provenance
-        done = (*by, *([f"even integers for {counted(even, 'weight')}"] if even else ()))
+        done = (
+            *by,
+            *([f"biases of {counted(len(corrected), 'layer')} corrected"] if corrected else ()),
+            *([f"even integers for {counted(even, 'weight')}"] if even else ()),
+        )
         for words in done:
             provenance = provenance.then(words)
         model = Model(folded.graph, provenance)
         passes = (self.plan.transform, self.static_scales, *self._freezing)
-        return Quantized(PassManager(passes).run(model), self.choices, self.notices, done)
+        return Quantized(PassManager(passes).run(model), self.choices, self.notices, done, biases)
+
+    def corrected(self, learned: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        """The biases that are corrected, by name, under the weight of their layer, when others of these names
+        were learned."""
+        return corrected_biases(self.plan, self.means, learned) if self.means else {}
 
     def _even_weights(self) -> dict[str, np.ndarray]:
-        graph, even = self.plan.folded.graph, self.plan.even
-        found = {one.weight.name: one for op in graph.ops if (one := operands(op)) is not None}
-        values = {}
-        for name in sorted(even):
-            quantizer = Quantizer("channel_wise_abs_max", BITS, found[name].channel_axis)
-            scale = weight_scale(graph.weights[name], quantizer)
-            integers = even_weight(graph.weights[name], scale, BITS, quantizer.axis)
-            values[name] = dequantize_weight(integers, scale, BITS, quantizer.axis)
-        return values
+        found = {
+            one.weight.name: one for op in self.plan.folded.graph.ops if (one := operands(op)) is not None
+        }
+        return {name: nearest(self.plan, found[name]).values for name in sorted(self.plan.even)}
 
     @property
     def _freezing(self) -> tuple[Pass, ...]:
@@ -139,9 +130,21 @@ class Chosen:
 
 
 def choose(
-    plan: Plan, statistics: Statistics, calibrator: Calibrator, compared: Iterable[Calibrator] = ()
+    plan: Plan,
+    statistics: Statistics,
+    calibrator: Calibrator,
+    compared: Iterable[Calibrator] = (),
+    *,
+    correct: bool = True,
 ) -> Chosen:
-    """Choose the scales as `finish` does."""
+    """Choose the scales by the statistics. `compared`: calibrators whose choices are told as well; `correct`
+    the biases, too, when it is frozen.
+
+    An activation that was never reached, or was never anything but zero, has no scale: what reads it stays
+    float.
+
+    Raises DataError when there are no statistics, or no scale at all.
+    """
     if not statistics.batches:
         raise DataError("there is no data to measure scales on.")
     seen = {name: statistics.seen(name) for name in plan.activations}
@@ -154,7 +157,11 @@ def choose(
     wanted = tuple(name for name in CALIBRATORS if name == calibrator or name in compared)
     choices = tuple(_choose(name, seen[name], calibrator, wanted) for name in plan.activations)
     thresholds = measured_scales(statistics, plan.between, calibrator)
-    return Chosen(plan, choices, (*plan.notes, *notices), thresholds)
+    means: dict[str, np.ndarray] = {}
+    if correct:
+        found = ((name, statistics.channel_means(name)) for name in plan.activations)
+        means = {name: mean for name, mean in found if mean is not None}
+    return Chosen(plan, choices, (*plan.notes, *notices), thresholds, means)
 
 
 def losing(choices: Iterable[Choice], remedy: str) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Literal, get_args
 
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import STEPS, Improvement, Samples, collecting, usable
-from qcc.calibrate.choose import finish
+from qcc.calibrate.balanced import balanced, few_of
+from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.observers import CALIBRATORS, Calibrator
@@ -36,13 +37,15 @@ def quantize(
     """A float inference model quantized: frozen, as after quantization-aware training, ready for `qcc.save`.
 
     Weights get a scale per channel, activations one each, measured on the `batches`: mappings of an array
-    for each feed, by its name, as many and as large as they come. They are gone through once; effort
-    "accurate" needs them several times, and holds those in memory that come once. Its steps are those of
-    `qcc.calibrate.accurate.steps`, but for those `without`. `calibrator` chooses the scales of activations:
-    "mse", the default, by the least mean square error; see `qcc.calibrate.observers` for the others. Ops that
-    touch one of `skip_vars` (names or globs) stay float, and those that the `target` (see `qcc.targets`)
-    computes in float anyway. What the target rounds between quantized ops is measured in the same run, and
-    noted at the ops that write it (see the pass `out-thresholds`).
+    for each feed, by its name, as many and as large as they come. They are gone through once, but for a few,
+    by which channels are brought to like ranges first ("equalization"); and biases take back by how much
+    rounded weights move the mean of outputs ("bias-correction"). Effort "accurate" needs the batches several
+    times, and holds those in memory that come once; it has the steps of `qcc.calibrate.accurate.steps`. Those
+    in `without` are left out. `calibrator` chooses the scales of activations: "mse", the default, by the
+    least mean square error; see `qcc.calibrate.observers` for the others. Ops that touch one of `skip_vars`
+    (names or globs) stay float, and those that the `target` (see `qcc.targets`) computes in float anyway.
+    What the target rounds between quantized ops is measured in the same run, and noted at the ops that write
+    it (see the pass `out-thresholds`).
 
     Raises ModelFormatError for a model that is not float or has nothing to quantize, DataError when there
     is no batch, the model does not run on one, or a value is not finite, TargetError for an unknown target,
@@ -61,6 +64,9 @@ def quantize(
     check_skipped(plan, skip_vars)
     if effort == "accurate" and not isinstance(batches, Batches):
         batches = list(batches)
+    if effort == "calibrated" and "equalization" not in left_out:
+        few, batches = few_of(batches)
+        plan = balanced(plan, few)
     statistics = collecting(numbered(batches))(plan)
     if effort == "accurate":
         used = usable(batches, statistics)
@@ -69,7 +75,8 @@ def quantize(
         improvement = Improvement(samples, judge, collecting(used), calibrator, without=left_out)
         quantized = improvement.run(plan, statistics).freeze()
     else:
-        quantized = finish(plan, statistics, calibrator)
+        correct = "bias-correction" not in left_out
+        quantized = choose(plan, statistics, calibrator, correct=correct).freeze()
     for notice in (*quantized.notices, *strangers(statistics)):
         warnings.warn(notice, QccWarning, stacklevel=2)
     return quantized.model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from qcc.array_files import write_arrays
+from qcc.calibrate.channel_means import LARGEST, ChannelMeans
 from qcc.calibrate.histogram import Histogram, merged
 from qcc.calibrate.importance import Importance
 from qcc.calibrate.observers import Seen
@@ -30,11 +31,12 @@ data: more than 16 times. Normalized images differ by far less, and those that n
 @dataclass
 class Magnitudes:
     """What is kept of one activation: histograms, by the octave of the data's range and the octave of the
-    channels' importance; and each batch's largest magnitude. So a batch that does not belong can be left
-    out when all have been seen, and errors can be weighed."""
+    channels' importance, and, where these matter, means of the channels; and each batch's largest magnitude.
+    So a batch that does not belong can be left out when all have been seen, and errors can be weighed."""
 
     importance: Importance | None = None
     histograms: dict[int, Histogram] = field(default_factory=dict)
+    means: dict[int, ChannelMeans] = field(default_factory=dict)
     peaks: array[float] = field(default_factory=lambda: array("f"))
 
     @property
@@ -47,6 +49,15 @@ class Magnitudes:
         found = self.histograms.get(octave)
         if found is None:
             found = self.histograms[octave] = Histogram.of_rows(self.rows)
+        return found
+
+    def means_at(self, octave: int) -> ChannelMeans:
+        """The means of an octave, of an activation whose channels matter."""
+        assert self.importance is not None
+        found = self.means.get(octave)
+        if found is None:
+            channels = self.importance.rows.of_channels.size
+            found = self.means[octave] = ChannelMeans.of_channels(channels)
         return found
 
 
@@ -103,9 +114,14 @@ class Statistics:
     def add(self, name: str, data_range: float, values: np.ndarray) -> float:
         """Count the values of an activation on a batch whose data has this range (its largest magnitude);
         returns their largest magnitude, which is not finite where one of them is not."""
-        activation = self._activations[name]
-        importance = activation.importance
-        return activation.at(_octave(data_range)).add(values, None if importance is None else importance.rows)
+        activation, octave = self._activations[name], octave_of(data_range)
+        if activation.importance is None:
+            return activation.at(octave).add(values)
+        rows = activation.importance.rows
+        peak = activation.at(octave).add(values, rows)
+        if values.size and peak < LARGEST:
+            activation.means_at(octave).add(values, rows)
+        return peak
 
     def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
         """Note that a batch was collected, and the largest magnitude that each activation took on it."""
@@ -127,37 +143,49 @@ class Statistics:
             activation.peaks += theirs.peaks
             for octave, histogram in theirs.histograms.items():
                 activation.at(octave).merge(histogram)
+            for octave, means in theirs.means.items():
+                activation.means_at(octave).merge(means)
 
     # ------------------------------------------------------------------ using
 
     def strangers(self) -> dict[int, float]:
         """The batches that do not belong, by number, and how many times the middle range theirs is."""
-        if not self._ranges:
-            return {}
-        middle = float(np.median(self._ranges))
-        limit = _octave(middle) + MANY_TIMES
-        return {
-            batch: data_range / middle
-            for batch, data_range in sorted(zip(self._batches, self._ranges, strict=True))
-            if middle and _octave(data_range) >= limit
-        }
+        found = zip(self._batches, strange(self._ranges), strict=True)
+        return {batch: times for batch, times in sorted(found) if times}
 
     def seen(self, name: str) -> Seen:
         """All that was seen of an activation, without the batches that do not belong."""
-        activation, strangers = self._activations[name], self.strangers()
-        strange = {_octave(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
-        kept = [found for octave, found in activation.histograms.items() if octave not in strange]
+        activation, strangers, left_out = self._activations[name], self.strangers(), self._strange()
+        kept = [found for octave, found in activation.histograms.items() if octave not in left_out]
         weights = np.ones(1) if activation.importance is None else activation.importance.of_rows
         order = [index for index in np.argsort(self._batches) if self._batches[index] not in strangers]
         peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
         return Seen(merged(kept, activation.rows), weights, peaks)
+
+    def channel_means(self, name: str) -> np.ndarray | None:
+        """The mean of each channel of an activation, float64 [channels], on the batches that belong; None
+        where its channels have no importance, or nothing was seen."""
+        left_out, found = self._strange(), self._activations[name]
+        kept = [means for octave, means in found.means.items() if octave not in left_out]
+        if not kept:
+            return None
+        whole = ChannelMeans.of_channels(len(kept[0].whole))
+        for means in kept:
+            whole.merge(means)
+        return whole.mean
+
+    def _strange(self) -> set[int]:
+        """The octaves of the batches that do not belong."""
+        strangers = self.strangers()
+        return {octave_of(r) for b, r in zip(self._batches, self._ranges, strict=True) if b in strangers}
 
     # ------------------------------------------------------------------ files
 
     def save(self, path: Path, identity: str) -> None:
         """Write what was collected so far, atomically; `identity` tells of what.  Raises OutputError."""
         rows: list[Any] = []
-        counts, places = [], []
+        averaged: list[Any] = []
+        counts, places, sums = [], [], []
         for name, activation in self._activations.items():
             for octave, found in sorted(activation.histograms.items()):
                 filled = np.flatnonzero(found.counts)
@@ -165,12 +193,16 @@ class Statistics:
                 rows.append([name, octave, found.exponent, *limits, len(filled)])
                 places.append(filled)
                 counts.append(found.counts.reshape(-1)[filled])
+            for octave, means in sorted(activation.means.items()):
+                averaged.append([name, octave, means.count])
+                sums += [means.whole, means.parts]
         header = {
             "identity": identity,
             "names": self.names,
             "skipped": list(self.skipped.items()),
             "digests": list(self.digests.items()),
             "histograms": rows,
+            "means": averaged,
         }
         with atomic_file(path) as stream:
             write_arrays(
@@ -182,6 +214,7 @@ class Statistics:
                     "peaks": np.array([a.peaks for a in self._activations.values()], np.float32),
                     "places": np.concatenate([np.zeros(0, np.int64), *places]),
                     "counts": np.concatenate([np.zeros(0, np.int64), *counts]),
+                    "sums": np.concatenate([np.zeros(0, np.int64), *sums]),
                 },
             )
 
@@ -192,13 +225,14 @@ class Statistics:
             with path.open("rb") as stream:
                 arrays = dict(np.load(stream, allow_pickle=False))
             header = json.loads(arrays["header"].tobytes())
+            averaged, sums = header["means"], arrays["sums"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return False
         if header["identity"] != identity or tuple(header["names"]) != self.names:
             return False
         found = Statistics()
         found._activations = {name: Magnitudes(one.importance) for name, one in self._activations.items()}
-        found.skipped, found.digests = dict(header["skipped"]), dict(header.get("digests", []))
+        found.skipped, found.digests = dict(header["skipped"]), dict(header["digests"])
         found._batches, found._ranges = array("q", arrays["batches"]), array("d", arrays["ranges"])
         for activation, peaks in zip(found._activations.values(), arrays["peaks"], strict=True):
             activation.peaks = array("f", peaks)
@@ -210,12 +244,29 @@ class Statistics:
             histogram.exponent = exponent
             if filled:
                 histogram.smallest, histogram.largest = smallest, largest
+        end = 0
+        for name, octave, count in averaged:
+            means = found._activations[name].means_at(octave)
+            for place in (means.whole, means.parts):
+                start, end = end, end + len(place)
+                place[:] = sums[start:end]
+            means.count = count
         if found.done & self.done:
             return False
         self.merge(found)
         return True
 
 
-def _octave(magnitude: float) -> int:
+def strange(ranges: Sequence[float]) -> list[float]:
+    """How many times the middle range each batch's is, of those that do not belong to the others; 0 of those
+    that do."""
+    middle = float(np.median(ranges)) if len(ranges) else 0.0
+    if not middle:
+        return [0.0] * len(ranges)
+    limit = octave_of(middle) + MANY_TIMES
+    return [one / middle if octave_of(one) >= limit else 0.0 for one in ranges]
+
+
+def octave_of(magnitude: float) -> int:
     """The power of two next above a magnitude."""
     return math.frexp(magnitude)[1] if magnitude else 0

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
 _STEPS = ("equalization", "absorption", "float-input", "bias-correction", "adaround")
+_BY_DEFAULT = ("equalization", "bias-correction")
 _STEPS_FOLDER = "steps"
 COMPARED = 16
 """On how many batches, evenly spread, outputs are compared with the float model's."""
@@ -38,16 +39,22 @@ accurate_options: Callable[[Command], Command] = click.option(
     "--without",
     multiple=True,
     type=click.Choice(_STEPS),
-    help="Leave a step of effort accurate out; may be given again.",
+    help="Leave a step of effort accurate out, or equalization or bias-correction of effort calibrated; may"
+    " be given again.",
 )
 
 
 def check_accurate(effort: str, without: Sequence[str]) -> None:
-    """Raise ConfigError when options of effort accurate are given for another one."""
+    """Raise ConfigError when a step is to be left out that the effort does not have."""
     from qcc.errors import ConfigError
 
-    if without and effort != "accurate":
-        raise ConfigError(f"--without leaves out steps of --effort accurate, and the effort is {effort}.")
+    steps = {"accurate": _STEPS, "calibrated": _BY_DEFAULT}.get(effort, ())
+    for step in without:
+        if step not in steps:
+            has = f"has {' and '.join(steps)} alone" if steps else "has no steps to leave out"
+            raise ConfigError(
+                f"--without {step}: that is a step of --effort accurate; effort {effort} {has}."
+            )
 
 
 def steps_folder(state: State, source: Source) -> Path:
@@ -113,8 +120,8 @@ class Improving:
     def run(self, plan: Plan, statistics: Statistics) -> tuple[Attempt, Section]:
         """The best attempt, and what the report says of the steps."""
         from qcc.calibrate.accurate.judge import Judge
-        from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.accurate.steps import Improvement, Samples, collecting, usable
+        from qcc.calibrate.memo import Memo
         from qcc.interrupts import Stopped
         from qcc.starting import INTERRUPTED_EXIT_CODE
 

@@ -195,18 +195,19 @@ def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None
 
 def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -> Given:
     """A float model quantized as `qcc quantize MODEL --data` does with its defaults, and its twin."""
-    from qcc.calibrate.choose import finish
+    from qcc.calibrate.balanced import balanced_by
+    from qcc.calibrate.choose import choose
     from qcc.calibrate.collection import State, check_skipped, collect
     from qcc.calibrate.plan import make_plan
 
-    plan = make_plan(given.model)
+    plan, source = balanced_by(make_plan(given.model), source, folder)
     kept = State(folder, plan, source)
     kept.gather()
     with progress("measuring", source.total, Console(stderr=True)) as report:
         collect(plan, source, kept, stop=lambda: stop.requested, report=report)
     statistics = kept.gather()
     check_skipped(statistics)
-    quantized = finish(plan, statistics, "mse")
+    quantized = choose(plan, statistics, "mse").freeze()
     kept.remove()
     return replace(
         given, model=quantized.model, float_model=given.model, notes=(*given.notes, *quantized.notices)

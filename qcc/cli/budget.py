@@ -24,9 +24,9 @@ from qcc.shown import counted
 
 if TYPE_CHECKING:
     from qcc.calibrate.accurate.budget import Budget, Outcome
-    from qcc.calibrate.accurate.memo import Memo
     from qcc.calibrate.accurate.steps import Attempt
     from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.memo import Memo
     from qcc.calibrate.report import Section
     from qcc.model import Model
 
@@ -106,7 +106,7 @@ def meet(
 ) -> tuple[Attempt, Section, list[str]]:
     """The attempt that meets the budget or comes nearest, what the report says of it, and notices; `folder`:
     where an interrupted run leaves what it goes on with.  Raises ConfigError when the metric is no number."""
-    from qcc.calibrate.accurate.memo import Memo
+    from qcc.calibrate.memo import Memo
     from qcc.interrupts import Stopped
     from qcc.starting import INTERRUPTED_EXIT_CODE
 

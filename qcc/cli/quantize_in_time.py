@@ -43,9 +43,9 @@ class InTime:
         Raises EngineError when the engine does not run the model.
         """
         from qcc.calibrate.accurate.judge import Judge
-        from qcc.calibrate.accurate.memo import Memo
         from qcc.calibrate.choose import Quantized
         from qcc.calibrate.data.batches import spread
+        from qcc.calibrate.memo import Memo
         from qcc.measure.tradeoff.models import BudgetQuality, FromFloat
 
         models = FromFloat(model, attempt)

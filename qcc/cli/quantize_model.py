@@ -179,6 +179,7 @@ def quantize_model(
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
+    plan, source = _balanced(plan, source, output / _STATE, effort, without)
     state = State(output / _STATE, plan, source)
     worker = place()
     if worker is not None:
@@ -198,7 +199,8 @@ def quantize_model(
         attempt, section = improving.run(plan, statistics)
         sections.append(section)
     else:
-        attempt = Attempt(choose(plan, statistics, calibrator, compared))
+        correct = "bias-correction" not in without
+        attempt = Attempt(choose(plan, statistics, calibrator, compared, correct=correct))
     found = None
     if wanted or in_time:
         judged_by = held_back(source, statistics, effort)
@@ -228,6 +230,18 @@ def quantize_model(
     forget(output)
     how = () if preprocess is None else ("--preprocess", preprocess)
     tell_next(*_next(outcome, model, target if in_time else None, ("--data", data, *how)))
+
+
+def _balanced(
+    plan: Plan, source: Source, folder: Path, effort: str, without: Sequence[str]
+) -> tuple[Plan, Source]:
+    """What effort accurate finds by itself, and judges."""
+    from qcc.calibrate.balanced import FEW, balanced_by
+
+    if effort == "accurate" or "equalization" in without:
+        return plan, source
+    with progress("balancing", min(FEW, source.total or FEW), Console(stderr=True)) as report:
+        return balanced_by(plan, source, folder, report)
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:

@@ -22,7 +22,7 @@ import qcc
 import qcc.train
 from qcc._paddle import paddle
 from qcc.backends.onnx.form import unmeasured
-from qcc.calibrate.choose import Quantized, finish
+from qcc.calibrate.choose import Quantized, choose
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.data.sources import array_source
@@ -65,7 +65,7 @@ def calibrated(model: Model) -> tuple[Plan, Quantized]:
     collector = Collector(plan.folded, statistics)
     for batch in numbered(map(image, range(8))):
         collector.run(batch, batch.read())
-    return plan, finish(plan, statistics, "mse")
+    return plan, choose(plan, statistics, "mse").freeze()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from ocr_photos import NETWORKS
 from rich.console import Console
 
 import qcc
-from qcc.calibrate.choose import finish
+from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.plan import make_plan
@@ -37,7 +37,7 @@ def test_the_student_is_nearer_to_its_teacher_on_other_photos(
     collector = Collector(plan.folded, statistics)
     for batch in numbered({feed: make(number)} for number in range(CALIBRATION)):
         collector.run(batch, batch.read())
-    calibrated = finish(plan, statistics, "mse")
+    calibrated = choose(plan, statistics, "mse").freeze()
     samples = Samples(Batches(range(TRAINING), lambda number: {feed: make(number)}), ["photos"])
     console = Console(file=io.StringIO())
     trained = train_unlabelled(plan, calibrated, samples, tmp_path, console, StopRequest(), Budget(STEPS))

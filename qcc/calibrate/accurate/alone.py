@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from qcc.calibrate.accurate.judge import Judge
-from qcc.calibrate.accurate.memo import NO_MEMO, Memo
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
+from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.parts import Parts, Values, part
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -133,18 +133,18 @@ def _singles(attempt: Attempt, folded: Graph, frozen: Graph) -> Iterator[tuple[s
         pair for op in folded.ops if (pair := operands(op)) is not None and pair.output.name in quantized
     ]
     uses = Counter(pair.weight.name for pair in found)
-    learned = {one.weight: set(one.values) - {one.weight} for one in attempt.learned}
+    biases = attempt.biases()
     for pair in found:
         name = pair.weight.name
         if uses[name] == 1:
-            single = _single(quantized[pair.output.name], learned.get(name, set()))
+            single = _single(quantized[pair.output.name], biases.get(name, set()))
             if single is not None and single.output in folded:
                 yield name, single
 
 
 def _single(found: FrozenOp, biases: set[str]) -> Single | None:
-    """The ops of a layer, with the one behind that adds a bias that was learned; None where that one is not
-    there."""
+    """The ops of a layer, with the one behind that adds a bias that is not the float one; None where that op
+    is not there."""
     ops, output = (found.quantize, found.op, found.dequantize), found.dequantize.output("Out")
     if not biases:
         return Single(ops, output.name)

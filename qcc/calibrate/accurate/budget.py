@@ -9,8 +9,8 @@ import numpy as np
 
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
-from qcc.calibrate.accurate.memo import NO_MEMO, Memo
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
+from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.plan import weights_of
 from qcc.model import Model
 

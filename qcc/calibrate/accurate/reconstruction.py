@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qcc.calibrate.accurate.memo import NO_MEMO, Memo
 from qcc.calibrate.accurate.products import Places, Products, matrix, put_matrix
 from qcc.calibrate.accurate.rounding import adaround
 from qcc.calibrate.accurate.stages import Advance, Values, parts, size
-from qcc.calibrate.choose import BITS, Chosen
+from qcc.calibrate.choose import Chosen
 from qcc.calibrate.collect import Numbered
+from qcc.calibrate.memo import NO_MEMO, Memo
+from qcc.calibrate.weights import BITS
 from qcc.errors import DataError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op

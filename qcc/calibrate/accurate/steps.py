@@ -10,18 +10,17 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from qcc.calibrate.accurate.equalization import absorbing_biases, equalizing
 from qcc.calibrate.accurate.judge import Judge
-from qcc.calibrate.accurate.memo import NO_MEMO, Memo
 from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
 from qcc.calibrate.choose import Chosen, Quantized, choose
 from qcc.calibrate.collect import Collector, Numbered, numbered
 from qcc.calibrate.data.batches import Batch, spread
+from qcc.calibrate.equalization import absorbing_biases, equalizing
+from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, first_weights
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
-from qcc.passes.base import Pass
 from qcc.shown import counted
 
 StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
@@ -120,9 +119,16 @@ class Attempt:
         digest = hashlib.sha256(self.chosen.plan.identity().encode())
         digest.update(repr([(one.name, one.scale) for one in self.chosen.choices]).encode())
         digest.update(repr(sorted(self.chosen.thresholds.items())).encode())
-        for name, value in self._values().items():
+        for name, value in {**self.chosen.means, **self._values()}.items():
             digest.update(name.encode() + value.tobytes())
         return digest.hexdigest()
+
+    def biases(self) -> dict[str, set[str]]:
+        """The biases that are not those of the float network, by the weight of their layer."""
+        found = {one.weight: set(one.values) - {one.weight} for one in self.learned}
+        for weight, corrected in self.chosen.corrected(self._values()).items():
+            found.setdefault(weight, set()).update(corrected)
+        return found
 
     def _values(self) -> dict[str, np.ndarray]:
         return {name: value for one in self.learned for name, value in one.values.items()}
@@ -194,7 +200,7 @@ class Improvement:
         self.listener.step(name)
         plan = attempt.chosen.plan
         find = equalizing if name == "equalization" else absorbing_biases
-        passes: tuple[Pass, ...] = find(plan.folded, self.samples.learned_from)
+        passes = find(plan.folded, self.samples.learned_from)
         if not passes:
             return self._nothing(name, attempt, error, _NOTHING[name])
         rewritten = plan.rewritten(*passes)
@@ -240,7 +246,8 @@ class Improvement:
         return (tried, step.after) if step.kept and step.after is not None else (attempt, error)
 
     def _choose(self, plan: Plan, statistics: Statistics) -> Chosen:
-        return choose(plan, statistics, self.calibrator, self.compared)
+        correct = "bias-correction" not in self.without
+        return choose(plan, statistics, self.calibrator, self.compared, correct=correct)
 
     def _error(self, attempt: Attempt) -> float:
         return self.judge.error(attempt.freeze().model)

@@ -12,7 +12,7 @@ from lite_case import F, build_model, conv, floats, static
 
 import qcc
 from qcc._paddle import paddle
-from qcc.calibrate.choose import finish
+from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
@@ -85,9 +85,20 @@ def test_activations_are_those_of_the_run(model: Model, batches: list[Arrays]) -
 def test_scales_are_recorded_and_repeat(model: Model, batches: list[Arrays]) -> None:
     first, second = (qcc.quantize(model, batches) for _ in range(2))
     assert first.provenance == second.provenance
-    assert "fold-bn,transform{" in first.provenance.pipelines[-1]
     assert first.graph.to_proto() == second.graph.to_proto()
-    again = qcc.PassManager.parse(first.provenance.pipelines[-1]).run(model)
+    folds, biases, freezing = first.provenance.pipelines
+    assert folds == "fold-constants,fold-bn"
+    assert biases == "biases of 3 layers corrected"
+    assert freezing.startswith("transform{")
+    assert freezing.endswith("freeze,prune")
+
+
+def test_without_corrected_biases_what_is_recorded_makes_it_again(
+    model: Model, batches: list[Arrays]
+) -> None:
+    first = qcc.quantize(model, batches, without=["bias-correction"])
+    (pipeline,) = first.provenance.pipelines
+    again = qcc.PassManager.parse(pipeline).run(model)
     for name, value in first.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
 
@@ -95,7 +106,7 @@ def test_scales_are_recorded_and_repeat(model: Model, batches: list[Arrays]) -> 
 @pytest.mark.parametrize("calibrator", ["abs_max", "kl"])
 def test_another_calibrator(model: Model, batches: list[Arrays], calibrator: Calibrator) -> None:
     plan, statistics = collected(model, batches)
-    quantized = finish(plan, statistics, calibrator, ("mse",))
+    quantized = choose(plan, statistics, calibrator, ("mse",)).freeze()
     for choice in quantized.choices:
         assert choice.calibrator == calibrator
         assert choice.scale == choice.scales[calibrator]
@@ -122,7 +133,7 @@ def test_what_is_zero_or_constant_is_told() -> None:
 
     model = build_model(net, (floats(1, 4, 8, 8),))
     plan, statistics = collected(model, [{"x0": floats(1, 4, 8, 8)}])
-    quantized = finish(plan, statistics, "mse")
+    quantized = choose(plan, statistics, "mse").freeze()
     zero, constant = quantized.notices
     assert "is zero on all of the data, and what reads it stays float" in zero
     assert "is the constant 6 on all of the data" in constant
@@ -137,7 +148,7 @@ def test_what_is_never_reached_is_told() -> None:
 
     model = build_model(net, (floats(1, 4, 8, 8),))
     plan, statistics = collected(model, [{"x0": floats(1, 4, 8, 8)}])
-    quantized = finish(plan, statistics, "mse")
+    quantized = choose(plan, statistics, "mse").freeze()
     assert [notice.partition(" ")[2] for notice in quantized.notices] == [
         "was never reached: it is empty on all of the data; what reads it stays float."
     ]

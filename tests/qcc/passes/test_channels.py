@@ -9,8 +9,8 @@ import pytest
 from lite_case import F, build_model, floats, static
 
 from qcc._paddle import paddle
-from qcc.calibrate.accurate.equalization import absorbing_biases, equalizing
 from qcc.calibrate.collect import numbered
+from qcc.calibrate.equalization import absorbing_biases, equalizing
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.absorb_bias import absorbing

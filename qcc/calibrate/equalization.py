@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qcc.calibrate.accurate.moments import Moments, measure
 from qcc.calibrate.activations import largest_magnitudes
 from qcc.calibrate.collect import Numbered
+from qcc.calibrate.moments import ChannelRanges, Moments, measure
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.absorb_bias import AbsorbBias, absorbing
@@ -26,19 +26,34 @@ _MOST = 16
 
 
 def equalizing(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
-    """The passes that equalize; none where no two layers follow each other that allow it."""
-    graph = model.graph.copy()
-    passes: list[Pass] = []
+    """The passes that equalize, through each relu6 that stays below its limit on all batches, too; none where
+    no two layers follow each other that allow it."""
     relaxed = _below_limit(model, batches)
-    if relaxed:
-        relaxing = RelaxRelu6(variables=tuple(relaxed))
-        relaxing.apply(graph)
-        passes.append(relaxing)
+    relaxing = (RelaxRelu6(variables=tuple(relaxed)),) if relaxed else ()
+    graph = model.graph.copy()
+    for one in relaxing:
+        one.apply(graph)
+    octaves = balanced_octaves(model, graph, batches)
+    return (*relaxing, with_octaves(octaves)) if octaves else ()
+
+
+def balanced_octaves(model: Model, graph: Graph, batches: Iterable[Numbered]) -> dict[str, np.ndarray]:
+    """The octaves of the pass `equalize`, by variable, that bring the channels of `graph` to like ranges; it
+    computes what the model does, which is run on the batches, and is changed."""
     found = list(links(graph, from_gains=True))
-    moments = measure(model, [link.var.name for link in found], batches)
-    changed = [link for link in found if scale_channels(graph, link, _shift(graph, link, moments))]
-    entries = [f"{link.var.name}={' '.join(map(str, octaves_of(graph, link)))}" for link in changed]
-    return (*passes, Equalize(octaves=tuple(entries))) if entries else ()
+    ranges = ChannelRanges([link.var.name for link in found])
+    measure(model, ranges, batches)
+    changed = [
+        link
+        for link in found
+        if scale_channels(graph, link, _shift(graph, link, ranges.largest(link.var.name)))
+    ]
+    return {link.var.name: octaves_of(graph, link) for link in changed}
+
+
+def with_octaves(octaves: Mapping[str, np.ndarray]) -> Equalize:
+    """The pass that brings channels to these octaves."""
+    return Equalize(octaves=tuple(f"{name}={' '.join(map(str, values))}" for name, values in octaves.items()))
 
 
 def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
@@ -55,9 +70,8 @@ def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
     return [name for name, limit in limits.items() if largest[name] < limit]
 
 
-def _shift(graph: Graph, link: Link, moments: Moments) -> np.ndarray:
-    """By how many octaves each channel is to become smaller."""
-    largest = moments.largest(link.var.name)
+def _shift(graph: Graph, link: Link, largest: np.ndarray) -> np.ndarray:
+    """By how many octaves each channel is to become smaller, by the largest magnitude of each."""
     channels = octaves_of(graph, link).size
     known = largest > 0
     if largest.size != channels or not known.any():
@@ -91,7 +105,8 @@ def absorbing_biases(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, .
     """The pass that moves high biases on; none where there are none."""
     graph = model.graph
     found = [(link, bias) for link in absorbing(graph) if (bias := link.bias(graph)) is not None]
-    moments = measure(model, [bias.op.output("Out").name for _, bias in found], batches)
+    moments = Moments([bias.op.output("Out").name for _, bias in found])
+    measure(model, moments, batches)
     entries = []
     for link, bias in found:
         name = bias.op.output("Out").name

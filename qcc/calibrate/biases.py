@@ -1,0 +1,51 @@
+"""Biases that make good what rounding the weights does to the mean of a layer's outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.weights import nearest
+from qcc.passes.channels import Layer, bias_of, layers
+
+
+def corrected_biases(
+    plan: Plan, means: Mapping[str, np.ndarray], learned: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """What the biases of a plan's layers become, by name, under the layer's weight; `means`: of the channels
+    of what layers read, float64 [channels], by its name; `learned`: weights that are not rounded to the
+    nearest integers, and biases that stay, by name.
+
+    Rounding moves the weights w by e, and the mean of the outputs by e E[x]; the bias takes that back (Nagel
+    et al. 2019, https://arxiv.org/abs/1906.04721, section 4.2, with means that were measured). A place at the
+    border, which reads zeros, counts like any other. Transposed convolutions stay, of whose kernel a place
+    meets a part, and so does a bias that several layers share.
+    """
+    graph = plan.folded.graph
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for found in layers(graph):
+        name, mean = found.operands.weight.name, means.get(found.operands.data.name)
+        if mean is None or name not in plan.weights or found.op.type == "conv2d_transpose":
+            continue
+        bias = bias_of(graph, found)
+        operand = None if bias is None else bias.op.input("Y")
+        if bias is None or operand is None or len(operand.consumers) > 1 or operand.name in learned:
+            continue
+        rounded = learned[name] if name in learned else nearest(plan, found.operands).values
+        shift = _outputs(found, rounded - graph.weights[name], mean)
+        if shift is not None:
+            value = (bias.value - shift).astype(np.float32).reshape(operand.shape)
+            values[name] = {operand.name: value}
+    return values
+
+
+def _outputs(found: Layer, weight: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
+    """What a layer with this weight, and no bias, gives where all places read these inputs: [channels]; None
+    where it has another number of them."""
+    # [groups, outputs, inputs]: each place of the kernel meets the same.
+    whole = found.grouped(weight).sum(3, dtype=np.float64)
+    if inputs.size != whole.shape[0] * whole.shape[2]:
+        return None
+    return np.einsum("goi,gi->go", whole, inputs.reshape(whole.shape[0], -1)).reshape(-1)
