@@ -13,6 +13,7 @@ from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.numerics import abs_max, dequantize_weight, quantize_weight
 from qcc.passes.base import Pass
+from qcc.passes.correct_biases import CorrectBiases
 from qcc.passes.fake_quant import Quantizer
 from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
@@ -213,7 +214,8 @@ def _as_recorded(float_model: Model, quantized: Model) -> list[Graph]:
             # A correction of values, told in words; or a pass of a package that is not installed here.
             continue
         before = list(takewhile(lambda step: step.name != _TRANSFORM, steps))
-        passes += before
+        # What makes rounding good is no part of the float network.
+        passes += [step for step in before if not isinstance(step, CorrectBiases)]
         if len(before) < len(steps):
             break
     try:

@@ -33,30 +33,33 @@ def few_of(batches: Iterable[Batch]) -> tuple[list[Numbered], Iterable[Batch]]:
 
 
 def balanced_by(
-    plan: Plan, source: Source, folder: Path, report: Callable[[int], None] = lambda done: None
+    plan: Plan,
+    source: Source,
+    shared: Path | None = None,
+    report: Callable[[int], None] = lambda done: None,
 ) -> tuple[Plan, Source]:
     """The plan balanced by a source, and what is to be read in place of that; `report` is called with the
-    number of batches that were read. What an earlier run, or the process that has started this one, has left
-    in `folder` is taken. Raises DataError as `balanced` does."""
+    number of batches that were read. `shared`: a folder where processes that measure together leave what the
+    first one has found. Raises DataError as `balanced` does."""
     few, batches = few_of(source.batches)
-    plan = balanced(plan, _reported(few, report), Memo(folder / _KEPT), [source.record, source.identity])
+    memo = NO_MEMO if shared is None else Memo(shared / _KEPT)
+    plan = balanced(plan, _reported(few, report), memo, [source.record, source.identity])
     return plan, replace(source, batches=batches)
 
 
 def balanced(plan: Plan, few: Iterable[Numbered], memo: Memo = NO_MEMO, key: object = None) -> Plan:
     """The plan that first brings channels to like ranges, as these batches say; see the pass `equalize`.
 
-    What a `memo` holds of the plan under a `key` is taken, without a look at the batches. Raises DataError
+    What the `memo` holds of the plan under a `key` is taken, without a look at the batches. Raises DataError
     when the network does not run on them.
     """
     kept = [plan.identity(), key]
     found = memo.load(kept)
-    if found is None:
-        octaves = balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
-        memo.save(kept, octaves, {})
-    else:
-        octaves = found[0]
-    return plan.rewritten(with_octaves(octaves)) if octaves else plan
+    octaves = (
+        balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few)) if found is None else found[0]
+    )
+    memo.save(kept, octaves, {})
+    return plan.equalized(with_octaves(octaves)) if octaves else plan
 
 
 def _reported(batches: Iterable[Numbered], report: Callable[[int], None]) -> Iterator[Numbered]:

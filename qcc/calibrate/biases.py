@@ -11,17 +11,15 @@ from qcc.calibrate.weights import nearest
 from qcc.passes.channels import Layer, bias_of, layers
 
 
-def corrected_biases(
+def bias_shifts(
     plan: Plan, means: Mapping[str, np.ndarray], learned: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """What the biases of a plan's layers become, by name, under the layer's weight; `means`: of the channels
-    of what layers read, float64 [channels], by its name; `learned`: weights that are not rounded to the
-    nearest integers, and biases that stay, by name.
+    """What the pass `correct-biases` adds to biases, by name, under the weight of their layer; `means`: of
+    the channels of what layers read, float64 [channels], by its name; `learned`: weights that are not rounded
+    to the nearest integers, and biases that stay, by name.
 
-    Rounding moves the weights w by e, and the mean of the outputs by e E[x]; the bias takes that back (Nagel
-    et al. 2019, https://arxiv.org/abs/1906.04721, section 4.2, with means that were measured). A place at the
-    border, which reads zeros, counts like any other. Transposed convolutions stay, of whose kernel a place
-    meets a part, and so does a bias that several layers share.
+    A place at the border, which reads zeros, counts like any other. Transposed convolutions stay, of whose
+    kernel a place meets a part, and so does a bias that several layers share.
     """
     graph = plan.folded.graph
     values: dict[str, dict[str, np.ndarray]] = {}
@@ -36,8 +34,7 @@ def corrected_biases(
         rounded = learned[name] if name in learned else nearest(plan, found.operands).values
         shift = _outputs(found, rounded - graph.weights[name], mean)
         if shift is not None:
-            value = (bias.value - shift).astype(np.float32).reshape(operand.shape)
-            values[name] = {operand.name: value}
+            values[name] = {operand.name: -shift.astype(np.float32)}
     return values
 
 

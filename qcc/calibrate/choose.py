@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from qcc.calibrate.activations import measured_scales
-from qcc.calibrate.biases import corrected_biases
+from qcc.calibrate.biases import bias_shifts
 from qcc.calibrate.observers import CALIBRATORS, Calibrator, Seen, observe
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
@@ -17,6 +17,7 @@ from qcc.calibrate.weights import BITS, nearest
 from qcc.errors import DataError
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.correct_biases import correcting
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import OutThresholds
@@ -59,13 +60,13 @@ class Choice:
 @dataclass(frozen=True)
 class Quantized:
     """`model`: frozen; `choices`: of its activations; `notices`: what a user should hear of; `weights`: what
-    was done to them that is no pass, in words; `biases`: that were corrected, by name."""
+    was done to them, in words; `correction`: the pass that corrected biases, if there is one."""
 
     model: Model
     choices: tuple[Choice, ...]
     notices: tuple[str, ...]
     weights: tuple[str, ...] = ()
-    biases: Mapping[str, np.ndarray] = MappingProxyType({})
+    correction: tuple[Pass, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,35 +88,39 @@ class Chosen:
 
     def freeze(self) -> Quantized:
         """The frozen model."""
-        if self.plan.even or self.means:
+        if self.plan.even:
             return self.freeze_with({})
-        passes = (*self.plan.passes, self.static_scales, *self._freezing)
-        return Quantized(PassManager(passes).run(self.plan.model), self.choices, self.notices)
+        return self._frozen(self.plan.model, self.plan.folding, {}, ())
 
     def freeze_with(self, learned: Mapping[str, np.ndarray], *by: str) -> Quantized:
         """The frozen model, with other weights in place of those of the folded one; `by`: what the record
         says of where they come from."""
         folded = self.plan.folded.copy()
-        corrected = self.corrected(learned)
-        biases = {name: value for one in corrected.values() for name, value in one.items()}
-        for name, value in {**self._even_weights(), **biases, **learned}.items():
+        for name, value in {**self._even_weights(), **learned}.items():
             folded.weights[name] = value
         even, provenance = len(self.plan.even), folded.provenance
-        done = (
-            *by,
-            *([f"biases of {counted(len(corrected), 'layer')} corrected"] if corrected else ()),
-            *([f"even integers for {counted(even, 'weight')}"] if even else ()),
-        )
+        done = (*by, *([f"even integers for {counted(even, 'weight')}"] if even else ()))
         for words in done:
             provenance = provenance.then(words)
-        model = Model(folded.graph, provenance)
-        passes = (self.plan.transform, self.static_scales, *self._freezing)
-        return Quantized(PassManager(passes).run(model), self.choices, self.notices, done, biases)
+        return self._frozen(Model(folded.graph, provenance), (), learned, done)
 
-    def corrected(self, learned: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-        """The biases that are corrected, by name, under the weight of their layer, when others of these names
+    def shifts(self, learned: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+        """What is added to biases, by name, under the weight of their layer, where these weights and biases
         were learned."""
-        return corrected_biases(self.plan, self.means, learned) if self.means else {}
+        return bias_shifts(self.plan, self.means, learned) if self.means else {}
+
+    def _frozen(
+        self,
+        model: Model,
+        folding: tuple[Pass, ...],
+        learned: Mapping[str, np.ndarray],
+        done: tuple[str, ...],
+    ) -> Quantized:
+        shifts = {name: shift for one in self.shifts(learned).values() for name, shift in one.items()}
+        correction = (correcting(shifts),) if shifts else ()
+        passes = (*folding, *correction, self.plan.transform, self.static_scales, *self._freezing)
+        words = (*done, *([f"biases of {counted(len(shifts), 'layer')} corrected"] if shifts else ()))
+        return Quantized(PassManager(passes).run(model), self.choices, self.notices, words, correction)
 
     def _even_weights(self) -> dict[str, np.ndarray]:
         found = {

@@ -22,6 +22,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
@@ -54,9 +55,9 @@ class Plan:
     between: Mapping[str, int] = MappingProxyType({})
 
     @property
-    def passes(self) -> tuple[Pass, ...]:
-        """What makes the transformed model of the one that was given."""
-        return (*_FOLDS, *self.rewrites, self.transform)
+    def folding(self) -> tuple[Pass, ...]:
+        """What makes the folded model of the one that was given."""
+        return (*_FOLDS, *self.rewrites)
 
     @property
     def transform(self) -> Pass:
@@ -88,6 +89,11 @@ class Plan:
     def rewritten(self, *passes: Pass) -> Plan:
         """The plan that runs further passes before anything is quantized."""
         return self._for_target(make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes)))
+
+    def equalized(self, step: Equalize) -> Plan:
+        """The plan that equalizes first. That changes weights alone: what is quantized, and how, stays."""
+        folded = PassManager((step,)).run(self.folded)
+        return replace(self, folded=folded, rewrites=(*self.rewrites, step))
 
     def _for_target(self, plan: Plan) -> Plan:
         return replace(plan, table=self.table, between=self.between)

@@ -200,7 +200,7 @@ def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -
     from qcc.calibrate.collection import State, check_skipped, collect
     from qcc.calibrate.plan import make_plan
 
-    plan, source = balanced_by(make_plan(given.model), source, folder)
+    plan, source = balanced_by(make_plan(given.model), source)
     kept = State(folder, plan, source)
     kept.gather()
     with progress("measuring", source.total, Console(stderr=True)) as report:

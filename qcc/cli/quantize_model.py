@@ -179,7 +179,7 @@ def quantize_model(
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
-    plan, source = _balanced(plan, source, output / _STATE, effort, without)
+    plan, source = _balanced(plan, source, output / _STATE if nproc > 1 else None, effort, without)
     state = State(output / _STATE, plan, source)
     worker = place()
     if worker is not None:
@@ -233,7 +233,7 @@ def quantize_model(
 
 
 def _balanced(
-    plan: Plan, source: Source, folder: Path, effort: str, without: Sequence[str]
+    plan: Plan, source: Source, shared: Path | None, effort: str, without: Sequence[str]
 ) -> tuple[Plan, Source]:
     """What effort accurate finds by itself, and judges."""
     from qcc.calibrate.balanced import FEW, balanced_by
@@ -241,7 +241,7 @@ def _balanced(
     if effort == "accurate" or "equalization" in without:
         return plan, source
     with progress("balancing", min(FEW, source.total or FEW), Console(stderr=True)) as report:
-        return balanced_by(plan, source, folder, report)
+        return balanced_by(plan, source, shared, report)
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:

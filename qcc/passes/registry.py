@@ -39,6 +39,7 @@ BUILT_IN = {
     "relax-relu6": "qcc.passes.relax_relu6:RelaxRelu6",
     "equalize": "qcc.passes.equalize:Equalize",
     "absorb-bias": "qcc.passes.absorb_bias:AbsorbBias",
+    "correct-biases": "qcc.passes.correct_biases:CorrectBiases",
     "mul-to-matmul": "qcc.backends.deploy.passes.mul_to_matmul:MulToMatmul",
     "skip-neutral": "qcc.backends.deploy.passes.skip_neutral:SkipNeutral",
     "bias-bare-convs": "qcc.backends.deploy.passes.bias_bare_convs:BiasBareConvs",

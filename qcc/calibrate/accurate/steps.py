@@ -126,8 +126,8 @@ class Attempt:
     def biases(self) -> dict[str, set[str]]:
         """The biases that are not those of the float network, by the weight of their layer."""
         found = {one.weight: set(one.values) - {one.weight} for one in self.learned}
-        for weight, corrected in self.chosen.corrected(self._values()).items():
-            found.setdefault(weight, set()).update(corrected)
+        for weight, shifted in self.chosen.shifts(self._values()).items():
+            found.setdefault(weight, set()).update(shifted)
         return found
 
     def _values(self) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from lite_case import build_model, floats
 from nets import several_blocks
-from quantized_net import OUTPUTS, WEIGHTS, quantized_net
+from quantized_net import OUTPUTS, WEIGHTS, WITHOUT, quantized_net
 
 import qcc
 from qcc._paddle import paddle
@@ -76,9 +76,9 @@ def test_effects_are_those_of_models_that_are_quantized_so(analysis: Analysis, n
     (one,) = (one for one in analysis.ops if one.layer.output == OUTPUTS[number])
     assert one.effect is not None
     others = [name for name in WEIGHTS if name != WEIGHTS[number]]
-    alone = qcc.quantize(NET.model, NET.batches, skip_vars=others)
+    alone = qcc.quantize(NET.model, NET.batches, skip_vars=others, without=WITHOUT)
     assert one.effect.alone == pytest.approx(distance(alone), rel=0.02)
-    all_but = qcc.quantize(NET.model, NET.batches, skip_vars=[WEIGHTS[number]])
+    all_but = qcc.quantize(NET.model, NET.batches, skip_vars=[WEIGHTS[number]], without=WITHOUT)
     assert one.effect.off == pytest.approx(distance(all_but), rel=0.02)
 
 
