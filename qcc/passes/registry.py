@@ -84,6 +84,7 @@ BUILT_IN = {
         "qcc.backends.lite.passes.fuse_elementwise_activation:FuseElementwiseActivation"
     ),
     "fuse-pad2d": "qcc.backends.lite.passes.fuse_pad2d:FusePad2d",
+    "lite-set-value": "qcc.backends.lite.passes.set_value:LiteSetValue",
     "global-pool": "qcc.backends.lite.passes.global_pool:GlobalPool",
     "remove-identity": "qcc.backends.lite.passes.remove_identity:RemoveIdentity",
     "weight-only": "qcc.backends.lite.passes.weight_only:WeightOnly",

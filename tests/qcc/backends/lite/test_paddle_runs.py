@@ -26,6 +26,11 @@ MASKED = Case(
     "masked", (floats(1, 4, 8),), lambda x: x + static.setitem(paddle.zeros([1, 4, 8]), (slice(None), 1), 5.0)
 )
 DEPTHWISE = Case("depthwise_transposed", FLOAT["depthwise-transposed"][1], FLOAT["depthwise-transposed"][0])
+REPLACED = Case(
+    "replaced",
+    (floats(2, 6, 5, 5), floats(2, 4, 5, 5)),
+    lambda x, y: static.setitem(x, (slice(None), slice(1, -1)), x[:, 1:-1] + y),
+)
 ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
@@ -44,6 +49,7 @@ COMPUTED = {
     "global-pool": (ALL["pool_adaptive"],),
     "remove-identity": (ALL["scale_identity"], ALL["dropout"]),
     "lite-kernels": (ALL["conv2d"],),
+    "lite-set-value": (REPLACED,),
 }
 
 
