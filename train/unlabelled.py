@@ -17,9 +17,8 @@ from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
 from qcc.backends.onnx.form import simulating
-from qcc.calibrate.balanced import balanced, few_of
+from qcc.calibrate.balanced import balanced_statistics
 from qcc.calibrate.choose import Quantized, choose
-from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, check_skipped, make_plan
@@ -165,12 +164,7 @@ def quantize_unlabelled(
     kept, skip_vars, console = list(batches), tuple(skip_vars), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
     check_skipped(plan, skip_vars)
-    measured = spread(kept, _MEASURED)
-    plan = balanced(plan, few_of(measured)[0])
-    statistics = plan.statistics()
-    collector = Collector(plan.folded, statistics)
-    for batch in numbered(measured):
-        collector.run(batch, batch.read())
+    plan, statistics, _ = balanced_statistics(plan, spread(kept, _MEASURED))
     calibrated = choose(plan, statistics, calibrator).freeze()
     samples = Samples.of(kept)
     with interruptible() as stop:

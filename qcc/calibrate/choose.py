@@ -164,8 +164,8 @@ def choose(
     thresholds = measured_scales(statistics, plan.between, calibrator)
     means: dict[str, np.ndarray] = {}
     if correct:
-        found = ((name, statistics.channel_means(name)) for name in plan.activations)
-        means = {name: mean for name, mean in found if mean is not None}
+        found = ((name, statistics.channels(name)) for name in plan.activations)
+        means = {name: one.mean for name, one in found if one is not None}
     return Chosen(plan, choices, (*plan.notes, *notices), thresholds, means)
 
 

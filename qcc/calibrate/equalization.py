@@ -14,12 +14,15 @@ from qcc.model import Model
 from qcc.passes.absorb_bias import AbsorbBias, absorbing
 from qcc.passes.base import Pass
 from qcc.passes.channels import Link, links
-from qcc.passes.equalize import Equalize, balance, octaves_of, scale_channels
+from qcc.passes.equalize import Equalize, octaves_of, scale_channels
 from qcc.passes.relax_relu6 import RelaxRelu6
 
 _DEVIATIONS = 3.0
 """How far below its mean a channel is taken to fall, in standard deviations (Nagel et al. 2019, section
 4.1.3)."""
+
+MUCH = 4
+"""How many octaves further than others a channel has to move for all to be equalized again."""
 
 _MOST = 16
 """A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
@@ -51,6 +54,19 @@ def balanced_octaves(model: Model, graph: Graph, batches: Iterable[Numbered]) ->
     return {link.var.name: octaves_of(graph, link) for link in changed}
 
 
+def revised_octaves(graph: Graph, largest: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The octaves that bring the channels of an equalized graph, which is changed, to like ranges, where some
+    are much larger, beside others, than what it was equalized by; none where that is so of none. `largest`:
+    the largest magnitude of each channel of what layers read, by its name, as far as it is known."""
+    found = [link for link in links(graph, from_gains=True) if link.var.name in largest]
+    shifts = [_shift(graph, link, largest[link.var.name]) for link in found]
+    if all(np.ptp(shift) < MUCH for shift in shifts):
+        return {}
+    for link, shift in zip(found, shifts, strict=True):
+        scale_channels(graph, link, shift)
+    return {link.var.name: octaves_of(graph, link) for link in found}
+
+
 def with_octaves(octaves: Mapping[str, np.ndarray]) -> Equalize:
     """The pass that brings channels to these octaves."""
     return Equalize(octaves=tuple(f"{name}={' '.join(map(str, values))}" for name, values in octaves.items()))
@@ -71,21 +87,20 @@ def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
 
 
 def _shift(graph: Graph, link: Link, largest: np.ndarray) -> np.ndarray:
-    """By how many octaves each channel is to become smaller, by the largest magnitude of each."""
-    channels = octaves_of(graph, link).size
+    """By how many octaves each channel is to become smaller, by the largest magnitude of each: how far it is
+    from the middle one, which stays, since only differences count."""
     known = largest > 0
-    if largest.size != channels or not known.any():
-        return np.zeros(channels, np.int64)
-    if all(one.is_depthwise for one in link.last):
-        # The weights of each channel have a scale of their own: only the activation loses or gains.
-        shift = np.rint(np.log2(np.where(known, largest, 1.0))).astype(np.int64)
-    else:
-        shift = balance(largest, _read_ranges(graph, link))
-    top = int(shift[known].max())
+    shift = np.zeros(octaves_of(graph, link).size, np.int64)
+    if largest.size != shift.size or not known.any():
+        return shift
+    exponents = np.log2(largest[known])
+    if not all(one.is_depthwise for one in link.last):
+        # Where weights of each channel have a scale of their own, only the activation loses or gains; here
+        # what one gains the other loses.
+        exponents = (exponents - np.log2(_read_ranges(graph, link)[known])) / 2
+    shift[known] = np.rint(exponents - np.median(exponents))
     # A channel that was never seen goes with the others.
-    shift = np.where(known, np.maximum(shift, top - _MOST), int(np.median(shift[known])))
-    # Only differences count.
-    return shift - int(np.median(shift))
+    return np.maximum(shift, shift.max() - _MOST)
 
 
 def _read_ranges(graph: Graph, link: Link) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import STEPS, Improvement, Samples, collecting, usable
-from qcc.calibrate.balanced import balanced, few_of
+from qcc.calibrate.balanced import balanced_statistics
 from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches
@@ -64,10 +64,11 @@ def quantize(
     check_skipped(plan, skip_vars)
     if effort == "accurate" and not isinstance(batches, Batches):
         batches = list(batches)
+    notices: tuple[str, ...] = ()
     if effort == "calibrated" and "equalization" not in left_out:
-        few, batches = few_of(batches)
-        plan = balanced(plan, few)
-    statistics = collecting(numbered(batches))(plan)
+        plan, statistics, notices = balanced_statistics(plan, batches)
+    else:
+        statistics = collecting(numbered(batches))(plan)
     if effort == "accurate":
         used = usable(batches, statistics)
         samples = Samples.of(used)
@@ -77,7 +78,7 @@ def quantize(
     else:
         correct = "bias-correction" not in left_out
         quantized = choose(plan, statistics, calibrator, correct=correct).freeze()
-    for notice in (*quantized.notices, *strangers(statistics)):
+    for notice in (*notices, *quantized.notices, *strangers(statistics)):
         warnings.warn(notice, QccWarning, stacklevel=2)
     return quantized.model
 

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from qcc.array_files import write_arrays
-from qcc.calibrate.channel_means import LARGEST, ChannelMeans
+from qcc.calibrate.channels import LARGEST, Channels
 from qcc.calibrate.histogram import Histogram, merged
 from qcc.calibrate.importance import Importance
 from qcc.calibrate.observers import Seen
@@ -31,12 +31,13 @@ data: more than 16 times. Normalized images differ by far less, and those that n
 @dataclass
 class Magnitudes:
     """What is kept of one activation: histograms, by the octave of the data's range and the octave of the
-    channels' importance, and, where these matter, means of the channels; and each batch's largest magnitude.
-    So a batch that does not belong can be left out when all have been seen, and errors can be weighed."""
+    channels' importance, and, where these matter, numbers of each channel; and each batch's largest
+    magnitude. So a batch that does not belong can be left out when all have been seen, and errors can be
+    weighed."""
 
     importance: Importance | None = None
     histograms: dict[int, Histogram] = field(default_factory=dict)
-    means: dict[int, ChannelMeans] = field(default_factory=dict)
+    channels: dict[int, Channels] = field(default_factory=dict)
     peaks: array[float] = field(default_factory=lambda: array("f"))
 
     @property
@@ -51,13 +52,12 @@ class Magnitudes:
             found = self.histograms[octave] = Histogram.of_rows(self.rows)
         return found
 
-    def means_at(self, octave: int) -> ChannelMeans:
-        """The means of an octave, of an activation whose channels matter."""
+    def channels_at(self, octave: int) -> Channels:
+        """The channels in an octave, of an activation whose channels matter."""
         assert self.importance is not None
-        found = self.means.get(octave)
+        found = self.channels.get(octave)
         if found is None:
-            channels = self.importance.rows.of_channels.size
-            found = self.means[octave] = ChannelMeans.of_channels(channels)
+            found = self.channels[octave] = Channels.of(self.importance.rows.of_channels.size)
         return found
 
 
@@ -120,7 +120,7 @@ class Statistics:
         rows = activation.importance.rows
         peak = activation.at(octave).add(values, rows)
         if values.size and peak < LARGEST:
-            activation.means_at(octave).add(values, rows)
+            activation.channels_at(octave).add(values, rows)
         return peak
 
     def count(self, batch: int, data_range: float, peaks: Mapping[str, float]) -> None:
@@ -143,8 +143,8 @@ class Statistics:
             activation.peaks += theirs.peaks
             for octave, histogram in theirs.histograms.items():
                 activation.at(octave).merge(histogram)
-            for octave, means in theirs.means.items():
-                activation.means_at(octave).merge(means)
+            for octave, channels in theirs.channels.items():
+                activation.channels_at(octave).merge(channels)
 
     # ------------------------------------------------------------------ using
 
@@ -162,17 +162,17 @@ class Statistics:
         peaks = np.array(activation.peaks, np.float32)[np.array(order, np.intp)]
         return Seen(merged(kept, activation.rows), weights, peaks)
 
-    def channel_means(self, name: str) -> np.ndarray | None:
-        """The mean of each channel of an activation, float64 [channels], on the batches that belong; None
-        where its channels have no importance, or nothing was seen."""
+    def channels(self, name: str) -> Channels | None:
+        """What was seen of each channel of an activation, on the batches that belong; None where its channels
+        have no importance, or nothing was seen."""
         left_out, found = self._strange(), self._activations[name]
-        kept = [means for octave, means in found.means.items() if octave not in left_out]
+        kept = [one for octave, one in found.channels.items() if octave not in left_out]
         if not kept:
             return None
-        whole = ChannelMeans.of_channels(len(kept[0].whole))
-        for means in kept:
-            whole.merge(means)
-        return whole.mean
+        whole = Channels.of(len(kept[0].whole))
+        for one in kept:
+            whole.merge(one)
+        return whole
 
     def _strange(self) -> set[int]:
         """The octaves of the batches that do not belong."""
@@ -184,8 +184,8 @@ class Statistics:
     def save(self, path: Path, identity: str) -> None:
         """Write what was collected so far, atomically; `identity` tells of what.  Raises OutputError."""
         rows: list[Any] = []
-        averaged: list[Any] = []
-        counts, places, sums = [], [], []
+        channels: list[Any] = []
+        counts, places, sums, largest = [], [], [], []
         for name, activation in self._activations.items():
             for octave, found in sorted(activation.histograms.items()):
                 filled = np.flatnonzero(found.counts)
@@ -193,16 +193,17 @@ class Statistics:
                 rows.append([name, octave, found.exponent, *limits, len(filled)])
                 places.append(filled)
                 counts.append(found.counts.reshape(-1)[filled])
-            for octave, means in sorted(activation.means.items()):
-                averaged.append([name, octave, means.count])
-                sums += [means.whole, means.parts]
+            for octave, one in sorted(activation.channels.items()):
+                channels.append([name, octave, one.count])
+                sums += [one.whole, one.parts]
+                largest.append(one.largest)
         header = {
             "identity": identity,
             "names": self.names,
             "skipped": list(self.skipped.items()),
             "digests": list(self.digests.items()),
             "histograms": rows,
-            "means": averaged,
+            "channels": channels,
         }
         with atomic_file(path) as stream:
             write_arrays(
@@ -215,6 +216,7 @@ class Statistics:
                     "places": np.concatenate([np.zeros(0, np.int64), *places]),
                     "counts": np.concatenate([np.zeros(0, np.int64), *counts]),
                     "sums": np.concatenate([np.zeros(0, np.int64), *sums]),
+                    "largest": np.concatenate([np.zeros(0, np.float32), *largest]),
                 },
             )
 
@@ -225,7 +227,7 @@ class Statistics:
             with path.open("rb") as stream:
                 arrays = dict(np.load(stream, allow_pickle=False))
             header = json.loads(arrays["header"].tobytes())
-            averaged, sums = header["means"], arrays["sums"]
+            channels = header["channels"], arrays["sums"], arrays["largest"]
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return False
         if header["identity"] != identity or tuple(header["names"]) != self.names:
@@ -244,17 +246,21 @@ class Statistics:
             histogram.exponent = exponent
             if filled:
                 histogram.smallest, histogram.largest = smallest, largest
-        end = 0
-        for name, octave, count in averaged:
-            means = found._activations[name].means_at(octave)
-            for place in (means.whole, means.parts):
-                start, end = end, end + len(place)
-                place[:] = sums[start:end]
-            means.count = count
+        found._load_channels(*channels)
         if found.done & self.done:
             return False
         self.merge(found)
         return True
+
+    def _load_channels(self, header: list[Any], sums: np.ndarray, largest: np.ndarray) -> None:
+        start = 0
+        for name, octave, count in header:
+            one = self._activations[name].channels_at(octave)
+            size, place = len(one.whole), 2 * start
+            one.whole[:], one.parts[:] = sums[place : place + size], sums[place + size : place + 2 * size]
+            one.largest[:] = largest[start : start + size]
+            one.count = count
+            start += size
 
 
 def strange(ranges: Sequence[float]) -> list[float]:

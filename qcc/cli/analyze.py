@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from qcc.analyze.metric import Metric
     from qcc.analyze.sources import Given
     from qcc.calibrate.data.sources import Source
+    from qcc.calibrate.plan import Plan
+    from qcc.calibrate.statistics import Statistics
     from qcc.interrupts import StopRequest
     from qcc.model import Model
 
@@ -195,23 +197,33 @@ def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None
 
 def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -> Given:
     """A float model quantized as `qcc quantize MODEL --data` does with its defaults, and its twin."""
-    from qcc.calibrate.balanced import balanced_by
+    from qcc.calibrate.balanced import balanced, come_once, few_of
     from qcc.calibrate.choose import choose
-    from qcc.calibrate.collection import State, check_skipped, collect
     from qcc.calibrate.plan import make_plan
 
-    plan, source = balanced_by(make_plan(given.model), source)
+    few, batches = few_of(source.batches)
+    source, found = replace(source, batches=batches), balanced(make_plan(given.model), few)
+    statistics = _measured(found.plan, source, folder, stop)
+    revised = None if come_once(batches) else found.revised(statistics)
+    if revised is not None:
+        found, statistics = revised, _measured(revised.plan, source, folder, stop)
+    quantized = choose(found.plan, statistics, "mse").freeze()
+    return replace(
+        given, model=quantized.model, float_model=given.model, notes=(*given.notes, *quantized.notices)
+    )
+
+
+def _measured(plan: Plan, source: Source, folder: Path, stop: StopRequest) -> Statistics:
+    from qcc.calibrate.collection import State, check_skipped, collect
+
     kept = State(folder, plan, source)
     kept.gather()
     with progress("measuring", source.total, Console(stderr=True)) as report:
         collect(plan, source, kept, stop=lambda: stop.requested, report=report)
     statistics = kept.gather()
     check_skipped(statistics)
-    quantized = choose(plan, statistics, "mse").freeze()
     kept.remove()
-    return replace(
-        given, model=quantized.model, float_model=given.model, notes=(*given.notes, *quantized.notices)
-    )
+    return statistics
 
 
 def _facts(given: Given, source: Source) -> dict[str, str]:

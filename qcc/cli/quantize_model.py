@@ -10,30 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.exceptions import Exit
-from rich.console import Console
 
 from qcc.cli.accurate import Improving, accurate_options, check_accurate, held_back, steps_folder
 from qcc.cli.budget import Wanted, budget_options, meet
 from qcc.cli.export_onnx import require_onnx, takes_onnx
+from qcc.cli.measuring import measured
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, refuse_folder
 from qcc.cli.paths import FILE, FOLDER
-from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import budgets_in_time
 from qcc.cli.quantize_outcome import Outcome, own_files
-from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, WantedTime, time_budget_options
 from qcc.cli.trained import TRAINED, budget_of, forget, train, training_data, training_options
 
 if TYPE_CHECKING:
-    from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.collection import State
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.observers import Calibrator
-    from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
-    from qcc.calibrate.statistics import Statistics
 
 # As in qcc.calibrate.observers, which imports more than a command line that is wrong should wait for.
 _CALIBRATORS: tuple[Calibrator, ...] = ("mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd")
@@ -153,12 +148,10 @@ def quantize_model(
     began = time.monotonic()
     import qcc
     from qcc.backends.fluid import FORMS
-    from qcc.calibrate.collection import Part, State
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
     from qcc.files import check_folder
     from qcc.frontend.layout import find_program
-    from qcc.train.parallel.environment import place
 
     training = budget_of(effort, steps, minutes)
     check_accurate(effort, without)
@@ -179,21 +172,17 @@ def quantize_model(
     source = open_source(loaded, program, data, preprocess, samples)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
-    plan, source = _balanced(plan, source, output / _STATE if nproc > 1 else None, effort, without)
-    state = State(output / _STATE, plan, source)
-    worker = place()
-    if worker is not None:
-        _collect(plan, source, state, Part(worker.rank, worker.size), skip_bad)
-        raise Exit
-    _tell_source(source)
-    statistics = _statistics(plan, source, state, nproc, skip_bad)
+    # Effort accurate finds that by itself, and judges it.
+    balance = effort != "accurate" and "equalization" not in without
+    found = measured(plan, source, output / _STATE, balance=balance, nproc=nproc, skip_bad=skip_bad)
+    plan, source, state, statistics = found.plan, found.source, found.state, found.statistics
 
     from qcc.calibrate.accurate.steps import Attempt
     from qcc.calibrate.choose import choose
 
     compared = _CALIBRATORS if compare else ()
     sections: list[Section] = []
-    notices: list[str] = []
+    notices = list(found.notices)
     if effort == "accurate":
         improving = Improving(source, steps_folder(state, source), calibrator, compared, without)
         attempt, section = improving.run(plan, statistics)
@@ -201,16 +190,17 @@ def quantize_model(
     else:
         correct = "bias-correction" not in without
         attempt = Attempt(choose(plan, statistics, calibrator, compared, correct=correct))
-    found = None
+    curve = None
     if wanted or in_time:
         judged_by = held_back(source, statistics, effort)
         left = steps_folder(state, source)
         if in_time:
-            quantized, found, section, notices = in_time.meet(loaded, attempt, judged_by, left)
+            quantized, curve, section, met = in_time.meet(loaded, attempt, judged_by, left)
         else:
-            attempt, section, notices = meet(wanted, loaded, attempt, judged_by, left)
+            attempt, section, met = meet(wanted, loaded, attempt, judged_by, left)
             quantized = attempt.freeze()
         sections.append(section)
+        notices += met
     else:
         quantized = attempt.freeze()
     if effort == TRAINED:
@@ -221,27 +211,15 @@ def quantize_model(
         drawn = training_data(reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, found)
+    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, curve)
     with _told_of(state):
         outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
-    if found is not None:
-        found.end(output / CURVE, output / DRAWING)
+    if curve is not None:
+        curve.end(output / CURVE, output / DRAWING)
     state.remove()
     forget(output)
     how = () if preprocess is None else ("--preprocess", preprocess)
     tell_next(*_next(outcome, model, target if in_time else None, ("--data", data, *how)))
-
-
-def _balanced(
-    plan: Plan, source: Source, shared: Path | None, effort: str, without: Sequence[str]
-) -> tuple[Plan, Source]:
-    """What effort accurate finds by itself, and judges."""
-    from qcc.calibrate.balanced import FEW, balanced_by
-
-    if effort == "accurate" or "equalization" in without:
-        return plan, source
-    with progress("balancing", min(FEW, source.total or FEW), Console(stderr=True)) as report:
-        return balanced_by(plan, source, shared, report)
 
 
 def _check_forms(output: Path, program: Path, data: str) -> None:
@@ -273,60 +251,3 @@ def _next(outcome: Outcome, model: Path, timed: str | None, data: Sequence[objec
     if timed is not None:
         return "check", outcome.output / "float", "--target", timed
     return "analyze", model, *data, "-o", "report.html"
-
-
-def _tell_source(source: Source) -> None:
-    from qcc.calibrate.report import told
-    from qcc.grammar.yaml_text import value_as_yaml
-
-    echo(f"measures activations on {told(source.record)}.")
-    if "preprocess" in source.record:
-        echo(f"images are prepared as {source.record['preprocess_from']} says:")
-        for key, value in source.record["preprocess"].items():
-            echo(f"  {key}: {value_as_yaml(value)}")
-
-
-def _statistics(plan: Plan, source: Source, state: State, nproc: int, skip_bad: bool) -> Statistics:
-    """Collect, in several processes where that is wanted; what an earlier run has left is gone on with."""
-    from qcc.calibrate.collection import Part, check_skipped
-    from qcc.train.parallel.launch import launch, qcc_command
-
-    before = len(state.gather().done)
-    if before:
-        batches = "one batch" if before == 1 else f"{before} batches"
-        echo(f"goes on behind {batches} that an earlier run has measured.")
-    if nproc > 1:
-        words = click.get_current_context().obj
-        code = launch(qcc_command(words), nproc, state.folder / "log")
-        if code:
-            raise Exit(code)
-    else:
-        _collect(plan, source, state, Part(), skip_bad)
-    statistics = state.gather()
-    check_skipped(statistics)
-    return statistics
-
-
-def _collect(plan: Plan, source: Source, state: State, part: Part, skip_bad: bool) -> None:
-    from qcc.calibrate.collection import collect
-    from qcc.interrupts import Stopped, StopRequest
-    from qcc.starting import INTERRUPTED_EXIT_CODE
-    from qcc.train.parallel.watched import stop_with_launcher
-
-    stop_with_launcher()
-    stop = StopRequest()
-    with progress("measuring", source.total, Console(stderr=True)) as report, stop.listening():
-        try:
-            collect(
-                plan,
-                source,
-                state,
-                part,
-                skip_bad=skip_bad,
-                stop=lambda: stop.requested,
-                report=lambda done: report(done * part.count),
-            )
-        except Stopped:
-            if part.rank == 0:
-                echo("interrupted; the same command goes on with what was measured.", err=True)
-            raise Exit(INTERRUPTED_EXIT_CODE) from None

@@ -11,13 +11,14 @@ import pytest
 from lite_case import F, build_model, floats, static
 
 import qcc
-from qcc.calibrate.balanced import FEW, balanced, balanced_by, few_of
+from qcc.calibrate.balanced import FEW, Balanced, balanced, few_of
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, Batches
-from qcc.calibrate.data.sources import Source
-from qcc.calibrate.plan import Plan, make_plan
-from qcc.errors import DataError
+from qcc.calibrate.memo import Memo
+from qcc.calibrate.plan import make_plan
+from qcc.errors import DataError, QccWarning
 from qcc.model import Model
+from qcc.passes.equalize import Equalize
 
 BATCHES: list[Batch] = [{"x0": floats(1, 4, 12, 12) * (1 + number / 10) + 2.0} for number in range(10)]
 
@@ -119,9 +120,10 @@ def test_batches_that_come_once_are_gone_through_once(model: Model) -> None:
     assert error(from_stream, model) == pytest.approx(error(from_list, model), rel=0.5)
 
 
-def octaves(plan: Plan) -> tuple[str, ...]:
-    (found,) = plan.rewrites
-    return found.octaves  # type: ignore[attr-defined,no-any-return]
+def octaves(found: Balanced) -> tuple[str, ...]:
+    (step,) = found.plan.rewrites
+    assert isinstance(step, Equalize)
+    return step.octaves
 
 
 def test_a_batch_that_does_not_belong_decides_nothing(model: Model) -> None:
@@ -145,9 +147,48 @@ def test_what_cannot_be_read_is_told_of_later(model: Model) -> None:
 
 
 def test_what_was_found_is_found_again(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, source = make_plan(model), Source(Batches(range(4), BATCHES.__getitem__))
-    done: list[int] = []
-    first, _ = balanced_by(plan, source, tmp_path, done.append)
-    assert done == [0, 1, 2, 3]
+    plan, memo = make_plan(model), Memo(tmp_path)
+    first = balanced(plan, numbered(BATCHES), memo, "these")
+    other = balanced(plan, numbered(BATCHES), memo, "others", keep=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert octaves(other) == octaves(first)
     monkeypatch.setattr(Collector, "run", None)
-    assert octaves(balanced_by(plan, source, tmp_path)[0]) == octaves(first)
+    assert octaves(balanced(plan, numbered(BATCHES), memo, "these")) == octaves(first)
+
+
+# ---------------------------------------------------------------------- what a few batches do not tell
+
+
+def kinds_net(x: Any) -> Any:
+    x = F.relu(static.nn.conv2d(x, 16, 1, param_attr="first", bias_attr="first.b"))
+    return static.nn.conv2d(x, 4, 1, param_attr="second", bias_attr="second.b")
+
+
+def kinds(count: int) -> tuple[Model, list[Batch]]:
+    """Images of 16 kinds, each of which has a channel of its own; in the first 8 there are two kinds."""
+    model = build_model(kinds_net, (floats(1, 16, 6, 6),))
+    model.weights["first"] = np.eye(16, dtype=np.float32).reshape(16, 16, 1, 1)
+    model.weights["first.b"] = np.zeros(16, np.float32)
+    random, batches = np.random.default_rng(0), []
+    for number in range(count):
+        image = np.abs(random.standard_normal((1, 16, 6, 6)).astype(np.float32)) * 0.001
+        image[0, number % 2 if number < FEW else number % 16] *= 1000
+        batches.append({"x0": image})
+    return model, batches
+
+
+def far(found: Model, model: Model, batches: list[Batch]) -> float:
+    errors = [found.run(dict(batch))[0] - model.run(dict(batch))[0] for batch in batches]
+    return float(np.sqrt(np.mean(np.square(errors))))
+
+
+def test_channels_that_few_batches_do_not_have_are_no_larger_than_others() -> None:
+    model, batches = kinds(40)
+    plain = far(qcc.quantize(model, batches, without=["equalization"]), model, batches)
+    assert far(qcc.quantize(model, batches), model, batches) < 1.1 * plain
+
+
+def test_where_batches_come_once_a_notice_tells_of_them() -> None:
+    model, batches = kinds(40)
+    with pytest.warns(QccWarning, match="some channels become much larger on the data than on the first 8"):
+        qcc.quantize(model, iter(batches))
