@@ -71,6 +71,9 @@ def _part(kind: str, record: Record) -> Iterator[str]:
     where = record["environment"]
     yield f"## {title}"
     yield ""
+    if "note" in record:
+        yield record["note"]
+        yield ""
     yield from _summary(measured)
     for network in measured:
         yield from _network(network)

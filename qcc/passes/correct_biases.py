@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
+from qcc.passes.entries import named_numbers
 from qcc.passes.rewrite import is_weight
 
 
@@ -57,11 +58,4 @@ def correcting(shifts: Mapping[str, np.ndarray]) -> CorrectBiases:
 
 
 def _parse(entry: str) -> tuple[str, np.ndarray]:
-    name, mark, text = entry.rpartition("=")
-    try:
-        numbers = np.array([float(word) for word in text.split()], np.float32)
-    except ValueError:
-        mark = ""
-    if not mark or not name or not numbers.size or not np.isfinite(numbers).all():
-        raise PassError(f"{entry!r} in biases is not of the form bias=numbers, such as b=0.5 -0.25.")
-    return name, numbers
+    return named_numbers(entry, "biases", "bias=numbers, such as b=0.5 -0.25", np.float32)

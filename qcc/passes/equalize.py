@@ -12,6 +12,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.channels import Gain, Layer, Link, links, operand_in
+from qcc.passes.entries import named_numbers
 
 _MOST = 24
 _SWEEPS = 100
@@ -144,11 +145,4 @@ def scale_channels(graph: Graph, link: Link, shift: np.ndarray) -> bool:
 
 
 def _parse(entry: str) -> tuple[str, np.ndarray]:
-    name, mark, text = entry.rpartition("=")
-    try:
-        numbers = np.array([int(word) for word in text.split()], np.int64)
-    except ValueError:
-        mark = ""
-    if not mark or not name or not numbers.size:
-        raise PassError(f"{entry!r} in octaves is not of the form variable=numbers, such as e=-3 0 1.")
-    return name, numbers
+    return named_numbers(entry, "octaves", "variable=numbers, such as e=-3 0 1", int)
