@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from qcc.errors import PassError
 
 
-def named_numbers(
-    entry: str, option: str, form: str, number: Callable[[str], float]
-) -> tuple[str, np.ndarray]:
-    """The variable that an entry of an option names, and its numbers, in order; `number` reads one.
+def named_numbers(entry: str, option: str, form: str, dtype: type[np.number]) -> tuple[str, np.ndarray]:
+    """The variable that an entry of an option names, and its numbers, in order.
 
     Raises PassError, which tells the `form`, for what is not of it or holds a number that is not finite.
     """
     name, mark, text = entry.rpartition("=")
+    number = int if np.issubdtype(dtype, np.integer) else float
     try:
-        numbers = np.array([number(word) for word in text.split()])
+        with np.errstate(over="ignore"):
+            numbers = np.array([number(word) for word in text.split()]).astype(dtype)
     except ValueError:
         mark = ""
     if not mark or not name or not numbers.size or not np.isfinite(numbers).all():

@@ -145,4 +145,4 @@ def scale_channels(graph: Graph, link: Link, shift: np.ndarray) -> bool:
 
 
 def _parse(entry: str) -> tuple[str, np.ndarray]:
-    return named_numbers(entry, "octaves", "variable=numbers, such as e=-3 0 1", int)
+    return named_numbers(entry, "octaves", "variable=numbers, such as e=-3 0 1", np.int64)
