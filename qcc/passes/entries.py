@@ -17,7 +17,7 @@ def named_numbers(entry: str, option: str, form: str, dtype: type[np.number]) ->
     try:
         with np.errstate(over="ignore"):
             numbers = np.array([number(word) for word in text.split()]).astype(dtype)
-    except ValueError:
+    except (ValueError, OverflowError):
         mark = ""
     if not mark or not name or not numbers.size or not np.isfinite(numbers).all():
         raise PassError(f"{entry!r} in {option} is not of the form {form}.")
