@@ -43,7 +43,7 @@ def make_environment() -> None:
     """Make the zoo's environment, anew when what it is made of has changed."""
     stamp = home() / "environment" / "stamp"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + PACKAGES.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    if python().exists() and stamp.exists() and stamp.read_text() == wanted:
         return
     if sys.version_info[:2] != (3, 10):
         raise SystemExit("build: the packages of the zoo need CPython 3.10: make .venv with it.")
