@@ -18,6 +18,7 @@ from qcc.errors import DataError
 from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.correct_biases import correcting
+from qcc.passes.equalize import Equalize
 from qcc.passes.freeze import Freeze
 from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import OutThresholds
@@ -119,7 +120,13 @@ class Chosen:
         shifts = {name: shift for one in self.shifts(learned).values() for name, shift in one.items()}
         correction = (correcting(shifts),) if shifts else ()
         passes = (*folding, *correction, self.plan.transform, self.static_scales, *self._freezing)
-        words = (*done, *([f"biases of {counted(len(shifts), 'layer')} corrected"] if shifts else ()))
+        steps = (step for step in self.plan.rewrites if isinstance(step, Equalize))
+        balanced = len({entry.rpartition("=")[0] for step in steps for entry in step.octaves})
+        words = (
+            *([f"channels of {counted(balanced, 'activation')} balanced"] if balanced else ()),
+            *done,
+            *([f"biases of {counted(len(shifts), 'layer')} corrected"] if shifts else ()),
+        )
         return Quantized(PassManager(passes).run(model), self.choices, self.notices, words, correction)
 
     def _even_weights(self) -> dict[str, np.ndarray]:

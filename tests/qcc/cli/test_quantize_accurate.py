@@ -167,6 +167,8 @@ def test_what_is_left_is_named_first(tmp_path: Path, capsys: pytest.CaptureFixtu
     told = "'relu_0.tmp_0' is off by "
     assert f"notice: when quantized, {told}" in capsys.readouterr().out
     assert result(tmp_path / "out")["notices"][0].startswith(f"when quantized, {told}")
+    assert run(command(tmp_path, tmp_path / "default")) == 0
+    assert "Weights: channels of 3 activations balanced.\n" in (tmp_path / "default/report.md").read_text()
     only = ["--without", "absorption", "--without", "bias-correction", "--without", "adaround"]
     assert run(command(tmp_path, tmp_path / "better", "--effort", "accurate", *only)) == 0
     assert not [notice for notice in result(tmp_path / "better")["notices"] if told in notice]

@@ -78,9 +78,11 @@ def test_forms_record_and_report(place: Path, tmp_path: Path, capsys: pytest.Cap
     record = json.loads((out / "qcc.json").read_text())
     assert record["data"]["preprocess"]["std"] == [0.25, 0.25, 0.25]
     assert (record["effort"], record["calibrator"], record["data"]["used"]) == ("calibrated", "mse", 6)
+    assert record["weights"] == ["biases of 3 layers corrected"]
     assert len(record["activations"]) == 3
     assert all(len(one["scales"]) == 7 for one in record["activations"].values())
     report = (out / "report.md").read_text()
+    assert "Weights: biases of 3 layers corrected.\n" in report
     assert "| activation | largest | scale | error, mse | error, abs_max |" in report
     assert sorted(path.name for path in out.iterdir()) == [
         "float",
