@@ -17,8 +17,10 @@ from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
 from qcc.backends.onnx.form import simulating
-from qcc.calibrate.balanced import balanced_statistics
+from qcc.calibrate.accurate.steps import collecting
+from qcc.calibrate.balanced import balanced, balanced_statistics, few_of
 from qcc.calibrate.choose import Quantized, choose
+from qcc.calibrate.collect import numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, check_skipped, make_plan
@@ -164,7 +166,9 @@ def quantize_unlabelled(
     kept, skip_vars, console = list(batches), tuple(skip_vars), console or Console(soft_wrap=True)
     plan = make_plan(model, skip_vars, target)
     check_skipped(plan, skip_vars)
-    plan, statistics, _ = balanced_statistics(plan, spread(kept, _MEASURED))
+    measured = spread(kept, _MEASURED)
+    collect = collecting(list(numbered(measured)))
+    plan, statistics, _ = balanced_statistics(balanced(plan, few_of(measured)[0]), collect, once=False)
     calibrated = choose(plan, statistics, calibrator).freeze()
     samples = Samples.of(kept)
     with interruptible() as stop:

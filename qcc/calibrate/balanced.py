@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
+from typing import Any
 
-from qcc.calibrate.collect import Numbered, numbered
+import numpy as np
+
+from qcc.calibrate.collect import Numbered, numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.calibrate.equalization import balanced_octaves, revised_octaves, with_octaves
 from qcc.calibrate.memo import NO_MEMO, Memo
-from qcc.calibrate.moments import measure
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
@@ -19,32 +21,21 @@ from qcc.errors import DataError
 FEW = 8
 """Batches tell which channels are large; how large they become, all of the data tells."""
 
-COME_ONCE = (
+_COME_ONCE = (
     f"some channels become much larger on the data than on the first {FEW} batches, by which channels were"
     " balanced: give batches that can be gone through twice, such as a list"
 )
+_REVISED = "revised"
 
 
 @dataclass(frozen=True)
 class Balanced:
     """`plan`, which brings the channels of the plan `base` to like ranges first; see the pass `equalize`.
-    `memo` keeps the octaves, under a `key`."""
+    `revised`: by all of the data."""
 
     base: Plan
     plan: Plan
-    memo: Memo = NO_MEMO
-    key: object = None
-
-    def revised(self, statistics: Statistics) -> Balanced | None:
-        """Balanced by all of the data, where that has channels that are much larger than the few batches
-        told; None where it has none."""
-        seen = ((name, statistics.channels(name)) for name in self.plan.activations)
-        largest = {name: one.largest for name, one in seen if one is not None}
-        octaves = revised_octaves(self.plan.folded.graph.copy(), largest)
-        if self.plan is self.base or not octaves:
-            return None
-        self.memo.save(self.key, octaves, {})
-        return replace(self, plan=self.base.equalized(with_octaves(octaves)))
+    revised: bool = False
 
 
 def balanced(
@@ -55,38 +46,60 @@ def balanced(
     What the `memo` holds of the plan under a `key` is taken, without a look at the batches; it is told what
     was found if it is to `keep` that. Raises DataError when the network does not run on them.
     """
-    whole = [plan.identity(), key]
-    found = memo.load(whole)
+    found = memo.load([plan.identity(), key])
     if found is not None:
-        octaves = found[0]
-    else:
-        octaves = balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
-        if keep:
-            memo.save(whole, octaves, {})
-    return Balanced(plan, plan.equalized(with_octaves(octaves)) if octaves else plan, memo, whole)
+        return _balanced(plan, found[0], revised=bool(found[1].get(_REVISED)))
+    octaves = balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
+    if keep:
+        memo.save([plan.identity(), key], octaves, {})
+    return _balanced(plan, octaves)
 
 
-def balanced_statistics(plan: Plan, batches: Iterable[Batch]) -> tuple[Plan, Statistics, tuple[str, ...]]:
-    """A plan balanced by batches, what was collected on all of them, and notices for the user. Batches that
-    can be gone through again are, where it takes that."""
-    few, batches = few_of(batches)
-    found = balanced(plan, few)
-    statistics = _collected(found.plan, batches)
-    revised = found.revised(statistics)
-    if revised is None:
+def revised(
+    found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None
+) -> Balanced | None:
+    """Balanced by all of the data, where that has channels that are much larger than the few batches told;
+    None where it has none, and where that was done before. The `memo` is told."""
+    if found.revised:
+        return None
+    seen = ((name, statistics.channels(name)) for name in found.plan.activations)
+    largest = {name: one.largest for name, one in seen if one is not None}
+    octaves = revised_octaves(found.plan.folded.graph.copy(), largest)
+    if not octaves:
+        return None
+    memo.save([found.base.identity(), key], octaves, {_REVISED: 1.0})
+    return _balanced(found.base, octaves, revised=True)
+
+
+def balanced_statistics(
+    found: Balanced,
+    collect: Callable[[Plan], Statistics],
+    memo: Memo = NO_MEMO,
+    key: object = None,
+    *,
+    once: bool,
+) -> tuple[Plan, Statistics, tuple[str, ...]]:
+    """The plan that is balanced well on all of the data, what was collected with it, and notices for the
+    user. What does not come `once` is collected again where it takes that."""
+    statistics = collect(found.plan)
+    better = revised(found, statistics, NO_MEMO if once else memo, key)
+    if better is None:
         return found.plan, statistics, ()
-    if come_once(batches):
-        return found.plan, statistics, (COME_ONCE,)
-    return revised.plan, _collected(revised.plan, batches), ()
+    if once:
+        return found.plan, statistics, (_COME_ONCE,)
+    return better.plan, collect(better.plan), ()
 
 
 def few_of(batches: Iterable[Batch]) -> tuple[list[Numbered], Iterable[Batch]]:
-    """Some of the batches, evenly spread, and all of them; of those that come once the first ones, which are
-    held."""
-    if not come_once(batches):
+    """Some of the batches, evenly spread, and all of them; of those that come once copies of the first ones,
+    whose arrays may be used again for the next."""
+    if isinstance(batches, Batches):
         return spread(list(numbered(batches)), FEW), batches
+    if isinstance(batches, Sequence):
+        chosen = spread(range(len(batches)), FEW)
+        return [Numbered(at, unnamed(at), partial(batches.__getitem__, at)) for at in chosen], batches
     rest = iter(batches)
-    first = list(islice(rest, FEW))
+    first = [_copied(batch) for batch in islice(rest, FEW)]
     return list(numbered(first)), chain(first, rest)
 
 
@@ -95,10 +108,13 @@ def come_once(batches: Iterable[Batch]) -> bool:
     return not isinstance(batches, Batches | Sequence)
 
 
-def _collected(plan: Plan, batches: Iterable[Batch]) -> Statistics:
-    statistics = plan.statistics()
-    measure(plan.folded, statistics, numbered(batches))
-    return statistics
+def _balanced(base: Plan, octaves: Mapping[str, np.ndarray], *, revised: bool = False) -> Balanced:
+    return Balanced(base, base.equalized(with_octaves(octaves)) if octaves else base, revised)
+
+
+def _copied(batch: Any) -> Any:
+    # What is no batch is told of when it is run.
+    return {name: np.array(value) for name, value in batch.items()} if isinstance(batch, Mapping) else batch
 
 
 def _readable(batches: Iterable[Numbered]) -> Iterator[Numbered]:

@@ -9,6 +9,7 @@ import numpy as np
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.weights import nearest
 from qcc.passes.channels import Layer, bias_of, layers
+from qcc.passes.window import Window
 
 
 def bias_shifts(
@@ -18,8 +19,9 @@ def bias_shifts(
     the channels of what layers read, float64 [channels], by its name; `learned`: weights that are not rounded
     to the nearest integers, and biases that stay, by name.
 
-    A place at the border, which reads zeros, counts like any other. Transposed convolutions stay, of whose
-    kernel a place meets a part, and so does a bias that several layers share.
+    At a border a kernel meets zeros: each of its places counts as often as it lies inside of the map, where
+    the size of that is declared. Transposed convolutions stay, of whose kernel a place meets a part, and so
+    does a bias that several layers share, or that is fetched.
     """
     graph = plan.folded.graph
     values: dict[str, dict[str, np.ndarray]] = {}
@@ -29,7 +31,9 @@ def bias_shifts(
             continue
         bias = bias_of(graph, found)
         operand = None if bias is None else bias.op.input("Y")
-        if bias is None or operand is None or len(operand.consumers) > 1 or operand.name in learned:
+        if bias is None or operand is None or len(operand.consumers) > 1:
+            continue
+        if operand.name in learned or operand.name in graph.fetches:
             continue
         rounded = learned[name] if name in learned else nearest(plan, found.operands).values
         shift = _outputs(found, rounded - graph.weights[name], mean)
@@ -39,10 +43,24 @@ def bias_shifts(
 
 
 def _outputs(found: Layer, weight: np.ndarray, inputs: np.ndarray) -> np.ndarray | None:
-    """What a layer with this weight, and no bias, gives where all places read these inputs: [channels]; None
-    where it has another number of them."""
-    # [groups, outputs, inputs]: each place of the kernel meets the same.
-    whole = found.grouped(weight).sum(3, dtype=np.float64)
+    """What a layer with this weight, and no bias, gives on average where all of a map is these inputs:
+    [channels]; None where it has another number of them."""
+    # [groups, outputs, inputs]
+    whole = (found.grouped(weight) * _inside(found)).sum(3, dtype=np.float64)
     if inputs.size != whole.shape[0] * whole.shape[2]:
         return None
     return np.einsum("goi,gi->go", whole, inputs.reshape(whole.shape[0], -1)).reshape(-1)
+
+
+def _inside(found: Layer) -> np.ndarray:
+    """For each place of the kernel, at which share of the outputs it lies inside of the map: [places]."""
+    kernel, size = found.operands.weight.shape[2:], found.operands.data.shape[2:]
+    if found.is_matrix or len(size) != 2 or min(size) < 1:
+        return np.ones(1)
+    window = Window.of(found.op, kernel, size)
+    shares = []
+    for axis in (0, 1):
+        first = np.arange(window.output[axis]) * window.strides[axis] - window.padding[axis][0]
+        places = first + np.arange(kernel[axis])[:, np.newaxis] * window.dilations[axis]
+        shares.append(((places >= 0) & (places < size[axis])).mean(1))
+    return np.outer(*shares).reshape(-1)

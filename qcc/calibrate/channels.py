@@ -11,8 +11,8 @@ from qcc.calibrate.histogram import Rows
 _FRACTION = 40
 """Bits behind the point: sums of integers do not depend on their order, as those of floats do."""
 
-LARGEST = 2.0**48
-"""Means below it can be summed over more batches than there are."""
+LARGEST = 2.0**40
+"""Means below it can be summed over eight million batches."""
 
 
 @dataclass

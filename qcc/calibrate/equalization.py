@@ -44,7 +44,7 @@ def balanced_octaves(model: Model, graph: Graph, batches: Iterable[Numbered]) ->
     """The octaves of the pass `equalize`, by variable, that bring the channels of `graph` to like ranges; it
     computes what the model does, which is run on the batches, and is changed."""
     found = list(links(graph, from_gains=True))
-    ranges = ChannelRanges([link.var.name for link in found])
+    ranges = ChannelRanges({link.var.name: link.last_axis for link in found})
     measure(model, ranges, batches)
     changed = [
         link
@@ -58,12 +58,13 @@ def revised_octaves(graph: Graph, largest: Mapping[str, np.ndarray]) -> dict[str
     """The octaves that bring the channels of an equalized graph, which is changed, to like ranges, where some
     are much larger, beside others, than what it was equalized by; none where that is so of none. `largest`:
     the largest magnitude of each channel of what layers read, by its name, as far as it is known."""
-    found = [link for link in links(graph, from_gains=True) if link.var.name in largest]
-    shifts = [_shift(graph, link, largest[link.var.name]) for link in found]
-    if all(np.ptp(shift) < MUCH for shift in shifts):
+    found = list(links(graph, from_gains=True))
+    shifts = {link: _shift(graph, link, largest[link.var.name]) for link in found if link.var.name in largest}
+    if all(np.ptp(shift) < MUCH for shift in shifts.values()):
         return {}
-    for link, shift in zip(found, shifts, strict=True):
+    for link, shift in shifts.items():
         scale_channels(graph, link, shift)
+    # Of the others, too: what they were brought to stays.
     return {link.var.name: octaves_of(graph, link) for link in found}
 
 
@@ -120,7 +121,7 @@ def absorbing_biases(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, .
     """The pass that moves high biases on; none where there are none."""
     graph = model.graph
     found = [(link, bias) for link in absorbing(graph) if (bias := link.bias(graph)) is not None]
-    moments = Moments([bias.op.output("Out").name for _, bias in found])
+    moments = Moments({bias.op.output("Out").name: bias.last_axis for _, bias in found})
     measure(model, moments, batches)
     entries = []
     for link, bias in found:

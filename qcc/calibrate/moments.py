@@ -1,7 +1,5 @@
-"""The range, mean and deviation of each channel of some activations.
-
-A variable's channels stand in dimension 1 where it has four dimensions, and in the last one otherwise.
-"""
+"""The range, mean and deviation of each channel of some activations, of which is told whether their channels
+stand in the last dimension, or in dimension 1."""
 
 from __future__ import annotations
 
@@ -18,15 +16,15 @@ from qcc.model import Model
 class ChannelRanges:
     """The largest magnitude of each channel, on the batches that belong to the others."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(dict.fromkeys(names))
+    def __init__(self, last_axis: Mapping[str, bool]) -> None:
+        self.names, self._last_axis = tuple(last_axis), last_axis
         self._data: list[float] = []
         self._batches: list[dict[str, np.ndarray]] = []
         self._batch: dict[str, np.ndarray] = {}
 
     def add(self, name: str, data_range: float, values: np.ndarray) -> float:
         """See `qcc.calibrate.collect.Counter`."""
-        flat = _by_channel(values)
+        flat = _by_channel(values, self._last_axis[name])
         self._batch[name] = np.maximum(flat.max((0, 2), initial=0), -flat.min((0, 2), initial=0))
         return float(self._batch[name].max(initial=0))
 
@@ -48,14 +46,14 @@ class ChannelRanges:
 class Moments:
     """Of each of some variables, per channel: sums over all places of the values seen."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(dict.fromkeys(names))
+    def __init__(self, last_axis: Mapping[str, bool]) -> None:
+        self.names, self._last_axis = tuple(last_axis), last_axis
         self._count: dict[str, int] = {}
         self._sums: dict[str, np.ndarray] = {}
 
     def add(self, name: str, data_range: float, values: np.ndarray) -> float:
         """See `qcc.calibrate.collect.Counter`."""
-        flat = _by_channel(values)
+        flat = _by_channel(values, self._last_axis[name])
         sums = np.stack([flat.sum((0, 2), dtype=np.float64), np.square(flat, dtype=np.float64).sum((0, 2))])
         self._count[name] = self._count.get(name, 0) + flat.shape[0] * flat.shape[2]
         self._sums[name] = self._sums.get(name, 0) + sums
@@ -82,8 +80,8 @@ def measure(model: Model, counter: Counter, batches: Iterable[Numbered]) -> None
             collector.run(batch, batch.read())
 
 
-def _by_channel(values: np.ndarray) -> np.ndarray:
+def _by_channel(values: np.ndarray, last_axis: bool) -> np.ndarray:
     """[samples, channels, places]."""
-    if values.ndim == 4:
-        return values.reshape(*values.shape[:2], math.prod(values.shape[2:]))
-    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1], 1)
+    if last_axis:
+        return values.reshape(math.prod(values.shape[:-1]), values.shape[-1], 1)
+    return values.reshape(*values.shape[:2], math.prod(values.shape[2:]))

@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 from qcc.calibrate.accurate.judge import Judge
-from qcc.calibrate.accurate.steps import STEPS, Improvement, Samples, collecting, usable
-from qcc.calibrate.balanced import balanced_statistics
+from qcc.calibrate.accurate.steps import BY_DEFAULT, STEPS, Improvement, Samples, collecting, usable
+from qcc.calibrate.balanced import balanced, balanced_statistics, come_once, few_of
 from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.observers import CALIBRATORS, Calibrator
-from qcc.calibrate.plan import check_skipped, make_plan
+from qcc.calibrate.plan import Plan, check_skipped, make_plan
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, QccWarning
 from qcc.model import Model
@@ -58,7 +59,7 @@ def quantize(
     _require("calibrator", calibrator, CALIBRATORS)
     left_out = tuple(without)
     for step in left_out:
-        _require("step", step, STEPS)
+        _require("step", step, STEPS if effort == "accurate" else BY_DEFAULT)
     skip_vars = tuple(skip_vars)
     plan = make_plan(model, skip_vars, target)
     check_skipped(plan, skip_vars)
@@ -66,9 +67,12 @@ def quantize(
         batches = list(batches)
     notices: tuple[str, ...] = ()
     if effort == "calibrated" and "equalization" not in left_out:
-        plan, statistics, notices = balanced_statistics(plan, batches)
+        few, batches = few_of(batches)
+        found, once = balanced(plan, few), come_once(batches)
+        collect = partial(_collected, batches)
+        plan, statistics, notices = balanced_statistics(found, collect, once=once)
     else:
-        statistics = collecting(numbered(batches))(plan)
+        statistics = _collected(batches, plan)
     if effort == "accurate":
         used = usable(batches, statistics)
         samples = Samples.of(used)
@@ -81,6 +85,10 @@ def quantize(
     for notice in (*notices, *quantized.notices, *strangers(statistics)):
         warnings.warn(notice, QccWarning, stacklevel=2)
     return quantized.model
+
+
+def _collected(batches: Iterable[Batch], plan: Plan) -> Statistics:
+    return collecting(numbered(batches))(plan)
 
 
 def strangers(statistics: Statistics, names: Sequence[str] = ()) -> Iterator[str]:

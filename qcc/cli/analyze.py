@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,23 +198,30 @@ def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None
 
 def _calibrated(given: Given, source: Source, folder: Path, stop: StopRequest) -> Given:
     """A float model quantized as `qcc quantize MODEL --data` does with its defaults, and its twin."""
-    from qcc.calibrate.balanced import balanced, come_once, few_of
+    from qcc.calibrate.balanced import balanced, balanced_statistics, come_once, few_of
     from qcc.calibrate.choose import choose
+    from qcc.calibrate.collection import State
+    from qcc.calibrate.memo import Memo
     from qcc.calibrate.plan import make_plan
 
     few, batches = few_of(source.batches)
-    source, found = replace(source, batches=batches), balanced(make_plan(given.model), few)
-    statistics = _measured(found.plan, source, folder, stop)
-    revised = None if come_once(batches) else found.revised(statistics)
-    if revised is not None:
-        found, statistics = revised, _measured(revised.plan, source, folder, stop)
-    quantized = choose(found.plan, statistics, "mse").freeze()
+    memo, key = Memo(folder / "balanced"), [source.record, source.identity]
+    source = replace(source, batches=batches)
+    found = balanced(make_plan(given.model), few, memo, key, keep=False)
+    plan, statistics, notices = balanced_statistics(
+        found, partial(_measured, source, folder, stop), memo, key, once=come_once(batches)
+    )
+    quantized = choose(plan, statistics, "mse").freeze()
+    State(folder, plan, source).remove()
     return replace(
-        given, model=quantized.model, float_model=given.model, notes=(*given.notes, *quantized.notices)
+        given,
+        model=quantized.model,
+        float_model=given.model,
+        notes=(*given.notes, *notices, *quantized.notices),
     )
 
 
-def _measured(plan: Plan, source: Source, folder: Path, stop: StopRequest) -> Statistics:
+def _measured(source: Source, folder: Path, stop: StopRequest, plan: Plan) -> Statistics:
     from qcc.calibrate.collection import State, check_skipped, collect
 
     kept = State(folder, plan, source)
@@ -222,7 +230,6 @@ def _measured(plan: Plan, source: Source, folder: Path, stop: StopRequest) -> St
         collect(plan, source, kept, stop=lambda: stop.requested, report=report)
     statistics = kept.gather()
     check_skipped(statistics)
-    kept.remove()
     return statistics
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 
 if TYPE_CHECKING:
-    from qcc.calibrate.balanced import Balanced
     from qcc.calibrate.collect import Numbered
     from qcc.calibrate.collection import Part, State
     from qcc.calibrate.data.sources import Source
@@ -42,49 +41,43 @@ def measured(
 ) -> Measured:
     """Measure a plan, which is balanced first where that is wanted; see `qcc.calibrate.balanced`. Ends the
     process where it is one of several that measure together."""
-    from qcc.calibrate.balanced import COME_ONCE, come_once
+    from qcc.calibrate.balanced import balanced, balanced_statistics, come_once, few_of
     from qcc.calibrate.collection import Part, State
+    from qcc.calibrate.memo import Memo
     from qcc.train.parallel.environment import place
 
     worker = place()
     if worker is None:
         _tell_source(source)
+    memo, key = Memo(folder / _BALANCED), [source.record, source.identity]
     found = None
     if balance:
-        source, found = _balanced(plan, source, folder, keep=nproc > 1)
+        few, batches = few_of(source.batches)
+        source = replace(source, batches=batches)
+        found = balanced(plan, _shown(few), memo, key, keep=nproc > 1)
         plan = found.plan
-    state = State(folder, plan, source)
     if worker is not None:
-        _collect(plan, source, state, Part(worker.rank, worker.size), skip_bad)
+        _collect(plan, source, State(folder, plan, source), Part(worker.rank, worker.size), skip_bad)
         raise Exit
-    statistics = _statistics(plan, source, state, nproc, skip_bad)
+
+    def collect(plan: Plan) -> Statistics:
+        return _statistics(plan, source, State(folder, plan, source), nproc, skip_bad)
+
+    notices: tuple[str, ...] = ()
     if found is None:
-        return Measured(plan, source, state, statistics)
-    revised = found.revised(statistics)
-    if revised is None:
-        return Measured(plan, source, state, statistics)
-    if come_once(source.batches):
-        return Measured(plan, source, state, statistics, (COME_ONCE,))
-    echo("some channels become much larger than on the first images: measures again, balanced by all.")
-    state = State(folder, revised.plan, source)
-    return Measured(revised.plan, source, state, _statistics(revised.plan, source, state, nproc, skip_bad))
+        statistics = collect(plan)
+    else:
+        once = come_once(source.batches)
+        plan, statistics, notices = balanced_statistics(found, collect, memo, key, once=once)
+    return Measured(plan, source, State(folder, plan, source), statistics, notices)
 
 
-def _balanced(plan: Plan, source: Source, folder: Path, *, keep: bool) -> tuple[Source, Balanced]:
-    from qcc.calibrate.balanced import balanced, few_of
-    from qcc.calibrate.memo import Memo
-
-    few, batches = few_of(source.batches)
-    with progress("balancing", len(few), Console(stderr=True)) as report:
-        key = [source.record, source.identity]
-        found = balanced(plan, _reported(few, report), Memo(folder / _BALANCED), key, keep=keep)
-    return replace(source, batches=batches), found
-
-
-def _reported(batches: Iterable[Numbered], report: Callable[[int], None]) -> Iterator[Numbered]:
-    for done, batch in enumerate(batches):
-        report(done)
-        yield batch
+def _shown(batches: Sequence[Numbered]) -> Iterator[Numbered]:
+    with progress("balancing", len(batches), Console(stderr=True)) as report:
+        for done, batch in enumerate(batches):
+            report(done)
+            yield batch
+        report(len(batches))
 
 
 def _tell_source(source: Source) -> None:

@@ -120,6 +120,16 @@ def first_of(things: Sequence[object], kind: str) -> str:
     return f"{things[0]}" + (f" and {others} more {kind}{'s' if others > 1 else ''}" if others else "")
 
 
+def free_prefix(graph: Graph, name: str, endings: Sequence[str]) -> str:
+    """The name, with a number behind it where that takes one, so that no variable is called it, a dot and one
+    of the endings: a variable that is written twice has one name."""
+    prefix, number = name, 1
+    while any(f"{prefix}.{ending}" in graph for ending in endings):
+        number += 1
+        prefix = f"{name}.{number}"
+    return prefix
+
+
 def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:
     """Set attributes; the runtime, unlike Paddle, does not take a number for a boolean."""
     for name, value in attrs.items():

@@ -24,6 +24,9 @@ from qcc.errors import DataError
 from qcc.shown import counted
 
 StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
+BY_DEFAULT: tuple[StepName, ...] = ("equalization", "bias-correction")
+"""The steps that effort calibrated has as well, in a form that takes no time."""
+
 STEPS: tuple[StepName, ...] = get_args(StepName)
 
 LEARNED_FROM = 64

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
 
 import qcc
-from qcc.calibrate.balanced import FEW, Balanced, balanced, few_of
+from qcc.calibrate.accurate.steps import collecting
+from qcc.calibrate.balanced import FEW, Balanced, balanced, balanced_statistics, few_of
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch, Batches
 from qcc.calibrate.memo import Memo
-from qcc.calibrate.plan import make_plan
+from qcc.calibrate.plan import Plan, make_plan
+from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError, QccWarning
 from qcc.model import Model
 from qcc.passes.equalize import Equalize
@@ -49,9 +51,18 @@ def drift(quantized: Model, model: Model) -> np.ndarray:
     return np.abs(np.mean(means, 0))
 
 
-@pytest.mark.parametrize("build", [plain, grouped, depthwise])
+def of_one_pixel(x: Any) -> Any:
+    """As in the last layers of SSD: eight of nine places of the kernel read zeros."""
+    return static.nn.conv2d(F.adaptive_avg_pool2d(x, 1), 6, 3, padding=1)
+
+
+def with_holes(x: Any) -> Any:
+    """As in an ASPP: most places of the kernel lie outside of the map."""
+    return static.nn.conv2d(x, 6, 3, padding=8, dilation=8)
+
+
+@pytest.mark.parametrize("build", [plain, grouped, depthwise, of_one_pixel, with_holes])
 def test_the_mean_of_outputs_stays(build: Callable[[Any], Any]) -> None:
-    """Without borders, all places meet the same means but for those near the edge."""
     model = build_model(build, (floats(1, 4, 12, 12),))
     without = qcc.quantize(model, BATCHES, without=["bias-correction"])
     corrected = qcc.quantize(model, BATCHES)
@@ -72,6 +83,13 @@ def test_what_shares_its_bias_keeps_it() -> None:
     model = build_model(net, (floats(1, 4, 12, 12),))
     found = qcc.quantize(model, BATCHES)
     np.testing.assert_array_equal(found.weights["both"], model.weights["both"])
+
+
+def test_what_is_fetched_stays() -> None:
+    model = build_model(lambda x: static.nn.conv2d(x, 6, 3, bias_attr="own"), (floats(1, 4, 12, 12),))
+    model.graph.fetches = (*model.graph.fetches, "own")
+    found = qcc.quantize(model, BATCHES)
+    np.testing.assert_array_equal(found.weights["own"], model.weights["own"])
 
 
 # ---------------------------------------------------------------------- balanced
@@ -120,6 +138,54 @@ def test_batches_that_come_once_are_gone_through_once(model: Model) -> None:
     assert error(from_stream, model) == pytest.approx(error(from_list, model), rel=0.5)
 
 
+def test_arrays_may_be_used_again_for_the_next_batch(model: Model) -> None:
+    def stream() -> Iterator[Batch]:
+        buffer = np.empty_like(BATCHES[0]["x0"])
+        for batch in reversed(BATCHES):
+            buffer[...] = batch["x0"]
+            yield {"x0": buffer}
+
+    reused, fresh = qcc.quantize(model, stream()), qcc.quantize(model, iter(BATCHES[::-1]))
+    assert reused.provenance == fresh.provenance
+
+
+def test_a_sequence_is_read_batch_by_batch(model: Model) -> None:
+    class Lazy(Sequence[Batch]):
+        asked: ClassVar[list[int]] = []
+
+        def __len__(self) -> int:
+            return 100
+
+        def __getitem__(self, place: Any) -> Any:
+            self.asked.append(place)
+            return BATCHES[place % len(BATCHES)]
+
+    few, _ = few_of(Lazy())
+    assert Lazy.asked == []
+    assert [batch.number for batch in few] == [place * 100 // FEW for place in range(FEW)]
+    assert [int(batch.read()["x0"].size) for batch in few] == [BATCHES[0]["x0"].size] * FEW
+    assert Lazy.asked == [batch.number for batch in few]
+
+
+def test_tokens_on_a_map_have_their_channels_last() -> None:
+    """As in Swin and ConvNeXt: [images, height, width, channels], as many rows as channels."""
+
+    def net(x: Any) -> Any:
+        x = F.relu(static.nn.fc(x, 8, num_flatten_dims=3, weight_attr="first", bias_attr="first.b"))
+        return static.nn.fc(x, 4, num_flatten_dims=3, weight_attr="second", bias_attr="second.b")
+
+    tokens = [{"x0": floats(1, 8, 5, 6)} for _ in range(4)]
+    model = build_model(net, (floats(1, 8, 5, 6),))
+    large = np.where(np.arange(8) == 3, 200.0, 1.0).astype(np.float32)
+    model.weights["first"] = model.weights["first"] * large
+    model.weights["first.b"] = model.weights["first.b"] * large
+    model.weights["second"] = model.weights["second"] / large.reshape(8, 1)
+    (entry,) = octaves(balanced(make_plan(model), numbered(tokens)))
+    found = np.array(entry.rpartition("=")[2].split(), int)
+    middle = np.median(found)
+    assert found[3] <= middle + 1, entry
+
+
 def octaves(found: Balanced) -> tuple[str, ...]:
     (step,) = found.plan.rewrites
     assert isinstance(step, Equalize)
@@ -164,9 +230,9 @@ def kinds_net(x: Any) -> Any:
     return static.nn.conv2d(x, 4, 1, param_attr="second", bias_attr="second.b")
 
 
-def kinds(count: int) -> tuple[Model, list[Batch]]:
+def kinds(count: int, net: Callable[[Any], Any] = kinds_net) -> tuple[Model, list[Batch]]:
     """Images of 16 kinds, each of which has a channel of its own; in the first 8 there are two kinds."""
-    model = build_model(kinds_net, (floats(1, 16, 6, 6),))
+    model = build_model(net, (floats(1, 16, 6, 6),))
     model.weights["first"] = np.eye(16, dtype=np.float32).reshape(16, 16, 1, 1)
     model.weights["first.b"] = np.zeros(16, np.float32)
     random, batches = np.random.default_rng(0), []
@@ -175,6 +241,33 @@ def kinds(count: int) -> tuple[Model, list[Batch]]:
         image[0, number % 2 if number < FEW else number % 16] *= 1000
         batches.append({"x0": image})
     return model, batches
+
+
+def test_links_to_layers_that_stay_float_keep_their_factors() -> None:
+    def net(x: Any) -> Any:
+        return static.nn.conv2d(F.relu(kinds_net(x)), 4, 1, param_attr="third", bias_attr="third.b")
+
+    model, batches = kinds(40, net)
+    plain = far(qcc.quantize(model, batches, without=["equalization"], skip_vars=["second"]), model, batches)
+    assert far(qcc.quantize(model, batches, skip_vars=["second"]), model, batches) < 1.5 * plain
+
+
+def test_what_was_revised_is_not_revised_again(tmp_path: Path) -> None:
+    model, batches = kinds(40)
+    memo, asked = Memo(tmp_path), list[Plan]()
+
+    def collect(plan: Plan) -> Statistics:
+        asked.append(plan)
+        return collecting(list(numbered(batches)))(plan)
+
+    found = balanced(make_plan(model), few_of(iter(batches))[0], memo, keep=False)
+    plan, _, notices = balanced_statistics(found, collect, memo, once=False)
+    assert notices == ()
+    assert len(asked) == 2
+    again = balanced(make_plan(model), [], memo, keep=False)
+    assert again.plan.identity() == plan.identity()
+    assert balanced_statistics(again, collect, memo, once=False)[0].identity() == plan.identity()
+    assert len(asked) == 3
 
 
 def far(found: Model, model: Model, batches: list[Batch]) -> float:

@@ -12,8 +12,8 @@ from qcc.backends.deploy.spellings import OF_FILTERS, SPELLINGS
 from qcc.backends.deploy.spellings.step import Steps, output_slot
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, PassResult, check_free
-from qcc.passes.rewrite import remove_op, set_attrs
+from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import free_prefix, remove_op, set_attrs
 
 
 @options(frozen=True, config=OPTIONS)
@@ -44,9 +44,6 @@ class SpellOut(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = {op: steps for op in graph.ops if (steps := _spelled(graph, op)) is not None}
         for op, steps in found.items():
-            out = op.output(output_slot(op))
-            check_free(graph, op, [f"{out.name}.{step.name}" for step in steps[:-1]])
-        for op, steps in found.items():
             _write(graph, op, steps)
         return PassResult(bool(found))
 
@@ -59,7 +56,8 @@ def _spelled(graph: Graph, op: Op) -> Steps | None:
     if out.dtype != VarType.FP32 or any(var.consumers or var.name in graph.fetches for var in beside):
         return None
     if op.type in OF_FILTERS:
-        return OF_FILTERS[op.type](op, graph.weights[op.input("Filter").name])
+        filters = graph.weights.get(op.input("Filter").name)
+        return None if filters is None else OF_FILTERS[op.type](op, filters)
     steps = SPELLINGS[op.type](op)
     own = set(op.all_inputs())
     others = [
@@ -75,9 +73,10 @@ def _spelled(graph: Graph, op: Op) -> Steps | None:
 def _write(graph: Graph, op: Op, steps: Steps) -> None:
     slot = output_slot(op)
     out, known = op.output(slot), dict[str, Var]()
+    prefix = free_prefix(graph, out.name, [step.name for step in steps[:-1]])
     for step in steps[:-1]:
         shape = out.shape if step.shape is None else step.shape
-        known[step.name] = graph.add_var(f"{out.name}.{step.name}", step.dtype, shape, step.value)
+        known[step.name] = graph.add_var(f"{prefix}.{step.name}", step.dtype, shape, step.value)
     known[steps[-1].name] = out
     graph.set_output(op, slot, [])
     for step in steps:

@@ -10,8 +10,8 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, PassResult, check_free
-from qcc.passes.rewrite import remove_op
+from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import free_prefix, remove_op
 
 _TENSORS = ("StartsTensorList", "EndsTensorList", "StepsTensorList")
 
@@ -29,6 +29,8 @@ class LiteSetValue(LitePass):
 
         y.after = slice(Input=x) {axes=[1], starts=[27], ends=[38]}
         y = concat(X=[v, y.after]) {axis=1}
+
+    The batch may be open, and is taken for that of what comes instead; other sizes are declared.
     """
 
     name: ClassVar[str] = "lite-set-value"
@@ -36,9 +38,6 @@ class LiteSetValue(LitePass):
 
     def apply(self, graph: Graph) -> PassResult:
         found = {op: stretch for op in graph.ops if (stretch := _stretch(op)) is not None}
-        for op in found:
-            name = op.output("Out").name
-            check_free(graph, op, [f"{name}.before", f"{name}.after"])
         for op, (axis, start, end) in found.items():
             _replace(graph, op, axis, start, end)
         return PassResult(bool(found))
@@ -57,19 +56,20 @@ def _stretch(op: Op) -> tuple[int, int, int] | None:
     start, end, _ = slice(op.attr("starts")[0], op.attr("ends")[0]).indices(max(size, 0))
     wanted = (*x.shape[:axis], end - start, *x.shape[axis + 1 :])
     same = value.shape == wanted and value.dtype == x.dtype and x.dtype == op.output("Out").dtype
-    return (axis, start, end) if size > 0 and start < end and same else None
+    return (axis, start, end) if min(x.shape[1:]) > 0 and size > 0 and start < end and same else None
 
 
 def _replace(graph: Graph, op: Op, axis: int, start: int, end: int) -> None:
     x, out = op.input("Input"), op.output("Out")
     size = x.shape[axis]
     parts: list[Var] = []
+    prefix = free_prefix(graph, out.name, ["before", "after"])
     for name, first, last in (("before", 0, start), ("after", end, size)):
         if name == "after":
             parts.append(op.input("ValueTensor"))
         if first < last:
             shape = (*x.shape[:axis], last - first, *x.shape[axis + 1 :])
-            part = graph.add_var(f"{out.name}.{name}", dtype_name(x.dtype), shape)
+            part = graph.add_var(f"{prefix}.{name}", dtype_name(x.dtype), shape)
             attrs = {"axes": [axis], "starts": [first], "ends": [last]}
             graph.add_op("slice", {"Input": x}, {"Out": part}, attrs, before=op)
             parts.append(part)
