@@ -51,10 +51,12 @@ class CorrectBiases(Pass):
 
 
 def correcting(shifts: Mapping[str, np.ndarray]) -> CorrectBiases:
-    """The pass that adds these float32 values to biases, by name."""
-    return CorrectBiases(
-        biases=tuple(f"{name}={' '.join(map(str, shift.reshape(-1)))}" for name, shift in shifts.items())
+    """The pass that adds these float32 values to biases, by name, to three digits: its text is kept in what
+    is saved."""
+    entries = (
+        f"{name}={' '.join(f'{value:.3g}' for value in shift.reshape(-1))}" for name, shift in shifts.items()
     )
+    return CorrectBiases(biases=tuple(entries))
 
 
 def _parse(entry: str) -> tuple[str, np.ndarray]:
