@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qcc.calibrate.collect import Numbered, numbered, unnamed
+from qcc.calibrate.collect import Numbered, holding, numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.calibrate.equalization import balanced_octaves, revised_octaves, with_octaves
 from qcc.calibrate.memo import NO_MEMO, Memo
@@ -124,8 +124,4 @@ def _readable(batches: Iterable[Numbered]) -> Iterator[Numbered]:
             inputs = batch.read()
         except DataError:
             continue
-        yield replace(batch, read=partial(_itself, inputs))
-
-
-def _itself(batch: Batch) -> Batch:
-    return batch
+        yield replace(batch, read=holding(inputs))

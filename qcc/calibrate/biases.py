@@ -35,7 +35,9 @@ def bias_shifts(
             continue
         if operand.name in learned or operand.name in graph.fetches:
             continue
-        rounded = learned[name] if name in learned else nearest(plan, found.operands).values
+        rounded = (
+            learned[name] if name in learned else nearest(plan, name, found.operands.channel_axis).values
+        )
         shift = _outputs(found, rounded - graph.weights[name], mean)
         if shift is not None:
             values[name] = {operand.name: -shift.astype(np.float32)}

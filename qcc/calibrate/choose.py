@@ -133,7 +133,9 @@ class Chosen:
         found = {
             one.weight.name: one for op in self.plan.folded.graph.ops if (one := operands(op)) is not None
         }
-        return {name: nearest(self.plan, found[name]).values for name in sorted(self.plan.even)}
+        return {
+            name: nearest(self.plan, name, found[name].channel_axis).values for name in sorted(self.plan.even)
+        }
 
     @property
     def _freezing(self) -> tuple[Pass, ...]:

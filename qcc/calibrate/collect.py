@@ -42,7 +42,12 @@ def numbered(batches: Iterable[Batch]) -> Iterator[Numbered]:
             yield Numbered(number, name_of(item), partial(batches.read, item))
     else:
         for number, batch in enumerate(batches):
-            yield Numbered(number, unnamed(number), partial(_itself, batch))
+            yield Numbered(number, unnamed(number), holding(batch))
+
+
+def holding(batch: Batch) -> Callable[[], Batch]:
+    """What reads a batch that is there already."""
+    return partial(_itself, batch)
 
 
 def _itself(batch: Batch) -> Batch:

@@ -9,7 +9,6 @@ import numpy as np
 from qcc.calibrate.plan import Plan
 from qcc.numerics import dequantize_weight, even_weight, quantize_weight
 from qcc.passes.fake_quant import Quantizer
-from qcc.passes.quantizable import Operands
 from qcc.passes.scales import weight_scale
 
 BITS = 8
@@ -22,7 +21,7 @@ class Rounded:
 
     integers: np.ndarray
     scale: np.ndarray
-    axis: int
+    axis: int | None
 
     @property
     def values(self) -> np.ndarray:
@@ -30,10 +29,10 @@ class Rounded:
         return dequantize_weight(self.integers, self.scale, BITS, self.axis)
 
 
-def nearest(plan: Plan, operands: Operands) -> Rounded:
-    """A quantized op's weight as the plan rounds it: to even integers where the target halves them."""
-    value = plan.folded.weights[operands.weight.name]
-    axis = operands.channel_axis
+def nearest(plan: Plan, name: str, axis: int | None) -> Rounded:
+    """A weight as the plan rounds it, with channels along `axis`: to even integers where the target halves
+    them."""
+    value = plan.folded.weights[name]
     scale = weight_scale(value, Quantizer("channel_wise_abs_max", BITS, axis))
-    rounded = even_weight if operands.weight.name in plan.even else quantize_weight
+    rounded = even_weight if name in plan.even else quantize_weight
     return Rounded(rounded(value, scale, BITS, axis), scale, axis)

@@ -14,17 +14,15 @@ from qcc.calibrate.accurate.stages import Advance, Values, parts, size
 from qcc.calibrate.choose import Chosen
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.memo import NO_MEMO, Memo
-from qcc.calibrate.weights import BITS
+from qcc.calibrate.weights import BITS, nearest
 from qcc.errors import DataError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.numerics import dequantize_weight, even_weight, max_int, quantize_weight
+from qcc.numerics import dequantize_weight, max_int
 from qcc.passes.channels import Constant, Layer, bias_of, layer
-from qcc.passes.fake_quant import Quantizer
 from qcc.passes.manager import PassManager
 from qcc.passes.prune import Prune
 from qcc.passes.round_trip import round_trips
-from qcc.passes.scales import weight_scale
 
 MEMORY = 1 << 30
 """How many bytes of activations are held at most, of the float and the quantized network together: images
@@ -128,14 +126,14 @@ class _Walk:
     def __init__(self, chosen: Chosen, methods: Methods, memo: Memo, images: list[str]) -> None:
         self._methods, self._memo = methods, memo
         self._wanted, self._given = chosen.plan.folded.graph, _simulated(chosen)
-        self._even = chosen.plan.even
+        self._plan = chosen.plan
         self.steps = list(_steps(self._wanted, self._given))
         self._parts = [
             parts(self._wanted, [step.layer.op for step in self.steps]),
             parts(self._given, [step.quantized for step in self.steps]),
         ]
         scales = [(choice.name, choice.scale) for choice in chosen.choices]
-        ways = [methods.correction, methods.rounding, sorted(self._even)]
+        ways = [methods.correction, methods.rounding, sorted(chosen.plan.even)]
         self._identity = [chosen.plan.identity(), scales, images, *ways]
 
     def advance(self, number: int, images: Sequence[_Image]) -> list[_Image]:
@@ -170,31 +168,30 @@ class _Walk:
         operands = step.layer.operands
         original = self._wanted.weights[operands.weight.name]
         weight = matrix(step.layer, original)
-        quantizer = Quantizer("channel_wise_abs_max", BITS, operands.channel_axis)
-        scale = weight_scale(original, quantizer)
+        rounded_nearest = nearest(self._plan, step.name, operands.channel_axis)
+        scale, even = rounded_nearest.scale, step.name in self._plan.even
         step_size = (scale / np.float32(max_int(BITS))).reshape(step.layer.groups, 1, -1)
-        even = step.name in self._even
-        nearest = matrix(step.layer, _rounded(original, scale, quantizer, even=even))
+        nearest_integers = matrix(step.layer, rounded_nearest.integers)
         rounding = self._methods.rounding and weight.shape[1] <= MOST_INPUTS
         learning, checking = _products(step, weight, images, number, with_gram=rounding)
         if not learning.count:
             return Learned(step.name, {}, 1.0)
         centred = self._methods.correction and step.bias is not None
 
-        integers, gain = nearest, 1.0
+        integers, gain = nearest_integers, 1.0
         if rounding:
             gram, cross = learning.centred() if centred else (learning.gram, learning.cross)
             rounded = adaround(gram, cross, weight, step_size, max_int(BITS), even=even)
             before, after = (
                 checking.error(candidate * step_size - weight, centred=centred)
-                for candidate in (nearest, rounded)
+                for candidate in (nearest_integers, rounded)
             )
             if after < before:
                 integers, gain = rounded, float(np.sqrt(max(after, 0.0) / before))
         values = {}
         if rounding:
             put = put_matrix(step.layer, original, integers)
-            values[operands.weight.name] = dequantize_weight(put, scale, BITS, quantizer.axis)
+            values[operands.weight.name] = dequantize_weight(put, scale, BITS, operands.channel_axis)
         if self._methods.correction and step.bias is not None:
             missing = learning.missing_mean(integers * step_size - weight).reshape(-1)
             operand = step.bias.op.input("Y")
@@ -236,17 +233,9 @@ def _simulated(chosen: Chosen) -> Graph:
             continue
         source, quantizer = trips.weight.source, trips.weight.quantizer
         graph.set_input(op, trips.operands.weight_slot, [source])
-        value = chosen.plan.folded.weights[source.name]
-        scale = weight_scale(value, quantizer)
-        integers = _rounded(value, scale, quantizer, even=source.name in chosen.plan.even)
-        graph.weights[source.name] = dequantize_weight(integers, scale, quantizer.bits, quantizer.axis)
+        graph.weights[source.name] = nearest(chosen.plan, source.name, quantizer.axis).values
     Prune().apply(graph)
     return graph
-
-
-def _rounded(value: np.ndarray, scale: np.ndarray, quantizer: Quantizer, *, even: bool) -> np.ndarray:
-    rounded = even_weight if even else quantize_weight
-    return rounded(value, scale, quantizer.bits, quantizer.axis)
 
 
 def _steps(wanted: Graph, given: Graph) -> Iterator[_Step]:

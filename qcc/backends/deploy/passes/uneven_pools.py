@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc._paddle import VarType
+from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
@@ -28,15 +28,12 @@ class UnevenPools(EnginePass):
 
         y.pooled = matmul_v2(X=y.rows, Y=x) {trans_x=false, trans_y=false}
         y = matmul_v2(X=y.pooled, Y=y.columns) {trans_x=false, trans_y=false}
-
-    Part i of n of a size begins at floor(i * size / n) and ends in front of ceil((i + 1) * size / n), as in
-    Paddle's kernel (`AdaptStartIndex`, `AdaptEndIndex` of phi/kernels/funcs/pooling.h).
     """
 
     name: ClassVar[str] = "uneven-pools"
 
     def apply(self, graph: Graph) -> PassResult:
-        chosen = [op for op in graph.ops if _is_uneven(op)]
+        chosen = [op for op in graph.ops if _is_average(op)]
         for op in chosen:
             name = op.output("Out").name
             check_free(graph, op, [f"{name}.rows", f"{name}.columns", f"{name}.pooled"])
@@ -45,16 +42,8 @@ class UnevenPools(EnginePass):
         return PassResult(bool(chosen))
 
 
-def _is_uneven(op: Op) -> bool:
-    if op.type != "pool2d" or not op.attr("adaptive", False) or op.attr("pooling_type") != "avg":
-        return False
-    if op.attr("global_pooling", False) or op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout"):
-        return False
-    x = op.input("X")
-    parts = op.attr("ksize")
-    if x.dtype != VarType.FP32 or len(x.shape) != 4 or min(x.shape[2:]) < 1 or min(parts) < 1:
-        return False
-    return any(size % part for size, part in zip(x.shape[2:], parts, strict=True))
+def _is_average(op: Op) -> bool:
+    return op.type == "pool2d" and op.attr("pooling_type") == "avg" and is_uneven(op)
 
 
 def _replace(graph: Graph, op: Op) -> None:
@@ -76,7 +65,6 @@ def _replace(graph: Graph, op: Op) -> None:
 def _shares(size: int, parts: int) -> np.ndarray:
     """What each of `size` pixels counts for in each of the parts, [parts, size]."""
     found = np.zeros((parts, size), np.float32)
-    for part in range(parts):
-        begin, end = part * size // parts, -((part + 1) * size // -parts)
+    for part, (begin, end) in enumerate(parts_of(size, parts)):
         found[part, begin:end] = 1 / (end - begin)
     return found

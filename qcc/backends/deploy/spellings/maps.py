@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
 from qcc.backends.deploy.spellings.step import (
     Step,
     Steps,
@@ -139,19 +140,11 @@ def unpool(op: Op) -> Steps | None:
 
 
 def adaptive_max_pool(op: Op) -> Steps | None:
-    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes.
-
-    Part i of n of a size begins at floor(i * size / n) and ends in front of ceil((i + 1) * size / n), as in
-    Paddle's kernel (`AdaptStartIndex`, `AdaptEndIndex` of phi/kernels/funcs/pooling.h).
-    """
-    x, out = op.input("X"), op.output("Out")
-    if not op.attr("adaptive", False) or op.attr("pooling_type", "max") != "max":
+    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes."""
+    if op.attr("pooling_type", "max") != "max" or not is_uneven(op):
         return None
-    sizes, parts = x.shape[2:], op.attr("ksize")
-    if len(sizes) != 2 or min(sizes) < 1 or op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout"):
-        return None
-    if not any(size % part for size, part in zip(sizes, parts, strict=True)):
-        return None
+    x, out, parts = op.input("X"), op.output("Out"), op.attr("ksize")
+    sizes = x.shape[2:]
     rows, columns = (_repeated(size, part) for size, part in zip(sizes, parts, strict=True))
     kernel = [len(rows) // parts[0], len(columns) // parts[1]]
     taller = (*x.shape[:2], len(rows), sizes[1])
@@ -177,7 +170,7 @@ def adaptive_max_pool(op: Op) -> Steps | None:
 
 def _repeated(size: int, parts: int) -> np.ndarray:
     """Which pixels each of the parts holds, as many of all: int64."""
-    found = [np.arange(part * size // parts, -((part + 1) * size // -parts)) for part in range(parts)]
+    found = [np.arange(begin, end) for begin, end in parts_of(size, parts)]
     longest = max(len(one) for one in found)
     return np.concatenate([np.pad(one, (0, longest - len(one)), mode="edge") for one in found]).astype(
         np.int64
