@@ -48,8 +48,8 @@ class Distance:
 
     `largest` and `mean` are those of the differences of its elements, relative to the range of the values
     that are expected (their largest minus their smallest); of integers and booleans, the share that differs.
-    `norms`: how far the ratio of the norms, found to expected, is from 1. All are infinite where
-    shapes or dtypes are others than expected, or values are not finite where those expected
+    `norms`: how far the ratio of the norms, found to expected, is from 1; 0 of `FEW` elements. All are
+    infinite where shapes or dtypes are others than expected, or values are not finite where those expected
     are.
     """
 
@@ -127,7 +127,8 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     scale = _range(right)
     norms = float(np.linalg.norm(left)), float(np.linalg.norm(right))
     ratio = norms[0] / norms[1] if norms[1] > _NEGLIGIBLE else np.inf
-    return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, abs(ratio - 1), ratio)
+    apart = 0.0 if array.size <= FEW else abs(ratio - 1)
+    return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, apart, ratio)
 
 
 def _range(values: np.ndarray) -> float:

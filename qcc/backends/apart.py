@@ -159,7 +159,7 @@ def wider(
 
 def _wider(rough: Distance, size: int) -> Distance:
     if size <= FEW:
-        return furthest(rough.times(MULTIPLE), Distance(norms=np.inf))
+        return rough.times(MULTIPLE)
     limit = furthest(rough.times(_OTHER_ROUNDING), _LAST_BIT if rough.largest else Distance())
     # What is right but rough is off by that much itself.
     return furthest(limit, Distance(np.inf)) if size >= MANY and rough.largest >= MOST else limit

@@ -7,7 +7,9 @@ still 1. So what goes into either is compared, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from qcc._paddle import VarType
 from qcc.ir.graph import Graph
@@ -30,6 +32,8 @@ SUPPRESSIONS = frozenset(
 # box by its whole size, so that the feature maps in front of it are compared.
 _DECODERS = frozenset({"yolo_box"})
 _IDENTITIES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "scale", "squeeze2", "unsqueeze2"})
+# A sigmoid is steepest where it gives a half, and no longer exponential.
+_SAYS_MUCH = 0.5
 
 
 def heads(graph: Graph) -> tuple[str, ...]:
@@ -43,9 +47,25 @@ def heads(graph: Graph) -> tuple[str, ...]:
             # One that reads feeds alone is fed the same in both runs.
             compared = [read for op in behind for read in _in_front_of(op)] or [var]
         else:
-            compared = _decoded(var) if _only_decoded(var) else [var, *_logits(var)]
+            logits = _behind(var, "softmax")
+            compared = _decoded(var) if _only_decoded(var) else [var, *([logits] if logits else [])]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
     return tuple(found)
+
+
+def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:
+    """Of the variables that a sigmoid computes, those whose values say little: head -> what goes into its
+    sigmoid.
+
+    Where it gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the outputs,
+    a step of an integer in front of it is any number. A detector's map of an image that shows nothing is one.
+    """
+    found: dict[str, str] = {}
+    for name, output in zip(names, outputs, strict=True):
+        read = _behind(graph.var(name), "sigmoid")
+        if read is not None and output.size and np.ptp(output) < _SAYS_MUCH:
+            found[name] = read.name
+    return found
 
 
 def suppressions(var: Var) -> list[Op]:
@@ -102,12 +122,14 @@ def _only_decoded(var: Var) -> bool:
     return decoders
 
 
-def _logits(var: Var) -> Iterator[Var]:
+def _behind(var: Var, kind: str) -> Var | None:
+    """What the softmax, or whatever op of one input, reads that gives a variable, if there is one."""
     op = var.producer
     while op is not None and op.type in _IDENTITIES:
         op = op.input("X").producer
-    if op is not None and op.type == "softmax" and op.input("X").producer is not None:
-        yield op.input("X")
+    return (
+        op.input("X") if op is not None and op.type == kind and op.input("X").producer is not None else None
+    )
 
 
 def _ancestors(var: Var) -> list[Op]:

@@ -12,7 +12,7 @@ import numpy as np
 from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
-from qcc.backends.heads import heads, suppressions
+from qcc.backends.heads import heads, saturated, suppressions
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
 from qcc.backends.samples import Sample, moved, off_by_a_step, samples
@@ -76,16 +76,32 @@ class Reference:
 
     def moves_as_far(self, seen: Sequence[Distance]) -> bool:
         """Whether outputs are no further off than they move when many integers at the inputs are off by one:
-        so far apart a network may come whose ops are each right, with ties in every layer. Of an output of
-        `MANY` elements, such as the map of a detector of text, single ones may then be anything, and so may
-        all that is computed of the rows that a suppression gives."""
-        found = self.executor.run(off_by_a_step(self.sample.inputs, _MANY_TIES), self.names)
-        moved = zip(self.names, seen, self.limits(), self.distances(found), self.outputs, strict=True)
+        so far apart a network may come whose ops are each right, with ties in every layer. All that is
+        computed of the rows that a suppression gives may be anything."""
+        ties = self._many_ties()
         return all(
-            suppressions(self.graph.var(name))
-            or (one.sound and one.within(_for_its_size(furthest(limit, _of_ties(tie)), output)))
-            for name, one, limit, tie, output in moved
+            one.within(furthest(limit, tie)) or self._scattered(place, one, tie)
+            for place, (one, limit, tie) in enumerate(zip(seen, self.limits(), ties, strict=True))
+            if not suppressions(self.graph.var(self.names[place]))
         )
+
+    def scatters(self, seen: Sequence[Distance]) -> bool:
+        """Whether outputs are off as they may be, but for single elements of large ones: of an output of
+        `MANY`, such as the map of a detector of text, these may be anything, as long as they are no more than
+        move when many integers at the inputs are off by one."""
+        ties = self._many_ties()
+        return all(
+            one.within(limit) or self._scattered(place, one, tie)
+            for place, (one, limit, tie) in enumerate(zip(seen, self.limits(), ties, strict=True))
+        )
+
+    def _many_ties(self) -> list[Distance]:
+        found = self.executor.run(off_by_a_step(self.sample.inputs, _MANY_TIES), self.names)
+        return [_of_ties(one) for one in self.distances(found)]
+
+    def _scattered(self, place: int, seen: Distance, tie: Distance) -> bool:
+        wide = replace(tie, largest=np.inf)
+        return self.outputs[place].size >= MANY and seen.sound and seen.within(wide)
 
     def beside(self, suffix: str) -> Path:
         """The place for another program on the same weights."""
@@ -94,10 +110,6 @@ class Reference:
     def values(self, names: Sequence[str]) -> list[np.ndarray]:
         """The values of any variables."""
         return self.executor.run(self.sample.inputs, names)
-
-
-def _for_its_size(limit: Distance, output: np.ndarray) -> Distance:
-    return replace(limit, largest=np.inf) if output.size >= MANY else limit
 
 
 def _of_ties(seen: Distance) -> Distance:
@@ -114,18 +126,30 @@ def reference(
     with Paddle's reason when the model does not run on the inputs.
     """
     names = heads(model.graph)
-    opened = program
-    if names != model.fetches:
-        opened = program.with_name(program.name + _OPENED)
-        write_opened(model.graph, names, opened)
+    opened = _opened(model, program, names)
     executor = PaddleExecutor(opened, params)
     _require_same_weights(model, executor)
     sample, outputs = _first_run(model, executor, names, data)
+    instead = saturated(model.graph, names, outputs)
+    if instead:
+        names = tuple(dict.fromkeys(instead.get(name, name) for name in names))
+        opened = _opened(model, program, names)
+        executor = PaddleExecutor(opened, params)
+        outputs = executor.run(sample.inputs, names)
     found = Reference(
         model.graph, opened, params, sample, names, outputs, executor, smallest_limit(model.graph)
     )
     found.movements.append(found.distances(executor.run(moved(sample.inputs), names)))
     return found
+
+
+def _opened(model: Model, program: Path, names: tuple[str, ...]) -> Path:
+    """A model's program; where others than its outputs are compared, one beside it that fetches these."""
+    if names == model.fetches:
+        return program
+    opened = program.with_name(program.name + _OPENED)
+    write_opened(model.graph, names, opened)
+    return opened
 
 
 def write_opened(graph: Graph, fetches: Sequence[str], path: Path) -> None:

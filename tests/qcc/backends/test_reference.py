@@ -37,3 +37,31 @@ def test_single_elements_of_a_large_map_may_be_anything(side: int, few_may: bool
     assert not found.moves_as_far(found.distances([all_of_them]))
     few.reshape(-1)[0] = np.nan
     assert not found.moves_as_far(found.distances([few]))
+
+
+@pytest.mark.parametrize(("side", "few_may"), [(100, True), (20, False)])
+def test_where_no_ties_excuse_the_rest_single_elements_may_still_scatter(
+    side: int, few_may: bool, tmp_path: Path
+) -> None:
+    found = of_a_map(side, tmp_path)
+    (output,) = found.outputs
+    few, more = output.copy(), output + 0.02 * np.ptp(output)
+    few.reshape(-1)[:3] += 0.9 * np.ptp(output)
+    assert found.scatters(found.distances([few])) is few_may
+    assert found.scatters(found.distances([output]))
+    assert not found.scatters(found.distances([more]))
+
+
+@pytest.mark.parametrize(("bias", "compared"), [(0.0, "sigmoid"), (-30.0, "scale")])
+def test_a_map_that_shows_nothing_is_compared_before_its_sigmoid(
+    bias: float, compared: str, tmp_path: Path
+) -> None:
+    x = floats(1, 3, 20, 20)
+    model = build_model(lambda x: F.sigmoid(static.nn.conv2d(x, 1, 1, bias_attr=False) * 4 + bias), (x,))
+    qcc.save(model, tmp_path, form="float", check=False)
+    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
+    (name,) = found.names
+    producer = found.graph.var(name).producer
+    assert producer is not None
+    assert producer.type == compared
+    assert found.distances(found.executor.run(found.sample.inputs, found.names))[0].largest == 0

@@ -244,22 +244,14 @@ def test_deep_networks_are_written(name: str, form: str, tmp_path: Path) -> None
     assert not export(model, tmp_path / "a.nb", arch="x86", check=inputs).warnings
 
 
-def test_ties_are_told_from_wrong_kernels(tmp_path: Path) -> None:
-    """A value on a rounding boundary moves a pixel of this map by half of the range; each layer is right.
+def test_ties_are_told_from_wrong_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is further off than it may be, though each layer is right.
 
-    Which of these inputs has such a value depends on the processor, in whose order floats are summed.
+    Which inputs have a value on a rounding boundary depends on the processor, in whose order floats are
+    summed; so the outputs are called too far off whatever they are, and the layers are not.
     """
     model, inputs = in_form("ocr_det", "channel_wise_abs_max")
-    tries = [inputs] + [
-        {name: np.random.default_rng(seed).uniform(-1.8, 1.9, array.shape).astype(np.float32)}
-        for name, array in inputs.items()
-        for seed in range(16)
-    ]
-    told = []
-    for number, data in enumerate(tries):
-        found = export(model, tmp_path / f"{number}.nb", arch="x86", check=data)
-        assert not found.warnings
-        told.append(str(found.checks[-1]))
-        if "from ties alone: on equal inputs each layer is right" in told[-1]:
-            return
-    pytest.fail("\n".join(told))
+    monkeypatch.setattr("qcc.backends.lite.agreement.all_within", lambda found, allowed: False)
+    found = export(model, tmp_path / "model.nb", arch="x86", check=inputs)
+    assert not found.warnings
+    assert "from ties alone: on equal inputs each layer is right" in str(found.checks[-1])
