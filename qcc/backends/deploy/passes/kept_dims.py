@@ -67,4 +67,5 @@ def _dropped(op: Op) -> tuple[int, ...]:
     rank = len(op.input("X").shape)
     axes = tuple(sorted(axis % rank for axis in op.attr("dim")))
     has_channels = rank - len(axes) > _CHANNEL
-    return axes if has_channels and (axes[0] <= _CHANNEL or rank == _TOKENS) else ()
+    # Without any, all are reduced.
+    return axes if axes and has_channels and (axes[0] <= _CHANNEL or rank == _TOKENS) else ()

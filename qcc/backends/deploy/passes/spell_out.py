@@ -53,7 +53,9 @@ def _spelled(graph: Graph, op: Op) -> Steps | None:
         return None
     out = op.output(output_slot(op))
     beside = (var for var in op.all_outputs() if var is not out)
-    if out.dtype != VarType.FP32 or any(var.consumers or var.name in graph.fetches for var in beside):
+    if out.dtype not in (VarType.FP32, VarType.BOOL) or any(
+        var.consumers or var.name in graph.fetches for var in beside
+    ):
         return None
     if op.type in OF_FILTERS:
         filters = graph.weights.get(op.input("Filter").name)

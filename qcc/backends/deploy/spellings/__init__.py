@@ -6,24 +6,40 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from qcc.backends.deploy.spellings import activations, maps
+from qcc.backends.deploy.spellings import activations, boxes, maps, numbers, places
 from qcc.backends.deploy.spellings.deformable import deformable_conv
 from qcc.backends.deploy.spellings.step import Steps
 from qcc.ir.nodes import Op
 
 SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
+    "addmm": numbers.addmm,
+    "affine_grid": places.affine_grid,
+    "box_coder": boxes.box_coder,
     "celu": activations.celu,
     "channel_shuffle": maps.channel_shuffle,
+    "crop_tensor": places.crop,
     "expm1": activations.expm1,
     "fold": maps.fold,
+    "frobenius_norm": numbers.frobenius_norm,
     "gelu": activations.gelu,
-    "maxout": activations.maxout,
+    "increment": numbers.increment,
+    "isfinite_v2": numbers.is_finite,
+    "isinf_v2": numbers.is_infinite,
+    "isnan_v2": numbers.is_nan,
+    "lerp": numbers.lerp,
+    "logit": numbers.logit,
     "max_pool2d_with_index": maps.adaptive_max_pool,
+    "maxout": activations.maxout,
+    "pad3d": places.circular_pad,
     "pixel_unshuffle": maps.pixel_unshuffle,
     "pool2d": maps.adaptive_max_pool,
+    "reduce_amax": numbers.amax,
+    "reduce_amin": numbers.amin,
     "rrelu": activations.rrelu,
     "softplus": activations.softplus,
     "stanh": activations.stanh,
+    "strided_slice": places.strided_slice,
+    "trunc": numbers.trunc,
     "unfold": maps.unfold,
     "unpool": maps.unpool,
 }

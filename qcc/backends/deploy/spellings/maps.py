@@ -11,6 +11,7 @@ from qcc.backends.deploy.spellings.step import (
     Steps,
     cast,
     combined,
+    gathered,
     reshaped,
     transposed,
     turned,
@@ -159,11 +160,9 @@ def adaptive_max_pool(op: Op) -> Steps | None:
     window |= {"padding_algorithm": "EXPLICIT"}
     return (
         weight("rows", rows),
-        Step("taller", "gather", {"X": x, "Index": "rows"}, {"axis": 2}, taller),
+        gathered("taller", x, 2, "rows", taller),
         weight("columns", columns),
-        Step(
-            "wider", "gather", {"X": "taller", "Index": "columns"}, {"axis": 3}, (*taller[:3], len(columns))
-        ),
+        gathered("wider", "taller", 3, "columns", (*taller[:3], len(columns))),
         Step("largest", "pool2d", {"X": "wider"}, window, out.shape),
     )
 

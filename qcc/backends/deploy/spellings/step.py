@@ -36,16 +36,32 @@ Steps = tuple[Step, ...]
 
 def output_slot(op: Op) -> str:
     """The slot of the output that an op is there for; others are left unread in what can be replaced."""
-    return next(slot for slot in ("Out", "Output", "Y") if op.outputs.get(slot))
+    return next(slot for slot in ("Out", "Output", "OutputBox", "Y") if op.outputs.get(slot))
 
 
 def weight(name: str, value: np.ndarray) -> Step:
     return Step(name, shape=value.shape, dtype=str(value.dtype), value=value)
 
 
-def scaled(name: str, source: str | Var, scale: float, bias: float = 0.0) -> Step:
+def scaled(
+    name: str, source: str | Var, scale: float, bias: float = 0.0, shape: tuple[int, ...] | None = None
+) -> Step:
     attrs = {"scale": scale, "bias": bias, "bias_after_scale": True}
-    return Step(name, "scale", {"X": source}, attrs)
+    return Step(name, "scale", {"X": source}, attrs, shape)
+
+
+def sliced(
+    name: str, source: str | Var, begins: Mapping[int, int], ends: Mapping[int, int], shape: tuple[int, ...]
+) -> Step:
+    """From begin to end, by axis."""
+    attrs = {"axes": list(begins), "starts": list(begins.values()), "ends": [ends[axis] for axis in begins]}
+    attrs |= {"infer_flags": [1] * len(begins), "decrease_axis": list[int]()}
+    return Step(name, "slice", {"Input": source}, attrs, shape)
+
+
+def gathered(name: str, source: str | Var, axis: int, index: str, shape: tuple[int, ...]) -> Step:
+    """`index`: the name of an int64 weight."""
+    return Step(name, "gather", {"X": source, "Index": index}, {"axis": axis}, shape)
 
 
 def reshaped(name: str, source: str | Var, shape: tuple[int, ...], batch: int = 0) -> Step:

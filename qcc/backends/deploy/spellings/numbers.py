@@ -1,0 +1,114 @@
+"""What is computed number by number, or of all numbers together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qcc.backends.deploy.spellings.step import Step, Steps, combined, scaled, weight
+from qcc.ir.nodes import Op, Var
+
+
+def addmm(op: Op) -> Steps:
+    """beta * input + alpha * x @ y, without a sum of two maps, which engines would be given as a residual
+    one; so lerp."""
+    return (
+        Step("product", "matmul_v2", {"X": op.input("X"), "Y": op.input("Y")}, _NOT_TURNED),
+        scaled("scaled", "product", float(op.attr("Alpha", 1.0))),
+        scaled("rest", op.input("Input"), -float(op.attr("Beta", 1.0)), shape=op.input("Input").shape),
+        combined("sum", "sub", "scaled", "rest"),
+    )
+
+
+def increment(op: Op) -> Steps:
+    return (scaled("next", op.input("X"), 1.0, float(op.attr("step", 1.0))),)
+
+
+def lerp(op: Op) -> Steps:
+    """x + weight * (y - x)."""
+    x = op.input("X")
+    return (
+        combined("difference", "sub", x, op.input("Y")),
+        combined("share", "mul", "difference", op.input("Weight")),
+        combined("sum", "sub", x, "share"),
+    )
+
+
+def logit(op: Op) -> Steps:
+    """log(x / (1 - x)), where x is kept as far from 0 and 1 as is asked."""
+    eps = float(op.attr("eps", 0.0))
+    kept = Step("kept", "clip", {"X": op.input("X")}, {"min": eps, "max": 1 - eps})
+    source = "kept" if eps else op.input("X")
+    return (
+        *((kept,) if eps else ()),
+        scaled("rest", source, -1.0, 1.0),
+        combined("odds", "div", source, "rest"),
+        Step("log", "log", {"X": "odds"}),
+    )
+
+
+def trunc(op: Op) -> Steps:
+    """Towards zero: sign(x) * floor(|x|)."""
+    x = op.input("X")
+    return (
+        Step("size", "abs", {"X": x}),
+        Step("floor", "floor", {"X": "size"}),
+        Step("sign", "sign", {"X": x}),
+        combined("product", "mul", "sign", "floor"),
+    )
+
+
+def is_nan(op: Op) -> Steps:
+    """It alone differs from itself."""
+    return (_compared("not_equal", op.input("X"), op.input("X")),)
+
+
+def is_infinite(op: Op) -> Steps:
+    return _beside_infinity("equal", op)
+
+
+def is_finite(op: Op) -> Steps:
+    """Of NaN, that it is less than anything is wrong."""
+    return _beside_infinity("less_than", op)
+
+
+def amax(op: Op) -> Steps:
+    return _reduced("reduce_max", op)
+
+
+def amin(op: Op) -> Steps:
+    return _reduced("reduce_min", op)
+
+
+def frobenius_norm(op: Op) -> Steps:
+    """The root of the sum of the squares."""
+    x = op.input("X")
+    return (
+        combined("squares", "mul", x, x, x.shape),
+        Step("sum", "reduce_sum", {"X": "squares"}, _axes(op)),
+        Step("root", "sqrt", {"X": "sum"}),
+    )
+
+
+_NOT_TURNED = {"trans_x": False, "trans_y": False}
+
+
+def _beside_infinity(kind: str, op: Op) -> Steps:
+    return (
+        Step("size", "abs", {"X": op.input("X")}),
+        weight("infinity", np.array([np.inf], np.float32)),
+        _compared(kind, "size", "infinity"),
+    )
+
+
+def _compared(kind: str, x: str | Var, y: str | Var) -> Step:
+    return Step("told", kind, {"X": x, "Y": y}, {"axis": -1}, dtype="bool")
+
+
+def _reduced(kind: str, op: Op) -> Steps:
+    return (Step("reduced", kind, {"X": op.input("X")}, _axes(op)),)
+
+
+def _axes(op: Op) -> dict[str, Any]:
+    return {name: op.attr(name) for name in ("dim", "keep_dim", "reduce_all", "in_dtype", "out_dtype")}

@@ -1,0 +1,110 @@
+"""What takes elements by where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from qcc.backends.deploy.spellings.step import Step, Steps, gathered, reshaped, sliced, transposed, weight
+from qcc.ir.nodes import Op, Var
+
+
+def crop(op: Op) -> Steps | None:
+    """A slice; None where its place depends on what is computed."""
+    x, out = op.input("X"), op.output("Out")
+    offsets, sizes = op.attr("offsets"), op.attr("shape")
+    if any(op.inputs.get(slot) for slot in ("Shape", "ShapeTensor", "Offsets", "OffsetsTensor")):
+        return None
+    begins = {axis: begin for axis, begin in enumerate(offsets) if begin or sizes[axis] > 0}
+    if not begins or min(offsets) < 0:
+        return None
+    ends = {axis: begin + sizes[axis] if sizes[axis] > 0 else _ALL for axis, begin in begins.items()}
+    return (sliced("cropped", x, begins, ends, out.shape),)
+
+
+def strided_slice(op: Op) -> Steps | None:
+    """Backwards, as in `x[:, ::-1]`: paddle2onnx ends a step too early. The elements of these axes are taken
+    by number, of the others as before. None where their size is open."""
+    x, out, strides = op.input("Input"), op.output("Out"), op.attr("strides")
+    axes = [axis % len(x.shape) for axis in op.attr("axes")]
+    backwards = [place for place, stride in enumerate(strides) if stride < 0]
+    if not backwards or op.attr("decrease_axis") or any(op.inputs.get(slot) for slot in _GIVEN):
+        return None
+    if any(x.shape[axes[place]] < 1 for place in backwards):
+        return None
+    starts, ends = op.attr("starts"), op.attr("ends")
+    indices = {}
+    for place in backwards:
+        size = x.shape[axes[place]]
+        # The end is -1 where the first element is among them.
+        end = None if ends[place] == -1 else ends[place]
+        indices[axes[place]] = np.arange(size)[starts[place] : end : strides[place]]
+    rest = [place for place in range(len(axes)) if place not in backwards]
+    steps = _taken(x, indices)
+    if rest:
+        named = ("starts", "ends", "strides", "infer_flags")
+        attrs = {name: [op.attr(name)[place] for place in rest] for name in named}
+        attrs |= {"axes": [axes[place] for place in rest], "decrease_axis": list[int]()}
+        steps = (*steps, Step("sliced", "strided_slice", {"Input": steps[-1].name}, attrs))
+    return (*steps[:-1], replace(steps[-1], shape=out.shape))
+
+
+def circular_pad(op: Op) -> Steps | None:
+    """What stands at the other side, taken by number. None for other modes, and where the size is open."""
+    x, layout = op.input("X"), op.attr("data_format", "NCDHW")
+    if op.attr("mode", "constant") != "circular" or op.inputs.get("Paddings"):
+        return None
+    indices = {}
+    pads = op.attr("paddings")
+    for before, after, name in zip(pads[::2], pads[1::2], "WHD", strict=True):
+        axis = layout.index(name)
+        if not before and not after:
+            continue
+        if x.shape[axis] < 1:
+            return None
+        indices[axis] = np.arange(-before, x.shape[axis] + after) % x.shape[axis]
+    return _taken(x, indices) or None
+
+
+def affine_grid(op: Op) -> Steps | None:
+    """Where each point of an image of the asked size, from -1 to 1 along each side, is sent by an affine map
+    of two rows, [batch, 2, 3]."""
+    theta, size = op.input("Theta"), op.attr("output_shape")
+    if op.inputs.get("OutputShape") or len(size) != 4 or min(size[2:]) < 1:
+        return None
+    batch, (rows, columns) = theta.shape[0], size[2:]
+    y, x = (_points(length, op.attr("align_corners", True)) for length in (rows, columns))
+    places = np.stack([np.tile(x, rows), np.repeat(y, columns), np.ones(rows * columns)]).astype(np.float32)
+    product = {"trans_x": False, "trans_y": False}
+    return (
+        weight("places", places),
+        Step("sent", "matmul_v2", {"X": theta, "Y": "places"}, product, (batch, 2, rows * columns)),
+        transposed("pairs", "sent", (0, 2, 1), (batch, rows * columns, 2)),
+        reshaped("grid", "pairs", (batch, rows, columns, 2)),
+    )
+
+
+_ALL = 2**31 - 1
+_GIVEN = tuple(f"{name}Tensor{kind}" for name in ("Starts", "Ends", "Strides") for kind in ("", "List"))
+
+
+def _taken(x: Var, indices: Mapping[int, np.ndarray]) -> Steps:
+    steps: list[Step] = []
+    source: str | Var = x
+    shape = x.shape
+    for axis, index in indices.items():
+        shape = (*shape[:axis], len(index), *shape[axis + 1 :])
+        steps += [
+            weight(f"places{axis}", index.astype(np.int64)),
+            gathered(f"taken{axis}", source, axis, f"places{axis}", shape),
+        ]
+        source = steps[-1].name
+    return tuple(steps)
+
+
+def _points(length: int, align_corners: bool) -> np.ndarray:
+    if align_corners:
+        return np.linspace(-1, 1, length)
+    return (2 * np.arange(length) + 1) / length - 1
