@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -147,16 +148,20 @@ def _written(model: Model, folder: Path) -> tuple[Path, Path | None]:
 
 
 def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
-    """How far the form for the target is from the model that it was made of."""
+    """How far the form for the target is from the model that it was made of, which is an error where it is to
+    be the same."""
     before = subject.prepared.before
-    names = [name for name in found.names if name in before.graph]
-    if not names:
+    kept = [name in before.graph for name in found.names]
+    if not any(kept):
         return
+    names = list(compress(found.names, kept))
     executor = PaddleExecutor(*_written(before, place / "before"))
     wanted = executor.run(found.sample.inputs, names)
-    outputs = dict(zip(found.names, found.outputs, strict=True))
-    distance = furthest(*distances([outputs[name] for name in names], wanted))
+    seen = distances(list(compress(found.outputs, kept)), wanted)
+    distance = furthest(*seen)
     words = f"{distance} on {found.sample.source}"
+    if subject.prepared.same and not all_within(seen, list(compress(found.limits(), kept))):
+        raise subject.error(f"{_GIVEN}: {words}, which is wrong: a pass of qcc changed what it computes")
     if distance.mean > _MUCH:
         yield Check(_GIVEN, f"{words}, which is much: evaluate the file on data of yours", good=False)
     else:

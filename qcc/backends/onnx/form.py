@@ -37,10 +37,12 @@ _FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weig
 @dataclass(frozen=True)
 class Prepared:
     """`model`: as it is translated, float, in QDQ form or with integer weights alone; `before`: what it was
-    made of, as Paddle runs it; `lines`: what a user should hear of what runs how."""
+    made of, as Paddle runs it; `same`: whether both are to give the same, since nothing is rounded; `lines`:
+    what a user should hear of what runs how."""
 
     model: Model
     before: Model
+    same: bool
     lines: tuple[str, ...]
 
 
@@ -53,14 +55,16 @@ def prepare(
     Raises TargetError for other models, PassError when a pass refuses.
     """
     form = onnx_form(target)
-    model = _FIRST.run(_frozen(model))
+    given = _frozen(model)
+    model = _FIRST.run(given)
     present = state(model.graph)
     if present in ("float", "weight-only"):
         pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
         floats = _unpacked(model)
         # Where attributes tell what integers stand for, passes would take these for the values.
         source = floats if any(True for _ in integer_weights(model.graph)) else model
-        return Prepared(_LAST.run(PassManager.parse(pipeline).run(source)), floats, ())
+        same = pipeline == _FLOAT
+        return Prepared(_LAST.run(PassManager.parse(pipeline).run(source)), _unpacked(given), same, ())
     if weight_only:
         raise TargetError(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."
@@ -71,7 +75,7 @@ def prepare(
     notes = [note for change in counts.changes for note in change.result.notes]
     lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
     condition = "where the scale behind it is measured, too" if lacks_scales else ""
-    return Prepared(_LAST.run(prepared), _unpacked(model), (*placement.lines(condition), *notes))
+    return Prepared(_LAST.run(prepared), _unpacked(given), False, (*placement.lines(condition), *notes))
 
 
 def between(model: Model, target: Target) -> dict[str, int]:

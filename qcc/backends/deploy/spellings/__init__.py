@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from qcc.backends.deploy.spellings import activations, boxes, maps, numbers, places
+from qcc.backends.deploy.spellings import activations, boxes, maps, numbers, places, pools
 from qcc.backends.deploy.spellings.deformable import deformable_conv
 from qcc.backends.deploy.spellings.step import Steps
 from qcc.ir.nodes import Op
@@ -17,6 +17,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "box_coder": boxes.box_coder,
     "celu": activations.celu,
     "channel_shuffle": maps.channel_shuffle,
+    "crop": places.crop,
     "crop_tensor": places.crop,
     "expm1": activations.expm1,
     "fold": maps.fold,
@@ -28,17 +29,24 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "isnan_v2": numbers.is_nan,
     "lerp": numbers.lerp,
     "logit": numbers.logit,
-    "max_pool2d_with_index": maps.adaptive_max_pool,
+    "max_pool2d_with_index": pools.adaptive_max,
     "maxout": activations.maxout,
+    "norm": numbers.norm,
     "pad3d": places.circular_pad,
     "pixel_unshuffle": maps.pixel_unshuffle,
-    "pool2d": maps.adaptive_max_pool,
+    "polygon_box_transform": places.polygon_box_transform,
+    "pool2d": pools.pool,
     "reduce_amax": numbers.amax,
     "reduce_amin": numbers.amin,
+    "reshape": places.reshape,
+    "reverse": places.reverse,
     "rrelu": activations.rrelu,
+    "shuffle_channel": maps.channel_shuffle,
+    "soft_relu": activations.soft_relu,
     "softplus": activations.softplus,
     "stanh": activations.stanh,
     "strided_slice": places.strided_slice,
+    "transpose": places.transpose,
     "trunc": numbers.trunc,
     "unfold": maps.unfold,
     "unpool": maps.unpool,

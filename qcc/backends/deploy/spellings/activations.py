@@ -101,3 +101,12 @@ def maxout(op: Op) -> Steps | None:
         Step("largest", "reduce_max", {"X": "split"}, attrs, kept),
         reshaped("joined", "largest", op.output("Out").shape),
     )
+
+
+def soft_relu(op: Op) -> Steps:
+    """log(1 + exp(x)), of an x between -threshold and threshold."""
+    threshold = float(op.attr("threshold", 40.0))
+    return (
+        Step("kept", "clip", {"X": op.input("X")}, {"min": -threshold, "max": threshold}),
+        Step("soft", "softplus", {"X": "kept"}, {"beta": 1.0, "threshold": _THRESHOLD}),
+    )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
 from qcc.backends.deploy.spellings.step import (
     Step,
     Steps,
     cast,
     combined,
-    gathered,
     reshaped,
     transposed,
     turned,
@@ -21,9 +19,10 @@ from qcc.ir.nodes import Op
 
 
 def channel_shuffle(op: Op) -> Steps | None:
+    """Of Paddle 1, `shuffle_channel` with `group`, as well."""
     x = op.input("X")
     batch, channels, *sizes = x.shape
-    groups = op.attr("groups")
+    groups = op.attr("groups" if op.type == "channel_shuffle" else "group")
     if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
         return None
     return turned(x, op.output("Out"), (batch, groups, channels // groups, *sizes), (0, 2, 1, 3, 4))
@@ -137,42 +136,6 @@ def unpool(op: Op) -> Steps | None:
         reshaped("parts", "product", windows),
         transposed("turned", "parts", back, split),
         reshaped("joined", "turned", out.shape),
-    )
-
-
-def adaptive_max_pool(op: Op) -> Steps | None:
-    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes."""
-    if op.attr("pooling_type", "max") != "max" or not is_uneven(op):
-        return None
-    x, out, parts = op.input("X"), op.output("Out"), op.attr("ksize")
-    sizes = x.shape[2:]
-    rows, columns = (_repeated(size, part) for size, part in zip(sizes, parts, strict=True))
-    kernel = [len(rows) // parts[0], len(columns) // parts[1]]
-    taller = (*x.shape[:2], len(rows), sizes[1])
-    window = {
-        "pooling_type": "max",
-        "ksize": kernel,
-        "strides": kernel,
-        "paddings": [0, 0],
-        "adaptive": False,
-    }
-    window |= {"global_pooling": False, "ceil_mode": False, "exclusive": True, "data_format": "NCHW"}
-    window |= {"padding_algorithm": "EXPLICIT"}
-    return (
-        weight("rows", rows),
-        gathered("taller", x, 2, "rows", taller),
-        weight("columns", columns),
-        gathered("wider", "taller", 3, "columns", (*taller[:3], len(columns))),
-        Step("largest", "pool2d", {"X": "wider"}, window, out.shape),
-    )
-
-
-def _repeated(size: int, parts: int) -> np.ndarray:
-    """Which pixels each of the parts holds, as many of all: int64."""
-    found = [np.arange(begin, end) for begin, end in parts_of(size, parts)]
-    longest = max(len(one) for one in found)
-    return np.concatenate([np.pad(one, (0, longest - len(one)), mode="edge") for one in found]).astype(
-        np.int64
     )
 
 

@@ -91,6 +91,24 @@ def frobenius_norm(op: Op) -> Steps:
     )
 
 
+def norm(op: Op) -> Steps | None:
+    """x / sqrt(sum(x^2) + epsilon) along an axis. paddle2onnx leaves the epsilon out, which is nothing where
+    it is as small as usual, 1e-10."""
+    x, epsilon = op.input("X"), float(op.attr("epsilon", 1e-10))
+    if epsilon < 1e-9:
+        return None
+    axis = op.attr("axis") % len(x.shape)
+    summed = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    axes = {"dim": [axis], "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    return (
+        combined("squares", "mul", x, x),
+        Step("sum", "reduce_sum", {"X": "squares"}, axes, summed),
+        scaled("more", "sum", 1.0, epsilon, summed),
+        Step("length", "sqrt", {"X": "more"}, {}, summed),
+        combined("ratio", "div", x, "length"),
+    )
+
+
 _NOT_TURNED = {"trans_x": False, "trans_y": False}
 
 

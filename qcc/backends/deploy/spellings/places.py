@@ -15,7 +15,7 @@ def crop(op: Op) -> Steps | None:
     """A slice; None where its place depends on what is computed."""
     x, out = op.input("X"), op.output("Out")
     offsets, sizes = op.attr("offsets"), op.attr("shape")
-    if any(op.inputs.get(slot) for slot in ("Shape", "ShapeTensor", "Offsets", "OffsetsTensor")):
+    if any(op.inputs.get(slot) for slot in ("Y", "Shape", "ShapeTensor", "Offsets", "OffsetsTensor")):
         return None
     begins = {axis: begin for axis, begin in enumerate(offsets) if begin or sizes[axis] > 0}
     if not begins or min(offsets) < 0:
@@ -66,6 +66,37 @@ def circular_pad(op: Op) -> Steps | None:
             return None
         indices[axis] = np.arange(-before, x.shape[axis] + after) % x.shape[axis]
     return _taken(x, indices) or None
+
+
+def reverse(op: Op) -> Steps:
+    return (Step("flipped", "flip", {"X": op.input("X")}, {"axis": list(op.attr("axis"))}),)
+
+
+def polygon_box_transform(op: Op) -> Steps | None:
+    """From how far a corner is to the left (even channels) or above (odd ones) to where it is in the image,
+    which is four times as large (Zhou et al., EAST). None where the size is open."""
+    x = op.input("Input")
+    if min(x.shape[1:]) < 1:
+        return None
+    _, channels, height, width = x.shape
+    y_and_x = np.indices((height, width))
+    corners = 4 * np.stack([y_and_x[1 - channel % 2] for channel in range(channels)])
+    return (
+        weight("corners", corners[np.newaxis].astype(np.float32)),
+        Step("places", "elementwise_sub", {"X": "corners", "Y": x}, {"axis": -1}),
+    )
+
+
+def reshape(op: Op) -> Steps | None:
+    """Of Paddle 1."""
+    if op.inputs.get("Shape") or op.inputs.get("ShapeTensor"):
+        return None
+    return (Step("reshaped", "reshape2", {"X": op.input("X")}, {"shape": list(op.attr("shape"))}),)
+
+
+def transpose(op: Op) -> Steps:
+    """Of Paddle 1."""
+    return (transposed("turned", op.input("X"), tuple(op.attr("axis")), op.output("Out").shape),)
 
 
 def affine_grid(op: Op) -> Steps | None:

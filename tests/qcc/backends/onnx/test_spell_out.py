@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lite_case import F, build_model, floats, static
+from lite_case import F, append_op, build_model, floats, static
 from lite_nets import ssd
 from onnx_files import exported, frozen, needs_openvino
 
@@ -94,6 +94,13 @@ def as_numbers(build: Build) -> Build:
     return lambda x: paddle.cast(build(with_infinities(x)), "float32")
 
 
+def old(op_type: str, outputs: tuple[str, ...] = ("Out",), slot: str = "X", **attrs: Any) -> Build:
+    def build(x: Any) -> Any:
+        return append_op(op_type, {slot: x}, dict.fromkeys(outputs, "float32"), attrs)[0]
+
+    return build
+
+
 def mixed(x: Any) -> Any:
     return paddle.addmm(x[0, 0, :1, :], x[0, 1], x[0, 2], beta=0.5, alpha=2.0)
 
@@ -156,7 +163,28 @@ WRONG: dict[str, Build] = {
     "conv2d_transpose of a size": enlarged,
     "unfold, padded across": lambda x: F.unfold(x, [3, 2], [2, 1], [0, 2], [1, 2]),
 }
-KINDS = {"lacked": LACKED, "wrong": WRONG, "deformed": DEFORMED}
+OLD: dict[str, Build] = {
+    "average of what is padded, beyond it": old(
+        "pool2d",
+        pooling_type="avg",
+        ksize=[3, 2],
+        strides=[2, 3],
+        paddings=[1, 1],
+        exclusive=False,
+        ceil_mode=True,
+    ),
+    "crop": old("crop", offsets=[0, 2, 3, 0], shape=[1, 6, 4, 7]),
+    "norm of a large epsilon": old("norm", ("Out", "Norm"), axis=1, epsilon=0.5),
+    "polygon_box_transform": old("polygon_box_transform", ("Output",), "Input"),
+    "reshape": old("reshape", shape=[0, 4, -1, 12]),
+    "reverse": old("reverse", axis=[1, 3]),
+    "shuffle_channel": old("shuffle_channel", group=2),
+    "soft_relu": old("soft_relu", threshold=0.7),
+    "transpose": old("transpose", axis=[0, 2, 3, 1]),
+}
+"""What programs of Paddle 1 hold."""
+KINDS = {"lacked": LACKED, "wrong": WRONG, "deformed": DEFORMED, "old": OLD}
+
 CRASHES = {"adaptive_max_pool to more than there is": "SIGFPE", "circular padding": "RUNTIME_EXCEPTION"}
 
 
@@ -176,7 +204,7 @@ def off(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.abs(found - wanted).max() / (np.ptp(wanted) or np.abs(wanted).max()))
 
 
-@pytest.mark.parametrize("kind", ["lacked", "wrong", "deformed"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_gives_what_paddle_gives(kind: str, tmp_path: Path) -> None:
     builds = KINDS[kind]
     model = build_model(lambda x: [build(x) for build in builds.values()], (IMAGE,))
@@ -211,11 +239,25 @@ def test_paddle2onnx_gives_something_else(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", OLD)
+def test_paddle2onnx_lacks_old_ops_or_gives_something_else(name: str, tmp_path: Path) -> None:
+    model = build_model(OLD[name], (IMAGE,))
+    (wanted,) = model.run({"x0": IMAGE})
+    try:
+        content = to_onnx(model.graph, "uint8")
+    except TargetError as error:
+        assert "not supported yet, including" in str(error)  # noqa: PT017
+        return
+    (tmp_path / "model.onnx").write_bytes(content.SerializeToString())
+    assert off(run(tmp_path / "model.onnx"), wanted) > 1e-5
+
+
+@pytest.mark.slow
 @needs_openvino
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("name", LACKED | WRONG | DEFORMED)
+@pytest.mark.parametrize("name", LACKED | WRONG | DEFORMED | OLD)
 def test_between_integers(name: str, target: str, tmp_path: Path) -> None:
-    model = between_convolutions((LACKED | WRONG | DEFORMED)[name])
+    model = between_convolutions((LACKED | WRONG | DEFORMED | OLD)[name])
     exported(model, {"x0": IMAGE}, target, tmp_path)
 
 

@@ -1,0 +1,96 @@
+"""Pools whose windows files lack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
+from qcc.backends.deploy.spellings.step import Step, Steps, combined, gathered, weight
+from qcc.ir.nodes import Op
+
+
+def pool(op: Op) -> Steps | None:
+    return adaptive_max(op) if op.attr("pooling_type", "max") == "max" else _mean_beyond(op)
+
+
+def adaptive_max(op: Op) -> Steps | None:
+    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes."""
+    if op.attr("pooling_type", "max") != "max" or not is_uneven(op):
+        return None
+    x, parts = op.input("X"), op.attr("ksize")
+    sizes = x.shape[2:]
+    rows, columns = (_repeated(size, part) for size, part in zip(sizes, parts, strict=True))
+    kernel = [len(rows) // parts[0], len(columns) // parts[1]]
+    taller = (*x.shape[:2], len(rows), sizes[1])
+    return (
+        weight("rows", rows),
+        gathered("taller", x, 2, "rows", taller),
+        weight("columns", columns),
+        gathered("wider", "taller", 3, "columns", (*taller[:3], len(columns))),
+        Step("largest", "pool2d", {"X": "wider"}, _plain("max", kernel, kernel)),
+    )
+
+
+def _mean_beyond(op: Op) -> Steps | None:
+    """Means over windows that count what is padded, and not what the last ones reach beyond that, of which
+    engines take other numbers. All is padded before, so that windows are whole, and what the last ones count
+    too much is made up for (`Pool2dFunctor` in phi/kernels/funcs/pooling.cc). None where a size is open."""
+    x, out = op.input("X"), op.output("Out")
+    beyond = not op.attr("exclusive", True) and op.attr("ceil_mode", False)
+    if not beyond or op.attr("adaptive", False) or op.attr("global_pooling", False):
+        return None
+    if op.attr("data_format", "NCHW") != "NCHW" or op.attr("padding_algorithm", "EXPLICIT") != "EXPLICIT":
+        return None
+    before, window, strides = op.attr("paddings"), op.attr("ksize"), op.attr("strides")
+    if min(*x.shape[2:], *out.shape[2:]) < 1 or len(before) != 2:
+        return None
+    ends = [np.arange(out.shape[axis + 2]) * strides[axis] + window[axis] for axis in (0, 1)]
+    larger = tuple(int(end[-1]) for end in ends)
+    behind = [larger[axis] - x.shape[axis + 2] - before[axis] for axis in (0, 1)]
+    counted = [
+        np.minimum(ends[axis], x.shape[axis + 2] + 2 * before[axis]) - ends[axis] + window[axis]
+        for axis in (0, 1)
+    ]
+    shares = np.outer(window[0] / counted[0], window[1] / counted[1]).astype(np.float32)
+    padding = {
+        "paddings": [before[1], behind[1], before[0], behind[0], 0, 0],
+        "mode": "constant",
+        "value": 0.0,
+        "data_format": "NCDHW",
+    }
+    batch, channels, *size = x.shape
+    # What files pad is volumes.
+    return (
+        Step("volume", "unsqueeze2", {"X": x}, {"axes": [2]}, (batch, channels, 1, *size)),
+        Step("larger", "pad3d", {"X": "volume"}, padding, (batch, channels, 1, *larger)),
+        Step("padded", "squeeze2", {"X": "larger"}, {"axes": [2]}, (batch, channels, *larger)),
+        Step("mean", "pool2d", {"X": "padded"}, _plain("avg", window, strides)),
+        weight("shares", shares),
+        combined("counted", "mul", "mean", "shares"),
+    )
+
+
+def _plain(kind: str, kernel: list[int], strides: list[int]) -> dict[str, Any]:
+    return {
+        "pooling_type": kind,
+        "ksize": kernel,
+        "strides": strides,
+        "paddings": [0, 0],
+        "exclusive": True,
+        "ceil_mode": False,
+        "adaptive": False,
+        "global_pooling": False,
+        "data_format": "NCHW",
+        "padding_algorithm": "EXPLICIT",
+    }
+
+
+def _repeated(size: int, parts: int) -> np.ndarray:
+    """Which pixels each of the parts holds, as many of all: int64."""
+    found = [np.arange(begin, end) for begin, end in parts_of(size, parts)]
+    longest = max(len(one) for one in found)
+    return np.concatenate([np.pad(one, (0, longest - len(one)), mode="edge") for one in found]).astype(
+        np.int64
+    )
