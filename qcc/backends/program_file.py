@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from qcc.ir.graph import Graph
@@ -12,7 +13,6 @@ from qcc.ir.program import (
     BlockProto,
     OpProto,
     ProgramProto,
-    Shell,
     VarTypeProto,
     runtime_defaults,
 )
@@ -37,9 +37,10 @@ def inference_program(graph: Graph) -> ProgramProto:
     if graph.feeds:
         _add_holder(main, "feed", VarTypeProto.FEED_MINIBATCH)
     _add_holder(main, "fetch", VarTypeProto.FETCH_LIST)
-    for block in program.blocks:
-        for op in block.ops:
-            _tidy_attrs(op, graph.shell)
+    every = [op for block in program.blocks for op in block.ops]
+    said = graph.shell.stored_attrs | set(_told_attrs(every))
+    for op in every:
+        _tidy_attrs(op, said)
     return program
 
 
@@ -61,17 +62,24 @@ def _add_holder(main: BlockProto, name: str, kind: int) -> None:
     holder.type.type = kind
 
 
-def _tidy_attrs(op: OpProto, shell: Shell) -> None:
-    """Sort an op's attributes, without those that Paddle added when it parsed the op.
+def _told_attrs(ops: Iterable[OpProto]) -> Iterator[tuple[str, str]]:
+    """Of the attributes that Paddle adds when it parses an op, those with another value than it gives them,
+    by the type of the op. In a file they stand at all ops of the type: one that is read has them or not."""
+    for op in ops:
+        defaults = runtime_defaults(op.type)
+        for attr in op.attrs:
+            if attr.name in defaults and attr_value(attr) != defaults[attr.name]:
+                yield op.type, attr.name
 
-    Of the latter, one that is more than a default stays.
-    """
+
+def _tidy_attrs(op: OpProto, said: Set[tuple[str, str]]) -> None:
+    """Sort an op's attributes, without those that Paddle adds when it parses the op and are not `said`."""
     defaults = runtime_defaults(op.type)
-    kept = []
-    for attr in op.attrs:
-        added = attr.name in defaults and (op.type, attr.name) not in shell.stored_attrs
-        if attr.name != "op_callstack" and not (added and attr_value(attr) == defaults[attr.name]):
-            kept.append(attr)
+    kept = [
+        attr
+        for attr in op.attrs
+        if attr.name != "op_callstack" and (attr.name not in defaults or (op.type, attr.name) in said)
+    ]
     attrs = [AttrProto.FromString(attr.SerializeToString()) for attr in sorted(kept, key=lambda a: a.name)]
     del op.attrs[:]
     op.attrs.extend(attrs)

@@ -121,10 +121,10 @@ def first_of(things: Sequence[object], kind: str) -> str:
 
 
 def free_prefix(graph: Graph, name: str, endings: Sequence[str]) -> str:
-    """The name, with a number behind it where that takes one, so that no variable is called it, a dot and one
-    of the endings: a variable that is written twice has one name."""
+    """The name, with a number behind it where that takes one, so that no variable is called it and one of the
+    endings: a variable that is written twice has one name, and so has what has moved away from it."""
     prefix, number = name, 1
-    while any(f"{prefix}.{ending}" in graph for ending in endings):
+    while any(f"{prefix}{ending}" in graph for ending in endings):
         number += 1
         prefix = f"{name}.{number}"
     return prefix

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+from lite_case import build_model, floats
 from saved_models import control_flow, two_feeds
 
 import qcc
@@ -149,6 +153,20 @@ def test_is_saved_without_paddles_own_attributes(script: Script) -> None:
     written = {attr.name for op in inference_program(model.graph).blocks[0].ops for attr in op.attrs}
     assert not {"use_mkldnn", "mkldnn_data_type", "op_callstack"} & written
     assert "epsilon" in written
+
+
+def test_convolutions_of_both_apis_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """`paddle.nn.functional` says `use_cudnn=False`, where `paddle.static.nn` leaves that to Paddle."""
+
+    def both(x: Any) -> Any:
+        weight = static.create_parameter([3, 4, 3, 3], "float32")
+        return paddle.nn.functional.conv2d(static.nn.conv2d(x, 4, 3), weight)
+
+    model = build_model(both, (floats(1, 4, 8, 8),))
+    assert {op.attr("use_cudnn") for op in model.graph.ops if op.type == "conv2d"} == {True, False}
+    qcc.save(model, tmp_path)
+    again = qcc.load(tmp_path)
+    assert inference_program(again.graph) == inference_program(model.graph)
 
 
 @pytest.mark.parametrize(

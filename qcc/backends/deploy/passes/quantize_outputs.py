@@ -11,7 +11,8 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.backends.deploy.points import Where, inherited_scales, pair_of, points
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import free_prefix
 from qcc.passes.round_trip import linear_attrs
 from qcc.passes.static_scales import parse_scale
 
@@ -56,9 +57,6 @@ class QuantizeOutputs(EnginePass):
         wanted = points(graph, self.where)
         scales = {var: inherited.get(var, given.get(var.name)) for var in wanted if pair_of(var) is None}
         missing = [var.name for var, scale in scales.items() if scale is None]
-        for var, scale in scales.items():
-            if scale is not None:
-                check_free(graph, _producer(var), _names(var))
         modified = False
         for var in wanted:
             scale = scales.get(var)
@@ -86,10 +84,7 @@ def _producer(var: Var) -> Op:
     return var.producer
 
 
-def _names(var: Var) -> list[str]:
-    return [
-        f"{var.name}{suffix}" for suffix in ("@scale", "@zero_point", ".quantized", ".quantized.dequantized")
-    ]
+_ENDINGS = ("@scale", "@zero_point", ".quantized", ".quantized.dequantized")
 
 
 def _share(graph: Graph, var: Var, pair: tuple[Op, Op]) -> bool:
@@ -104,7 +99,9 @@ def _share(graph: Graph, var: Var, pair: tuple[Op, Op]) -> bool:
 def _insert(graph: Graph, var: Var, value: float) -> None:
     readers = list(var.consumers)
     attrs = linear_attrs(BITS, axis=-1)
-    scale, zero, quantized, dequantized = _names(var)
+    # Where an op has been put between a variable and its quantize op, that still has the names.
+    prefix = free_prefix(graph, var.name, _ENDINGS)
+    scale, zero, quantized, dequantized = (f"{prefix}{ending}" for ending in _ENDINGS)
     slots = {
         "Scale": graph.add_var(scale, "float32", (1,), np.array([value], np.float32)),
         "ZeroPoint": graph.add_var(zero, "int32", (1,), np.zeros(1, np.int32)),

@@ -75,7 +75,7 @@ def _spelled(graph: Graph, op: Op) -> Steps | None:
 def _write(graph: Graph, op: Op, steps: Steps) -> None:
     slot = output_slot(op)
     out, known = op.output(slot), dict[str, Var]()
-    prefix = free_prefix(graph, out.name, [step.name for step in steps[:-1]])
+    prefix = free_prefix(graph, out.name, [f".{step.name}" for step in steps[:-1]])
     for step in steps[:-1]:
         shape = out.shape if step.shape is None else step.shape
         known[step.name] = graph.add_var(f"{prefix}.{step.name}", step.dtype, shape, step.value)

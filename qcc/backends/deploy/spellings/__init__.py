@@ -19,6 +19,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "channel_shuffle": maps.channel_shuffle,
     "crop": places.crop,
     "crop_tensor": places.crop,
+    "expand_as_v2": places.expand_as,
     "expm1": activations.expm1,
     "fold": maps.fold,
     "frobenius_norm": numbers.frobenius_norm,

@@ -72,6 +72,18 @@ def reverse(op: Op) -> Steps:
     return (Step("flipped", "flip", {"X": op.input("X")}, {"axis": list(op.attr("axis"))}),)
 
 
+def expand_as(op: Op) -> Steps | None:
+    """To the size that another value has when it runs. paddle2onnx takes the declared one, open sizes and
+    all."""
+    if not op.inputs.get("Y") or min(op.attr("target_shape", [-1])) >= 0:
+        return None
+    target = op.input("Y")
+    return (
+        Step("sizes", "shape", {"Input": target}, {}, (len(target.shape),), "int32"),
+        Step("expanded", "expand_v2", {"X": op.input("X"), "Shape": "sizes"}, {"shape": list[int]()}),
+    )
+
+
 def polygon_box_transform(op: Op) -> Steps | None:
     """From how far a corner is to the left (even channels) or above (odd ones) to where it is in the image,
     which is four times as large (Zhou et al., EAST). None where the size is open."""

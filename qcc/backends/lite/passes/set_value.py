@@ -63,7 +63,7 @@ def _replace(graph: Graph, op: Op, axis: int, start: int, end: int) -> None:
     x, out = op.input("Input"), op.output("Out")
     size = x.shape[axis]
     parts: list[Var] = []
-    prefix = free_prefix(graph, out.name, ["before", "after"])
+    prefix = free_prefix(graph, out.name, [".before", ".after"])
     for name, first, last in (("before", 0, start), ("after", end, size)):
         if name == "after":
             parts.append(op.input("ValueTensor"))

@@ -101,6 +101,11 @@ def old(op_type: str, outputs: tuple[str, ...] = ("Out",), slot: str = "X", **at
     return build
 
 
+def spread(x: Any) -> Any:
+    y = F.relu(x)
+    return paddle.expand_as(paddle.mean(y, 1, keepdim=True), y)
+
+
 def mixed(x: Any) -> Any:
     return paddle.addmm(x[0, 0, :1, :], x[0, 1], x[0, 2], beta=0.5, alpha=2.0)
 
@@ -152,6 +157,9 @@ WRONG: dict[str, Build] = {
     "backwards": lambda x: x[:, ::-1],
     "backwards from the middle": lambda x: x[:, 5::-1, ::-2, 7:1:-3],
     "backwards beside forwards": lambda x: x[:, ::-1, 1:9:3],
+    "expand_as of an open batch": lambda x: paddle.expand_as(
+        paddle.mean(F.relu(x), 1, keepdim=True), F.relu(x)
+    ),
     "circular padding": lambda x: F.pad(x, [1, 2, 0, 3], "circular"),
     "adaptive_max_pool": lambda x: F.adaptive_max_pool2d(x, (5, 7)),
     "adaptive_max_pool of one row": lambda x: F.adaptive_max_pool2d(x, (1, 8)),
@@ -185,7 +193,11 @@ OLD: dict[str, Build] = {
 """What programs of Paddle 1 hold."""
 KINDS = {"lacked": LACKED, "wrong": WRONG, "deformed": DEFORMED, "old": OLD}
 
-CRASHES = {"adaptive_max_pool to more than there is": "SIGFPE", "circular padding": "RUNTIME_EXCEPTION"}
+CRASHES = {
+    "adaptive_max_pool to more than there is": "SIGFPE",
+    "circular padding": "RUNTIME_EXCEPTION",
+    "expand_as of an open batch": "must be >= 0",
+}
 
 
 ROUNDING = 3e-6
