@@ -53,6 +53,7 @@ BUILT_IN = {
     "bias-range": "qcc.backends.deploy.passes.bias_range:BiasRange",
     "kept-dims": "qcc.backends.deploy.passes.kept_dims:KeptDims",
     "chained-products": "qcc.backends.deploy.passes.chained_products:ChainedProducts",
+    "plain-copies": "qcc.backends.deploy.passes.plain_copies:PlainCopies",
     "lone-extremes": "qcc.backends.deploy.passes.lone_extremes:LoneExtremes",
     "whole-tiles": "qcc.backends.deploy.passes.whole_tiles:WholeTiles",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",

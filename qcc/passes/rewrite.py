@@ -130,6 +130,16 @@ def free_prefix(graph: Graph, name: str, endings: Sequence[str]) -> str:
     return prefix
 
 
+def copy_of(graph: Graph, var: Var, name: str, before: Op) -> Var:
+    """A new variable with the values of another: the maximum of these and themselves, an op that engines
+    compute by itself and do not take out."""
+    copy = graph.add_var_like(name, var)
+    graph.add_op(
+        "elementwise_max", {"X": var, "Y": var}, {"Out": copy}, {"axis": -1, "op_role": 0}, before=before
+    )
+    return copy
+
+
 def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:
     """Set attributes; the runtime, unlike Paddle, does not take a number for a boolean."""
     for name, value in attrs.items():

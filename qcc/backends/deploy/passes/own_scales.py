@@ -34,7 +34,7 @@ _NARROWING = ("split", "slice", "pool2d")
 
 
 # What oneDNN computes with a convolution in front: `GetSupportedActivations` of Paddle's `mkldnn_helper`.
-_ACTIVATIONS = (
+ACTIVATIONS = (
     *("abs", "clip", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish"),
     *("relu", "relu6", "sigmoid", "sqrt", "swish", "tanh"),
 )
@@ -167,7 +167,7 @@ def _concerned(own: Mapping[Var, float], given: Mapping[Var, _Scale], handing: S
 
 
 def _is_of_a_convolution(op: Op | None) -> bool:
-    while op is not None and op.type in _ACTIVATIONS:
+    while op is not None and op.type in ACTIVATIONS:
         op = op.input("X").producer
     return ends_a_convolution(op)
 
@@ -190,7 +190,7 @@ def _wrong_sums(graph: Graph, given: Mapping[Var, _Scale]) -> Iterator[tuple[Op,
 def _activated(graph: Graph, op: Op) -> Var:
     """What an addition and the activation behind it give."""
     reader = only_reader(graph, op.output("Out"))
-    return op.output("Out") if reader is None or reader.type not in _ACTIVATIONS else reader.output("Out")
+    return op.output("Out") if reader is None or reader.type not in ACTIVATIONS else reader.output("Out")
 
 
 def _quantizers(var: Var) -> Iterator[Op]:

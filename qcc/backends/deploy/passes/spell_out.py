@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.spellings import OF_FILTERS, SPELLINGS
+from qcc.backends.deploy.spellings import FOR_ONEDNN, OF_FILTERS, SPELLINGS
 from qcc.backends.deploy.spellings.step import Steps, output_slot
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -37,29 +37,29 @@ class SpellOut(EnginePass):
     `qcc.backends.deploy.spellings` has them all, and how each is written: deformable convolutions, say, as
     maps that are sampled where the kernel looks. Of the sizes of a map that is shuffled one may be open;
     those of a map that is sampled may not, which raises PassError.
+
+    With reader=onednn, for Paddle's oneDNN kernels: dropout that is a factor in test runs, and nearest pixels
+    of maps that do not grow by a whole factor.
     """
 
     name: ClassVar[str] = "spell-out"
 
+    reader: Literal["paddle2onnx", "onednn"] = "paddle2onnx"
+
     def apply(self, graph: Graph) -> PassResult:
-        found = {op: steps for op in graph.ops if (steps := _spelled(graph, op)) is not None}
+        spell = _for_paddle2onnx if self.reader == "paddle2onnx" else _for_onednn
+        found = {op: steps for op in graph.ops if (steps := spell(graph, op)) is not None}
         for op, steps in found.items():
             _write(graph, op, steps)
         return PassResult(bool(found))
 
 
-def _spelled(graph: Graph, op: Op) -> Steps | None:
-    if op.type not in SPELLINGS and op.type not in OF_FILTERS:
-        return None
-    out = op.output(output_slot(op))
-    beside = (var for var in op.all_outputs() if var is not out)
-    if out.dtype not in (VarType.FP32, VarType.BOOL) or any(
-        var.consumers or var.name in graph.fetches for var in beside
-    ):
-        return None
-    if op.type in OF_FILTERS:
+def _for_paddle2onnx(graph: Graph, op: Op) -> Steps | None:
+    if op.type in OF_FILTERS and _is_alone(graph, op):
         filters = graph.weights.get(op.input("Filter").name)
         return None if filters is None else OF_FILTERS[op.type](op, filters)
+    if op.type not in SPELLINGS or not _is_alone(graph, op):
+        return None
     steps = SPELLINGS[op.type](op)
     own = set(op.all_inputs())
     others = [
@@ -70,6 +70,19 @@ def _spelled(graph: Graph, op: Op) -> Steps | None:
     ]
     # What was read before the op may have been written over since.
     return steps if all(graph.var(var.name) is var for var in others) else None
+
+
+def _for_onednn(graph: Graph, op: Op) -> Steps | None:
+    return FOR_ONEDNN[op.type](op) if op.type in FOR_ONEDNN and _is_alone(graph, op) else None
+
+
+def _is_alone(graph: Graph, op: Op) -> bool:
+    """Whether of an op one output alone is read, of a type that is known."""
+    out = op.output(output_slot(op))
+    beside = (var for var in op.all_outputs() if var is not out)
+    if out.dtype not in (VarType.FP32, VarType.BOOL):
+        return False
+    return not any(var.consumers or var.name in graph.fetches for var in beside)
 
 
 def _write(graph: Graph, op: Op, steps: Steps) -> None:

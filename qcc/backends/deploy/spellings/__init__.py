@@ -54,6 +54,13 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
 }
 """How an op of a type is written otherwise; None where it is left."""
 
+FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
+    "dropout": numbers.dropout,
+    "nearest_interp": places.nearest,
+    "nearest_interp_v2": places.nearest,
+}
+"""The same for Paddle's oneDNN kernels."""
+
 OF_FILTERS: Mapping[str, Callable[[Op, np.ndarray], Steps]] = {
     "deformable_conv": deformable_conv,
     "deformable_conv_v1": deformable_conv,

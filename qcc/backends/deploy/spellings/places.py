@@ -84,6 +84,28 @@ def expand_as(op: Op) -> Steps | None:
     )
 
 
+def nearest(op: Op) -> Steps | None:
+    """The pixel at floor(ratio * place), or with aligned corners the nearest one, taken by number. oneDNN
+    takes the one nearest to the middle, which is the same where a map grows by a whole factor. None where a
+    size is open."""
+    x, out = op.input("X"), op.output("Out")
+    if (
+        op.attr("data_layout", "NCHW") != "NCHW"
+        or len(x.shape) != 4
+        or min(x.shape[2:], out.shape[2:]) < (1, 1)
+    ):
+        return None
+    if any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")):
+        return None
+    aligned, given = op.attr("align_corners", True), op.attr("scale", 0.0)
+    scales = [given] * 2 if isinstance(given, float) else [*given, 0.0, 0.0][:2]
+    sizes = list(zip(x.shape[2:], out.shape[2:], scales, strict=True))
+    if not aligned and all(after % before == 0 for before, after, _ in sizes):
+        return None
+    places = {axis: _nearest(*size, aligned=aligned) for axis, size in enumerate(sizes, 2)}
+    return _taken(x, places)
+
+
 def polygon_box_transform(op: Op) -> Steps | None:
     """From how far a corner is to the left (even channels) or above (odd ones) to where it is in the image,
     which is four times as large (Zhou et al., EAST). None where the size is open."""
@@ -145,6 +167,18 @@ def _taken(x: Var, indices: Mapping[int, np.ndarray]) -> Steps:
         ]
         source = steps[-1].name
     return tuple(steps)
+
+
+def _nearest(before: int, after: int, scale: float, *, aligned: bool) -> np.ndarray:
+    """Which pixel of a side stands at each of another length (`NearestNeighborInterpolate` in
+    phi/kernels/cpu/interpolate_kernel.cc)."""
+    if aligned:
+        ratio, half = np.float32((before - 1) / (after - 1)) if after > 1 else np.float32(0), 0.5
+    else:
+        ratio, half = np.float32(1 / scale if scale > 0 else before / after), 0.0
+    return np.minimum(
+        (ratio * np.arange(after, dtype=np.float32) + np.float32(half)).astype(np.int64), before - 1
+    )
 
 
 def _points(length: int, align_corners: bool) -> np.ndarray:

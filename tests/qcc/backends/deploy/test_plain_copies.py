@@ -1,0 +1,90 @@
+"""What Paddle's oneDNN kernels get wrong with floats as well, written so that they get it right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from lite_case import F, append_op, build_model, floats, static
+from onnx_files import frozen, without_step
+
+import qcc
+from qcc._paddle import paddle
+from qcc.backends import deploy
+from qcc.backends.deploy.form import for_target
+from qcc.errors import OutputError
+from qcc.model import Model
+from qcc.targets.table import find_target
+
+IMAGE = floats(1, 4, 8, 8)
+TARGET = find_target("paddle-x86")
+
+
+def conv(x: Any, channels: int = 4) -> Any:
+    return static.nn.conv2d(x, channels, 3, padding=1)
+
+
+def kept_by_halves(x: Any) -> Any:
+    """As Paddle 1 does by default."""
+    attrs = {"dropout_prob": 0.4, "dropout_implementation": "downgrade_in_infer", "is_test": True}
+    return append_op("dropout", {"X": x}, {"Out": "float32", "Mask": "uint8"}, attrs)[0]
+
+
+COPIED: dict[str, Callable[[Any], Any]] = {
+    "swish of a relu": lambda x: F.swish(F.relu(x)),
+    "tanh of a relu": lambda x: paddle.tanh(F.relu(x)),
+    "product of maps": lambda x: paddle.matmul(x, x, transpose_y=True),
+    "attention": lambda x: paddle.matmul(F.softmax(paddle.matmul(x, x, transpose_y=True)), x),
+    "product with a mean": lambda x: paddle.matmul(paddle.mean(x, 1, keepdim=True), F.relu(x)),
+}
+SPELLED: dict[str, Callable[[Any], Any]] = {
+    "dropout": kept_by_halves,
+    "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
+    "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
+    "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),
+    "nearest, of corners": lambda x: F.interpolate(x, size=[5, 16], mode="nearest", align_corners=False),
+}
+BOTH = COPIED | SPELLED
+
+
+def net(name: str) -> Model:
+    model = build_model(lambda x: conv(BOTH[name](conv(x))), (IMAGE,))
+    return frozen(model, {"x0": IMAGE})
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_right_in_paddle(name: str, tmp_path: Path) -> None:
+    qcc.save(net(name), tmp_path, target="paddle-x86", check={"x0": IMAGE})
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_it_computes_what_it_did(name: str) -> None:
+    model = net(name)
+    step = "plain-copies" if name in COPIED else "spell-out"
+    before = for_target(model, without_step("paddle-x86", step))[0].run({"x0": IMAGE})
+    after = for_target(model, TARGET)[0].run({"x0": IMAGE})
+    np.testing.assert_array_equal(after, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COPIED)
+def test_wrong_without_copies(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"oneDNN int8: off by .*, which is wrong"):
+        deploy.save(net(name), tmp_path, without_step("paddle-x86", "plain-copies"), None, None, None, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SPELLED)
+def test_wrong_as_it_stands(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"oneDNN int8: off by .*, which is wrong"):
+        deploy.save(net(name), tmp_path, without_step("paddle-x86", "spell-out"), None, None, None, True)
+
+
+def test_what_grows_by_a_whole_factor_stays() -> None:
+    model = frozen(
+        build_model(lambda x: conv(F.interpolate(conv(x), scale_factor=2)), (IMAGE,)), {"x0": IMAGE}
+    )
+    assert "nearest_interp_v2" in [op.type for op in for_target(model, TARGET)[0].graph.ops]
