@@ -39,12 +39,12 @@ FORMS = ("float", "int8")
 SIGNS = ("scenetext0{}", (1, 2, 3, 4, 5, 6)), ("scenetext_segmented_word0{}", (1, 2, 3, 4, 5))
 DRAWN = ("scenetext02", "scenetext_segmented_word03")
 SAMPLES = {DETECTOR: 8, RECOGNIZER: 48}
-# Channels are brought to like ranges, and layers stay float where calibration photos show that most is lost
-# there: those that read the photo, and of the recognizer as many as agreement takes. Steps of effort accurate
-# that take longer are left out.
+# Layers stay float where calibration photos show that most is lost there: of the detector those that read the
+# photo, which effort accurate looks at, whose steps that take longer are left out; and of the recognizer as
+# many as agreement takes.
 LEFT_OUT = ("absorption", "bias-correction", "adaround")
 ACCURATE = ("--effort", "accurate", *(word for step in LEFT_OUT for word in ("--without", step)))
-OPTIONS = {DETECTOR: ACCURATE, RECOGNIZER: (*ACCURATE, "--min-agreement", "0.99")}
+OPTIONS = {DETECTOR: ACCURATE, RECOGNIZER: ("--min-agreement", "0.99")}
 PANEL = (300, 400)
 PAGE_SIZE = (384, 768)
 
