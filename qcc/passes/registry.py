@@ -70,6 +70,7 @@ BUILT_IN = {
     "lite-quantize": "qcc.backends.lite.passes.quantize:LiteQuantize",
     "lite-fold-constants": "qcc.backends.lite.passes.fold_constants:LiteFoldConstants",
     "lite-ops": "qcc.backends.lite.passes.ops:LiteOps",
+    "lite-spell-out": "qcc.backends.lite.passes.spell_out:LiteSpellOut",
     "lite-reduce": "qcc.backends.lite.passes.reduce:LiteReduce",
     "lite-arm-ops": "qcc.backends.lite.passes.arm_ops:LiteArmOps",
     "fold-reshape": "qcc.backends.lite.passes.fold_reshape:FoldReshape",

@@ -32,6 +32,7 @@ from qcc.backends.lite.passes.remove_identity import RemoveIdentity
 from qcc.backends.lite.passes.round import LiteRound
 from qcc.backends.lite.passes.set_value import LiteSetValue
 from qcc.backends.lite.passes.shuffle_channel import FuseShuffleChannel
+from qcc.backends.lite.passes.spell_out import LiteSpellOut
 from qcc.backends.lite.passes.split_products import LiteSplitProducts
 from qcc.backends.lite.passes.weight_only import WeightOnly
 from qcc.backends.lite.rules.view import Rows
@@ -61,7 +62,7 @@ def lowering(
 def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None, rows: Rows) -> Iterator[Pass]:
     arm = arch == "arm"
     yield from (Prune(), LiteFoldConstants(arch=arch))
-    yield from (LiteQuantize(), LiteOps(arch=arch), LiteSetValue(), LiteReduce(arch=arch))
+    yield from (LiteQuantize(), LiteSpellOut(), LiteOps(arch=arch), LiteSetValue(), LiteReduce(arch=arch))
     if arm:
         yield LiteArmOps()
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.

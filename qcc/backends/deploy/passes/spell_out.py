@@ -6,14 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc._paddle import VarType
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.backends.deploy.spellings import FOR_ONEDNN, OF_FILTERS, SPELLINGS
-from qcc.backends.deploy.spellings.step import Steps, output_slot
+from qcc.backends.deploy.spellings.step import Steps
+from qcc.backends.deploy.spellings.write import is_alone, spell_out, write
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import free_prefix, remove_op, set_attrs
 
 
 @options(frozen=True, config=OPTIONS)
@@ -47,18 +46,19 @@ class SpellOut(EnginePass):
     reader: Literal["paddle2onnx", "onednn"] = "paddle2onnx"
 
     def apply(self, graph: Graph) -> PassResult:
-        spell = _for_paddle2onnx if self.reader == "paddle2onnx" else _for_onednn
-        found = {op: steps for op in graph.ops if (steps := spell(graph, op)) is not None}
+        if self.reader == "onednn":
+            return PassResult(spell_out(graph, FOR_ONEDNN))
+        found = {op: steps for op in graph.ops if (steps := _for_paddle2onnx(graph, op)) is not None}
         for op, steps in found.items():
-            _write(graph, op, steps)
+            write(graph, op, steps)
         return PassResult(bool(found))
 
 
 def _for_paddle2onnx(graph: Graph, op: Op) -> Steps | None:
-    if op.type in OF_FILTERS and _is_alone(graph, op):
+    if op.type in OF_FILTERS and is_alone(graph, op):
         filters = graph.weights.get(op.input("Filter").name)
         return None if filters is None else OF_FILTERS[op.type](op, filters)
-    if op.type not in SPELLINGS or not _is_alone(graph, op):
+    if op.type not in SPELLINGS or not is_alone(graph, op):
         return None
     steps = SPELLINGS[op.type](op)
     own = set(op.all_inputs())
@@ -70,36 +70,3 @@ def _for_paddle2onnx(graph: Graph, op: Op) -> Steps | None:
     ]
     # What was read before the op may have been written over since.
     return steps if all(graph.var(var.name) is var for var in others) else None
-
-
-def _for_onednn(graph: Graph, op: Op) -> Steps | None:
-    return FOR_ONEDNN[op.type](op) if op.type in FOR_ONEDNN and _is_alone(graph, op) else None
-
-
-def _is_alone(graph: Graph, op: Op) -> bool:
-    """Whether of an op one output alone is read, of a type that is known."""
-    out = op.output(output_slot(op))
-    beside = (var for var in op.all_outputs() if var is not out)
-    if out.dtype not in (VarType.FP32, VarType.BOOL):
-        return False
-    return not any(var.consumers or var.name in graph.fetches for var in beside)
-
-
-def _write(graph: Graph, op: Op, steps: Steps) -> None:
-    slot = output_slot(op)
-    out, known = op.output(slot), dict[str, Var]()
-    prefix = free_prefix(graph, out.name, [f".{step.name}" for step in steps[:-1]])
-    for step in steps[:-1]:
-        shape = out.shape if step.shape is None else step.shape
-        known[step.name] = graph.add_var(f"{prefix}.{step.name}", step.dtype, shape, step.value)
-    known[steps[-1].name] = out
-    graph.set_output(op, slot, [])
-    for step in steps:
-        if step.value is None:
-            inputs = {
-                slot: known[read] if isinstance(read, str) else read for slot, read in step.reads.items()
-            }
-            outputs = {step.slot: known[step.name]}
-            made = graph.add_op(step.type, inputs, outputs, {"op_role": 0}, before=op)
-            set_attrs(graph, made, step.attrs)
-    remove_op(graph, op, keep=out)

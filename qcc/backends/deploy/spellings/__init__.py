@@ -61,6 +61,15 @@ FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
 }
 """The same for Paddle's oneDNN kernels."""
 
+FOR_LITE: Mapping[str, Callable[[Op], Steps | None]] = {
+    name: SPELLINGS[name]
+    for name in (
+        *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "lerp", "maxout"),
+        *("pixel_unshuffle", "reduce_amax", "reduce_amin", "stanh", "strided_slice"),
+    )
+}
+"""The same for Paddle Lite."""
+
 OF_FILTERS: Mapping[str, Callable[[Op, np.ndarray], Steps]] = {
     "deformable_conv": deformable_conv,
     "deformable_conv_v1": deformable_conv,

@@ -1,0 +1,55 @@
+"""Putting ops in the place of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from qcc._paddle import VarType
+from qcc.backends.deploy.spellings.step import Steps, output_slot
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op, Var
+from qcc.passes.rewrite import free_prefix, remove_op, set_attrs
+
+Spell = Callable[[Op], Steps | None]
+
+
+def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
+    """Write the ops of a graph that a table has otherwise; whether there were any."""
+    found = {
+        op: steps
+        for op in graph.ops
+        if op.type in table and is_alone(graph, op) and (steps := table[op.type](op)) is not None
+    }
+    for op, steps in found.items():
+        write(graph, op, steps)
+    return bool(found)
+
+
+def is_alone(graph: Graph, op: Op) -> bool:
+    """Whether of an op one output alone is read, of a type that is known."""
+    out = op.output(output_slot(op))
+    beside = (var for var in op.all_outputs() if var is not out)
+    if out.dtype not in (VarType.FP32, VarType.BOOL):
+        return False
+    return not any(var.consumers or var.name in graph.fetches for var in beside)
+
+
+def write(graph: Graph, op: Op, steps: Steps) -> None:
+    """Put steps in the place of an op."""
+    slot = output_slot(op)
+    out, known = op.output(slot), dict[str, Var]()
+    prefix = free_prefix(graph, out.name, [f".{step.name}" for step in steps[:-1]])
+    for step in steps[:-1]:
+        shape = out.shape if step.shape is None else step.shape
+        known[step.name] = graph.add_var(f"{prefix}.{step.name}", step.dtype, shape, step.value)
+    known[steps[-1].name] = out
+    graph.set_output(op, slot, [])
+    for step in steps:
+        if step.value is None:
+            inputs = {
+                slot: known[read] if isinstance(read, str) else read for slot, read in step.reads.items()
+            }
+            outputs = {step.slot: known[step.name]}
+            made = graph.add_op(step.type, inputs, outputs, {"op_role": 0}, before=op)
+            set_attrs(graph, made, step.attrs)
+    remove_op(graph, op, keep=out)

@@ -1,0 +1,46 @@
+"""Ops that Paddle Lite has not, or not right, in its x86 runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lite_case import F, build_model, floats
+
+from qcc._paddle import paddle
+from qcc.backends.deploy.spellings import FOR_LITE
+from qcc.backends.lite.export import export
+
+IMAGE = floats(1, 8, 12, 12)
+OPS: dict[str, Callable[[Any], Any]] = {
+    "addmm": lambda x: paddle.addmm(x[0, 0, :1, :], x[0, 1], x[0, 2], beta=0.5, alpha=2.0),
+    "crop_tensor": lambda x: paddle.crop(x, [-1, -1, 4, 7], [0, 2, 3, 0]),
+    "expm1": lambda x: paddle.expm1(x),
+    "fold": lambda x: F.fold(F.unfold(x, 2, 2) * 2.0, [12, 12], 2, 2),
+    "frobenius_norm": lambda x: paddle.norm(x, axis=[1, 3], keepdim=True),
+    "lerp": lambda x: paddle.lerp(x, x[:, 1:2], F.sigmoid(x)),
+    "maxout": lambda x: F.maxout(x, 2),
+    "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
+    "reduce_amax": lambda x: paddle.amax(x, [1, 3], keepdim=True),
+    "reduce_amin": lambda x: paddle.amin(x, 2),
+    "stanh": lambda x: paddle.stanh(x, 0.7, 1.7),
+    "strided_slice": lambda x: x[:, ::-1, 1:9:3],
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_right_in_its_runtime(name: str, tmp_path: Path) -> None:
+    model = build_model(OPS[name], (IMAGE,))
+    assert name in {op.type for op in model.graph.ops}
+    assert not export(model, tmp_path / "model.nb", arch="x86", check={"x0": IMAGE}).warnings
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_has_kernels_on_arm(name: str, tmp_path: Path) -> None:
+    export(build_model(OPS[name], (IMAGE,)), tmp_path / "model.nb", arch="arm")
+
+
+def test_all_are_tried() -> None:
+    assert set(OPS) == set(FOR_LITE)
