@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.spellings import FOR_ONEDNN, OF_FILTERS, SPELLINGS
+from qcc.backends.deploy.spellings import FOR_ONEDNN, FOR_OPENVINO, OF_FILTERS, SPELLINGS
 from qcc.backends.deploy.spellings.step import Steps
 from qcc.backends.deploy.spellings.write import is_alone, spell_out, write
 from qcc.ir.graph import Graph
@@ -38,16 +38,17 @@ class SpellOut(EnginePass):
     those of a map that is sampled may not, which raises PassError.
 
     With reader=onednn, for Paddle's oneDNN kernels: dropout that is a factor in test runs, and nearest pixels
-    of maps that do not grow by a whole factor.
+    of maps that do not grow by a whole factor. With reader=openvino, for OpenVINO where it reads models of
+    Paddle: prelu and unfold.
     """
 
     name: ClassVar[str] = "spell-out"
 
-    reader: Literal["paddle2onnx", "onednn"] = "paddle2onnx"
+    reader: Literal["paddle2onnx", "onednn", "openvino"] = "paddle2onnx"
 
     def apply(self, graph: Graph) -> PassResult:
-        if self.reader == "onednn":
-            return PassResult(spell_out(graph, FOR_ONEDNN))
+        if self.reader != "paddle2onnx":
+            return PassResult(spell_out(graph, FOR_ONEDNN if self.reader == "onednn" else FOR_OPENVINO))
         found = {op: steps for op in graph.ops if (steps := _for_paddle2onnx(graph, op)) is not None}
         for op, steps in found.items():
             write(graph, op, steps)

@@ -49,7 +49,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "strided_slice": places.strided_slice,
     "transpose": places.transpose,
     "trunc": numbers.trunc,
-    "unfold": maps.unfold,
+    "unfold": maps.uneven_unfold,
     "unpool": maps.unpool,
 }
 """How an op of a type is written otherwise; None where it is left."""
@@ -60,6 +60,12 @@ FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
     "nearest_interp_v2": places.nearest,
 }
 """The same for Paddle's oneDNN kernels."""
+
+FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
+    "prelu": activations.prelu,
+    "unfold": maps.unfold,
+}
+"""The same for OpenVINO where it reads models of Paddle."""
 
 FOR_LITE: Mapping[str, Callable[[Op], Steps | None]] = {
     name: SPELLINGS[name]

@@ -86,6 +86,21 @@ def rrelu(op: Op) -> Steps | None:
     return (Step("leaky", "leaky_relu", {"X": op.input("X")}, {"alpha": alpha}),)
 
 
+def prelu(op: Op) -> Steps | None:
+    """max(0, x) - alpha * max(0, -x), with an alpha for all, for each channel or for each element."""
+    x, alpha = op.input("X"), op.input("Alpha")
+    if op.attr("data_format", "NCHW") != "NCHW":
+        return None
+    axis = 1 if op.attr("mode") == "channel" and len(alpha.shape) == 1 else -1
+    return (
+        Step("above", "relu", {"X": x}),
+        scaled("turned", x, -1.0),
+        Step("below", "relu", {"X": "turned"}),
+        Step("share", "elementwise_mul", {"X": "below", "Y": alpha}, {"axis": axis}),
+        combined("sum", "sub", "above", "share"),
+    )
+
+
 def maxout(op: Op) -> Steps | None:
     """The largest of each `groups` channels that follow one another."""
     x, groups = op.input("X"), op.attr("groups")

@@ -78,12 +78,16 @@ def fold(op: Op) -> Steps | None:
     )
 
 
+def uneven_unfold(op: Op) -> Steps | None:
+    """Where the map is padded otherwise across than down: paddle2onnx pads it on all sides alike."""
+    return None if len(set(op.attr("paddings"))) == 1 else unfold(op)
+
+
 def unfold(op: Op) -> Steps | None:
-    """Taken apart by a convolution, where the map is padded otherwise across than down: paddle2onnx pads it
-    on all sides alike."""
+    """Taken apart by a convolution."""
     x, kernel, paddings = op.input("X"), op.attr("kernel_sizes"), op.attr("paddings")
     channels, taps = x.shape[1], kernel[0] * kernel[1]
-    if len(set(paddings)) == 1 or channels < 1:
+    if channels < 1:
         return None
     attrs = {
         "strides": op.attr("strides"),

@@ -13,6 +13,7 @@ from engine_nets import NETS, engine_net
 from lite_case import F, build_model, floats, static
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
 from qcc.calibrate.activations import calibrated
 from qcc.errors import EngineError, OutputError
@@ -45,6 +46,33 @@ def test_cases(name: str, tmp_path: Path) -> None:
         assert sum(engine.int8.values()) > 0
     np.testing.assert_allclose(found, qcc.load(tmp_path).run(inputs)[0], atol=1e-4 * np.abs(expected).max())
     assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def with_prelu(mode: str) -> Callable[[Any], Any]:
+    return lambda x: static.nn.prelu(x, mode)
+
+
+SPELLED: dict[str, Callable[[Any], Any]] = {
+    "prelu": with_prelu("channel"),
+    "prelu of all": with_prelu("all"),
+    "prelu of each": with_prelu("element"),
+    "prelu of a parameter": lambda x: F.prelu(x, static.create_parameter([8], "float32")),
+    "unfold": lambda x: paddle.reshape(F.unfold(x, 2, 2), [1, 32, 6, 6]),
+    "unfold, padded": lambda x: paddle.unsqueeze(F.unfold(x, [3, 2], [1, 2], [1, 2, 0, 1], [2, 1]), 2),
+}
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_spelled_out(name: str, tmp_path: Path) -> None:
+    """What OpenVINO does not read in models of Paddle."""
+    x = floats(1, 8, 12, 12)
+
+    def build(x: Any) -> Any:
+        return static.nn.conv2d(SPELLED[name](static.nn.conv2d(x, 8, 3, padding=1)), 4, 1)
+
+    model = frozen(build_model(build, (x,)), {"x0": x})
+    saved = qcc.save(model, tmp_path, target="openvino", check={"x0": x})
+    assert all(check.good for check in saved.checks)
 
 
 def test_depthwise(tmp_path: Path) -> None:
