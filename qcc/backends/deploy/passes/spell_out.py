@@ -39,7 +39,7 @@ class SpellOut(EnginePass):
 
     With reader=onednn, for Paddle's oneDNN kernels: dropout that is a factor in test runs, and nearest pixels
     of maps that do not grow by a whole factor. With reader=openvino, for OpenVINO where it reads models of
-    Paddle: prelu and unfold.
+    Paddle: prelu, fold and unfold.
     """
 
     name: ClassVar[str] = "spell-out"

@@ -62,6 +62,7 @@ FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
 """The same for Paddle's oneDNN kernels."""
 
 FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
+    "fold": maps.fold,
     "prelu": activations.prelu,
     "unfold": maps.unfold,
 }

@@ -57,6 +57,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "prelu of all": with_prelu("all"),
     "prelu of each": with_prelu("element"),
     "prelu of a parameter": lambda x: F.prelu(x, static.create_parameter([8], "float32")),
+    "fold": lambda x: F.fold(F.unfold(x, 2, 2) * 2.0, [12, 12], 2, 2),
     "unfold": lambda x: paddle.reshape(F.unfold(x, 2, 2), [1, 32, 6, 6]),
     "unfold, padded": lambda x: paddle.unsqueeze(F.unfold(x, [3, 2], [1, 2], [1, 2, 0, 1], [2, 1]), 2),
 }
