@@ -24,6 +24,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "fold": maps.fold,
     "frobenius_norm": numbers.frobenius_norm,
     "gelu": activations.gelu,
+    "hard_swish": activations.as_paddle_computes,
     "increment": numbers.increment,
     "isfinite_v2": numbers.is_finite,
     "isinf_v2": numbers.is_infinite,
@@ -39,6 +40,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "pool2d": pools.pool,
     "reduce_amax": numbers.amax,
     "reduce_amin": numbers.amin,
+    "relu6": activations.as_paddle_computes,
     "reshape": places.reshape,
     "reverse": places.reverse,
     "rrelu": activations.rrelu,
@@ -47,6 +49,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "softplus": activations.softplus,
     "stanh": activations.stanh,
     "strided_slice": places.strided_slice,
+    "swish": activations.as_paddle_computes,
     "transpose": places.transpose,
     "trunc": numbers.trunc,
     "unfold": maps.uneven_unfold,
@@ -54,7 +57,9 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
 }
 """How an op of a type is written otherwise; None where it is left."""
 
+_BUILT_IN = dict.fromkeys(activations.BUILT_IN, activations.as_paddle_computes)
 FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
+    **_BUILT_IN,
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
@@ -62,6 +67,7 @@ FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
 """The same for Paddle's oneDNN kernels."""
 
 FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
+    **_BUILT_IN,
     "fold": maps.fold,
     "prelu": activations.prelu,
     "unfold": maps.unfold,
@@ -71,7 +77,7 @@ FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
 FOR_LITE: Mapping[str, Callable[[Op], Steps | None]] = {
     name: SPELLINGS[name]
     for name in (
-        *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "lerp", "maxout"),
+        *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "maxout"),
         *("pixel_unshuffle", "reduce_amax", "reduce_amin", "stanh", "strided_slice"),
     )
 }

@@ -14,6 +14,21 @@ _THRESHOLD = 20.0
 """Above this softplus is its input, up to the rounding of float32: no larger one makes a difference."""
 
 
+BUILT_IN = {
+    "hard_swish": {"threshold": 6.0, "scale": 6.0, "offset": 3.0},
+    "relu6": {"threshold": 6.0},
+    "swish": {"beta": 1.0},
+}
+"""The parameters that Paddle 2.6 computes with, whatever the attributes say, which others go by."""
+
+
+def as_paddle_computes(op: Op) -> Steps | None:
+    built_in = BUILT_IN[op.type]
+    if all(op.attr(name, value) == value for name, value in built_in.items()):
+        return None
+    return (Step("same", op.type, {"X": op.input("X")}, built_in),)
+
+
 def softplus(op: Op) -> Steps | None:
     """log(1 + exp(beta * x)) / beta, and x where beta * x is above the threshold. Files have the one with a
     beta of 1."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
+from qcc.backends.deploy.spellings.activations import BUILT_IN
 from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
@@ -17,7 +17,6 @@ from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.targets.lite import Arch
 
-_CUBIC = 0.044715
 # Whole powers up to here are products.
 _POWERS = frozenset(map(float, range(2, 9)))
 # Casts for which float32 in between loses nothing.
@@ -30,11 +29,6 @@ _BY_FLOATS = frozenset(
         ("uint8", "int64"),
     }
 )
-_BUILT_IN = {
-    "relu6": {"threshold": 6.0},
-    "swish": {"beta": 1.0},
-    "hard_swish": {"threshold": 6.0, "scale": 6.0, "offset": 3.0},
-}
 
 
 @options(frozen=True, config=OPTIONS)
@@ -43,7 +37,6 @@ class LiteOps(LitePass):
 
     Before:
 
-        a = gelu(X=x)  {approximate = true}
         b = brelu(X=x)  {t_min = -1.0, t_max = 1.0}
         c = bmm(X=x, Y=z)
         d = relu6(X=x)  {threshold = 4.0}
@@ -55,7 +48,6 @@ class LiteOps(LitePass):
 
     After:
 
-        a = ...  as x * (0.5 + 0.5 tanh(sqrt(2 / pi) * x * (1 + 0.044715 x^2)))
         b = clip(X=x)  {min = -1.0, max = 1.0}
         c = matmul_v2(X=x, Y=z)
         d = relu6(X=x)  {threshold = 6.0}
@@ -122,17 +114,6 @@ class _Expansion:
         return self.add("elementwise_mul", suffix, {"X": x, "Y": y}, axis=-1)
 
 
-def _gelu(at: _Expansion) -> bool:
-    if not at.op.attr("approximate", False):
-        return False
-    root = math.sqrt(2 / math.pi)
-    square = at.add("square", "square", {"X": at.x})
-    inner = at.product("inner", at.x, at.scaled("bracket", square, root * _CUBIC, root))
-    tanh = at.add("tanh", "tanh", {"X": inner})
-    at.product("", at.x, at.scaled("half", tanh, 0.5, 0.5))
-    return True
-
-
 def _brelu(at: _Expansion) -> bool:
     at.clipped("", at.x, float(at.op.attr("t_min", 0.0)), float(at.op.attr("t_max", 24.0)))
     return True
@@ -140,7 +121,7 @@ def _brelu(at: _Expansion) -> bool:
 
 def _as_paddle_computes(at: _Expansion) -> bool:
     """Give an op the parameters that Paddle's kernel has built in."""
-    built_in = _BUILT_IN[at.op.type]
+    built_in = BUILT_IN[at.op.type]
     changed = {name: value for name, value in built_in.items() if at.op.attr(name) != value}
     for name, value in changed.items():
         at.graph.set_attr(at.op, name, value)
@@ -223,9 +204,8 @@ _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "sign": _sign,
     "transpose": _transpose,
     "transpose2": _transpose,
-    "gelu": _gelu,
     "brelu": _brelu,
     "bmm": _bmm,
     "pow": _pow,
-    **dict.fromkeys(_BUILT_IN, _as_paddle_computes),
+    **dict.fromkeys(BUILT_IN, _as_paddle_computes),
 }

@@ -41,6 +41,9 @@ COPIED: dict[str, Callable[[Any], Any]] = {
     "product with a mean": lambda x: paddle.matmul(paddle.mean(x, 1, keepdim=True), F.relu(x)),
 }
 SPELLED: dict[str, Callable[[Any], Any]] = {
+    "relu6 of a threshold that Paddle ignores": lambda x: append_op(
+        "relu6", {"X": x}, {"Out": "float32"}, {"threshold": 0.4}
+    )[0],
     "dropout": kept_by_halves,
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),

@@ -20,6 +20,7 @@ OPS: dict[str, Callable[[Any], Any]] = {
     "expm1": lambda x: paddle.expm1(x),
     "fold": lambda x: F.fold(F.unfold(x, 2, 2) * 2.0, [12, 12], 2, 2),
     "frobenius_norm": lambda x: paddle.norm(x, axis=[1, 3], keepdim=True),
+    "gelu": lambda x: F.gelu(x, approximate=True),
     "lerp": lambda x: paddle.lerp(x, x[:, 1:2], F.sigmoid(x)),
     "maxout": lambda x: F.maxout(x, 2),
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),

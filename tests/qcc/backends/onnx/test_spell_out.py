@@ -182,12 +182,15 @@ OLD: dict[str, Build] = {
         ceil_mode=True,
     ),
     "crop": old("crop", offsets=[0, 2, 3, 0], shape=[1, 6, 4, 7]),
+    "hard_swish of numbers that Paddle ignores": old("hard_swish", threshold=5.0, scale=7.0, offset=2.0),
     "norm of a large epsilon": old("norm", ("Out", "Norm"), axis=1, epsilon=0.5),
     "polygon_box_transform": old("polygon_box_transform", ("Output",), "Input"),
+    "relu6 of a threshold that Paddle ignores": old("relu6", threshold=0.4),
     "reshape": old("reshape", shape=[0, 4, -1, 12]),
     "reverse": old("reverse", axis=[1, 3]),
     "shuffle_channel": old("shuffle_channel", group=2),
     "soft_relu": old("soft_relu", threshold=0.7),
+    "swish of a beta that Paddle ignores": old("swish", beta=1.5),
     "transpose": old("transpose", axis=[0, 2, 3, 1]),
 }
 """What programs of Paddle 1 hold."""
