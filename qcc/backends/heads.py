@@ -7,7 +7,7 @@ still 1. So what goes into either is compared, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 import numpy as np
 
@@ -31,7 +31,8 @@ SUPPRESSIONS = frozenset(
 # The boxes of a yolo_box whose scores are below its threshold are zeros: one score on the threshold moves a
 # box by its whole size, so that the feature maps in front of it are compared.
 _DECODERS = frozenset({"yolo_box"})
-_IDENTITIES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "scale", "squeeze2", "unsqueeze2"})
+_MOVES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "squeeze2", "unsqueeze2"})
+_IDENTITIES = _MOVES | {"scale"}
 # A sigmoid is steepest where it gives a half, and no longer exponential.
 _SAYS_MUCH = 0.5
 
@@ -47,7 +48,7 @@ def heads(graph: Graph) -> tuple[str, ...]:
             # One that reads feeds alone is fed the same in both runs.
             compared = [read for op in behind for read in _in_front_of(op)] or [var]
         else:
-            logits = _behind(var, "softmax")
+            logits = _behind(var, "softmax", _IDENTITIES)
             compared = _decoded(var) if _only_decoded(var) else [var, *([logits] if logits else [])]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
     return tuple(found)
@@ -62,8 +63,11 @@ def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray])
     """
     found: dict[str, str] = {}
     for name, output in zip(names, outputs, strict=True):
-        read = _behind(graph.var(name), "sigmoid")
-        if read is not None and output.size and np.ptp(output) < _SAYS_MUCH:
+        read = _behind(graph.var(name), "sigmoid", _MOVES)
+        # What has been written over since cannot be had.
+        if read is None or graph.var(read.name) is not read:
+            continue
+        if output.size and np.ptp(output) < _SAYS_MUCH:
             found[name] = read.name
     return found
 
@@ -122,10 +126,11 @@ def _only_decoded(var: Var) -> bool:
     return decoders
 
 
-def _behind(var: Var, kind: str) -> Var | None:
-    """What the softmax, or whatever op of one input, reads that gives a variable, if there is one."""
+def _behind(var: Var, kind: str, through: Set[str]) -> Var | None:
+    """What the softmax, or whatever op of one input, reads that gives a variable, by way of some others; None
+    where there is none."""
     op = var.producer
-    while op is not None and op.type in _IDENTITIES:
+    while op is not None and op.type in through:
         op = op.input("X").producer
     return (
         op.input("X") if op is not None and op.type == kind and op.input("X").producer is not None else None

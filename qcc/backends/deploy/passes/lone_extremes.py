@@ -10,9 +10,11 @@ from qcc._paddle import VarType
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
-from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import free_prefix
 
 _REDUCTIONS = ("reduce_max", "reduce_min")
+_ALONE = ".alone"
 _POOLS = ("max_pool2d_with_index", "pool2d")
 
 
@@ -42,10 +44,8 @@ class LoneExtremes(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = [op for op in graph.ops if _is_extreme(op) and op.output("Out").dtype == VarType.FP32]
         for op in found:
-            check_free(graph, op, [_alone(op)])
-        for op in found:
             out = op.output("Out")
-            alone = graph.add_var_like(_alone(op), out)
+            alone = graph.add_var_like(f"{free_prefix(graph, out.name, [_ALONE])}{_ALONE}", out)
             graph.set_output(op, "Out", [alone])
             slots, attrs = {"X": alone, "Y": alone}, {"axis": -1, "op_role": 0}
             graph.add_op("elementwise_max", slots, {"Out": out}, attrs, after=op)
@@ -59,7 +59,3 @@ def _is_extreme(op: Op) -> bool:
         return False
     to_one = bool(op.attr("adaptive", False)) and set(op.attr("ksize")) == {1}
     return to_one or bool(op.attr("global_pooling", False))
-
-
-def _alone(op: Op) -> str:
-    return f"{op.output('Out').name}.alone"

@@ -37,7 +37,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
     "pad3d": places.circular_pad,
     "pixel_unshuffle": maps.pixel_unshuffle,
     "polygon_box_transform": places.polygon_box_transform,
-    "pool2d": pools.pool,
+    "pool2d": pools.mean_beyond,
     "reduce_amax": numbers.amax,
     "reduce_amin": numbers.amin,
     "relu6": activations.as_paddle_computes,

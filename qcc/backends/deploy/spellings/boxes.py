@@ -38,7 +38,7 @@ def box_coder(op: Op) -> Steps | None:
         combined("corners", "sub", "centers", "reach", corners),
         weight("last_pixel", np.array([[0.0], [last_pixel]], np.float32)),
         combined("within", "sub", "corners", "last_pixel", corners),
-        reshaped("boxes", "within", out.shape),
+        reshaped("boxes", "within", (*out.shape[:2], 4)),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from qcc._paddle import VarType
 from qcc.backends.deploy.spellings.step import Step, Steps, combined, scaled, weight
 from qcc.ir.nodes import Op, Var
 
@@ -42,9 +43,11 @@ def lerp(op: Op) -> Steps:
     )
 
 
-def logit(op: Op) -> Steps:
+def logit(op: Op) -> Steps | None:
     """log(x / (1 - x)), where x is kept as far from 0 and 1 as is asked."""
     eps = float(op.attr("eps", 0.0))
+    if eps > 0.5:
+        return None
     kept = Step("kept", "clip", {"X": op.input("X")}, {"min": eps, "max": 1 - eps})
     source = "kept" if eps else op.input("X")
     return (
@@ -71,11 +74,11 @@ def is_nan(op: Op) -> Steps:
     return (_compared("not_equal", op.input("X"), op.input("X")),)
 
 
-def is_infinite(op: Op) -> Steps:
+def is_infinite(op: Op) -> Steps | None:
     return _beside_infinity("equal", op)
 
 
-def is_finite(op: Op) -> Steps:
+def is_finite(op: Op) -> Steps | None:
     """Of NaN, that it is less than anything is wrong."""
     return _beside_infinity("less_than", op)
 
@@ -119,7 +122,9 @@ def norm(op: Op) -> Steps | None:
 _NOT_TURNED = {"trans_x": False, "trans_y": False}
 
 
-def _beside_infinity(kind: str, op: Op) -> Steps:
+def _beside_infinity(kind: str, op: Op) -> Steps | None:
+    if op.input("X").dtype != VarType.FP32:
+        return None
     return (
         Step("size", "abs", {"X": op.input("X")}),
         weight("infinity", np.array([np.inf], np.float32)),

@@ -37,10 +37,11 @@ def strided_slice(op: Op) -> Steps | None:
     starts, ends = op.attr("starts"), op.attr("ends")
     indices = {}
     for place in backwards:
-        size = x.shape[axes[place]]
-        # The end is -1 where the first element is among them.
-        end = None if ends[place] == -1 else ends[place]
-        indices[axes[place]] = np.arange(size)[starts[place] : end : strides[place]]
+        size, start, end = x.shape[axes[place]], starts[place], ends[place]
+        # Otherwise than in Python, an end of -1 is in front of all, and another one is not, however small.
+        first = max(start + size, 0) if start < 0 else start
+        last = None if end == -1 else max(end + size, 0) if end < 0 else end
+        indices[axes[place]] = np.arange(size)[first : last : strides[place]]
     rest = [place for place in range(len(axes)) if place not in backwards]
     steps = _taken(x, indices)
     if rest:
@@ -89,16 +90,14 @@ def nearest(op: Op) -> Steps | None:
     takes the one nearest to the middle, which is the same where a map grows by a whole factor. None where a
     size is open."""
     x, out = op.input("X"), op.output("Out")
-    if (
-        op.attr("data_layout", "NCHW") != "NCHW"
-        or len(x.shape) != 4
-        or min(x.shape[2:], out.shape[2:]) < (1, 1)
-    ):
+    if op.attr("data_layout", "NCHW") != "NCHW" or min(*x.shape[2:], *out.shape[2:]) < 1:
         return None
     if any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")):
         return None
-    aligned, given = op.attr("align_corners", True), op.attr("scale", 0.0)
-    scales = [given] * 2 if isinstance(given, float) else [*given, 0.0, 0.0][:2]
+    aligned = op.attr("align_corners", True)
+    # The first version of the op takes its scale for the size alone.
+    given = [] if op.type == "nearest_interp" else op.attr("scale", [])
+    scales = [*given, 0.0, 0.0][:2]
     sizes = list(zip(x.shape[2:], out.shape[2:], scales, strict=True))
     if not aligned and all(after % before == 0 for before, after, _ in sizes):
         return None

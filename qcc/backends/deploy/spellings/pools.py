@@ -11,10 +11,6 @@ from qcc.backends.deploy.spellings.step import Step, Steps, combined, gathered, 
 from qcc.ir.nodes import Op
 
 
-def pool(op: Op) -> Steps | None:
-    return adaptive_max(op) if op.attr("pooling_type", "max") == "max" else _mean_beyond(op)
-
-
 def adaptive_max(op: Op) -> Steps | None:
     """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes."""
     if op.attr("pooling_type", "max") != "max" or not is_uneven(op):
@@ -33,13 +29,19 @@ def adaptive_max(op: Op) -> Steps | None:
     )
 
 
-def _mean_beyond(op: Op) -> Steps | None:
+def mean_beyond(op: Op) -> Steps | None:
     """Means over windows that count what is padded, and not what the last ones reach beyond that, of which
     engines take other numbers. All is padded before, so that windows are whole, and what the last ones count
-    too much is made up for (`Pool2dFunctor` in phi/kernels/funcs/pooling.cc). None where a size is open."""
+    too much is made up for (`Pool2dFunctor` in phi/kernels/funcs/pooling.cc). None where a size is open,
+    or a window sees nothing."""
     x, out = op.input("X"), op.output("Out")
     beyond = not op.attr("exclusive", True) and op.attr("ceil_mode", False)
-    if not beyond or op.attr("adaptive", False) or op.attr("global_pooling", False):
+    if (
+        op.attr("pooling_type", "max") != "avg"
+        or not beyond
+        or op.attr("adaptive", False)
+        or op.attr("global_pooling", False)
+    ):
         return None
     if op.attr("data_format", "NCHW") != "NCHW" or op.attr("padding_algorithm", "EXPLICIT") != "EXPLICIT":
         return None
@@ -53,6 +55,8 @@ def _mean_beyond(op: Op) -> Steps | None:
         np.minimum(ends[axis], x.shape[axis + 2] + 2 * before[axis]) - ends[axis] + window[axis]
         for axis in (0, 1)
     ]
+    if min(np.min(count) for count in counted) < 1:
+        return None
     shares = np.outer(window[0] / counted[0], window[1] / counted[1]).astype(np.float32)
     padding = {
         "paddings": [before[1], behind[1], before[0], behind[0], 0, 0],

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
 from onnx_files import exported, frozen, needs_openvino, without, without_step
 
+import qcc
 from qcc._paddle import paddle
 from qcc.backends import deploy
 from qcc.errors import OutputError
@@ -81,3 +83,18 @@ def test_wrong_in_models_of_paddle_without_the_pass(name: str, tmp_path: Path) -
 
 def net(name: str) -> Model:
     return frozen(build_model(MAXIMA[name], (IMAGE,)), {"x0": IMAGE})
+
+
+def test_of_a_value_that_is_written_twice() -> None:
+    def build(x: Any) -> Any:
+        y = x * 1.0
+        for axis in (3, 2):
+            attrs = {"dim": [axis], "keep_dim": True}
+            static.default_main_program().current_block().append_op(
+                type="reduce_max", inputs={"X": [y]}, outputs={"Out": [y]}, attrs=attrs
+            )
+        return y
+
+    model = build_model(build, (IMAGE,))
+    (found,) = qcc.PassManager.parse(WITHOUT).run(model).run({"x0": IMAGE})
+    np.testing.assert_array_equal(found, IMAGE.max((2, 3), keepdims=True))

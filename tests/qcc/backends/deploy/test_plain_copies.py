@@ -33,6 +33,7 @@ def kept_by_halves(x: Any) -> Any:
     return append_op("dropout", {"X": x}, {"Out": "float32", "Mask": "uint8"}, attrs)[0]
 
 
+NEAREST = {"interp_method": "nearest", "data_layout": "NCHW", "align_corners": False, "out_d": -1}
 COPIED: dict[str, Callable[[Any], Any]] = {
     "swish of a relu": lambda x: F.swish(F.relu(x)),
     "tanh of a relu": lambda x: paddle.tanh(F.relu(x)),
@@ -48,6 +49,9 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),
+    "nearest, by a factor of Paddle 1": lambda x: append_op(
+        "nearest_interp", {"X": x}, {"Out": "float32"}, {**NEAREST, "out_h": -1, "out_w": -1, "scale": 1.7}
+    )[0],
     "nearest, of corners": lambda x: F.interpolate(x, size=[5, 16], mode="nearest", align_corners=False),
 }
 BOTH = COPIED | SPELLED
@@ -91,3 +95,15 @@ def test_what_grows_by_a_whole_factor_stays() -> None:
         build_model(lambda x: conv(F.interpolate(conv(x), scale_factor=2)), (IMAGE,)), {"x0": IMAGE}
     )
     assert "nearest_interp_v2" in [op.type for op in for_target(model, TARGET)[0].graph.ops]
+
+
+def test_lines_of_any_width_stay() -> None:
+    line = floats(2, 4, 8, 10)
+
+    def build(x: Any) -> Any:
+        return F.interpolate(paddle.reshape(x, [0, 4, 8, -1]), scale_factor=0.5)
+
+    model = build_model(build, (line,))
+    (wanted,) = model.run({"x0": line})
+    (found,) = qcc.PassManager.parse("spell-out{reader=onednn}").run(model).run({"x0": line})
+    np.testing.assert_array_equal(found, wanted)

@@ -12,6 +12,7 @@ from lite_case import F, append_op, build_model, floats, static
 from lite_nets import ssd
 from onnx_files import exported, frozen, needs_openvino
 
+import qcc
 from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
@@ -156,6 +157,8 @@ DEFORMED: dict[str, Build] = {
 WRONG: dict[str, Build] = {
     "backwards": lambda x: x[:, ::-1],
     "backwards from the middle": lambda x: x[:, 5::-1, ::-2, 7:1:-3],
+    "backwards to far in front": lambda x: paddle.strided_slice(x, [2], [-1], [-100], [-1]),
+    "backwards from far behind": lambda x: paddle.strided_slice(x, [1, 3], [100, -2], [-5, -20], [-2, -1]),
     "backwards beside forwards": lambda x: x[:, ::-1, 1:9:3],
     "expand_as of an open batch": lambda x: paddle.expand_as(
         paddle.mean(F.relu(x), 1, keepdim=True), F.relu(x)
@@ -320,3 +323,10 @@ def test_a_detector_that_starts_from_prior_boxes(form: str, target: str, tmp_pat
     """SSD as PaddleDetection 1 has it, to the rows behind its suppression."""
     model, inputs = ssd()
     exported(frozen(model, inputs) if form == "frozen" else model, inputs, target, tmp_path)
+
+
+def test_infinite_integers_are_left(tmp_path: Path) -> None:
+    model = build_model(lambda x: paddle.cast(paddle.isinf(paddle.cast(x, "int64")), "float32"), (IMAGE,))
+    (wanted,) = model.run({"x0": IMAGE})
+    (found,) = qcc.PassManager.parse("spell-out").run(model).run({"x0": IMAGE})
+    np.testing.assert_array_equal(found, wanted)
