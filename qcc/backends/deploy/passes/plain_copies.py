@@ -16,7 +16,8 @@ from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import copy_of, free_prefix
 
 _PRODUCTS = ("matmul", "matmul_v2")
-_PLAIN = ("elementwise_max", "reshape2", "transpose2")
+_IMAGES = ("conv2d", "conv2d_transpose", "depthwise_conv2d", "pool2d")
+_ROWS = (*_PRODUCTS, "elementwise_max", "reshape", "reshape2", "transpose", "transpose2")
 _MAP = 4
 """Dimensions of what convolutions give."""
 
@@ -42,7 +43,8 @@ class PlainCopies(EnginePass):
         p = matmul_v2(X=p.X.copy, Y=p.Y.copy)
 
     Paddle 2.6 makes one op of a convolution and an activation, and then of that and a second one, whereby the
-    first is forgotten. Its product kernel takes maps as they lie, channels in blocks, for rows of numbers.
+    first is forgotten. Its product kernel takes maps as they lie, channels in blocks, for rows of numbers;
+    those that were reshaped, transposed or multiplied before lie in rows.
     oneDNN has no kernel for the maximum of two values, so that what reads one gets it by itself, and in rows.
     """
 
@@ -58,16 +60,23 @@ class PlainCopies(EnginePass):
 
 
 def _concerned(graph: Graph) -> Iterator[tuple[Op, str]]:
+    in_blocks = _in_blocks(graph)
     for op in graph.ops:
         if op.type in ACTIVATIONS:
             first = op.input("X").producer
             if first is not None and first.type in ACTIVATIONS:
                 yield op, "X"
         elif op.type in _PRODUCTS:
-            yield from ((op, slot) for slot in ("X", "Y") if _is_map(op.input(slot)))
+            yield from ((op, slot) for slot in ("X", "Y") if op.input(slot) in in_blocks)
 
 
-def _is_map(var: Var) -> bool:
-    producer = var.producer
-    computed = producer is not None and producer.type not in _PLAIN
-    return computed and len(var.shape) == _MAP and var.dtype == VarType.FP32
+def _in_blocks(graph: Graph) -> set[Var]:
+    """The maps whose channels may lie in blocks: what layers on images give, and what others make of that
+    until one puts it into rows."""
+    found: set[Var] = set()
+    for op in graph.ops:
+        if op.type in _IMAGES or (op.type not in _ROWS and any(var in found for var in op.all_inputs())):
+            found.update(
+                var for var in op.all_outputs() if len(var.shape) == _MAP and var.dtype == VarType.FP32
+            )
+    return found

@@ -55,6 +55,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "nearest, of corners": lambda x: F.interpolate(x, size=[5, 16], mode="nearest", align_corners=False),
 }
 BOTH = COPIED | SPELLED
+RIGHT_AS_WELL = "nearest, by a factor of Paddle 1"
 
 
 def net(name: str) -> Model:
@@ -84,7 +85,7 @@ def test_wrong_without_copies(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPELLED)
+@pytest.mark.parametrize("name", [name for name in SPELLED if name != RIGHT_AS_WELL])
 def test_wrong_as_it_stands(name: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"oneDNN int8: off by .*, which is wrong"):
         deploy.save(net(name), tmp_path, without_step("paddle-x86", "spell-out"), None, None, None, True)
