@@ -46,6 +46,9 @@ def decode(threshold: float = 0.01, **options: Any) -> Any:
 VARIANTS = {
     case.name: case
     for case in (
+        Case("slice_step_neg", (IMAGE,), lambda x: x[:, :, ::-1]),
+        Case("strided_neg", (IMAGE,), lambda x: paddle.strided_slice(x, [2, 3], [8, 9], [0, 1], [-2, -3])),
+        Case("fro", (MATRIX,), lambda x: paddle.norm(x)),
         Case("nms_batch2", (BOXES, SCORES), nms()),
         Case("nms_background0", (BOXES[:1], SCORES[:1]), nms(background_label=0)),
         Case("nms_unnormalized", (BOXES[:1], SCORES[:1]), nms(normalized=False)),

@@ -31,13 +31,13 @@ REPLACED = Case(
     (floats(2, 6, 5, 5), floats(2, 4, 5, 5)),
     lambda x, y: static.setitem(x, (slice(None), slice(1, -1)), x[:, 1:-1] + y),
 )
+CROPPED = Case("cropped", (floats(2, 4, 9, 10),), lambda x: paddle.crop(x, [-1, 2, -1, 4], [0, 1, 2, 3]))
 ALL = {**CASES, **VARIANTS}
 # Pass -> models on which it has something to do.
 COMPUTED = {
     "lite-fold-constants": (MASKED,),
     "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], DEPTHWISE),
     "lite-ops": (
-        ALL["gelu_tanh"],
         ALL["bmm"],
         ALL["relu6_threshold"],
         ALL["sign"],
@@ -50,6 +50,7 @@ COMPUTED = {
     "remove-identity": (ALL["scale_identity"], ALL["dropout"]),
     "lite-kernels": (ALL["conv2d"],),
     "lite-set-value": (REPLACED,),
+    "lite-spell-out": (ALL["gelu_tanh"], ALL["slice_step_neg"], ALL["strided_neg"], CROPPED),
 }
 
 
