@@ -50,7 +50,7 @@ COMPUTED = {
     "remove-identity": (ALL["scale_identity"], ALL["dropout"]),
     "lite-kernels": (ALL["conv2d"],),
     "lite-set-value": (REPLACED,),
-    "lite-spell-out": (ALL["gelu_tanh"], ALL["slice_step_neg"], ALL["strided_neg"], CROPPED),
+    "lite-spell-out": (ALL["gelu_tanh"], ALL["strided_neg"], CROPPED),
 }
 
 
