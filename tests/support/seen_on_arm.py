@@ -18,10 +18,13 @@ SEEN: dict[str, str] = dict(
 NOT_RUN = {
     **dict.fromkeys(SHAPES, "added since"),
     "expand_as": "no kernel",
+    "fro": "added since",
     "multiclass_nms": "gives a length per image, which Paddle's executor does not hand out",
     "multiclass_nms2": "gives a length per image, which Paddle's executor does not hand out",
     "pow_of_negative": "added since",
     "pow_odd": "added since",
+    "slice_step_neg": "added since",
     "softsign": "no kernel",
+    "strided_neg": "added since",
 }
 """Case -> why it was not run on ARM."""
