@@ -90,9 +90,11 @@ def nearest(op: Op) -> Steps | None:
     takes the one nearest to the middle, which is the same where a map grows by a whole factor. None where a
     size is open."""
     x, out = op.input("X"), op.output("Out")
-    if op.attr("data_layout", "NCHW") != "NCHW" or min(*x.shape[2:], *out.shape[2:]) < 1:
+    if op.attr("data_layout", "NCHW") != "NCHW" or len(x.shape) != 4:
         return None
-    if any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")):
+    if min(*x.shape[2:], *out.shape[2:]) < 1 or any(
+        op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")
+    ):
         return None
     aligned = op.attr("align_corners", True)
     # The first version of the op takes its scale for the size alone.

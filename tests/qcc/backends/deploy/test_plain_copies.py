@@ -108,3 +108,11 @@ def test_lines_of_any_width_stay() -> None:
     (wanted,) = model.run({"x0": line})
     (found,) = qcc.PassManager.parse("spell-out{reader=onednn}").run(model).run({"x0": line})
     np.testing.assert_array_equal(found, wanted)
+
+
+def test_volumes_stay() -> None:
+    volume = floats(1, 2, 4, 6, 6)
+    model = build_model(lambda x: F.interpolate(x, size=[2, 4, 4], data_format="NCDHW"), (volume,))
+    (wanted,) = model.run({"x0": volume})
+    (found,) = qcc.PassManager.parse("spell-out{reader=onednn}").run(model).run({"x0": volume})
+    np.testing.assert_array_equal(found, wanted)
