@@ -130,14 +130,16 @@ def free_prefix(graph: Graph, name: str, endings: Sequence[str]) -> str:
     return prefix
 
 
-def copy_of(graph: Graph, var: Var, name: str, before: Op) -> Var:
-    """A new variable with the values of another: the maximum of these and themselves, an op that engines
-    compute by itself and do not take out."""
-    copy = graph.add_var_like(name, var)
-    graph.add_op(
-        "elementwise_max", {"X": var, "Y": var}, {"Out": copy}, {"axis": -1, "op_role": 0}, before=before
-    )
-    return copy
+def free_name(graph: Graph, name: str, ending: str) -> str:
+    """A name that no variable has: see `free_prefix`."""
+    return free_prefix(graph, name, [ending]) + ending
+
+
+def add_copy(graph: Graph, source: Var, copy: Var, **place: Op) -> None:
+    """Let a variable have the values of another: the maximum of these and themselves, an op that engines
+    compute by itself and do not take out. `place`: `before` or `after` an op."""
+    attrs = {"axis": -1, "op_role": 0}
+    graph.add_op("elementwise_max", {"X": source, "Y": source}, {"Out": copy}, attrs, **place)
 
 
 def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:

@@ -59,12 +59,11 @@ def prepare(
     model = _FIRST.run(given)
     present = state(model.graph)
     if present in ("float", "weight-only"):
-        pipeline = _FLOAT + (_INTEGERS if weight_only or present == "weight-only" else "")
-        floats = _unpacked(model)
+        rounded = weight_only or present == "weight-only"
+        pipeline = PassManager.parse(_FLOAT + (_INTEGERS if rounded else ""))
         # Where attributes tell what integers stand for, passes would take these for the values.
-        source = floats if any(True for _ in integer_weights(model.graph)) else model
-        same = pipeline == _FLOAT
-        return Prepared(_LAST.run(PassManager.parse(pipeline).run(source)), _unpacked(given), same, ())
+        source = _unpacked(model) if any(True for _ in integer_weights(model.graph)) else model
+        return Prepared(_LAST.run(pipeline.run(source)), _unpacked(given), not rounded, ())
     if weight_only:
         raise TargetError(
             f"the model is {present}, whose weights are integers already: leave out --weight-only."

@@ -11,10 +11,9 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import free_prefix
+from qcc.passes.rewrite import add_copy, free_name
 
 _REDUCTIONS = ("reduce_max", "reduce_min")
-_ALONE = ".alone"
 _POOLS = ("max_pool2d_with_index", "pool2d")
 
 
@@ -45,10 +44,9 @@ class LoneExtremes(EnginePass):
         found = [op for op in graph.ops if _is_extreme(op) and op.output("Out").dtype == VarType.FP32]
         for op in found:
             out = op.output("Out")
-            alone = graph.add_var_like(f"{free_prefix(graph, out.name, [_ALONE])}{_ALONE}", out)
+            alone = graph.add_var_like(free_name(graph, out.name, ".alone"), out)
             graph.set_output(op, "Out", [alone])
-            slots, attrs = {"X": alone, "Y": alone}, {"axis": -1, "op_role": 0}
-            graph.add_op("elementwise_max", slots, {"Out": out}, attrs, after=op)
+            add_copy(graph, alone, out, after=op)
         return PassResult(bool(found))
 
 

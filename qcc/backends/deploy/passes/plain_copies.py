@@ -13,7 +13,7 @@ from qcc.backends.deploy.passes.own_scales import ACTIVATIONS
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import copy_of, free_prefix
+from qcc.passes.rewrite import add_copy, free_name
 
 _PRODUCTS = ("matmul", "matmul_v2")
 _IMAGES = ("conv2d", "conv2d_transpose", "depthwise_conv2d", "pool2d")
@@ -54,8 +54,9 @@ class PlainCopies(EnginePass):
         found = list(_concerned(graph))
         for op, slot in found:
             source = op.input(slot)
-            prefix = free_prefix(graph, op.output("Out").name, [f".{slot}.copy"])
-            graph.set_input(op, slot, [copy_of(graph, source, f"{prefix}.{slot}.copy", before=op)])
+            copy = graph.add_var_like(free_name(graph, op.output("Out").name, f".{slot}.copy"), source)
+            add_copy(graph, source, copy, before=op)
+            graph.set_input(op, slot, [copy])
         return PassResult(bool(found))
 
 

@@ -8,10 +8,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.backends.deploy.spellings import FOR_ONEDNN, FOR_OPENVINO, OF_FILTERS, SPELLINGS
-from qcc.backends.deploy.spellings.step import Steps
 from qcc.backends.deploy.spellings.write import is_alone, spell_out, write
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 
 
@@ -47,27 +45,21 @@ class SpellOut(EnginePass):
     reader: Literal["paddle2onnx", "onednn", "openvino"] = "paddle2onnx"
 
     def apply(self, graph: Graph) -> PassResult:
-        if self.reader != "paddle2onnx":
-            return PassResult(spell_out(graph, FOR_ONEDNN if self.reader == "onednn" else FOR_OPENVINO))
-        found = {op: steps for op in graph.ops if (steps := _for_paddle2onnx(graph, op)) is not None}
-        for op, steps in found.items():
-            write(graph, op, steps)
-        return PassResult(bool(found))
+        modified = spell_out(graph, _TABLES[self.reader])
+        if self.reader == "paddle2onnx":
+            modified |= _spell_filters(graph)
+        return PassResult(modified)
 
 
-def _for_paddle2onnx(graph: Graph, op: Op) -> Steps | None:
-    if op.type in OF_FILTERS and is_alone(graph, op):
-        filters = graph.weights.get(op.input("Filter").name)
-        return None if filters is None else OF_FILTERS[op.type](op, filters)
-    if op.type not in SPELLINGS or not is_alone(graph, op):
-        return None
-    steps = SPELLINGS[op.type](op)
-    own = set(op.all_inputs())
-    others = [
-        read
-        for step in steps or ()
-        for read in step.reads.values()
-        if isinstance(read, Var) and read not in own
-    ]
-    # What was read before the op may have been written over since.
-    return steps if all(graph.var(var.name) is var for var in others) else None
+_TABLES = {"paddle2onnx": SPELLINGS, "onednn": FOR_ONEDNN, "openvino": FOR_OPENVINO}
+
+
+def _spell_filters(graph: Graph) -> bool:
+    found = {
+        op: OF_FILTERS[op.type](op, graph.weights[op.input("Filter").name])
+        for op in graph.ops
+        if op.type in OF_FILTERS and is_alone(graph, op) and op.input("Filter").name in graph.weights
+    }
+    for op, steps in found.items():
+        write(graph, op, steps)
+    return bool(found)

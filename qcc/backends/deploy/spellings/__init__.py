@@ -8,10 +8,10 @@ import numpy as np
 
 from qcc.backends.deploy.spellings import activations, boxes, maps, numbers, places, pools
 from qcc.backends.deploy.spellings.deformable import deformable_conv
-from qcc.backends.deploy.spellings.step import Steps
+from qcc.backends.deploy.spellings.step import Spell, Steps
 from qcc.ir.nodes import Op
 
-SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
+SPELLINGS: Mapping[str, Spell] = {
     "addmm": numbers.addmm,
     "affine_grid": places.affine_grid,
     "box_coder": boxes.box_coder,
@@ -58,7 +58,7 @@ SPELLINGS: Mapping[str, Callable[[Op], Steps | None]] = {
 """How an op of a type is written otherwise; None where it is left."""
 
 _BUILT_IN = dict.fromkeys(activations.BUILT_IN, activations.as_paddle_computes)
-FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
+FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
@@ -66,7 +66,7 @@ FOR_ONEDNN: Mapping[str, Callable[[Op], Steps | None]] = {
 }
 """The same for Paddle's oneDNN kernels."""
 
-FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
+FOR_OPENVINO: Mapping[str, Spell] = {
     **_BUILT_IN,
     "fold": maps.fold,
     "prelu": activations.prelu,
@@ -74,7 +74,7 @@ FOR_OPENVINO: Mapping[str, Callable[[Op], Steps | None]] = {
 }
 """The same for OpenVINO where it reads models of Paddle."""
 
-FOR_LITE: Mapping[str, Callable[[Op], Steps | None]] = {
+FOR_LITE: Mapping[str, Spell] = {
     name: SPELLINGS[name]
     for name in (
         *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "maxout"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import Step, Steps, combined, scaled, weight
+from qcc.backends.deploy.spellings.step import Step, Steps, combined, product, scaled, weight
 from qcc.ir.nodes import Op, Var
 
 
@@ -15,7 +15,7 @@ def addmm(op: Op) -> Steps:
     """beta * input + alpha * x @ y, without a sum of two maps, which engines would be given as a residual
     one; so lerp."""
     return (
-        Step("product", "matmul_v2", {"X": op.input("X"), "Y": op.input("Y")}, _NOT_TURNED),
+        product("product", op.input("X"), op.input("Y")),
         scaled("scaled", "product", float(op.attr("Alpha", 1.0))),
         scaled("rest", op.input("Input"), -float(op.attr("Beta", 1.0)), shape=op.input("Input").shape),
         combined("sum", "sub", "scaled", "rest"),
@@ -117,9 +117,6 @@ def norm(op: Op) -> Steps | None:
         Step("length", "sqrt", {"X": "more"}, {}, summed),
         combined("ratio", "div", x, "length"),
     )
-
-
-_NOT_TURNED = {"trans_x": False, "trans_y": False}
 
 
 def _beside_infinity(kind: str, op: Op) -> Steps | None:

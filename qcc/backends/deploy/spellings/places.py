@@ -7,7 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from qcc.backends.deploy.spellings.step import Step, Steps, gathered, reshaped, sliced, transposed, weight
+from qcc.backends.deploy.spellings.step import (
+    Step,
+    Steps,
+    gathered,
+    product,
+    reshaped,
+    sliced,
+    transposed,
+    weight,
+)
 from qcc.ir.nodes import Op, Var
 
 
@@ -143,10 +152,9 @@ def affine_grid(op: Op) -> Steps | None:
     batch, (rows, columns) = theta.shape[0], size[2:]
     y, x = (_points(length, op.attr("align_corners", True)) for length in (rows, columns))
     places = np.stack([np.tile(x, rows), np.repeat(y, columns), np.ones(rows * columns)]).astype(np.float32)
-    product = {"trans_x": False, "trans_y": False}
     return (
         weight("places", places),
-        Step("sent", "matmul_v2", {"X": theta, "Y": "places"}, product, (batch, 2, rows * columns)),
+        product("sent", theta, "places", (batch, 2, rows * columns)),
         transposed("pairs", "sent", (0, 2, 1), (batch, rows * columns, 2)),
         reshaped("grid", "pairs", (batch, rows, columns, 2)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ class Step:
 
 
 Steps = tuple[Step, ...]
+Spell = Callable[[Op], Steps | None]
+"""How an op is written otherwise; None where it is left."""
 
 
 def output_slot(op: Op) -> str:
@@ -79,6 +81,11 @@ def transposed(name: str, source: str | Var, order: tuple[int, ...], shape: tupl
 def combined(name: str, op: str, x: str | Var, y: str | Var, shape: tuple[int, ...] | None = None) -> Step:
     """The elementwise `op` of two, such as mul."""
     return Step(name, f"elementwise_{op}", {"X": x, "Y": y}, {"axis": -1}, shape)
+
+
+def product(name: str, x: str | Var, y: str | Var, shape: tuple[int, ...] | None = None) -> Step:
+    """Of matrices."""
+    return Step(name, "matmul_v2", {"X": x, "Y": y}, {"trans_x": False, "trans_y": False}, shape)
 
 
 def cast(name: str, source: str | Var, was: VarType, shape: tuple[int, ...]) -> Step:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import Steps, output_slot
+from qcc.backends.deploy.spellings.step import Spell, Steps, output_slot
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.rewrite import free_prefix, remove_op, set_attrs
 
-Spell = Callable[[Op], Steps | None]
-
 
 def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
     """Write the ops of a graph that a table has otherwise; whether there were any."""
-    found = {
-        op: steps
-        for op in graph.ops
-        if op.type in table and is_alone(graph, op) and (steps := table[op.type](op)) is not None
-    }
+    found: dict[Op, Steps] = {}
+    for op in graph.ops:
+        steps = table[op.type](op) if op.type in table and is_alone(graph, op) else None
+        if steps is not None and _can_be_read(graph, op, steps):
+            found[op] = steps
     for op, steps in found.items():
         write(graph, op, steps)
     return bool(found)
@@ -32,6 +30,13 @@ def is_alone(graph: Graph, op: Op) -> bool:
     if out.dtype not in (VarType.FP32, VarType.BOOL):
         return False
     return not any(var.consumers or var.name in graph.fetches for var in beside)
+
+
+def _can_be_read(graph: Graph, op: Op, steps: Steps) -> bool:
+    """Whether all that steps read beside the op's own inputs, which was there before the op, is still."""
+    own = set(op.all_inputs())
+    read = (var for step in steps for var in step.reads.values() if isinstance(var, Var))
+    return all(var in own or graph.var(var.name) is var for var in read)
 
 
 def write(graph: Graph, op: Op, steps: Steps) -> None:
