@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
@@ -28,27 +28,57 @@ class OutputPadding(EnginePass):
         y = conv2d_transpose(Input=x, Filter=w) {output_padding=[1, 1], paddings=[1, 1], strides=[2, 2]}
 
     A map whose size is open stays, since the difference is open as well.
+
+    With into=paddings, for OpenVINO, which reads neither in models of Paddle, that much less is cut off at
+    the end instead:
+
+        y = conv2d_transpose(Input=x, Filter=w) {paddings=[1, 0, 1, 0], strides=[2, 2]}
+
+    What is larger by more than is cut off stays.
     """
 
     name: ClassVar[str] = "output-padding"
 
+    into: Literal["output_padding", "paddings"] = "output_padding"
+
     def apply(self, graph: Graph) -> PassResult:
-        found = {op: padding for op in graph.ops if (padding := _padding(op)) is not None}
-        for op, padding in found.items():
-            graph.set_attr(op, "output_padding", padding)
-            graph.set_attr(op, "output_size", [])
-        return PassResult(bool(found))
+        modified = False
+        for op in graph.ops:
+            if op.type in _TYPES and _is_plain(op):
+                modified |= self._write(graph, op)
+        return PassResult(modified)
+
+    def _write(self, graph: Graph, op: Op) -> bool:
+        larger = _larger(op) if op.attr("output_size", []) else None
+        if self.into == "paddings":
+            larger = larger or op.attr("output_padding", [])
+            top, bottom, left, right = _pads(op)
+            if not any(larger) or larger[0] > bottom or larger[1] > right:
+                return False
+            graph.set_attr(op, "paddings", [top, bottom - larger[0], left, right - larger[1]])
+        elif larger is None:
+            return False
+        graph.set_attr(op, "output_padding", larger if self.into == "output_padding" else [])
+        graph.set_attr(op, "output_size", [])
+        return True
 
 
-def _padding(op: Op) -> list[int] | None:
-    if op.type not in _TYPES or not op.attr("output_size", []) or op.inputs.get("OutputSizeTensor"):
-        return None
-    sizes, kernel = op.input("Input").shape[2:], op.input("Filter").shape[2:]
-    known = min(sizes) > 0 and op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout")
-    if not known or op.attr("padding_algorithm", "EXPLICIT") != "EXPLICIT":
-        return None
+def _is_plain(op: Op) -> bool:
+    is_explicit = op.attr("padding_algorithm", "EXPLICIT") == "EXPLICIT"
+    return is_explicit and op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout")
+
+
+def _pads(op: Op) -> list[int]:
     pads = op.attr("paddings")
-    cut = [2 * pad for pad in pads] if len(pads) == 2 else [pads[0] + pads[1], pads[2] + pads[3]]
+    return list(pads) if len(pads) == 4 else [pads[0], pads[0], pads[1], pads[1]]
+
+
+def _larger(op: Op) -> list[int] | None:
+    sizes, kernel = op.input("Input").shape[2:], op.input("Filter").shape[2:]
+    if min(sizes) < 1 or op.inputs.get("OutputSizeTensor"):
+        return None
+    top, bottom, left, right = _pads(op)
+    cut = (top + bottom, left + right)
     steps, spread = op.attr("strides"), op.attr("dilations")
     return [
         op.attr("output_size")[at]

@@ -37,7 +37,7 @@ class SpellOut(EnginePass):
 
     With reader=onednn, for Paddle's oneDNN kernels: dropout that is a factor in test runs, and nearest pixels
     of maps that do not grow by a whole factor. With reader=openvino, for OpenVINO where it reads models of
-    Paddle: prelu, fold and unfold.
+    Paddle: what it does not read there, from prelu and unfold to the interpolations of Paddle 1.
     """
 
     name: ClassVar[str] = "spell-out"

@@ -67,9 +67,37 @@ FOR_ONEDNN: Mapping[str, Spell] = {
 """The same for Paddle's oneDNN kernels."""
 
 FOR_OPENVINO: Mapping[str, Spell] = {
+    **{
+        name: SPELLINGS[name]
+        for name in (
+            *("celu", "channel_shuffle", "crop", "crop_tensor", "expm1", "fold", "frobenius_norm"),
+            *("increment", "isfinite_v2", "isinf_v2", "isnan_v2", "lerp", "logit", "maxout", "pad3d"),
+            *("pixel_unshuffle", "pool2d", "reduce_amax", "reduce_amin", "reshape", "reverse", "rrelu"),
+            *("shuffle_channel", "soft_relu", "stanh", "strided_slice", "transpose", "unpool"),
+        )
+    },
     **_BUILT_IN,
-    "fold": maps.fold,
+    "affine_channel": maps.affine_channel,
+    "arg_max": places.arg_extreme,
+    "arg_min": places.arg_extreme,
+    "bilinear_interp": maps.interpolate,
+    "brelu": activations.brelu,
+    "flatten2": places.flatten,
+    "log10": numbers.logarithm,
+    "log1p": numbers.log1p,
+    "log2": numbers.logarithm,
+    "log_softmax": activations.log_softmax,
+    "logsigmoid": activations.log_sigmoid,
+    "mean": numbers.mean,
+    "mish": activations.mish,
+    "nearest_interp": maps.interpolate,
+    "norm": numbers.any_norm,
+    "pixel_shuffle": maps.pixel_shuffle,
     "prelu": activations.prelu,
+    "reciprocal": numbers.reciprocal,
+    "selu": activations.selu,
+    "softsign": activations.softsign,
+    "square": numbers.square,
     "unfold": maps.unfold,
 }
 """The same for OpenVINO where it reads models of Paddle."""

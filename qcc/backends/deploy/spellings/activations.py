@@ -140,3 +140,62 @@ def soft_relu(op: Op) -> Steps:
         Step("kept", "clip", {"X": op.input("X")}, {"min": -threshold, "max": threshold}),
         Step("soft", "softplus", {"X": "kept"}, {"beta": 1.0, "threshold": _THRESHOLD}),
     )
+
+
+def brelu(op: Op) -> Steps:
+    """Kept between two values, as hardtanh does it."""
+    kept = {"min": float(op.attr("t_min", 0.0)), "max": float(op.attr("t_max", 24.0))}
+    return (Step("kept", "clip", {"X": op.input("X")}, kept),)
+
+
+def mish(op: Op) -> Steps:
+    """x * tanh(log(1 + exp(x)))."""
+    x = op.input("X")
+    return (
+        Step("soft", "softplus", {"X": x}, {"beta": 1.0, "threshold": _THRESHOLD}),
+        Step("tanh", "tanh", {"X": "soft"}),
+        combined("product", "mul", x, "tanh"),
+    )
+
+
+def selu(op: Op) -> Steps:
+    """scale * (max(0, x) + min(0, alpha * (exp(x) - 1)))."""
+    return (
+        Step("elu", "elu", {"X": op.input("X")}, {"alpha": float(op.attr("alpha"))}),
+        scaled("wide", "elu", float(op.attr("scale"))),
+    )
+
+
+def softsign(op: Op) -> Steps:
+    """x / (1 + |x|)."""
+    x = op.input("X")
+    return (
+        Step("size", "abs", {"X": x}),
+        scaled("more", "size", 1.0, 1.0),
+        combined("share", "div", x, "more"),
+    )
+
+
+def log_sigmoid(op: Op) -> Steps:
+    """-log(1 + exp(-x))."""
+    return (
+        scaled("turned", op.input("X"), -1.0),
+        Step("soft", "softplus", {"X": "turned"}, {"beta": 1.0, "threshold": _THRESHOLD}),
+        scaled("back", "soft", -1.0),
+    )
+
+
+def log_softmax(op: Op) -> Steps:
+    """x - max(x) - log(sum(exp(x - max(x)))) along an axis."""
+    x = op.input("X")
+    axis = op.attr("axis", -1) % len(x.shape)
+    one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    axes = {"dim": [axis], "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    return (
+        Step("largest", "reduce_max", {"X": x}, axes, one),
+        combined("below", "sub", x, "largest"),
+        Step("exp", "exp", {"X": "below"}),
+        Step("sum", "reduce_sum", {"X": "exp"}, axes, one),
+        Step("log", "log", {"X": "sum"}, {}, one),
+        combined("share", "sub", "below", "log"),
+    )

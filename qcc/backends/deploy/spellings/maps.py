@@ -38,6 +38,46 @@ def pixel_unshuffle(op: Op) -> Steps | None:
     return turned(x, op.output("Out"), (batch, channels, height, side, width, side), (0, 1, 3, 5, 2, 4))
 
 
+def pixel_shuffle(op: Op) -> Steps | None:
+    x = op.input("X")
+    batch, channels, height, width = x.shape
+    side = op.attr("upscale_factor")
+    if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
+        return None
+    split = (batch, channels // side**2, side, side, height, width)
+    return turned(x, op.output("Out"), split, (0, 1, 4, 2, 5, 3))
+
+
+def affine_channel(op: Op) -> Steps | None:
+    """A factor and a bias for each channel: a batch norm that is frozen, in Paddle 1."""
+    if op.attr("data_layout", "AnyLayout") == "NHWC":
+        return None
+    return (
+        Step("scaled", "elementwise_mul", {"X": op.input("X"), "Y": op.input("Scale")}, {"axis": 1}),
+        Step("sum", "elementwise_add", {"X": "scaled", "Y": op.input("Bias")}, {"axis": 1}),
+    )
+
+
+def interpolate(op: Op) -> Steps | None:
+    """Of Paddle 1, whose scale is one number, and tells the size alone."""
+    out, scale = op.output("Out"), float(op.attr("scale", 0.0))
+    if any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")):
+        return None
+    told = {name: op.attr(name) for name in ("align_corners", "align_mode", "interp_method", "data_layout")}
+    told |= {"out_d": -1, "out_h": op.attr("out_h"), "out_w": op.attr("out_w"), "scale": list[float]()}
+    if scale > 0:
+        layout = told["data_layout"]
+        sizes = [out.shape[layout.index(side)] for side in "HW"]
+        # What is declared is what is computed; of an open size a whole factor says the same in both versions.
+        if min(sizes) > 0:
+            told |= {"out_h": sizes[0], "out_w": sizes[1]}
+        elif scale.is_integer():
+            told["scale"] = [scale, scale]
+        else:
+            return None
+    return (Step("resized", f"{op.type}_v2", {"X": op.input("X")}, told),)
+
+
 def fold(op: Op) -> Steps | None:
     """Patches that lie side by side are moved; those that overlap are summed by a transposed convolution,
     which puts each value where it belongs."""
@@ -125,13 +165,14 @@ def unpool(op: Op) -> Steps | None:
     split, back = (batch, channels, height, rows, width, columns), (0, 1, 2, 4, 3, 5)
     windows = (batch, channels, height, width, rows, columns)
     flat, one = (*windows[:4], rows * columns), (*windows[:4], 1)
-    first = {"axis": -1, "keepdims": True, "flatten": False, "dtype": int(VarType.INT64)}
+    first = {"axis": 4, "keepdims": False, "flatten": False, "dtype": int(VarType.INT64)}
     return (
         reshaped("split", source, split),
         transposed("windows", "split", back, windows),
         reshaped("flat", "windows", flat),
-        Step("first", "arg_max", {"X": "flat"}, first, one, "int64"),
-        cast("place", "first", VarType.INT64, one),
+        Step("first", "arg_max", {"X": "flat"}, first, flat[:4], "int64"),
+        cast("number", "first", VarType.INT64, flat[:4]),
+        reshaped("place", "number", one),
         weight("places", np.arange(rows * columns, dtype=np.float32)),
         Step("own", "equal", {"X": "place", "Y": "places"}, {"axis": -1}, flat, "bool"),
         cast("kept", "own", VarType.BOOL, flat),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,13 @@ def frobenius_norm(op: Op) -> Steps:
 
 
 def norm(op: Op) -> Steps | None:
-    """x / sqrt(sum(x^2) + epsilon) along an axis. paddle2onnx leaves the epsilon out, which is nothing where
-    it is as small as usual, 1e-10."""
+    """paddle2onnx leaves the epsilon out, which is nothing where it is as small as usual, 1e-10."""
+    return any_norm(op) if float(op.attr("epsilon", 1e-10)) >= 1e-9 else None
+
+
+def any_norm(op: Op) -> Steps:
+    """x / sqrt(sum(x^2) + epsilon) along an axis."""
     x, epsilon = op.input("X"), float(op.attr("epsilon", 1e-10))
-    if epsilon < 1e-9:
-        return None
     axis = op.attr("axis") % len(x.shape)
     summed = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     axes = {"dim": [axis], "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
@@ -117,6 +120,32 @@ def norm(op: Op) -> Steps | None:
         Step("length", "sqrt", {"X": "more"}, {}, summed),
         combined("ratio", "div", x, "length"),
     )
+
+
+def square(op: Op) -> Steps:
+    x = op.input("X")
+    return (combined("square", "mul", x, x),)
+
+
+def reciprocal(op: Op) -> Steps:
+    return (weight("one", np.ones(1, np.float32)), combined("ratio", "div", "one", op.input("X")))
+
+
+def logarithm(op: Op) -> Steps:
+    """To the base that the op is named after."""
+    base = int(op.type.removeprefix("log"))
+    return (Step("log", "log", {"X": op.input("X")}), scaled("other", "log", 1 / math.log(base)))
+
+
+def log1p(op: Op) -> Steps:
+    """log(1 + x)."""
+    return (scaled("more", op.input("X"), 1.0, 1.0), Step("log", "log", {"X": "more"}))
+
+
+def mean(op: Op) -> Steps:
+    """Of all there is."""
+    axes = {"dim": [0], "keep_dim": False, "reduce_all": True, "in_dtype": -1, "out_dtype": -1}
+    return (Step("mean", "reduce_mean", {"X": op.input("X")}, axes),)
 
 
 def _beside_infinity(kind: str, op: Op) -> Steps | None:

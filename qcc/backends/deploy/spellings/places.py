@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from qcc.backends.deploy.spellings.step import (
     transposed,
     weight,
 )
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.nodes import Op, Var
 
 
@@ -141,6 +143,32 @@ def reshape(op: Op) -> Steps | None:
 def transpose(op: Op) -> Steps:
     """Of Paddle 1."""
     return (transposed("turned", op.input("X"), tuple(op.attr("axis")), op.output("Out").shape),)
+
+
+def flatten(op: Op) -> Steps | None:
+    """Of Paddle 1: a matrix, of what is in front of an axis and what follows. None where that is open."""
+    x, axis = op.input("X"), op.attr("axis", 1)
+    if axis == 0 or min(x.shape[axis:]) < 1:
+        return None
+    return (reshaped("flat", x, (-1, math.prod(x.shape[axis:])), batch=-1),)
+
+
+def arg_extreme(op: Op) -> Steps | None:
+    """The place of the largest or smallest along an axis, which OpenVINO takes for a number from 0 on, and
+    never keeps."""
+    x, out = op.input("X"), op.output("Out")
+    axis, kept = int(op.attr("axis")), bool(op.attr("keepdims", False))
+    if op.attr("flatten", False) or (axis >= 0 and not kept):
+        return None
+    axis %= len(x.shape)
+    attrs = {"axis": axis, "keepdims": False, "flatten": False, "dtype": op.attr("dtype")}
+    if not kept:
+        return (Step("first", op.type, {"X": x}, attrs),)
+    dropped = (*x.shape[:axis], *x.shape[axis + 1 :])
+    return (
+        Step("first", op.type, {"X": x}, attrs, dropped, dtype_name(out.dtype)),
+        Step("kept", "unsqueeze2", {"X": "first"}, {"axes": [axis]}),
+    )
 
 
 def affine_grid(op: Op) -> Steps | None:

@@ -24,10 +24,10 @@ def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
 
 
 def is_alone(graph: Graph, op: Op) -> bool:
-    """Whether of an op one output alone is read, of a type that is known."""
+    """Whether of an op one output alone is read, which is float, or made of floats alone."""
     out = op.output(output_slot(op))
     beside = (var for var in op.all_outputs() if var is not out)
-    if out.dtype not in (VarType.FP32, VarType.BOOL):
+    if out.dtype != VarType.FP32 and any(var.dtype != VarType.FP32 for var in op.all_inputs()):
         return False
     return not any(var.consumers or var.name in graph.fetches for var in beside)
 

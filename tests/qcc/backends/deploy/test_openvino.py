@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_nets import NETS, engine_net
-from lite_case import F, build_model, floats, static
+from lite_case import F, append_op, build_model, floats, static
 
 import qcc
 from qcc._paddle import paddle
@@ -52,7 +52,77 @@ def with_prelu(mode: str) -> Callable[[Any], Any]:
     return lambda x: static.nn.prelu(x, mode)
 
 
+def raw(kind: str, **attrs: Any) -> Callable[[Any], Any]:
+    return lambda x: append_op(kind, {"X": x}, {"Out": "float32"}, attrs)[0]
+
+
+def resized(kind: str, align_corners: bool = False, **size: Any) -> Callable[[Any], Any]:
+    """As Paddle 1 writes it."""
+    sizes = {"out_h": -1, "out_w": -1, "scale": 0.0, **size}
+    how = {"interp_method": kind, "align_corners": align_corners, "align_mode": 1, "data_layout": "NCHW"}
+    return raw(f"{kind}_interp", **sizes, **how)
+
+
+def affine(x: Any) -> Any:
+    factors = {name: static.create_parameter([8], "float32") for name in ("Scale", "Bias")}
+    return append_op("affine_channel", {"X": x, **factors}, {"Out": "float32"}, {"data_layout": "NCHW"})[0]
+
+
+def unpooled(x: Any) -> Any:
+    pooled, index = F.max_pool2d(F.relu(x), 2, 2, return_mask=True)
+    return F.max_unpool2d(pooled - 0.5, index, 2, 2)
+
+
+def transposed(**larger: Any) -> Callable[[Any], Any]:
+    def build(x: Any) -> Any:
+        filters = static.create_parameter([8, 4, 3, 3], "float32")
+        return F.conv2d_transpose(x, filters, stride=2, padding=1, **larger)
+
+    return build
+
+
+def flat(axis: int) -> Callable[[Any], Any]:
+    def build(x: Any) -> Any:
+        attrs, outputs = {"axis": axis}, {"Out": "float32", "XShape": "float32"}
+        return paddle.reshape(append_op("flatten2", {"X": x}, outputs, attrs)[0], [1, 8, 12, 12])
+
+    return build
+
+
 SPELLED: dict[str, Callable[[Any], Any]] = {
+    "affine_channel": affine,
+    "argmax, kept": lambda x: x + paddle.cast(paddle.argmax(x, 1, keepdim=True), "float32"),
+    "argmax, from behind": lambda x: x[..., 0] + paddle.cast(paddle.argmax(x, -1, dtype="int32"), "float32"),
+    "argmin, kept": lambda x: x + paddle.cast(paddle.argmin(x, -1, keepdim=True), "float32"),
+    "bilinear_interp": resized("bilinear", out_h=16, out_w=10),
+    "bilinear_interp, corners": resized("bilinear", align_corners=True, out_h=16, out_w=10),
+    "bilinear_interp, scale": resized("bilinear", scale=2.0),
+    "brelu": raw("brelu", t_min=-0.5, t_max=0.7),
+    "circular": lambda x: F.pad(x, [1, 2, 0, 1], mode="circular"),
+    "flatten2": flat(1),
+    "flatten2, later": flat(2),
+    "isnan": lambda x: paddle.cast(paddle.isnan(x), "float32") + x,
+    "lerp": lambda x: paddle.lerp(x, F.relu(x), 0.3),
+    "log10": lambda x: paddle.log10(F.relu(x) + 1.0),
+    "log1p": lambda x: paddle.log1p(F.relu(x)),
+    "log_sigmoid": F.log_sigmoid,
+    "log_softmax": lambda x: F.log_softmax(x, 1),
+    "mean": lambda x: x * raw("mean")(x),
+    "mish": F.mish,
+    "nearest_interp": resized("nearest", out_h=24, out_w=36),
+    "nearest_interp, scale": resized("nearest", scale=2.0),
+    "norm": lambda x: append_op(
+        "norm", {"X": x}, {"Out": "float32", "Norm": "float32"}, {"axis": 1, "epsilon": 1e-10}
+    )[0],
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
+    "reciprocal": lambda x: paddle.reciprocal(F.relu(x) + 1.0),
+    "selu": F.selu,
+    "softsign": F.softsign,
+    "square": paddle.square,
+    "strided_slice": lambda x: paddle.strided_slice(x, [3], [11], [0], [-1]),
+    "transposed, larger": transposed(output_padding=[1, 0]),
+    "transposed, to a size": transposed(output_size=[24, 23]),
+    "unpool": unpooled,
     "prelu": with_prelu("channel"),
     "prelu of all": with_prelu("all"),
     "prelu of each": with_prelu("element"),
@@ -69,7 +139,8 @@ def test_spelled_out(name: str, tmp_path: Path) -> None:
     x = floats(1, 8, 12, 12)
 
     def build(x: Any) -> Any:
-        return static.nn.conv2d(SPELLED[name](static.nn.conv2d(x, 8, 3, padding=1)), 4, 1)
+        y = SPELLED[name](static.nn.conv2d(x, 8, 3, padding=1))
+        return static.nn.conv2d(y if len(y.shape) == 4 else paddle.unsqueeze(y, -1), 4, 1)
 
     model = frozen(build_model(build, (x,)), {"x0": x})
     saved = qcc.save(model, tmp_path, target="openvino", check={"x0": x})
