@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from qcc.numerics import max_int
 from qcc.passes.fake_quant import QUANTIZE_OPS, read_quantizer
 from qcc.passes.frozen import frozen_op
 from qcc.passes.quantizable import channel_axis
-from qcc.passes.rewrite import RECTIFIERS
+from qcc.passes.rewrite import RECTIFIERS, free_name, free_prefix, is_fetched, only_reader
 from qcc.passes.round_trip import round_trips
 from qcc.quantization import quantized_ops
 
@@ -20,6 +21,13 @@ _UINT8 = 255
 # Ops that oneDNN fuses into the convolution in front, up to the activation.
 _FUSED = ("batch_norm", "elementwise_add")
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+# Quantize ops, and the slot of their scale.
+_SCALES = {"quantize_linear": "Scale", **dict.fromkeys(QUANTIZE_OPS, "InScale")}
+# And the one behind: `GetSupportedActivations` of Paddle's `mkldnn_helper`.
+ACTIVATIONS = (
+    *("abs", "clip", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish"),
+    *("relu", "relu6", "sigmoid", "sqrt", "swish", "tanh"),
+)
 
 
 def as_onednn_rounds(graph: Graph, int8_ops: Collection[str]) -> Graph:
@@ -41,8 +49,16 @@ def as_onednn_rounds(graph: Graph, int8_ops: Collection[str]) -> Graph:
         out = conv2d(Input=x.unsigned, Filter=w)
         x.unrounded = scale(X=x, scale=127 / x@scale)
         y = mul(X=x.unrounded, Y=v)
+
+    A convolution gives steps where another one reads them. So that is what everybody reads and fetches of x,
+    where x comes from one:
+
+        x.exact = relu(X=c)
+        x.steps = round(clip(scale(X=x.exact, scale=255 / x@scale), 0, 255))
+        x = scale(X=x.steps, scale=x@scale / 255)
     """
     found = graph.copy()
+    _give_steps(found, int8_ops)
     for quantized in list(quantized_ops(found)):
         rounded = quantized.op.type in int8_ops
         if quantized.form == "qdq":
@@ -96,6 +112,58 @@ def ends_a_convolution(op: Op | None) -> bool:
     return op is not None and op.type in _CONVOLUTIONS
 
 
+def _give_steps(graph: Graph, int8_ops: Collection[str]) -> None:
+    """Round what convolutions in int8 give where others than the next ones in int8 read it as well."""
+    in_int8 = [one.op for one in quantized_ops(graph) if one.op.type in int8_ops]
+    readers = dict.fromkeys(quantize for op in in_int8 for quantize in _quantizers(op))
+    for var in dict.fromkeys(quantize.input("X") for quantize in readers):
+        quantizers = [op for op in var.consumers if op.type in _SCALES]
+        if (len(quantizers) < len(var.consumers) or is_fetched(graph, var)) and _comes_from(
+            graph, var, in_int8
+        ):
+            _give_rounded(graph, var, quantizers)
+
+
+def _quantizers(op: Op) -> Iterator[Op]:
+    """The quantize ops of what an op reads."""
+    for var in op.all_inputs():
+        first = var.producer
+        if first is not None and first.type == "dequantize_linear":
+            first = first.input("X").producer
+        if first is not None and first.inputs.get(_SCALES.get(first.type, "")):
+            yield first
+
+
+def _comes_from(graph: Graph, var: Var, convolutions: Collection[Op]) -> bool:
+    """Whether a variable is what one of the convolutions gives, with what is computed together with it."""
+    op = var.producer
+    if op is not None and op.type in ACTIVATIONS:
+        op = _own_writer(graph, op, "X")
+    while op is not None and op.type in _FUSED:
+        writers = (_own_writer(graph, op, slot) for slot in ("X", "Y") if op.inputs.get(slot))
+        op = next((writer for writer in writers if writer is not None), None)
+    return op is not None and op.type in _CONVOLUTIONS and op in convolutions
+
+
+def _own_writer(graph: Graph, op: Op, slot: str) -> Op | None:
+    """The op that writes what this one alone reads."""
+    return op.input(slot).producer if only_reader(graph, op.input(slot)) is op else None
+
+
+def _give_rounded(graph: Graph, var: Var, quantizers: list[Op]) -> None:
+    """Let all but the quantize ops read the steps of an activation, which keeps its name."""
+    writer, scale = var.producer, scale_of(graph, quantizers[0], _SCALES[quantizers[0].type])
+    assert writer is not None
+    exact = graph.add_var_like(free_name(graph, var.name, ".exact"), var)
+    slot = next(name for name, outputs in writer.outputs.items() if var in outputs)
+    graph.set_output(writer, slot, [exact])
+    for quantize in quantizers:
+        graph.set_input(quantize, "X", [exact])
+    integers = _UINT8 if is_unsigned(exact) else max_int(8)
+    steps = _steps(graph, writer, exact, scale, integers, lowest=0 if integers == _UINT8 else -integers)
+    graph.add_op("scale", {"X": steps}, {"Out": var}, _factor(scale / integers), after=writer)
+
+
 def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
     for var in list(op.all_inputs()):
         pair = var.producer
@@ -129,20 +197,34 @@ def _replace_quantize(graph: Graph, op: Op, rounded: bool) -> None:
 
 def _unsigned(graph: Graph, quantize: Op, old: Var, scale: float, step: float) -> Var:
     """`old`, what the convolution reads, with 255 steps up to `scale`, of the size `step`."""
-    name = f"{old.name}.unsigned"
-    steps = _computed(graph, quantize, f"{name}.scaled", quantize.input("X"), scale=_UINT8 / scale)
-    steps = _computed(graph, quantize, f"{name}.clipped", steps, "clip", min=0.0, max=float(_UINT8))
-    steps = _computed(graph, quantize, f"{name}.steps", steps, "round")
-    return _computed(graph, quantize, name, steps, scale=step)
+    name, exact = f"{old.name}.unsigned", quantize.input("X")
+    if name in graph:
+        return graph.var(name)
+    return _computed(
+        graph, quantize, name, _steps(graph, quantize, exact, scale, _UINT8, lowest=0), scale=step
+    )
 
 
-def _computed(graph: Graph, before: Op, name: str, source: Var, kind: str = "scale", **attrs: float) -> Var:
+def _steps(graph: Graph, beside: Op, exact: Var, scale: float, integers: int, lowest: int) -> Var:
+    """How many steps, `integers` of them up to `scale`, a value is."""
+    prefix = free_prefix(graph, exact.name, [".scaled", ".clipped", ".steps"])
+    scaled = _computed(graph, beside, f"{prefix}.scaled", exact, scale=integers / scale)
+    limits = {"min": float(lowest), "max": float(integers)}
+    clipped = _computed(graph, beside, f"{prefix}.clipped", scaled, "clip", **limits)
+    return _computed(graph, beside, f"{prefix}.steps", clipped, "round")
+
+
+def _computed(graph: Graph, beside: Op, name: str, source: Var, kind: str = "scale", **attrs: float) -> Var:
     if name in graph:
         return graph.var(name)
     out = graph.add_var_like(name, source)
-    more = {"bias": 0.0, "bias_after_scale": True} if kind == "scale" else {}
-    graph.add_op(kind, {"X": source}, {"Out": out}, {**attrs, **more}, before=before)
+    given = _factor(**attrs) if kind == "scale" else attrs
+    graph.add_op(kind, {"X": source}, {"Out": out}, given, before=beside)
     return out
+
+
+def _factor(scale: float) -> dict[str, Any]:
+    return {"scale": scale, "bias": 0.0, "bias_after_scale": True}
 
 
 def scale_of(graph: Graph, quantize: Op, slot: str) -> float:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from lite_case import F, build_model, floats, static
 from lite_commands import small
+from onnx_files import frozen
 
 import qcc
 from qcc.backends.agreement import distances
@@ -95,3 +98,26 @@ def test_what_is_not_listed_reads_what_is_not_rounded(saved: tuple[Model, Path])
 def test_only_what_a_relu_gives_is_unsigned(saved: tuple[Model, Path]) -> None:
     graph = saved[0].graph
     assert {var.producer.type for op in graph.ops for var in op.all_inputs() if is_unsigned(var)} == {"relu"}
+
+
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("fetched", [True, False])
+def test_what_a_convolution_gives_is_rounded_for_all(signed: bool, fetched: bool, tmp_path: Path) -> None:
+    """One reader takes its integers; the other one, or the fetch, gets no more than these."""
+    x = floats(1, 4, 8, 8)
+
+    def build(image: Any) -> list[Any]:
+        between = static.nn.conv2d(image, 4, 3, padding=1)
+        between = between if signed else F.relu(between)
+        return [static.nn.conv2d(between, 4, 1), between if fetched else between[:, 1:]]
+
+    qcc.save(frozen(build_model(build, (x,)), {"x0": x}), tmp_path, target="paddle-x86", check=False)
+    saved, params = qcc.load(tmp_path), tmp_path / "model.pdiparams"
+    given = Predictor(
+        tmp_path / "model.pdmodel", params, Engine(onednn=True, int8=True, int8_ops=LISTED)
+    ).run({"x0": x})
+    program = tmp_path / "rounded"
+    write_opened(as_onednn_rounds(saved.graph, LISTED), saved.fetches, program)
+    rounded = PaddleExecutor(program, params).run({"x0": x}, saved.fetches)
+    near, far = (distances(given, values)[1] for values in (rounded, saved.run({"x0": x})))
+    assert near.mean < 1e-6 < 1e-4 < far.mean

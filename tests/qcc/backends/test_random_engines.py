@@ -17,7 +17,7 @@ from qcc.passes.frozen import frozen_ops
 KINDS = (
     *("bn", "relu", "relu6", "leaky", "hard_swish", "sigmoid", "avg_pool", "scale", "squeeze"),
     *("halve", "double", "add", "multiply", "joined", "tokens", "identity", "halves", "widened"),
-    *("reshaped_bias", "added_relu"),
+    *("reshaped_bias", "added_relu", "swish", "softmax", "subtract", "maximum"),
     *HANDING,
 )
 NETS = nets(KINDS)

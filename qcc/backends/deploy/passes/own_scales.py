@@ -10,7 +10,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.onednn_rounding import ends_a_convolution, is_unsigned, scale_of
+from qcc.backends.onednn_rounding import ACTIVATIONS, ends_a_convolution, is_unsigned, scale_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
@@ -31,13 +31,6 @@ _HANDING = (*_KEEPING, "concat", "scale")
 
 _NARROWING = ("split", "slice", "pool2d")
 """Those of which the output may have a smaller range than the input."""
-
-
-# What oneDNN computes with a convolution in front: `GetSupportedActivations` of Paddle's `mkldnn_helper`.
-ACTIVATIONS = (
-    *("abs", "clip", "gelu", "hard_sigmoid", "hard_swish", "leaky_relu", "mish"),
-    *("relu", "relu6", "sigmoid", "sqrt", "swish", "tanh"),
-)
 
 
 @options(frozen=True, config=OPTIONS)

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.passes.own_scales import ACTIVATIONS
+from qcc.backends.onednn_rounding import ACTIVATIONS
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
