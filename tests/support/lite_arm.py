@@ -21,6 +21,7 @@ from qcc.backends.lite.passes.round import LiteRound
 from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.lite.translate import to_naive_buffer
+from qcc.backends.spellings import FOR_LITE
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.base import Pass
@@ -138,6 +139,8 @@ def unguarded(
         patch.setattr(f"{package}.exact._why_not_on_arm", lambda *_: None)
         others = {op: rewrite for op, rewrite in ops._REWRITES.items() if op not in _REWRITTEN}
         patch.setattr(f"{package}.ops._REWRITES", others)
+        spelled = {op: spell for op, spell in FOR_LITE.items() if op not in _REWRITTEN}
+        patch.setattr(f"{package}.spell_out.FOR_LITE", spelled)
         graph = PassManager(tuple(passes)).run(model).graph
     with path.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(graph), stream)

@@ -24,7 +24,7 @@ NOT_RUN = {
     "pow_of_negative": "added since",
     "pow_odd": "added since",
     "slice_step_neg": "added since",
-    "softsign": "no kernel",
+    "softsign": "added since",
     "strided_neg": "added since",
 }
 """Case -> why it was not run on ARM."""

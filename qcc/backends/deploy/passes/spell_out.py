@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.spellings import FOR_ONEDNN, FOR_OPENVINO, OF_FILTERS, SPELLINGS
-from qcc.backends.deploy.spellings.write import is_alone, spell_out, write
+from qcc.backends.spellings import FOR_ONEDNN, FOR_OPENVINO, OF_FILTERS, SPELLINGS
+from qcc.backends.spellings.write import is_alone, spell_out, write
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, PassResult
 
@@ -31,7 +31,7 @@ class SpellOut(EnginePass):
         b.soft = softplus(X=b.scaled) {beta=1.0, threshold=20.0}
         b = scale(X=b.soft) {scale=0.5}
 
-    `qcc.backends.deploy.spellings` has them all, and how each is written: deformable convolutions, say, as
+    `qcc.backends.spellings` has them all, and how each is written: deformable convolutions, say, as
     maps that are sampled where the kernel looks. Of the sizes of a map that is shuffled one may be open;
     those of a map that is sampled may not, which raises PassError.
 

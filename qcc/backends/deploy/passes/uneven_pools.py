@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
 from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.backends.spellings.adaptive_pools import is_uneven, parts_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult, check_free

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
-from qcc.backends.deploy.spellings import FOR_LITE
-from qcc.backends.deploy.spellings.write import spell_out
 from qcc.backends.lite.passes.lite_pass import LitePass
+from qcc.backends.spellings import FOR_LITE
+from qcc.backends.spellings.write import spell_out
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, PassResult
 
@@ -31,8 +31,9 @@ class LiteSpellOut(LitePass):
         c.share = elementwise_mul(X=c.difference, Y=w)
         c = elementwise_sub(X=x, Y=c.share)
 
-    The kernel of crop_tensor does not know that -1 means all that is left. `qcc.backends.deploy.spellings`
-    has them all.
+    Paddle 2.6 ignores the parameters of relu6, swish and hard_swish, which Paddle Lite goes by: these get the
+    values that Paddle computes with. The kernel of crop_tensor does not know that -1 means all that is left.
+    `qcc.backends.spellings` has them all.
     """
 
     name: ClassVar[str] = "lite-spell-out"

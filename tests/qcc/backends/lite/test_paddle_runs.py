@@ -37,12 +37,7 @@ ALL = {**CASES, **VARIANTS}
 COMPUTED = {
     "lite-fold-constants": (MASKED,),
     "lite-arm-ops": (ALL["pool_adaptive_3"], ALL["softplus_beta"], DEPTHWISE),
-    "lite-ops": (
-        ALL["bmm"],
-        ALL["relu6_threshold"],
-        ALL["sign"],
-        ALL["affine_channel"],
-    ),
+    "lite-ops": (ALL["affine_channel"],),
     "fold-reshape": (RESHAPED,),
     "fold-transpose": (TRANSPOSED,),
     "fuse-shuffle-channel": (ALL["channel_shuffle"],),
@@ -50,7 +45,14 @@ COMPUTED = {
     "remove-identity": (ALL["scale_identity"], ALL["dropout"]),
     "lite-kernels": (ALL["conv2d"],),
     "lite-set-value": (REPLACED,),
-    "lite-spell-out": (ALL["gelu_tanh"], ALL["strided_neg"], CROPPED),
+    "lite-spell-out": (
+        ALL["bmm"],
+        ALL["gelu_tanh"],
+        ALL["relu6_threshold"],
+        ALL["sign"],
+        ALL["strided_neg"],
+        CROPPED,
+    ),
 }
 
 

@@ -7,27 +7,50 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lite_case import F, build_model, floats
+from lite_case import F, append_op, build_model, floats
 
 from qcc._paddle import paddle
-from qcc.backends.deploy.spellings import FOR_LITE
 from qcc.backends.lite.export import export
+from qcc.backends.spellings import FOR_LITE
 
 IMAGE = floats(1, 8, 12, 12)
+
+
+def op(kind: str, **attrs: Any) -> Callable[[Any], Any]:
+    return lambda x: append_op(kind, {"X": x}, {"Out": "float32"}, attrs)[0]
+
+
 OPS: dict[str, Callable[[Any], Any]] = {
     "addmm": lambda x: paddle.addmm(x[0, 0, :1, :], x[0, 1], x[0, 2], beta=0.5, alpha=2.0),
+    "bmm": lambda x: paddle.bmm(x[0], x[0]),
+    "brelu": op("brelu", t_min=-0.5, t_max=0.7),
     "crop_tensor": lambda x: paddle.crop(x, [-1, -1, 4, 7], [0, 2, 3, 0]),
     "expm1": lambda x: paddle.expm1(x),
     "fold": lambda x: F.fold(F.unfold(x, 2, 2) * 2.0, [12, 12], 2, 2),
     "frobenius_norm": lambda x: paddle.norm(x, axis=[1, 3], keepdim=True),
     "gelu": lambda x: F.gelu(x, approximate=True),
+    "hard_swish": op("hard_swish", threshold=5.0, scale=8.0, offset=2.0),
     "lerp": lambda x: paddle.lerp(x, x[:, 1:2], F.sigmoid(x)),
+    "log10": lambda x: paddle.log10(F.relu(x) + 0.5),
+    "log1p": lambda x: paddle.log1p(F.relu(x)),
+    "log2": lambda x: paddle.log2(F.relu(x) + 0.5),
+    "log_softmax": lambda x: F.log_softmax(x, 1),
+    "logit": lambda x: paddle.logit(x, 0.1),
+    "logsigmoid": lambda x: F.log_sigmoid(x),
     "maxout": lambda x: F.maxout(x, 2),
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
+    "pow": lambda x: paddle.pow(x, 3.0),
     "reduce_amax": lambda x: paddle.amax(x, [1, 3], keepdim=True),
     "reduce_amin": lambda x: paddle.amin(x, 2),
+    "relu6": op("relu6", threshold=4.0),
+    "selu": lambda x: F.selu(x),
+    "sign": lambda x: paddle.sign(x),
+    "soft_relu": op("soft_relu", threshold=3.0),
+    "softsign": lambda x: F.softsign(x),
     "stanh": lambda x: paddle.stanh(x, 0.7, 1.7),
     "strided_slice": lambda x: x[:, ::-1, 1:9:3],
+    "swish": op("swish", beta=1.5),
+    "trunc": lambda x: paddle.trunc(x * 3.0),
 }
 
 

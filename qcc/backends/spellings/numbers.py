@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import Step, Steps, combined, product, scaled, weight
+from qcc.backends.spellings.step import Step, Steps, cast, combined, product, scaled, weight
 from qcc.ir.nodes import Op, Var
+
+_POWERS = frozenset(map(float, range(2, 9)))
+"""Whole powers that are products."""
 
 
 def addmm(op: Op) -> Steps:
@@ -60,14 +63,45 @@ def logit(op: Op) -> Steps | None:
 
 
 def trunc(op: Op) -> Steps:
-    """Towards zero: sign(x) * floor(|x|)."""
+    """Towards zero: floor(max(x, 0)) - floor(max(-x, 0))."""
     x = op.input("X")
     return (
-        Step("size", "abs", {"X": x}),
-        Step("floor", "floor", {"X": "size"}),
-        Step("sign", "sign", {"X": x}),
-        combined("product", "mul", "sign", "floor"),
+        Step("above", "relu", {"X": x}),
+        Step("floor", "floor", {"X": "above"}),
+        scaled("turned", x, -1.0),
+        Step("below", "relu", {"X": "turned"}),
+        Step("depth", "floor", {"X": "below"}),
+        combined("sum", "sub", "floor", "depth"),
     )
+
+
+def sign(op: Op) -> Steps:
+    """(x > 0) - (x < 0)."""
+    x, shape = op.input("X"), op.output("Out").shape
+    return (
+        weight("zero", np.zeros(1, np.float32)),
+        _compared("greater_than", x, "zero", "above"),
+        cast("one", "above", VarType.BOOL, shape),
+        _compared("less_than", x, "zero", "below"),
+        cast("other", "below", VarType.BOOL, shape),
+        combined("sum", "sub", "one", "other"),
+    )
+
+
+def whole_power(op: Op) -> Steps | None:
+    """A product. Lite's kernel of x86 takes a logarithm: a square of negative values is infinite there."""
+    x, factor = op.input("X"), op.attr("factor", 1.0)
+    if op.inputs.get("FactorTensor") or factor not in _POWERS:
+        return None
+    powers = [combined("power2", "mul", x, x)]
+    for done in range(3, int(factor) + 1):
+        powers.append(combined(f"power{done}", "mul", powers[-1].name, x))
+    return tuple(powers)
+
+
+def bmm(op: Op) -> Steps:
+    """A product of matrices."""
+    return (product("product", op.input("X"), op.input("Y")),)
 
 
 def is_nan(op: Op) -> Steps:
@@ -158,8 +192,8 @@ def _beside_infinity(kind: str, op: Op) -> Steps | None:
     )
 
 
-def _compared(kind: str, x: str | Var, y: str | Var) -> Step:
-    return Step("told", kind, {"X": x, "Y": y}, {"axis": -1}, dtype="bool")
+def _compared(kind: str, x: str | Var, y: str | Var, name: str = "told") -> Step:
+    return Step(name, kind, {"X": x, "Y": y}, {"axis": -1, "force_cpu": False}, dtype="bool")
 
 
 def _reduced(kind: str, op: Op) -> Steps:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import Step, Steps, combined, reshaped, scaled, weight
+from qcc.backends.spellings.step import Step, Steps, combined, reshaped, scaled, weight
 from qcc.ir.nodes import Op
 
 _THRESHOLD = 20.0

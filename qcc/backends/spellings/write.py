@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import Spell, Steps, output_slot
+from qcc.backends.spellings.step import Spell, Steps, output_slot
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.rewrite import free_prefix, remove_op, set_attrs

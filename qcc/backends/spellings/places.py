@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qcc.backends.deploy.spellings.step import (
+from qcc.backends.spellings.step import (
     Step,
     Steps,
     gathered,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.deploy.spellings.step import (
+from qcc.backends.spellings.step import (
     Step,
     Steps,
     cast,
@@ -48,13 +48,13 @@ def pixel_shuffle(op: Op) -> Steps | None:
     return turned(x, op.output("Out"), split, (0, 1, 4, 2, 5, 3))
 
 
-def affine_channel(op: Op) -> Steps | None:
-    """A factor and a bias for each channel: a batch norm that is frozen, in Paddle 1."""
-    if op.attr("data_layout", "AnyLayout") == "NHWC":
-        return None
+def affine_channel(op: Op) -> Steps:
+    """A factor and a bias for each channel: a batch norm that is frozen, in Paddle 1, which takes every
+    layout but NCHW for channels last."""
+    at = {"axis": 1 if op.attr("data_layout", "AnyLayout") == "NCHW" else -1}
     return (
-        Step("scaled", "elementwise_mul", {"X": op.input("X"), "Y": op.input("Scale")}, {"axis": 1}),
-        Step("sum", "elementwise_add", {"X": "scaled", "Y": op.input("Bias")}, {"axis": 1}),
+        Step("scaled", "elementwise_mul", {"X": op.input("X"), "Y": op.input("Scale")}, at),
+        Step("sum", "elementwise_add", {"X": "scaled", "Y": op.input("Bias")}, at),
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from qcc.backends.deploy.adaptive_pools import is_uneven, parts_of
-from qcc.backends.deploy.spellings.step import Step, Steps, combined, gathered, weight
+from qcc.backends.spellings.adaptive_pools import is_uneven, parts_of
+from qcc.backends.spellings.step import Step, Steps, combined, gathered, weight
 from qcc.ir.nodes import Op
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcc.backends.deploy.spellings.step import Step, Steps, combined, reshaped, transposed, weight
+from qcc.backends.spellings.step import Step, Steps, combined, reshaped, transposed, weight
 from qcc.errors import PassError
 from qcc.ir.nodes import Op, Var
 

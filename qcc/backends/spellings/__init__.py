@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from qcc.backends.deploy.spellings import activations, boxes, maps, numbers, places, pools
-from qcc.backends.deploy.spellings.deformable import deformable_conv
-from qcc.backends.deploy.spellings.step import Spell, Steps
+from qcc.backends.spellings import activations, boxes, maps, numbers, places, pools
+from qcc.backends.spellings.deformable import deformable_conv
+from qcc.backends.spellings.step import Spell, Steps
 from qcc.ir.nodes import Op
 
 SPELLINGS: Mapping[str, Spell] = {
@@ -58,6 +58,18 @@ SPELLINGS: Mapping[str, Spell] = {
 """How an op of a type is written otherwise; None where it is left."""
 
 _BUILT_IN = dict.fromkeys(activations.BUILT_IN, activations.as_paddle_computes)
+_FUNCTIONS: Mapping[str, Spell] = {
+    "brelu": activations.brelu,
+    "log10": numbers.logarithm,
+    "log1p": numbers.log1p,
+    "log2": numbers.logarithm,
+    "log_softmax": activations.log_softmax,
+    "logsigmoid": activations.log_sigmoid,
+    "selu": activations.selu,
+    "sign": numbers.sign,
+    "softsign": activations.softsign,
+    "trunc": numbers.trunc,
+}
 FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
     "dropout": numbers.dropout,
@@ -77,17 +89,12 @@ FOR_OPENVINO: Mapping[str, Spell] = {
         )
     },
     **_BUILT_IN,
+    **_FUNCTIONS,
     "affine_channel": maps.affine_channel,
     "arg_max": places.arg_extreme,
     "arg_min": places.arg_extreme,
     "bilinear_interp": maps.interpolate,
-    "brelu": activations.brelu,
     "flatten2": places.flatten,
-    "log10": numbers.logarithm,
-    "log1p": numbers.log1p,
-    "log2": numbers.logarithm,
-    "log_softmax": activations.log_softmax,
-    "logsigmoid": activations.log_sigmoid,
     "mean": numbers.mean,
     "mish": activations.mish,
     "nearest_interp": maps.interpolate,
@@ -95,19 +102,23 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     "pixel_shuffle": maps.pixel_shuffle,
     "prelu": activations.prelu,
     "reciprocal": numbers.reciprocal,
-    "selu": activations.selu,
-    "softsign": activations.softsign,
     "square": numbers.square,
     "unfold": maps.unfold,
 }
 """The same for OpenVINO where it reads models of Paddle."""
 
 FOR_LITE: Mapping[str, Spell] = {
-    name: SPELLINGS[name]
-    for name in (
-        *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "maxout"),
-        *("pixel_unshuffle", "reduce_amax", "reduce_amin", "stanh", "strided_slice"),
-    )
+    **{
+        name: SPELLINGS[name]
+        for name in (
+            *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "logit", "maxout"),
+            *("pixel_unshuffle", "reduce_amax", "reduce_amin", "soft_relu", "stanh", "strided_slice"),
+        )
+    },
+    **_BUILT_IN,
+    **_FUNCTIONS,
+    "bmm": numbers.bmm,
+    "pow": numbers.whole_power,
 }
 """The same for Paddle Lite."""
 
