@@ -115,7 +115,9 @@ def _check_shape(var: VarProto, where: str) -> None:
     tensor = getattr(var.type, field)
     if field != "selected_rows":
         tensor = tensor.tensor
-    if any(size < -1 for size in tensor.dims) or len(tensor.dims) > _MOST_DIMENSIONS:
+    # Of what is computed, any negative size is open.
+    negative = var.persistable and any(size < -1 for size in tensor.dims)
+    if negative or len(tensor.dims) > _MOST_DIMENSIONS:
         raise ModelFormatError(
             f"{where}: variable {var.name!r} has the shape {list(tensor.dims)}; the file is damaged."
         )

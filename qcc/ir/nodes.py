@@ -64,11 +64,13 @@ class Var:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """-1 stands for a size that is known only when the model runs."""
+        """-1 stands for a size that is known only when the model runs, which Paddle also writes as a multiple
+        of -1: -2 for an open height behind a pixel_shuffle."""
         desc = self.desc
         if desc is None or int(desc.type()) not in _TENSOR_TYPES:
             return ()
-        return tuple(desc.shape())
+        shape = desc.shape()
+        return tuple(shape) if min(shape, default=0) >= -1 else tuple(max(size, -1) for size in shape)
 
     def __repr__(self) -> str:
         return f"Var({self.name})"

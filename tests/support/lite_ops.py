@@ -321,8 +321,7 @@ def affine_channel(x: Any) -> Any:
 
 
 def instance_norm(x: Any) -> Any:
-    # Paddle declares the norm's other outputs by a product with the open batch size, and refuses to read it.
-    return paddle.nn.InstanceNorm2D(4)(paddle.reshape(x, [2, 4, 9, 10]))
+    return paddle.nn.InstanceNorm2D(4)(x)
 
 
 CASES = {case.name: case for case in _cases()}

@@ -14,7 +14,7 @@ from qcc.backends.deploy.passes.cut_nms import CutNms
 from qcc.backends.heads import suppressions
 from qcc.backends.onnx.check import Subject, check_file
 from qcc.backends.onnx.form import onnx_form, prepare
-from qcc.backends.onnx.translate import fix_batch, reads_sizes, to_onnx
+from qcc.backends.onnx.translate import fix_batch, one_at_a_time, reads_sizes, to_onnx
 from qcc.backends.report import Check, Saved
 from qcc.errors import OutputError, TargetError
 from qcc.files import publish, staging, write_json, writing
@@ -66,13 +66,18 @@ def export(
         raise OutputError(f"{path} was not written: it would be larger than the 2 GiB that ONNX files hold.")
     checks = [Check("read back", "the rules of ONNX kept")]
     checks += [Check(target.name, line) for line in prepared.lines]
+    single = one_at_a_time(content.graph, prepared.model.graph)
+    if single:
+        told = "takes one sample at a time: its batch is 1, where the model's is open."
+        checks.append(Check(target.name, told))
     if check is not False:
         engine = form.checked_in
         if (lack := lacks(target)) is not None:
             engine = "nothing"
             checks.append(Check(target.engine, f"not run, because {lack}", good=False))
         subject = Subject(prepared, content, form, path)
-        checks += check_file(subject, engine, None if check is True else check)
+        data = None if check is True else {name: _first(name in single, check[name]) for name in check}
+        checks += check_file(subject, engine, data)
     if form.checked_in == "nothing":
         checks.append(
             Check(target.engine, "not run: the file's structure was checked, and no more", good=False)
@@ -90,6 +95,10 @@ def export(
         write_json(staged / record_name, record.content())
         publish(staged, path.parent, [path.name, record_name])
     return Saved(f"onnx-{target.name}", (path, path.with_name(record_name)), tuple(checks))
+
+
+def _first(single: bool, array: np.ndarray) -> np.ndarray:
+    return array[:1] if single else array
 
 
 def _without_suppression(model: Model) -> Model:

@@ -70,6 +70,16 @@ def fix_batch(graph: GraphProto) -> None:
                 first.dim_value = 1
 
 
+def one_at_a_time(onnx_graph: GraphProto, graph: Graph) -> set[str]:
+    """The inputs whose batch is one sample in a file, and open in its model."""
+    return {
+        value.name
+        for value in onnx_graph.input
+        for first in value.type.tensor_type.shape.dim[:1]
+        if first.dim_value == 1 and graph.versions(value.name)[0].shape[0] < 0
+    }
+
+
 def _set_outputs(graph: GraphProto, fetches: Sequence[str], boxes: TakenOut) -> None:
     """Let a graph return what Paddle's fetches."""
     known = {value.name: value for value in graph.output}

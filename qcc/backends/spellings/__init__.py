@@ -14,6 +14,7 @@ from qcc.ir.nodes import Op
 SPELLINGS: Mapping[str, Spell] = {
     "addmm": numbers.addmm,
     "affine_grid": places.affine_grid,
+    "bilinear_interp": maps.by_a_fraction,
     "box_coder": boxes.box_coder,
     "celu": activations.celu,
     "channel_shuffle": maps.channel_shuffle,
@@ -75,6 +76,7 @@ FOR_ONEDNN: Mapping[str, Spell] = {
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
+    "pool2d": pools.mean_beyond,
 }
 """The same for Paddle's oneDNN kernels."""
 
@@ -95,9 +97,11 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     "arg_min": places.arg_extreme,
     "bilinear_interp": maps.interpolate,
     "flatten2": places.flatten,
+    "instance_norm": numbers.instance_norm,
     "mean": numbers.mean,
     "mish": activations.mish,
-    "nearest_interp": maps.interpolate,
+    "nearest_interp": maps.nearest_interp,
+    "nearest_interp_v2": places.nearest,
     "norm": numbers.any_norm,
     "pixel_shuffle": maps.pixel_shuffle,
     "prelu": activations.prelu,

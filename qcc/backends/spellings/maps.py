@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.backends.spellings.places import nearest
 from qcc.backends.spellings.step import (
     Step,
     Steps,
@@ -56,6 +57,16 @@ def affine_channel(op: Op) -> Steps:
         Step("scaled", "elementwise_mul", {"X": op.input("X"), "Y": op.input("Scale")}, at),
         Step("sum", "elementwise_add", {"X": "scaled", "Y": op.input("Bias")}, at),
     )
+
+
+def nearest_interp(op: Op) -> Steps | None:
+    """Of Paddle 1."""
+    return nearest(op) or interpolate(op)
+
+
+def by_a_fraction(op: Op) -> Steps | None:
+    """paddle2onnx takes the scale of Paddle 1 for the ratio, which it is where it is whole."""
+    return interpolate(op) if float(op.attr("scale", 0.0)) % 1 else None
 
 
 def interpolate(op: Op) -> Steps | None:

@@ -156,6 +156,28 @@ def any_norm(op: Op) -> Steps:
     )
 
 
+def instance_norm(op: Op) -> Steps:
+    """(x - mean) / sqrt(variance + epsilon), of each channel of each image, times a scale, plus a bias."""
+    x = op.input("X")
+    one = (*x.shape[:2], *(1 for _ in x.shape[2:]))
+    axes = {"dim": list(range(2, len(x.shape))), "keep_dim": True, "reduce_all": False}
+    axes |= {"in_dtype": -1, "out_dtype": -1}
+    steps = [
+        Step("mean", "reduce_mean", {"X": x}, axes, one),
+        combined("difference", "sub", x, "mean"),
+        combined("squares", "mul", "difference", "difference"),
+        Step("variance", "reduce_mean", {"X": "squares"}, axes, one),
+        scaled("more", "variance", 1.0, float(op.attr("epsilon", 1e-5)), one),
+        Step("deviation", "sqrt", {"X": "more"}, {}, one),
+        combined("normed", "div", "difference", "deviation"),
+    ]
+    for slot, kind in (("Scale", "mul"), ("Bias", "add")):
+        if op.inputs.get(slot):
+            reads: dict[str, str | Var] = {"X": steps[-1].name, "Y": op.input(slot)}
+            steps.append(Step(slot.lower(), f"elementwise_{kind}", reads, {"axis": 1}))
+    return tuple(steps)
+
+
 def square(op: Op) -> Steps:
     x = op.input("X")
     return (combined("square", "mul", x, x),)

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lite_case import F, static
 from saved_models import PaddleModel, control_flow, two_feeds, without_call_stacks
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.program_file import inference_program
 from qcc.errors import ModelFormatError, QccError
 from qcc.ir.program import AttrType, ProgramProto
@@ -72,6 +74,24 @@ def test_runs_like_paddle(name: str, prefixes: dict[str, Path]) -> None:
         inputs = paddle_model.inputs(seed)
         for found, wanted in zip(model.run(inputs), paddle_model.run(inputs), strict=True):
             np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("shape", [[-1, 4, 6, 6], [-1, 4, -1, -1]])
+def test_sizes_that_paddle_computes_with_open_ones(shape: list[int], tmp_path: Path) -> None:
+    """It multiplies -1 like any other size, and reads what comes out: [-1, 1, -2, -2], and [-4] for a norm's
+    mean."""
+    main, startup, scope = static.Program(), static.Program(), static.Scope()
+    with static.scope_guard(scope), static.program_guard(main, startup):
+        x = static.data("x", shape, "float32")
+        y = F.pixel_shuffle(paddle.nn.InstanceNorm2D(4)(x), 2)
+        executor = static.Executor()
+        executor.run(startup)
+        static.save_inference_model(str(tmp_path / "inference"), [x], [y], executor, program=main)
+    live = qcc.from_program(main.clone(for_test=True), scope, ["x"], [y.name], for_test=True)
+    image = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(np.float32)
+    for model in (live, qcc.load(tmp_path)):
+        assert min(size for var in model.graph.vars for size in var.shape) == -1
+        assert model.run({"x": image})[0].shape == (2, 1, 12, 12)
 
 
 def test_several_blocks_make_a_whole_again(prefixes: dict[str, Path]) -> None:

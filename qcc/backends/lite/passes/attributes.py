@@ -22,6 +22,11 @@ _WITH_XSHAPE = (
     "transpose2",
     "unsqueeze2",
 )
+_STATISTICS = {
+    "group_norm": ("Mean", "Variance"),
+    "instance_norm": ("SavedMean", "SavedVariance"),
+    "layer_norm": ("Mean", "Variance"),
+}
 
 
 @options(frozen=True, config=OPTIONS)
@@ -32,12 +37,14 @@ class LiteAttributes(LitePass):
 
         b = flatten_contiguous_range(X=x)
         c = layer_norm(X=b)
+        d = instance_norm(X=x, Scale=s, Bias=t)
         n = fill_constant()  {shape = []}
 
     After:
 
         b, b.xshape = flatten_contiguous_range(X=x)
-        c = layer_norm(X=b, Scale=c.scale, Bias=c.bias)
+        c, c.mean, c.variance = layer_norm(X=b, Scale=c.scale, Bias=c.bias)
+        d, d.savedmean, d.savedvariance = instance_norm(X=x, Scale=s, Bias=t)
         n = fill_constant()  {shape = [1]}
     """
 
@@ -47,18 +54,19 @@ class LiteAttributes(LitePass):
         modified = False
         for op in graph.ops:
             if op.type in _WITH_XSHAPE:
-                modified |= _add_xshape(graph, op)
+                modified |= _add_output(graph, op, "XShape", (0, *op.input("X").shape))
+            for slot in _STATISTICS.get(op.type, ()):
+                modified |= _add_output(graph, op, slot, (-1,))
             if op.type in _SPECIAL:
                 modified |= _SPECIAL[op.type](graph, op)
         return PassResult(modified)
 
 
-def _add_xshape(graph: Graph, op: Op) -> bool:
-    if op.outputs.get("XShape"):
+def _add_output(graph: Graph, op: Op, slot: str, shape: tuple[int, ...]) -> bool:
+    if op.outputs.get(slot):
         return False
-    source = op.input("X")
-    shape = graph.add_var(f"{op.output('Out').name}.xshape", "float32", (0, *source.shape))
-    graph.set_output(op, "XShape", [shape])
+    beside = next(iter(op.all_outputs()))
+    graph.set_output(op, slot, [graph.add_var(f"{beside.name}.{slot.lower()}", "float32", shape)])
     return True
 
 

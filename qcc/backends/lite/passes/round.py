@@ -15,6 +15,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import free_prefix
 
 ROUNDING_SHIFT = 1.5 * 2**23
 _ELEMENTS_AT_ONCE = 32
@@ -82,10 +83,10 @@ def _quantizes(op: Op) -> bool:
 def _rewrite(graph: Graph, quantize: Op) -> None:
     source, integers = quantize.input("Input"), quantize.output("Out")
     step, limits = np.float32(quantize.attr("scale")), (lowest_of(quantize), max_int(ACTIVATION_BITS))
-    base = integers.name.removesuffix(".int8")
+    suffixes = (".scaled", ".clipped", ".shifted", ".rounded")
+    prefix = free_prefix(graph, integers.name.removesuffix(".int8"), suffixes)
     scaled, clipped, shifted, rounded = (
-        graph.add_var(f"{base}.{suffix}", "float32", source.shape)
-        for suffix in ("scaled", "clipped", "shifted", "rounded")
+        graph.add_var(prefix + suffix, "float32", source.shape) for suffix in suffixes
     )
     factor = np.nextafter(np.float32(1) / step, np.float32(np.inf))
     _add_scale(graph, source, scaled, quantize, factor=float(factor))

@@ -101,6 +101,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "circular": lambda x: F.pad(x, [1, 2, 0, 1], mode="circular"),
     "flatten2": flat(1),
     "flatten2, later": flat(2),
+    "instance_norm": lambda x: paddle.nn.InstanceNorm2D(8)(x),
     "isnan": lambda x: paddle.cast(paddle.isnan(x), "float32") + x,
     "lerp": lambda x: paddle.lerp(x, F.relu(x), 0.3),
     "log10": lambda x: paddle.log10(F.relu(x) + 1.0),
@@ -110,6 +111,8 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "mean": lambda x: x * raw("mean")(x),
     "mish": F.mish,
     "nearest_interp": resized("nearest", out_h=24, out_w=36),
+    "nearest_interp, fewer": resized("nearest", out_h=7, out_w=8),
+    "nearest_interp_v2, fewer": lambda x: F.interpolate(x, size=[8, 7], mode="nearest"),
     "nearest_interp, scale": resized("nearest", scale=2.0),
     "norm": lambda x: append_op(
         "norm", {"X": x}, {"Out": "float32", "Norm": "float32"}, {"axis": 1, "epsilon": 1e-10}

@@ -46,6 +46,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
         "relu6", {"X": x}, {"Out": "float32"}, {"threshold": 0.4}
     )[0],
     "dropout": kept_by_halves,
+    "mean beyond what is padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, exclusive=False),
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),

@@ -12,6 +12,7 @@ from engine_nets import NETS, frozen_engine_net
 from lite_case import F, build_model, floats, static
 from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, ops_of, without
 
+from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.onnx.form import prepare
 from qcc.errors import OutputError
@@ -81,3 +82,20 @@ def test_q_and_dq_stand_in_front_of_quantized_ops_only(tmp_path: Path) -> None:
     exported(model, inputs, "openvino", tmp_path)
     counts = ops_of(tmp_path / "model.onnx")
     assert (counts["Conv"], counts["QuantizeLinear"], counts["DequantizeLinear"]) == (4, 4, 8)
+
+
+def resized(x: Any) -> Any:
+    """To the size of another map, which is asked for in a run."""
+    y = static.nn.conv2d(x, 8, 3, padding=1)
+    return static.nn.conv2d(F.interpolate(F.max_pool2d(F.relu(y), 2, 2), size=paddle.shape(y)[2:]), 4, 1)
+
+
+def test_a_batch_that_is_closed_is_told(tmp_path: Path) -> None:
+    """Data of two images is as good as that of one."""
+    inputs = {"x0": floats(2, 8, 12, 12)}
+    model = frozen(build_model(resized, tuple(inputs.values())), inputs)
+    saved = exported(model, inputs, "openvino", tmp_path)
+    assert any("takes one sample at a time" in str(check) for check in saved.checks)
+    assert all(check.good for check in saved.checks)
+    with OpenVino(tmp_path / "model.onnx") as engine:
+        assert engine.run({"x0": inputs["x0"][:1]})[0].shape[0] == 1
