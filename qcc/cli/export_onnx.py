@@ -68,10 +68,12 @@ def write_onnx(
             model = calibrated_on(model, calibrate, config_path, home)
         names = unmeasured(model, target)
         if not names and not calibrates and in_time is None:
-            raise ModelFormatError(
-                f"there is nothing to measure for {target.name}: leave out --calibrate, or name the engine"
-                " that is to run the file."
-            )
+            if no_check:
+                raise ModelFormatError(
+                    f"there is nothing to measure for {target.name}, and nothing is checked: leave out"
+                    " --calibrate."
+                )
+            echo(f"there is nothing to measure for {target.name}; the file is checked on {calibrate}.")
         if names:
             scales = _measured(model, names, calibrate, config_path, home)
         data = first_batch(model, calibrate, config_path, home)

@@ -69,8 +69,8 @@ def test_a_wrong_file_is_refused_and_nothing_is_written(
         (("--target", "openvino", "--weight-only", "int16", "-o", "x.onnx"), "have 8 bits"),
         (("--target", "openvino", "--cut", "nms", "-o", "x.onnx"), "leave out --cut nms"),
         (
-            ("--target", "openvino", "--calibrate", "data.npz", "-o", "x.onnx"),
-            "nothing to measure for openvino",
+            ("--target", "openvino", "--calibrate", "data.npz", "--no-check", "-o", "x.onnx"),
+            "nothing to measure for openvino, and nothing is checked",
         ),
     ],
 )
@@ -78,6 +78,12 @@ def test_what_is_refused(arguments: tuple[str, ...], words: str, frozen: Path, t
     places = {"x.onnx": tmp_path / "x.onnx", "x.nb": tmp_path / "x.nb", "data.npz": frozen / "data.npz"}
     assert words in refusal("export", frozen, *(places.get(word, word) for word in arguments))
     assert not list(tmp_path.iterdir())
+
+
+def test_data_without_anything_to_measure_is_checked_on(frozen: Path, tmp_path: Path) -> None:
+    data = frozen / "data.npz"
+    words = outcome("export", frozen, "--target", "tensorrt", "--calibrate", data, "-o", tmp_path / "x.onnx")
+    assert "there is nothing to measure for tensorrt; the file is checked on" in " ".join(words.split())
 
 
 def test_options_that_say_nothing_about_the_file() -> None:
