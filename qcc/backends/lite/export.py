@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from qcc.backends.lite.agreement import run_and_compare
+from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.lowering import lowering
@@ -35,6 +36,7 @@ from qcc.targets.lite import Arch
 GUARANTEE = "guarantee"
 """What is said under this name is what an application must keep to."""
 _READ_BACK = "every byte accounted for, and the rules of the mobile reader kept"
+_NONE_IN_INT8 = "no convolution runs in int8 on x86, since for none of these that would be exact"
 
 
 def export(
@@ -80,6 +82,8 @@ def export(
         guarantees, warnings = relied_on(buffer, arch), faults_of(buffer, rows, arch, "warned")
         checks += [Check(GUARANTEE, sentence) for sentence in guarantees.sentences()]
         checks += _kernel_warnings(warnings, record_name)
+        if x86_int8 and not describe(buffer).int8_ops:
+            checks.append(Check("Paddle Lite's kernels", _NONE_IN_INT8, good=False))
         if check is not False and arch == "x86":
             again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)
             checks.append(_check_run(model, file, path, None if check is True else check, again, weight_only))

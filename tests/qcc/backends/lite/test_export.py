@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lite_agreement import assert_close
-from lite_case import Case, F, build_model, conv, floats
+from lite_case import Case, F, build_model, conv, floats, static
 from lite_commands import outcome, refusal, small
 from lite_nets import frozen, project_detector, resnet, yolov3
 from lite_ops import CASES
@@ -354,3 +354,11 @@ def test_yolo_box_of_open_size_is_warned_of(tmp_path: Path) -> None:
     assert [str(check).split(":")[0] for check in export(model, tmp_path / "a.nb").warnings] == ["yolo_box"]
     square, _ = yolov3()
     assert export(square, tmp_path / "a.nb").warnings == ()
+
+
+def test_int8_on_x86_that_no_layer_gets_is_told(tmp_path: Path) -> None:
+    x = floats(2, 12)
+    net = build_model(lambda image: static.nn.fc(image, 8), (x,))
+    model = frozen(net, {"x0": x}, "channel_wise_abs_max")
+    saved = export(model, tmp_path / "model.nb", arch="x86", x86_int8=True, check=False)
+    assert any("no convolution runs in int8 on x86" in str(check) for check in saved.checks)
