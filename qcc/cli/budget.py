@@ -20,6 +20,7 @@ from qcc.cli.finite import FiniteRange
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
+from qcc.given_code import code_of_users
 from qcc.shown import counted
 
 if TYPE_CHECKING:
@@ -184,9 +185,14 @@ def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], st
         metric = _number(evaluate, lambda quantized: float(run(quantized, task)[task.main_metric]))
         return metric, sha256(path)
     function = named_function("--eval", evaluate)
+
+    def called(quantized: Model) -> object:
+        with code_of_users(f"--eval {evaluate}"):
+            return function(quantized)
+
     # A module that is built in or comes out of an archive has no file.
     file = Path(getattr(sys.modules[evaluate.partition(":")[0]], "__file__", None) or "")
-    return _number(evaluate, function), sha256(file) if file.is_file() else ""
+    return _number(evaluate, called), sha256(file) if file.is_file() else ""
 
 
 def _number(evaluate: str, function: Callable[[Model], object]) -> Callable[[Model], float]:

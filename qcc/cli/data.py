@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qcc.errors import ConfigError, DataError
+from qcc.given_code import code_of_users
 
 if TYPE_CHECKING:
     from qcc.calibrate.data.batches import Batch
@@ -102,8 +103,14 @@ def _configuration(path: Path, samples: int) -> Source:
 def _function(data: str, samples: int) -> Source:
     from qcc.calibrate.data.sources import Source
 
-    batches = islice(_named(data)(), samples)
+    batches = islice(_called(data, _named(data)), samples)
     return Source(batches, {"kind": "batches", "path": data, "used": None})
+
+
+def _called(data: str, function: Callable[[], Iterable[Batch]]) -> Iterator[Batch]:
+    """What the function yields; what it raises on the way is a DataError."""
+    with code_of_users(f"--data {data}"):
+        yield from function()
 
 
 def _named(data: str) -> Callable[[], Iterable[Batch]]:
@@ -113,20 +120,21 @@ def _named(data: str) -> Callable[[], Iterable[Batch]]:
 def named_function(option: str, text: str) -> Callable[..., Any]:
     """The function that an option names as module:function; modules of the current folder are found.
 
-    Raises ConfigError when there is none.
+    Raises ConfigError when there is none, DataError for what its module raises otherwise.
     """
     module, _, attribute = text.partition(":")
     # As `python -m` does.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: Any = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"{option} {text} is no file or folder, and no function that can be imported: {error}."
-        ) from error
+    with code_of_users(f"{option} {text}, while it is imported,"):
+        try:
+            found: Any = import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"{option} {text} is no file or folder, and no function that can be imported: {error}."
+            ) from error
     if not callable(found):
         raise ConfigError(f"{option} {text} names a {type(found).__name__}, and not a function.")
     return found
@@ -135,10 +143,11 @@ def named_function(option: str, text: str) -> Callable[..., Any]:
 def _offered(data: str) -> Callable[[], Iterable[Batch]]:
     """The function that a package offers under a name."""
     for entry in entry_points(group=GROUP, name=data):
-        try:
-            return entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"--data {data}, of {entry.value}, cannot be imported: {error}.") from error
+        with code_of_users(f"--data {data}, of {entry.value}, while it is imported,"):
+            try:
+                return entry.load()
+            except (ImportError, AttributeError) as error:
+                raise ConfigError(f"--data {data}, of {entry.value}, cannot be imported: {error}.") from error
     raise DataError(
         f"{data} does not exist: --data takes a folder of images, a list of them (.txt), arrays (.npz,"
         f" .npy), a"

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc._paddle import dygraph_mode
-from qcc.errors import ConfigError, DataError, QccError
+from qcc.errors import ConfigError, DataError
+from qcc.given_code import code_of_users
 from qcc.ir.dtypes import numpy_dtype
 from qcc.train.models.network import Network
 from qcc.train.parallel.group import ALONE, Group
@@ -119,14 +120,8 @@ class GivenTask:
 @contextmanager
 def _code_of_users(what: str) -> Iterator[None]:
     """For a block that calls what somebody has given: in dygraph mode, and what it raises is one sentence."""
-    try:
-        with dygraph_mode():
-            yield
-    except QccError:
-        raise
-    # Whatever the code of somebody else may raise.
-    except Exception as error:
-        raise DataError(f"{what} raised {type(error).__name__}: {error}".rstrip(".") + ".") from error
+    with code_of_users(what), dygraph_mode():
+        yield
 
 
 def _fitting(program: Any, name: str, given: Any) -> NDArray[Any]:

@@ -184,7 +184,7 @@ def _normalize(options: Content) -> Content:
 
 
 def _same(mean: float, std: float) -> Content:
-    return {"mean": [mean] * 3, "std": [std] * 3}
+    return {"mean": [mean], "std": [std]}
 
 
 def _number(value: Any) -> float:

@@ -11,7 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from qcc.errors import DataError
 from qcc.inputs import open_input
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:

@@ -126,7 +126,8 @@ def _check(feed: Var, one: Prepared, file: Path) -> None:
         found = " x ".join(map(str, one.image.shape))
         raise DataError(
             f"{file} comes out as {found}, and the model's feed {feed.name!r} takes {wanted}: preprocessing"
-            " has to bring all images to this size (a step Resize, Fit, CenterCrop or Pad)."
+            " has to bring all images to this size (a step Resize, Fit, CenterCrop or Pad; `channels: GRAY`"
+            " for one channel)."
         )
 
 

@@ -39,7 +39,7 @@ Size = tuple[int, int]
 class Prepared:
     """An image as a model takes it.
 
-    `image`: float32 [3, H, W], or [H, W, 3] in the layout NHWC. `im_shape`: height and width behind the last
+    `image`: float32 [C, H, W], or [H, W, C] in the layout NHWC. `im_shape`: height and width behind the last
     resize; `scale_factor`: what that has multiplied them by; `im_size`: height and width of the file.
     """
 
@@ -54,7 +54,7 @@ class Preparation:
 
     def __init__(self, preprocess: Preprocess) -> None:
         self._steps = preprocess.steps
-        self._bgr = preprocess.channels == "BGR"
+        self._channels = preprocess.channels
         self._first = preprocess.layout == "NCHW"
         self._scale = np.float32(preprocess.scale)
         self._mean = np.array(preprocess.mean, np.float32)
@@ -65,7 +65,7 @@ class Preparation:
     def __call__(self, pixels: np.ndarray, name: str) -> Prepared:
         """Prepare an image, uint8 [H, W, 3] in RGB order.  Raises DataError, with its name in front, when
         it does not fit a step."""
-        canvas = _Canvas(pixels[..., ::-1] if self._bgr else pixels, name, self._nothing)
+        canvas = _Canvas(_channels(pixels, self._channels), name, self._nothing)
         for step in self._steps:
             _STEPS[type(step)](canvas, step)
         image = (canvas.image.astype(np.float32) * self._scale - self._mean) / self._std
@@ -74,13 +74,20 @@ class Preparation:
         return Prepared(np.ascontiguousarray(image), canvas.shape, canvas.factor, _size(pixels))
 
 
+def _channels(pixels: np.ndarray, wanted: str) -> np.ndarray:
+    """The channels that a model takes, of pixels in RGB order."""
+    if wanted == "GRAY":
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+    return pixels[..., ::-1] if wanted == "BGR" else pixels
+
+
 def _size(image: np.ndarray) -> Size:
     height, width = image.shape[:2]
     return height, width
 
 
 class _Canvas:
-    """An image on its way through the steps: [H, W, 3], uint8 until something else is painted on it."""
+    """An image on its way through the steps: [H, W, C], uint8 until something else is painted on it."""
 
     def __init__(self, image: np.ndarray, name: str, nothing: np.ndarray) -> None:
         self.image, self._name, self._nothing = image, name, nothing
@@ -90,9 +97,10 @@ class _Canvas:
     def resize(self, height: int, width: int, interpolation: str) -> None:
         old = self.image.shape[:2]
         size = (max(width, 1), max(height, 1))
-        self.image = cv2.resize(
+        resized = cv2.resize(
             np.ascontiguousarray(self.image), size, interpolation=_INTERPOLATIONS[interpolation]
         )
+        self.image = resized.reshape(*_size(resized), -1)  # of one channel, OpenCV drops the dimension
         self.shape = _size(self.image)
         self.factor = (self.shape[0] / old[0], self.shape[1] / old[1])
 
@@ -109,7 +117,7 @@ class _Canvas:
             return
         if height < inner[0] or width < inner[1]:
             raise self.wrong(f"cannot be padded to {height} x {width}")
-        padded = np.empty((height, width, 3), np.float32)
+        padded = np.empty((height, width, self.image.shape[2]), np.float32)
         padded[...] = self._nothing if value is None else np.float32(value)
         padded[top : top + inner[0], left : left + inner[1]] = self.image
         self.image = padded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from qcc.errors import ConfigError
 from qcc.grammar.document import read_document
@@ -154,16 +154,26 @@ class Preprocess(Section):
 
     steps: tuple[Step, ...] = ()
     """What changes the size, one behind the other; each has a help of its own."""
-    channels: Literal["RGB", "BGR"] = "RGB"
-    """The order of the channels. PP-OCR's models want BGR, most others RGB."""
+    channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    """The channels, and their order. PP-OCR's models want BGR, most others RGB; GRAY is one channel, how
+    bright a pixel is (0.299 R + 0.587 G + 0.114 B)."""
     scale: PositiveFloat = 1 / 255
     """What pixels are multiplied by."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """What is then subtracted, for each channel in their order."""
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0,)
+    """What is then subtracted, for each channel in their order; a single value is that of all."""
+    std: tuple[PositiveFloat, ...] = (1.0,)
     """What is then divided by, likewise."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     """The order of the input's dimensions: channels before or behind height and width."""
+
+    @model_validator(mode="after")
+    def _values_of_each_channel(self) -> Preprocess:
+        count = 1 if self.channels == "GRAY" else 3
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, count):
+                wanted = "one value" if count == 1 else f"one value or {count}"
+                raise ValueError(f"{name} needs {wanted} with channels {self.channels}, not {len(values)}")
+        return self
 
 
 def read_preprocess(path: Path) -> Preprocess:
@@ -172,19 +182,23 @@ def read_preprocess(path: Path) -> Preprocess:
     return validate(Preprocess, document.data, document, ())
 
 
+_CHANNELS = (1, 3)
+
+
 def template(image_shape: tuple[int, ...] | None) -> str:
     """A file to start from, for a model whose image feed is declared with this shape."""
     shape = image_shape or (-1, 3, -1, -1)
-    last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+    last = len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
+    gray = shape[3 if last else 1] == 1
     height, width = (length if length > 0 else 224 for length in (shape[1:3] if last else shape[2:4]))
     return f"""\
 # How an image is prepared for the model; `qcc config help Preprocess` explains each key.
 steps:
   - {{type: Resize, size: [{height}, {width}]}}
-channels: RGB
+channels: {"GRAY" if gray else "RGB"}
 scale: {1 / 255}
-mean: [0.485, 0.456, 0.406]
-std: [0.229, 0.224, 0.225]
+mean: {"[0.5]" if gray else "[0.485, 0.456, 0.406]"}
+std: {"[0.5]" if gray else "[0.229, 0.224, 0.225]"}
 layout: {"NHWC" if last else "NCHW"}
 """
 

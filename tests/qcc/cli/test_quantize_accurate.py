@@ -93,6 +93,7 @@ def test_a_budget_of_a_function(
         "def floats(model):\n    return 1 - len(list(quantized_ops(model.graph))) / 10\n"
         "def text(model):\n    return 'good'\n"
         "def nothing(model):\n    return float('nan')\n"
+        "def broken(model):\n    return {}['labels']\n"
     )
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
@@ -112,6 +113,8 @@ def test_a_budget_of_a_function(
     assert "--eval my_metric:text gave a str, and not a number" in capsys.readouterr().err
     assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:nothing")) == 2
     assert "--eval my_metric:nothing gave nan, which is no number to compare by" in capsys.readouterr().err
+    assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:broken")) == 2
+    assert "--eval my_metric:broken raised KeyError: 'labels'." in capsys.readouterr().err
     assert run(command(place, tmp_path / "o", "--max-drop", 0.1, "--eval", "my_metric:missing")) == 2
     assert "--eval my_metric:missing is no file or folder, and no function" in capsys.readouterr().err
 

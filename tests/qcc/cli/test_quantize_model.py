@@ -136,12 +136,24 @@ def test_a_function_that_yields_batches(
         "import numpy as np\nfrom pathlib import Path\n"
         f"def batches():\n    for path in sorted(Path({str(place / 'arrays')!r}).iterdir()):\n"
         "        yield {'image': np.load(path)}\n"
+        "def broken():\n    yield from batches()\n    1 / 0\n"
+        "def plain(folder):\n    return []\n"
     )
     monkeypatch.chdir(tmp_path)
     said(capsys, command(place, tmp_path / "f", data="my_batches:batches"))
     said(capsys, command(place, tmp_path / "a", data=place / "arrays"))
     assert weights(tmp_path / "f", "float") == weights(tmp_path / "a", "float")
     assert json.loads((tmp_path / "f/qcc.json").read_text())["data"]["used"] == 6
+    (tmp_path / "my_slip.py").write_text("1 / 0\n")
+    for data, told in (
+        ("my_batches:broken", "raised ZeroDivisionError: division by zero."),
+        ("my_batches:plain", "raised TypeError: plain() missing"),
+        ("my_slip:batches", "while it is imported, raised ZeroDivisionError: division by zero."),
+    ):
+        assert run(command(place, tmp_path / "b", data=data)) == 2
+        text = capsys.readouterr().err
+        assert f"--data {data}" in text
+        assert told in text
     words = command(place, tmp_path / "out", data="my_batches:missing")
     assert "no function that can be imported" in refusal(capsys, words, tmp_path / "out")
 

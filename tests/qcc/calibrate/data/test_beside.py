@@ -11,7 +11,7 @@ from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import ConfigError
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-LINE = {"mean": [0.5] * 3, "std": [0.5] * 3, "channels": "BGR"}
+LINE = {"mean": [0.5], "std": [0.5], "channels": "BGR"}
 
 DETECTION = """\
 mode: paddle

@@ -10,6 +10,7 @@ from PIL import Image
 
 from qcc._paddle import paddle
 from qcc.calibrate.data.batches import spread
+from qcc.calibrate.data.image_file import IMAGE_SUFFIXES
 from qcc.calibrate.data.images import find_images, image_batches
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
@@ -36,7 +37,7 @@ def fed_by(**feeds: tuple[list[int], str]) -> Model:
 
 
 def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
-    files = [save(tmp_path / name) for name in ("b/2.jpg", "a/1.PNG", "3.bmp")]
+    files = [save(tmp_path / name) for name in ("b/2.jpg", "a/1.PNG", "3.bmp", "4.webp")]
     (tmp_path / "notes.md").write_text("no image")
     assert find_images(tmp_path) == sorted(files)
     listed = tmp_path / "list.txt"
@@ -46,7 +47,7 @@ def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
 
 
 def test_where_there_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no image \(.bmp, .jpeg"):
+    with pytest.raises(DataError, match=r"holds no image \(.bmp, .jfif, .jpeg"):
         find_images(tmp_path)
     listed = tmp_path / "list.txt"
     listed.write_text("\n")
@@ -117,6 +118,16 @@ def test_feeds_that_no_image_gives(tmp_path: Path) -> None:
         image_batches(fed_by(image=([-1, 3, 8, 8], "float32"), anchors=([-1, 9], "float32")), [file], RESIZE)
     with pytest.raises(DataError, match=r"of which 0 take images \(four dimensions\)"):
         image_batches(fed_by(words=([-1, 16], "float32")), [file], RESIZE)
+
+
+def test_a_feed_of_one_channel_and_every_kind_of_file(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"a{suffix}") for suffix in sorted(IMAGE_SUFFIXES - {".pgm"})]
+    files.append(tmp_path / "a.pgm")
+    Image.fromarray(np.full((8, 8), 100, np.uint8)).save(files[-1])
+    assert find_images(tmp_path) == sorted(files)
+    grey = RESIZE.model_copy(update={"channels": "GRAY", "scale": 1.0})
+    for batch in image_batches(fed_by(image=([-1, 1, 8, 8], "float32")), files, grey):
+        np.testing.assert_allclose(batch["image"], np.full((1, 1, 8, 8), 100), atol=2)
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qcc.calibrate.data.prepare import Preparation, Prepared
 from qcc.calibrate.data.preprocess import Preprocess, read_preprocess, template
@@ -62,6 +63,24 @@ def test_numbers() -> None:
     assert found.flags.c_contiguous
 
 
+def test_one_value_is_that_of_all_channels() -> None:
+    image = picture(4, 5)
+    one, three = (prepare(image, mean=[0.5] * count, std=[0.25] * count).image for count in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("step", [{"type": "Resize", "size": [8, 6]}, {"type": "Pad", "size": [8, 6]}])
+def test_one_channel(step: dict[str, object]) -> None:
+    """As bright as Pillow has it; what is grey stays as it is."""
+    image = picture(4, 5)
+    found = prepare(image, channels="GRAY", scale=1.0, layout="NHWC").image
+    np.testing.assert_allclose(found[..., 0], Image.fromarray(image).convert("L"), atol=1)
+    grey = np.repeat(image[..., :1], 3, axis=2)
+    found = prepare(grey, channels="GRAY", scale=1.0, layout="NHWC").image
+    np.testing.assert_array_equal(found, image[..., :1])
+    assert prepare(image, step, channels="GRAY", mean=[0.5], std=[0.5]).image.shape == (1, 8, 6)
+
+
 def test_padding_becomes_zero_or_a_pixel() -> None:
     image = np.full((2, 2, 3), 200, np.uint8)
     numbers: dict[str, object] = {"mean": [0.5] * 3, "std": [0.5] * 3}
@@ -107,6 +126,11 @@ def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
     assert found.layout == "NCHW"
     (tmp_path / "p.yml").write_text(template((-1, 299, 299, 3)))
     assert read_preprocess(tmp_path / "p.yml").layout == "NHWC"
+    for shape in ((-1, 1, 28, 30), (-1, 28, 30, 1)):
+        (tmp_path / "p.yml").write_text(template(shape))
+        found = read_preprocess(tmp_path / "p.yml")
+        assert (found.channels, found.mean, found.std) == ("GRAY", (0.5,), (0.5,))
+        assert found.steps[0].size == (28, 30)  # type: ignore[union-attr]
     (tmp_path / "p.yml").write_text(template(None))
     assert read_preprocess(tmp_path / "p.yml").steps[0].size == (224, 224)  # type: ignore[union-attr]
 
@@ -117,7 +141,9 @@ def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
         ("stepz: []", "line 1: unknown key 'stepz'; did you mean 'steps'"),
         ("steps:\n  - {type: Resiz, size: [2, 2]}", "line 2: .*unknown type 'Resiz'"),
         ("steps:\n  - {type: Resize}", "key 'size' is missing"),
-        ("mean: [0.5]", "it needs 3 values|a value is missing"),
+        ("mean: [0.5, 0.5]", "mean needs one value or 3 with channels RGB, not 2"),
+        ("channels: GRAY\nstd: [0.5, 0.5, 0.5]", "std needs one value with channels GRAY, not 3"),
+        ("mean: []", "mean needs one value or 3 with channels RGB, not 0"),
         ("std: [0.5, 0.5, 0]", "std.*greater than 0"),
     ],
 )
