@@ -64,6 +64,7 @@ BUILT_IN = {
     "bare-nms": "qcc.backends.deploy.passes.bare_nms:BareNms",
     "cut-nms": "qcc.backends.deploy.passes.cut_nms:CutNms",
     "avoid-saturation": "qcc.backends.deploy.passes.avoid_saturation:AvoidSaturation",
+    "own-filters": "qcc.backends.deploy.passes.own_filters:OwnFilters",
     "odd-kernels": "qcc.backends.deploy.passes.odd_kernels:OddKernels",
     "own-scales": "qcc.backends.deploy.passes.own_scales:OwnScales",
     # What follows lowers a graph for Paddle Lite.
