@@ -26,11 +26,11 @@ def test_check_of_a_float_model(tmp_path: Path) -> None:
 
 
 def test_check_says_what_export_says(tmp_path: Path) -> None:
-    qcc.save(CASES["softsign"].model(), tmp_path / "model", check=False)
-    said = refusal("check", tmp_path / "model", "--target", "lite-arm")
-    assert said == refusal("export", tmp_path / "model", "-o", tmp_path / "a.nb")
-    assert "there is one on x86" in said
-    assert "softsign" in outcome("check", tmp_path / "model", "--target", "lite-x86")
+    qcc.save(CASES["add_n"].model(), tmp_path / "model", check=False)
+    said = refusal("check", tmp_path / "model", "--target", "lite-x86")
+    assert said == refusal("export", tmp_path / "model", "--arch", "x86", "-o", tmp_path / "a.nb")
+    assert "there is one on arm" in said
+    assert "sum" in outcome("check", tmp_path / "model", "--target", "lite-arm")
 
 
 def test_check_of_quantized_models() -> None:
