@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -84,9 +84,14 @@ def rounded_again(graph: Graph, int8_ops: Collection[str], vnni: bool) -> list[s
 
 
 def _reads_signed(op: Op) -> bool:
+    quantize = _quantize_of(op)
+    return quantize is None or not is_unsigned(quantize.input("X"))
+
+
+def _quantize_of(op: Op) -> Op | None:
+    """What quantizes the activation that a frozen op, or one between pairs, reads."""
     frozen, trips = frozen_op(op), round_trips(op)
-    source = frozen.quantize.input("X") if frozen else trips.data.source if trips else None
-    return source is None or not is_unsigned(source)
+    return frozen.quantize if frozen else trips.data.ops[0] if trips else None
 
 
 def _largest_is_127(op: Op, weight: np.ndarray) -> bool:
@@ -114,9 +119,8 @@ def ends_a_convolution(op: Op | None) -> bool:
 
 def _give_steps(graph: Graph, int8_ops: Collection[str]) -> None:
     """Round what convolutions in int8 give where others than the next ones in int8 read it as well."""
-    in_int8 = [one.op for one in quantized_ops(graph) if one.op.type in int8_ops]
-    readers = dict.fromkeys(quantize for op in in_int8 for quantize in _quantizers(op))
-    for var in dict.fromkeys(quantize.input("X") for quantize in readers):
+    in_int8 = dict.fromkeys(one.op for one in quantized_ops(graph) if one.op.type in int8_ops)
+    for var in dict.fromkeys(quantize.input("X") for op in in_int8 if (quantize := _static(op))):
         quantizers = [op for op in var.consumers if op.type in _SCALES]
         if (len(quantizers) < len(var.consumers) or is_fetched(graph, var)) and _comes_from(
             graph, var, in_int8
@@ -124,14 +128,10 @@ def _give_steps(graph: Graph, int8_ops: Collection[str]) -> None:
             _give_rounded(graph, var, quantizers)
 
 
-def _quantizers(op: Op) -> Iterator[Op]:
-    """The quantize ops of what an op reads."""
-    for var in op.all_inputs():
-        first = var.producer
-        if first is not None and first.type == "dequantize_linear":
-            first = first.input("X").producer
-        if first is not None and first.inputs.get(_SCALES.get(first.type, "")):
-            yield first
+def _static(op: Op) -> Op | None:
+    """What quantizes the activation that an op reads, by a scale that is fixed."""
+    found = _quantize_of(op)
+    return found if found is not None and found.inputs.get(_SCALES.get(found.type, "")) else None
 
 
 def _comes_from(graph: Graph, var: Var, convolutions: Collection[Op]) -> bool:

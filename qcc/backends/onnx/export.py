@@ -76,7 +76,9 @@ def export(
             engine = "nothing"
             checks.append(Check(target.engine, f"not run, because {lack}", good=False))
         subject = Subject(prepared, content, form, path)
-        data = None if check is True else {name: _first(name in single, check[name]) for name in check}
+        data = None
+        if check is not True:
+            data = {name: array[:1] if name in single else array for name, array in check.items()}
         checks += check_file(subject, engine, data)
     if form.checked_in == "nothing":
         checks.append(
@@ -95,10 +97,6 @@ def export(
         write_json(staged / record_name, record.content())
         publish(staged, path.parent, [path.name, record_name])
     return Saved(f"onnx-{target.name}", (path, path.with_name(record_name)), tuple(checks))
-
-
-def _first(single: bool, array: np.ndarray) -> np.ndarray:
-    return array[:1] if single else array
 
 
 def _without_suppression(model: Model) -> Model:

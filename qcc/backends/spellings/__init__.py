@@ -58,6 +58,12 @@ SPELLINGS: Mapping[str, Spell] = {
 }
 """How an op of a type is written otherwise; None where it is left."""
 
+
+def _taken_over(*names: str) -> dict[str, Spell]:
+    """Those of paddle2onnx that another reader lacks as well."""
+    return {name: SPELLINGS[name] for name in names}
+
+
 _BUILT_IN = dict.fromkeys(activations.BUILT_IN, activations.as_paddle_computes)
 _FUNCTIONS: Mapping[str, Spell] = {
     "brelu": activations.brelu,
@@ -71,6 +77,8 @@ _FUNCTIONS: Mapping[str, Spell] = {
     "softsign": activations.softsign,
     "trunc": numbers.trunc,
 }
+"""What OpenVINO's reader and Paddle Lite both lack."""
+
 FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
     "dropout": numbers.dropout,
@@ -81,15 +89,12 @@ FOR_ONEDNN: Mapping[str, Spell] = {
 """The same for Paddle's oneDNN kernels."""
 
 FOR_OPENVINO: Mapping[str, Spell] = {
-    **{
-        name: SPELLINGS[name]
-        for name in (
-            *("celu", "channel_shuffle", "crop", "crop_tensor", "expm1", "fold", "frobenius_norm"),
-            *("increment", "isfinite_v2", "isinf_v2", "isnan_v2", "lerp", "logit", "maxout", "pad3d"),
-            *("pixel_unshuffle", "pool2d", "reduce_amax", "reduce_amin", "reshape", "reverse", "rrelu"),
-            *("shuffle_channel", "soft_relu", "stanh", "strided_slice", "transpose", "unpool"),
-        )
-    },
+    **_taken_over(
+        *("celu", "channel_shuffle", "crop", "crop_tensor", "expm1", "fold", "frobenius_norm"),
+        *("increment", "isfinite_v2", "isinf_v2", "isnan_v2", "lerp", "logit", "maxout", "pad3d"),
+        *("pixel_unshuffle", "pool2d", "reduce_amax", "reduce_amin", "reshape", "reverse", "rrelu"),
+        *("shuffle_channel", "soft_relu", "stanh", "strided_slice", "transpose", "unpool"),
+    ),
     **_BUILT_IN,
     **_FUNCTIONS,
     "affine_channel": maps.affine_channel,
@@ -112,13 +117,10 @@ FOR_OPENVINO: Mapping[str, Spell] = {
 """The same for OpenVINO where it reads models of Paddle."""
 
 FOR_LITE: Mapping[str, Spell] = {
-    **{
-        name: SPELLINGS[name]
-        for name in (
-            *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "logit", "maxout"),
-            *("pixel_unshuffle", "reduce_amax", "reduce_amin", "soft_relu", "stanh", "strided_slice"),
-        )
-    },
+    **_taken_over(
+        *("addmm", "crop_tensor", "expm1", "fold", "frobenius_norm", "gelu", "lerp", "logit", "maxout"),
+        *("pixel_unshuffle", "reduce_amax", "reduce_amin", "soft_relu", "stanh", "strided_slice"),
+    ),
     **_BUILT_IN,
     **_FUNCTIONS,
     "bmm": numbers.bmm,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.spellings.step import Step, Steps, combined, reshaped, scaled, weight
+from qcc.backends.spellings.step import Step, Steps, combined, reduced, reshaped, scaled, weight
 from qcc.ir.nodes import Op
 
 _THRESHOLD = 20.0
@@ -189,13 +189,12 @@ def log_softmax(op: Op) -> Steps:
     """x - max(x) - log(sum(exp(x - max(x)))) along an axis."""
     x = op.input("X")
     axis = op.attr("axis", -1) % len(x.shape)
-    one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-    axes = {"dim": [axis], "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    total = reduced("sum", "sum", "exp", [axis], x)
     return (
-        Step("largest", "reduce_max", {"X": x}, axes, one),
+        reduced("largest", "max", x, [axis], x),
         combined("below", "sub", x, "largest"),
         Step("exp", "exp", {"X": "below"}),
-        Step("sum", "reduce_sum", {"X": "exp"}, axes, one),
-        Step("log", "log", {"X": "sum"}, {}, one),
+        total,
+        Step("log", "log", {"X": "sum"}, {}, total.shape),
         combined("share", "sub", "below", "log"),
     )

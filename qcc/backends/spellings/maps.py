@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.spellings.places import nearest
+from qcc.backends.spellings.places import is_sized_in_a_run, nearest
 from qcc.backends.spellings.step import (
     Step,
     Steps,
@@ -72,7 +72,7 @@ def by_a_fraction(op: Op) -> Steps | None:
 def interpolate(op: Op) -> Steps | None:
     """Of Paddle 1, whose scale is one number, and tells the size alone."""
     out, scale = op.output("Out"), float(op.attr("scale", 0.0))
-    if any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")):
+    if is_sized_in_a_run(op):
         return None
     told = {name: op.attr(name) for name in ("align_corners", "align_mode", "interp_method", "data_layout")}
     told |= {"out_d": -1, "out_h": op.attr("out_h"), "out_w": op.attr("out_w"), "scale": list[float]()}

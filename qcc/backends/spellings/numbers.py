@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.spellings.step import Step, Steps, cast, combined, product, scaled, weight
+from qcc.backends.spellings.step import Step, Steps, cast, combined, product, reduced, scaled, weight
 from qcc.ir.nodes import Op, Var
 
 _POWERS = frozenset(map(float, range(2, 9)))
@@ -109,11 +109,11 @@ def is_nan(op: Op) -> Steps:
     return (_compared("not_equal", op.input("X"), op.input("X")),)
 
 
-def is_infinite(op: Op) -> Steps | None:
+def is_infinite(op: Op) -> Steps:
     return _beside_infinity("equal", op)
 
 
-def is_finite(op: Op) -> Steps | None:
+def is_finite(op: Op) -> Steps:
     """Of NaN, that it is less than anything is wrong."""
     return _beside_infinity("less_than", op)
 
@@ -145,13 +145,12 @@ def any_norm(op: Op) -> Steps:
     """x / sqrt(sum(x^2) + epsilon) along an axis."""
     x, epsilon = op.input("X"), float(op.attr("epsilon", 1e-10))
     axis = op.attr("axis") % len(x.shape)
-    summed = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-    axes = {"dim": [axis], "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    total = reduced("sum", "sum", "squares", [axis], x)
     return (
         combined("squares", "mul", x, x),
-        Step("sum", "reduce_sum", {"X": "squares"}, axes, summed),
-        scaled("more", "sum", 1.0, epsilon, summed),
-        Step("length", "sqrt", {"X": "more"}, {}, summed),
+        total,
+        scaled("more", "sum", 1.0, epsilon, total.shape),
+        Step("length", "sqrt", {"X": "more"}, {}, total.shape),
         combined("ratio", "div", x, "length"),
     )
 
@@ -159,16 +158,15 @@ def any_norm(op: Op) -> Steps:
 def instance_norm(op: Op) -> Steps:
     """(x - mean) / sqrt(variance + epsilon), of each channel of each image, times a scale, plus a bias."""
     x = op.input("X")
-    one = (*x.shape[:2], *(1 for _ in x.shape[2:]))
-    axes = {"dim": list(range(2, len(x.shape))), "keep_dim": True, "reduce_all": False}
-    axes |= {"in_dtype": -1, "out_dtype": -1}
+    axes = range(2, len(x.shape))
+    variance = reduced("variance", "mean", "squares", axes, x)
     steps = [
-        Step("mean", "reduce_mean", {"X": x}, axes, one),
+        reduced("mean", "mean", x, axes, x),
         combined("difference", "sub", x, "mean"),
         combined("squares", "mul", "difference", "difference"),
-        Step("variance", "reduce_mean", {"X": "squares"}, axes, one),
-        scaled("more", "variance", 1.0, float(op.attr("epsilon", 1e-5)), one),
-        Step("deviation", "sqrt", {"X": "more"}, {}, one),
+        variance,
+        scaled("more", "variance", 1.0, float(op.attr("epsilon", 1e-5)), variance.shape),
+        Step("deviation", "sqrt", {"X": "more"}, {}, variance.shape),
         combined("normed", "div", "difference", "deviation"),
     ]
     for slot, kind in (("Scale", "mul"), ("Bias", "add")):
@@ -204,9 +202,7 @@ def mean(op: Op) -> Steps:
     return (Step("mean", "reduce_mean", {"X": op.input("X")}, axes),)
 
 
-def _beside_infinity(kind: str, op: Op) -> Steps | None:
-    if op.input("X").dtype != VarType.FP32:
-        return None
+def _beside_infinity(kind: str, op: Op) -> Steps:
     return (
         Step("size", "abs", {"X": op.input("X")}),
         weight("infinity", np.array([np.inf], np.float32)),

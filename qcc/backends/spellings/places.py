@@ -103,9 +103,7 @@ def nearest(op: Op) -> Steps | None:
     x, out = op.input("X"), op.output("Out")
     if op.attr("data_layout", "NCHW") != "NCHW" or len(x.shape) != 4:
         return None
-    if min(*x.shape[2:], *out.shape[2:]) < 1 or any(
-        op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale")
-    ):
+    if is_sized_in_a_run(op) or min(*x.shape[2:], *out.shape[2:]) < 1:
         return None
     aligned = op.attr("align_corners", True)
     # The first version of the op takes its scale for the size alone.
@@ -116,6 +114,11 @@ def nearest(op: Op) -> Steps | None:
         return None
     places = {axis: _nearest(*size, aligned=aligned) for axis, size in enumerate(sizes, 2)}
     return _taken(x, places)
+
+
+def is_sized_in_a_run(op: Op) -> bool:
+    """Whether an interpolation reads how large its output is."""
+    return any(op.inputs.get(slot) for slot in ("OutSize", "SizeTensor", "Scale"))
 
 
 def polygon_box_transform(op: Op) -> Steps | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,13 @@ def transposed(name: str, source: str | Var, order: tuple[int, ...], shape: tupl
 def combined(name: str, op: str, x: str | Var, y: str | Var, shape: tuple[int, ...] | None = None) -> Step:
     """The elementwise `op` of two, such as mul."""
     return Step(name, f"elementwise_{op}", {"X": x, "Y": y}, {"axis": -1}, shape)
+
+
+def reduced(name: str, kind: str, source: str | Var, axes: Sequence[int], like: Var) -> Step:
+    """The `kind` of a source with the shape of `like`, such as sum, over some axes, which are kept."""
+    attrs = {"dim": list(axes), "keep_dim": True, "reduce_all": False, "in_dtype": -1, "out_dtype": -1}
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(like.shape))
+    return Step(name, f"reduce_{kind}", {"X": source}, attrs, shape)
 
 
 def product(name: str, x: str | Var, y: str | Var, shape: tuple[int, ...] | None = None) -> Step:
