@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qcc.backends.again import Outcome, run_both, with_other_size
 from qcc.backends.engines.paddle import Died
 from qcc.backends.judge import (
     FLOAT_ENGINES,
@@ -21,12 +22,14 @@ from qcc.backends.judge import (
     NOT_TOGETHER,
     first_wrong_op,
     is_wrong_in_float,
-    judge,
+    judge_outputs,
+    opened,
 )
 from qcc.backends.predictor import Engine
 from qcc.backends.program_file import inference_program
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import PADDLE_INFERENCE, Check
+from qcc.backends.samples import feeds_of
 from qcc.errors import GraphError, OutputError, PaddleError
 from qcc.frontend.params import combined, read_weights
 from qcc.frontend.program_file import read_program
@@ -123,38 +126,56 @@ def check_runs(
     op, and when the required engine does not run them or gives other numbers.
     """
     try:
-        found = reference(model, files.program, files.params, data)
+        # What is for training and evaluation is not deployed.
+        deployed = "transformed" not in state(model.graph)
+        feeds = feeds_of(model) if deployed else ()
+        found = reference(model, files.program, files.params, data, feeds=feeds)
     except GraphError as error:
         return [Check("Paddle", f"not run, because {str(error).rstrip('.')}", good=False)]
     except PaddleError as error:
         raise files.error(str(error).rstrip(".")) from error
     checks = [Check("Paddle", f"reads the same weights, bit for bit, and runs on {found.sample.source}")]
-    if "transformed" in state(model.graph):
-        # It is for training and evaluation; some of its ops do not survive Paddle's optimizations.
+    if not deployed:
+        # Some of its ops do not survive Paddle's optimizations.
         return checks
     if required is not None:
-        check = _check(found, required, ANOTHER)
-        if not check.good:
-            raise files.error(f"{check}; {NO_CHECK}")
-        return [*checks, check]
+        found_there = _check(found, required, ANOTHER)
+        if not found_there[0].good:
+            raise files.error(f"{found_there[0]}; {NO_CHECK}")
+        return [*checks, *found_there]
     # Whoever wants float kernels takes another form than QDQ.
     engines = (_INT8,) if "qdq" in state(model.graph) else (*FLOAT_ENGINES, _INT8)
-    return [*checks, *(_check(found, engine) for engine in engines)]
+    return [*checks, *(check for engine in engines for check in _check(found, engine))]
 
 
-def _check(found: Reference, engine: Engine, way: str | None = None) -> Check:
+def _check(found: Reference, engine: Engine, way: str | None = None) -> list[Check]:
     """`way`: what to do about an op that is wrong, where that is not to write the form for the engine."""
     what = f"{PADDLE_INFERENCE}, {engine}"
     if engine.int8 and is_dynamic(found.graph):
-        return Check(what, _OTHER_SCALES, good=False)
+        return [Check(what, _OTHER_SCALES, good=False)]
+
+    def judged(reference: Reference, outputs: list[np.ndarray]) -> Outcome:
+        try:
+            return _judged(reference, engine, outputs, way)
+        except PaddleError as error:
+            return Outcome(False, f"does not run: {_cause(error)}")
+
     try:
-        judgement = judge(found, engine)
+        both = run_both(found, opened(found, engine).run)
     except PaddleError as error:
-        return Check(what, f"does not run: {_cause(error)}", good=False)
+        return [Check(what, f"does not run: {_cause(error)}", good=False)]
+    outcome = judged(found, both.outputs)
+    if not outcome.right:
+        return [Check(what, outcome.words, good=False)]
+    return with_other_size(Check(what, outcome.words), found, both, judged)
+
+
+def _judged(found: Reference, engine: Engine, outputs: list[np.ndarray], way: str | None) -> Outcome:
+    judgement = judge_outputs(found, engine, outputs)
     if judgement.right:
         if not engine.int8:
             found.movements.append(judgement.found)
-        return Check(what, str(judgement.distance))
+        return Outcome(True, str(judgement.distance))
     words = f"{judgement.distance} on {found.sample.source}"
     present = state(found.graph)
     where = _WAYS[present] if present in _WAYS else _where(found, engine, way)
@@ -162,9 +183,8 @@ def _check(found: Reference, engine: Engine, way: str | None = None) -> Check:
     if where is None and (not engine.int8 or found.scatters(judgement.found)):
         if not engine.int8:
             found.movements.append(judgement.found)
-        return Check(what, f"{words}, {FROM_TIES}")
-    where = where or f"{NOT_TOGETHER}; {ANOTHER}"
-    return Check(what, f"{words}, which is wrong: {where}", good=False)
+        return Outcome(True, f"{words}, {FROM_TIES}")
+    return Outcome(False, f"{words}, which is wrong: {where or f'{NOT_TOGETHER}; {ANOTHER}'}")
 
 
 def _where(found: Reference, engine: Engine, way: str | None) -> str | None:

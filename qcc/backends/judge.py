@@ -35,7 +35,14 @@ class Judgement:
 
 def judge(reference: Reference, engine: Engine) -> Judgement:
     """Run an engine on a reference's sample, and compare.  Raises PaddleError when it does not run."""
-    outputs = _run(reference, engine)
+    return judge_outputs(reference, engine, _run(reference, engine))
+
+
+def judge_outputs(reference: Reference, engine: Engine, outputs: Sequence[np.ndarray]) -> Judgement:
+    """Compare what an engine gives on a reference's sample.
+
+    Raises PaddleError when Paddle does not run what that is to be compared with.
+    """
     found = reference.distances(outputs)
     if not engine.int8 or all_within(found, reference.limits()):
         return Judgement(all_within(found, reference.limits()), furthest(*found), found)
@@ -131,8 +138,13 @@ def see_movements(reference: Reference) -> None:
 
 
 def _run(reference: Reference, engine: Engine) -> list[np.ndarray]:
+    return opened(reference, engine).run(reference.sample.inputs)
+
+
+def opened(reference: Reference, engine: Engine) -> Predictor:
+    """A reference's files in an engine.  Raises PaddleError when it does not load them."""
     reference.engines.add(engine)
-    return Predictor(reference.program, reference.params, engine).run(reference.sample.inputs)
+    return Predictor(reference.program, reference.params, engine)
 
 
 def all_within(found: Sequence[Distance], allowed: Sequence[Distance]) -> bool:

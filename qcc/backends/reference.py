@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from qcc.backends.engines.paddle import Died
 from qcc.backends.heads import heads, saturated, suppressions
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
-from qcc.backends.samples import Sample, moved, off_by_a_step, samples
+from qcc.backends.samples import Feed, Sample, moved, off_by_a_step, samples
+from qcc.backends.sizes import of_other_sizes, shown
 from qcc.errors import GraphError, PaddleError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -38,7 +39,8 @@ class Reference:
 
     `program` fetches these variables, and has the weights `params`. `movements` are how far they are off
     when nothing but the last bits of something change; `floor`, how far they may be off in any case;
-    `engines`, those that have been run; `ties`, how far the outputs move when a few integers are off by one.
+    `engines`, those that have been run; `ties`, how far the outputs move when a few integers are off by one;
+    `again`, the same on a sample of another size, where some of `feeds` are open.
     """
 
     graph: Graph
@@ -52,6 +54,13 @@ class Reference:
     movements: list[list[Distance]] = field(default_factory=list)
     engines: set[Engine] = field(default_factory=set)
     ties: list[Distance] = field(default_factory=list)
+    feeds: Sequence[Feed] = ()
+    again: Reference | None = None
+
+    @property
+    def sizes(self) -> str:
+        """Those of the sample that are open, in words."""
+        return shown(self.sample.inputs, self.feeds)
 
     def distances(self, found: Sequence[np.ndarray]) -> list[Distance]:
         return distances(found, self.outputs)
@@ -118,9 +127,15 @@ def _of_ties(seen: Distance) -> Distance:
 
 
 def reference(
-    model: Model, program: Path, params: Path | None, data: Mapping[str, np.ndarray] | None
+    model: Model,
+    program: Path,
+    params: Path | None,
+    data: Mapping[str, np.ndarray] | None,
+    *,
+    feeds: Sequence[Feed] = (),
 ) -> Reference:
-    """Run a model's files op for op on data, or, when that is None, on made-up inputs.
+    """Run a model's files op for op on data, or, when that is None, on made-up inputs; where some of `feeds`
+    have open sizes, on such of another size as well, if the model runs on one.
 
     Raises PaddleError when Paddle cannot read them, or has read other weights than the model's; GraphError
     with Paddle's reason when the model does not run on the inputs.
@@ -129,18 +144,31 @@ def reference(
     opened = _opened(model, program, names)
     executor = PaddleExecutor(opened, params)
     _require_same_weights(model, executor)
-    sample, outputs = _first_run(model, executor, names, data)
-    instead = saturated(model.graph, names, outputs)
+    runs = [_first_run(samples(model, data), executor, names)]
+    if feeds:
+        try:
+            runs.append(_first_run(of_other_sizes(feeds, runs[0].sample), executor, names))
+        except GraphError:
+            pass  # it takes no other size
+        except PaddleError:
+            executor = PaddleExecutor(opened, params)  # the run at the other size has ended the process
+    instead: dict[str, str] = {}
+    for run in runs:
+        instead |= saturated(model.graph, names, run.outputs)
     if instead:
         names = tuple(dict.fromkeys(instead.get(name, name) for name in names))
         opened = _opened(model, program, names)
         executor = PaddleExecutor(opened, params)
-        outputs = executor.run(sample.inputs, names)
-    found = Reference(
-        model.graph, opened, params, sample, names, outputs, executor, smallest_limit(model.graph)
-    )
-    found.movements.append(found.distances(executor.run(moved(sample.inputs), names)))
-    return found
+        runs = [_Run(run.sample, executor.run(run.sample.inputs, names)) for run in runs]
+    floor = smallest_limit(model.graph)
+    found = [
+        Reference(model.graph, opened, params, run.sample, names, run.outputs, executor, floor, feeds=feeds)
+        for run in runs
+    ]
+    for one in found:
+        one.movements.append(one.distances(executor.run(moved(one.sample.inputs), names)))
+    found[0].again = found[1] if len(found) > 1 else None
+    return found[0]
 
 
 def _opened(model: Model, program: Path, names: tuple[str, ...]) -> Path:
@@ -177,17 +205,30 @@ def _require_same_weights(model: Model, executor: PaddleExecutor) -> None:
             raise PaddleError(f"Paddle reads another value of {name!r}.")
 
 
-def _first_run(
-    model: Model, executor: PaddleExecutor, names: Sequence[str], data: Mapping[str, np.ndarray] | None
-) -> tuple[Sample, list[np.ndarray]]:
-    failure = ""
-    for sample in samples(model, data):
+@dataclass(frozen=True)
+class _Run:
+    sample: Sample
+    outputs: list[np.ndarray]
+
+
+def _first_run(wanted: Iterable[Sample], executor: PaddleExecutor, names: Sequence[str]) -> _Run:
+    """The first sample that the model takes.  Raises GraphError where it takes none, PaddleError where the
+    process ends."""
+    failed: list[tuple[Sample, str]] = []
+    for sample in wanted:
         try:
-            return sample, executor.run(sample.inputs, names)
+            return _Run(sample, executor.run(sample.inputs, names))
         except PaddleError as error:
             if isinstance(error.__cause__, Died):
                 raise
-            failure = str(error.__cause__)
+            failed.append((sample, str(error.__cause__)))
+    raise GraphError(_refusal(failed))
+
+
+def _refusal(failed: Sequence[tuple[Sample, str]]) -> str:
+    if not failed:
+        return "no size is open."
+    sample, reason = failed[-1]
     shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in sample.inputs.items())
-    smaller = " and smaller" if data is None else ""
-    raise GraphError(f"the model does not run on {sample.source} ({shapes}{smaller}): {failure}")
+    more = "" if len(failed) == 1 else " and other sizes"
+    return f"the model does not run on {sample.source} ({shapes}{more}): {reason}"

@@ -40,8 +40,11 @@ def exported(model: Model, inputs: Inputs, target: str | Target, folder: Path, *
     return export(model, folder / "model.onnx", table, scales=scales, **{"check": inputs, **options})
 
 
-def frozen(net: Model, inputs: Inputs) -> Model:
-    scheme = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+def frozen(net: Model, inputs: Inputs, *skip_vars: str) -> Model:
+    scheme = (
+        "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max,"
+        f"skip_vars=[{','.join(skip_vars)}]}}"
+    )
     return qcc.PassManager.parse("freeze,prune").run(
         calibrated(qcc.PassManager.parse(scheme).run(net), [inputs])
     )

@@ -54,7 +54,7 @@ def save(
         if (lack := lacks(target)) is not None:
             return [*checks, Check(target.engine, f"not run, because {lack}", good=False)]
         if target.checked_in == "openvino":
-            return [*checks, check_in_openvino(prepared, files, data)]
+            return [*checks, *check_in_openvino(prepared, files, data)]
         engine = Engine(onednn=True, int8=True, int8_ops=target.int8_ops)
         return [*checks, *check_runs(prepared, files, data, engine)]
 

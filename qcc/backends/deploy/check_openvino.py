@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from qcc.backends.again import Outcome, run_both, with_other_size
 from qcc.backends.agreement import Distance, furthest
-from qcc.backends.apart import Wrong, take_apart, worst_of
+from qcc.backends.apart import Apart, Wrong, take_apart, worst_of
 from qcc.backends.check import ANOTHER, NO_CHECK, Written, way_out
 from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
 from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
+from qcc.backends.samples import feeds_of
 from qcc.errors import EngineError, GraphError, PaddleError
 from qcc.model import Model
 
 
-def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarray] | None) -> Check:
+def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarray] | None) -> list[Check]:
     """Run written files in OpenVINO, and compare with Paddle's executor, op for op.
 
     `data` is an input of the model; without, one is made up. Without OpenVINO the check says that it was
@@ -27,27 +30,38 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
     """
     missing = openvino_missing()
     if missing is not None:
-        return Check("OpenVINO", f"not run, because {missing}", good=False)
+        return [Check("OpenVINO", f"not run, because {missing}", good=False)]
     try:
-        found = reference(model, files.program, files.params, data)
-        outputs = _run(found.program, files.params, found.sample.inputs)
-        seen = found.distances(outputs)
-        words = f"{furthest(*seen)} on {found.sample.source}"
-        if _is_right(found, seen):
-            return Check("OpenVINO", words)
-        wrong = worst_of(
-            apart.worst(_run(apart.program, files.params, apart.inputs), apart.moved_by_ties())
-            for apart in take_apart(found)
-        )
-        if wrong is None and found.moves_as_far(seen):
-            return Check("OpenVINO", f"{words}, {FROM_TIES}")
+        found = reference(model, files.program, files.params, data, feeds=feeds_of(model))
+        with _opened(found.program, files.params) as engine:
+            both = run_both(found, engine.run)
+        outcome = _judged(found, both.outputs)
+        if outcome.right:
+            return with_other_size(Check("OpenVINO", outcome.words), found, both, _judged)
     except GraphError as error:
-        return Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)
+        return [Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)]
     except PaddleError as error:
         raise files.error(f"{str(error).rstrip('.')}; {NO_CHECK}") from error
     except EngineError as error:
         raise files.error(f"{not_read(error)}; {NO_CHECK}") from error
-    raise files.error(f"OpenVINO: {words}, which is wrong: {_blame(found, wrong)}; {NO_CHECK}")
+    raise files.error(f"OpenVINO: {outcome.words}; {NO_CHECK}")
+
+
+def _judged(found: Reference, outputs: list[np.ndarray]) -> Outcome:
+    seen = found.distances(outputs)
+    words = f"{furthest(*seen)} on {found.sample.source}"
+    if _is_right(found, seen):
+        return Outcome(True, words)
+    wrong = worst_of(_wrong_in(apart) for apart in take_apart(found))
+    if wrong is None and found.moves_as_far(seen):
+        return Outcome(True, f"{words}, {FROM_TIES}")
+    return Outcome(False, f"{words}, which is wrong: {_blame(found, wrong)}")
+
+
+def _wrong_in(apart: Apart) -> Wrong | None:
+    with _opened(apart.program, apart.params) as engine:
+        outputs = engine.run(apart.inputs)
+    return apart.worst(outputs, apart.moved_by_ties())
 
 
 def _blame(found: Reference, wrong: Wrong | None) -> str:
@@ -62,7 +76,8 @@ def _is_right(found: Reference, seen: Sequence[Distance]) -> bool:
     return all_within(seen, found.limits())
 
 
-def _run(program: Path, params: Path | None, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+@contextmanager
+def _opened(program: Path, params: Path | None) -> Iterator[OpenVino]:
     """OpenVINO knows a program by its ending, and finds the parameters under the same name."""
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
         place = Path(folder) / "model.pdmodel"
@@ -70,4 +85,4 @@ def _run(program: Path, params: Path | None, inputs: Mapping[str, np.ndarray]) -
         if params is not None:
             place.with_suffix(".pdiparams").symlink_to(params.absolute())
         with OpenVino(place) as engine:
-            return engine.run(inputs)
+            yield engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,12 +11,15 @@ from typing import Literal
 import numpy as np
 
 from qcc.backends import fluid
+from qcc.backends.again import Outcome, run_both, with_other_size
 from qcc.backends.agreement import Distance, distances, furthest
 from qcc.backends.apart import wider
 from qcc.backends.judge import all_within, see_movements
-from qcc.backends.lite.layers import FAR, first_wrong_layer, run_lowered, variables_of_both
+from qcc.backends.lite.layers import FAR, first_wrong_layer, run_lowered, variables_of_both, write_lowered
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.reference import Reference, reference
+from qcc.backends.report import Check
+from qcc.backends.samples import Feed, feeds_of
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.numerics import abs_max, dequantize_weight, quantize_weight
@@ -24,13 +27,7 @@ from qcc.passes.quantizable import KINDS
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state, stored_form
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """Whether the file is right, in words, with what it was run on."""
-
-    right: bool
-    words: str
+X86_RUNTIME = "Paddle Lite's x86 runtime"
 
 
 def run_and_compare(
@@ -39,35 +36,63 @@ def run_and_compare(
     data: Mapping[str, np.ndarray] | None,
     lower: Callable[[Model], Model],
     weight_only: Literal[8, 16] | None,
-) -> Outcome:
-    """Run a file for x86 and the model that it is of, on data or on made-up inputs.
+) -> list[Check]:
+    """Run a file for x86 and the model that it is of, on data or on made-up inputs; the first check is of
+    these.
 
     `lower` makes of a model what was written to the file. Raises GraphError when the model does not run on
     the inputs, PaddleError when Paddle does not run it at all, LiteRuntimeError when Paddle Lite does not.
     """
     with tempfile.TemporaryDirectory(prefix="qcc-") as name:
         folder = Path(name)
-        return _Comparison(reference_of(model, data, folder), file, lower, folder).outcome(weight_only)
+        found = reference_of(model, data, folder, feeds=feeds_of(model))
+
+        def judged(reference: Reference, outputs: list[np.ndarray]) -> Outcome:
+            return _Comparison(reference, lower, folder).outcome(outputs, weight_only)
+
+        with LiteRuntime(_with_heads(found, file, lower, folder)) as runtime:
+            both = run_both(found, runtime.run)
+        outcome = judged(found, both.outputs)
+        check = Check(X86_RUNTIME, outcome.words, outcome.right)
+        return with_other_size(check, found, both, judged) if outcome.right else [check]
 
 
-def reference_of(model: Model, data: Mapping[str, np.ndarray] | None, folder: Path) -> Reference:
+def _with_heads(found: Reference, file: Path, lower: Callable[[Model], Model], folder: Path) -> Path:
+    """The file, or, where a reference compares other variables than it fetches, its twin that fetches
+    those."""
+    if found.names == found.graph.fetches:
+        return file
+    with LiteRuntime(file) as runtime:
+        runtime.run(found.sample.inputs)
+    return write_lowered(_lowered(found, lower), folder)
+
+
+def _lowered(found: Reference, lower: Callable[[Model], Model]) -> Graph:
+    graph = found.graph.copy()
+    graph.fetches = found.names
+    return lower(Model(graph)).graph
+
+
+def reference_of(
+    model: Model, data: Mapping[str, np.ndarray] | None, folder: Path, *, feeds: Sequence[Feed] = ()
+) -> Reference:
+    """See `qcc.backends.reference`; the files lie in a folder."""
     graph = model.graph.copy()
     Unpack().apply(graph)
     runnable = Model(graph)
     saved = fluid.save(runnable, folder, stored_form(graph), None, None, False)
     params = saved.files[1] if len(saved.files) > 2 else None
-    return reference(runnable, saved.files[0], params, data)
+    return reference(runnable, saved.files[0], params, data, feeds=feeds)
 
 
 @dataclass(frozen=True)
 class _Comparison:
     reference: Reference
-    file: Path
     lower: Callable[[Model], Model]
     folder: Path
 
-    def outcome(self, weight_only: Literal[8, 16] | None) -> Outcome:
-        found = self.reference.distances(self._outputs())
+    def outcome(self, outputs: list[np.ndarray], weight_only: Literal[8, 16] | None) -> Outcome:
+        found = self.reference.distances(outputs)
         worst, on = furthest(*found), f"on {self.reference.sample.source}"
         if not any(output.size for output in self.reference.outputs):
             return Outcome(True, f"the model gives nothing {on}, so that nothing is compared")
@@ -82,21 +107,8 @@ class _Comparison:
             return Outcome(True, f"{worst} {on}, from ties alone: on equal inputs each layer is right")
         return Outcome(False, f"{worst} {on}" + ("" if where is None else f"; {where}"))
 
-    def _outputs(self) -> list[np.ndarray]:
-        """What the reference has, from the file, or, where that fetches other variables, from its twin."""
-        with LiteRuntime(self.file) as runtime:
-            outputs = runtime.run(self.reference.sample.inputs)
-        if self.reference.names == self.reference.graph.fetches:
-            return outputs
-        return run_lowered(self._lowered(), self.folder, self.reference.sample.inputs)
-
-    def _lowered(self) -> Graph:
-        graph = self.reference.graph.copy()
-        graph.fetches = self.reference.names
-        return self.lower(Model(graph)).graph
-
     def _first_wrong(self) -> str | None:
-        lowered = self._lowered()
+        lowered = _lowered(self.reference, self.lower)
         if state(self.reference.graph) != "float":
             return first_wrong_layer(self.reference, lowered, self.folder)
         made = variables_of_both(self.reference.graph, lowered)
@@ -122,7 +134,6 @@ class _Comparison:
             scale = abs_max(value, kind.axis)
             rounded = quantize_weight(value, scale, bits, kind.axis)
             graph.weights[name] = dequantize_weight(rounded, scale, bits, kind.axis)
-        folder = self.folder / "rounded"
-        folder.mkdir()
-        rounded_model = reference_of(Model(graph), self.reference.sample.inputs, folder)
-        return self.reference.distances(rounded_model.outputs)
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            found = reference_of(Model(graph), self.reference.sample.inputs, Path(folder))
+        return self.reference.distances(found.outputs)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from qcc.backends.lite.agreement import run_and_compare
+from qcc.backends.lite.agreement import X86_RUNTIME, run_and_compare
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import NaiveBuffer, parse_naive_buffer, write_naive_buffer
 from qcc.backends.lite.guarantees import relied_on
@@ -86,7 +86,8 @@ def export(
             checks.append(Check("Paddle Lite's kernels", _NONE_IN_INT8, good=False))
         if check is not False and arch == "x86":
             again = partial(lower, arch=arch, x86_int8=x86_int8, weight_only=weight_only)
-            checks.append(_check_run(model, file, path, None if check is True else check, again, weight_only))
+            data = None if check is True else check
+            checks += _check_run(model, file, path, data, again, weight_only)
         form = f"lite-{arch}"
         record = make_record(
             form,
@@ -180,18 +181,17 @@ def _check_run(
     data: Mapping[str, np.ndarray] | None,
     again: Callable[[Model], Model],
     weight_only: Literal[8, 16] | None,
-) -> Check:
-    what = "Paddle Lite's x86 runtime"
+) -> list[Check]:
     missing = runtime_missing()
     if missing is not None:
-        return Check(what, f"not run, because {missing}", good=False)
+        return [Check(X86_RUNTIME, f"not run, because {missing}", good=False)]
     try:
-        outcome = run_and_compare(model, file, data, again, weight_only)
+        checks = run_and_compare(model, file, data, again, weight_only)
     except (GraphError, PaddleError) as error:
-        return Check(what, f"not run, because {error}", good=False)
-    if not outcome.right:
+        return [Check(X86_RUNTIME, f"not run, because {error}", good=False)]
+    if not checks[0].good:
         raise OutputError(
-            f"{shown} was not written: {what} gives other numbers than the model, {outcome.words};"
-            " --no-check writes it all the same."
+            f"{shown} was not written: {X86_RUNTIME} gives other numbers than the model,"
+            f" {checks[0].outcome}; --no-check writes it all the same."
         )
-    return Check(what, outcome.words)
+    return checks

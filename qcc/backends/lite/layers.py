@@ -97,11 +97,16 @@ def variables_of_both(model: Graph, lowered: Graph) -> dict[str, Op]:
 
 def run_lowered(lowered: Graph, folder: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Write a lowered graph into a folder, and run it.  Raises LiteRuntimeError."""
+    with LiteRuntime(write_lowered(lowered, folder)) as runtime:
+        return runtime.run(inputs)
+
+
+def write_lowered(lowered: Graph, folder: Path) -> Path:
+    """Write a lowered graph into a folder; the file."""
     file = folder / "lowered.nb"
     with file.open("wb") as stream:
         write_naive_buffer(to_naive_buffer(lowered), stream)
-    with LiteRuntime(file) as runtime:
-        return runtime.run(inputs)
+    return file
 
 
 def _apart(positions: np.ndarray, theirs: np.ndarray, ours: np.ndarray) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from qcc.backends.again import Both, Outcome, run_both, with_other_size
 from qcc.backends.agreement import distances, furthest
 from qcc.backends.apart import Apart, Wrong, worst_of
 from qcc.backends.check import NO_CHECK
@@ -29,6 +31,7 @@ from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
+from qcc.backends.samples import feeds_of
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
 from qcc.targets.table import OnnxForm
@@ -37,18 +40,19 @@ _MUCH = 0.05
 _GIVEN = "the form for this engine, beside the model as it was given"
 _FLAT = ", but for boxes without area, of which it keeps all, and Paddle one of those that touch"
 
-Run = Callable[[Path, Mapping[str, np.ndarray]], list[np.ndarray]]
+Open = Callable[[Path], AbstractContextManager[OnnxRunning]]
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is checked: the model as it was prepared, the ONNX file's content, and the name that errors
-    say."""
+    """What is checked: the model as it was prepared, the ONNX file's content, the name that errors say, and
+    the inputs whose batch is one sample in the file alone."""
 
     prepared: Prepared
     onnx: onnx.ModelProto
     form: OnnxForm
     shown: Path
+    single: Collection[str] = ()
 
     def error(self, what: str) -> OutputError:
         return OutputError(f"{self.shown} was not written: {what}; {NO_CHECK}.")
@@ -69,7 +73,7 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
         place = Path(folder)
         try:
-            found = _reference(subject.prepared.model, place, data)
+            found = _reference(subject, place, data)
         except GraphError as error:
             return [Check("Paddle", f"not run, because {str(error).rstrip('.')}", good=False)]
         except PaddleError as error:
@@ -82,12 +86,12 @@ def check_file(subject: Subject, engine: str, data: Mapping[str, np.ndarray] | N
         names = kinds | dict.fromkeys(own)
         opened.write_bytes(with_outputs(subject.onnx, names).SerializeToString())
         what = "the file, run as it stands by ONNX Runtime without optimizations"
-        outputs, check = _step(subject, found, opened, what, as_it_stands, found.outputs)
-        checks.append(check)
+        there, stands = _step(subject, found, opened, what, as_it_stands, _given(found))
+        checks += stands
         if set(found.names) != set(found.graph.fetches):
             checks += _whole(subject, found, place, engine)
         if engine != "nothing":
-            checks += _in_engine(subject, found, opened, engine, outputs)
+            checks += _in_engine(subject, found, opened, engine, there)
         return checks
 
 
@@ -99,7 +103,8 @@ def _whole(subject: Subject, found: Reference, place: Path, engine: str) -> Iter
         compared = compare_rows(subject.onnx, found, place)
         if compared.wrong is not None:
             raise subject.error(f"the file: on equal inputs {compared.wrong}")
-        rows = as_it_stands(file, found.sample.inputs)
+        with as_it_stands(file) as session:
+            rows = session.run(found.sample.inputs)
         if engine == "openvino" and openvino_missing() is None:
             with OpenVino(file) as layers:
                 layers.run(found.sample.inputs)
@@ -130,15 +135,19 @@ def with_outputs(model: onnx.ModelProto, names: Mapping[str, np.dtype | None]) -
     return opened
 
 
-def as_it_stands(file: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs of an ONNX file, op by op.  Raises EngineError."""
-    with OnnxRuntime(file, optimize=False) as engine:
-        return engine.run(inputs)
+def as_it_stands(file: Path) -> OnnxRuntime:
+    """An ONNX file, run op by op.  Raises EngineError."""
+    return OnnxRuntime(file, optimize=False)
 
 
-def _reference(model: Model, place: Path, data: Mapping[str, np.ndarray] | None) -> Reference:
+def _reference(subject: Subject, place: Path, data: Mapping[str, np.ndarray] | None) -> Reference:
+    model = subject.prepared.model
     program, params = _written(model, place / "prepared")
-    return reference(model, program, params, data)
+    feeds = [
+        replace(feed, shape=(1, *feed.shape[1:])) if feed.name in subject.single else feed
+        for feed in feeds_of(model)
+    ]
+    return reference(model, program, params, data, feeds=feeds)
 
 
 def _written(model: Model, folder: Path) -> tuple[Path, Path | None]:
@@ -168,23 +177,24 @@ def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
         yield Check(_GIVEN, words)
 
 
-def _in_engine(
-    subject: Subject, found: Reference, file: Path, engine: str, wanted: Sequence[np.ndarray]
-) -> Iterator[Check]:
+def _in_engine(subject: Subject, found: Reference, file: Path, engine: str, wanted: Both) -> Iterator[Check]:
     known = ONNX_ENGINES[engine]
     name, missing = known.name, known.missing()
     if missing is not None:
         yield Check(name, f"not run, because {missing}", good=False)
         return
-    counted: dict[str, str] = {}
+    counted = ""
 
-    def run(path: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    @contextmanager
+    def opened(path: Path) -> Iterator[OnnxRunning]:
+        nonlocal counted
         with known.open(path) as session:
-            counted.setdefault(str(path), _kernels(session, inputs))
-            return session.run(inputs)
+            yield session
+            if path == file:
+                counted = _kernels(session, found.sample.inputs)
 
-    yield _step(subject, found, file, f"the engine, {name}, beside that", run, wanted)[1]
-    yield Check(name, counted[str(file)])
+    yield from _step(subject, found, file, f"the engine, {name}, beside that", opened, wanted)[1]
+    yield Check(name, counted)
 
 
 def _kernels(session: OnnxRunning, inputs: Mapping[str, np.ndarray]) -> str:
@@ -201,33 +211,61 @@ def _told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
 
 
+def _given(found: Reference) -> Both:
+    return Both(found.outputs, None if found.again is None else found.again.outputs)
+
+
 def _step(
-    subject: Subject, found: Reference, file: Path, what: str, run: Run, wanted: Sequence[np.ndarray]
-) -> tuple[list[np.ndarray], Check]:
+    subject: Subject, found: Reference, file: Path, what: str, opened: Open, wanted: Both
+) -> tuple[Both, list[Check]]:
     """Run a file, and compare with what is wanted of it; where it is too far off, op by op."""
+    if not isinstance(wanted.again, list):
+        # Nothing there is to compare with.
+        found = replace(found, again=None)
     try:
-        outputs = run(file, found.sample.inputs)[: len(wanted)]
-        seen = distances(outputs, wanted)
-        words = f"{furthest(*seen)} on {found.sample.source}"
-        if not all_within(seen, found.limits()):
-            # How far ties move the outputs is in the limits from now on.
-            see_movements(found)
-        if all_within(seen, found.limits()):
-            return outputs, Check(what, words)
-        wrong = _wrong_op(subject, found, run)
-        if wrong is None and found.moves_as_far(seen):
-            return outputs, Check(what, f"{words}, {FROM_TIES}")
+        with opened(file) as session:
+            both = run_both(found, lambda inputs: session.run(inputs)[: len(wanted.outputs)])
+        outcome = _judged(subject, found, opened, both.outputs, wanted.outputs)
     except EngineError as error:
         raise subject.error(str(error).rstrip(".")) from error
-    raise subject.error(f"{what}: {words}, which is wrong: {wrong or NOT_TOGETHER}")
+    if not outcome.right:
+        raise subject.error(f"{what}: {outcome.words}")
+
+    def judged(again: Reference, outputs: list[np.ndarray]) -> Outcome:
+        assert isinstance(wanted.again, list)
+        return _judged(subject, again, opened, outputs, wanted.again)
+
+    return both, with_other_size(Check(what, outcome.words), found, both, judged)
 
 
-def _wrong_op(subject: Subject, found: Reference, run: Run) -> Wrong | None:
+def _judged(
+    subject: Subject,
+    found: Reference,
+    opened: Open,
+    outputs: Sequence[np.ndarray],
+    wanted: Sequence[np.ndarray],
+) -> Outcome:
+    seen = distances(outputs, wanted)
+    words = f"{furthest(*seen)} on {found.sample.source}"
+    if not all_within(seen, found.limits()):
+        # How far ties move the outputs is in the limits from now on.
+        see_movements(found)
+    if all_within(seen, found.limits()):
+        return Outcome(True, words)
+    wrong = _wrong_op(subject, found, opened)
+    if wrong is None and found.moves_as_far(seen):
+        return Outcome(True, f"{words}, {FROM_TIES}")
+    return Outcome(False, f"{words}, which is wrong: {wrong or NOT_TOGETHER}")
+
+
+def _wrong_op(subject: Subject, found: Reference, opened: Open) -> Wrong | None:
     file = found.program.with_name("apart.onnx")
 
     def wrong_in(apart: Apart) -> Wrong | None:
         onnx = to_onnx(apart.cut.graph, subject.form.signed, gemm=subject.form.gemm)
         file.write_bytes(onnx.SerializeToString())
-        return apart.worst(run(file, apart.inputs), apart.moved_by_ties())
+        with opened(file) as session:
+            outputs = session.run(apart.inputs)
+        return apart.worst(outputs, apart.moved_by_ties())
 
     return worst_of(map(wrong_in, apart_and_rounded(found)))

@@ -75,7 +75,7 @@ def export(
         if (lack := lacks(target)) is not None:
             engine = "nothing"
             checks.append(Check(target.engine, f"not run, because {lack}", good=False))
-        subject = Subject(prepared, content, form, path)
+        subject = Subject(prepared, content, form, path, single)
         data = None
         if check is not True:
             data = {name: array[:1] if name in single else array for name, array in check.items()}

@@ -150,5 +150,5 @@ def test_a_detector_is_compared_in_front_of_its_nms(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(judge, "Predictor", Watched)
     checks = check_runs(*written(quantized, tmp_path), inputs)
     assert all(check.good for check in checks), [str(check) for check in checks]
-    # Two feature maps in each of three engines, and no rows of boxes.
-    assert seen == [4, 4] * 3
+    # Two feature maps in each of three engines, of one image and of two, and no rows of boxes.
+    assert seen == [4, 4] * 6

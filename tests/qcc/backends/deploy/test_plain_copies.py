@@ -55,8 +55,25 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     )[0],
     "nearest, of corners": lambda x: F.interpolate(x, size=[5, 16], mode="nearest", align_corners=False),
 }
+TRANSPOSED = {"filter_size": 3, "stride": 2, "padding": 1}
+OF_SEVERAL: dict[str, Callable[[Any], Any]] = {
+    "transposed": lambda x: F.relu(static.nn.conv2d_transpose(x, 8, **TRANSPOSED)),
+    "transposed in groups": lambda x: static.nn.conv2d_transpose(x, 8, **TRANSPOSED, groups=2),
+    "in groups": lambda x: static.nn.conv2d(x, 8, 3, padding=1, groups=2, param_attr="float.w_0"),
+    "pooled": lambda x: F.max_pool2d(static.nn.conv2d_transpose(x, 8, **TRANSPOSED), 2),
+    "joined": lambda x: paddle.concat(
+        [static.nn.conv2d_transpose(x, 8, filter_size=3, padding=1), conv(x)], 1
+    ),
+}
+"""Float layers in front of a quantized one, wrong for more than one image."""
 BOTH = COPIED | SPELLED
 RIGHT_AS_WELL = "nearest, by a factor of Paddle 1"
+
+
+def of_several(name: str) -> tuple[Model, dict[str, np.ndarray]]:
+    image = floats(1, 8, 8, 8)
+    model = build_model(lambda x: conv(OF_SEVERAL[name](conv(x, 8))), (image,))
+    return frozen(model, {"x0": image}, "float.w_0"), {"x0": image}
 
 
 def net(name: str) -> Model:
@@ -90,6 +107,35 @@ def test_wrong_without_copies(name: str, tmp_path: Path) -> None:
 def test_wrong_as_it_stands(name: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"oneDNN int8: off by .*, which is wrong"):
         deploy.save(net(name), tmp_path, without_step("paddle-x86", "spell-out"), None, None, None, True)
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_any_number_of_images(name: str, tmp_path: Path) -> None:
+    model, image = of_several(name)
+    saved = qcc.save(model, tmp_path, target="paddle-x86", check=image)
+    assert saved.warnings == ()
+    assert "with x0 [2, 8, 8, 8], off by" in str(saved.checks[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in OF_SEVERAL if name != "joined"])
+def test_one_image_alone_without_copies(name: str, tmp_path: Path) -> None:
+    model, image = of_several(name)
+    target = without_step("paddle-x86", "plain-copies")
+    saved = deploy.save(model, tmp_path, target, None, None, None, image)
+    (warning,) = saved.warnings
+    assert "with x0 [2, 8, 8, 8], after x0 [1, 8, 8, 8], it does not run" in str(warning)
+
+
+def test_layers_that_give_channels_last_are_not_copied() -> None:
+    image = floats(1, 8, 8, 8)
+
+    def build(x: Any) -> Any:
+        twice = static.nn.conv2d_transpose(conv(x, 8), 8, filter_size=4, stride=2, padding=1)
+        return conv(static.nn.conv2d_transpose(conv(twice, 8), 8, filter_size=2, stride=2))
+
+    model = frozen(build_model(build, (image,)), {"x0": image})
+    assert "elementwise_max" not in [op.type for op in for_target(model, TARGET)[0].graph.ops]
 
 
 def test_what_grows_by_a_whole_factor_stays() -> None:
