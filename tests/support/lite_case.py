@@ -47,15 +47,24 @@ class Case:
 
 
 def build_model(
-    build: Callable[..., Any], inputs: Sequence[np.ndarray], seed: int = 7, batch: int = -1
+    build: Callable[..., Any],
+    inputs: Sequence[np.ndarray],
+    seed: int = 7,
+    batch: int = -1,
+    *,
+    any_size: bool = False,
 ) -> qcc.Model:
     """A test-mode model of what `build` makes of static variables like `inputs`; the batch is free, or so
-    large."""
+    large, and with `any_size` height and width are free, too."""
     main, startup = static.Program(), static.Program()
     startup.random_seed = main.random_seed = seed
     with static.program_guard(main, startup), paddle.utils.unique_name.guard():
         variables = [
-            static.data(f"x{index}", [batch, *array.shape[1:]], str(array.dtype))
+            static.data(
+                f"x{index}",
+                [batch, *array.shape[1:2], -1, -1] if any_size else [batch, *array.shape[1:]],
+                str(array.dtype),
+            )
             for index, array in enumerate(inputs)
         ]
         with warnings.catch_warnings():

@@ -8,13 +8,23 @@ from qcc.ir.nodes import Op
 
 def is_uneven(op: Op) -> bool:
     """Whether a pool is adaptive, and divides a map of declared size into parts of unequal sizes."""
+    if not _is_adaptive(op):
+        return False
+    sizes = op.input("X").shape[2:]
+    return min(sizes) > 0 and any(size % part for size, part in zip(sizes, op.attr("ksize"), strict=True))
+
+
+def is_open(op: Op) -> bool:
+    """Whether a pool is adaptive, and divides a map of open size into parts."""
+    return _is_adaptive(op) and min(op.input("X").shape[2:]) < 1 and max(op.attr("ksize")) > 1
+
+
+def _is_adaptive(op: Op) -> bool:
     if not op.attr("adaptive", False) or op.attr("global_pooling", False):
         return False
-    x, parts = op.input("X"), op.attr("ksize")
+    x = op.input("X")
     known = op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout") and len(x.shape) == 4
-    if not known or x.dtype != VarType.FP32 or min(x.shape[2:]) < 1 or min(parts) < 1:
-        return False
-    return any(size % part for size, part in zip(x.shape[2:], parts, strict=True))
+    return known and x.dtype == VarType.FP32 and min(op.attr("ksize")) > 0
 
 
 def parts_of(size: int, parts: int) -> list[tuple[int, int]]:

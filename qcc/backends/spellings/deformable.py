@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcc.backends.spellings.step import Step, Steps, combined, reshaped, transposed, weight
-from qcc.errors import PassError
+from qcc.backends.spellings.step import Step, Steps, combined, require_declared, reshaped, transposed, weight
 from qcc.ir.nodes import Op, Var
 
 _SAMPLING = {"mode": "bilinear", "padding_mode": "zeros", "align_corners": False}
@@ -23,11 +22,7 @@ def deformable_conv(op: Op, filters: np.ndarray) -> Steps:
     Raises PassError where the size of a map is open.
     """
     x, offset, out = op.input("Input"), op.input("Offset"), op.output("Output")
-    if min(x.shape[1:]) < 1 or min(out.shape[1:]) < 1:
-        raise PassError(
-            f"{op} reads a map of {list(x.shape)}, and a file can have it for a declared size alone: save the"
-            " model with the size of its images."
-        )
+    require_declared(op, x)
     (images, channels, *size), (_, outputs, height, width) = x.shape, out.shape
     groups, taps = op.attr("deformable_groups"), filters.shape[2] * filters.shape[3]
     # Groups of channels, which look elsewhere each, are images of their own.

@@ -11,6 +11,7 @@ from qcc.backends.spellings.step import (
     Steps,
     cast,
     combined,
+    gathered,
     reshaped,
     transposed,
     turned,
@@ -20,13 +21,18 @@ from qcc.ir.nodes import Op
 
 
 def channel_shuffle(op: Op) -> Steps | None:
-    """Of Paddle 1, `shuffle_channel` with `group`, as well."""
+    """Of Paddle 1, `shuffle_channel` with `group`, as well. Where sizes are open, channels are taken by
+    number."""
     x = op.input("X")
     batch, channels, *sizes = x.shape
     groups = op.attr("groups" if op.type == "channel_shuffle" else "group")
     if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
         return None
-    return turned(x, op.output("Out"), (batch, groups, channels // groups, *sizes), (0, 2, 1, 3, 4))
+    told = turned(x, op.output("Out"), (batch, groups, channels // groups, *sizes), (0, 2, 1, 3, 4))
+    if told is not None:
+        return told
+    order = np.arange(channels).reshape(groups, -1).T.ravel()
+    return weight("order", order), gathered("shuffled", x, 1, "order", x.shape)
 
 
 def pixel_unshuffle(op: Op) -> Steps | None:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from qcc.backends.spellings.adaptive_pools import is_uneven, parts_of
-from qcc.backends.spellings.step import Step, Steps, combined, gathered, weight
+from qcc._paddle import VarType
+from qcc.backends.spellings.adaptive_pools import is_open, is_uneven, parts_of
+from qcc.backends.spellings.step import (
+    Step,
+    Steps,
+    cast,
+    combined,
+    gathered,
+    product,
+    require_declared,
+    scaled,
+    sliced,
+    weight,
+)
 from qcc.ir.nodes import Op
 
 
 def adaptive_max(op: Op) -> Steps | None:
-    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes."""
-    if op.attr("pooling_type", "max") != "max" or not is_uneven(op):
-        return None
+    """Parts of unequal sizes, whose last pixels are repeated so that all are as large: no maximum changes.
+
+    Raises PassError where the size of the map is open.
+    """
     x, parts = op.input("X"), op.attr("ksize")
+    if op.attr("pooling_type", "max") != "max":
+        return None
+    if is_open(op):
+        require_declared(op, x)
+    if not is_uneven(op):
+        return None
     sizes = x.shape[2:]
     rows, columns = (_repeated(size, part) for size, part in zip(sizes, parts, strict=True))
     kernel = [len(rows) // parts[0], len(columns) // parts[1]]
@@ -27,6 +48,53 @@ def adaptive_max(op: Op) -> Steps | None:
         gathered("wider", "taller", 3, "columns", (*taller[:3], len(columns))),
         Step("largest", "pool2d", {"X": "wider"}, _plain("max", kernel, kernel)),
     )
+
+
+def pool(op: Op) -> Steps | None:
+    """See `adaptive_max`, `adaptive_mean` and `mean_beyond`."""
+    return adaptive_max(op) or adaptive_mean(op) or mean_beyond(op)
+
+
+def adaptive_mean(op: Op) -> Steps | None:
+    """Into parts of a map of open size: products with matrices of what each pixel counts for in each part,
+    as pass uneven-pools writes them for declared sizes, here worked out from the size that is there."""
+    if op.attr("pooling_type", "max") != "avg" or not is_open(op):
+        return None
+    x, (rows, columns) = op.input("X"), op.attr("ksize")
+    return (
+        Step("sizes", "shape", {"Input": x}, shape=(4,), dtype="int32"),
+        *_shares("rows", 2, rows),
+        *_shares("columns", 3, columns),
+        product("pooled", "rows", x, (*x.shape[:2], rows, x.shape[3])),
+        Step("mean", "matmul_v2", {"X": "pooled", "Y": "columns"}, {"trans_x": False, "trans_y": True}),
+    )
+
+
+def _shares(name: str, axis: int, parts: int) -> Iterator[Step]:
+    """Steps to the matrix [parts, size] of what each place of an axis counts for in each part, which is where
+    `parts_of` says. Floats are exact here: all are whole below 2**24, or quotients of such by `parts`."""
+    part, each, row = np.arange(parts, dtype=np.float32)[:, np.newaxis], (parts, 1), (parts, -1)
+    yield replace(sliced(f"{name}.size", "sizes", {0: axis}, {0: axis + 1}, (1,)), dtype="int32")
+    yield cast(f"{name}.length", f"{name}.size", VarType.INT32, (1,))
+    yield weight(f"{name}.parts", np.array([parts], np.float32))
+    for end, whole, first in (("begin", "floor", part), ("end", "ceil", part + 1)):
+        yield weight(f"{name}.{end}.number", first)
+        yield combined(f"{name}.{end}.times", "mul", f"{name}.{end}.number", f"{name}.length", each)
+        yield combined(f"{name}.{end}.exact", "div", f"{name}.{end}.times", f"{name}.parts", each)
+        yield Step(f"{name}.{end}", whole, {"X": f"{name}.{end}.exact"}, shape=each)
+    yield weight(f"{name}.zero", np.zeros(1, np.float32))
+    yield weight(f"{name}.one", np.ones(1, np.float32))
+    given = {"Start": f"{name}.zero", "End": f"{name}.length", "Step": f"{name}.one"}
+    yield Step(f"{name}.places", "range", given, shape=(-1,))
+    # Of whole numbers, 1 where a place is at the begin or behind it, and 1 where it is in front of the end.
+    yield combined(f"{name}.from", "sub", f"{name}.begin", f"{name}.places", row)
+    yield scaled(f"{name}.from.one", f"{name}.from", -1.0, 1.0, row)
+    yield combined(f"{name}.to", "sub", f"{name}.end", f"{name}.places", row)
+    for side in ("from.one", "to"):
+        yield Step(f"{name}.{side}.cut", "clip", {"X": f"{name}.{side}"}, {"min": 0.0, "max": 1.0}, row)
+    yield combined(f"{name}.inside", "mul", f"{name}.from.one.cut", f"{name}.to.cut", row)
+    yield combined(f"{name}.count", "sub", f"{name}.end", f"{name}.begin", each)
+    yield combined(name, "div", f"{name}.inside", f"{name}.count", row)
 
 
 def mean_beyond(op: Op) -> Steps | None:

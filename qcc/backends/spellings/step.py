@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.errors import PassError
 from qcc.ir.nodes import Op, Var
 
 
@@ -39,6 +40,15 @@ Spell = Callable[[Op], Steps | None]
 def output_slot(op: Op) -> str:
     """The slot of the output that an op is there for; others are left unread in what can be replaced."""
     return next(slot for slot in ("Out", "Output", "OutputBox", "Y") if op.outputs.get(slot))
+
+
+def require_declared(op: Op, x: Var) -> None:
+    """Raises PassError where the size of a map is open."""
+    if min(x.shape[1:]) < 1:
+        raise PassError(
+            f"{op} reads a map of {list(x.shape)}, and a file can have it for a declared size alone: save the"
+            " model with the size of its images."
+        )
 
 
 def weight(name: str, value: np.ndarray) -> Step:

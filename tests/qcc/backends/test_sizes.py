@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lite_case import F, floats, scatter_weights, static
+from lite_case import F, build_model, floats, static
 from onnx_files import exported, frozen
 
 import qcc
-from qcc._paddle import paddle
 from qcc.backends import judge
 from qcc.backends.lite.export import export as export_lite
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.backends.samples import Feed, Sample
 from qcc.backends.sizes import of_other_sizes, shown
-from qcc.model import Model
 
 IMAGE = Feed("image", (-1, 3, -1, -1), np.dtype("float32"))
 
@@ -74,19 +72,6 @@ def test_images_are_the_same_but_for_their_size() -> None:
 # ------------------------------------------------------------------------- files that one size is right in
 
 
-def open_model(build: Any) -> Model:
-    """Of images of any size, with four channels."""
-    main, startup = static.Program(), static.Program()
-    startup.random_seed = main.random_seed = 7
-    with static.program_guard(main, startup), paddle.utils.unique_name.guard():
-        x = static.data("x0", [-1, 4, -1, -1])
-        out = build(x)
-    scope = static.Scope()
-    static.Executor(paddle.CPUPlace()).run(startup, scope=scope)
-    scatter_weights(main, scope, 7)
-    return qcc.from_program(main.clone(for_test=True), scope, ["x0"], [out.name], for_test=True)
-
-
 def conv(x: Any, channels: int = 4) -> Any:
     return static.nn.conv2d(x, channels, 3, padding=1)
 
@@ -107,7 +92,7 @@ KEEP = "right where all inputs have the size that it was checked at"
 
 def saved(build: Any, target: str, folder: Path) -> list[str]:
     """What the checks of a file say, one that is right at the size of `DATA`."""
-    model = frozen(open_model(build), DATA)
+    model = frozen(build_model(build, DATA.values(), any_size=True), DATA)
     if target == "lite-x86":
         found = export_lite(model, folder / "model.nb", arch="x86", check=DATA)
     elif target == "onnxruntime":

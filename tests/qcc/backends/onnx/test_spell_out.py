@@ -318,12 +318,43 @@ def test_of_a_map_one_size_may_be_open(sizes: tuple[int, int], tmp_path: Path) -
     assert off(run(tmp_path / "model.onnx"), wanted) == 0
 
 
-def test_of_a_map_whose_size_is_open_it_says_what_to_do(tmp_path: Path) -> None:
-    def build(x: Any) -> Any:
-        return deformed(True, padding=1)(paddle.reshape(x, [1, 8, -1, 12]))
+OPEN: dict[str, Build] = {
+    "adaptive_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 4),
+    "adaptive_avg_pool to two sizes": lambda x: F.adaptive_avg_pool2d(x, (3, 1)),
+    "adaptive_avg_pool to more than there is": lambda x: F.adaptive_avg_pool2d(x, (17, 5)),
+    "channel_shuffle": lambda x: F.channel_shuffle(x, 4),
+}
 
+
+@pytest.mark.parametrize("name", OPEN)
+def test_of_a_map_any_size_may_come(name: str, tmp_path: Path) -> None:
+    model = build_model(OPEN[name], (IMAGE,), any_size=True)
+    export(model, tmp_path / "model.onnx", find_target("onnxruntime"), check={"x0": IMAGE})
+    for shape in ((1, 8, 12, 12), (3, 8, 7, 19), (2, 8, 16, 3)):
+        image = floats(*shape)
+        with OnnxRuntime(tmp_path / "model.onnx") as engine:
+            (found,) = engine.run({"x0": image})
+        (wanted,) = model.run({"x0": image})
+        assert off(found, wanted) < 1e-6
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", OPEN)
+def test_between_integers_of_any_size(name: str, target: str, tmp_path: Path) -> None:
+    model = build_model(lambda x: conv(OPEN[name](conv(x))), (IMAGE,), any_size=True)
+    saved = exported(frozen(model, {"x0": IMAGE}), {"x0": IMAGE}, target, tmp_path)
+    assert not saved.warnings
+
+
+@pytest.mark.parametrize(
+    "build",
+    [deformed(True, padding=1), lambda x: F.adaptive_max_pool2d(x, 3)],
+    ids=["deformed", "adaptive_max_pool"],
+)
+def test_of_a_map_whose_size_is_open_it_says_what_to_do(build: Build, tmp_path: Path) -> None:
+    model = build_model(lambda x: build(paddle.reshape(x, [1, 8, -1, 12])), (IMAGE,))
     with pytest.raises(PassError, match=r"a map of \[1, 8, -1, 12\].*save the model with the size"):
-        export(build_model(build, (IMAGE,)), tmp_path / "model.onnx", find_target("onnxruntime"))
+        export(model, tmp_path / "model.onnx", find_target("onnxruntime"))
 
 
 @needs_openvino
