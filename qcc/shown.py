@@ -31,6 +31,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'es' if noun.endswith('ch') else 's'}"
 
 
+def listed(numbers: Mapping[str, int]) -> str:
+    """Kinds with the number of each: 3 Conv, 1 MatMul."""
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(numbers.items())) or "nothing"
+
+
 def short_paths(paths: Sequence[str], room: int) -> list[str]:
     """Paths in about `room` characters, each with that part of it in which it differs from the others: of one
     that is longer as much of the end as fits, with the last folder that tells it from the others."""

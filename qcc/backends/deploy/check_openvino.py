@@ -35,9 +35,11 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
         found = reference(model, files.program, files.params, data, feeds=feeds_of(model))
         with _opened(found.program, files.params) as engine:
             both = run_both(found, engine.run)
+            kernels = engine.kernels
         outcome = _judged(found, both.outputs)
         if outcome.right:
-            return with_other_size(Check("OpenVINO", outcome.words), found, both, _judged)
+            check = Check("OpenVINO", outcome.words)
+            return [*with_other_size(check, found, both, _judged), Check("OpenVINO", kernels)]
     except GraphError as error:
         return [Check("OpenVINO", f"not run, because {str(error).rstrip('.')}", good=False)]
     except PaddleError as error:

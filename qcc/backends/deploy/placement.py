@@ -11,7 +11,7 @@ from qcc.errors import TargetError
 from qcc.ir.graph import Graph
 from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 from qcc.passes.quantizable import operands
-from qcc.shown import counted
+from qcc.shown import counted, listed
 from qcc.targets.table import Fact, Target
 
 
@@ -39,9 +39,8 @@ class Placement:
         for found in self.places:
             groups.setdefault(found.fact, []).append(found)
         counts = Counter(found.type for found in self.places if found.fact.runs == "int8")
-        told = ", ".join(f"{number} {type_}" for type_, number in sorted(counts.items()))
         runs = f"can run in int8, {condition}" if condition else "runs in int8"
-        yield f"{self.target.engine} on {self.target.processor} {runs}: {told or 'nothing'}."
+        yield f"{self.target.engine} on {self.target.processor} {runs}: {listed(counts)}."
         for fact, members in groups.items():
             if fact.runs != "int8":
                 names = ", ".join(found.output for found in members)

@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from qcc.backends.engines.process import start
-from qcc.backends.engines.runtime import Runtime
+from qcc.backends.engines.runtime import CountedRuntime
 from qcc.errors import MissingDependencyError, ModelFormatError
 from qcc.inputs import open_input, why
 
@@ -19,15 +19,13 @@ def onnxruntime_missing() -> str | None:
     return "ONNX Runtime is not installed: `pip install 'qcc[onnx]'`."
 
 
-class OnnxRuntime(Runtime):
+class OnnxRuntime(CountedRuntime):
     """An ONNX model loaded by ONNX Runtime on the CPU; a context manager.
 
     Without `optimize` the ops are run one by one as they stand in the file: QuantizeLinear and
     DequantizeLinear round, and everything else computes in float. `threads` of the CPU.
 
-    `inputs`: their names; `int8`: how many ops compute with integers once the model is optimized, and
-    `floats`: how many convolutions and products do not, by the types of ONNX Runtime; both are empty without
-    `optimize`.
+    `inputs`: their names; `int8` and `floats` are of the optimized model, and empty without `optimize`.
 
     Raises MissingDependencyError when ONNX Runtime is not installed, ModelFormatError for what is no regular
     file, EngineError when it refuses the model or
@@ -46,5 +44,3 @@ class OnnxRuntime(Runtime):
             raise ModelFormatError(f"{model} cannot be read: {why(error)}.") from error
         arguments = (str(model), str(int(optimize)), str(threads))
         super().__init__(model, start("qcc.backends.engines.onnxruntime_worker", *arguments))
-        self.int8: dict[str, int] = dict(self.header["int8"])
-        self.floats: dict[str, int] = dict(self.header["floats"])

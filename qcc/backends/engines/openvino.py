@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from qcc.backends.engines.process import start
-from qcc.backends.engines.runtime import Runtime
+from qcc.backends.engines.runtime import CountedRuntime
 from qcc.errors import EngineError, MissingDependencyError
 
 
@@ -25,11 +25,11 @@ def not_read(error: EngineError) -> str:
     )
 
 
-class OpenVino(Runtime):
+class OpenVino(CountedRuntime):
     """A model loaded by OpenVINO; a context manager.
 
     `program` ends in `.pdmodel`, and the parameters lie beside it under the same name, or in `.onnx`.
-    `threads` of the CPU. `int8`: how many layers run on integers, by OpenVINO's types of layers.
+    `threads` of the CPU.
 
     Raises MissingDependencyError when OpenVINO is not installed, EngineError when it refuses the model or
     ends its process.
@@ -43,4 +43,3 @@ class OpenVino(Runtime):
             raise MissingDependencyError(missing)
         process = start("qcc.backends.engines.openvino_worker", str(program), str(threads))
         super().__init__(program, process)
-        self.int8: dict[str, int] = dict(self.header["int8"])

@@ -1,7 +1,8 @@
 """The process in which OpenVINO runs one model.
 
-It is started by `qcc.backends.engines.openvino`. It tells the names of inputs and outputs and how many layers
-run in int8, by OpenVINO's types. Requests carry "do": "run", which is answered with the outputs, or "time".
+It is started by `qcc.backends.engines.openvino`. It tells the names of inputs and how many layers run in int8
+and how many in float, by OpenVINO's types. Requests carry "do": "run", which is answered with the outputs, or
+"time".
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def main() -> None:
     model = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_NUM_THREADS": threads, **_EXACT})
     # Where an op that changes nothing has gone, an input has that op's names as well.
     ports = {port.node.friendly_name: port for port in model.inputs}
-    send(connection, {"inputs": list(ports), "int8": in_int8(model)}, {})
+    integers, floats = _layers(model)
+    send(connection, {"inputs": list(ports), "int8": integers, "floats": floats}, {})
     try:
         while True:
             header, arrays = receive(connection)
@@ -45,12 +47,13 @@ def main() -> None:
         pass
 
 
-def in_int8(model: Any) -> dict[str, int]:
-    """How many layers of each type are executed on integers."""
-    kinds: Counter[str] = Counter()
+def _layers(model: Any) -> tuple[Counter[str], Counter[str]]:
+    """How many layers of each type are executed on integers, and how many are not."""
+    integers, floats = Counter[str](), Counter[str]()
     for node in model.get_runtime_model().get_ops():
         facts = node.get_rt_info()
         kind = facts["layerType"].astype(str)
-        if kind in _LAYERS and facts["runtimePrecision"].astype(str) in _INTEGERS:
-            kinds[kind] += 1
-    return dict(kinds)
+        if kind in _LAYERS:
+            on_integers = facts["runtimePrecision"].astype(str) in _INTEGERS
+            (integers if on_integers else floats)[kind] += 1
+    return integers, floats

@@ -14,6 +14,7 @@ from qcc.backends.engines.process import Process, wanted
 from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import EngineError, QccError
+from qcc.shown import listed
 
 _R = TypeVar("_R", bound="Runtime")
 
@@ -82,3 +83,19 @@ class Runtime:
 
     def _died(self) -> QccError:
         return self.error(f"{self.engine} {self._process.died(f'on {self._model}')}.")
+
+
+class CountedRuntime(Runtime):
+    """One whose engine tells how many of its layers that multiply run on integers (`int8`), and how many do
+    not (`floats`), by its own types of layers."""
+
+    def __init__(self, model: Path, process: Process) -> None:
+        super().__init__(model, process)
+        self.int8: dict[str, int] = dict(self.header["int8"])
+        self.floats: dict[str, int] = dict(self.header["floats"])
+
+    @property
+    def kernels(self) -> str:
+        """Both, in words."""
+        rest = f"; in float: {listed(self.floats)}" if self.floats else ""
+        return f"in int8: {listed(self.int8)}{rest}"

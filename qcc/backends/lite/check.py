@@ -17,6 +17,7 @@ from qcc.passes import PassManager
 from qcc.passes.instruments import OpCount
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state
+from qcc.shown import listed
 from qcc.targets.lite import Arch, find_kernel
 
 
@@ -35,10 +36,10 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """What to tell the user."""
-        yield f"every op has a kernel of Paddle Lite on {self.arch}: {_counted(self.kernels)}."
+        yield f"every op has a kernel of Paddle Lite on {self.arch}: {listed(self.kernels)}."
         if not self.quantized:
             yield f"the model is float; what follows is for the scheme {SCHEME}."
-        yield f"in int8: {_counted(self.int8) or 'nothing'}."
+        yield f"in int8: {listed(self.int8)}."
         yield from self.notes
 
 
@@ -72,7 +73,3 @@ def check(model: Model, arch: Arch) -> Report:
         Counter(kernel.op for kernel in kernels if kernel.precision == "int8" and kernel.op != "calib"),
         tuple(notes),
     )
-
-
-def _counted(numbers: dict[str, int]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(numbers.items()))

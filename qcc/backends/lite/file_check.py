@@ -11,6 +11,7 @@ from qcc.backends.lite.describe import describe
 from qcc.backends.lite.file import GARBAGE, parse_naive_buffer
 from qcc.backends.lite.guarantees import promised_rows, recorded_arch, relied_on
 from qcc.backends.lite.verifier import arch_of, complaints_about, faults_of
+from qcc.shown import listed
 from qcc.targets.lite import Arch
 
 
@@ -31,8 +32,7 @@ class FileReport:
     def lines(self) -> Iterator[str]:
         """What to tell the user."""
         yield f"a file for {self.arch}."
-        counts = ", ".join(f"{number} {name}" for name, number in sorted(self.int8.items()))
-        yield f"in int8: {counts or 'nothing'}."
+        yield f"in int8: {listed(self.int8)}."
         yield from (f"{sentence}." for sentence in self.guarantees)
         yield from (f"warning: {sentence}." for sentence in self.warnings)
         yield from (f"wrong: {sentence}." for sentence in self.wrong)

@@ -34,6 +34,7 @@ from qcc.backends.report import Check
 from qcc.backends.samples import feeds_of
 from qcc.errors import EngineError, GraphError, OutputError, PaddleError
 from qcc.model import Model
+from qcc.shown import listed
 from qcc.targets.table import OnnxForm
 
 _MUCH = 0.05
@@ -200,15 +201,8 @@ def _in_engine(subject: Subject, found: Reference, file: Path, engine: str, want
 def _kernels(session: OnnxRunning, inputs: Mapping[str, np.ndarray]) -> str:
     """What computes with integers, and, where the engine tells, what does not."""
     if isinstance(session, TensorRt):
-        return f"in int8: {_told(session.int8(inputs))}"
-    rest = (
-        f"; in float: {_told(session.floats)}" if isinstance(session, OnnxRuntime) and session.floats else ""
-    )
-    return f"in int8: {_told(session.int8)}{rest}"
-
-
-def _told(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())) or "nothing"
+        return f"in int8: {listed(session.int8(inputs))}"
+    return session.kernels
 
 
 def _given(found: Reference) -> Both:
