@@ -212,7 +212,8 @@ def way_out(graph: Graph, op: Op, way: str) -> str:
     if quantized is None:
         return ANOTHER
     weight = quantized.weight.removesuffix(".int8")
-    return f"leave it float, by skip_vars={weight} of transform, or {way}"
+    told = f"`qcc quantize --skip-vars {weight}` or transform{{skip_vars=[{weight}]}}"
+    return f"leave it float, by {told}, or {way}"
 
 
 def _cause(error: PaddleError) -> str:

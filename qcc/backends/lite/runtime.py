@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,10 +41,11 @@ class LiteRuntime(Runtime):
     engine = "Paddle Lite's runtime"
     error = LiteRuntimeError
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1) -> None:
         missing = runtime_missing()
         if missing is not None:
             raise MissingDependencyError(missing)
+        path = Path(path)
         buffer = read_naive_buffer(path)
         _refuse_arm(path, buffer)
         sizes = relied_on(buffer, "x86").sizes
