@@ -93,8 +93,9 @@ def budget_options(command: Command) -> Command:
             "--min-agreement",
             type=FiniteRange(min=0, max=1),
             metavar="X",
-            help="Keep layers float until at least the share X of images that were not learned from gets the"
-            " same class as from MODEL; of other networks, until the outputs' mean error is at most 1 - X.",
+            help="Keep layers float until at least the share X of images gets the same class as from MODEL"
+            " (with effort accurate, of those that no weight was learned from); of other networks, until"
+            " the outputs' mean error is at most 1 - X.",
         ),
     )
     for option in reversed(options):
