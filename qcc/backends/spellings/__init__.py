@@ -84,7 +84,7 @@ FOR_ONEDNN: Mapping[str, Spell] = {
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
-    "pool2d": pools.mean_beyond,
+    "pool2d": pools.for_onednn,
 }
 """The same for Paddle's oneDNN kernels."""
 

@@ -55,6 +55,24 @@ def pool(op: Op) -> Steps | None:
     return adaptive_max(op) or adaptive_mean(op) or mean_beyond(op)
 
 
+def for_onednn(op: Op) -> Steps | None:
+    """See `same_padding` and `mean_beyond`."""
+    return same_padding(op) or mean_beyond(op)
+
+
+def same_padding(op: Op) -> Steps | None:
+    """So padded, windows cover a map whichever way its size is rounded: `ceil_mode` changes nothing, but that
+    Paddle's oneDNN kernel pads once more for it where a stride does not divide a size, and refuses that."""
+    if op.attr("padding_algorithm", "EXPLICIT") != "SAME" or not op.attr("ceil_mode", False):
+        return None
+    if op.attr("adaptive", False) or op.attr("global_pooling", False):
+        return None
+    told = _plain(op.attr("pooling_type", "max"), op.attr("ksize"), op.attr("strides"))
+    kept = {"exclusive": op.attr("exclusive", True), "data_format": op.attr("data_format", "NCHW")}
+    attrs = {**told, **kept, "padding_algorithm": "SAME"}
+    return (Step("pooled", "pool2d", {"X": op.input("X")}, attrs),)
+
+
 def adaptive_mean(op: Op) -> Steps | None:
     """Into parts of a map of open size: products with matrices of what each pixel counts for in each part,
     as pass uneven-pools writes them for declared sizes, here worked out from the size that is there."""

@@ -47,6 +47,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     )[0],
     "dropout": kept_by_halves,
     "mean beyond what is padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, exclusive=False),
+    "same padding of odd maps": lambda x: F.avg_pool2d(x[:, :, :7, :7], 2, 2, "SAME", ceil_mode=True),
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),
@@ -105,7 +106,7 @@ def test_wrong_without_copies(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SPELLED if name != RIGHT_AS_WELL])
 def test_wrong_as_it_stands(name: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"oneDNN int8: off by .*, which is wrong"):
+    with pytest.raises(OutputError, match=r"oneDNN int8: (off by .*, which is wrong|does not run)"):
         deploy.save(net(name), tmp_path, without_step("paddle-x86", "spell-out"), None, None, None, True)
 
 
