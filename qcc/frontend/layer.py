@@ -153,7 +153,7 @@ def _way(block: Any, outputs: Sequence[str]) -> list[str]:
     needed, types = set(outputs), []
     for op in reversed(block.ops):
         if needed.intersection(op.output_arg_names):
-            needed.update(op.input_arg_names)
+            needed.update(op.desc.input_arg_names(with_attr_var=True))
             if op.type != "dropout":
                 types.append(op.type)
     return types[::-1]

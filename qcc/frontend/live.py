@@ -46,13 +46,13 @@ def from_program(
     """
     proto = message_of(program.desc)
     drop_call_stacks(proto)
-    check_program(proto, _HERE)
+    pointed = check_program(proto, _HERE)
     take_off_interface(proto, _HERE)
     file = ProgramFile(_HERE, proto, _names(proto, feeds, "feed"), _names(proto, fetches, "fetch"))
     if for_test:
         _refuse_backward(proto)
         _drop_starved_ops(file)
-    _drop_unused_values(file)
+    _drop_unused_values(file, pointed)
     graph = file.graph(_copy_values(file, scope), for_test=for_test)
     # A live program carries every attribute; none of them stood in a file.
     graph.shell = replace(graph.shell, stored_attrs=frozenset())
@@ -106,10 +106,10 @@ def _drop_starved_ops(file: ProgramFile) -> None:
     main.CopyFrom(BlockProto(idx=main.idx, parent_idx=main.parent_idx, vars=main.vars, ops=kept))
 
 
-def _drop_unused_values(file: ProgramFile) -> None:
+def _drop_unused_values(file: ProgramFile, pointed: Iterable[str]) -> None:
     """Remove declarations of persistable variables that no op uses, such as an optimizer's."""
     main = file.program.blocks[0]
-    used = {*file.feeds, *file.fetches}
+    used = {*file.feeds, *file.fetches, *pointed}
     for block in file.program.blocks:
         for op in block.ops:
             used.update(_read(op), _written(op))

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from qcc.errors import ModelFormatError
 from qcc.frontend.op_checks import op_complaint
 from qcc.ir.nodes import EMPTY_NAME
-from qcc.ir.program import AttrProto, AttrType, BlockProto, OpProto, ProgramProto, VarProto, VarTypeProto
+from qcc.ir.program import (
+    AttrProto,
+    AttrType,
+    BlockProto,
+    OpProto,
+    ProgramProto,
+    VarProto,
+    VarTypeProto,
+    pointed_names,
+)
 
 # The message in which a variable of each type keeps its data type and shape.
 _TENSOR_FIELDS = {
@@ -23,8 +33,9 @@ _MOST_DIMENSIONS = 9
 _POINTING = frozenset((AttrType.BLOCK, AttrType.BLOCKS, AttrType.VAR, AttrType.VARS))
 
 
-def check_program(program: ProgramProto, path: Path) -> None:
-    """Blocks form a tree, names are declared, shapes make sense, ops are as Paddle knows them.
+def check_program(program: ProgramProto, path: Path) -> frozenset[str]:
+    """Blocks form a tree, names are declared, shapes make sense, ops are as Paddle knows them. Returns the
+    names of the variables that attributes of ops name.
 
     Raises ModelFormatError naming the file, and the op or variable.
     """
@@ -37,10 +48,12 @@ def check_program(program: ProgramProto, path: Path) -> None:
         where = f"{path}, block {index}"
         _check_place(program, index, block, where)
         declared.append(_check_variables(block, where))
+    pointed: set[str] = set()
     for index, block in enumerate(program.blocks):
         visible = _visible(program, index, declared)
         for op in block.ops:
-            _check_op(program, index, op, visible, f"{path}, block {index}")
+            pointed.update(_check_op(program, index, op, visible, f"{path}, block {index}"))
+    return frozenset(pointed)
 
 
 def _visible(program: ProgramProto, index: int, declared: list[dict[str, int]]) -> Mapping[str, int]:
@@ -125,11 +138,12 @@ def _check_shape(var: VarProto, where: str) -> None:
 
 def _check_op(
     program: ProgramProto, index: int, op: OpProto, declared: Mapping[str, int], where: str
-) -> None:
+) -> list[str]:
     if not op.type:
         raise ModelFormatError(f"{where}: an op has no type; the file is damaged.")
     pointing = [attr for attr in op.attrs if attr.type in _POINTING]
-    for name in _arguments(op, pointing):
+    pointed = [name for _, names in pointed_names(pointing) for name in names]
+    for name in chain((name for slot in op.inputs for name in slot.arguments), pointed):
         if name != EMPTY_NAME and name not in declared:
             raise ModelFormatError(
                 f"{where}: op {op.type} reads {name!r}, which the program does not declare."
@@ -145,17 +159,7 @@ def _check_op(
                     f"{where}: attribute {attr.name!r} of op {op.type} points to block {target},"
                     " which is not a block below its own; the file is damaged."
                 )
-
-
-def _arguments(op: OpProto, pointing: list[AttrProto]) -> Iterator[str]:
-    """The names that must be declared: what the op reads, and variables in its attributes."""
-    for slot in op.inputs:
-        yield from slot.arguments
-    for attr in pointing:
-        if attr.type == AttrType.VAR:
-            yield attr.var_name
-        elif attr.type == AttrType.VARS:
-            yield from attr.vars_name
+    return pointed
 
 
 def _blocks_of(attr: AttrProto) -> tuple[int, ...]:

@@ -7,8 +7,7 @@ set of all nodes at every call. `Graph.ir` makes the `IrGraph`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,15 @@ from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
 from qcc.ir.dtypes import dtype_number
-from qcc.ir.nodes import EMPTY_NAME, Op, Var
+from qcc.ir.linking import LastVersions, Linked, read_ops, share_ops
+from qcc.ir.nodes import Op, Var
 from qcc.ir.order import topological
 from qcc.ir.weights import Weights
 
 Slots = Mapping[str, "Var | Sequence[Var]"]
-Names = Mapping[str, Iterable[str]]
 
 # Paddle's own enumerators compare slowly.
-_LONG, _LONGS = int(core.AttrType.LONG), int(core.AttrType.LONGS)
-
-_name = attrgetter("name")
+_LONG, _LONGS, _VAR = int(core.AttrType.LONG), int(core.AttrType.LONGS), int(core.AttrType.VAR)
 
 _BLANKS: dict[str, core.OpDesc] = {}
 
@@ -70,17 +67,20 @@ class Graph:
         with collector_paused():
             block = desc.block(0)
             variables = (Var(var.name(), var, var.persistable(), desc) for var in block.all_vars())
-            self._link(_read_ops(block, desc), {var.name: var for var in variables})
+            self._link(read_ops(block, desc), {var.name: var for var in variables})
 
-    def _link(self, ops: Iterable[tuple[Op, Names, Names]], declared: dict[str, Var]) -> None:
-        """Fill the empty graph with ops, given with the names in their slots, in the program's order.
+    def _link(self, ops: Iterable[Linked], declared: dict[str, Var]) -> None:
+        """Fill the empty graph with ops, given with the names in their slots and attributes, in the program's
+        order.
 
         As in `IrGraph`, an op reads the last version of a variable and writes a new one. So the
         program's order is a topological one. Raises GraphError for an op that writes a variable twice.
         """
-        versions, last = self._versions, _LastVersions(self._versions, declared)
-        for op, read, written in ops:
+        versions, last = self._versions, LastVersions(self._versions, declared)
+        for op, read, pointed, written in ops:
             op.inputs = {slot: [last[name] for name in names] for slot, names in sorted(read.items())}
+            if pointed:
+                op.pointed = {attr: [last[name] for name in names] for attr, names in sorted(pointed.items())}
             for var in op.all_inputs():
                 var.consumers[op] = None
             for slot, names in sorted(written.items()):
@@ -283,10 +283,33 @@ class Graph:
         self.changed.update(var.consumers)
 
     def replace_input(self, op: Op, old: Var, new: Var) -> None:
-        """Let an op read `new` wherever it read `old`."""
+        """Let an op read `new` wherever it read `old`, in slots and attributes."""
         for slot, variables in op.inputs.items():
             if old in variables:
                 self.set_input(op, slot, [new if var is old else var for var in variables])
+        for name, variables in op.pointed.items():
+            if old in variables:
+                self._point(op, name, [new if var is old else var for var in variables])
+
+    def _point(self, op: Op, name: str, variables: list[Var]) -> None:
+        """Let an attribute that names variables name others, as many."""
+        desc, descs = _own_desc(op), [var.desc for var in variables]
+        if int(desc.attr_type(name, True)) == _VAR:
+            desc.set_var_attr(name, *descs)
+        else:
+            desc.set_vars_attr(name, descs)
+        self._repoint(op, {**op.pointed, name: variables})
+
+    def _repoint(self, op: Op, pointed: Mapping[str, list[Var]]) -> None:
+        before = set(op.all_inputs())
+        op.pointed = pointed
+        after = dict.fromkeys(op.all_inputs())
+        for var in before.difference(after):
+            del var.consumers[op]
+        for var in after:
+            var.consumers[op] = None
+        self.changed[op] = None
+        self._order = None
 
     def replace_uses(self, old: Var, new: Var) -> None:
         """Let every reader of `old` read `new`."""
@@ -296,8 +319,10 @@ class Graph:
     def set_attr(self, op: Op, name: str, value: Any) -> None:
         """Set an attribute; Python's type chooses Paddle's: an int a 32-bit one, a bool an int.
 
-        An attribute that holds 64-bit integers or a boolean already goes on doing so.
+        An attribute that holds 64-bit integers or a boolean already goes on doing so; one that variables hold
+        does not need them any more.
         """
+        self._unpoint(op, name)
         desc = _own_desc(op)
         kind = int(desc.attr_type(name)) if desc.has_attr(name) else None
         if kind == _LONG:
@@ -309,11 +334,18 @@ class Graph:
 
     def set_flag(self, op: Op, name: str, value: bool) -> None:
         """Set a boolean attribute, where the reader of the program tells booleans from ints."""
+        self._unpoint(op, name)
         _own_desc(op)._set_bool_attr(name, value)
 
     def remove_attr(self, op: Op, name: str) -> None:
         """Remove an attribute, if the op has it."""
+        self._unpoint(op, name)
         _own_desc(op).remove_attr(name)
+
+    def _unpoint(self, op: Op, name: str) -> None:
+        if name in op.pointed:
+            _own_desc(op).remove_attr(name)
+            self._repoint(op, {attr: found for attr, found in op.pointed.items() if attr != name})
 
     def remove_op(self, op: Op) -> None:
         """Remove an op. Its variables stay, those that it wrote without a producer."""
@@ -365,7 +397,7 @@ class Graph:
         twin.lowered_by = self.lowered_by
         with collector_paused():
             first = (self._versions[name][0] for name in names)
-            twin._link(_share_ops(ops), {var.name: var.unlinked() for var in first if var.is_declared})
+            twin._link(share_ops(ops), {var.name: var.unlinked() for var in first if var.is_declared})
             # What nobody has verified yet is to be verified in the copy.
             if self.changed:
                 pairs = zip(ops, twin._ops, strict=True)
@@ -403,60 +435,6 @@ def _own_desc(op: Op) -> core.OpDesc:
         op.desc = desc
         op.shared = False
     return op.desc
-
-
-class _LastVersions(dict[str, Var]):
-    """Name -> the last version so far, of a program that is gone through op by op.
-
-    `versions` is filled on the way, and `declared` emptied.
-    """
-
-    def __init__(self, versions: dict[str, list[Var]], declared: dict[str, Var]) -> None:
-        super().__init__()
-        self._versions = versions
-        self._declared = declared
-
-    def __missing__(self, name: str) -> Var:
-        """The first version."""
-        declared = self._declared
-        var = declared.pop(name) if name in declared else Var(name, None, False, None)
-        self._versions[name] = [var]
-        self[name] = var
-        return var
-
-    def write(self, name: str, op: Op) -> Var:
-        """A new version, which an op writes."""
-        if name not in self:
-            var = self[name]
-        else:
-            before = self[name]
-            if before.producer is op and name != EMPTY_NAME:
-                raise GraphError(f"op {op.type} writes variable {name!r} twice.")
-            var = self[name] = before.unlinked()
-            self._versions[name].append(var)
-        var.producer = op
-        return var
-
-
-def _read_ops(block: core.BlockDesc, owner: core.ProgramDesc) -> Iterator[tuple[Op, Names, Names]]:
-    """The ops of a program that Paddle has parsed."""
-    for number in range(block.op_size()):
-        desc = block.op(number)
-        # The Python call stack holds paths of the machine that built the program.
-        desc.remove_attr(programs.CALL_STACK)
-        yield Op(desc.type(), desc, (number, 0, 0), owner), desc.inputs(), desc.outputs()
-
-
-def _share_ops(ops: Iterable[Op]) -> Iterator[tuple[Op, Names, Names]]:
-    """The ops of a graph again, in this order."""
-    for number, op in enumerate(ops):
-        op.shared = True
-        twin = Op(op.type, op.desc, (number, 0, 0), op.owner, shared=True)
-        yield twin, _names(op.inputs), _names(op.outputs)
-
-
-def _names(slots: Mapping[str, list[Var]]) -> Names:
-    return {slot: map(_name, variables) for slot, variables in slots.items()}
 
 
 def _as_list(variables: Var | Sequence[Var]) -> list[Var]:

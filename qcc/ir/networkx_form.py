@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TypeAlias
 
 import networkx
@@ -24,7 +25,7 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
                              tensors `dtype` ("float32") and `shape` (a tuple, -1 where unknown)
 
     Edges run from what is read to the op, and from the op to what it writes; they carry the `slot`
-    and the `index` in it.  O(nodes + edges).
+    and the `index` in it. Where an attribute names the variable, its name is the slot.  O(nodes + edges).
     """
     result = networkx.MultiDiGraph(for_test=graph.for_test, feeds=graph.feeds, fetches=graph.fetches)
     nodes: dict[Var, Node] = {}
@@ -35,7 +36,7 @@ def to_networkx(graph: Graph) -> networkx.MultiDiGraph:
     for position, op in enumerate(graph.ops):
         node = ("op", position)
         result.add_node(node, kind="op", type=op.type, attrs=_attrs(op))
-        for slot, variables in op.inputs.items():
+        for slot, variables in chain(op.inputs.items(), op.pointed.items()):
             for index, var in enumerate(variables):
                 result.add_edge(nodes[var], node, slot=slot, index=index)
         for slot, variables in op.outputs.items():

@@ -6,10 +6,13 @@ They are the nodes of Paddle's `IrGraph`, with Paddle's own descriptions, and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from qcc._paddle import VarType, core
+from qcc.errors import GraphError
 
 EMPTY_NAME = "@EMPTY@"
 """Paddle's name for an argument that an op leaves out, mostly in backward ops."""
@@ -18,6 +21,11 @@ EMPTY_NAME = "@EMPTY@"
 _LOD_TENSOR = int(VarType.LOD_TENSOR)
 _TENSOR_TYPES = tuple(map(int, (VarType.LOD_TENSOR, VarType.SELECTED_ROWS, VarType.LOD_TENSOR_ARRAY)))
 _BLOCK, _BLOCKS = int(core.AttrType.BLOCK), int(core.AttrType.BLOCKS)
+
+FIXED_SIZES = "export the model with fixed sizes"
+"""What helps where variables hold an attribute's value: they are computed from sizes."""
+
+_NOTHING: Mapping[str, list[Var]] = MappingProxyType({})
 
 
 class Var:
@@ -77,9 +85,13 @@ class Var:
 
 
 class Op:
-    """One operator: `inputs` and `outputs` map a slot's name to its variables, in order."""
+    """One operator: `inputs` and `outputs` map a slot's name to its variables, in order.
 
-    __slots__ = ("desc", "inputs", "outputs", "owner", "rank", "shared", "type")
+    `pointed` maps an attribute's name to the variables that hold its value, such as the `output_size` of a
+    `conv2d_transpose` that was computed from shapes. Few ops have any. The op reads these as well.
+    """
+
+    __slots__ = ("desc", "inputs", "outputs", "owner", "pointed", "rank", "shared", "type")
 
     def __init__(
         self,
@@ -98,6 +110,8 @@ class Op:
         self.rank = rank
         self.inputs: dict[str, list[Var]] = {}
         self.outputs: dict[str, list[Var]] = {}
+        # The variables keep alive what Paddle's description points to.
+        self.pointed = _NOTHING
 
     def input(self, slot: str) -> Var:
         """The only variable of an input slot."""
@@ -110,7 +124,8 @@ class Op:
         return var
 
     def all_inputs(self) -> Iterator[Var]:
-        for variables in self.inputs.values():
+        """All that the op reads: in its slots, and behind them what its attributes name."""
+        for variables in chain(self.inputs.values(), self.pointed.values()):
             yield from variables
 
     def all_outputs(self) -> Iterator[Var]:
@@ -118,7 +133,14 @@ class Op:
             yield from variables
 
     def attr(self, name: str, default: Any = None) -> Any:
-        """An attribute's value, `default` where the op does not carry it; for a block, its number."""
+        """An attribute's value, `default` where the op does not carry it; for a block, its number.
+
+        Raises GraphError for one that variables hold: whoever can do without its value looks at `pointed`.
+        """
+        if name in self.pointed:
+            raise GraphError(
+                f"{self.computed_attr(name)}, and what reads it here needs it before: {FIXED_SIZES}."
+            )
         desc = self.desc
         if not desc.has_attr(name):
             return default
@@ -129,6 +151,11 @@ class Op:
         if kind == _BLOCKS:
             return list(desc._blocks_attr_ids(name))
         return desc.attr(name)
+
+    def computed_attr(self, name: str) -> str:
+        """For errors, as a clause: that variables hold an attribute's value."""
+        names = ", ".join(repr(var.name) for var in self.pointed[name])
+        return f"the attribute {name!r} of {self} is computed when the model runs, as {names}"
 
     def __repr__(self) -> str:
         outputs = ", ".join(var.name for var in self.all_outputs())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
 
 from qcc.errors import GraphError
@@ -26,7 +26,7 @@ def topological(ops: Iterable[Op], versions: Mapping[str, list[Var]]) -> list[Op
 def _is_topological(order: Iterable[Op], replaced: Mapping[Var, Var]) -> bool:
     done: set[Op | None] = {None}
     for op in order:
-        for variables in op.inputs.values():
+        for variables in chain(op.inputs.values(), op.pointed.values()):
             for var in variables:
                 if var.producer not in done:
                     return False

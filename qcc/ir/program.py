@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -36,10 +36,14 @@ __all__ = [
     "VarTypeProto",
     "drop_attr",
     "message_of",
+    "pointed_names",
     "runtime_defaults",
 ]
 
 CALL_STACK = "op_callstack"
+
+# Numbers of their own, since the enumeration looks each up by its name.
+_VAR, _VARS = int(AttrType.VAR), int(AttrType.VARS)
 
 PLAIN_ATTR_FIELDS = {
     AttrType.INT: "i",
@@ -130,6 +134,16 @@ def _op_versions() -> bytes:
     """The versions of all ops, which Paddle writes into every program."""
     program = ProgramProto.FromString(core.ProgramDesc().serialize_to_string())
     return program.op_version_map.SerializeToString()
+
+
+def pointed_names(attrs: Iterable[AttrProto]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Those of an op's attributes that name variables, and these."""
+    for attr in attrs:
+        kind = attr.type
+        if kind == _VAR:
+            yield attr.name, (attr.var_name,)
+        elif kind == _VARS:
+            yield attr.name, attr.vars_name
 
 
 def drop_call_stacks(program: ProgramProto) -> None:

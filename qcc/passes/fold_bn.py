@@ -33,7 +33,8 @@ class FoldBn(Pass):
     So a quantized convolution rounds the weights that are computed with. An addition per channel between
     the two takes the new bias: a * b + beta - a * mean. Norms stay whose statistics are those of the batch,
     or whose input others read as well. In a frozen or transformed graph, whose weights are rounded already
-    or about to be, all of them stay, and behind a convolution whose weight alone is integers.
+    or about to be, all of them stay, and behind a convolution whose weight alone is integers, or where
+    variables hold the size of its output.
     """
 
     name: ClassVar[str] = "fold-bn"
@@ -62,6 +63,9 @@ def _plan(graph: Graph, conv: Op) -> _Step | None:
     if conv.type not in CONVOLUTIONS or not has_own_filter(graph, conv) or conv.inputs.get("Bias"):
         return None
     if integer_weight(conv) is not None:
+        return None
+    if conv.pointed:
+        # With a bias behind such a one, `conv_transpose_bias_mkldnn_fuse_pass` ends the process.
         return None
     add = follower(graph, conv, "Output", "elementwise_add")
     norm = follower(graph, *((conv, "Output") if add is None else (add, "Out")), "batch_norm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ def follower(graph: Graph, op: Op, slot: str, op_type: str, into: str = "X") -> 
     reader = only_reader(graph, op.output(slot))
     if reader is None or reader.type != op_type:
         return None
-    read_in = [name for name, variables in reader.inputs.items() if op.output(slot) in variables]
+    read = chain(reader.inputs.items(), reader.pointed.items())
+    read_in = [name for name, variables in read if op.output(slot) in variables]
     return reader if read_in == [into] else None
 
 
@@ -169,18 +171,12 @@ def set_weight(graph: Graph, op: Op, slot: str, value: np.ndarray, name: str) ->
 
 def become_weight(graph: Graph, var: Var, value: np.ndarray) -> Var:
     """Let a variable be a weight of this value, under its own name; the op that made it, if any, goes."""
-    places = [
-        (reader, slot, list(variables))
-        for reader in var.consumers
-        for slot, variables in reader.inputs.items()
-        if var in variables
-    ]
-    for reader, slot, _ in places:
-        graph.set_input(reader, slot, [])
+    stand_in = graph.add_var_like(free_name(graph, var.name, ".read"), var)
+    graph.replace_uses(var, stand_in)
     if var.producer is not None:
         remove_op(graph, var.producer, keep=var)
     graph.remove_var(var)
     weight = graph.add_weight_like(var.name, var, value)
-    for reader, slot, variables in places:
-        graph.set_input(reader, slot, [weight if item is var else item for item in variables])
+    graph.replace_uses(stand_in, weight)
+    graph.remove_var(stand_in)
     return weight

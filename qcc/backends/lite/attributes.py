@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qcc.backends.lite.schema import VALUE_FIELDS, Attr, AttrKind
 from qcc.errors import PassError
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import FIXED_SIZES, Op
 from qcc.ir.program import AttrProto
 
 # What Paddle notes for its own executor, its tools or other libraries. The runtime does not know it, and
@@ -79,6 +79,8 @@ def is_loaded(attr: AttrProto) -> bool:
 
 def lite_attr(op: Op, attr: AttrProto) -> Attr:
     """The attribute as Paddle Lite has it.  Raises PassError for a type that it does not load."""
+    if attr.name in op.pointed:
+        raise PassError(f"{op.computed_attr(attr.name)}, which Paddle Lite does not read: {FIXED_SIZES}.")
     if not is_loaded(attr):
         raise PassError(f"attribute {attr.name!r} of {op} is of a type that Paddle Lite does not load.")
     field = VALUE_FIELDS[AttrKind(attr.type)]

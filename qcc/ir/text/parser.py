@@ -11,7 +11,7 @@ import numpy as np
 from qcc._paddle import core
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import EMPTY_NAME
-from qcc.ir.program import AttrProto, AttrType, ProgramProto, Shell, VarProto
+from qcc.ir.program import AttrProto, AttrType, ProgramProto, Shell, VarProto, pointed_names
 from qcc.ir.text.attributes import parse_attr, parse_int, parse_list, parse_name
 from qcc.ir.text.lexer import END, NAME, Lexer
 from qcc.ir.text.usual import Braces, Usual, main_output
@@ -235,7 +235,7 @@ class _Parser:
                 raise lexer.wrong(
                     f"'{op_type}' has no attribute '{name}' that would have to be taken away", start
                 )
-        for name in _variables_in(braces.attrs):
+        for name in (name for _, names in pointed_names(braces.attrs) for name in names):
             # Paddle looks for them in the op's own block alone.
             if name not in self._declared[-1]:
                 raise lexer.wrong(f"an attribute names '{name}', which this block does not declare", start)
@@ -313,11 +313,3 @@ class _Parser:
             attrs[name] = parse_attr(lexer, name)
             self._references.collect(attrs[name], start)
         return Braces(list(attrs.values()), absent, exact, verbatim)
-
-
-def _variables_in(attrs: Iterable[AttrProto]) -> Iterable[str]:
-    for attr in attrs:
-        if attr.type == AttrType.VAR:
-            yield attr.var_name
-        elif attr.type == AttrType.VARS:
-            yield from attr.vars_name

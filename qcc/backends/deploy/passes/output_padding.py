@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import FIXED_SIZES, Op
 from qcc.passes.base import OPTIONS, PassResult
 
 _TYPES = ("conv2d_transpose", "depthwise_conv2d_transpose")
@@ -34,7 +35,7 @@ class OutputPadding(EnginePass):
 
         y = conv2d_transpose(Input=x, Filter=w) {paddings=[1, 0, 1, 0], strides=[2, 2]}
 
-    What is larger by more than is cut off stays.
+    What is larger by more than is cut off stays. Where variables hold the size, it is refused.
     """
 
     name: ClassVar[str] = "output-padding"
@@ -44,7 +45,12 @@ class OutputPadding(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         modified = False
         for op in graph.ops:
-            if op.type in _TYPES and _is_plain(op):
+            if op.type not in _TYPES:
+                continue
+            if "output_size" in op.pointed:
+                computed = op.computed_attr("output_size")
+                raise PassError(f"{computed}, which other engines than Paddle do not read: {FIXED_SIZES}.")
+            if _is_plain(op):
                 modified |= self._write(graph, op)
         return PassResult(modified)
 
