@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from rich.console import Console
 from qcc._paddle import paddle, static_mode
 from qcc.backends import Saved
 from qcc.errors import ConfigError
-from qcc.frontend.layer import Loss, Specs, check_alike, trace
+from qcc.frontend.layer import Loss, Specs, check_alike, like_returned, trace
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, default_slim
 from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
@@ -30,7 +31,7 @@ from qcc.train.models.network import Network, is_one_size
 from qcc.train.programs.scheme import freeze
 from qcc.train.programs.scope import Arrays, persistable_names
 from qcc.train.quantize import QuantizationPhase, settings
-from qcc.train.tasks.given import Batches, GivenTask, Metric
+from qcc.train.tasks.given import Batches, GivenTask, Metric, Returned, one_or_all
 
 _WARM_UP = 0.1
 _OPTIMIZER = OptimizerBuilder()
@@ -80,7 +81,8 @@ def fit(
     `weights`. `train`: the batches, see `GivenTask`, as is `metric`. `learning_rate`: grows over the first
     tenth of the steps and falls along half a cosine, or has its own schedulers. `quantization`: types, bits
     and what to skip; by default a scale per channel of weights, moving averages for activations.
-    `freeze_norm_epoch`: from this epoch on batch norms keep their statistics.
+    `freeze_norm_epoch`: from this epoch on batch norms keep their statistics. `seed`: of what training draws,
+    such as dropouts; Paddle's own generators are left as they were.
 
     Checkpoints go to `folder`. Called again after an interruption, with the same weights and as many batches,
     it goes on from the newest, and gives the same weights bit for bit where `train` gives the same batches:
@@ -96,8 +98,8 @@ def fit(
     root = Path(folder)
     if type(epochs) is not int or epochs < 1:
         raise ConfigError(f"epochs is {epochs!r}, where a whole number from 1 on is wanted.")
-    traced, values = _network(network, input_spec, label_spec, loss, weights)
-    task = GivenTask(traced, train, metric)
+    traced, values, returned = _network(network, input_spec, label_spec, loss, weights)
+    task = GivenTask(traced, train, metric, returned)
     slim = default_slim(epochs)
     if quantization is not None:
         slim = Slim(quantization.model_copy(update={"end_epoch": epochs - 1}), Compressor(epoch=epochs))
@@ -134,12 +136,12 @@ def _network(
     label_spec: Specs,
     loss: Loss | None,
     weights: Mapping[str, np.ndarray] | None,
-) -> tuple[Network, Arrays]:
-    """The programs, and the values that training starts from."""
+) -> tuple[Network, Arrays, Returned]:
+    """The programs, the values that training starts from, and what outputs are returned as."""
     if isinstance(given, Network):
         if weights is None:
             raise ConfigError("the programs come without values: give their `weights`, by name.")
-        return given, dict(weights)
+        return given, dict(weights), one_or_all
     if loss is None:
         raise ConfigError(f"{type(given).__name__} is to be trained by a `loss`, and none is given.")
     train, test = trace(given, input_spec, loss, label_spec), trace(given, input_spec)
@@ -156,7 +158,7 @@ def _network(
         outputs=test.outputs,
         one_size=is_one_size(train.program.global_block().var(name).shape for name in train.feeds),
     )
-    return network, train.values
+    return network, train.values, partial(like_returned, test.returned)
 
 
 def _startup(program: paddle.static.Program) -> paddle.static.Program:

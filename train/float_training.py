@@ -57,7 +57,9 @@ class FloatPhase:
         initialise(self._network, self._scope, self._seed)
         if state is None and self._backbone is not None:
             self._take_known_weights(self._backbone)
-        self._stepper = Stepper(self._program, self._scope, self._schedule, self._averages, self._group)
+        self._stepper = Stepper(
+            self._program, self._scope, self._schedule, self._averages, self._group, self._seed
+        )
         if state is None:
             self._averages.start(self._scope)
         else:

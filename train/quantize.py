@@ -210,6 +210,7 @@ class QuantizationPhase:
             (own or self._config).learning_rate.schedule(),
             self._averages,
             self._task.group,
+            self._config.seed,
         )
         self._evaluate = RepeatedEvaluation(self._task)
 

@@ -29,13 +29,14 @@ class Traced:
     `Layer.state_dict()`.
 
     `feeds`: of the layer's inputs, then of the loss's labels; `outputs`: of the layer; `loss`: one number;
-    `values`: of all that outlives a run.
+    `returned`: what the layer returns, with a variable for each output; `values`: of all that outlives a run.
     """
 
     program: paddle.static.Program
     feeds: tuple[str, ...]
     outputs: tuple[str, ...]
     loss: str | None
+    returned: Any
     values: dict[str, np.ndarray]
 
     def scope(self) -> paddle.static.Scope:
@@ -124,14 +125,19 @@ def trace(
     _check_names(program, names)
     _rename(program, names)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
-    computed, returned = concrete.outputs if loss is not None else (None, concrete.outputs)
+    computed, returned = concrete.outputs
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
-    return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), values)
+    return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), returned, values)
 
 
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, paddle.nn.Layer):
         raise GraphError(f"a paddle.nn.Layer is wanted, and this is a {type(layer).__name__}.")
+
+
+def like_returned(returned: Any, outputs: Sequence[Any]) -> Any:
+    """The outputs' values in the structure of `Traced.returned`, such as a dict with its keys."""
+    return paddle.utils.pack_sequence_as(returned, list(outputs))
 
 
 def check_alike(train: Traced, test: Traced) -> None:
@@ -168,9 +174,8 @@ class _Wrapped(paddle.nn.Layer):  # type: ignore[misc]
 
     def forward(self, inputs: list[Any], labels: list[Any]) -> Any:
         outputs = self.layer(*inputs)
-        if self.loss is None:
-            return outputs
-        return self.loss(outputs, *labels), outputs
+        # Always two: Paddle puts what is returned alone into a list, where it cannot be told from a list.
+        return None if self.loss is None else self.loss(outputs, *labels), outputs
 
 
 @contextmanager

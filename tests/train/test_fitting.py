@@ -16,6 +16,7 @@ from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
 from qcc.quantization import state
 from qcc.train import FitResult, Network, fit
+from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.tasks.given import GivenTask
 
 nn = paddle.nn
@@ -57,8 +58,8 @@ def layer() -> nn.Layer:
 
 
 def fitted(layer: nn.Layer, folder: Path, train: Any = batches, **more: Any) -> FitResult:
-    console = Console(file=io.StringIO())
     given = {**SPECS, "loss": nn.CrossEntropyLoss(), "learning_rate": 0.1, "epochs": 3, **more}
+    console = given.pop("console", Console(file=io.StringIO()))
     metric = given.pop("metric", accuracy)
     return fit(layer, train, metric, folder=folder, console=console, **given)
 
@@ -91,15 +92,17 @@ def test_the_layer_takes_the_weights_when_it_is_told_to(layer: nn.Layer, result:
     )
 
 
+class Breaking(list[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        yield from self[:2]
+        raise ZeroDivisionError("none is left.")
+
+
+def broken(epoch: int) -> list[Any]:
+    return Breaking(batches(1)) if epoch == 1 else batches(epoch)
+
+
 def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_path: Path) -> None:
-    class Breaking(list[Any]):
-        def __iter__(self) -> Iterator[Any]:
-            yield from batches(1)[:2]
-            raise ZeroDivisionError("none is left.")
-
-    def broken(epoch: int) -> list[Any]:
-        return Breaking(batches(1)) if epoch == 1 else batches(epoch)
-
     with pytest.raises(DataError, match=r"`train`, in epoch 1, raised ZeroDivisionError: none is left\.$"):
         fitted(layer, tmp_path, broken)
     assert (tmp_path / "interrupted").is_dir()  # behind two batches
@@ -108,6 +111,74 @@ def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_p
     again = fitted(layer, tmp_path)
     for name, value in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
+
+
+class Named(Small):
+    """Returns a dict, and drops at random."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        scores = Small.forward(self, nn.functional.dropout(image, 0.2, training=self.training))
+        return {"scores": scores, "first": scores[:, 0]}
+
+
+def cross_entropy(returned: Any, label: Any) -> Any:
+    return nn.functional.cross_entropy(returned["scores"], label)
+
+
+@pytest.fixture(scope="module")
+def named() -> nn.Layer:
+    with dygraph_mode():
+        paddle.seed(3)
+        return Named()
+
+
+def test_a_metric_is_given_what_the_layer_returns(named: nn.Layer, tmp_path: Path) -> None:
+    def right(predict: Callable[..., Any]) -> float:
+        found = predict(IMAGES)
+        assert list(found) == ["scores", "first"]
+        np.testing.assert_array_equal(found["first"], found["scores"][:, 0])
+        return 1.0
+
+    found = fitted(named, tmp_path, metric=right, loss=cross_entropy, epochs=1)
+    first, scores = found.model.run({"image": IMAGES})  # sorted by key
+    np.testing.assert_array_equal(first, scores[:, 0])
+
+
+def test_what_dropouts_draw_depends_on_the_seed(named: nn.Layer, tmp_path: Path) -> None:
+    def trained(folder: str, train: Any = batches, seed: int = 0) -> dict[str, np.ndarray]:
+        more = {"metric": lambda predict: 1.0, "loss": cross_entropy, "epochs": 2, "seed": seed}
+        result = fitted(named, tmp_path / folder, train, **more)
+        state = CheckpointStore(result.checkpoints).newest()
+        assert state is not None
+        return state.arrays
+
+    paddle.seed(5)
+    expected = drawn()
+    paddle.seed(5)
+    whole = trained("whole")
+    np.testing.assert_array_equal(drawn(), expected)  # Paddle's own generator was left as it was
+    paddle.seed(6)
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        trained("stopped", broken)
+    assert (tmp_path / "stopped/interrupted").is_dir()  # within an epoch
+    resumed = trained("stopped")
+    assert resumed.keys() == whole.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(resumed[name], array)
+    assert not np.array_equal(trained("other", seed=1)["fc.weight"], whole["fc.weight"])
+
+
+def drawn() -> np.ndarray:
+    with dygraph_mode():
+        return np.asarray(paddle.rand([4]))
+
+
+def test_what_is_trained_is_evaluated_when_it_goes_on(layer: nn.Layer, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="where one finite number is wanted"):
+        fitted(layer, tmp_path, metric=lambda predict: float("nan"))
+    said = io.StringIO()
+    fitted(layer, tmp_path, metric=lambda predict: 1.0, console=Console(file=said, soft_wrap=True))
+    assert f"going on from {tmp_path}: epoch 0 (1 of 3) is trained, and is evaluated now." in said.getvalue()
 
 
 def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -> None:

@@ -286,8 +286,9 @@ class Loop:
     def _tell_resumed(self, state: TrainingState) -> None:
         epoch, epochs, root = state.position.epoch, self._phase.epochs, self._store.root
         if epoch < epochs:
-            batch = f"batch {state.position.batch + 1} of {self._task.steps_per_epoch}"
-            message = f"going on from {root}: epoch {epoch} ({epoch + 1} of {epochs}), {batch}."
+            batch, steps = state.position.batch, self._task.steps_per_epoch
+            rest = f", batch {batch + 1} of {steps}" if batch < steps else " is trained, and is evaluated now"
+            message = f"going on from {root}: epoch {epoch} ({epoch + 1} of {epochs}){rest}."
         elif epoch == epochs:
             message = (
                 f"{root} is finished: {epochs} of {counted(epochs, 'epoch')} done, nothing is left to train."

@@ -17,6 +17,7 @@ from qcc.train.parallel.collectives import share_state
 from qcc.train.parallel.group import ALONE, Group
 from qcc.train.programs.averages import Averages, split_averages, with_averages
 from qcc.train.programs.distillation import TEACHER_PREFIX
+from qcc.train.programs.drawing import drawing
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.scope import Arrays, move_scope, persistable_names, read_scope, write_scope
@@ -38,7 +39,8 @@ class Stepper:
 
     The learning rate is set before every step from `schedule`, so that it needs no state. `averages` take in
     what every step leaves in the scope, and are part of the state. After every step, all variables have the
-    same values in every process of `group`.
+    same values in every process of `group`. What a step draws, such as a dropout, depends on `seed`, its
+    number and the process alone, so that a run that goes on draws the same.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Stepper:
         schedule: Schedule,
         averages: Averages | None = None,
         group: Group = ALONE,
+        seed: int = 0,
     ) -> None:
         network = training.network
         self.scope = scope
@@ -58,6 +61,7 @@ class Stepper:
         self._schedule = schedule
         self._averages = averages or Averages()
         self._group = group
+        self._seed = seed
         self._device = group.device
         self._executor = paddle.static.Executor(self._device)
         if group.size > 1:
@@ -79,7 +83,7 @@ class Stepper:
         rate = np.array([self.rate(step)], np.float32)
         write_scope(self.scope, {self._learning_rate: rate}, self._device)
         try:
-            with self._group.exchange(), running(self._device):
+            with self._group.exchange(), running(self._device), drawing(self._seed, step, self._group.rank):
                 loss, *others = self._executor.run(
                     self.program, feed=feeds, fetch_list=self._fetches, scope=self.scope
                 )

@@ -24,12 +24,18 @@ Batches = Iterable[GivenBatch] | Callable[[int], Iterable[GivenBatch]]
 """The batches of every epoch, or a function from its number, from 0, to them."""
 Predict = Callable[..., Any]
 Metric = Callable[[Predict], float]
+Returned = Callable[[Sequence[NDArray[Any]]], Any]
+
+
+def one_or_all(outputs: Sequence[NDArray[Any]]) -> Any:
+    """What a program without a layer returns: its output, or the tuple of them."""
+    return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 class GivenTask:
     """A `NetworkTask` of `network`. `metric` is called with a function that maps arrays for the test
-    program's feeds to its output, or the tuple of them; it returns one finite number, higher is better.
-    What is given runs in dygraph mode, as people write it.
+    program's feeds to what `returned` makes of its outputs, by default the output, or the tuple of them; it
+    returns one finite number, higher is better. What is given runs in dygraph mode, as people write it.
 
     Raises ConfigError for batches of which nobody knows how many there are; DataError when there is none, for
     one that the programs do not take, when an epoch has another number of them, for a metric that gives no
@@ -38,8 +44,11 @@ class GivenTask:
 
     group: Group = ALONE
 
-    def __init__(self, network: Network, batches: Batches, metric: Metric) -> None:
+    def __init__(
+        self, network: Network, batches: Batches, metric: Metric, returned: Returned = one_or_all
+    ) -> None:
         self._network, self._batches, self._metric = network, batches, metric
+        self._returned = returned
         if not callable(metric):
             raise ConfigError(f"the metric is a {type(metric).__name__}, where a function is wanted.")
         self.main_metric = _name(metric)
@@ -89,8 +98,7 @@ class GivenTask:
             if len(inputs) != len(names):
                 raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
             fed = zip(names, inputs, strict=True)
-            outputs = run({name: _fitting(program, name, array) for name, array in fed})
-            return outputs[0] if len(outputs) == 1 else tuple(outputs)
+            return self._returned(run({name: _fitting(program, name, array) for name, array in fed}))
 
         with _code_of_users(f"the metric {self.main_metric!r}"):
             return {self.main_metric: _finite(self._metric(predict), self.main_metric)}

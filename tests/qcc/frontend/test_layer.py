@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from saved_models import MAJOR
 import qcc
 from qcc._paddle import dygraph_mode, paddle
 from qcc.errors import GraphError
-from qcc.frontend.layer import check_alike, trace
+from qcc.frontend.layer import check_alike, like_returned, trace
 
 nn = paddle.nn
 SPEC = [paddle.static.InputSpec([None, 1, 8, 8])]
@@ -54,6 +56,18 @@ class Looking(nn.Layer):  # type: ignore[misc]
 class Two(nn.Layer):  # type: ignore[misc]
     def forward(self, image):  # type: ignore[no-untyped-def]
         return image * 2, 3
+
+
+Pair = namedtuple("Pair", "scores boxes")
+
+
+class Returning(nn.Layer):  # type: ignore[misc]
+    def __init__(self, build: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.build = build
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return self.build(image * 2, image + 1)
 
 
 @pytest.fixture(params=[True, False], ids=["dygraph", "static"])
@@ -177,6 +191,25 @@ class Choosing(nn.Layer):  # type: ignore[misc]
 
     def forward(self, image):  # type: ignore[no-untyped-def]
         return self.choose(image)
+
+
+@pytest.mark.parametrize(
+    ("build", "outputs"),
+    [
+        (lambda one, other: one, "1"),
+        (lambda one, other: [one], "1"),
+        (lambda one, other: (one, other), "12"),
+        (Pair, "12"),
+        (lambda one, other: {"b": one, "a": [other]}, "21"),  # sorted by key
+    ],
+    ids=["tensor", "list", "tuple", "namedtuple", "dict"],
+)
+def test_outputs_are_put_as_the_layer_returns_them(build: Callable[[Any, Any], Any], outputs: str) -> None:
+    with dygraph_mode():
+        traced = trace(Returning(build), SPEC)
+    found, expected = like_returned(traced.returned, outputs), build("1", "2")
+    assert (type(found), found) == (type(expected), expected)
+    assert list(found) == list(expected)
 
 
 def test_no_way_is_chosen_while_it_is_traced() -> None:

@@ -16,7 +16,8 @@ from qcc.train.programs.weights import read_arrays
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = str(Path(__file__).parents[2] / "support/parallel_steps.py")
+SUPPORT = Path(__file__).parents[2] / "support"
+PROGRAM = str(SUPPORT / "parallel_steps.py")
 STEPS = 2
 
 
@@ -85,3 +86,21 @@ def test_quantizers_measure_what_one_process_would(
         assert names
         for name in names:
             np.testing.assert_array_equal(first[name], one[name])
+
+
+def test_dropouts_differ_between_processes_and_keep_the_rest_equal(tmp_path: Path) -> None:
+    program = [sys.executable, str(SUPPORT / "parallel_dropouts.py")]
+    for run in ("one", "again"):
+        (tmp_path / run).mkdir()
+        assert launch([*program, str(tmp_path / run), str(STEPS)], 2, tmp_path / run) == 0
+
+    drawn = set()
+    for step in range(STEPS):
+        first, second = (read_arrays(tmp_path / "one" / f"{rank}_{step}.npz") for rank in range(2))
+        again = [read_arrays(tmp_path / "again" / f"{rank}_{step}.npz") for rank in range(2)]
+        for name, array in first.items():
+            assert array.tobytes() == again[0][name].tobytes(), name
+            assert second[name].tobytes() == again[1][name].tobytes(), name
+            assert name == "dropped" or array.tobytes() == second[name].tobytes(), name
+        drawn |= {first["dropped"].tobytes(), second["dropped"].tobytes()}
+    assert len(drawn) == 2 * STEPS
