@@ -137,7 +137,18 @@ def _check_layer(layer: Any) -> None:
 
 def like_returned(returned: Any, outputs: Sequence[Any]) -> Any:
     """The outputs' values in the structure of `Traced.returned`, such as a dict with its keys."""
-    return paddle.utils.pack_sequence_as(returned, list(outputs))
+    return _put(returned, iter(outputs))
+
+
+def _put(place: Any, rest: Iterator[Any]) -> Any:
+    """In the order of `paddle.utils.flatten`, whose counterpart cannot make a defaultdict again."""
+    if isinstance(place, dict):
+        found = {key: _put(place[key], rest) for key in sorted(place)}
+        return {key: found[key] for key in place}
+    if isinstance(place, list | tuple):
+        parts = [_put(one, rest) for one in place]
+        return type(place)(*parts) if hasattr(place, "_fields") else type(place)(parts)
+    return next(rest)
 
 
 def check_alike(train: Traced, test: Traced) -> None:
