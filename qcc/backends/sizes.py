@@ -34,7 +34,7 @@ def of_other_sizes(feeds: Sequence[Feed], sample: Sample) -> Iterator[Sample]:
         found = tuple(array.shape for array in inputs.values())
         if found not in seen:
             seen.add(found)
-            yield Sample(inputs, f"{sample.source} of another size")
+            yield Sample(inputs, sample.source)
 
 
 def shown(inputs: Mapping[str, np.ndarray], feeds: Sequence[Feed]) -> str:

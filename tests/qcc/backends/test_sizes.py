@@ -57,7 +57,7 @@ def test_all_that_a_detector_is_fed_with_goes_together() -> None:
         "im_size": (2, 2),
     }
     np.testing.assert_array_equal(first.inputs["im_size"], 32)
-    assert first.source == "data of another size"
+    assert first.source == "data"
     assert shown(first.inputs, (IMAGE, size)) == "image [2, 3, 25, 41] and im_size [2, 2]"
 
 
