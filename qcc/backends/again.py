@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qcc.backends.agreement import Distance, furthest
+from qcc.backends.apart import Wrong
+from qcc.backends.judge import FROM_TIES, all_within, see_movements
 from qcc.backends.reference import Reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, LiteRuntimeError, PaddleError
@@ -31,6 +34,26 @@ class Both:
 
     outputs: list[np.ndarray]
     again: list[np.ndarray] | Exception | None
+
+
+def weigh(
+    found: Reference,
+    seen: Sequence[Distance],
+    wrong_op: Callable[[], Wrong | None],
+    blame: Callable[[Wrong | None], str],
+) -> Outcome:
+    """Whether a run is right whose outputs are as far off as `seen`; where it is further than the model moves
+    by itself, `wrong_op` runs its ops one by one, and `blame` says what is wrong."""
+    words = f"{furthest(*seen)} on {found.sample.source}"
+    if not all_within(seen, found.limits()):
+        # How far ties move the outputs is in the limits from now on.
+        see_movements(found)
+    if all_within(seen, found.limits()):
+        return Outcome(True, words)
+    wrong = wrong_op()
+    if wrong is None and found.moves_as_far(seen):
+        return Outcome(True, f"{words}, {FROM_TIES}")
+    return Outcome(False, f"{words}, which is wrong: {blame(wrong)}")
 
 
 def run_both(found: Reference, run: Run) -> Both:

@@ -155,16 +155,13 @@ def _check(found: Reference, engine: Engine, way: str | None = None) -> list[Che
         return [Check(what, _OTHER_SCALES, good=False)]
 
     def judged(reference: Reference, outputs: list[np.ndarray]) -> Outcome:
-        try:
-            return _judged(reference, engine, outputs, way)
-        except PaddleError as error:
-            return Outcome(False, f"does not run: {_cause(error)}")
+        return _judged(reference, engine, outputs, way)
 
     try:
         both = run_both(found, opened(found, engine).run)
+        outcome = judged(found, both.outputs)
     except PaddleError as error:
         return [Check(what, f"does not run: {_cause(error)}", good=False)]
-    outcome = judged(found, both.outputs)
     if not outcome.right:
         return [Check(what, outcome.words, good=False)]
     return with_other_size(Check(what, outcome.words), found, both, judged)

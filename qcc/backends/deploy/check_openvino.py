@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.again import Outcome, run_both, with_other_size
-from qcc.backends.agreement import Distance, furthest
+from qcc.backends.again import Outcome, run_both, weigh, with_other_size
 from qcc.backends.apart import Apart, Wrong, take_apart, worst_of
 from qcc.backends.check import ANOTHER, NO_CHECK, Written, way_out
 from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
-from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
+from qcc.backends.judge import NOT_TOGETHER
 from qcc.backends.reference import Reference, reference
 from qcc.backends.report import Check
 from qcc.backends.samples import feeds_of
@@ -50,14 +49,12 @@ def check_in_openvino(model: Model, files: Written, data: Mapping[str, np.ndarra
 
 
 def _judged(found: Reference, outputs: list[np.ndarray]) -> Outcome:
-    seen = found.distances(outputs)
-    words = f"{furthest(*seen)} on {found.sample.source}"
-    if _is_right(found, seen):
-        return Outcome(True, words)
-    wrong = worst_of(_wrong_in(apart) for apart in take_apart(found))
-    if wrong is None and found.moves_as_far(seen):
-        return Outcome(True, f"{words}, {FROM_TIES}")
-    return Outcome(False, f"{words}, which is wrong: {_blame(found, wrong)}")
+    return weigh(
+        found,
+        found.distances(outputs),
+        lambda: worst_of(_wrong_in(apart) for apart in take_apart(found)),
+        lambda wrong: _blame(found, wrong),
+    )
 
 
 def _wrong_in(apart: Apart) -> Wrong | None:
@@ -70,12 +67,6 @@ def _blame(found: Reference, wrong: Wrong | None) -> str:
     if wrong is None:
         return f"{NOT_TOGETHER}; {ANOTHER}"
     return f"{wrong}; {way_out(found.graph, wrong.op, ANOTHER)}"
-
-
-def _is_right(found: Reference, seen: Sequence[Distance]) -> bool:
-    if not all_within(seen, found.limits()):
-        see_movements(found)
-    return all_within(seen, found.limits())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from qcc.backends.again import Both, Outcome, run_both, with_other_size
+from qcc.backends.again import Both, Outcome, run_both, weigh, with_other_size
 from qcc.backends.agreement import distances, furthest
 from qcc.backends.apart import Apart, Wrong, worst_of
 from qcc.backends.check import NO_CHECK
@@ -22,7 +22,7 @@ from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.engines.tensorrt import TensorRt
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads
-from qcc.backends.judge import FROM_TIES, NOT_TOGETHER, all_within, see_movements
+from qcc.backends.judge import NOT_TOGETHER, all_within
 from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.boxes import SUPPRESSIONS
 from qcc.backends.onnx.check_boxes import compare_rows
@@ -239,17 +239,12 @@ def _judged(
     outputs: Sequence[np.ndarray],
     wanted: Sequence[np.ndarray],
 ) -> Outcome:
-    seen = distances(outputs, wanted)
-    words = f"{furthest(*seen)} on {found.sample.source}"
-    if not all_within(seen, found.limits()):
-        # How far ties move the outputs is in the limits from now on.
-        see_movements(found)
-    if all_within(seen, found.limits()):
-        return Outcome(True, words)
-    wrong = _wrong_op(subject, found, opened)
-    if wrong is None and found.moves_as_far(seen):
-        return Outcome(True, f"{words}, {FROM_TIES}")
-    return Outcome(False, f"{words}, which is wrong: {wrong or NOT_TOGETHER}")
+    return weigh(
+        found,
+        distances(outputs, wanted),
+        lambda: _wrong_op(subject, found, opened),
+        lambda wrong: str(wrong or NOT_TOGETHER),
+    )
 
 
 def _wrong_op(subject: Subject, found: Reference, opened: Open) -> Wrong | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -85,26 +85,33 @@ def _concerned(graph: Graph) -> Iterator[tuple[Op, str]]:
 def _in_blocks(graph: Graph) -> set[Var]:
     """The maps whose channels may lie in blocks: what layers on images give, and what others make of that
     until one puts it into rows."""
-    found: set[Var] = set()
-    for op in graph.ops:
-        if op.type in _IMAGES or (op.type not in _ROWS and any(var in found for var in op.all_inputs())):
-            found.update(
-                var for var in op.all_outputs() if len(var.shape) == _MAP and var.dtype == VarType.FP32
-            )
-    return found
+    return _handed_on(
+        graph,
+        lambda op: True if op.type in _IMAGES else None,
+        lambda var: var.dtype == VarType.FP32,
+    )
 
 
 def _described_wrong(graph: Graph) -> set[Var]:
-    """Of the maps whose channels may lie in blocks those that no strides describe: of several images, from
-    layers that do not give channels last, or made of such."""
+    """Of these, those that no strides describe: of several images, from layers that do not give channels
+    last, or made of such."""
+    return _handed_on(
+        graph,
+        lambda op: not _gives_channels_last(graph, op) if op.type in CONVOLUTIONS else None,
+        lambda var: var.shape[0] != 1,
+    )
+
+
+def _handed_on(graph: Graph, gives: Callable[[Op], bool | None], kept: Callable[[Var], bool]) -> set[Var]:
+    """The maps that some ops give, and what others make of them until one puts them into rows. `gives`: None
+    for an op that hands on what it reads; `kept`: which maps count."""
     found: set[Var] = set()
     for op in graph.ops:
-        if op.type in CONVOLUTIONS:
-            concerned = not _gives_channels_last(graph, op)
-        else:
-            concerned = op.type not in _ROWS and any(var in found for var in op.all_inputs())
-        if concerned:
-            found.update(var for var in op.all_outputs() if len(var.shape) == _MAP and var.shape[0] != 1)
+        given = gives(op)
+        if given is None:
+            given = op.type not in _ROWS and any(var in found for var in op.all_inputs())
+        if given:
+            found.update(var for var in op.all_outputs() if len(var.shape) == _MAP and kept(var))
     return found
 
 
