@@ -15,7 +15,8 @@ from rich.console import Console
 from qcc._paddle import paddle, static_mode
 from qcc.backends import Saved
 from qcc.errors import ConfigError
-from qcc.frontend.layer import Loss, Specs, check_alike, like_returned, trace
+from qcc.frontend.alignment import align
+from qcc.frontend.layer import Loss, Specs, like_returned, trace
 from qcc.model import Model
 from qcc.train.config import QuantizationStrategy, default_slim
 from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
@@ -144,8 +145,8 @@ def _network(
         return given, dict(weights), one_or_all
     if loss is None:
         raise ConfigError(f"{type(given).__name__} is to be trained by a `loss`, and none is given.")
-    train, test = trace(given, input_spec, loss, label_spec), trace(given, input_spec)
-    check_alike(train, test)
+    train = trace(given, input_spec, loss, label_spec)
+    test = align(train, trace(given, input_spec))
     assert train.loss is not None
     network = Network(
         train=train.program,

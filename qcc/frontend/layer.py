@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -149,31 +148,6 @@ def _put(place: Any, rest: Iterator[Any]) -> Any:
         parts = [_put(one, rest) for one in place]
         return type(place)(*parts) if hasattr(place, "_fields") else type(place)(parts)
     return next(rest)
-
-
-def check_alike(train: Traced, test: Traced) -> None:
-    """Raise GraphError unless the layer's outputs come from the same ops in both modes, dropouts aside, so
-    that what training measures holds when the layer is evaluated. Further outputs in training are left out.
-    """
-    ways = [_way(one.program.global_block(), one.outputs[: len(test.outputs)]) for one in (train, test)]
-    for trained, evaluated in zip_longest(*ways):
-        if trained != evaluated:
-            raise GraphError(
-                f"forward computes {evaluated or 'nothing more'} in evaluation where it computes"
-                f" {trained or 'nothing more'} in training: it has to take the same way in both modes,"
-                " but for dropouts and batch norms."
-            )
-
-
-def _way(block: Any, outputs: Sequence[str]) -> list[str]:
-    """The types of the ops that outputs depend on, in the program's order."""
-    needed, types = set(outputs), []
-    for op in reversed(block.ops):
-        if needed.intersection(op.output_arg_names):
-            needed.update(op.desc.input_arg_names(with_attr_var=True))
-            if op.type != "dropout":
-                types.append(op.type)
-    return types[::-1]
 
 
 class _Wrapped(paddle.nn.Layer):  # type: ignore[misc]

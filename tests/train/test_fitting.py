@@ -168,6 +168,29 @@ def test_what_dropouts_draw_depends_on_the_seed(named: nn.Layer, tmp_path: Path)
     assert not np.array_equal(trained("other", seed=1)["fc.weight"], whole["fc.weight"])
 
 
+class Dropping(Small):
+    """Drops whole channels in training, and blocks as stochastic depth does."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        found = nn.functional.relu(self.norm(self.conv(image)))
+        found = nn.functional.dropout2d(found, 0.2, training=self.training)
+        if self.training:
+            drawn = paddle.floor(0.8 + paddle.rand([paddle.shape(found)[0], 1, 1, 1]))
+            found = found / 0.8 * drawn
+        return self.fc(found.flatten(1))
+
+
+def test_what_training_alone_draws_is_left_out_later(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Dropping()
+    result = fitted(layer, tmp_path)
+    assert result.best["accuracy"] > 0.7
+    assert accuracy(lambda images: result.model.run({"image": images})[0]) == result.best["accuracy"]
+    result.save(tmp_path / "out", check=False)
+    assert state(qcc.load(tmp_path / "out/int8").graph) == "int8"
+
+
 def drawn() -> np.ndarray:
     with dygraph_mode():
         return np.asarray(paddle.rand([4]))

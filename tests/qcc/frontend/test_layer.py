@@ -13,7 +13,7 @@ from saved_models import MAJOR
 import qcc
 from qcc._paddle import dygraph_mode, paddle
 from qcc.errors import GraphError
-from qcc.frontend.layer import check_alike, like_returned, trace
+from qcc.frontend.layer import like_returned, trace
 
 nn = paddle.nn
 SPEC = [paddle.static.InputSpec([None, 1, 8, 8])]
@@ -34,16 +34,6 @@ class Net(nn.Layer):  # type: ignore[misc]
     def forward(self, image):  # type: ignore[no-untyped-def]
         pooled = nn.functional.adaptive_avg_pool2d(self.features(image), 1).flatten(1)
         return self.fc(self.drop(pooled) + self.shift)
-
-
-class Wavering(Net):
-    """Leaves something out in training."""
-
-    def forward(self, image):  # type: ignore[no-untyped-def]
-        found = self.features(image)
-        if not self.training:
-            found = nn.functional.relu(found)
-        return self.fc(nn.functional.adaptive_avg_pool2d(found, 1).flatten(1))
 
 
 class Looking(nn.Layer):  # type: ignore[misc]
@@ -218,18 +208,6 @@ def test_no_way_is_chosen_while_it_is_traced() -> None:
     with pytest.raises(GraphError, match=r"test_layer.py, line \d+: .*asks for the value of a tensor"):
         qcc.from_layer(made(Choosing), SPEC)
     assert not hasattr(paddle.static.Variable, "__bool__")
-
-
-def test_both_modes_have_to_go_one_way() -> None:
-    for kind in (Net, Wavering):
-        layer = made(kind)
-        train, test = trace(layer, SPEC, nn.CrossEntropyLoss(), LABEL), trace(layer, SPEC)
-        if kind is Net:
-            check_alike(train, test)
-        else:
-            told = "forward computes relu in evaluation where it computes pool2d in training"
-            with pytest.raises(GraphError, match=told):
-                check_alike(train, test)
 
 
 def test_a_weight_is_not_called_as_an_input() -> None:
