@@ -30,7 +30,7 @@ SUPPRESSIONS = frozenset(
 )
 # The boxes of a yolo_box whose scores are below its threshold are zeros: one score on the threshold moves a
 # box by its whole size, so that the feature maps in front of it are compared.
-_DECODERS = frozenset({"yolo_box"})
+DECODERS = frozenset({"yolo_box"})
 _MOVES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "squeeze2", "unsqueeze2"})
 _IDENTITIES = _MOVES | {"scale"}
 # A sigmoid is steepest where it gives a half, and no longer exponential.
@@ -105,7 +105,7 @@ def _in_front_of(nms: Op) -> Iterator[Var]:
 
 def _decoded(var: Var) -> list[Var]:
     """What goes into the decoders of boxes that a variable depends on."""
-    return [op.input("X") for op in _ancestors(var) if op.type in _DECODERS]
+    return [op.input("X") for op in _ancestors(var) if op.type in DECODERS]
 
 
 def _only_decoded(var: Var) -> bool:
@@ -117,7 +117,7 @@ def _only_decoded(var: Var) -> bool:
         if op is None or op in seen:
             continue
         seen.add(op)
-        if op.type in _DECODERS:
+        if op.type in DECODERS:
             decoders = True
         elif op.type in KINDS:
             return False

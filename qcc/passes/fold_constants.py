@@ -100,7 +100,8 @@ def can_be_folded(graph: Graph, op: Op) -> bool:
     outputs = list(op.all_outputs())
     return bool(outputs) and all(
         var.is_tensor
-        and not var.persistable
+        # A parameter that every run writes anew, such as the weights that weight_norm computes.
+        and (not var.persistable or var.name in graph.weights)
         and not is_fetched(graph, var)
         and len(graph.versions(var.name)) == 1
         for var in outputs

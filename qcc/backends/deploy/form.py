@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qcc.backends.deploy.placement import Placement, place
+from qcc.backends.layout import is_convolution, refuse_channels_last
 from qcc.errors import PassError, TargetError
 from qcc.model import Model
 from qcc.passes.base import Pass
@@ -46,6 +47,7 @@ def for_target(
             f"{target.name} takes fixed activation scales, and the model measures its own at every run"
             " (activation type abs_max): fix them with `qcc freeze --calibrate`."
         )
+    refuse_channels_last(model.graph, target.engine, is_convolution)
     placement = place(model.graph, target)
     off = placement.unquantized()
     passes = [Unpack(), *([Unquantize(outputs=off)] if off else ())]

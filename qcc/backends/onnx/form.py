@@ -15,10 +15,12 @@ from qcc.backends.deploy.passes.uneven_pools import UnevenPools
 from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.backends.deploy.signs import non_negative
+from qcc.backends.layout import is_convolution, refuse_channels_last
 from qcc.errors import TargetError
 from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.integer_weights import integer_weights
 from qcc.passes.manager import PassManager
@@ -28,7 +30,7 @@ from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
 
-_FIRST = PassManager((BareNms(), FoldPriors(), OutputPadding(), SpellOut()))
+_FIRST = PassManager((BareNms(), FoldPriors(), OutputPadding(), FoldConstants(), SpellOut()))
 # The products that it makes are none that could be quantized.
 _LAST = PassManager((UnevenPools(),))
 _FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weights"
@@ -52,9 +54,10 @@ def prepare(
     """Bring a float, frozen or QDQ model into the form that the target's engine wants.
 
     `scales`: of variables that `unmeasured` names, in place of those that the model notes.
-    Raises TargetError for other models, PassError when a pass refuses.
+    Raises TargetError for other models, PassError for channels that come last and when a pass refuses.
     """
     form = onnx_form(target)
+    refuse_channels_last(model.graph, target.engine, is_convolution)
     given = _frozen(model)
     model = _FIRST.run(given)
     present = state(model.graph)

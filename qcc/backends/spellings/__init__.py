@@ -8,7 +8,7 @@ import numpy as np
 
 from qcc.backends.spellings import activations, boxes, maps, numbers, places, pools
 from qcc.backends.spellings.deformable import deformable_conv
-from qcc.backends.spellings.step import Spell, Steps
+from qcc.backends.spellings.step import Spell, SpellPart, Steps
 from qcc.ir.nodes import Op
 
 SPELLINGS: Mapping[str, Spell] = {
@@ -22,6 +22,7 @@ SPELLINGS: Mapping[str, Spell] = {
     "crop_tensor": places.crop,
     "expand_as_v2": places.expand_as,
     "expm1": activations.expm1,
+    "flatten_contiguous_range": places.flatten_range,
     "fold": maps.fold,
     "frobenius_norm": numbers.frobenius_norm,
     "gelu": activations.gelu,
@@ -81,6 +82,8 @@ _FUNCTIONS: Mapping[str, Spell] = {
 
 FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
+    "conv2d": maps.of_computed_filters,
+    "depthwise_conv2d": maps.of_computed_filters,
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
@@ -125,12 +128,25 @@ FOR_LITE: Mapping[str, Spell] = {
     **_BUILT_IN,
     **_FUNCTIONS,
     "bmm": numbers.bmm,
+    "expand_as_v2": places.expand_as,
     "pow": numbers.whole_power,
 }
 """The same for Paddle Lite."""
 
-OF_FILTERS: Mapping[str, Callable[[Op, np.ndarray], Steps]] = {
-    "deformable_conv": deformable_conv,
-    "deformable_conv_v1": deformable_conv,
+SpellWeight = Callable[[Op, np.ndarray], Steps | None]
+_PERMUTED: Mapping[str, tuple[str, SpellWeight]] = {
+    "gather": ("Index", maps.by_permutation),
+    "index_select": ("Index", maps.by_permutation),
 }
-"""The same of ops whose filter is written otherwise, too."""
+OF_WEIGHTS: Mapping[str, tuple[str, SpellWeight]] = {
+    "deformable_conv": ("Filter", deformable_conv),
+    "deformable_conv_v1": ("Filter", deformable_conv),
+    **_PERMUTED,
+}
+"""The same of ops that depend on the values of a weight, with the slot of that."""
+
+OF_WEIGHTS_FOR_OPENVINO = _PERMUTED
+"""The same for OpenVINO where it reads models of Paddle."""
+
+IN_PARTS: Mapping[str, SpellPart] = {"unbind": places.part_of, "unstack": places.part_of}
+"""The same of ops with several outputs, for OpenVINO where it reads models of Paddle, and for Paddle Lite."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qcc._paddle import VarType
@@ -11,13 +13,13 @@ from qcc.backends.spellings.step import (
     Steps,
     cast,
     combined,
-    gathered,
+    permuted,
     reshaped,
     transposed,
     turned,
     weight,
 )
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import Op, Var
 
 
 def channel_shuffle(op: Op) -> Steps | None:
@@ -32,7 +34,17 @@ def channel_shuffle(op: Op) -> Steps | None:
     if told is not None:
         return told
     order = np.arange(channels).reshape(groups, -1).T.ravel()
-    return weight("order", order), gathered("shuffled", x, 1, "order", x.shape)
+    return permuted(x, order, x.shape)
+
+
+def by_permutation(op: Op, order: np.ndarray) -> Steps | None:
+    """All channels by number, in an order that is not its own inverse: see `permuted`."""
+    x, order = op.input("X"), order.ravel()
+    axis = op.attr("dim" if op.type == "index_select" else "axis")
+    all_of_them = np.arange(x.shape[1])
+    if op.inputs.get("Axis") or axis % len(x.shape) != 1 or not np.array_equal(np.sort(order), all_of_them):
+        return None
+    return None if np.array_equal(order[order], all_of_them) else permuted(x, order, x.shape)
 
 
 def pixel_unshuffle(op: Op) -> Steps | None:
@@ -51,8 +63,58 @@ def pixel_shuffle(op: Op) -> Steps | None:
     side = op.attr("upscale_factor")
     if op.attr("data_format", "NCHW") != "NCHW" or channels < 1:
         return None
-    split = (batch, channels // side**2, side, side, height, width)
-    return turned(x, op.output("Out"), split, (0, 1, 4, 2, 5, 3))
+    made = channels // side**2
+    split = (batch, made, side, side, height, width)
+    return turned(x, op.output("Out"), split, (0, 1, 4, 2, 5, 3)) or _shuffled_at_any_size(x, made, side)
+
+
+def _shuffled_at_any_size(x: Var, made: int, side: int) -> Steps:
+    """With channels last, where columns and then rows grow by one size that is open each."""
+    batch, channels, height, width = x.shape
+    apart = (batch, height, width, made, side, side)
+    last = (batch, height, width, channels)
+    return (
+        transposed("last", x, (0, 2, 3, 1), last),
+        Step("apart", "reshape2", {"X": "last"}, {"shape": [0, 0, 0, made, side, side]}, apart),
+        transposed("turned", "apart", (0, 1, 2, 5, 4, 3), (*apart[:3], side, side, made)),
+        Step(
+            "wide",
+            "reshape2",
+            {"X": "turned"},
+            {"shape": [0, 0, -1, side * made]},
+            (batch, height, -1, side * made),
+        ),
+        transposed("columns", "wide", (0, 2, 1, 3), (batch, -1, height, side * made)),
+        Step("tall", "reshape2", {"X": "columns"}, {"shape": [0, 0, -1, made]}, (batch, -1, -1, made)),
+        transposed("shuffled", "tall", (0, 3, 2, 1), (batch, made, -1, -1)),
+    )
+
+
+def of_computed_filters(op: Op) -> Steps | None:
+    """A convolution whose filters are no weight, as one of three dimensions, the first of which is 1.
+
+    Paddle's `compute_propagate_scales_mkldnn_pass` looks for the values of all filters of two."""
+    x, filters, out = op.input("Input"), op.input("Filter"), op.output("Output")
+    if filters.producer is None or filters.producer.type == "dequantize_linear":
+        return None
+    if op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout"):
+        return None
+    attrs: dict[str, Any] = {name: [1, *op.attr(name)] for name in ("strides", "dilations")}
+    padded = list(op.attr("paddings"))
+    attrs["paddings"] = [0] * (len(padded) // 2) + padded
+    attrs |= {"groups": op.attr("groups"), "data_format": "NCDHW"}
+    attrs["padding_algorithm"] = op.attr("padding_algorithm", "EXPLICIT")
+    deep = Step("deep", "conv3d", {"Input": "map", "Filter": "filters"}, attrs, _deep(out), slot="Output")
+    return (
+        Step("map", "unsqueeze2", {"X": x}, {"axes": [2]}, _deep(x)),
+        Step("filters", "unsqueeze2", {"X": filters}, {"axes": [2]}, _deep(filters)),
+        deep,
+        Step("flat", "squeeze2", {"X": "deep"}, {"axes": [2]}),
+    )
+
+
+def _deep(var: Var) -> tuple[int, ...]:
+    return (*var.shape[:2], 1, *var.shape[2:])
 
 
 def affine_channel(op: Op) -> Steps:

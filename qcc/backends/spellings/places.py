@@ -156,6 +156,25 @@ def flatten(op: Op) -> Steps | None:
     return (reshaped("flat", x, (-1, math.prod(x.shape[axis:])), batch=-1),)
 
 
+def flatten_range(op: Op) -> Steps | None:
+    """As a reshape to sizes that the file holds: paddle2onnx computes them in a run, after which OpenVINO is
+    right for one sample alone. None where more than one is open behind the dimensions that stay in front."""
+    x, out = op.input("X"), op.output("Out")
+    start = op.attr("start_axis") % max(len(x.shape), 1)
+    told = [0] * start + [size if size > 0 else -1 for size in out.shape[start:]]
+    if not x.shape or told.count(-1) > 1:
+        return None
+    return (Step("flat", "reshape2", {"X": x}, {"shape": told}),)
+
+
+def part_of(op: Op, number: int) -> Steps:
+    """One of the slices that unbind and unstack cut a value into, without the dimension that they cut."""
+    x = op.input("X")
+    axis = op.attr("axis") % len(x.shape)
+    attrs = {"axes": [axis], "starts": [number], "ends": [number + 1], "decrease_axis": [axis]}
+    return (Step("part", "slice", {"Input": x}, {**attrs, "infer_flags": [1]}),)
+
+
 def arg_extreme(op: Op) -> Steps | None:
     """The place of the largest or smallest along an axis, which OpenVINO takes for a number from 0 on, and
     never keeps."""

@@ -35,6 +35,8 @@ class Step:
 Steps = tuple[Step, ...]
 Spell = Callable[[Op], Steps | None]
 """How an op is written otherwise; None where it is left."""
+SpellPart = Callable[[Op, int], Steps]
+"""How one of an op's outputs is written otherwise, by its number."""
 
 
 def output_slot(op: Op) -> str:
@@ -74,6 +76,20 @@ def sliced(
 def gathered(name: str, source: str | Var, axis: int, index: str, shape: tuple[int, ...]) -> Step:
     """`index`: the name of an int64 weight."""
     return Step(name, "gather", {"X": source, "Index": index}, {"axis": axis}, shape)
+
+
+def permuted(source: str | Var, order: np.ndarray, shape: tuple[int, ...]) -> Steps:
+    """The channels of a map in another order.
+
+    OpenVINO takes a permutation into the filters of the convolution behind it (ReverseInputChannelsFusion),
+    and is right where that is its own inverse. It leaves what gives a channel more, which is cut off again.
+    """
+    batch, channels, *sizes = shape
+    return (
+        weight("order", np.append(order, order[:1])),
+        gathered("longer", source, 1, "order", (batch, channels + 1, *sizes)),
+        sliced("permuted", "longer", {1: 0}, {1: channels}, shape),
+    )
 
 
 def reshaped(name: str, source: str | Var, shape: tuple[int, ...], batch: int = 0) -> Step:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qcc._paddle import VarType
-from qcc.backends.spellings.step import Spell, Steps, output_slot
+from qcc.backends.spellings.step import Spell, SpellPart, Steps, output_slot
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.rewrite import free_prefix, remove_op, set_attrs
@@ -42,13 +42,34 @@ def _can_be_read(graph: Graph, op: Op, steps: Steps) -> bool:
 def write(graph: Graph, op: Op, steps: Steps) -> None:
     """Put steps in the place of an op."""
     slot = output_slot(op)
-    out, known = op.output(slot), dict[str, Var]()
+    out = op.output(slot)
+    graph.set_output(op, slot, [])
+    _add(graph, op, steps, out)
+    remove_op(graph, op, keep=out)
+
+
+def spell_parts(graph: Graph, table: Mapping[str, SpellPart]) -> bool:
+    """Write the ops of a graph whose outputs a table has one by one; whether there were any."""
+    found = [op for op in graph.ops if op.type in table]
+    for op in found:
+        (slot,) = op.outputs
+        parts = list(op.outputs[slot])
+        graph.set_output(op, slot, [])
+        for number, part in enumerate(parts):
+            if part.consumers or part.name in graph.fetches:
+                _add(graph, op, table[op.type](op, number), part)
+        remove_op(graph, op)
+    return bool(found)
+
+
+def _add(graph: Graph, op: Op, steps: Steps, out: Var) -> None:
+    """Steps in front of an op, of which the last writes a variable."""
+    known = dict[str, Var]()
     prefix = free_prefix(graph, out.name, [f".{step.name}" for step in steps[:-1]])
     for step in steps[:-1]:
         shape = out.shape if step.shape is None else step.shape
         known[step.name] = graph.add_var(f"{prefix}.{step.name}", step.dtype, shape, step.value)
     known[steps[-1].name] = out
-    graph.set_output(op, slot, [])
     for step in steps:
         if step.value is None:
             inputs = {
@@ -57,4 +78,3 @@ def write(graph: Graph, op: Op, steps: Steps) -> None:
             outputs = {step.slot: known[step.name]}
             made = graph.add_op(step.type, inputs, outputs, {"op_role": 0}, before=op)
             set_attrs(graph, made, step.attrs)
-    remove_op(graph, op, keep=out)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.spellings import FOR_ONEDNN, FOR_OPENVINO, OF_FILTERS, SPELLINGS
-from qcc.backends.spellings.write import is_alone, spell_out, write
+from qcc.backends.spellings import (
+    FOR_ONEDNN,
+    FOR_OPENVINO,
+    IN_PARTS,
+    OF_WEIGHTS,
+    OF_WEIGHTS_FOR_OPENVINO,
+    SPELLINGS,
+    SpellWeight,
+)
+from qcc.backends.spellings.step import Steps
+from qcc.backends.spellings.write import is_alone, spell_out, spell_parts, write
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
 
 
@@ -45,21 +56,30 @@ class SpellOut(EnginePass):
     reader: Literal["paddle2onnx", "onednn", "openvino"] = "paddle2onnx"
 
     def apply(self, graph: Graph) -> PassResult:
-        modified = spell_out(graph, _TABLES[self.reader])
-        if self.reader == "paddle2onnx":
-            modified |= _spell_filters(graph)
-        return PassResult(modified)
+        spelled, of_weights = _TABLES[self.reader]
+        modified = spell_out(graph, spelled)
+        if self.reader == "openvino":
+            modified |= spell_parts(graph, IN_PARTS)
+        return PassResult(_spell_weights(graph, of_weights) or modified)
 
 
-_TABLES = {"paddle2onnx": SPELLINGS, "onednn": FOR_ONEDNN, "openvino": FOR_OPENVINO}
+_TABLES = {
+    "paddle2onnx": (SPELLINGS, OF_WEIGHTS),
+    "onednn": (FOR_ONEDNN, {}),
+    "openvino": (FOR_OPENVINO, OF_WEIGHTS_FOR_OPENVINO),
+}
 
 
-def _spell_filters(graph: Graph) -> bool:
-    found = {
-        op: OF_FILTERS[op.type](op, graph.weights[op.input("Filter").name])
-        for op in graph.ops
-        if op.type in OF_FILTERS and is_alone(graph, op) and op.input("Filter").name in graph.weights
-    }
+def _spell_weights(graph: Graph, table: Mapping[str, tuple[str, SpellWeight]]) -> bool:
+    found: dict[Op, Steps] = {}
+    for op in graph.ops:
+        slot, spell = table.get(op.type, ("", None))
+        if spell is None or not is_alone(graph, op):
+            continue
+        value = graph.weights.get(op.input(slot).name)
+        steps = None if value is None else spell(op, value)
+        if steps is not None:
+            found[op] = steps
     for op, steps in found.items():
         write(graph, op, steps)
     return bool(found)

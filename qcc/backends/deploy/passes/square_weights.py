@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 
 _TRANSPOSE = {"matmul_v2": "trans_y", "matmul": "transpose_Y"}
@@ -17,7 +17,8 @@ _TRANSPOSE = {"matmul_v2": "trans_y", "matmul": "transpose_Y"}
 
 @options(frozen=True, config=OPTIONS)
 class SquareWeights(EnginePass):
-    """Store a square matrix that has a scale per column as its transpose, with a scale per row.
+    """Store a square matrix that has a scale per column as its transpose, with a scale per row, for all
+    products that read it.
 
     Before:
 
@@ -36,27 +37,35 @@ class SquareWeights(EnginePass):
     name: ClassVar[str] = "square-weights"
 
     def apply(self, graph: Graph) -> PassResult:
-        chosen = [(op, product) for op in graph.ops if (product := _product_behind(graph, op)) is not None]
-        for op, product in chosen:
-            weight = op.input("X")
+        weights = {op.input("X"): None for op in graph.ops if op.type == "dequantize_linear"}
+        chosen = [weight for weight in weights if _is_turned_back_along_rows(graph, weight)]
+        for weight in chosen:
             graph.weights[weight.name] = np.ascontiguousarray(graph.weights[weight.name].T)
-            graph.set_attr(op, "quant_axis", 0)
-            graph.set_flag(product, _TRANSPOSE[product.type], True)
+            for op in list(weight.consumers):
+                graph.set_attr(op, "quant_axis", 0)
+                for product in list(op.output("Y").consumers):
+                    graph.set_flag(product, _TRANSPOSE[product.type], True)
         return PassResult(bool(chosen))
 
 
-def _product_behind(graph: Graph, op: Op) -> Op | None:
-    """The product whose weight the op turns into floats, if that is square with a scale per column."""
-    if op.type != "dequantize_linear" or op.attr("quant_axis", -1) != 1:
-        return None
-    weight, dequantized = op.input("X"), op.output("Y")
+def _is_turned_back_along_rows(graph: Graph, weight: Var) -> bool:
+    """Whether a weight is square, with a scale per column, and read by products alone."""
     shape = weight.shape
     if not weight.persistable or len(shape) != 2 or shape[0] != shape[1]:
-        return None
-    readers = list(dequantized.consumers)
-    if len(weight.consumers) != 1 or len(readers) != 1 or dequantized.name in graph.fetches:
-        return None
-    product = readers[0]
-    if product.type not in _TRANSPOSE or product.input("Y") is not dequantized:
-        return None
-    return None if product.attr(_TRANSPOSE[product.type], False) else product
+        return False
+    return all(
+        op.type == "dequantize_linear"
+        and op.attr("quant_axis", -1) == 1
+        and op.output("Y").name not in graph.fetches
+        and all(_multiplies_by(product, op.output("Y")) for product in op.output("Y").consumers)
+        for op in weight.consumers
+    )
+
+
+def _multiplies_by(op: Op, weight: Var) -> bool:
+    return (
+        op.type in _TRANSPOSE
+        and op.input("X") is not weight
+        and op.input("Y") is weight
+        and not op.attr(_TRANSPOSE[op.type], False)
+    )

@@ -13,6 +13,7 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import drop_if_unused, free_name
 
 _WITH_XSHAPE = (
     "flatten2",
@@ -22,6 +23,7 @@ _WITH_XSHAPE = (
     "transpose2",
     "unsqueeze2",
 )
+_COMPARISONS = ("equal", "greater_equal", "greater_than", "less_equal", "less_than", "not_equal")
 _STATISTICS = {
     "group_norm": ("Mean", "Variance"),
     "instance_norm": ("SavedMean", "SavedVariance"),
@@ -39,13 +41,15 @@ class LiteAttributes(LitePass):
         c = layer_norm(X=b)
         d = instance_norm(X=x, Scale=s, Bias=t)
         n = fill_constant()  {shape = []}
+        e = greater_than(X=x, Y=w)  with w: float32[]
 
-    After:
+    After, with e.y: float32[1]:
 
         b, b.xshape = flatten_contiguous_range(X=x)
         c, c.mean, c.variance = layer_norm(X=b, Scale=c.scale, Bias=c.bias)
         d, d.savedmean, d.savedvariance = instance_norm(X=x, Scale=s, Bias=t)
         n = fill_constant()  {shape = [1]}
+        e = greater_than(X=x, Y=e.y)
     """
 
     name: ClassVar[str] = "lite-attributes"
@@ -98,6 +102,19 @@ def _add_dimension(graph: Graph, op: Op) -> bool:
     return True
 
 
+def _compare_with_a_vector(graph: Graph, op: Op) -> bool:
+    """A weight without dimensions that is compared becomes a vector of one, too: the kernels find no axis for
+    it."""
+    found = [slot for slot in ("X", "Y") if op.input(slot).persistable and not op.input(slot).shape]
+    for slot in found:
+        number = op.input(slot)
+        value = graph.weights[number.name].reshape(1)
+        name = free_name(graph, op.output("Out").name, f".{slot.lower()}")
+        graph.set_input(op, slot, [graph.add_var(name, str(value.dtype), (1,), value)])
+        drop_if_unused(graph, number)
+    return bool(found)
+
+
 def _tell_axes(graph: Graph, op: Op) -> bool:
     """Axes as 32-bit integers, and all of them where Paddle takes none for all."""
     if not op.desc.has_attr("dim"):
@@ -116,5 +133,6 @@ _SPECIAL: dict[str, Callable[[Graph, Op], bool]] = {
     "instance_norm": _add_affine,
     "group_norm": _add_affine,
     "fill_constant": _add_dimension,
+    **dict.fromkeys(_COMPARISONS, _compare_with_a_vector),
     **{f"reduce_{kind}": _tell_axes for kind in ("all", "any", "max", "mean", "min", "prod", "sum")},
 }

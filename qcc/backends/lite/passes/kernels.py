@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
 
+from qcc.backends.layout import refuse_channels_last
 from qcc.backends.lite.passes.graph_op import GraphOp
 from qcc.backends.lite.passes.limits import UNFILLED_STATES, limit_of
 from qcc.backends.lite.passes.lite_pass import LitePass
@@ -17,13 +18,11 @@ from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import EMPTY_NAME, Op, Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import first_of, is_fetched
+from qcc.passes.rewrite import is_fetched
 from qcc.targets.lite import PRECISION_OF_DTYPE, Arch, Kernel, alternatives, pick_kernel
 
 KERNEL_ATTR = "__@kernel_type_attr@__"
 """The attribute in which an op names its kernel."""
-
-_CHANNELS_LAST = ("NHWC", "NDHWC", "NLC")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -54,7 +53,7 @@ class LiteKernels(LitePass):
                 f"the program has {1 + len(graph.shell.blocks)} blocks (control flow), and qcc lowers only"
                 " programs of one block: export a model without loops and conditions."
             )
-        _refuse_nhwc(graph)
+        refuse_channels_last(graph, "Paddle Lite's runtime for CPUs", lambda op: True)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}
         limits = {op: _limit(graph, op, self.arch, self.rows) for op in chosen}
         without = {op: limits[op] for op, kernel in chosen.items() if kernel is None or limits[op]}
@@ -66,16 +65,6 @@ class LiteKernels(LitePass):
                 graph.set_attr(op, KERNEL_ATTR, kernel.identifier)
                 modified = True
         return PassResult(modified)
-
-
-def _refuse_nhwc(graph: Graph) -> None:
-    names = ("data_format", "data_layout")
-    found = [op for op in graph.ops if any(op.attr(name, "") in _CHANNELS_LAST for name in names)]
-    if found:
-        raise PassError(
-            f"the channels come last (NHWC) in {first_of(found, 'op')}, and Paddle Lite's kernels for CPUs"
-            " have them second: build the network with data_format=NCHW."
-        )
 
 
 def kernel_for(graph: Graph, op: Op, arch: Arch) -> Kernel | None:

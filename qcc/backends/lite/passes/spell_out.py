@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.lite.passes.lite_pass import LitePass
-from qcc.backends.spellings import FOR_LITE
-from qcc.backends.spellings.write import spell_out
+from qcc.backends.spellings import FOR_LITE, IN_PARTS
+from qcc.backends.spellings.write import spell_out, spell_parts
 from qcc.ir.graph import Graph
 from qcc.passes.base import OPTIONS, PassResult
 
@@ -40,4 +40,5 @@ class LiteSpellOut(LitePass):
     runs_in_paddle: ClassVar[bool] = True
 
     def apply(self, graph: Graph) -> PassResult:
-        return PassResult(spell_out(graph, FOR_LITE))
+        modified = spell_out(graph, FOR_LITE)
+        return PassResult(spell_parts(graph, IN_PARTS) or modified)

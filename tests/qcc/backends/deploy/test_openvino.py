@@ -125,6 +125,8 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "square": paddle.square,
     "strided_slice": lambda x: paddle.strided_slice(x, [3], [11], [0], [-1]),
     "trunc": lambda x: paddle.trunc(x * 3.0),
+    "unbind": lambda x: paddle.stack(paddle.unbind(x, -2)[2:5], 2),
+    "unstack": lambda x: paddle.stack(paddle.unstack(x, 1)[::-1], 1),
     "transposed, larger": transposed(output_padding=[1, 0]),
     "transposed, to a size": transposed(output_size=[24, 23]),
     "unpool": unpooled,
@@ -150,6 +152,49 @@ def test_spelled_out(name: str, tmp_path: Path) -> None:
     model = frozen(build_model(build, (x,)), {"x0": x})
     saved = qcc.save(model, tmp_path, target="openvino", check={"x0": x})
     assert all(check.good for check in saved.checks)
+
+
+OF_ANY_SIZE: dict[str, Callable[[Any], Any]] = {
+    "channel_shuffle": lambda x: F.channel_shuffle(F.relu(x), 4),
+    "gather": lambda x: paddle.gather(x, paddle.to_tensor([2, 0, 1, 5, 6, 7, 4, 3]), 1),
+    "index_select": lambda x: paddle.index_select(x, paddle.to_tensor([2, 0, 1, 5, 6, 7, 4, 3]), -3),
+    "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
+    "unbind": lambda x: paddle.stack(paddle.unbind(x, 1)[::-1], 1),
+}
+
+
+@pytest.mark.parametrize("name", OF_ANY_SIZE)
+def test_spelled_out_for_any_size(name: str, tmp_path: Path) -> None:
+    x = floats(1, 8, 12, 12)
+
+    def build(x: Any) -> Any:
+        return static.nn.conv2d(OF_ANY_SIZE[name](static.nn.conv2d(x, 8, 3, padding=1)), 4, 1)
+
+    model = frozen(build_model(build, (x,), any_size=True), {"x0": x})
+    saved = qcc.save(model, tmp_path, target="openvino", check={"x0": x})
+    assert all(check.good for check in saved.checks)
+    assert "with x0 [2, 8, " in str(saved.checks)
+
+
+def test_a_permutation_of_channels_is_taken_into_filters_the_wrong_way(tmp_path: Path) -> None:
+    """In float as well, without the pass."""
+    x = floats(1, 8, 12, 12)
+    order = [2, 0, 1, 5, 6, 7, 4, 3]
+
+    def build(x: Any) -> Any:
+        y = paddle.gather(static.nn.conv2d(x, 8, 3), paddle.to_tensor(order), 1)
+        return static.nn.conv2d(y, 4, 1)
+
+    model = qcc.PassManager.parse("fold-constants").run(build_model(build, (x,)))
+    spelled = qcc.PassManager.parse("spell-out{reader=openvino}").run(model)
+    (expected,) = model.run({"x0": x})
+    off = []
+    for each, folder in ((model, tmp_path / "given"), (spelled, tmp_path / "spelled")):
+        qcc.save(each, folder, check=False)
+        with OpenVino(folder / "model.pdmodel") as engine:
+            off.append(np.abs(engine.run({"x0": x})[0] - expected).max() / np.ptp(expected))
+    assert off[0] > 0.1
+    assert off[1] < 1e-5
 
 
 def test_depthwise(tmp_path: Path) -> None:

@@ -33,6 +33,12 @@ def kept_by_halves(x: Any) -> Any:
     return append_op("dropout", {"X": x}, {"Out": "float32", "Mask": "uint8"}, attrs)[0]
 
 
+def of_computed_filters(x: Any, stride: int = 1, **options: Any) -> Any:
+    """As in dynamic convolutions and masks by query."""
+    filters = paddle.mean(F.adaptive_avg_pool2d(conv(x, 16), 3), 0)
+    return F.conv2d(x, paddle.reshape(filters, [4, 4, 3, 3]), stride=stride, **options)
+
+
 NEAREST = {"interp_method": "nearest", "data_layout": "NCHW", "align_corners": False, "out_d": -1}
 COPIED: dict[str, Callable[[Any], Any]] = {
     "swish of a relu": lambda x: F.swish(F.relu(x)),
@@ -45,6 +51,10 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "relu6 of a threshold that Paddle ignores": lambda x: append_op(
         "relu6", {"X": x}, {"Out": "float32"}, {"threshold": 0.4}
     )[0],
+    "computed filters": of_computed_filters,
+    "computed filters, strides and holes": lambda x: of_computed_filters(x, 2, padding=[2, 1], dilation=2),
+    "computed filters, padded on one side": lambda x: of_computed_filters(x, padding=[0, 1, 2, 0]),
+    "computed filters, same": lambda x: F.relu(of_computed_filters(x, padding="SAME")),
     "dropout": kept_by_halves,
     "mean beyond what is padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, exclusive=False),
     "same padding of odd maps": lambda x: F.avg_pool2d(x[:, :, :7, :7], 2, 2, "SAME", ceil_mode=True),

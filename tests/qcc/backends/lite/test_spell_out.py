@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lite_case import F, append_op, build_model, floats
+from lite_case import F, append_op, build_model, floats, static
 
 from qcc._paddle import paddle
 from qcc.backends.lite.export import export
-from qcc.backends.spellings import FOR_LITE
+from qcc.backends.spellings import FOR_LITE, IN_PARTS
 
 IMAGE = floats(1, 8, 12, 12)
 
@@ -25,6 +25,7 @@ OPS: dict[str, Callable[[Any], Any]] = {
     "bmm": lambda x: paddle.bmm(x[0], x[0]),
     "brelu": op("brelu", t_min=-0.5, t_max=0.7),
     "crop_tensor": lambda x: paddle.crop(x, [-1, -1, 4, 7], [0, 2, 3, 0]),
+    "expand_as_v2": lambda x: x * paddle.expand_as(paddle.mean(x, [2, 3], keepdim=True), x),
     "expm1": lambda x: paddle.expm1(x),
     "fold": lambda x: F.fold(F.unfold(x, 2, 2) * 2.0, [12, 12], 2, 2),
     "frobenius_norm": lambda x: paddle.norm(x, axis=[1, 3], keepdim=True),
@@ -54,6 +55,13 @@ OPS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+IN_SEVERAL: dict[str, Callable[[Any], Any]] = {
+    "unbind": lambda x: paddle.stack(paddle.unbind(x, -2)[2:5], 1),
+    "unstack": lambda x: paddle.stack(paddle.unstack(x, 1)[::-1], 1),
+}
+OPS |= IN_SEVERAL
+
+
 @pytest.mark.parametrize("name", OPS)
 def test_right_in_its_runtime(name: str, tmp_path: Path) -> None:
     model = build_model(OPS[name], (IMAGE,))
@@ -67,4 +75,17 @@ def test_has_kernels_on_arm(name: str, tmp_path: Path) -> None:
 
 
 def test_all_are_tried() -> None:
-    assert set(OPS) == set(FOR_LITE)
+    assert set(OPS) == {*FOR_LITE, *IN_PARTS}
+
+
+def test_queries_keys_and_values(tmp_path: Path) -> None:
+    """As most vision transformers cut them: the runtime's own unbind writes beyond what it has."""
+    tokens = floats(2, 16, 16)
+
+    def build(x: Any) -> Any:
+        parts = paddle.reshape(static.nn.fc(x, 48, num_flatten_dims=2), [-1, 16, 3, 2, 8])
+        query, key, value = paddle.unbind(paddle.transpose(parts, [2, 0, 3, 1, 4]), 0)
+        return paddle.matmul(F.softmax(paddle.matmul(query, key, transpose_y=True)), value)
+
+    model = build_model(build, (tokens,))
+    assert not export(model, tmp_path / "model.nb", arch="x86", check={"x0": tokens}).warnings

@@ -14,7 +14,9 @@ from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, ops_
 
 from qcc._paddle import paddle
 from qcc.backends.engines.openvino import OpenVino
+from qcc.backends.onnx.check import Subject, check_file
 from qcc.backends.onnx.form import prepare
+from qcc.backends.report import Check
 from qcc.errors import OutputError
 from qcc.targets.processor import has_vnni
 from qcc.targets.table import find_target
@@ -90,12 +92,44 @@ def resized(x: Any) -> Any:
     return static.nn.conv2d(F.interpolate(F.max_pool2d(F.relu(y), 2, 2), size=paddle.shape(y)[2:]), 4, 1)
 
 
-def test_a_batch_that_is_closed_is_told(tmp_path: Path) -> None:
+def classified(x: Any) -> Any:
+    y = F.adaptive_avg_pool2d(F.relu(static.nn.conv2d(x, 8, 3)), 1)
+    return static.nn.fc(paddle.flatten(y, 1), 4)
+
+
+@pytest.mark.parametrize("build", [resized, classified])
+def test_a_batch_stays_open_where_that_is_seen_right(build: Callable[[Any], Any], tmp_path: Path) -> None:
+    inputs = {"x0": floats(2, 8, 12, 12)}
+    model = frozen(build_model(build, tuple(inputs.values())), inputs)
+    saved = exported(model, inputs, "openvino", tmp_path)
+    assert not any("one sample" in str(check) for check in saved.checks)
+    with OpenVino(tmp_path / "model.onnx") as engine:
+        assert engine.run(inputs)[0].shape[0] == 2
+
+
+def test_a_batch_that_is_closed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Data of two images is as good as that of one."""
+    seen = []
+
+    def wrong_at_first(subject: Subject, *rest: Any) -> list[Check]:
+        seen.append(subject.single)
+        if len(seen) == 1:
+            raise subject.error("the engine is wrong")
+        return check_file(subject, *rest)
+
+    monkeypatch.setattr("qcc.backends.onnx.export.check_file", wrong_at_first)
     inputs = {"x0": floats(2, 8, 12, 12)}
     model = frozen(build_model(resized, tuple(inputs.values())), inputs)
     saved = exported(model, inputs, "openvino", tmp_path)
     assert any("takes one sample at a time" in str(check) for check in saved.checks)
     assert all(check.good for check in saved.checks)
+    assert seen == [set(), {"x0"}]
     with OpenVino(tmp_path / "model.onnx") as engine:
         assert engine.run({"x0": inputs["x0"][:1]})[0].shape[0] == 1
+
+
+def test_a_batch_is_closed_where_nobody_looks(tmp_path: Path) -> None:
+    inputs = {"x0": floats(2, 8, 12, 12)}
+    model = frozen(build_model(resized, tuple(inputs.values())), inputs)
+    saved = exported(model, inputs, "openvino", tmp_path, check=False)
+    assert any("takes one sample at a time" in str(check) for check in saved.checks)

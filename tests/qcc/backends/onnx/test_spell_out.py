@@ -318,11 +318,15 @@ def test_of_a_map_one_size_may_be_open(sizes: tuple[int, int], tmp_path: Path) -
     assert off(run(tmp_path / "model.onnx"), wanted) == 0
 
 
+ORDER = [2, 0, 1, 5, 6, 7, 4, 3]
 OPEN: dict[str, Build] = {
     "adaptive_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 4),
     "adaptive_avg_pool to two sizes": lambda x: F.adaptive_avg_pool2d(x, (3, 1)),
     "adaptive_avg_pool to more than there is": lambda x: F.adaptive_avg_pool2d(x, (17, 5)),
     "channel_shuffle": lambda x: F.channel_shuffle(x, 4),
+    "channel_shuffle of a relu": lambda x: F.channel_shuffle(F.relu(x), 4),
+    "channels by number": lambda x: paddle.index_select(F.relu(x), paddle.to_tensor(ORDER), 1),
+    "flatten": lambda x: paddle.unsqueeze(paddle.flatten(x, 2), 3),
 }
 
 

@@ -1,0 +1,29 @@
+"""Where channels stand in a model's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qcc.errors import PassError
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.passes.rewrite import CONVOLUTIONS, first_of
+
+_CHANNELS_LAST = ("NHWC", "NDHWC", "NLC")
+
+
+def is_convolution(op: Op) -> bool:
+    return op.type in (*CONVOLUTIONS, "conv3d", "conv3d_transpose")
+
+
+def refuse_channels_last(graph: Graph, engine: str, concerned: Callable[[Op], bool]) -> None:
+    """Raise PassError where channels come last in ops that are `concerned`: the engine takes none such."""
+    names = ("data_format", "data_layout")
+    found = [
+        op for op in graph.ops if concerned(op) and any(op.attr(name, "") in _CHANNELS_LAST for name in names)
+    ]
+    if found:
+        raise PassError(
+            f"the channels come last (NHWC) in {first_of(found, 'op')}, and {engine} wants them second: build"
+            " the network with data_format=NCHW."
+        )
