@@ -10,6 +10,7 @@ import numpy as np
 
 from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest
 from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, part
+from qcc.backends.heads import is_chosen
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, write_opened
 from qcc.backends.samples import nearer_to_zero
@@ -103,6 +104,8 @@ class Apart:
             (distance.largest / limit.largest, end, distance)
             for end, distance, limit in zip(self.cut.ends, distances(outputs, wanted), limits, strict=True)
             if not distance.within(limit)
+            # What is chosen of values that are computed together with the choice, these decide.
+            and not (distance.sound and is_chosen(self.cut.graph.var(end)))
         ]
         if not wrong:
             return None

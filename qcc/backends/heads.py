@@ -28,6 +28,11 @@ SUPPRESSIONS = frozenset(
         "generate_proposals_v2",
     }
 )
+# Which of two values that are nearly equal they choose, last bits decide, and whether floats are equal, as
+# peaks of a heat map are to the largest values around.
+_SELECTIONS = frozenset(
+    {"arg_max", "arg_min", "argsort", "equal", "kthvalue", "mode", "not_equal", "top_k", "top_k_v2"}
+)
 # The boxes of a yolo_box whose scores are below its threshold are zeros: one score on the threshold moves a
 # box by its whole size, so that the feature maps in front of it are compared.
 DECODERS = frozenset({"yolo_box"})
@@ -39,7 +44,8 @@ _SAYS_MUCH = 0.5
 
 def heads(graph: Graph) -> tuple[str, ...]:
     """Variables, in order, by which two runs of a graph are compared: its fetches, without those behind an
-    NMS or a decoder of boxes, what goes into these, and what goes into a softmax that makes a fetch."""
+    NMS or a decoder of boxes, what goes into these, what goes into a softmax that makes a fetch, and what the
+    first ops choose from that choose among values, such as a top_k."""
     found: dict[str, None] = {}
     for name in graph.fetches:
         var = graph.var(name)
@@ -51,7 +57,33 @@ def heads(graph: Graph) -> tuple[str, ...]:
             logits = _behind(var, "softmax", _IDENTITIES)
             compared = _decoded(var) if _only_decoded(var) else [var, *([logits] if logits else [])]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
+    found.update((one.name, None) for one in _chosen_from(graph) if graph.var(one.name) is one)
     return tuple(found)
+
+
+def is_chosen(var: Var) -> bool:
+    """Whether a variable depends on what an op chooses among values: one that moves in its last bits may make
+    it any other."""
+    return any(op.type in SUPPRESSIONS or _chooses(op) for op in _ancestors(var))
+
+
+def _chooses(op: Op) -> bool:
+    return op.type in _SELECTIONS and op.input("X").dtype == VarType.FP32
+
+
+def _chosen_from(graph: Graph) -> list[Var]:
+    """What is chosen from by ops with no choice in front of them, where a fetch depends on a choice."""
+    behind: set[Var] = set()
+    found: list[Var] = []
+    for op in graph.ops:
+        if op.type in SUPPRESSIONS or not behind.isdisjoint(op.all_inputs()):
+            behind.update(op.all_outputs())
+        elif _chooses(op):
+            behind.update(op.all_outputs())
+            found += op.all_inputs()
+    if not any(graph.var(name) in behind for name in graph.fetches):
+        return []
+    return [var for var in found if var.producer is not None and var.dtype == VarType.FP32]
 
 
 def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:

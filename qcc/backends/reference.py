@@ -12,7 +12,7 @@ import numpy as np
 from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
-from qcc.backends.heads import heads, saturated, suppressions
+from qcc.backends.heads import heads, is_chosen, saturated
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
 from qcc.backends.samples import Feed, Sample, moved, off_by_a_step, samples
@@ -86,12 +86,12 @@ class Reference:
     def moves_as_far(self, seen: Sequence[Distance]) -> bool:
         """Whether outputs are no further off than they move when many integers at the inputs are off by one:
         so far apart a network may come whose ops are each right, with ties in every layer. All that is
-        computed of the rows that a suppression gives may be anything."""
+        computed of what a suppression gives, or another op that chooses, may be anything."""
         ties = self._many_ties()
         return all(
             one.within(furthest(limit, tie)) or self._scattered(place, one, tie)
             for place, (one, limit, tie) in enumerate(zip(seen, self.limits(), ties, strict=True))
-            if not suppressions(self.graph.var(self.names[place]))
+            if not self._is_chosen(place, one)
         )
 
     def scatters(self, seen: Sequence[Distance]) -> bool:
@@ -100,9 +100,12 @@ class Reference:
         move when many integers at the inputs are off by one."""
         ties = self._many_ties()
         return all(
-            one.within(limit) or self._scattered(place, one, tie)
+            one.within(limit) or self._scattered(place, one, tie) or self._is_chosen(place, one)
             for place, (one, limit, tie) in enumerate(zip(seen, self.limits(), ties, strict=True))
         )
+
+    def _is_chosen(self, place: int, seen: Distance) -> bool:
+        return seen.sound and is_chosen(self.graph.var(self.names[place]))
 
     def _many_ties(self) -> list[Distance]:
         found = self.executor.run(off_by_a_step(self.sample.inputs, _MANY_TIES), self.names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lite_case import F, build_model, floats
 from lite_nets import ssd, yolov3
@@ -10,7 +11,7 @@ from lite_ops import CASES
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.heads import heads
+from qcc.backends.heads import heads, is_chosen
 
 
 def test_fetches_as_they_are() -> None:
@@ -25,6 +26,25 @@ def test_logits_are_compared_too() -> None:
 
 def test_an_inner_softmax_is_none_of_a_classifier() -> None:
     model = build_model(lambda x: paddle.matmul(F.softmax(F.relu(x)), x, transpose_y=True), (floats(2, 3),))
+    assert heads(model.graph) == model.fetches
+
+
+def test_what_is_chosen_from() -> None:
+    """Peaks of a heat map: equal to the largest around, and the best of these."""
+
+    def build(x: Any) -> Any:
+        heat = F.sigmoid(x)
+        peaks = heat * paddle.cast(paddle.equal(F.max_pool2d(heat, 3, 1, 1), heat), "float32")
+        return [*paddle.topk(paddle.flatten(peaks, 1), 4), heat * 2.0]
+
+    model = build_model(build, (floats(1, 1, 6, 6),))
+    scores, places, twice = (model.graph.var(name) for name in model.fetches)
+    assert heads(model.graph)[len(model.fetches) :] == ("pool2d_0.tmp_0", "sigmoid_0.tmp_0")
+    assert [is_chosen(var) for var in (scores, places, twice)] == [True, True, False]
+
+
+def test_numbers_that_are_compared_choose_nothing() -> None:
+    model = build_model(lambda x: paddle.cast(paddle.cast(x, "int32") == 1, "float32"), (floats(2, 3),))
     assert heads(model.graph) == model.fetches
 
 

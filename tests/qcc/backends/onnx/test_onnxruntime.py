@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from engine_nets import NETS, assert_its_case_is_there, frozen_engine_net
-from onnx_files import HEAVY, exported, heavy_conv, ops_of, residual, without
+from lite_case import F, build_model, floats, static
+from onnx_files import HEAVY, exported, frozen, heavy_conv, ops_of, residual, without
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
 from qcc.backends.onnx.form import onnx_form, prepare, unmeasured
@@ -33,6 +37,29 @@ def test_cases(name: str, tmp_path: Path) -> None:
     with OnnxRuntime(tmp_path / "model.onnx") as engine:
         (found,), (expected,) = engine.run(inputs), model.run(inputs)
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+def masked(x: Any) -> Any:
+    """A mask of classes chooses between two maps, as in PP-MattingV2."""
+    y = F.relu(static.nn.conv2d(x, 8, 3, padding=1))
+    classes = paddle.argmax(F.softmax(static.nn.conv2d(y, 3, 1), 1), 1, keepdim=True)
+    coarse = paddle.cast(classes == 2, "float32")
+    return paddle.where(classes == 1, F.sigmoid(static.nn.conv2d(y, 1, 1)), coarse)
+
+
+def peaks(x: Any) -> Any:
+    """The best of a heat map, as in CenterNet."""
+    y = F.relu(static.nn.conv2d(F.relu(static.nn.conv2d(x, 16, 3, 2, 1)), 16, 3, padding=1))
+    heat = F.sigmoid(static.nn.conv2d(y, 3, 1))
+    heat = heat * paddle.cast(F.max_pool2d(heat, 3, 1, 1) == heat, "float32")
+    return paddle.topk(paddle.flatten(heat, 1), 8)[0]
+
+
+@pytest.mark.parametrize("build", [masked, peaks])
+def test_what_is_chosen_among_near_values_may_be_another(build: Callable[[Any], Any], tmp_path: Path) -> None:
+    inputs = {"x0": floats(1, 3, 64, 64)}
+    model = frozen(build_model(build, tuple(inputs.values()), any_size=True), inputs)
+    assert not exported(model, inputs, "onnxruntime", tmp_path).warnings
 
 
 @pytest.mark.slow

@@ -1,0 +1,61 @@
+"""float-copies: float convolutions between quantized layers, which ONNX Runtime would quantize by itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass as options
+
+from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.ir.graph import Graph
+from qcc.ir.nodes import Op
+from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import CONVOLUTIONS, add_copy, free_name, is_weight, only_reader
+
+# Together with these, a convolution is one op.
+_BEHIND = ("batch_norm", "clip", "elementwise_add", "relu", "relu6")
+
+
+@options(frozen=True, config=OPTIONS)
+class FloatCopies(EnginePass):
+    """Let a float convolution that stands between a DQ and a Q read a copy of its input.
+
+    Before, with a weight w of floats:
+
+        c = conv2d(Input=x.dequantized, Filter=w)
+        d = relu(X=c)
+        d.quantized = quantize_linear(X=d, Scale=d@scale)
+
+    After:
+
+        c.Input.copy = elementwise_max(X=x.dequantized, Y=x.dequantized)
+        c = conv2d(Input=c.Input.copy, Filter=w)
+        d = relu(X=c)
+        d.quantized = quantize_linear(X=d, Scale=d@scale)
+
+    ONNX Runtime 1.23 rounds the weights of such a convolution to 8 bits when it loads a file, with
+    one scale for all channels, and computes it in int8 (`WeightBiasQuantization`, in
+    onnxruntime/core/optimizer/qdq_transformer): a layer that was left float for its accuracy loses more than
+    if it had been quantized.
+    """
+
+    name: ClassVar[str] = "float-copies"
+
+    def apply(self, graph: Graph) -> PassResult:
+        found = [op for op in graph.ops if op.type in CONVOLUTIONS and _is_taken_for_quantized(graph, op)]
+        for op in found:
+            source = op.input("Input")
+            copy = graph.add_var_like(free_name(graph, op.output("Output").name, ".Input.copy"), source)
+            add_copy(graph, source, copy, before=op)
+            graph.set_input(op, "Input", [copy])
+        return PassResult(bool(found))
+
+
+def _is_taken_for_quantized(graph: Graph, op: Op) -> bool:
+    source = op.input("Input").producer
+    if source is None or source.type != "dequantize_linear" or not is_weight(graph, op.input("Filter")):
+        return False
+    reader = only_reader(graph, op.output("Output"))
+    while reader is not None and reader.type in _BEHIND:
+        reader = only_reader(graph, next(iter(reader.all_outputs())))
+    return reader is not None and reader.type == "quantize_linear"
