@@ -56,6 +56,7 @@ BUILT_IN = {
     "plain-copies": "qcc.backends.deploy.passes.plain_copies:PlainCopies",
     "lone-extremes": "qcc.backends.deploy.passes.lone_extremes:LoneExtremes",
     "float-copies": "qcc.backends.deploy.passes.float_copies:FloatCopies",
+    "lone-joins": "qcc.backends.deploy.passes.lone_joins:LoneJoins",
     "whole-tiles": "qcc.backends.deploy.passes.whole_tiles:WholeTiles",
     "integer-weights": "qcc.backends.deploy.passes.integer_weights:IntegerWeights",
     "fold-priors": "qcc.backends.deploy.passes.fold_priors:FoldPriors",
