@@ -21,7 +21,7 @@ from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
 from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.engines.tensorrt import TensorRt
 from qcc.backends.fluid import write
-from qcc.backends.heads import heads
+from qcc.backends.heads import heads, is_chosen
 from qcc.backends.judge import NOT_TOGETHER, all_within
 from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.onnx.boxes import SUPPRESSIONS
@@ -159,9 +159,9 @@ def _written(model: Model, folder: Path) -> tuple[Path, Path | None]:
 
 def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
     """How far the form for the target is from the model that it was made of, which is an error where it is to
-    be the same."""
+    be the same. What is chosen among values may be any other; what it is chosen from is compared."""
     before = subject.prepared.before
-    kept = [name in before.graph for name in found.names]
+    kept = [name in before.graph and not is_chosen(found.graph.var(name)) for name in found.names]
     if not any(kept):
         return
     names = list(compress(found.names, kept))
