@@ -44,8 +44,7 @@ _SAYS_MUCH = 0.5
 
 def heads(graph: Graph) -> tuple[str, ...]:
     """Variables, in order, by which two runs of a graph are compared: its fetches, without those behind an
-    NMS or a decoder of boxes, what goes into these, what goes into a softmax that makes a fetch, and what the
-    first ops choose from that choose among values, such as a top_k."""
+    NMS or a decoder of boxes, what goes into these, and what goes into a softmax that makes a fetch."""
     found: dict[str, None] = {}
     for name in graph.fetches:
         var = graph.var(name)
@@ -57,7 +56,6 @@ def heads(graph: Graph) -> tuple[str, ...]:
             logits = _behind(var, "softmax", _IDENTITIES)
             compared = _decoded(var) if _only_decoded(var) else [var, *([logits] if logits else [])]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
-    found.update((one.name, None) for one in _chosen_from(graph) if graph.var(one.name) is one)
     return tuple(found)
 
 
@@ -71,8 +69,9 @@ def _chooses(op: Op) -> bool:
     return op.type in _SELECTIONS and op.input("X").dtype == VarType.FP32
 
 
-def _chosen_from(graph: Graph) -> list[Var]:
-    """What is chosen from by ops with no choice in front of them, where a fetch depends on a choice."""
+def chosen_from(graph: Graph) -> tuple[str, ...]:
+    """The variables among whose values ops choose that have no choice in front of them, where a fetch depends
+    on a choice."""
     behind: set[Var] = set()
     found: list[Var] = []
     for op in graph.ops:
@@ -82,8 +81,9 @@ def _chosen_from(graph: Graph) -> list[Var]:
             behind.update(op.all_outputs())
             found += op.all_inputs()
     if not any(graph.var(name) in behind for name in graph.fetches):
-        return []
-    return [var for var in found if var.producer is not None and var.dtype == VarType.FP32]
+        return ()
+    floats = (var for var in found if var.producer is not None and var.dtype == VarType.FP32)
+    return tuple(dict.fromkeys(var.name for var in floats if graph.var(var.name) is var))
 
 
 def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:

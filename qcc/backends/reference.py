@@ -12,7 +12,7 @@ import numpy as np
 from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
-from qcc.backends.heads import heads, is_chosen, saturated
+from qcc.backends.heads import chosen_from, heads, is_chosen, saturated
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
 from qcc.backends.samples import Feed, Sample, moved, off_by_a_step, samples
@@ -143,7 +143,7 @@ def reference(
     Raises PaddleError when Paddle cannot read them, or has read other weights than the model's; GraphError
     with Paddle's reason when the model does not run on the inputs.
     """
-    names = heads(model.graph)
+    names = tuple(dict.fromkeys((*heads(model.graph), *chosen_from(model.graph))))
     opened = _opened(model, program, names)
     executor = PaddleExecutor(opened, params)
     _require_same_weights(model, executor)

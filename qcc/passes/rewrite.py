@@ -144,6 +144,14 @@ def add_copy(graph: Graph, source: Var, copy: Var, **place: Op) -> None:
     graph.add_op("elementwise_max", {"X": source, "Y": source}, {"Out": copy}, attrs, **place)
 
 
+def compute_alone(graph: Graph, op: Op) -> None:
+    """Let all that reads what an op computes read a copy, which has its name."""
+    out = op.output("Out")
+    alone = graph.add_var_like(free_name(graph, out.name, ".alone"), out)
+    graph.set_output(op, "Out", [alone])
+    add_copy(graph, alone, out, after=op)
+
+
 def set_attrs(graph: Graph, op: Op, attrs: Mapping[str, Any]) -> None:
     """Set attributes; the runtime, unlike Paddle, does not take a number for a boolean."""
     for name, value in attrs.items():

@@ -17,7 +17,7 @@ SEEN: dict[str, str] = dict(
 
 NOT_RUN = {
     **dict.fromkeys(SHAPES, "added since"),
-    "expand_as": "no kernel",
+    "expand_as": "added since",
     "fro": "added since",
     "multiclass_nms": "gives a length per image, which Paddle's executor does not hand out",
     "multiclass_nms2": "gives a length per image, which Paddle's executor does not hand out",

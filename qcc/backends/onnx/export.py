@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -65,7 +66,8 @@ def export(
     content = to_onnx(prepared.model.graph, form.signed, gemm=form.gemm)
     if content.ByteSize() >= _MOST_BYTES:
         raise OutputError(f"{path} was not written: it would be larger than the 2 GiB that ONNX files hold.")
-    checks = _checked(prepared, content, target, path, check)
+    look = partial(_check, prepared, content, target, path, check)
+    checks = _checked(prepared, content, target, look, runs=check is not False)
     record_name = path.name + RECORD_SUFFIX
     graph = prepared.model.graph
     with staging(path.parent) as staged:
@@ -82,24 +84,21 @@ def export(
 
 
 def _checked(
-    prepared: Prepared,
-    content: ModelProto,
-    target: Target,
-    path: Path,
-    check: bool | Mapping[str, np.ndarray],
+    prepared: Prepared, content: ModelProto, target: Target, look: Callable[[], list[Check]], *, runs: bool
 ) -> list[Check]:
-    """Check what is to be written, as `export` does; closes its batch where OpenVINO wants that."""
+    """What `look` finds of a file's content, whose batch is closed where OpenVINO wants that; `runs`: whether
+    it runs the content."""
     if onnx_form(target).checked_in == "openvino" and reads_sizes(content.graph):
         # OpenVINO 2026.4 computes some such networks wrongly in int8 while the batch is open; those that
         # decode boxes not on all data.
         decodes = any(op.type in DECODERS for op in prepared.model.graph.ops)
-        if check is not False and not decodes and not one_at_a_time(content.graph, prepared.model.graph):
+        if runs and not decodes and not one_at_a_time(content.graph, prepared.model.graph):
             with suppress(OutputError):  # which is raised again below, where the batch is not to blame
-                checks = _check(prepared, content, target, path, check)
+                checks = look()
                 if all(one.good for one in checks):
                     return checks
         fix_batch(content.graph)
-    return _check(prepared, content, target, path, check)
+    return look()
 
 
 def _check(

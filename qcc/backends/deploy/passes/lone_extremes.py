@@ -11,7 +11,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import add_copy, free_name
+from qcc.passes.rewrite import compute_alone
 
 _REDUCTIONS = ("reduce_max", "reduce_min")
 _POOLS = ("max_pool2d_with_index", "pool2d")
@@ -43,10 +43,7 @@ class LoneExtremes(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = [op for op in graph.ops if _is_extreme(op) and op.output("Out").dtype == VarType.FP32]
         for op in found:
-            out = op.output("Out")
-            alone = graph.add_var_like(free_name(graph, out.name, ".alone"), out)
-            graph.set_output(op, "Out", [alone])
-            add_copy(graph, alone, out, after=op)
+            compute_alone(graph, op)
         return PassResult(bool(found))
 
 

@@ -10,7 +10,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import add_copy, free_name
+from qcc.passes.rewrite import compute_alone
 
 _MAP = 4
 """Dimensions of a map, whose channels are second; those of anything else are last."""
@@ -42,10 +42,7 @@ class LoneJoins(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = [op for op in graph.ops if op.type == "concat" and _joins_rows(op)]
         for op in found:
-            out = op.output("Out")
-            alone = graph.add_var_like(free_name(graph, out.name, ".alone"), out)
-            graph.set_output(op, "Out", [alone])
-            add_copy(graph, alone, out, after=op)
+            compute_alone(graph, op)
         return PassResult(bool(found))
 
 

@@ -22,7 +22,6 @@ from qcc.passes import PassManager
 REFUSED = {
     "add_n": "there is one on arm",
     "local_response_norm": "there is one on arm",
-    "expand_as": "the nearest op with one is expand_v2",
 }
 # Refused on the other processor only.
 RUN_ON = {
