@@ -41,8 +41,10 @@ def by_permutation(op: Op, order: np.ndarray) -> Steps | None:
     """All channels by number, in an order that is not its own inverse: see `permuted`."""
     x, order = op.input("X"), order.ravel()
     axis = op.attr("dim" if op.type == "index_select" else "axis")
+    if op.inputs.get("Axis") or axis % max(len(x.shape), 1) != 1:
+        return None
     all_of_them = np.arange(x.shape[1])
-    if op.inputs.get("Axis") or axis % len(x.shape) != 1 or not np.array_equal(np.sort(order), all_of_them):
+    if not np.array_equal(np.sort(order), all_of_them):
         return None
     return None if np.array_equal(order[order], all_of_them) else permuted(x, order, x.shape)
 
@@ -95,7 +97,7 @@ def of_computed_filters(op: Op) -> Steps | None:
 
     Paddle's `compute_propagate_scales_mkldnn_pass` looks for the values of all filters of two."""
     x, filters, out = op.input("Input"), op.input("Filter"), op.output("Output")
-    if filters.producer is None or filters.producer.type == "dequantize_linear":
+    if filters.persistable or (filters.producer and filters.producer.type == "dequantize_linear"):
         return None
     if op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout"):
         return None
