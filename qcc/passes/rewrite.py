@@ -144,6 +144,15 @@ def add_copy(graph: Graph, source: Var, copy: Var, **place: Op) -> None:
     graph.add_op("elementwise_max", {"X": source, "Y": source}, {"Out": copy}, attrs, **place)
 
 
+def read_a_copy(graph: Graph, op: Op, slot: str) -> None:
+    """Let an op of one output read a copy of what it reads in a slot."""
+    source = op.input(slot)
+    (written,) = op.all_outputs()
+    copy = graph.add_var_like(free_name(graph, written.name, f".{slot}.copy"), source)
+    add_copy(graph, source, copy, before=op)
+    graph.set_input(op, slot, [copy])
+
+
 def compute_alone(graph: Graph, op: Op) -> None:
     """Let all that reads what an op computes read a copy, which has its name."""
     out = op.output("Out")

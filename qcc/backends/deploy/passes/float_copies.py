@@ -10,7 +10,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import CONVOLUTIONS, add_copy, free_name, is_weight, only_reader
+from qcc.passes.rewrite import CONVOLUTIONS, is_weight, only_reader, read_a_copy
 
 # Together with these, a convolution is one op.
 _BEHIND = ("batch_norm", "clip", "elementwise_add", "relu", "relu6")
@@ -44,10 +44,7 @@ class FloatCopies(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = [op for op in graph.ops if op.type in CONVOLUTIONS and _is_taken_for_quantized(graph, op)]
         for op in found:
-            source = op.input("Input")
-            copy = graph.add_var_like(free_name(graph, op.output("Output").name, ".Input.copy"), source)
-            add_copy(graph, source, copy, before=op)
-            graph.set_input(op, "Input", [copy])
+            read_a_copy(graph, op, "Input")
         return PassResult(bool(found))
 
 

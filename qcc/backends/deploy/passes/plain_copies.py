@@ -14,7 +14,7 @@ from qcc.backends.onednn_rounding import ACTIVATIONS
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.rewrite import CONVOLUTIONS, add_copy, free_name
+from qcc.passes.rewrite import CONVOLUTIONS, read_a_copy
 from qcc.quantization import quantized_op
 
 _PRODUCTS = ("matmul", "matmul_v2")
@@ -61,11 +61,7 @@ class PlainCopies(EnginePass):
     def apply(self, graph: Graph) -> PassResult:
         found = list(_concerned(graph))
         for op, slot in found:
-            source = op.input(slot)
-            (written,) = op.all_outputs()
-            copy = graph.add_var_like(free_name(graph, written.name, f".{slot}.copy"), source)
-            add_copy(graph, source, copy, before=op)
-            graph.set_input(op, slot, [copy])
+            read_a_copy(graph, op, slot)
         return PassResult(bool(found))
 
 
