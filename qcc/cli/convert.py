@@ -37,7 +37,7 @@ def convert(
 
     MODEL may be a program of Paddle 3 (`inference.json`), which needs no Paddle 3 here, or any other layout.
     The files are read back and run by Paddle before they appear, all of them or none. What says how images
-    are prepared (`inference.yml`, `infer_cfg.yml`) goes along.
+    are prepared (`inference.yml`, `infer_cfg.yml`, `deploy.yaml`) goes along.
 
     \b
     qcc convert PP-OCRv5_mobile_det -o OUT

@@ -74,9 +74,13 @@ def _images(
     samples: int,
     recorded: Iterable[Path],
 ) -> Source:
-    from qcc.calibrate.data.beside import load_preprocess, preprocess_beside, recorded_preprocess
+    from qcc.calibrate.data.beside import (
+        load_preprocess,
+        no_preprocess,
+        preprocess_beside,
+        recorded_preprocess,
+    )
     from qcc.calibrate.data.images import find_images, image_feed
-    from qcc.calibrate.data.preprocess import no_preprocess
     from qcc.calibrate.data.sources import image_source
 
     find_images(data)

@@ -69,9 +69,8 @@ _STATE = ".calibration"
     "--preprocess",
     type=FILE,
     metavar="FILE.yml",
-    help="How images are prepared (`qcc config help Preprocess`), where no infer_cfg.yml or inference.yml"
-    " stands"
-    " beside the model.",
+    help="How images are prepared (`qcc config help Preprocess`), where no file of Paddle's suites beside"
+    " the model says so.",
 )
 @click.option(
     "--samples",

@@ -7,7 +7,7 @@ lists become dict and list, and a few known tags become a `type` key. No tag eve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,25 +85,32 @@ class Document:
             del self.places[known]
 
 
-def read_document(path: Path, most_values: int = MOST_VALUES) -> Document:
-    """Read a YAML file whose top level is a mapping, of at most so many values, counting aliases.
+def read_document(path: Path, keys: Collection[str] | None = None) -> Document:
+    """Read a YAML file whose top level is a mapping; with `keys`, only what these hold there, whatever the
+    others do.
 
     Raises ConfigError with file and line.
     """
     text = read_text(path, LARGEST, ConfigError)
-    data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}", most_values)
+    data, places = _parse(text, str(path), lambda mark: f"{path}, line {mark.line + 1}", keys)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be a mapping of keys to values.")
     return Document(str(path), data, places)
 
 
 def _parse(
-    text: str, source: str, place: Any, most_values: int = MOST_VALUES
+    text: str, source: str, place: Any, keys: Collection[str] | None = None
 ) -> tuple[Any, dict[KeyPath, str]]:
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        builder = _Builder(loader, place, most_values)
+        if keys is not None and isinstance(node, yaml.MappingNode):
+            node.value = [
+                (key, value)
+                for key, value in node.value
+                if isinstance(key, yaml.ScalarNode) and key.value in keys
+            ]
+        builder = _Builder(loader, place)
         data = None if node is None else builder.build(node, (), ())
         builder.places.setdefault((), source)
     except yaml.YAMLError as error:
@@ -126,10 +133,9 @@ _Loader.add_implicit_resolver(*EXPONENT_FLOAT)
 class _Builder:
     """Turns nodes into data, noting the place of every value."""
 
-    def __init__(self, loader: yaml.SafeLoader, place: Any, most_values: int) -> None:
+    def __init__(self, loader: yaml.SafeLoader, place: Any) -> None:
         self._loader = loader
         self._place = place
-        self._most_values = most_values
         self._built = 0
         self.places: dict[KeyPath, str] = {}
 
@@ -137,8 +143,8 @@ class _Builder:
         where = self._place(node.start_mark)
         self.places.setdefault(path, where)
         self._built += 1
-        if self._built > self._most_values:
-            raise ConfigError(f"{where}: there are more than {self._most_values:,} values, counting aliases.")
+        if self._built > MOST_VALUES:
+            raise ConfigError(f"{where}: there are more than {MOST_VALUES:,} values, counting aliases.")
         if len(parents) > _DEEPEST:
             raise ConfigError(f"{where}: it is nested deeper than {_DEEPEST} levels.")
         if id(node) in parents:

@@ -13,13 +13,17 @@ from qcc.calibrate.data.preprocess import (
     CenterCrop,
     Fit,
     FitHeight,
+    LimitSide,
     Pad,
+    PadRatio,
     PadStride,
     Preprocess,
     Resize,
     ResizeLimit,
     ResizeLong,
+    ResizeMultiple,
     ResizeShort,
+    Value,
 )
 from qcc.errors import DataError
 
@@ -110,7 +114,7 @@ class _Canvas:
         height, width = (max(int(turn(side * ratio / multiple)), 1) * multiple for side in _size(self.image))
         self.resize(height, width, interpolation)
 
-    def pad(self, height: int, width: int, value: float | None, top: int = 0, left: int = 0) -> None:
+    def pad(self, height: int, width: int, value: Value, top: int = 0, left: int = 0) -> None:
         """Set the image into a larger one."""
         inner = self.image.shape[:2]
         if (height, width) == inner:
@@ -118,7 +122,7 @@ class _Canvas:
         if height < inner[0] or width < inner[1]:
             raise self.wrong(f"cannot be padded to {height} x {width}")
         padded = np.empty((height, width, self.image.shape[2]), np.float32)
-        padded[...] = self._nothing if value is None else np.float32(value)
+        padded[...] = self._nothing if value is None else np.asarray(value, np.float32)
         padded[top : top + inner[0], left : left + inner[1]] = self.image
         self.image = padded
 
@@ -135,12 +139,13 @@ class _Canvas:
 
 
 def _resize(canvas: _Canvas, step: Resize) -> None:
-    if not step.keep_ratio:
-        canvas.resize(*step.size, step.interpolation)
-        return
-    short, long = sorted(canvas.image.shape[:2])
-    ratio = min(min(step.size) / short, max(step.size) / long)
-    canvas.scale(ratio, step.interpolation)
+    height, width = step.size
+    if step.keep_ratio:
+        sides = canvas.image.shape[:2]
+        ratio = min(min(step.size) / min(sides), max(step.size) / max(sides))
+        height, width = (max(int(np.round(side * ratio)), 1) for side in sides)
+    height, width = (-(-side // step.multiple) * step.multiple for side in (height, width))
+    canvas.resize(height, width, step.interpolation)
 
 
 def _resize_short(canvas: _Canvas, step: ResizeShort) -> None:
@@ -155,6 +160,20 @@ def _resize_limit(canvas: _Canvas, step: ResizeLimit) -> None:
     short, long = sorted(canvas.image.shape[:2])
     ratio = max(step.length / short, 1.0) if step.side == "short" else min(step.length / long, 1.0)
     canvas.scale(ratio, step.interpolation, step.multiple)
+
+
+def _limit_side(canvas: _Canvas, step: LimitSide) -> None:
+    sides = canvas.image.shape[:2]
+    length = min(sides) if step.side == "short" else max(sides)
+    wanted = max(length, step.least or length)
+    wanted = min(wanted, step.most or wanted)
+    if wanted != length:
+        canvas.scale(wanted / length, step.interpolation)
+
+
+def _resize_multiple(canvas: _Canvas, step: ResizeMultiple) -> None:
+    height, width = (max(side // step.multiple, 1) * step.multiple for side in canvas.image.shape[:2])
+    canvas.resize(height, width, step.interpolation)
 
 
 def _fit(canvas: _Canvas, step: Fit) -> None:
@@ -187,14 +206,26 @@ def _pad_stride(canvas: _Canvas, step: PadStride) -> None:
     canvas.pad(height, width, step.value)
 
 
+def _pad_ratio(canvas: _Canvas, step: PadRatio) -> None:
+    height, width = canvas.image.shape[:2]
+    if width / height > step.ratio:
+        height = int(width / step.ratio)
+    else:
+        width = int(height * step.ratio)
+    canvas.pad(height, width, step.value)
+
+
 _STEPS: Mapping[type, Callable[[_Canvas, Any], None]] = {
     Resize: _resize,
     ResizeShort: _resize_short,
     ResizeLong: _resize_long,
     ResizeLimit: _resize_limit,
+    LimitSide: _limit_side,
+    ResizeMultiple: _resize_multiple,
     Fit: _fit,
     FitHeight: _fit_height,
     CenterCrop: _crop,
     Pad: _pad,
     PadStride: _pad_stride,
+    PadRatio: _pad_ratio,
 }

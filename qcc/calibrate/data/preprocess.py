@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from qcc.errors import ConfigError
 from qcc.grammar.document import read_document
 from qcc.grammar.section import Section, validate
 
 Size = tuple[PositiveInt, PositiveInt]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
+# Of a padded pixel: of all channels, or of each in their order.
+Value = float | tuple[float, ...] | None
 
 
 class Resize(Section):
@@ -28,6 +29,8 @@ class Resize(Section):
     """Height and width."""
     keep_ratio: bool = False
     """Keep the ratio of height to width."""
+    multiple: PositiveInt = 1
+    """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
 
@@ -74,6 +77,32 @@ class ResizeLimit(Section):
     """How pixels between pixels are computed."""
 
 
+class LimitSide(Section):
+    """Resize where a side is shorter or longer than it may be; the ratio stays. So PaddleSeg does."""
+
+    type: Literal["LimitSide"]
+    """Which step it is."""
+    side: Literal["short", "long"]
+    """Which side is measured, the shorter or the longer one."""
+    least: PositiveInt | None = None
+    """As short as it may be, in pixels."""
+    most: PositiveInt | None = None
+    """As long as it may be, in pixels."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
+class ResizeMultiple(Section):
+    """Resize so that both sides are multiples of a number, the largest that are not above what they were."""
+
+    type: Literal["ResizeMultiple"]
+    """Which step it is."""
+    multiple: PositiveInt = 32
+    """In pixels."""
+    interpolation: Interpolation = "linear"
+    """How pixels between pixels are computed."""
+
+
 class Fit(Section):
     """Resize so that the image fits into a size, its ratio kept, and pad it to that size (letter box)."""
 
@@ -83,8 +112,8 @@ class Fit(Section):
     """Height and width."""
     place: Literal["corner", "center"] = "corner"
     """Where the image stands in the size: in the upper left corner, or in the middle."""
-    value: float | None = None
-    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    value: Value = None
+    """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
 
@@ -100,8 +129,8 @@ class FitHeight(Section):
     widest: PositiveInt | None = None
     """What would be wider than the size is as wide as it comes out, up to so many pixels; null: it is
     squeezed into the size, as it is for a model that declares its width."""
-    value: float | None = None
-    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    value: Value = None
+    """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
 
@@ -122,8 +151,8 @@ class Pad(Section):
     """Which step it is."""
     size: Size
     """Height and width."""
-    value: float | None = None
-    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    value: Value = None
+    """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
 
 
 class PadStride(Section):
@@ -133,12 +162,34 @@ class PadStride(Section):
     """Which step it is."""
     stride: PositiveInt
     """Height and width become multiples of it."""
-    value: float | None = None
-    """What is padded with, as a pixel of 0 to 255; null: what normalizing makes 0."""
+    value: Value = None
+    """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
+
+
+class PadRatio(Section):
+    """Pad on the right, or at the bottom, until the width is so many times the height."""
+
+    type: Literal["PadRatio"]
+    """Which step it is."""
+    ratio: PositiveFloat
+    """Width to height."""
+    value: Value = None
+    """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
 
 
 Step = Annotated[
-    Resize | ResizeShort | ResizeLong | ResizeLimit | Fit | FitHeight | CenterCrop | Pad | PadStride,
+    Resize
+    | ResizeShort
+    | ResizeLong
+    | ResizeLimit
+    | LimitSide
+    | ResizeMultiple
+    | Fit
+    | FitHeight
+    | CenterCrop
+    | Pad
+    | PadStride
+    | PadRatio,
     Field(discriminator="type"),
 ]
 
@@ -169,7 +220,9 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _values_of_each_channel(self) -> Preprocess:
         count = 1 if self.channels == "GRAY" else 3
-        for name, values in (("mean", self.mean), ("std", self.std)):
+        padded = ((step.type, getattr(step, "value", None)) for step in self.steps)
+        listed = [(f"value of {kind}", value) for kind, value in padded if isinstance(value, tuple)]
+        for name, values in (("mean", self.mean), ("std", self.std), *listed):
             if len(values) not in (1, count):
                 wanted = "one value" if count == 1 else f"one value or {count}"
                 raise ValueError(f"{name} needs {wanted} with channels {self.channels}, not {len(values)}")
@@ -201,12 +254,3 @@ mean: {"[0.5]" if gray else "[0.485, 0.456, 0.406]"}
 std: {"[0.5]" if gray else "[0.229, 0.224, 0.225]"}
 layout: {"NHWC" if last else "NCHW"}
 """
-
-
-def no_preprocess(model_place: Path, image_shape: tuple[int, ...] | None) -> ConfigError:
-    """What to say when nothing tells how images are prepared: what is missing, and a file to start from."""
-    return ConfigError(
-        f"nothing beside {model_place} says how images are prepared for the model (infer_cfg.yml or"
-        " inference.yml, as Paddle's tools leave them): give --preprocess FILE.yml, for a start with what"
-        f" follows, in which sizes, mean and std are guesses.\n\n{template(image_shape)}"
-    )

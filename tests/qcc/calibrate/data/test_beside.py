@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qcc.calibrate.data.beside import load_preprocess, preprocess_beside, read_foreign
+from qcc.calibrate.data.beside import copy_beside, load_preprocess, preprocess_beside
 from qcc.calibrate.data.preprocess import Preprocess
+from qcc.calibrate.data.suites import NAMES, read_foreign
 from qcc.errors import ConfigError
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -108,6 +109,80 @@ PreProcess:
   - ClsResizeImg: {image_shape: [3, 48, 192]}
 """
 
+NOT_NORMALIZED_AT_ALL = """\
+Preprocess:
+- {type: Resize, interp: 1, keep_ratio: true, target_size: [640, 640]}
+- {type: Pad, fill_value: [114.0, 114.0, 114.0], size: [640, 640]}
+- {type: Permute}
+"""
+TABLE = """\
+PreProcess:
+  transform_ops:
+  - DecodeImage: {channel_first: false, img_mode: BGR}
+  - TableLabelEncode: {max_text_length: 500}
+  - TableBoxEncode: {in_box_format: xyxy}
+  - ResizeTableImage: {max_len: 488}
+  - NormalizeImage: {mean: [0.485, 0.456, 0.406], order: hwc, scale: 1./255., std: [0.229, 0.224, 0.225]}
+  - PaddingTableImage: {size: [488, 488]}
+  - ToCHWImage: null
+"""
+SEGMENTATION = """\
+Deploy:
+  input_shape: [-1, 3, -1, -1]
+  model: model.pdmodel
+  output_dtype: int32
+  output_op: argmax
+  params: model.pdiparams
+  transforms:
+  - aspect_ratio: 1.5
+    type: PaddingByAspectRatio
+  - target_size:
+    - 398
+    - 224
+    type: Resize
+  - type: Normalize
+"""
+MATTING = """\
+Deploy:
+  transforms:
+  - {type: LoadImages}
+  - {type: LimitShort, max_short: 512}
+  - {type: ResizeToIntMult, mult_int: 32}
+  - {type: Normalize, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+  - {type: Padding, target_size: [1024, 512], im_padding_value: 0.5}
+"""
+# PaddleX 2 writes numbers of numpy as they are pickled; they are not read.
+OF_PADDLEX = """\
+Model: MobileNetV2
+Transforms:
+- ResizeByShort: {interp: LINEAR, max_size: -1, short_size: 256}
+- CenterCrop: {crop_size: 224}
+- Normalize:
+    is_scale: true
+    max_val: [255.0, 255.0, 255.0]
+    mean: [0.485, 0.456, 0.406]
+    min_val: [0, 0, 0]
+    std: [0.229, 0.224, 0.225]
+_Attributes:
+  best_accuracy: !!python/object/apply:numpy.core.multiarray.scalar
+  - !!python/object/apply:numpy.dtype
+    args: [f4, false, true]
+    state: !!python/tuple [3, <, null, null, null, -1, -1, 0]
+  - !!binary |
+    AACAPw==
+status: Infer
+version: 2.1.0
+"""
+OF_PADDLEX_1 = """\
+BatchTransforms:
+- BatchPadding: {coarsest_stride: 32}
+Model: FasterRCNN
+Transforms:
+- Normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+- ResizeByShort: {max_size: 1333, short_size: 800}
+TransformsMode: BGR
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
@@ -173,6 +248,70 @@ PreProcess:
         (PAGES % "null", {**IMAGENET, "channels": "BGR", "steps": [{"type": "ResizeLimit"}]}),
         (LINES, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 320], "widest": 3200}]}),
         (TURNED, {**LINE, "steps": [{"type": "FitHeight", "size": [48, 192]}]}),
+        (
+            NOT_NORMALIZED_AT_ALL,
+            {
+                "scale": 1.0,
+                "steps": [
+                    {"type": "Resize", "size": [640, 640], "keep_ratio": True},
+                    {"type": "Pad", "size": [640, 640], "value": 114.0},
+                ],
+            },
+        ),
+        (
+            TABLE,
+            {
+                **IMAGENET,
+                "channels": "BGR",
+                "steps": [{"type": "ResizeLong", "length": 488}, {"type": "Pad", "size": [488, 488]}],
+            },
+        ),
+        (
+            SEGMENTATION,
+            {
+                "mean": [0.5],
+                "std": [0.5],
+                "steps": [
+                    {"type": "PadRatio", "ratio": 1.5, "value": 127.5},
+                    {"type": "Resize", "size": [224, 398]},
+                ],
+            },
+        ),
+        (
+            MATTING,
+            {
+                **IMAGENET,
+                "steps": [
+                    {"type": "LimitSide", "side": "short", "most": 512},
+                    {"type": "ResizeMultiple"},
+                    {
+                        "type": "Pad",
+                        "size": [512, 1024],
+                        "value": [
+                            (0.5 * std + mean) * 255 for mean, std in zip(*IMAGENET.values(), strict=True)
+                        ],
+                    },
+                ],
+            },
+        ),
+        (
+            OF_PADDLEX,
+            {
+                **IMAGENET,
+                "steps": [{"type": "ResizeShort", "length": 256}, {"type": "CenterCrop", "size": [224, 224]}],
+            },
+        ),
+        (
+            OF_PADDLEX_1,
+            {
+                **IMAGENET,
+                "channels": "BGR",
+                "steps": [
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "PadStride", "stride": 32},
+                ],
+            },
+        ),
     ],
 )
 def test_what_each_tool_leaves(text: str, wanted: dict[str, object], tmp_path: Path) -> None:
@@ -189,6 +328,22 @@ def test_the_files_that_are_looked_for(tmp_path: Path) -> None:
     found = preprocess_beside(tmp_path / "model.pdmodel")
     assert found is not None
     assert found[1].name == "infer_cfg.yml"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_of_other_tools_are_not_looked_at(name: str, tmp_path: Path) -> None:
+    """Such as Kubernetes' deploy.yaml: several documents, of other tags."""
+    (tmp_path / name).write_text("kind: Deployment\nspec: !Sub here\n---\nkind: Service\n")
+    (tmp_path / "copies").mkdir()
+    assert preprocess_beside(tmp_path / "model.pdmodel") is None
+    assert copy_beside(tmp_path / "model.pdmodel", tmp_path / "copies") == []
+
+
+def test_a_file_goes_along_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "model.yml").write_text(OF_PADDLEX)
+    (tmp_path / "copies").mkdir()
+    assert copy_beside(tmp_path / "model.pdmodel", tmp_path / "copies") == [tmp_path / "copies/model.yml"]
+    assert (tmp_path / "copies/model.yml").read_text() == OF_PADDLEX
 
 
 def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
@@ -211,6 +366,16 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
         ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
         ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),
+        (
+            "Transforms: [{Resize: {target_size: [320, 640], keep_ratio: true}}]",
+            "Resize has options that are not known here",
+        ),
+        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], min_val: [1]}}]", "Normalize has options"),
+        (
+            "Deploy: {transforms: [{type: Padding, target_size: [8, 8], im_padding_value: [1, 2]}]}",
+            "value of Pad",
+        ),
+        ("Deploy: {transforms: [{type: RandomNoise}]}", "images go through RandomNoise, which qcc does not"),
         ("Preprocess: [", "line 1: this is not YAML"),
         ("Preprocess: !!python/object/apply:os.system [true]", "line 1: tag .* is not known"),
     ],

@@ -43,6 +43,17 @@ def picture(height: int, width: int) -> np.ndarray:
         ((100, 200), {"type": "Pad", "size": [128, 256]}, (128, 256)),
         ((100, 200), {"type": "PadStride", "stride": 32}, (128, 224)),
         ((96, 64), {"type": "PadStride", "stride": 32}, (96, 64)),
+        ((100, 200), {"type": "Resize", "size": [60, 90], "keep_ratio": True, "multiple": 32}, (64, 96)),
+        ((100, 200), {"type": "Resize", "size": [60, 64], "multiple": 32}, (64, 64)),
+        ((100, 200), {"type": "LimitSide", "side": "short", "most": 50}, (50, 100)),
+        ((100, 200), {"type": "LimitSide", "side": "short", "least": 150, "most": 180}, (150, 300)),
+        ((100, 200), {"type": "LimitSide", "side": "long", "least": 150, "most": 250}, (100, 200)),
+        ((100, 200), {"type": "LimitSide", "side": "long", "most": 150}, (75, 150)),
+        ((100, 200), {"type": "ResizeMultiple"}, (96, 192)),
+        ((20, 63), {"type": "ResizeMultiple", "multiple": 32}, (32, 32)),
+        ((100, 200), {"type": "PadRatio", "ratio": 4}, (100, 400)),
+        ((100, 200), {"type": "PadRatio", "ratio": 1.5}, (133, 200)),
+        ((100, 200), {"type": "PadRatio", "ratio": 2}, (100, 200)),
     ],
 )
 def test_sizes(size: tuple[int, int], step: dict[str, object], wanted: tuple[int, int]) -> None:
@@ -89,6 +100,8 @@ def test_padding_becomes_zero_or_a_pixel() -> None:
     padded = prepare(image, {"type": "Pad", "size": [2, 4], "value": 255}, **numbers).image
     np.testing.assert_allclose(padded[:, :, 2:], 1)
     np.testing.assert_allclose(padded[:, :, :2], 200 / 255 * 2 - 1, rtol=1e-6)
+    padded = prepare(image, {"type": "Pad", "size": [2, 4], "value": [0, 51, 255]}, **numbers).image
+    np.testing.assert_allclose(padded[:, 0, 2], [-1, -0.6, 1], rtol=1e-6)
 
 
 def test_where_an_image_is_set_into_a_size() -> None:

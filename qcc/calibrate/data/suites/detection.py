@@ -1,0 +1,67 @@
+"""PaddleDetection's operations, the list `Preprocess` of `infer_cfg.yml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qcc.calibrate.data.suites.made import (
+    Made,
+    Operation,
+    Options,
+    floats,
+    interpolated,
+    pair,
+)
+
+_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def resize(made: Made, options: Options) -> None:
+    size, longest = options["target_size"], options.get("max_size")
+    how = interpolated(options.get("interp", 1))
+    if longest:
+        # Of PaddleDetection 0.x: the shorter side, and what the longer one may be.
+        made.step("Resize", size=[int(size), int(longest)], keep_ratio=True, **how)
+    else:
+        made.step("Resize", size=pair(size), keep_ratio=bool(options.get("keep_ratio", False)), **how)
+
+
+def normalize(made: Made, options: Options) -> None:
+    scale = 1 / 255 if options.get("is_scale", True) else 1.0
+    if options.get("norm_type", "mean_std") == "none":
+        made.normalize(scale, [0.0], [1.0])
+    else:
+        made.normalize(scale, *(floats(options.get(key) or _IMAGENET[key]) for key in ("mean", "std")))
+
+
+def permute(made: Made, options: Options) -> None:
+    if options.get("channel_first", True):
+        made.content["layout"] = "NCHW"
+    if options.get("to_bgr", False):
+        made.content["channels"] = "BGR"
+
+
+def _letter_box(made: Made, options: Options) -> None:
+    made.pad("Fit", 127.5, size=pair(options["target_size"]), place="center", interpolation="area")
+
+
+def _pad(made: Made, options: Options) -> None:
+    size = options.get("size") or [640, 640]
+    made.pad("Pad", options.get("fill_value") or 127.5, size=pair(size)[-2:])
+
+
+def _pad_stride(made: Made, options: Options) -> None:
+    stride = int(options.get("stride", 0))
+    if stride > 0:
+        made.step("PadStride", stride=stride)
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "Resize": resize,
+    "LetterBoxResize": _letter_box,
+    "Pad": _pad,
+    "PadStride": _pad_stride,
+    "NormalizeImage": normalize,
+    "Normalize": normalize,
+    "Permute": permute,
+}

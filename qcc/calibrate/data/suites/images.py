@@ -1,0 +1,105 @@
+"""The operations of PaddleClas, PaddleOCR and PaddleX 3, the list `PreProcess.transform_ops` of
+`inference.yml`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qcc.calibrate.data.suites import detection
+from qcc.calibrate.data.suites.made import (
+    Made,
+    Operation,
+    Options,
+    by_short,
+    floats,
+    interpolated,
+    nothing,
+    pair,
+    turned,
+)
+
+_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+# As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
+_WIDEST_LINE = 3200
+
+
+def _decode(made: Made, options: Options) -> None:
+    made.content["channels"] = options.get("img_mode", "RGB")
+
+
+def _normalize(made: Made, options: Options) -> None:
+    scale = options.get("scale")
+    mean, std = (floats(options.get(key) or _IMAGENET[key]) for key in ("mean", "std"))
+    made.normalize(1 / 255 if scale is None else _number(scale), mean, std)
+
+
+def _number(value: Any) -> float:
+    """A number, or a fraction as text: "1./255."."""
+    if not isinstance(value, str):
+        return float(value)
+    above, slash, below = value.partition("/")
+    return float(above) / float(below) if slash else float(above)
+
+
+def _classes_resize(made: Made, options: Options) -> None:
+    how = interpolated(options.get("interpolation"))
+    if options.get("resize_short"):
+        by_short(made, options["resize_short"], **how)
+    else:
+        made.step("Resize", size=turned(options["size"]), **how)
+
+
+def _crop(made: Made, options: Options) -> None:
+    made.step("CenterCrop", size=turned(options["size"]))
+
+
+def _page_resize(made: Made, options: Options) -> None:
+    """DetResizeForTest, by the one of its options that is given."""
+    if options.get("image_shape"):
+        size, keep_ratio = pair(options["image_shape"]), bool(options.get("keep_ratio"))
+        made.step("Resize", size=size, keep_ratio=keep_ratio)
+    elif options.get("resize_long"):
+        made.step("ResizeLong", length=int(options["resize_long"]), multiple=128)
+    else:
+        side = "long" if options.get("limit_type", "min") == "max" else "short"
+        made.step("ResizeLimit", side=side, length=int(options.get("limit_side_len") or 736))
+
+
+def _line(made: Made, options: Options) -> None:
+    """A line of text, resized and normalized in one."""
+    made.step("FitHeight", size=options["image_shape"][1:])
+    made.normalize(1 / 255, [0.5], [0.5])
+    made.content["layout"] = "NCHW"
+
+
+def _line_as_wide_as_it_is(made: Made, options: Options) -> None:
+    _line(made, options)
+    made.content["steps"][-1]["widest"] = _WIDEST_LINE
+
+
+def _table(made: Made, options: Options) -> None:
+    made.step("ResizeLong", length=int(options["max_len"]))
+
+
+def _table_pad(made: Made, options: Options) -> None:
+    made.pad("Pad", 0.0, size=pair(options["size"]))
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "DecodeImage": _decode,
+    "NormalizeImage": _normalize,
+    "ToCHWImage": detection.permute,
+    "ResizeImage": _classes_resize,
+    "CropImage": _crop,
+    "DetResizeForTest": _page_resize,
+    "RecResizeImg": _line_as_wide_as_it_is,
+    "ClsResizeImg": _line,
+    "ResizeTableImage": _table,
+    "PaddingTableImage": _table_pad,
+    "KeepKeys": nothing,
+    "DetResize": detection.resize,
+    "DetNormalizeImage": detection.normalize,
+    "DetPermute": detection.permute,
+}

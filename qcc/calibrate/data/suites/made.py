@@ -1,0 +1,93 @@
+"""A `Preprocess` as it is put together from operations of a suite, and what their options have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Options = dict[str, Any]
+
+_OF_OPENCV = ("nearest", "linear", "cubic", "area", "lanczos")
+_INTERPOLATIONS: dict[Any, str] = {
+    **dict(enumerate(_OF_OPENCV)),
+    **{name: name for name in _OF_OPENCV},
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "lanczos4": "lanczos",
+    "": "linear",
+}
+
+
+class Made:
+    """The content of a `Preprocess` section. Pixels stay 0 to 255 until something normalizes."""
+
+    def __init__(self, layout: str) -> None:
+        self.content: Options = {"steps": [], "layout": layout, "scale": 1.0}
+        self._normalized = False
+
+    def step(self, kind: str, **options: Any) -> None:
+        self.content["steps"].append({"type": kind, **options})
+
+    def normalize(self, scale: float, mean: Sequence[float], std: Sequence[float]) -> None:
+        """From here on, an image holds (pixel * scale - mean) / std."""
+        self.content |= {"scale": scale, "mean": list(mean), "std": list(std)}
+        self._normalized = True
+
+    def pad(self, kind: str, value: Any, **options: Any) -> None:
+        """A step that pads with a value, or one for each channel: of the image as it is by then."""
+        self.step(kind, value=self._pixel(np.asarray(floats(value), np.float64)), **options)
+
+    def _pixel(self, values: np.ndarray) -> float | list[float] | None:
+        """What becomes these values, as the grammar wants it: one pixel, that of each channel, or None for
+        what becomes 0."""
+        if self._normalized and not values.any():
+            return None
+        if self._normalized:
+            scale, mean, std = (np.asarray(self.content[key]) for key in ("scale", "mean", "std"))
+            values = (values * std + mean) / scale
+        return float(values[0]) if len(set(values.tolist())) == 1 else values.tolist()
+
+
+# What an operation adds to what is made already.
+Operation = Callable[[Made, Options], None]
+Operations = Mapping[str, Operation]
+
+
+def nothing(_made: Made, _options: Options) -> None:
+    """Of an operation that decodes, or is about labels or the order of results."""
+
+
+def listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def floats(values: Any) -> list[float]:
+    return [float(value) for value in listed(values)]
+
+
+def pair(size: Any) -> list[int]:
+    """A size of two, or one for both."""
+    first, second = size if isinstance(size, list) else (size, size)
+    return [int(first), int(second)]
+
+
+def turned(size: Any) -> list[int]:
+    """Height and width of a size that is written as width and height."""
+    return pair(size)[::-1]
+
+
+def interpolated(value: Any) -> Options:
+    """The option of a step; none where nothing is said."""
+    if value is None:
+        return {}
+    return {"interpolation": _INTERPOLATIONS[value.lower() if isinstance(value, str) else value]}
+
+
+def by_short(made: Made, length: Any, most: Any = None, **options: Any) -> None:
+    """The shorter side becomes a length, unless the longer one would exceed `most`, which it becomes then."""
+    if most is not None and float(most) > 0 and float(most) < 1e10:
+        made.step("Resize", size=[int(length), int(most)], keep_ratio=True, **options)
+    else:
+        made.step("ResizeShort", length=int(length), **options)
