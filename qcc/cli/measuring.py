@@ -13,6 +13,7 @@ from rich.console import Console
 
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
+from qcc.shown import counted, listed
 
 if TYPE_CHECKING:
     from qcc.calibrate.collect import Numbered
@@ -85,6 +86,8 @@ def _tell_source(source: Source) -> None:
     from qcc.grammar.yaml_text import value_as_yaml
 
     echo(f"measures activations on {told(source.record)}.")
+    if others := source.record.get("others"):
+        echo(f"passes over {counted(sum(others.values()), 'other file')} there: {listed(others)}.")
     if "preprocess" in source.record:
         echo(f"images are prepared as {source.record['preprocess_from']} says:")
         for key, value in source.record["preprocess"].items():

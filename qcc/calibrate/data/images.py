@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def find_images(data: Path) -> list[Path]:
     if data.suffix == LIST_SUFFIX:
         return _listed(data)
     return [data]
+
+
+def others_beside(data: Path) -> dict[str, int]:
+    """How many files of a folder `find_images` passes over, by their endings; those that are hidden are not
+    counted. Empty for what is no folder."""
+    others = Counter(
+        path.suffix.lower() or "without an ending"
+        for path in data.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in IMAGE_SUFFIXES
+    )
+    return dict(sorted(others.items()))
 
 
 def _listed(file: Path) -> list[Path]:

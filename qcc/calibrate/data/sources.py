@@ -13,7 +13,7 @@ import numpy as np
 from qcc.backends.samples import make_inputs
 from qcc.calibrate.data.arrays import read_batches
 from qcc.calibrate.data.batches import Batch, Batches, name_of, spread
-from qcc.calibrate.data.images import find_images, image_batches
+from qcc.calibrate.data.images import find_images, image_batches, others_beside
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
@@ -86,6 +86,7 @@ def image_source(
         "path": str(data),
         "found": len(found),
         "used": len(chosen),
+        "others": others_beside(data),
         "preprocess": preprocess.model_dump(mode="json"),
         "preprocess_from": None if said_by is None else str(said_by),
     }

@@ -11,7 +11,7 @@ from PIL import Image
 from qcc._paddle import paddle
 from qcc.calibrate.data.batches import spread
 from qcc.calibrate.data.image_file import IMAGE_SUFFIXES
-from qcc.calibrate.data.images import find_images, image_batches
+from qcc.calibrate.data.images import find_images, image_batches, others_beside
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
@@ -39,7 +39,11 @@ def fed_by(**feeds: tuple[list[int], str]) -> Model:
 def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
     files = [save(tmp_path / name) for name in ("b/2.jpg", "a/1.PNG", "3.bmp", "4.webp")]
     (tmp_path / "notes.md").write_text("no image")
+    for name in ("a/IMG_1.HEIC", "IMG_2.heic", ".DS_Store", "LICENSE"):
+        (tmp_path / name).write_text("no image that is read")
     assert find_images(tmp_path) == sorted(files)
+    assert others_beside(tmp_path) == {".heic": 2, ".md": 1, "without an ending": 1}
+    assert others_beside(files[0]) == {}
     listed = tmp_path / "list.txt"
     listed.write_text("b/2.jpg 5\n\na/1.PNG\tlabel with words\n")
     assert find_images(listed) == [tmp_path / "b/2.jpg", tmp_path / "a/1.PNG"]
