@@ -125,6 +125,16 @@ class Target(_Row):
         """
         if self.vnni:
             return self
+        if not self.has_vnni_form:
+            raise TargetError(f"{self.name} is the same for all processors: leave out VNNI.")
+        return self._for_vnni().model_copy(update={"name": self.name + WITH_VNNI, "vnni": True})
+
+    @property
+    def has_vnni_form(self) -> bool:
+        """Whether processors with VNNI have a table of their own beside this one."""
+        return not self.vnni and self._for_vnni() != self
+
+    def _for_vnni(self) -> Target:
         onnx = self.onnx
         if onnx is not None:
             # What the engine gets wrong in any form of a model is mended in ONNX files, too.
@@ -132,12 +142,9 @@ class Target(_Row):
             changed = {"faults": _kept(onnx.faults), "pipeline": _without(onnx.pipeline, spared)}
             onnx = onnx.model_copy(update=changed)
         pipeline = _without(self.pipeline, _spared(self.faults))
-        found = self.model_copy(
+        return self.model_copy(
             update={"pipeline": pipeline, "faults": _kept(self.faults), "halves": (), "onnx": onnx}
         )
-        if found == self:
-            raise TargetError(f"{self.name} is the same for all processors: leave out VNNI.")
-        return found.model_copy(update={"name": self.name + WITH_VNNI, "vnni": True})
 
     def facts_about(self, op_type: str) -> tuple[Fact, ...]:
         """The facts of an op's type, in the order in which they count."""

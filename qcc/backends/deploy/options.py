@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from qcc.targets.table import Option, Target
+from qcc.targets.processor import has_vnni
+from qcc.targets.table import WITH_VNNI, Option, Target
 
 
 def record(target: Target, *, onnx: bool = False) -> dict[str, Any]:
@@ -33,12 +34,18 @@ def code(target: Target, language: str, *, onnx: bool = False) -> list[str]:
 
 
 def told(target: Target, file: Path, *, onnx: bool = False) -> Iterator[str]:
-    """The code for a file, to be pasted: the program of a model of Paddle, or an ONNX file."""
+    """The code for a file, to be pasted: the program of a model of Paddle, or an ONNX file; and a better
+    target for this processor, where there is one."""
     known, place = (_ONNX_FILE, file) if onnx else (_FILES, file.with_suffix(""))
     for language, name in (("python", "Python"), ("cpp", "C++")):
         if lines := code(target, language, onnx=onnx):
             yield f"an application in {name} sets {target.engine} up with"
             yield from (f"    {line.replace(known, place.as_posix())}" for line in lines)
+    if target.has_vnni_form and has_vnni():
+        yield (
+            f"this processor has VNNI: --target {target.name}{WITH_VNNI} keeps all 8 bits of weights, for"
+            " such processors alone"
+        )
 
 
 def _text(target: Target, option: Option, language: str) -> str:
