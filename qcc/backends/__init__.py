@@ -64,6 +64,10 @@ def save(
     pass has lowered for another runtime; PassError
     when the pass that leads there refuses; OutputError when files cannot be written or fail the checks.
     """
+    if not isinstance(check, bool | Mapping):
+        raise TypeError(
+            f"check is whether to check, or a mapping of arrays by feed, no {type(check).__name__}."
+        )
     if target not in _TARGETS:
         from qcc.backends import deploy
         from qcc.targets.table import find_target

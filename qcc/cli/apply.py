@@ -22,6 +22,7 @@ from qcc.cli.stdout import echo
 from qcc.shown import plain
 
 if TYPE_CHECKING:
+    from qcc.backends.report import Saved
     from qcc.model import Model
     from qcc.passes.instruments import Instrument, OpChange, Progress
 
@@ -56,7 +57,8 @@ def apply(
     """Run a pipeline on the model in MODEL, a folder, a program file or the prefix of one.
 
     Tells what each pass added, removed, changed and has to say, and saves the result in the folder given by
-    -o: all files of it, or none.
+    -o: all files of it, or none. What says how images are prepared (`inference.yml`, `infer_cfg.yml`) goes
+    along.
 
     \b
     qcc apply MODEL -p 'transform{activation_type=abs_max},freeze,int8,prune' -o OUT
@@ -65,7 +67,9 @@ def apply(
         raise click.UsageError("--form says how to save the model, so it needs -o.")
     import qcc
     from qcc.backends.fluid import file_names
-    from qcc.files import check_outputs
+    from qcc.calibrate.data.beside import copy_beside
+    from qcc.files import check_outputs, one_change
+    from qcc.frontend.layout import find_program
     from qcc.frontend.saved import model_files as files_of
     from qcc.ir.text import print_graph
     from qcc.passes.instruments import Dump, OpCount, Timing, Verification
@@ -92,15 +96,16 @@ def apply(
         echo("nothing was saved.")
         tell_next("apply", model, "-p", pipeline, "-o", "OUT")
     else:
-        _save(result, output, form or stored_form(result.graph))
+        with one_change(output):
+            saved = qcc.save(result, output, form=form or stored_form(result.graph))
+            copy_beside(find_program(model, model_filename), output)
+        _tell_saved(saved, result, output)
         tell_next("inspect", output)
 
 
-def _save(model: Model, output: Path, form: str) -> None:
-    import qcc
+def _tell_saved(saved: Saved, model: Model, output: Path) -> None:
     from qcc.quantization import state
 
-    saved = qcc.save(model, output, form=form)
     name = state(model.graph) if saved.form == "float" else saved.form
     echo(f"saved the {name} form in {output}.")
     for warning in saved.warnings:

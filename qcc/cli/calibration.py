@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from rich.console import Console
 
 from qcc.cli.data import CONFIG_SUFFIXES, open_source
+from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.errors import ConfigError, DataError, ModelFormatError
@@ -25,34 +27,129 @@ COUNTED_IMAGES = 256
 _LABEL = "measuring scales"
 
 
-calibrate_option = click.option(
-    "--calibrate",
-    type=click.Path(path_type=Path),
-    metavar="DATA",
-    help="Measure on this data, once, the scales that the model measures at every run"
-    " (activation_type=abs_max), and those that no training has observed. A training configuration (.yml):"
-    f" {COUNTED_IMAGES} images of its training set. Arrays: a .npz file per batch with an array per feed, a"
-    " .npy file for models with one feed, or a folder of them. Images: a folder, prepared as stands"
-    " beside the model or `qcc quantize MODEL` has recorded, or with -c.",
-)
+def calibration_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--calibrate DATA` and `--preprocess FILE.yml`."""
+    calibrate = click.option(
+        "--calibrate",
+        type=click.Path(path_type=Path),
+        metavar="DATA",
+        help="Measure on this data, once, the scales that the model measures at every run"
+        " (activation_type=abs_max), and those that no training has observed. A training configuration"
+        f" (.yml): {COUNTED_IMAGES} images of its training set. Arrays: a .npz file per batch with an array"
+        " per feed, a .npy file for models with one feed, or a folder of them. Images: a folder, prepared as"
+        " --preprocess says, or -c, or as stands beside the model or `qcc quantize MODEL` has recorded.",
+    )
+    preprocess = click.option(
+        "--preprocess",
+        type=FILE,
+        metavar="FILE.yml",
+        help="How images of --calibrate are prepared (`qcc config help Preprocess`).",
+    )
+    return calibrate(preprocess(command))
 
 
-def calibrated_on(model: Model, data: Path, config_path: Path | None, home: Path | None = None) -> Model:
-    """The model with fixed activation scales; see `calibration_batches` for what `data` may be.
+def calibration_data(
+    path: Path | None,
+    config: Path | None,
+    preprocess: Path | None,
+    model: Path | None,
+    model_filename: str | None,
+) -> CalibrationData | None:
+    """What a command line gives; `model`: the place of the model, None for a checkpoint.
 
-    Raises ModelFormatError when the model has no scale that could be measured.
+    Raises UsageError for `preprocess` without data, and ModelFormatError where there is no model.
     """
-    from qcc.calibrate.activations import calibrated
-    from qcc.passes.static_scales import ops_to_calibrate
+    from qcc.frontend.layout import find_program
 
-    count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
-    if not count:
-        raise ModelFormatError(_nothing_to_calibrate(model))
-    batches = calibration_batches(model, data, config_path, home)
-    with progress(_LABEL, len(batches), Console(stderr=True)) as report:
-        result = calibrated(model, used(batches, report))
-    echo(f"calibrated {counted(count, 'activation scale')} on {counted(len(batches), 'batch')} of {data}.")
-    return result
+    if path is None:
+        if preprocess is not None:
+            raise click.UsageError(no_data("--preprocess"))
+        return None
+    program = None if model is None else find_program(model, model_filename)
+    return CalibrationData(path, config, preprocess, program)
+
+
+def no_data(option: str) -> str:
+    return f"{option} says how the images of --calibrate DATA are prepared, and there is no --calibrate."
+
+
+@dataclass(frozen=True)
+class CalibrationData:
+    """What `--calibrate` names: `path`.
+
+    Images are prepared as `preprocess` says, or else as the training configuration `config` wants them, or
+    else as stands beside the model's `program`, or was recorded when it was quantized; `program` is None for
+    a checkpoint, beside which nothing stands.
+    """
+
+    path: Path
+    config: Path | None
+    preprocess: Path | None
+    program: Path | None
+
+    def batches(self, model: Model) -> Batches[Any]:
+        """Raises DataError or ConfigError when it is neither a training configuration, nor files of arrays,
+        nor images."""
+        from qcc.calibrate.data.arrays import has_arrays, read_batches
+
+        if not self.path.exists():
+            raise DataError(f"{self.path} does not exist: there is no data to measure scales on.")
+        if self.path.suffix in CONFIG_SUFFIXES or has_arrays(self.path):
+            if self.preprocess is not None:
+                raise ConfigError(
+                    f"--preprocess says how images are prepared, and --calibrate {self.path} gives none."
+                )
+            of_configuration = self.path.suffix in CONFIG_SUFFIXES
+            return _of_configuration(self.path) if of_configuration else read_batches(model, self.path)
+        if self.preprocess is not None or self.config is None:
+            return self._prepared(model)
+        return _of_images(self.path, self.config)
+
+    def _prepared(self, model: Model) -> Batches[Any]:
+        """Images, prepared as `preprocess`, or what stands beside the program, says."""
+        from qcc.calibrate.data.batches import Batches
+
+        if self.program is None and self.preprocess is None:
+            raise DataError(
+                f"{self.path} is no training configuration (.yml) and holds no arrays (.npy, .npz); where it"
+                " holds images, say by -c CONFIG or --preprocess FILE.yml how they are prepared for the"
+                " network."
+            )
+        places = [] if self.program is None else [self.program.parent]
+        source = open_source(
+            model, self.program or self.path, str(self.path), self.preprocess, COUNTED_IMAGES, places
+        )
+        assert isinstance(source.batches, Batches)
+        return source.batches
+
+    def calibrated(self, model: Model) -> Model:
+        """The model with fixed activation scales.
+
+        Raises ModelFormatError when the model has no scale that could be measured.
+        """
+        from qcc.calibrate.activations import calibrated
+        from qcc.passes.static_scales import ops_to_calibrate
+
+        count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
+        if not count:
+            raise ModelFormatError(_nothing_to_calibrate(model))
+        batches = self.batches(model)
+        with progress(_LABEL, len(batches), Console(stderr=True)) as report:
+            result = calibrated(model, used(batches, report))
+        echo(
+            f"calibrated {counted(count, 'activation scale')} on {counted(len(batches), 'batch')} of"
+            f" {self.path}."
+        )
+        return result
+
+    def first_batch(self, model: Model) -> Batch | None:
+        """The first batch, cut to one sample where the model takes any number, for comparing runs of the
+        model; None when there is none."""
+        batch = next(iter(self.batches(model)), None)
+        if batch is None or any(name not in batch for name in model.feeds):
+            return None
+        shapes = {name: model.graph.var(name).shape for name in model.feeds}
+        return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
 
 
 def _nothing_to_calibrate(model: Model) -> str:
@@ -75,51 +172,6 @@ def used(batches: Batches[Any], report: Callable[[int], None]) -> Iterator[Batch
     for done, batch in enumerate(batches, 1):
         yield batch
         report(done)
-
-
-def first_batch(model: Model, data: Path, config_path: Path | None, home: Path | None = None) -> Batch | None:
-    """The first batch of DATA, cut to one sample where the model takes any number, for comparing runs of the
-    model; None when there is none."""
-    batch = next(iter(calibration_batches(model, data, config_path, home)), None)
-    if batch is None or any(name not in batch for name in model.feeds):
-        return None
-    shapes = {name: model.graph.var(name).shape for name in model.feeds}
-    return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
-
-
-def calibration_batches(
-    model: Model, data: Path, config_path: Path | None, home: Path | None = None
-) -> Batches[Any]:
-    """The batches of DATA: a training configuration, files of arrays, or images, prepared as `config_path`
-    wants them, or else as stands beside the model `home`, or was recorded when it was quantized.
-
-    Raises DataError or ConfigError when it is none of these.
-    """
-    if not data.exists():
-        raise DataError(f"{data} does not exist: there is no data to measure scales on.")
-    if data.suffix in CONFIG_SUFFIXES:
-        return _of_configuration(data)
-    from qcc.calibrate.data.arrays import has_arrays, read_batches
-
-    if has_arrays(data):
-        return read_batches(model, data)
-    if config_path is None and home is not None:
-        return _as_recorded(model, data, home)
-    if config_path is None:
-        raise DataError(
-            f"{data} is no training configuration (.yml) and holds no arrays (.npy, .npz); where it holds"
-            " images, say by -c CONFIG how they are prepared for the network."
-        )
-    return _of_images(data, config_path)
-
-
-def _as_recorded(model: Model, data: Path, home: Path) -> Batches[Any]:
-    from qcc.calibrate.data.batches import Batches
-    from qcc.frontend.layout import find_program
-
-    source = open_source(model, find_program(home, None), str(data), None, COUNTED_IMAGES, [home])
-    assert isinstance(source.batches, Batches)
-    return source.batches
 
 
 def _of_configuration(path: Path) -> Batches[int]:

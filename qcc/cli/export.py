@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 from click.core import ParameterSource
 
-from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.calibration import calibration_data, calibration_options, no_data
 from qcc.cli.export_in_time import curve_files, export_in_time
 from qcc.cli.export_onnx import write_onnx
 from qcc.cli.model_files import model_files
@@ -77,7 +77,7 @@ _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
     type=click.Choice(["nms"]),
     help="ONNX: end in front of the non-maximum suppression, with its boxes and scores as outputs.",
 )
-@calibrate_option
+@calibration_options
 @click.option(
     "-c",
     "--config",
@@ -111,6 +111,7 @@ def export(
     vnni: bool,
     cut: Literal["nms"] | None,
     calibrate: Path | None,
+    preprocess: Path | None,
     config_path: Path | None,
     no_slower: bool,
     max_latency: float | None,
@@ -138,9 +139,8 @@ def export(
     from qcc.targets.table import find_target
 
     if config_path is not None and calibrate is None:
-        raise click.UsageError(
-            "-c says how the images of --calibrate DATA are prepared, and there is no --calibrate."
-        )
+        raise click.UsageError(no_data("-c"))
+    given = calibration_data(calibrate, config_path, preprocess, model, model_filename)
     if target in _LITE_ON:
         target, arch = _LITE, _LITE_ON[target]
     if target != _LITE:
@@ -152,20 +152,16 @@ def export(
         in_time = export_in_time(
             WantedTime(no_slower, max_latency),
             table.name,
-            model,
-            calibrate,
-            config_path,
+            given,
             weight_only=weight_only is not None,
         )
         loaded = qcc.load(model, model_filename, params_filename)
         _check_frozen(loaded)
         saved, found = write_onnx(
             loaded,
-            model,
             output,
             table,
-            calibrate=calibrate,
-            config_path=config_path,
+            given,
             weight_only=weight_only,
             cut=cut,
             no_check=no_check,
@@ -180,19 +176,17 @@ def export(
     in_time = export_in_time(
         WantedTime(no_slower, max_latency),
         f"lite-{arch}",
-        model,
-        calibrate,
-        config_path,
+        given,
         weight_only=weight_only is not None,
         x86_int8=x86_int8,
     )
     loaded = qcc.load(model, model_filename, params_filename)
     bits = None if weight_only is None else _BITS[weight_only]
     data = None
-    if calibrate is not None:
+    if given is not None:
         _check_frozen(loaded)
-        loaded = calibrated_on(loaded, calibrate, config_path, model)
-        data = first_batch(loaded, calibrate, config_path, model)
+        loaded = given.calibrated(loaded)
+        data = given.first_batch(loaded)
     found = None
     if in_time is not None:
         loaded, found = in_time.for_lite(loaded)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcc.cli.accurate import COMPARED
-from qcc.cli.calibration import calibration_batches, first_batch
+from qcc.cli.calibration import CalibrationData
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, Found, WantedTime, search_in_time
 from qcc.errors import ConfigError
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExportInTime:
-    """The budget of a command line, the engine that measures, and the data, where there is some. `home`: the
-    model's place."""
+    """The budget of a command line, the engine that measures, and the data, where there is some."""
 
     wanted: WantedTime
     target: str
     engine: str
-    home: Path
-    data: Path | None
-    config_path: Path | None
+    data: CalibrationData | None
 
     def for_lite(self, model: Model) -> tuple[Model, Found]:
         """What is to be written for Paddle Lite on x86, and what was found."""
@@ -83,7 +80,7 @@ class ExportInTime:
         from qcc.measure.subjects import find_subjects
 
         if self.data is not None:
-            batch = first_batch(model, self.data, self.config_path, self.home)
+            batch = self.data.first_batch(model)
             if batch is not None:
                 return Sample(batch, "data")
         with tempfile.TemporaryDirectory(prefix="qcc-inputs-") as folder:
@@ -98,16 +95,14 @@ class ExportInTime:
 
         if self.data is None:
             return None
-        batches = list(numbered(calibration_batches(model, self.data, self.config_path, self.home)))
+        batches = list(numbered(self.data.batches(model)))
         return Judge(model, spread(batches, COMPARED))
 
 
 def export_in_time(
     wanted: WantedTime,
     target: str,
-    home: Path,
-    data: Path | None,
-    config_path: Path | None,
+    data: CalibrationData | None,
     *,
     weight_only: bool = False,
     x86_int8: bool = True,
@@ -121,7 +116,7 @@ def export_in_time(
         raise ConfigError("with --weight-only no layer runs in int8: there is no choice for a time budget.")
     if not x86_int8:
         raise ConfigError("without --x86-int8 no layer runs in int8: give it, too, for a time budget.")
-    return ExportInTime(wanted, target, engine, home, data, config_path)
+    return ExportInTime(wanted, target, engine, data)
 
 
 def curve_files(output: Path) -> tuple[Path, Path]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from qcc.cli.calibration import calibrated_on, calibration_batches, first_batch, used
+from qcc.cli.calibration import used
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
 from qcc.shown import counted
@@ -15,6 +15,7 @@ from qcc.shown import counted
 if TYPE_CHECKING:
     from qcc.backends.onnx.export import Cut
     from qcc.backends.report import Saved
+    from qcc.cli.calibration import CalibrationData
     from qcc.cli.export_in_time import ExportInTime
     from qcc.cli.time_budget import Found
     from qcc.model import Model
@@ -41,19 +42,17 @@ def require_onnx() -> None:
 
 def write_onnx(
     model: Model,
-    home: Path,
     output: Path,
     target: Target,
+    calibration: CalibrationData | None,
     *,
-    calibrate: Path | None,
-    config_path: Path | None,
     weight_only: str | None,
     cut: Cut | None,
     no_check: bool,
     in_time: ExportInTime | None = None,
 ) -> tuple[Saved, Found | None]:
     """Measure what the target wants measured, and write the file, with those layers in float that
-    `in_time` finds; what is missing is told. `home`: the model's place."""
+    `in_time` finds; what is missing is told."""
     require_onnx()
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
@@ -62,10 +61,10 @@ def write_onnx(
 
     data = None
     scales: dict[str, float] = {}
-    if calibrate is not None:
+    if calibration is not None:
         calibrates = next(ops_to_calibrate(model.graph), None) is not None
         if calibrates:
-            model = calibrated_on(model, calibrate, config_path, home)
+            model = calibration.calibrated(model)
         names = unmeasured(model, target)
         if not names and not calibrates and in_time is None:
             if no_check:
@@ -73,16 +72,16 @@ def write_onnx(
                     f"there is nothing to measure for {target.name}, and nothing is checked: leave out"
                     " --calibrate."
                 )
-            echo(f"there is nothing to measure for {target.name}; the file is checked on {calibrate}.")
+            echo(f"there is nothing to measure for {target.name}; the file is checked on {calibration.path}.")
         if names:
-            scales = _measured(model, names, calibrate, config_path, home)
-        data = first_batch(model, calibrate, config_path, home)
+            scales = _measured(model, names, calibration)
+        data = calibration.first_batch(model)
     found = None
     if in_time is not None:
         model, known, found = in_time.for_onnx(model, target, scales, cut=cut)
         scales = dict(known)
-        if calibrate is not None and (names := unmeasured(model, target)):
-            scales |= _measured(model, names, calibrate, config_path, home)
+        if calibration is not None and (names := unmeasured(model, target)):
+            scales |= _measured(model, names, calibration)
     saved = export(
         model,
         output,
@@ -95,13 +94,12 @@ def write_onnx(
     return saved, found
 
 
-def _measured(
-    model: Model, bits: dict[str, int], data: Path, config_path: Path | None, home: Path
-) -> dict[str, float]:
+def _measured(model: Model, bits: dict[str, int], calibration: CalibrationData) -> dict[str, float]:
     from qcc.calibrate.activations import scales_of
 
-    batches: Any = calibration_batches(model, data, config_path, home)
+    batches = calibration.batches(model)
     with progress("measuring scales", len(batches), Console(stderr=True)) as report:
         scales = scales_of(model, bits, used(batches, report))
-    echo(f"measured {counted(len(scales), 'more scale')} on {counted(len(batches), 'batch')} of {data}.")
+    on = f"{counted(len(batches), 'batch')} of {calibration.path}"
+    echo(f"measured {counted(len(scales), 'more scale')} on {on}.")
     return scales

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qcc.cli.calibration import calibrate_option, calibrated_on, first_batch
+from qcc.cli.calibration import calibration_data, calibration_options
 from qcc.cli.next import tell_next
 from qcc.cli.own_files import check_place, is_page
 from qcc.cli.stdout import echo
@@ -68,7 +68,7 @@ class EpochOrBest(click.ParamType):
     type=click.Choice(["abs_max", "channel_wise_abs_max"]),
     help="How to round weights, instead of as they were trained.",
 )
-@calibrate_option
+@calibration_options
 @click.option(
     "--target",
     metavar="NAME",
@@ -90,6 +90,7 @@ def freeze(
     save_path: Path,
     weight_quant_type: str | None,
     calibrate: Path | None,
+    preprocess: Path | None,
     target: str | None,
     no_check: bool,
     config_path: Path | None,
@@ -113,6 +114,7 @@ def freeze(
         raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
     from qcc.targets.table import find_target
 
+    given = calibration_data(calibrate, config_path, preprocess, model, model_filename)
     if target is not None:
         find_target(target)
     from qcc.analyze.page.frame import PAGE
@@ -146,9 +148,9 @@ def freeze(
         for note in task.left_out():
             echo(note)
     data = None
-    if calibrate is not None:
-        loaded = calibrated_on(loaded, calibrate, config_path)
-        data = first_batch(loaded, calibrate, config_path)
+    if given is not None:
+        loaded = given.calibrated(loaded)
+        data = given.first_batch(loaded)
         metrics = {}  # what was evaluated had other scales
     check = False if no_check else True if data is None else data
     old_names = model is not None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nets
 import numpy as np
 import pytest
+from PIL import Image
 
 import qcc
 from qcc.calibrate.data.batches import Batches
@@ -68,6 +70,42 @@ def test_freeze_of_what_was_never_trained(
     largest = max(float(np.abs(np.load(file)).max()) for file in (folder / "data").iterdir())
     assert frozen.weights["image@scale"] == np.float32(largest)
     assert any(f'"image={largest!r}"' in text for text in frozen.provenance.pipelines)
+
+
+def test_images_are_prepared_as_stands_beside_the_model(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `apply` takes along is found; what --preprocess says counts instead."""
+    source, photos = tmp_path / "source", tmp_path / "photos"
+    shutil.copytree(folder / "float", source)
+    photos.mkdir()
+    for name, value in (("a.png", 51), ("b.png", 102)):
+        Image.fromarray(np.full((20, 30, 3), value, np.uint8)).save(photos / name)
+    steps = "Preprocess: [{type: Resize, target_size: [12, 12], keep_ratio: false}, {type: Permute}]\n"
+    (source / "infer_cfg.yml").write_text(steps)
+    transform = "transform{activation_type=abs_max}"
+    said(capsys, "apply", source, "-p", transform, "-o", tmp_path / "transformed")
+    freeze = ("freeze", tmp_path / "transformed", "--calibrate", photos, "--save", tmp_path / "forms")
+    assert "calibrated 3 activation scales on 2 batches" in said(capsys, *freeze)
+    assert qcc.load(tmp_path / "forms/float").weights["image@scale"] == 102
+    own = tmp_path / "own.yml"
+    own.write_text("steps: [{type: Resize, size: [12, 12]}]\n")
+    said(capsys, *freeze, "--preprocess", own)
+    assert qcc.load(tmp_path / "forms/float").weights["image@scale"] == pytest.approx(0.4)
+
+
+def test_how_images_are_prepared_is_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(np.zeros((12, 12, 3), np.uint8)).save(tmp_path / "a.png")
+    own = tmp_path / "own.yml"
+    own.write_text("steps: []\n")
+    freeze = ("freeze", folder / "untrained", "--save", tmp_path / "forms")
+    assert "say" in (text := refusal(capsys, *freeze, "--calibrate", tmp_path))
+    assert "give --preprocess FILE.yml" in text
+    assert "there is no --calibrate" in refusal(capsys, *freeze, "--preprocess", own)
+    arrays = ("--calibrate", folder / "data", "--preprocess", own)
+    assert "--preprocess says how images are prepared" in refusal(capsys, *freeze, *arrays)
 
 
 @pytest.mark.parametrize("command", ["export", "freeze"])
