@@ -29,13 +29,16 @@ _MOVES = frozenset(
     }
 )
 
+# What may stand between the addition of a mask and the softmax behind it.
+_BEFORE_SOFTMAX = ("cast", "reshape2", "scale", "squeeze2", "transpose2", "unsqueeze2")
+
 
 def points(graph: Graph, where: Where) -> list[Var]:
     """The variables that are to be quantized, in order; without those that are fetched."""
     found: dict[Var, None] = {}
     order: dict[Op | None, int] = {op: number for number, op in enumerate(graph.ops)}
     for op in graph.ops:
-        if is_residual_add(op):
+        if is_residual_add(op) and not _makes_scores(graph, op):
             if where == "shortcuts":
                 shortcut = _shortcut(graph, op, order)
                 found.update({} if shortcut is None else {shortcut: None})
@@ -54,6 +57,15 @@ def is_residual_add(op: Op) -> bool:
     left, right = op.input("X"), op.input("Y")
     computed = left.producer is not None and right.producer is not None
     return computed and left is not right and len(left.shape) == 4 and left.shape == right.shape
+
+
+def _makes_scores(graph: Graph, add: Op) -> bool:
+    """Whether a softmax takes what an addition makes: scores of attention and a mask, which is -10,000 or
+    minus infinity where nothing is to be seen. With one scale for both, nothing of the scores is left."""
+    op: Op | None = add
+    while op is not None and (op is add or op.type in _BEFORE_SOFTMAX):
+        op = only_reader(graph, op.output("Out"))
+    return op is not None and op.type == "softmax"
 
 
 def pair_of(var: Var) -> tuple[Op, Op] | None:
