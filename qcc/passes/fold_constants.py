@@ -141,6 +141,8 @@ def compute(
         return []
     variables = dict.fromkeys(var for op in ops for var in (*op.all_inputs(), *op.all_outputs()))
     message = graph.shell.fill((op.desc for op in ops), (var.desc for var in variables))
+    # No op of an inner block is computed here, and what those read is not given.
+    del message.blocks[1:]
     for var in message.blocks[0].vars:
         var.need_check_feed = False  # what is fed may have fewer channels than are declared
     program = paddle.static.Program.parse_from_string(message.SerializeToString())

@@ -42,8 +42,8 @@ class Variable:
 
 @dataclass
 class OutOp:
-    """An op with all that differs from the defaults; `attrs` hold what `attribute` gives, `block` the number
-    of its inner block."""
+    """An op with all that differs from the defaults; `attrs` hold what `attribute` gives, `pointed` the
+    variables that hold the value of an attribute, `block` the number of its inner block."""
 
     type: str
     inputs: dict[str, list[str]]
@@ -51,9 +51,10 @@ class OutOp:
     attrs: dict[str, Any]
     scope: str
     block: int | None = None
+    pointed: dict[str, list[str]] = field(default_factory=dict)
 
     def read(self) -> Iterator[str]:
-        for names in self.inputs.values():
+        for names in (*self.inputs.values(), *self.pointed.values()):
             yield from names
 
     def written(self) -> Iterator[str]:
@@ -108,8 +109,11 @@ def filled(
 
 
 # Attributes without a default, and the inputs that stand for them.
-_STANDS_FOR = {"clip": (("min", "Min"), ("max", "Max"))}
-_ZEROS = {"FLOAT": 0.0}
+_STANDS_FOR = {
+    "clip": (("min", "Min"), ("max", "Max")),
+    "pad3d": (("paddings", "Paddings"),),
+}
+_ZEROS: dict[str, Any] = {"FLOAT": 0.0, "INTS": []}
 
 
 def check_slots(op: str, declared: LegacyOp, inputs: Mapping[str, Sequence[str]]) -> None:
@@ -266,7 +270,9 @@ def _add(proto: OpProto, op: OutOp, declared: LegacyOp) -> None:
     for slot in declared.outputs:
         proto.outputs.add(parameter=slot).arguments.extend(op.outputs.get(slot, ()))
     for name, (kind, default) in declared.attrs.items():
-        if name in op.attrs:
+        if name in op.pointed:
+            proto.attrs.add(name=name, type=AttrType.Value("VARS"), vars_name=op.pointed[name])
+        elif name in op.attrs:
             _add_attr(proto, name, kind, op.attrs[name])
         elif default is not None:
             _add_attr(proto, name, kind, attribute(op.type, name, kind, default))

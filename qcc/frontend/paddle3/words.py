@@ -158,6 +158,8 @@ def _tensor(content: object) -> Tensor:
         raise WordError(f"has {shown(content)} where dtype and shape of a tensor must be")
     kind = full_name(record(parts[0]).get("#")).rpartition(".")[2]
     shape = tuple(integer(size) for size in items(parts[1]))
-    if len(shape) > MAX_RANK or any(not -1 <= size < _INT64 for size in shape):
+    # Any negative size is open: Paddle multiplies -1, too.
+    shape = tuple(max(size, -1) for size in shape)
+    if len(shape) > MAX_RANK or any(size >= _INT64 for size in shape):
         raise WordError(f"has a tensor of shape {shown(list(shape))}")
     return Tensor(DTYPES.get(kind, kind), shape)

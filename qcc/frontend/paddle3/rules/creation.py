@@ -114,6 +114,10 @@ def assign_value(call: Call) -> None:
     if not isinstance(values, list):
         raise Unsupported("its values are no list")
     numbers = [_number(value, dtype.name) for value in values]
+    if dtype.name == "float64" and len(set(numbers)) == 1:
+        # As a number for all: Paddle 3.3 reads no list of doubles in a program of 2.6.
+        _fill(call, {}, {"shape": call.attr("shape")}, numbers[0], dtype)
+        return
     call.emit(
         "assign_value",
         {},

@@ -138,7 +138,7 @@ def triu(call: Call) -> None:
 @rule("repeat_interleave")
 def repeat_interleave(call: Call) -> None:
     call.ignore("output_size")
-    attrs = {"Repeats": call.attr("repeats"), "dim": call.attr("axis")}
+    attrs = {"Repeats": call.attr("repeats"), "dim": _from_the_front(call)}
     call.emit("repeat_interleave", {"X": call["x"]}, {"Out": call.out("out")}, **attrs)
 
 
@@ -146,7 +146,13 @@ def repeat_interleave(call: Call) -> None:
 def repeat_interleave_with_tensor_index(call: Call) -> None:
     call.ignore("output_size")
     inputs = {"X": call["x"], "RepeatsTensor": call["repeats"]}
-    call.emit("repeat_interleave", inputs, {"Out": call.out("out")}, dim=call.attr("axis"))
+    call.emit("repeat_interleave", inputs, {"Out": call.out("out")}, dim=_from_the_front(call))
+
+
+def _from_the_front(call: Call) -> int:
+    """The axis of an op; at one that is counted from the end Paddle 2.6 spoils its memory."""
+    axis = call.integer("axis")
+    return axis if axis >= 0 else axis + len(call.type("x").shape)
 
 
 @rule("lookup_table")

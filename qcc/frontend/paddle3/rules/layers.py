@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
-from qcc.frontend.paddle3.output import Unsupported
-from qcc.frontend.paddle3.program import Tensor
+from qcc.frontend.paddle3.int_arrays import narrowed
+from qcc.frontend.paddle3.output import OutOp, Unsupported
+from qcc.frontend.paddle3.program import Tensor, Vector
 from qcc.frontend.paddle3.rules.registry import rule
+from qcc.frontend.paddle3.tables import find, rows
 
 
 @rule("batch_norm", "sync_batch_norm")
@@ -36,16 +39,16 @@ def batch_norm(call: Call) -> None:
     call.emit("batch_norm", inputs, outputs, data_layout=call.attr("data_format"), **attrs)
 
 
-def _biased(call: Call, legacy: str, inputs: dict[str, Any], **attrs: Any) -> None:
-    """A convolution, and its bias by an op of its own."""
-    kind = call.result_type("out")
-    bias = call.optional("bias")
+def _biased(call: Call, legacy: str, inputs: dict[str, Any], **attrs: Any) -> OutOp:
+    """A convolution, and its bias, where it has one, by an op of its own; the convolution."""
+    bias = call.optional("bias") if "bias" in call.operand_names else None
     if bias is None:
-        call.emit(legacy, inputs, {"Output": call.out("out")}, **attrs)
-        return
-    plain = call.new(legacy, inputs, kind, "Output", **attrs)
+        return call.emit(legacy, inputs, {"Output": call.out("out")}, **attrs)
+    plain = call.new_variable(call.result_type("out"))
+    op = call.emit(legacy, inputs, {"Output": plain}, **attrs)
     axis = -1 if str(attrs["data_format"]).endswith("C") else 1
     call.emit("elementwise_add", {"X": plain, "Y": bias}, {"Out": call.out("out")}, axis=axis)
+    return op
 
 
 _CONVOLUTION = ("strides", "paddings", "padding_algorithm", "dilations", "groups", "data_format")
@@ -61,12 +64,50 @@ def convolution(call: Call) -> None:
     _biased(call, legacy, inputs, **attrs)
 
 
-@rule("conv2d_transpose_bias")
+@rule("conv2d_transpose", "depthwise_conv2d_transpose", "conv2d_transpose_bias")
 def transposed_convolution(call: Call) -> None:
+    """Where a run computes the size of the output, 2.6 has the variables of it as an attribute."""
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
-    attrs["output_size"] = list(call.constant("output_size")) if "output_size" in call else []
+    sizes: list[str] = []
+    if "output_size" in call:
+        numbers = call.numbers("output_size")
+        sizes = [] if numbers is not None else _sizes(call, "output_size")
+        attrs["output_size"] = list(numbers or ())
     inputs = {"Input": call["x"], "Filter": call["filter"]}
-    _biased(call, "conv2d_transpose", inputs, **attrs)
+    op = _biased(call, call.short.removesuffix("_bias"), inputs, **attrs)
+    if sizes:
+        del op.attrs["output_size"]
+        op.pointed["output_size"] = sizes
+
+
+def _sizes(call: Call, operand: str) -> list[str]:
+    """The variables of an operand that holds a height and a width, one for each."""
+    if isinstance(call.kind(call.id(operand)), Vector):
+        return [narrowed(call, name, kind) for name, kind in call.elements(operand)]
+    both = narrowed(call, call[operand], call.type(operand))
+    one = Tensor("int32", (1,))
+    return [
+        call.new("slice", {"Input": both}, one, axes=[0], starts=[place], ends=[place + 1], decrease_axis=[])
+        for place in range(2)
+    ]
+
+
+@rule("deformable_conv")
+def deformable_convolution(call: Call) -> None:
+    """Without a mask it is another op in 2.6."""
+    names = ("strides", "paddings", "dilations", "deformable_groups", "groups", "im2col_step")
+    attrs = {name: call.attr(name) for name in names}
+    inputs = {"Input": call["x"], "Offset": call["offset"], "Filter": call["filter"]}
+    mask = call.optional("mask")
+    if mask is None:
+        call.emit("deformable_conv_v1", inputs, {"Output": call.out("out")}, **attrs)
+    else:
+        call.emit("deformable_conv", {**inputs, "Mask": mask}, {"Output": call.out("out")}, **attrs)
+
+
+@rule("unpool")
+def unpooling(call: Call) -> None:
+    convert_by_table(call, find(rows(), call.op.name), unpooling_type="max")
 
 
 _POOLING = (

@@ -134,6 +134,113 @@ def test_a_transposed_convolution_has_its_bias(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("op", ["conv2d_transpose", "conv2d_transpose_bias"])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_transposed_convolution_to_a_size_that_a_run_computes(
+    op: str, together: bool, tmp_path: Path
+) -> None:
+    """As decoders write it: to the height and width of a map, which are one tensor, or one for each."""
+    attrs = {
+        "strides": [2, 2], "paddings": [1, 1], "output_padding": [], "padding_algorithm": "EXPLICIT",
+        "groups": 1, "dilations": [1, 1], "data_format": "NCHW",
+    }  # fmt: skip
+    weight = RNG.uniform(-1, 1, (4, 2, 3, 3)).astype(np.float32)
+    shift = np.array([1, -1], np.float32) * op.endswith("bias")
+    program = Program()
+    x, w = program.feed("x", [1, 4, -1, -1]), program.feed("w", weight.shape)
+    b = [program.feed("b", [2])] if op.endswith("bias") else []
+    height, width = (program.feed(name, [1], "int64") for name in ("height", "width"))
+    joined = program.combine([height, width], [tensor([1], "int64")] * 2)
+    if together:
+        joined = program.op("concat", [joined, program.full(0, "int32")], [tensor([2], "int64")], {})[0]
+    program.fetch(program.op(op, [x, w, *b, joined], [tensor([1, 2, -1, -1])], attrs)[0])
+    model = qcc.load(save(program, tmp_path, {}))
+    feeds = {"x": IMAGE, "w": weight} | ({"b": shift} if b else {})
+    for size in (9, 10):
+        sizes = {"height": np.array([size]), "width": np.array([19 - size])}
+        found = np.asarray(model.run(feeds | sizes)[0])
+        assert found.shape == (1, 2, size, 19 - size)
+        least = found[:, :, :9, :9] - shift.reshape(1, 2, 1, 1)
+        np.testing.assert_allclose(
+            least, _transposed(IMAGE, weight)[:, :, : least.shape[2], : least.shape[3]], atol=1e-5
+        )
+
+
+def _transposed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The transposed convolution of stride 2 and padding 1, by its definition."""
+    height, width = x.shape[2:]
+    wide = np.zeros((1, weight.shape[1], 2 * height + 1, 2 * width + 1), np.float32)
+    for row in range(height):
+        for column in range(width):
+            part = np.einsum("c,cokl->okl", x[0, :, row, column], weight)
+            wide[0, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += part
+    return wide[:, :, 1:-1, 1:-1]
+
+
+@pytest.mark.parametrize("axis", [-1, -2, 1])
+def test_repeats_along_an_axis_that_is_counted_from_the_end(axis: int, tmp_path: Path) -> None:
+    wanted = np.repeat(X, 2, axis)
+    attrs = {"repeats": 2, "axis": axis}
+    (found,) = run(tmp_path, "repeat_interleave", {"x": X}, [tensor(wanted.shape)], attrs)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_padding_that_a_run_computes(tmp_path: Path) -> None:
+    x = IMAGE[:, :, None]
+    attrs = {"mode": "constant", "pad_value": 0.5, "data_format": "NCDHW"}
+    feeds = {"x": x, "paddings": np.array([1, 2, 0, 1, 0, 0], np.int32)}
+    (found,) = run(tmp_path, "pad3d", feeds, [tensor([-1, -1, -1, -1, -1])], attrs)
+    wanted = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1), (1, 2)), constant_values=0.5)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_unpooling(tmp_path: Path) -> None:
+    x = np.array([[[[5, 7], [13, 15]]]], np.float32)
+    feeds = {"x": x, "indices": x.astype(np.int32)}
+    attrs = {"ksize": [2, 2], "strides": [2, 2], "padding": [0, 0], "data_format": "NCHW"}
+    (found,) = run(tmp_path, "unpool", feeds, [tensor([1, 1, 4, 4])], attrs, [[4, 4]])
+    wanted = np.zeros(16, np.float32)
+    wanted[[5, 7, 13, 15]] = [5, 7, 13, 15]
+    np.testing.assert_array_equal(found.ravel(), wanted)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_deformable_convolution_without_a_mask(masked: bool, tmp_path: Path) -> None:
+    weight = RNG.uniform(-1, 1, (2, 4, 1, 1)).astype(np.float32)
+    attrs = {
+        "strides": [1, 1], "paddings": [0, 0], "dilations": [1, 1], "deformable_groups": 1, "groups": 1,
+        "im2col_step": 1,
+    }  # fmt: skip
+    program = Program()
+    feeds = {"x": IMAGE, "offset": np.ones((1, 2, 5, 5), np.float32), "w": weight}
+    feeds |= {"mask": np.full((1, 1, 5, 5), 0.5, np.float32)} if masked else {}
+    given = [program.feed(name, value.shape) for name, value in feeds.items()]
+    operands = given if masked else [*given, 0]
+    program.fetch(program.op("deformable_conv", operands, [tensor([1, 2, 5, 5])], attrs)[0])
+    found = np.asarray(qcc.load(save(program, tmp_path, {})).run(feeds)[0])
+    moved = np.pad(IMAGE, ((0, 0), (0, 0), (0, 1), (0, 1)))[:, :, 1:, 1:]
+    wanted = np.einsum("oc,nchw->nohw", weight[:, :, 0, 0], moved) * (0.5 if masked else 1)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_one_double(tmp_path: Path) -> None:
+    """As `x[x < 0] = 0.1` has it."""
+    program = Program()
+    attrs = {"shape": [1], "values": [0.1], "dtype": ("dtype", "float64")}
+    program.fetch(program.op("assign_value", [], [tensor([1], "float64")], attrs)[0])
+    (found,) = qcc.load(save(program, tmp_path, {})).run({})
+    np.testing.assert_array_equal(found, np.array([0.1]))
+
+
+def test_sizes_that_are_multiples_of_an_open_one_are_open(tmp_path: Path) -> None:
+    """Paddle multiplies -1, such as for the statistics of instance_norm."""
+    program = Program()
+    x = program.feed("x", [-1, 3, 4])
+    program.fetch(program.op("relu", [x], [tensor([-8, 3, 4])], {})[0])
+    model = qcc.load(save(program, tmp_path, {}))
+    assert model.graph.var(model.fetches[0]).shape == (-1, 3, 4)
+
+
 def test_group_norm_with_residual_and_silu(tmp_path: Path) -> None:
     attrs = {"epsilon": 1e-5, "groups": 2, "data_format": "NCHW", "activation": "silu"}
     ones, zeros = np.ones(4, np.float32), np.zeros(4, np.float32)

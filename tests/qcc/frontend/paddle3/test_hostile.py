@@ -79,7 +79,10 @@ def test_what_is_no_json_is_refused(data: bytes) -> None:
         (lambda top, ops: ops[1]["O"][0].update({"%": -3}), "defines a value under the number -3"),
         (lambda top, ops: ops[1]["O"][0].update({"%": 0}), "defines a value under the number 0"),
         (lambda top, ops: ops[1]["O"][0].update(TT=[]), r"has \[\] where an object must be"),
-        (lambda top, ops: ops[1]["O"][0].update(TT=tensor([-2])), r"has a tensor of shape \[-2\]"),
+        (
+            lambda top, ops: ops[1]["O"][0].update(TT=tensor([1 << 63])),
+            "where an integer must be|has a tensor",
+        ),
         (lambda top, ops: ops[1]["O"][0].update(TT=tensor([1] * 65)), "has a tensor of shape"),
         (
             lambda top, ops: ops[1].update(A=[{"N": "a", "AT": {"#": "0.a_i32", "D": "x"}}]),

@@ -57,6 +57,7 @@ KNOWN = {
     "set_value": ["attribute ends", "attribute starts", "attribute steps"],
     "slice": ["attribute infer_flags"],
     "strided_slice": ["attribute infer_flags"],
+    "unpool": ["attribute unpooling_type"],  # there is but one
     "cast": ["ops ['assign']"],  # to the type that it has; the output has to be a variable of its own
 }
 FEEDS = ("pd_op.data", "pd_op.feed")
