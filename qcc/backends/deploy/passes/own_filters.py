@@ -1,18 +1,20 @@
-"""own-filters: a filter of its own for each grouped convolution in int8."""
+"""own-filters: a filter of its own for a convolution that an engine computes wrongly with a shared one."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op
+from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import free_name, is_weight, set_attrs
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+_PLACED = ("strides", "paddings", "dilations")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -33,31 +35,73 @@ class OwnFilters(EnginePass):
         v = depthwise_conv2d(Input=y, Filter=v.filter.dequantized)
 
     OpenVINO 2026.4 gives one of two grouped convolutions that read the same integers other numbers.
+
+    With reader=onednn, for Paddle's oneDNN kernels: a filter, in integers or float, that convolutions of
+    several strides, paddings or dilations read is copied for all but the first of these, as in a pyramid of
+    dilations with one filter. Paddle 2.6 keeps a kernel under the filter's name, and takes it for them all.
     """
 
     name: ClassVar[str] = "own-filters"
 
+    reader: Literal["openvino", "onednn"] = "openvino"
+
     def apply(self, graph: Graph) -> PassResult:
-        found = [
-            (op, reader)
-            for op in graph.ops
-            if op.type == "dequantize_linear" and is_weight(graph, op.input("X"))
-            for reader in list(op.output("Y").consumers)[1:]
-            if reader.type in _CONVOLUTIONS and int(reader.attr("groups", 1)) > 1
-        ]
-        for dequantize, reader in found:
-            _give_own(graph, dequantize, reader)
+        separate = _grouped if self.reader == "openvino" else _otherwise_placed
+        found = [(filters, readers) for filters in _filters(graph) for readers in separate(filters)]
+        for filters, readers in found:
+            _give_own(graph, filters, readers)
         return PassResult(bool(found))
 
 
-def _give_own(graph: Graph, dequantize: Op, reader: Op) -> None:
-    name = free_name(graph, reader.output("Output").name, ".filter")
-    inputs = {}
-    for slot, suffix in (("X", ""), ("Scale", "@scale"), ("ZeroPoint", "@zero_point")):
-        shared = dequantize.input(slot)
-        inputs[slot] = graph.add_weight_like(name + suffix, shared, graph.weights[shared.name])
-    filters = graph.add_var_like(f"{name}.dequantized", dequantize.output("Y"))
-    attrs = {key: dequantize.attr(key) for key in ("bit_length", "quant_axis", "round_type")}
-    made = graph.add_op("dequantize_linear", inputs, {"Y": filters}, {"op_role": 0}, before=reader)
-    set_attrs(graph, made, {key: value for key, value in attrs.items() if value is not None})
-    graph.replace_input(reader, dequantize.output("Y"), filters)
+def _filters(graph: Graph) -> Iterator[Var]:
+    """What several ops read, and convolutions as their filter."""
+    seen = set[Var]()
+    for op in graph.ops:
+        filters = op.input("Filter") if op.type in _CONVOLUTIONS else None
+        if filters is not None and filters not in seen and len(filters.consumers) > 1:
+            seen.add(filters)
+            if _is_kept(graph, filters):
+                yield filters
+
+
+def _is_kept(graph: Graph, filters: Var) -> bool:
+    made = filters.producer
+    if made is None:
+        return is_weight(graph, filters)
+    return made.type == "dequantize_linear" and is_weight(graph, made.input("X"))
+
+
+def _grouped(filters: Var) -> list[list[Op]]:
+    """Each grouped convolution that reads integers beside the first reader of them."""
+    if filters.producer is None:
+        return []
+    readers = list(filters.consumers)[1:]
+    return [[op] for op in readers if op.type in _CONVOLUTIONS and int(op.attr("groups", 1)) > 1]
+
+
+def _otherwise_placed(filters: Var) -> list[list[Op]]:
+    """The convolutions of each way to lay a filter on a map, but for those of the first."""
+    ways = dict[tuple[object, ...], list[Op]]()
+    for op in filters.consumers:
+        if op.type in _CONVOLUTIONS:
+            ways.setdefault(tuple(tuple(op.attr(name)) for name in _PLACED), []).append(op)
+    return list(ways.values())[1:]
+
+
+def _give_own(graph: Graph, filters: Var, readers: Sequence[Op]) -> None:
+    """One copy for these readers."""
+    name = free_name(graph, readers[0].output("Output").name, ".filter")
+    dequantize = filters.producer
+    if dequantize is None:
+        own = graph.add_weight_like(name, filters, graph.weights[filters.name])
+    else:
+        inputs = {}
+        for slot, suffix in (("X", ""), ("Scale", "@scale"), ("ZeroPoint", "@zero_point")):
+            shared = dequantize.input(slot)
+            inputs[slot] = graph.add_weight_like(name + suffix, shared, graph.weights[shared.name])
+        own = graph.add_var_like(f"{name}.dequantized", filters)
+        attrs = {key: dequantize.attr(key) for key in ("bit_length", "quant_axis", "round_type")}
+        made = graph.add_op("dequantize_linear", inputs, {"Y": own}, {"op_role": 0}, before=readers[0])
+        set_attrs(graph, made, {key: value for key, value in attrs.items() if value is not None})
+    for reader in readers:
+        graph.replace_input(reader, filters, own)
