@@ -26,6 +26,8 @@ def load(path: str) -> Any:
 def feed(predictor: Any, arrays: Arrays) -> None:
     for position, name in enumerate(predictor.get_input_names()):
         array = np.ascontiguousarray(arrays[name])
+        if array.dtype == bool:
+            array = array.view(np.int8)  # the same bytes; the binding turns others into true
         tensor = predictor.get_input(position)
         tensor.from_numpy(array)
         # With numpy 2 the binding copies nothing, and says nothing.

@@ -45,6 +45,7 @@ SPELLINGS: Mapping[str, Spell] = {
     "relu6": activations.as_paddle_computes,
     "reshape": places.reshape,
     "reverse": places.reverse,
+    "roi_align": boxes.roi_align,
     "rrelu": activations.rrelu,
     "shuffle_channel": maps.channel_shuffle,
     "soft_relu": activations.soft_relu,
@@ -148,5 +149,12 @@ OF_WEIGHTS: Mapping[str, tuple[str, SpellWeight]] = {
 OF_WEIGHTS_FOR_OPENVINO = _PERMUTED
 """The same for OpenVINO where it reads models of Paddle."""
 
-IN_PARTS: Mapping[str, SpellPart] = {"unbind": places.part_of, "unstack": places.part_of}
-"""The same of ops with several outputs, for OpenVINO where it reads models of Paddle, and for Paddle Lite."""
+IN_PARTS_FOR_ONNX: Mapping[str, SpellPart] = {"broadcast_tensors": places.broadcast_part}
+"""The same of ops with several outputs."""
+
+IN_PARTS: Mapping[str, SpellPart] = {
+    **IN_PARTS_FOR_ONNX,
+    "unbind": places.part_of,
+    "unstack": places.part_of,
+}
+"""The same for OpenVINO where it reads models of Paddle, and for Paddle Lite."""

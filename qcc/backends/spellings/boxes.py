@@ -86,3 +86,14 @@ def _halves(first: str, last: str, source: Var, axis: int, shape: tuple[int, ...
         sliced(first, source, {axis: 0}, {axis: 2}, shape),
         sliced(last, source, {axis: 2}, {axis: 4}, shape),
     )
+
+
+def roi_align(op: Op) -> Steps | None:
+    """As many samples as a bin is large are asked for by -1 in Paddle's functions, and by 0 in ONNX."""
+    ratio = int(op.attr("sampling_ratio", -1))
+    if ratio >= 0:
+        return None
+    names = ("pooled_height", "pooled_width", "spatial_scale", "aligned")
+    attrs = {name: op.attr(name) for name in names} | {"sampling_ratio": 0}
+    reads = {slot: variables[0] for slot, variables in op.inputs.items() if variables}
+    return (Step("pooled", "roi_align", reads, attrs),)

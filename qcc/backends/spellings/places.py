@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qcc._paddle import VarType
 from qcc.backends.spellings.step import (
     Step,
     Steps,
@@ -173,6 +174,31 @@ def part_of(op: Op, number: int) -> Steps:
     axis = op.attr("axis") % len(x.shape)
     attrs = {"axes": [axis], "starts": [number], "ends": [number + 1], "decrease_axis": [axis]}
     return (Step("part", "slice", {"Input": x}, {**attrs, "infer_flags": [1]}),)
+
+
+def broadcast_part(op: Op, number: int) -> Steps:
+    """One of several values that are brought to a common shape, as the indices of `x[i, j]` are: itself, or
+    less zeros like the others. A sum of two maps would be given to engines as a residual one."""
+    own = op.inputs["X"][number]
+    others = [var for var in op.inputs["X"] if var.shape != own.shape or min(own.shape, default=1) < 0]
+    dtype, truth = dtype_name(own.dtype), own.dtype == VarType.BOOL
+    steps: list[Step] = []
+    shape = own.shape
+    for place, other in enumerate(var for var in others if var is not own):
+        nothing = {"value": 0.0, "dtype": int(own.dtype)}
+        shape = _together(shape, other.shape)
+        reads = {"X": steps[-1].name if steps else own, "Y": f"zeros{place}"}
+        steps.append(Step(f"zeros{place}", "fill_any_like", {"X": other}, nothing, other.shape, dtype))
+        kind, attrs = ("logical_or", {}) if truth else ("elementwise_sub", {"axis": -1})
+        steps.append(Step(f"wide{place}", kind, reads, attrs, shape, dtype))
+    return tuple(steps) or (Step("same", "assign", {"X": own}),)
+
+
+def _together(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The common shape, of which a size is open where it is in one and no other tells it."""
+    rank = max(map(len, shapes))
+    columns = zip(*((1,) * (rank - len(shape)) + shape for shape in shapes), strict=True)
+    return tuple(-1 if max(sizes) == 1 and -1 in sizes else max(sizes) for sizes in columns)
 
 
 def arg_extreme(op: Op) -> Steps | None:

@@ -23,11 +23,17 @@ def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
     return bool(found)
 
 
+# What they are written in takes integers as well.
+_OF_INTEGERS = ("arg_max", "arg_min")
+
+
 def is_alone(graph: Graph, op: Op) -> bool:
-    """Whether of an op one output alone is read, which is float, or made of floats alone."""
+    """Whether of an op one output alone is read, which is float, or made of floats alone, where the op is not
+    written likewise for other numbers."""
     out = op.output(output_slot(op))
     beside = (var for var in op.all_outputs() if var is not out)
-    if out.dtype != VarType.FP32 and any(var.dtype != VarType.FP32 for var in op.all_inputs()):
+    of_floats = out.dtype == VarType.FP32 or all(var.dtype == VarType.FP32 for var in op.all_inputs())
+    if not of_floats and op.type not in _OF_INTEGERS:
         return False
     return not any(var.consumers or var.name in graph.fetches for var in beside)
 

@@ -12,12 +12,13 @@ from qcc.backends.spellings import (
     FOR_ONEDNN,
     FOR_OPENVINO,
     IN_PARTS,
+    IN_PARTS_FOR_ONNX,
     OF_WEIGHTS,
     OF_WEIGHTS_FOR_OPENVINO,
     SPELLINGS,
     SpellWeight,
 )
-from qcc.backends.spellings.step import Steps
+from qcc.backends.spellings.step import Spell, SpellPart, Steps
 from qcc.backends.spellings.write import is_alone, spell_out, spell_parts, write
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
@@ -56,17 +57,18 @@ class SpellOut(EnginePass):
     reader: Literal["paddle2onnx", "onednn", "openvino"] = "paddle2onnx"
 
     def apply(self, graph: Graph) -> PassResult:
-        spelled, of_weights = _TABLES[self.reader]
+        spelled, in_parts, of_weights = _TABLES[self.reader]
         modified = spell_out(graph, spelled)
-        if self.reader == "openvino":
-            modified |= spell_parts(graph, IN_PARTS)
+        modified |= spell_parts(graph, in_parts)
         return PassResult(_spell_weights(graph, of_weights) or modified)
 
 
-_TABLES = {
-    "paddle2onnx": (SPELLINGS, OF_WEIGHTS),
-    "onednn": (FOR_ONEDNN, {}),
-    "openvino": (FOR_OPENVINO, OF_WEIGHTS_FOR_OPENVINO),
+_TABLES: Mapping[
+    str, tuple[Mapping[str, Spell], Mapping[str, SpellPart], Mapping[str, tuple[str, SpellWeight]]]
+] = {
+    "paddle2onnx": (SPELLINGS, IN_PARTS_FOR_ONNX, OF_WEIGHTS),
+    "onednn": (FOR_ONEDNN, {}, {}),
+    "openvino": (FOR_OPENVINO, IN_PARTS, OF_WEIGHTS_FOR_OPENVINO),
 }
 
 

@@ -31,6 +31,20 @@ def biased(call: Call) -> None:
     call.emit(row.legacy, inputs, {"Out": call.out("out")}, axis=-1 if last else axis)
 
 
+@rule("where")
+def where(call: Call) -> None:
+    """Of two truth values one is (condition and x) or (not condition and y): 2.6 chooses among numbers."""
+    kind = call.type("x")
+    if kind.dtype != "bool":
+        convert_by_table(call, find(rows(), call.op.name))
+        return
+    condition, result = call["condition"], call.result_type("out")
+    this = call.new("logical_and", {"X": condition, "Y": call["x"]}, result)
+    otherwise = call.new("logical_not", {"X": condition}, call.type("condition"))
+    that = call.new("logical_and", {"X": otherwise, "Y": call["y"]}, result)
+    call.emit("logical_or", {"X": this, "Y": that}, {"Out": call.out("out")})
+
+
 @rule("trunc_divide")
 def trunc_divide(call: Call) -> None:
     kind = call.result_type("out")

@@ -94,6 +94,10 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "argmax, kept": lambda x: x + paddle.cast(paddle.argmax(x, 1, keepdim=True), "float32"),
     "argmax, from behind": lambda x: x[..., 0] + paddle.cast(paddle.argmax(x, -1, dtype="int32"), "float32"),
     "argmin, kept": lambda x: x + paddle.cast(paddle.argmin(x, -1, keepdim=True), "float32"),
+    "argmax of integers": lambda x: (
+        x[..., 0] + paddle.cast(paddle.argmax(paddle.cast(x * 99.0, "int64"), -1), "float32")
+    ),
+    "broadcast_tensors": lambda x: sum(paddle.broadcast_tensors([x[:, :1], x[:, :, :1]])),
     "bilinear_interp": resized("bilinear", out_h=16, out_w=10),
     "bilinear_interp, corners": resized("bilinear", align_corners=True, out_h=16, out_w=10),
     "bilinear_interp, scale": resized("bilinear", scale=2.0),

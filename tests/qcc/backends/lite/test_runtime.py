@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lite_agreement import assert_close
-from lite_case import floats
+from lite_case import build_model, floats
 from lite_commands import outcome
 from lite_ops import CASES
 
+from qcc._paddle import paddle
 from qcc.backends.lite.export import export
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import (
@@ -27,6 +28,17 @@ def test_runtime_refuses(tmp_path: Path) -> None:
     (tmp_path / "a.nb").write_bytes(data.replace(b"relu/def/", b"relu/fed/"))
     with pytest.raises(LiteRuntimeError, match=r"was ended by SIGABRT on .*a.nb: \[F"):
         LiteRuntime(tmp_path / "a.nb")
+
+
+@pytest.mark.lite
+def test_a_feed_of_truth_values(tmp_path: Path) -> None:
+    """The runtime's own binding makes true of all of them."""
+    x, mask = floats(2, 8), np.arange(16).reshape(2, 8) % 3 == 0
+    model = build_model(lambda x, mask: x * paddle.cast(mask, "float32"), (x, mask))
+    export(model, tmp_path / "a.nb", arch="x86", check={"x0": x, "x1": mask})
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        (found,) = runtime.run({"x0": x, "x1": mask})
+    np.testing.assert_array_equal(found, x * mask)
 
 
 @pytest.mark.lite

@@ -56,6 +56,7 @@ OPS: dict[str, Callable[[Any], Any]] = {
 
 
 IN_SEVERAL: dict[str, Callable[[Any], Any]] = {
+    "broadcast_tensors": lambda x: paddle.concat(paddle.broadcast_tensors([x[:, :1], x[:, :, :1]]), 1),
     "unbind": lambda x: paddle.stack(paddle.unbind(x, -2)[2:5], 1),
     "unstack": lambda x: paddle.stack(paddle.unstack(x, 1)[::-1], 1),
 }

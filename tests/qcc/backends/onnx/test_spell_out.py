@@ -54,6 +54,19 @@ def deformed(masked: bool = False, **options: Any) -> Build:
     return build
 
 
+def joined(x: Any) -> Any:
+    """Two that need each other's size, one that needs that of both."""
+    rows, columns, mean = x[:, :, :1], x[:, :, :, :1], paddle.mean(x, [1, 2, 3], keepdim=True)
+    parts = paddle.broadcast_tensors([rows, columns, mean])
+    return parts[0] * 2.0 + parts[1] * parts[2]
+
+
+def pooled_regions(x: Any) -> Any:
+    boxes = paddle.assign(np.array([[0, 0, 20, 20], [5, 4, 22, 19]], np.float32))
+    count = paddle.assign(np.array([2], np.int32))
+    return paddle.vision.ops.roi_align(x, boxes, count, (3, 2), 0.5)
+
+
 def unpooled(x: Any) -> Any:
     """As in ENet's decoder; of equal values in a window, as a relu makes them, the first counts."""
     pooled, index = F.max_pool2d(F.relu(x), (2, 3), (2, 3), return_mask=True)
@@ -138,6 +151,7 @@ LACKED: dict[str, Build] = {
     "rrelu": lambda x: F.rrelu(x, 0.1, 0.4, training=False),
     "stanh": lambda x: paddle.stanh(x, 0.7, 1.7),
     "trunc": lambda x: paddle.trunc(x * 3.0),
+    "broadcast_tensors": joined,
     "channel_shuffle": lambda x: F.channel_shuffle(x, 4),
     "pixel_unshuffle": lambda x: F.pixel_unshuffle(x, 2),
     "fold": patches,
@@ -173,6 +187,7 @@ WRONG: dict[str, Build] = {
     "gelu by a tanh": lambda x: F.gelu(x, approximate=True),
     "conv2d_transpose of a size": enlarged,
     "unfold, padded across": lambda x: F.unfold(x, [3, 2], [2, 1], [0, 2], [1, 2]),
+    "roi_align of as many samples as fit": pooled_regions,
 }
 OLD: dict[str, Build] = {
     "average of what is padded, beyond it": old(
@@ -213,6 +228,7 @@ CRASHES = {
     "adaptive_max_pool to more than there is": "SIGFPE",
     "circular padding": "RUNTIME_EXCEPTION",
     "expand_as of an open batch": "must be >= 0",
+    "roi_align of as many samples as fit": "Sampling ratio should be >=0",
 }
 
 
@@ -320,6 +336,7 @@ def test_of_a_map_one_size_may_be_open(sizes: tuple[int, int], tmp_path: Path) -
 
 ORDER = [2, 0, 1, 5, 6, 7, 4, 3]
 OPEN: dict[str, Build] = {
+    "broadcast_tensors": joined,
     "adaptive_avg_pool": lambda x: F.adaptive_avg_pool2d(x, 4),
     "adaptive_avg_pool to two sizes": lambda x: F.adaptive_avg_pool2d(x, (3, 1)),
     "adaptive_avg_pool to more than there is": lambda x: F.adaptive_avg_pool2d(x, (17, 5)),

@@ -223,6 +223,12 @@ def test_a_deformable_convolution_without_a_mask(masked: bool, tmp_path: Path) -
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_one_of_two_truth_values(tmp_path: Path) -> None:
+    feeds = {"condition": X > 0, "x": X > 1, "y": X < -1}
+    (found,) = run(tmp_path, "where", feeds, [tensor(X.shape, "bool")], {})
+    np.testing.assert_array_equal(found, np.where(X > 0, X > 1, X < -1))
+
+
 def test_one_double(tmp_path: Path) -> None:
     """As `x[x < 0] = 0.1` has it."""
     program = Program()
