@@ -82,4 +82,4 @@ def last_words(log: IO[bytes]) -> str:
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
     fatal = [line for line in lines if line.startswith("[F")]
-    return " / ".join(fatal or lines[-3:])[-_SHOWN:] or "it said nothing"
+    return " / ".join(fatal or lines[-3:])[-_SHOWN:].rstrip(".") or "it said nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from qcc.model import Model
 
 OPSET = 13
 """The first with a scale for each channel; paddle2onnx takes a higher one where an op needs it."""
+_UNKNOWN = re.compile(r"operators not supported yet, including ([a-z_0-9,]*[a-z_0-9])")
 _CENTERED = 16
 """The first whose RoiAlign knows that a pixel lies around its center, which paddle2onnx does not ask for."""
 
@@ -36,7 +38,11 @@ def float_onnx(graph: Graph) -> onnx.ModelProto:
         has_params = place / "model.pdiparams" in saved.files
         centered = any(op.type == "roi_align" and op.attr("aligned", False) for op in graph.ops)
         opset = _CENTERED if centered else OPSET
-        model = _translated(place / "model.pdmodel", place / "model.pdiparams" if has_params else None, opset)
+        params = place / "model.pdiparams" if has_params else None
+        try:
+            model = _translated(place / "model.pdmodel", params, opset)
+        except Closed as error:
+            raise TargetError(_refusal(str(error), graph)) from None
     _name_outputs(model.graph, graph.fetches)
     return model
 
@@ -53,15 +59,29 @@ def _name_outputs(graph: onnx.GraphProto, fetches: Sequence[str]) -> None:
         value.name = renamed.get(value.name, value.name)
 
 
+def _refusal(words: str, graph: Graph) -> str:
+    """What its last words mean."""
+    known = "paddle2onnx, which translates the float ops into ONNX,"
+    unknown = _UNKNOWN.search(words)
+    if unknown is None:
+        return f"{known} {words}."
+    types = unknown[1].split(",")
+    first = next(var.name for op in graph.ops if op.type in types for var in op.all_outputs())
+    return (
+        f"{known} does not know {' and '.join(types)}, first for {first!r}: such a model runs in Paddle, in int8"
+        " on x86 by --target paddle-x86."
+    )
+
+
 def _translated(program: Path, params: Path | None, opset: int) -> onnx.ModelProto:
+    """Raises Closed, with its last words, when it refuses."""
     process = start("qcc.backends.onnx.paddle2onnx_worker")
     request = {"program": str(program), "params": str(params or ""), "opset": opset}
     try:
         send(process.connection, request, {})
         _, arrays = receive(process.connection)
     except Closed:
-        words = process.died("at this model")
-        raise TargetError(f"paddle2onnx, which translates the float ops into ONNX, {words}.") from None
+        raise Closed(process.died("at this model")) from None
     finally:
         process.close()
     return onnx.load_from_string(arrays["model"].tobytes())
