@@ -8,6 +8,7 @@ from itertools import takewhile
 
 import numpy as np
 
+from qcc.calibrate.plan import FOLDS
 from qcc.errors import ModelFormatError, PassError, PipelineError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -15,8 +16,6 @@ from qcc.numerics import abs_max, dequantize_weight, quantize_weight
 from qcc.passes.base import Pass
 from qcc.passes.correct_biases import CorrectBiases
 from qcc.passes.fake_quant import Quantizer
-from qcc.passes.fold_bn import FoldBn
-from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.frozen import FrozenOp, frozen_op
 from qcc.passes.manager import PassManager
 from qcc.passes.normalize import Normalize
@@ -193,7 +192,7 @@ def _best(float_model: Model, quantized: Model, found: list[Rounding]) -> Graph:
     candidates = [
         *_as_recorded(float_model, quantized),
         float_model.graph,
-        PassManager((FoldConstants(), FoldBn())).run(float_model).graph,
+        PassManager(FOLDS).run(float_model).graph,
     ]
     counts = [_score(graph, found) for graph in candidates]
     if max(counts) == (0, 0):

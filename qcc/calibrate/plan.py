@@ -22,6 +22,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.fold_bn import FoldBn
@@ -57,7 +58,7 @@ class Plan:
     @property
     def folding(self) -> tuple[Pass, ...]:
         """What makes the folded model of the one that was given."""
-        return (*_FOLDS, *self.rewrites)
+        return (*FOLDS, *self.rewrites)
 
     @property
     def transform(self) -> Pass:
@@ -114,7 +115,8 @@ class Plan:
         return digest.hexdigest()
 
 
-_FOLDS = (FoldConstants(), FoldBn())
+FOLDS = (EinsumToMatmul(), FoldConstants(), FoldBn())
+"""What a float model goes through before it is quantized."""
 
 
 def make_plan(
@@ -140,7 +142,7 @@ def make_plan(
         )
     if not model.graph.for_test:
         raise ModelFormatError("the model is a training graph: quantize the test graph.")
-    folded = PassManager((*_FOLDS, *rewrites)).run(model)
+    folded = PassManager((*FOLDS, *rewrites)).run(model)
     table = _table(target)
     assumed = None if table is None else assume_frozen(folded).model
     kept = tuple(dict.fromkeys((*skipped, *map(escape, _float_on(folded, table, assumed)))))

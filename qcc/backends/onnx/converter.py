@@ -68,8 +68,8 @@ def _refusal(words: str, graph: Graph) -> str:
     types = unknown[1].split(",")
     first = next(var.name for op in graph.ops if op.type in types for var in op.all_outputs())
     return (
-        f"{known} does not know {' and '.join(types)}, first for {first!r}: such a model runs in Paddle, in int8"
-        " on x86 by --target paddle-x86."
+        f"{known} does not know {' and '.join(types)}, first for {first!r}: such a model runs in Paddle, in"
+        " int8 on x86 by --target paddle-x86."
     )
 
 

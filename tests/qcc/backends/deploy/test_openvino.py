@@ -98,6 +98,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
         x[..., 0] + paddle.cast(paddle.argmax(paddle.cast(x * 99.0, "int64"), -1), "float32")
     ),
     "broadcast_tensors": lambda x: sum(paddle.broadcast_tensors([x[:, :1], x[:, :, :1]])),
+    "einsum": lambda x: paddle.einsum("bchw,bdhw->bcd", x, x),
     "bilinear_interp": resized("bilinear", out_h=16, out_w=10),
     "bilinear_interp, corners": resized("bilinear", align_corners=True, out_h=16, out_w=10),
     "bilinear_interp, scale": resized("bilinear", scale=2.0),

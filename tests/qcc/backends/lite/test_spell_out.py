@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from lite_case import F, append_op, build_model, floats, static
@@ -90,3 +90,18 @@ def test_queries_keys_and_values(tmp_path: Path) -> None:
 
     model = build_model(build, (tokens,))
     assert not export(model, tmp_path / "model.nb", arch="x86", check={"x0": tokens}).warnings
+
+
+@pytest.mark.parametrize("arch", ["x86", "arm"])
+def test_attention_by_einsum(arch: Literal["x86", "arm"], tmp_path: Path) -> None:
+    """As products of matrices; the heads stand behind."""
+    tokens = floats(2, 16, 24)
+
+    def build(x: Any) -> Any:
+        query, key = (paddle.reshape(static.nn.fc(x, 24, num_flatten_dims=2), [-1, 16, 3, 8]) for _ in "qk")
+        scores = F.softmax(paddle.einsum("bqhc,bkhc->bhqk", query, key))
+        return paddle.einsum("bhqk,bkhc->bqhc", scores, key)
+
+    model = build_model(build, (tokens,))
+    check: Any = {"x0": tokens} if arch == "x86" else True
+    assert not export(model, tmp_path / "model.nb", arch=arch, check=check).warnings
