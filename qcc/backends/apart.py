@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest
-from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, part
+from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, cut_between, part
 from qcc.backends.heads import is_chosen
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, write_opened
@@ -19,7 +19,7 @@ from qcc.ir.nodes import Op
 from qcc.numerics import max_int
 from qcc.quantization import op_name
 
-_CUT = ".cut"
+_CUT, _OP = ".cut", ".op"
 
 ONE_OP = 1e-4
 """How far one op may be off on equal inputs. An 8-bit integer is 1/254 of the range of what it is rounded
@@ -46,15 +46,17 @@ hundreds of megabytes, and whoever compares them holds them several times."""
 @dataclass(frozen=True)
 class Wrong:
     """An op that is off on equal inputs: how far, and how many times as far as it may be (`excess`). `apart`:
-    with what others it was run."""
+    with what others it was run; `end`: the variable at the cut that was off."""
 
     op: Op
     distance: Distance
     excess: float
     apart: Apart
+    end: str
 
     def __str__(self) -> str:
-        return f"on equal inputs the {self.op.type} of {op_name(self.op)!r} is {self.distance}"
+        verb = "is" if self.distance.sound else "gives"
+        return f"on equal inputs the {self.op.type} of {op_name(self.op)!r} {verb} {self.distance}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Apart:
         excess, end, distance = max(wrong, key=lambda one: one[0])
         op = culprit(self.cut.graph.var(end))
         assert op is not None
-        return Wrong(op, distance, excess, self)
+        return Wrong(op, distance, excess, self, end)
 
 
 def worst_of(found: Iterable[Wrong | None]) -> Wrong | None:
@@ -120,15 +122,38 @@ def worst_of(found: Iterable[Wrong | None]) -> Wrong | None:
     return max(filter(None, found), key=lambda wrong: wrong.excess, default=None)
 
 
+def blamed(
+    reference: Reference,
+    apart: Iterable[Apart],
+    wrong_in: Callable[[Apart], Wrong | None],
+    cut_at: Callable[[str], str] = str,
+) -> Wrong | None:
+    """The op that is furthest off; of those that are computed together between two cuts the one that is wrong
+    alone, if one is. `cut_at`: the reference's variable for an end."""
+    wrong = worst_of(map(wrong_in, apart))
+    if wrong is None:
+        return None
+    return worst_of(map(wrong_in, one_by_one(reference, cut_at(wrong.end)))) or wrong
+
+
 def take_apart(reference: Reference) -> Iterator[Apart]:
     """Cut a reference's graph where it quantizes, and compute what stands at the cuts; as many ops at a time
     as have outputs of `_TOGETHER` bytes."""
-    whole = cut_apart(reference.graph, reference.names)
+    return _parts(reference, cut_apart(reference.graph, reference.names), _CUT)
+
+
+def one_by_one(reference: Reference, end: str) -> Iterator[Apart]:
+    """All ops that compute what stands at a cut, each on inputs that are given: in a float model, and between
+    quantized ops, these are many."""
+    return _parts(reference, cut_between(reference.graph, end), _OP)
+
+
+def _parts(reference: Reference, whole: Cut, suffix: str) -> Iterator[Apart]:
     names = list(dict.fromkeys([*whole.given.values(), *whole.ends]))
     values = dict(zip(names, reference.values(names), strict=True))
     for number, ends in enumerate(_groups({end: values[end].nbytes for end in whole.ends})):
         cut = part(whole, ends)
-        program = reference.beside(f"{_CUT}{number}")
+        program = reference.beside(f"{suffix}{number}")
         write_opened(cut.graph, cut.ends, program)
         sample = {name: array for name, array in reference.sample.inputs.items() if name in cut.graph.feeds}
         given = {feed: values[name] for feed, name in cut.given.items()}

@@ -78,6 +78,43 @@ def cut_apart(graph: Graph, heads: tuple[str, ...]) -> Cut:
     return Cut(cut, given, cut.fetches)
 
 
+def cut_between(graph: Graph, end: str) -> Cut:
+    """All ops that compute a variable behind what is quantized, or behind the feeds, each on inputs that are
+    given.
+
+    Before: `x = dequantize(quantize(v)); y = conv2d(x); z = softmax(y)`, after:
+    `x = dequantize(quantize(v@given)); y = conv2d(x); z = softmax(y@given)`, with the fetches `y` and `z`.
+    """
+    cut = graph.copy()
+    given: dict[str, str] = {}
+    ends = {end: None}
+    waiting, seen = [cut.var(end).producer], set[Op]()
+    while waiting:
+        op = waiting.pop()
+        if op is None or op in seen:
+            continue
+        seen.add(op)
+        for var in list(op.all_inputs()):
+            made_by = var.producer
+            if made_by is None or cut.var(var.name) is not var:
+                continue
+            rounded = made_by.type in (*QUANTIZES, "dequantize_linear")
+            if op.type not in QUANTIZES:
+                waiting.append(made_by)
+            if rounded:
+                continue
+            name = var.name + _GIVEN
+            if name not in given:
+                given[name] = var.name
+                cut.add_var_like(name, var)
+            cut.replace_input(op, var, cut.var(name))
+            if op.type not in QUANTIZES:
+                ends[var.name] = None
+    cut.feeds = (*cut.feeds, *given)
+    cut.fetches = tuple(ends)
+    return part(Cut(cut, given, ()), cut.fetches)
+
+
 def part(cut: Cut, ends: tuple[str, ...]) -> Cut:
     """What computes some of the ends of a cut, and no more; a cut of all of them stays as it is."""
     if ends == cut.ends:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.again import Outcome, run_both, weigh, with_other_size
-from qcc.backends.apart import Apart, Wrong, take_apart, worst_of
+from qcc.backends.apart import Apart, Wrong, blamed, take_apart
 from qcc.backends.check import ANOTHER, NO_CHECK, Written, way_out
 from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
 from qcc.backends.judge import NOT_TOGETHER
@@ -52,7 +52,7 @@ def _judged(found: Reference, outputs: list[np.ndarray]) -> Outcome:
     return weigh(
         found,
         found.distances(outputs),
-        lambda: worst_of(_wrong_in(apart) for apart in take_apart(found)),
+        lambda: blamed(found, take_apart(found), _wrong_in),
         lambda wrong: _blame(found, wrong),
     )
 

@@ -22,6 +22,11 @@ def apart_and_rounded(reference: Reference) -> Iterator[Apart]:
     return (_rounded(reference, apart) for apart in take_apart(reference))
 
 
+def unrounded(end: str) -> str:
+    """The variable of the reference that an end is made of."""
+    return end.removesuffix(_ROUNDED)
+
+
 def _rounded(reference: Reference, apart: Apart) -> Apart:
     graph = apart.cut.graph
     ends: list[str] = []

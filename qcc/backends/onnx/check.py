@@ -14,7 +14,7 @@ import onnx
 
 from qcc.backends.again import Both, Outcome, run_both, weigh, with_other_size
 from qcc.backends.agreement import distances, furthest
-from qcc.backends.apart import Apart, Wrong, worst_of
+from qcc.backends.apart import Apart, Wrong, blamed
 from qcc.backends.check import NO_CHECK
 from qcc.backends.engines.onnx_engines import ONNX_ENGINES, OnnxRunning
 from qcc.backends.engines.onnxruntime import OnnxRuntime, onnxruntime_missing
@@ -23,7 +23,7 @@ from qcc.backends.engines.tensorrt import TensorRt
 from qcc.backends.fluid import write
 from qcc.backends.heads import heads, is_chosen
 from qcc.backends.judge import NOT_TOGETHER, all_within
-from qcc.backends.onnx.apart import apart_and_rounded
+from qcc.backends.onnx.apart import apart_and_rounded, unrounded
 from qcc.backends.onnx.boxes import SUPPRESSIONS
 from qcc.backends.onnx.check_boxes import compare_rows
 from qcc.backends.onnx.form import Prepared
@@ -257,4 +257,4 @@ def _wrong_op(subject: Subject, found: Reference, opened: Open) -> Wrong | None:
             outputs = session.run(apart.inputs)
         return apart.worst(outputs, apart.moved_by_ties())
 
-    return worst_of(map(wrong_in, apart_and_rounded(found)))
+    return blamed(found, apart_and_rounded(found), wrong_in, unrounded)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
-from onnx_files import exported
+from onnx_files import exported, frozen
 
 from qcc._paddle import paddle
 from qcc.backends.deploy.passes.fold_priors import FoldPriors
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
 from qcc.calibrate.activations import calibrated
+from qcc.errors import OutputError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.targets.table import find_target
@@ -104,3 +105,18 @@ def test_boxes_that_nothing_reads_change_nothing() -> None:
     graph = build_model(build, (IMAGE,)).graph
     assert any(op.type == "prior_box" for op in graph.ops)
     assert not FoldPriors().apply(graph).modified
+
+
+def read_in_part(x: Any, lengths: Any) -> Any:
+    """A line of text as long as it is told: paddle2onnx reads all of it."""
+    y, _ = paddle.nn.LSTM(8, 6, direction="bidirect")(F.relu(x), sequence_length=lengths)
+    return static.nn.fc(y, 4, num_flatten_dims=2)
+
+
+@pytest.mark.parametrize("form", ["float", "frozen"])
+def test_of_what_is_computed_together_the_op_that_is_wrong_is_named(form: str, tmp_path: Path) -> None:
+    inputs = {"x0": floats(2, 12, 8), "x1": np.array([5, 12])}
+    model = build_model(read_in_part, tuple(inputs.values()), batch=2)
+    model = frozen(model, inputs) if form == "frozen" else model
+    with pytest.raises(OutputError, match=r"which is wrong: on equal inputs the rnn of '.*' is off by"):
+        exported(model, inputs, "onnxruntime", tmp_path)
