@@ -10,7 +10,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass as options
 
+from qcc._paddle import VarType
 from qcc.errors import PassError
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_free
@@ -32,6 +34,9 @@ ActivationType = Literal["abs_max", "range_abs_max", "moving_average_abs_max"]
 OpType = Literal["conv2d", "depthwise_conv2d", "conv2d_transpose", "mul", "matmul", "matmul_v2"]
 Bits = Annotated[int, Field(ge=2, le=16)]
 Count = Annotated[int, Field(ge=0)]
+
+
+_OTHER_FLOATS = frozenset({VarType.FP64, VarType.FP16, VarType.BF16})
 
 
 @options(frozen=True, config=OPTIONS)
@@ -81,7 +86,7 @@ class Transform(Pass):
         for found in self._chosen(candidates, frozenset(plan.skipped)):
             self._plan_op(plan, found)
         if not plan.chosen and not plan.notes:
-            plan.notes.append(self._why_nothing(len(candidates)))
+            plan.notes.append(self._why_nothing(graph, len(candidates)))
         plan.check_names(graph)
         if plan.chosen and not graph.for_test and not any(op.type.endswith("_grad") for op in graph.ops):
             raise PassError(
@@ -118,9 +123,19 @@ class Transform(Pass):
         names = [var.name for var in (*op.all_inputs(), *op.all_outputs())]
         return any(fnmatchcase(name, pattern) for pattern in self.skip_vars for name in names)
 
-    def _why_nothing(self, candidates: int) -> str:
+    def _why_nothing(self, graph: Graph, candidates: int) -> str:
         if candidates:
             return f"nothing was quantized: the options leave all {candidates} ops that could be float."
+        others = _OTHER_FLOATS & {
+            var.dtype
+            for op in graph.ops
+            if op.type in self.op_types
+            for var in op.all_inputs()
+            if var.persistable
+        }
+        if others:
+            names = " and ".join(sorted(map(dtype_name, others)))
+            return f"nothing was quantized: weights are {names}, where float32 is quantized: save such."
         types = ", ".join(type_ for type_ in self.op_types if type_ not in self.skip_op_types) or "none"
         return f"nothing was quantized: no op with a weight is left to quantize (types: {types})."
 

@@ -192,6 +192,9 @@ def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> N
         ModelFormatError, match="the model has nothing to quantize: nothing was quantized: no op"
     ):
         qcc.quantize(nothing, [])
+    doubles = build_model(lambda x: static.nn.fc(x, 3), (floats(1, 4).astype(np.float64),))
+    with pytest.raises(ModelFormatError, match="weights are float64, where float32 is quantized"):
+        qcc.quantize(doubles, [])
     with pytest.raises(TargetError, match="did you mean 'lite-arm'"):
         qcc.quantize(model, batches, target="lite-amr")
     with pytest.raises(ConfigError, match="there is no effort 'best'; there are calibrated, accurate"):

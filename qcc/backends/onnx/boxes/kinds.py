@@ -32,7 +32,7 @@ OPS: Mapping[str, type[BoxOp]] = {
     "distribute_fpn_proposals": Levels,
 }
 """The ops that have a form in ONNX."""
-_WAY = "end in front of it by `--cut nms`, and let the application do it"
+_WAY = "end in front of it by `qcc export MODEL --cut nms`, and let the application do it"
 
 
 @dataclass(frozen=True)

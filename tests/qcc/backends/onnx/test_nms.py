@@ -196,7 +196,7 @@ def test_an_image_more_is_no_wrong_row(tmp_path: Path) -> None:
 
 
 def test_what_has_no_form_in_onnx() -> None:
-    with pytest.raises(PassError, match=r"\(nms_eta\); end in front of it by `--cut nms`"):
+    with pytest.raises(PassError, match=r"\(nms_eta\); end in front of it by `qcc export MODEL --cut nms`"):
         to_onnx(VARIANTS["nms_eta"].model().graph, "uint8")
 
 
