@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,14 +53,14 @@ def from_layer(
     """The test graph of a layer, as it computes after `layer.eval()`; with a `loss`, its training graph.
 
     `input_spec` has a `paddle.static.InputSpec` for each input, with None for sizes that may change; a feed
-    is called as its spec or, where that has no name, as the argument of `forward`. `loss` is a function of
-    what the layer returns and of a label for each of `label_spec`; the training graph has no backward ops,
-    is fed with the labels, too, and returns the loss in front of the layer's outputs. Weights are called as
-    in `Layer.state_dict()`, so that `into_layer` brings them back. Paddle's mode and the layer stay as they
-    were.
+    is called as its spec or, where that has no name, as the argument of `forward`, with a number behind it
+    where another feed is called so. `loss` is a function of what the layer returns and of a label for each
+    of `label_spec`; the training graph has no backward ops, is fed with the labels, too, and returns the loss
+    in front of the layer's outputs. Weights are called as in `Layer.state_dict()`, so that `into_layer`
+    brings them back. Paddle's mode and the layer stay as they were.
 
     Raises GraphError for a layer that cannot be traced, such as one whose control flow looks at values that
-    are known only when it runs, and for what it returns besides tensors.
+    are known only when it runs, for what it returns besides tensors, and for two specs of one name.
     """
     traced = trace(layer, input_spec, loss, label_spec)
     fetches = traced.outputs if traced.loss is None else (traced.loss, *traced.outputs)
@@ -102,7 +103,7 @@ def trace(
     """Trace a layer: in evaluation mode, or with a `loss` in training mode. See `from_layer`."""
     _check_layer(layer)
     inputs = _named("input_spec", input_spec, layer.forward)
-    labels = [] if loss is None else _named("label_spec", label_spec, loss, skip=1)
+    labels = [] if loss is None else _named("label_spec", label_spec, loss, inputs, skip=1)
     with (
         dygraph_mode(),
         _mode(layer, training=loss is not None),
@@ -199,19 +200,31 @@ def _without_truth() -> Iterator[None]:
         del paddle.static.Variable.__bool__
 
 
-def _named(what: str, specs: Any, function: Callable[..., Any], skip: int = 0) -> list[Any]:
-    """The specs, each with a name: its own, or that of the function's argument."""
+def _named(
+    what: str, specs: Any, function: Callable[..., Any], before: Sequence[Any] = (), skip: int = 0
+) -> list[Any]:
+    """The specs, each with a name that no other one has, nor one of `before`: its own, or one like that of
+    the function's argument."""
     if not isinstance(specs, Sequence) or not all(isinstance(one, paddle.static.InputSpec) for one in specs):
         raise GraphError(f"{what} has to be a list of a paddle.static.InputSpec each.")
     if isinstance(function, paddle.nn.Layer):
         function = function.forward
     arguments = list(inspect.signature(function).parameters.values())[skip:]
     single = [one.name for one in arguments if one.kind is one.POSITIONAL_OR_KEYWORD]
-    named = []
+    taken, named = {spec.name for spec in before}, []
     for index, spec in enumerate(specs):
-        name = spec.name or (single[index] if index < len(single) else f"input_{index}")
+        if spec.name in taken:
+            raise GraphError(f"{what} gives a second feed the name {spec.name!r}: each needs its own.")
+        name = spec.name or _free(single[index] if index < len(single) else f"input_{index}", taken)
+        taken.add(name)
         named.append(paddle.static.InputSpec(spec.shape, spec.dtype, name))
     return named
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A name like this one that is not taken."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _check_names(program: Any, names: Mapping[str, str]) -> None:

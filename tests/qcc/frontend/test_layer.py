@@ -227,3 +227,19 @@ def test_a_weight_is_not_called_as_an_input() -> None:
     with dygraph_mode():
         expected = layer(paddle.to_tensor(IMAGES)).numpy()
     np.testing.assert_allclose(qcc.from_layer(layer, named).run({"x": IMAGES})[0], expected, rtol=1e-5)
+
+
+class Scaling(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return image * 2
+
+
+def test_an_input_and_a_label_are_two_feeds() -> None:
+    unnamed = [paddle.static.InputSpec([None, 1, 8, 8])]
+    given = {"loss": lambda found, image: nn.functional.mse_loss(found, image), "label_spec": unnamed}
+    assert qcc.from_layer(made(Scaling), SPEC, **given).feeds == ("image", "image_1")
+    named = [paddle.static.InputSpec([None, 1, 8, 8], name="image")]
+    with pytest.raises(GraphError, match="label_spec gives a second feed the name 'image': each needs its"):
+        qcc.from_layer(made(Scaling), SPEC, **{**given, "label_spec": named})
+    with pytest.raises(GraphError, match="input_spec gives a second feed the name 'image'"):
+        qcc.from_layer(made(Scaling), named * 2)
