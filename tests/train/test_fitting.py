@@ -301,6 +301,7 @@ def test_the_batches_of_a_loader(network: Network) -> None:
         ([5], "a batch is a int, where a tuple of arrays is wanted"),
         ([(IMAGES, LABELS[:, 0])], r"'label' is int64\[64\], .* fed with int64\[-1, 1\]: give it these"),
         ([(IMAGES, LABELS / 2)], r"'label' is float64\[64, 1\], .*: give it `.astype\('int64'\)`"),
+        ([(IMAGES[:0], LABELS[:0])], r"'image' is float32\[0, 1, 6, 6\], which is empty: leave such a batch"),
         (lambda: batches(0), "`train` raised TypeError: .* takes 0 positional arguments"),
     ],
 )
@@ -333,6 +334,7 @@ def test_every_epoch_has_as_many_batches(network: Network) -> None:
     ("metric", "told"),
     [
         (lambda predict: predict(IMAGES, LABELS), r"fed by \['image'\], and 2 arrays were given"),
+        (lambda predict: predict(IMAGES[:0]), r"'image' is float32\[0, 1, 6, 6\], which is empty"),
         (lambda predict: None, "the metric 'metric' gives a NoneType, where one finite number is wanted"),
         (lambda predict: float("nan"), "the metric 'metric' gives nan, where"),
         (lambda predict: [][0], "the metric 'metric' raised IndexError: list index out of range"),

@@ -98,7 +98,9 @@ class GivenTask:
             if len(inputs) != len(names):
                 raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
             fed = zip(names, inputs, strict=True)
-            return self._returned(run({name: _fitting(program, name, array) for name, array in fed}))
+            feeds = {name: _fitting(program, name, array) for name, array in fed}
+            _check_filled(feeds, names)
+            return self._returned(run(feeds))
 
         with _code_of_users(f"the metric {self.main_metric!r}"):
             return {self.main_metric: _finite(self._metric(predict), self.main_metric)}
@@ -122,7 +124,9 @@ class GivenTask:
             raise DataError(
                 f"a batch holds {len(batch)} arrays, and training is fed by {len(names)}: {', '.join(names)}."
             )
-        return {name: _fitting(self._network.train, name, given[name]) for name in names}
+        feeds = {name: _fitting(self._network.train, name, given[name]) for name in names}
+        _check_filled(feeds, self._network.test_feeds)
+        return feeds
 
 
 @contextmanager
@@ -147,6 +151,17 @@ def _fitting(program: Any, name: str, given: Any) -> NDArray[Any]:
             f" give it {right}."
         )
     return array
+
+
+def _check_filled(feeds: Feeds, names: Sequence[str]) -> None:
+    """Raise DataError where one of `names`, which the network reads, is empty: Paddle's quantizers end the
+    process then. Labels may be empty, such as boxes where there are none."""
+    for name in names:
+        if name in feeds and not feeds[name].size:
+            array = feeds[name]
+            raise DataError(
+                f"{name!r} is {array.dtype}{list(array.shape)}, which is empty: leave such a batch out."
+            )
 
 
 def _finite(found: Any, metric: str) -> float:
