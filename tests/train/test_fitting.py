@@ -326,8 +326,34 @@ def test_every_epoch_has_as_many_batches(network: Network) -> None:
     assert len(list(task.train_batches(0, 1))) == 3
     with pytest.raises(DataError, match="epoch 1 has 3 batches, and the first 4"):
         next(task.train_batches(1, 0))
-    with pytest.raises(DataError, match="the batches of epoch 0 end after 3 of 4: give a list"):
-        list(GivenTask(network, Once(batches(0)), accuracy).train_batches(0, 0))
+    task = GivenTask(network, Once(batches(0)), accuracy)
+    assert len(list(task.train_batches(0, 0))) == 4
+    with pytest.raises(DataError, match="the batches of epoch 1 end after 0 of 4: give a list"):
+        list(task.train_batches(1, 0))
+
+
+class Whole(list[Any]):
+    """Batches that have to be gone through to the last one, as those of persistent workers."""
+
+    gone_through = True
+
+    def __iter__(self) -> Iterator[Any]:
+        assert self.gone_through
+        self.gone_through = False
+        for number, batch in enumerate(super().__iter__(), 1):
+            self.gone_through = number == len(self)
+            yield batch
+
+
+def test_batches_that_were_begun_are_gone_through(network: Network) -> None:
+    given = batches(0)
+    for first in (0, 2):  # of a training that goes on
+        task = GivenTask(network, Whole(given), accuracy)
+        for epoch in (first, first + 1):
+            found = [feeds["image"] for feeds in task.train_batches(epoch, 0)]
+            np.testing.assert_array_equal(found, [image for image, _ in given])
+        of_epochs = GivenTask(network, batches, accuracy).train_batches(first, 0)
+        np.testing.assert_array_equal(next(of_epochs)["image"], batches(first)[0][0])
 
 
 @pytest.mark.parametrize(
@@ -352,6 +378,15 @@ def test_a_metric_computes_with_tensors(network: Network) -> None:
         with pytest.raises(ConfigError, match="the metric is a float, where a function is wanted"):
             GivenTask(network, batches, 0.5)  # type: ignore[arg-type]
     assert found == {"metric": 0.5}
+
+
+@pytest.mark.parametrize("name", ["epoch", "kind", "quantized", "seconds", "step", "train_loss"])
+def test_a_metric_does_not_take_the_place_of_what_records_hold(network: Network, name: str) -> None:
+    def metric(predict: Callable[..., Any]) -> float:
+        return 0.5
+
+    metric.__name__ = name
+    assert GivenTask(network, batches, metric).evaluate(lambda feeds: []) == {"metric": 0.5}
 
 
 def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,8 @@ Batches = Iterable[GivenBatch] | Callable[[int], Iterable[GivenBatch]]
 Predict = Callable[..., Any]
 Metric = Callable[[Predict], float]
 Returned = Callable[[Sequence[NDArray[Any]]], Any]
+# What a record of an epoch holds besides, here and in metrics.jsonl; and what begins with train_.
+_KEYS = frozenset({"epoch", "kind", "quantized", "seconds", "step"})
 
 
 def one_or_all(outputs: Sequence[NDArray[Any]]) -> Any:
@@ -55,10 +58,13 @@ class GivenTask:
         with _code_of_users("`train`"):
             given = self._of(0)
             self.steps_per_epoch = _count(given)
-            first = next(iter(given), None)
+            begun = iter(given)
+            first = next(begun, None)
             if first is None:
                 raise DataError("there is no batch to train on.")
             self.batch_size = len(next(iter(self._feeds(first).values())))
+        # A DataLoader with persistent workers fails when an iterator of it is left before its end.
+        self._begun: Iterator[GivenBatch] | None = chain([first], begun)
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -69,10 +75,7 @@ class GivenTask:
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
         what, steps = f"`train`, in epoch {epoch},", self.steps_per_epoch
         with _code_of_users(what):
-            given = self._of(epoch)
-            if (count := _count(given)) != steps:
-                raise DataError(f"epoch {epoch} has {count} batches, and the first {steps}: give as many.")
-            batches = iter(given)
+            batches = self._begin(epoch)
         for number in range(steps):
             with _code_of_users(what):
                 batch = next(batches, None)
@@ -105,10 +108,25 @@ class GivenTask:
         with _code_of_users(f"the metric {self.main_metric!r}"):
             return {self.main_metric: _finite(self._metric(predict), self.main_metric)}
 
+    def _begin(self, epoch: int) -> Iterator[GivenBatch]:
+        """The batches of an epoch; of the first one to be trained those that were begun with."""
+        begun, self._begun = self._begun, None
+        if begun is not None and (epoch == 0 or not self._of_epochs()):
+            return begun
+        given = self._of(epoch)
+        if (count := _count(given)) != self.steps_per_epoch:
+            raise DataError(
+                f"epoch {epoch} has {count} batches, and the first {self.steps_per_epoch}: give as many."
+            )
+        return iter(given)
+
+    def _of_epochs(self) -> bool:
+        """Whether the batches are a function; a DataLoader can be called, too, and has a length."""
+        return callable(self._batches) and not hasattr(self._batches, "__len__")
+
     def _of(self, epoch: int) -> Iterable[GivenBatch]:
-        # A DataLoader can be called, too, and has a length.
-        if callable(self._batches) and not hasattr(self._batches, "__len__"):
-            return self._batches(epoch)
+        if self._of_epochs():
+            return cast(Callable[[int], Iterable[GivenBatch]], self._batches)(epoch)
         return cast(Iterable[GivenBatch], self._batches)
 
     def _feeds(self, batch: GivenBatch) -> Feeds:
@@ -187,4 +205,5 @@ def _count(batches: Iterable[GivenBatch]) -> int:
 
 def _name(metric: Metric) -> str:
     name = getattr(metric, "__name__", "")
-    return name if name.isidentifier() else "metric"
+    taken = name in _KEYS or name.startswith("train_")
+    return name if name.isidentifier() and not taken else "metric"
