@@ -5,11 +5,10 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-import sys
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.live import from_program
+from qcc.frontend.while_traced import left_as_it_was, without_truth
 from qcc.model import Model
 
 Specs = Sequence["paddle.static.InputSpec"]
@@ -104,30 +104,55 @@ def trace(
     _check_layer(layer)
     inputs = _named("input_spec", input_spec, layer.forward)
     labels = [] if loss is None else _named("label_spec", label_spec, loss, inputs, skip=1)
-    with (
-        dygraph_mode(),
-        _mode(layer, training=loss is not None),
-        _without_truth(),
-        warnings.catch_warnings(),
-    ):
-        # Of every batch norm in training mode.
-        warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
+    with dygraph_mode():
         wrapped = _Wrapped(layer, loss)
-        try:
-            function = paddle.jit.to_static(wrapped.forward, input_spec=[inputs, labels], full_graph=True)
-            concrete = function.concrete_program
-        # Whatever the code of somebody else may raise.
-        except Exception as error:
-            raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+        with left_as_it_was(wrapped), without_truth(), warnings.catch_warnings():
+            # Of every batch norm in training mode.
+            warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
+            concrete = _concrete(wrapped, inputs, labels)
+        values = {one.name: one.numpy() for one in concrete.parameters}
         names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
-        values = {names.get(one.name, one.name): one.numpy() for one in concrete.parameters}
     program = concrete.main_program
+    kept = _kept(program, names)
+    for name in kept:
+        program.global_block().var(name).persistable = False
     _check_names(program, names)
     _rename(program, names)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
     computed, returned = concrete.outputs
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
-    return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), returned, values)
+    scalar = None if computed is None else _scalar(computed)
+    values = {names.get(name, name): value for name, value in values.items() if name not in kept}
+    return Traced(program, feeds, outputs, scalar, returned, values)
+
+
+def _concrete(wrapped: _Wrapped, inputs: list[Any], labels: list[Any]) -> Any:
+    """What Paddle makes of a layer, in evaluation mode, or with a loss in training mode; the layer stays in
+    that mode."""
+    layer = wrapped.layer
+    if wrapped.loss is None:
+        layer.eval()
+    # In training mode already, parts of it may stay in evaluation mode while it trains.
+    elif not layer.training:
+        layer.train()
+    try:
+        function = paddle.jit.to_static(wrapped.forward, input_spec=[inputs, labels], full_graph=True)
+        return function.concrete_program
+    # Whatever the code of somebody else may raise.
+    except Exception as error:
+        raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+
+
+def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:
+    """What `forward` keeps as an attribute, as `self.last = x` does, for which a layer that has run before
+    has a buffer: besides the layer's state, what is written before it is read."""
+    block = program.global_block()
+    lasting = {name for name, var in block.vars.items() if var.persistable} - {*state}
+    kept = set[str]()
+    for op in block.ops:
+        lasting -= {*op.input_arg_names} - kept
+        kept |= lasting & {*op.output_arg_names}
+    return kept
 
 
 def _check_layer(layer: Any) -> None:
@@ -162,42 +187,6 @@ class _Wrapped(paddle.nn.Layer):  # type: ignore[misc]
         outputs = self.layer(*inputs)
         # Always two: Paddle puts what is returned alone into a list, where it cannot be told from a list.
         return None if self.loss is None else self.loss(outputs, *labels), outputs
-
-
-@contextmanager
-def _mode(layer: Any, *, training: bool) -> Iterator[None]:
-    """The layer in evaluation mode; or in training mode, with those of its parts left out that stay in
-    evaluation mode while it trains."""
-    before = [(part, part.training) for part in layer.sublayers(include_self=True)]
-    if not training:
-        layer.eval()
-    elif not layer.training:
-        layer.train()
-    try:
-        yield
-    finally:
-        for part, mode in before:
-            part.training = mode
-
-
-@contextmanager
-def _without_truth() -> Iterator[None]:
-    """Let nobody's code but Paddle's ask whether a tensor that is traced is true. Paddle says that each is,
-    and so goes one way of an `if` that it cannot translate, such as one in a lambda."""
-
-    def truth(tensor: Any) -> bool:
-        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("paddle."):
-            raise TypeError(
-                "this asks for the value of a tensor, which is known only when the network runs, where Paddle"
-                " cannot translate it: use paddle.where, or an `if` in a function of its own"
-            )
-        return True
-
-    paddle.static.Variable.__bool__ = truth
-    try:
-        yield
-    finally:
-        del paddle.static.Variable.__bool__
 
 
 def _named(
@@ -270,7 +259,8 @@ def _reason(error: BaseException) -> str:
     """Paddle's message, with the last place in the code of the user."""
     text = str(error)
     found = re.findall(r'File "([^"]+)", line (\d+)', text)
-    places = [place for place in found if place[0] != __file__ and "site-packages" not in place[0]]
+    own = (str(Path(__file__).parent), "site-packages")
+    places = [place for place in found if not any(part in place[0] for part in own)]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     of_paddle = [line for line in lines if re.match(r"(\w+: )?\([A-Z]\w+\) ", line)]
     said = [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -243,3 +244,39 @@ def test_an_input_and_a_label_are_two_feeds() -> None:
         qcc.from_layer(made(Scaling), SPEC, **{**given, "label_spec": named})
     with pytest.raises(GraphError, match="input_spec gives a second feed the name 'image'"):
         qcc.from_layer(made(Scaling), named * 2)
+
+
+class Keeping(Net):
+    """Keeps what it computes, and reads a buffer that no file holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", paddle.full([3], 2.0), persistable=False)
+        self.seen: list[Any] = []
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        self.image = image
+        self.seen.append(image)
+        return Net.forward(self, image) * self.scale
+
+
+@pytest.mark.parametrize("loss", [None, nn.CrossEntropyLoss()], ids=["test", "train"])
+def test_what_forward_keeps_is_no_weight(loss: Any) -> None:
+    layer = made(Keeping)
+    expected = computed(layer)  # from now on it has `image` as a buffer
+    traced = trace(layer, SPEC, loss, LABEL)
+    others = {name: value for name, value in traced.values.items() if name not in layer.state_dict()}
+    assert [list(value) for value in others.values()] == [[2.0, 2.0, 2.0]]
+    assert {var.name for var in traced.program.list_vars() if var.persistable} == set(traced.values)
+    np.testing.assert_array_equal(qcc.from_layer(layer, SPEC).run({"image": IMAGES})[0], expected)
+
+
+@pytest.mark.parametrize("kind", [Keeping, Looking])
+def test_a_traced_layer_is_left_as_it_was(kind: type) -> None:
+    layer = made(kind)
+    before = [(part, {**vars(part)}) for part in layer.sublayers(include_self=True)]
+    with suppress(GraphError):
+        qcc.from_layer(layer, SPEC)
+    for part, held in before:
+        assert vars(part) == held
+    assert not getattr(layer, "seen", [])
