@@ -112,12 +112,14 @@ def trace(
             concrete = _concrete(wrapped, inputs, labels)
         values = {one.name: one.numpy() for one in concrete.parameters}
         names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
+        names |= _of_loss(loss, names)
     program = concrete.main_program
     kept = _kept(program, names)
     for name in kept:
         program.global_block().var(name).persistable = False
     _check_names(program, names)
-    _rename(program, names)
+    with static_mode():  # in dygraph mode Paddle makes other parameters
+        _rename(program, names)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
     computed, returned = concrete.outputs
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
@@ -141,6 +143,15 @@ def _concrete(wrapped: _Wrapped, inputs: list[Any], labels: list[Any]) -> Any:
     # Whatever the code of somebody else may raise.
     except Exception as error:
         raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+
+
+def _of_loss(loss: Loss | None, taken: Mapping[str, str]) -> dict[str, str]:
+    """What the weights of a loss that is a layer are called, which are trained, too: loss.weight."""
+    if not isinstance(loss, paddle.nn.Layer):
+        return {}
+    prefix = _free("loss", {name.partition(".")[0] for name in taken.values()})
+    state = loss.state_dict().items()
+    return {tensor.name: f"{prefix}.{name}" for name, tensor in state if tensor.name not in taken}
 
 
 def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:

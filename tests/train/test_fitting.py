@@ -14,7 +14,7 @@ from rich.console import Console
 import qcc
 from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
-from qcc.quantization import state
+from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
 from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.tasks.given import GivenTask
@@ -387,6 +387,84 @@ def test_a_metric_does_not_take_the_place_of_what_records_hold(network: Network,
 
     metric.__name__ = name
     assert GivenTask(network, batches, metric).evaluate(lambda feeds: []) == {"metric": 0.5}
+
+
+class Computing(Small):
+    """Computes the weight of a convolution, has one of rows, and a head that training alone asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Conv1D(6, 6, 1)
+        self.aside = nn.Linear(64, 2)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows = self.rows(image.squeeze(1)).unsqueeze(1)
+        found = nn.functional.relu(nn.functional.conv2d(rows, self.conv.weight * 2.0)).flatten(1)
+        return (self.fc(found), self.aside(found)) if self.training else self.fc(found)
+
+
+class Both(nn.Layer):  # type: ignore[misc]
+    """A loss with a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([1])
+
+    def forward(self, found, label):  # type: ignore[no-untyped-def]
+        losses = [nn.functional.cross_entropy(one, label) for one in found]
+        return losses[0] + losses[1] + (self.weight - 1.0) * (self.weight - 1.0)
+
+
+def unused_norm(kind: type) -> nn.Layer:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = kind()
+        for parameter in (*layer.norm.parameters(), layer.conv.bias):
+            parameter.stop_gradient = True
+        return layer
+
+
+def test_all_that_was_trained_comes_back(tmp_path: Path) -> None:
+    layer = unused_norm(Computing)
+    with dygraph_mode():
+        loss = Both()
+    said = io.StringIO()
+    result = fitted(layer, tmp_path, loss=loss, epochs=1, console=Console(file=said, soft_wrap=True))
+    told = "these weights stay float: conv.weight (the weight of conv2d is computed in every run).\n"
+    assert said.getvalue().startswith(told)
+    assert {op.weight for op in quantized_ops(result.model.graph)} == {"rows.weight", "fc.weight"}
+    assert result.weights["rows.weight"].shape == (6, 6, 1)
+    with dygraph_mode():
+        before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+        qcc.into_layer({**before, **result.weights}, layer)
+        after = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+        moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    weights = {f"{part}.{kind}" for part in ("rows", "fc", "aside") for kind in ("weight", "bias")}
+    assert moved == {"conv.weight", *weights}
+    assert result.weights["loss.weight"] != loss.weight.numpy()
+
+
+class Alone(Computing):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return nn.functional.conv2d(image, self.conv.weight * 2.0).flatten(1)
+
+
+def test_a_network_of_which_nothing_is_quantized(tmp_path: Path) -> None:
+    told = r"nothing of the network would be quantized: conv\.weight \(the weight of conv2d is computed in"
+    with pytest.raises(ConfigError, match=told):
+        fitted(unused_norm(Alone), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_stay_float(layer: nn.Layer, tmp_path: Path) -> None:
+    said = io.StringIO()
+    found = fitted(layer, tmp_path, epochs=1, skip_vars=["conv.*"], console=Console(file=said))
+    assert [op.weight for op in quantized_ops(found.model.graph)] == ["fc.weight"]
+    assert "float" not in said.getvalue()
+    with pytest.raises(
+        ConfigError, match=r"skip_vars\[0\]: no variable of .* 'fc.weigth'; did you mean 'fc.weight'"
+    ):
+        fitted(layer, tmp_path, skip_vars=["fc.weigth"])
 
 
 def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
