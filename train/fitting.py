@@ -159,8 +159,8 @@ class _Given:
 
     def as_given(self, trained: Mapping[str, np.ndarray]) -> Arrays:
         """Of what was trained, copies of what was given, in the shapes of then."""
-        known = {name: shape for name, shape in self.shapes.items() if name in trained}
-        return {name: np.array(trained[name]).reshape(shape) for name, shape in known.items()}
+        names = sorted(self.shapes.keys() & trained.keys())
+        return {name: np.array(trained[name]).reshape(self.shapes[name]) for name in names}
 
 
 def _given(

@@ -16,6 +16,7 @@ import numpy as np
 from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.live import from_program
+from qcc.frontend.trainable_ops import make_trainable
 from qcc.frontend.while_traced import left_as_it_was, without_truth
 from qcc.model import Model
 
@@ -120,12 +121,13 @@ def trace(
     _check_names(program, names)
     with static_mode():  # in dygraph mode Paddle makes other parameters
         _rename(program, names)
+        constants = make_trainable(program)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
     computed, returned = concrete.outputs
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
     scalar = None if computed is None else _scalar(computed)
     values = {names.get(name, name): value for name, value in values.items() if name not in kept}
-    return Traced(program, feeds, outputs, scalar, returned, values)
+    return Traced(program, feeds, outputs, scalar, returned, values | constants)
 
 
 def _concrete(wrapped: _Wrapped, inputs: list[Any], labels: list[Any]) -> Any:

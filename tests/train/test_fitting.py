@@ -444,6 +444,50 @@ def test_all_that_was_trained_comes_back(tmp_path: Path) -> None:
     assert result.weights["loss.weight"] != loss.weight.numpy()
 
 
+@pytest.mark.parametrize("left_out", [("weight",), ("bias",), ("weight", "bias")])
+def test_norms_without_a_scale_or_a_shift(left_out: tuple[str, ...], tmp_path: Path) -> None:
+    def trained(folder: str, layer: nn.Layer) -> dict[str, np.ndarray]:
+        return fitted(layer, tmp_path / folder, epochs=1).weights
+
+    with dygraph_mode():
+        paddle.seed(3)
+        frozen, lacking = Small(), Small()
+        lacking.norm = nn.BatchNorm2D(4, **{f"{name}_attr": False for name in left_out})
+        lacking.set_state_dict(frozen.state_dict())
+        for name in left_out:
+            getattr(frozen.norm, name).stop_gradient = True
+    expected, found = trained("frozen", frozen), trained("lacking", lacking)
+    for name in set(expected) - {f"norm.{one}" for one in left_out}:
+        np.testing.assert_array_equal(found[name], expected[name])
+    for name in left_out:
+        np.testing.assert_array_equal(expected[f"norm.{name}"], float(name == "weight"))
+    qcc.into_layer(found, lacking)
+
+
+class Words(Small):
+    def __init__(self, sparse: bool) -> None:
+        super().__init__()
+        self.words = nn.Embedding(9, 36, sparse=sparse)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return Small.forward(self, self.words(image).reshape([-1, 1, 6, 6]))
+
+
+def test_embeddings_with_sparse_gradients(tmp_path: Path) -> None:
+    found = []
+    for sparse in (False, True):
+        with dygraph_mode():
+            paddle.seed(3)
+            layer = Words(sparse)
+        train = [(LABELS[:, 0] + number, LABELS) for number in range(3)]
+        spec = [paddle.static.InputSpec([None], "int64", "image")]
+        more = {"input_spec": spec, "epochs": 1, "metric": lambda predict: 1.0}
+        found.append(fitted(layer, tmp_path / str(sparse), train, **more).weights)
+    dense, sparse_ones = found
+    for name, value in dense.items():
+        np.testing.assert_array_equal(sparse_ones[name], value)
+
+
 class Alone(Computing):
     def forward(self, image):  # type: ignore[no-untyped-def]
         return nn.functional.conv2d(image, self.conv.weight * 2.0).flatten(1)
