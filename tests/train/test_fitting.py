@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from saved_models import MAJOR
 
 import qcc
 from qcc._paddle import dygraph_mode, paddle, static_mode
-from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
+from qcc.errors import CheckpointError, ConfigError, DataError, GraphError, TrainingError
 from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
 from qcc.train.loop.checkpoint import CheckpointStore
@@ -486,6 +487,50 @@ def test_embeddings_with_sparse_gradients(tmp_path: Path) -> None:
     dense, sparse_ones = found
     for name, value in dense.items():
         np.testing.assert_array_equal(sparse_ones[name], value)
+
+
+class Recurrent(Small):
+    """Goes over rows by a cell, in a loop over an array."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.RNN(nn.LSTMCell(6, 6))
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows, _ = self.rows(image.squeeze(1))
+        return Small.forward(self, rows.unsqueeze(1))
+
+
+@pytest.mark.skipif(MAJOR >= 3, reason="Paddle 3 does not trace it")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Paddle's own, about what it makes of loops
+def test_a_cell_in_a_loop(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Recurrent()
+        before = layer.rows.cell.weight_hh.numpy()
+    said = io.StringIO()
+    result = fitted(layer, tmp_path, epochs=1, console=Console(file=said, soft_wrap=True))
+    assert "rows.cell.weight_hh" in said.getvalue()
+    assert "(read in a loop or a branch that depends on data)" in said.getvalue()
+    assert not np.array_equal(result.weights["rows.cell.weight_hh"], before)
+    result.save(tmp_path / "saved", check=False)
+
+
+class Appending(Small):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows = []
+        for number in range(image.shape[2]):
+            rows.append(image[:, :, number] * 2.0)
+        return Small.forward(self, paddle.stack(rows, 2))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_list_that_is_filled_in_a_loop(tmp_path: Path) -> None:
+    with dygraph_mode():
+        layer = Appending()
+    with pytest.raises(GraphError, match=r"appends to a list in a loop .* be fixed in input_spec"):
+        fitted(layer, tmp_path, input_spec=[paddle.static.InputSpec([None, 1, -1, 6], name="image")])
+    assert fitted(layer, tmp_path, epochs=1).best["epoch"] == 0
 
 
 class Alone(Computing):
