@@ -42,8 +42,8 @@ class _Kind(Enum):
 class Trace:
     """The main block of a traced program.
 
-    `lasting`: what is there before an op writes it. `shaken`: by the number of an op that changes one variable
-    by what is drawn, such as a dropout, the name of this variable.
+    `lasting`: what is there before an op writes it. `shaken`: by the number of an op that changes one
+    variable by what is drawn, such as a dropout, the name of this variable.
     """
 
     def __init__(self, block: BlockProto, feeds: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.live import from_program
 from qcc.frontend.trainable_ops import make_trainable
-from qcc.frontend.while_traced import left_as_it_was, without_truth
+from qcc.frontend.while_traced import gradients_stopped, left_as_it_was, without_truth
 from qcc.model import Model
 
 Specs = Sequence["paddle.static.InputSpec"]
@@ -107,7 +107,12 @@ def trace(
     labels = [] if loss is None else _named("label_spec", label_spec, loss, inputs, skip=1)
     with dygraph_mode():
         wrapped = _Wrapped(layer, loss)
-        with left_as_it_was(wrapped), without_truth(), warnings.catch_warnings():
+        with (
+            left_as_it_was(wrapped),
+            without_truth(),
+            gradients_stopped() as stopped,
+            warnings.catch_warnings(),
+        ):
             # Of every batch norm in training mode.
             warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
             concrete = _concrete(wrapped, inputs, labels)
@@ -115,6 +120,7 @@ def trace(
         names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
         names |= _of_loss(loss, names)
     program = concrete.main_program
+    _leave_untrained(program, stopped)
     kept = _kept(program, names)
     for name in kept:
         program.global_block().var(name).persistable = False
@@ -166,6 +172,21 @@ def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:
         lasting -= {*op.input_arg_names} - kept
         kept |= lasting & {*op.output_arg_names}
     return kept
+
+
+def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -> None:
+    """Let parameters that no op reads but those without gradients stay as they are."""
+    read = {
+        name
+        for block in program.blocks
+        for op in block.ops
+        if op not in stopped
+        for name in op.input_arg_names
+    }
+    of_stopped = {name for op in stopped for name in op.input_arg_names}
+    for parameter in program.all_parameters():
+        if parameter.name in of_stopped - read:
+            parameter.trainable, parameter.stop_gradient = False, True
 
 
 def _check_layer(layer: Any) -> None:

@@ -62,3 +62,45 @@ def without_truth() -> Iterator[None]:
         yield
     finally:
         del paddle.static.Variable.__bool__
+
+
+@contextmanager
+def gradients_stopped() -> Iterator[set[Any]]:
+    """Let `paddle.no_grad` stop gradients in the program that is traced, where Paddle itself overlooks it.
+    Gives the ops that were traced in it."""
+    base = paddle.base.dygraph.base
+    is_enabled, enable = base.is_grad_enabled, base._set_grad_enabled
+    stopped = _Stopped()
+    base.is_grad_enabled = lambda: is_enabled() if paddle.in_dynamic_mode() else stopped.before is None
+    base._set_grad_enabled = lambda mode: enable(mode) if paddle.in_dynamic_mode() else stopped.set(mode)
+    try:
+        yield stopped.ops
+    finally:
+        base.is_grad_enabled, base._set_grad_enabled = is_enabled, enable
+
+
+class _Stopped:
+    """`ops`: those without gradients; `before`: those that there were when gradients were stopped, and None
+    while they are not."""
+
+    def __init__(self) -> None:
+        self.ops: set[Any] = set()
+        self.before: set[Any] | None = None
+
+    def set(self, enabled: bool) -> None:
+        blocks = paddle.static.default_main_program().blocks
+        if not enabled and self.before is None:
+            self.before = {op for block in blocks for op in block.ops}
+        elif enabled and self.before is not None:
+            for block in blocks:
+                for op in block.ops:
+                    if op not in self.before:
+                        self._stop(block, op)
+            self.before = None
+
+    def _stop(self, block: Any, op: Any) -> None:
+        self.ops.add(op)
+        for name in op.output_arg_names:
+            var = block._find_var_recursive(name)
+            if var is not None and not var.persistable:
+                var.stop_gradient = True

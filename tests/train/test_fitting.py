@@ -17,6 +17,8 @@ from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import CheckpointError, ConfigError, DataError, GraphError, TrainingError
 from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
+from qcc.train.config import QuantizationStrategy
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Sgd
 from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.tasks.given import GivenTask
 
@@ -25,6 +27,13 @@ SPECS = {
     "input_spec": [paddle.static.InputSpec([None, 1, 6, 6], name="image")],
     "label_spec": [paddle.static.InputSpec([None, 1], "int64", "label")],
 }
+# So that what training does is what it does in float.
+FINE = QuantizationStrategy(
+    weight_bits=16,
+    activation_bits=16,
+    weight_quantize_type="channel_wise_abs_max",
+    activation_quantize_type="abs_max",
+)
 SIZE = 16
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((64, 1, 6, 6)).astype(np.float32)
@@ -531,6 +540,39 @@ def test_a_list_that_is_filled_in_a_loop(tmp_path: Path) -> None:
     with pytest.raises(GraphError, match=r"appends to a list in a loop .* be fixed in input_spec"):
         fitted(layer, tmp_path, input_spec=[paddle.static.InputSpec([None, 1, -1, 6], name="image")])
     assert fitted(layer, tmp_path, epochs=1).best["epoch"] == 0
+
+
+class Fixed(Small):
+    """Has a part that is not trained, and is read again where it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed, self.read = nn.Conv2D(1, 1, 3, padding=1), nn.Conv2D(1, 1, 3, padding=1)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        with paddle.no_grad():
+            found = self.read(self.fixed(image))
+        return Small.forward(self, found + self.read(image))
+
+
+@pytest.mark.filterwarnings("ignore:When training, we now always track")  # of Paddle's own
+def test_gradients_that_are_stopped(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Fixed()
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    more = {"epochs": 1, "quantization": FINE, "optimizer": OptimizerBuilder(optimizer=Sgd(type="SGD"))}
+    one = [(IMAGES, LABELS)]
+    found = fitted(layer, tmp_path, one, learning_rate=LearningRate(base_lr=0.1), **more).weights
+    with dygraph_mode():
+        assert paddle.is_grad_enabled()
+        nn.functional.cross_entropy(layer(paddle.to_tensor(IMAGES)), paddle.to_tensor(LABELS)).backward()
+        for name, parameter in layer.named_parameters():
+            if parameter.grad is not None:
+                moved = -0.1 * parameter.grad.numpy()
+                np.testing.assert_allclose(found[name] - before[name], moved, atol=1e-4, err_msg=name)
+    np.testing.assert_array_equal(found["fixed.weight"], before["fixed.weight"])
+    assert np.abs(found["read.weight"] - before["read.weight"]).max() > 1e-3
 
 
 class Alone(Computing):
