@@ -32,12 +32,13 @@ from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.origin import check_origin
 from qcc.train.models.network import Network, is_one_size
 from qcc.train.programs.float_layers import float_weights, shown
-from qcc.train.programs.scheme import freeze
+from qcc.train.programs.scheme import SCHEME_KEYS, freeze
 from qcc.train.programs.scope import Arrays
 from qcc.train.quantize import QuantizationPhase, settings
 from qcc.train.tasks.given import Batches, GivenTask, Metric, Returned, one_or_all
 
 _WARM_UP = 0.1
+_SCHEME = {*SCHEME_KEYS, "target"}
 _OPTIMIZER = OptimizerBuilder()
 
 
@@ -89,10 +90,10 @@ def fit(
     `freeze_norm_epoch`: from this epoch on batch norms keep their statistics. `seed`: of what training draws,
     such as dropouts; Paddle's own generators are left as they were.
 
-    Checkpoints go to `folder`. Called again after an interruption, with the same weights and as many batches,
-    it goes on from the newest, and gives the same weights bit for bit where `train` gives the same batches:
-    of data that is shuffled, let `train` be a function of the epoch. The layer is left as it was;
-    `qcc.into_layer(result.weights, layer)` trains it.
+    Checkpoints go to `folder`. Called again after an interruption, with the same weights, as many batches and
+    the same quantization, it goes on from the newest, and gives the same weights bit for bit where `train`
+    gives the same batches: of data that is shuffled, let `train` be a function of the epoch. The layer is
+    left as it was; `qcc.into_layer(result.weights, layer)` trains it.
 
     Layers with a weight that stay float, such as those whose weight each run computes, are told first.
 
@@ -120,7 +121,13 @@ def fit(
         )
     store = CheckpointStore(root)
     with store.lock(), interruptible() as stop:
-        check_origin(store, {"first weights": digest_of(given.values), "batches": task.steps_per_epoch})
+        origin = {
+            "first weights": digest_of(given.values),
+            "batches": task.steps_per_epoch,
+            # Epochs of two schemes cannot be compared.
+            "quantization": slim.strategy.model_dump(mode="json", include=_SCHEME),
+        }
+        check_origin(store, origin)
         if stay_float:
             console.print(plain(f"these weights stay float: {shown(stay_float)}."), markup=False)
         phase = QuantizationPhase(

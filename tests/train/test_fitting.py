@@ -223,6 +223,13 @@ def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -
         fitted(other, tmp_path, epochs=1)
     with pytest.raises(CheckpointError, match=r"another training \(batches: 4 -> 3\)"):
         fitted(layer, tmp_path, lambda epoch: batches(epoch)[1:], epochs=1)
+    told = (
+        r"another training \(quantization.activation_bits: 8 -> 16; quantization.activation_quantize_type: "
+    )
+    with pytest.raises(CheckpointError, match=told):
+        fitted(layer, tmp_path, epochs=2, quantization=FINE)
+    with pytest.raises(CheckpointError, match=r"\(quantization.skip_vars: \[\] -> \['conv.weight'\]\)"):
+        fitted(layer, tmp_path, epochs=2, skip_vars=["conv.weight"])
     (tmp_path / "origin.json").unlink()
     with pytest.raises(CheckpointError, match=r"first weights: None -> "):
         fitted(layer, tmp_path, epochs=1)

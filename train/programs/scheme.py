@@ -31,6 +31,19 @@ from qcc.train.programs.weights import initialise
 OLD_PROGRAM = "model"
 """How the Compressor called a saved form's program."""
 
+SCHEME_KEYS = (
+    "weight_quantize_type",
+    "activation_quantize_type",
+    "weight_bits",
+    "activation_bits",
+    "window_size",
+    "moving_rate",
+    "quantize_op_types",
+    "not_quant_pattern",
+    "skip_vars",
+)
+"""The keys of a strategy that say how a network is quantized."""
+
 _DEFAULTS = Transform()
 # The options of `transform` that its text holds even where they are defaults.
 _ALWAYS_SHOWN = frozenset(("weight_type", "activation_type", "weight_bits", "activation_bits"))
@@ -108,18 +121,7 @@ def transform_pipeline(strategy: QuantizationStrategy, simulated: TransformOutpu
 
 def scheme_record(strategy: QuantizationStrategy, pipeline: str) -> dict[str, Any]:
     """What a checkpoint tells about how it was quantized; `pipeline`: that inserted quantization."""
-    keys = (
-        "weight_quantize_type",
-        "activation_quantize_type",
-        "weight_bits",
-        "activation_bits",
-        "window_size",
-        "moving_rate",
-        "quantize_op_types",
-        "not_quant_pattern",
-        "skip_vars",
-    )
-    return {key: getattr(strategy, key) for key in keys} | {"pipeline": pipeline}
+    return {key: getattr(strategy, key) for key in SCHEME_KEYS} | {"pipeline": pipeline}
 
 
 def check_choice(program: Any, strategy: QuantizationStrategy) -> None:
