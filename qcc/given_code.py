@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qcc.errors import DataError, QccError
+from qcc.failures import reason
 
 
 @contextmanager
@@ -18,4 +19,5 @@ def code_of_users(what: str) -> Iterator[None]:
         raise
     # Whatever the code of somebody else may raise.
     except Exception as error:
-        raise DataError(f"{what} raised {type(error).__name__}: {error}".rstrip(".") + ".") from error
+        said = reason(error) if "\n" in str(error) else error
+        raise DataError(f"{what} raised {type(error).__name__}: {said}".rstrip(".") + ".") from error

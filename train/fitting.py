@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -102,6 +104,7 @@ def fit(
     CheckpointError and TrainingError for what cannot go on, KeyboardInterrupt after Ctrl-C, when everything
     is kept. After a DataError, what was trained is kept, too.
     """
+    _check_kinds(folder, loss, optimizer, quantization, skip_vars)
     console = console or Console(soft_wrap=True)
     root = Path(folder)
     if type(epochs) is not int or epochs < 1:
@@ -147,6 +150,26 @@ def fit(
     )
 
 
+def _check_kinds(folder: Any, loss: Any, optimizer: Any, quantization: Any, skip_vars: Any) -> None:
+    a_loss = loss is None or (callable(loss) and not isinstance(loss, type))
+    a_strategy = quantization is None or isinstance(quantization, QuantizationStrategy)
+    for name, given, fits, wanted in (
+        ("folder", folder, isinstance(folder, str | PathLike), "a path"),
+        ("loss", loss, a_loss, "a function, or a layer that is made already,"),
+        (
+            "optimizer",
+            optimizer,
+            isinstance(optimizer, OptimizerBuilder),
+            "a qcc.train.config.optimization.OptimizerBuilder",
+        ),
+        ("quantization", quantization, a_strategy, "a qcc.train.config.QuantizationStrategy"),
+        ("skip_vars", skip_vars, not isinstance(skip_vars, str), "a list of names"),
+    ):
+        if not fits:
+            kind = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+            raise ConfigError(f"{name} is {kind}, where {wanted} is wanted.")
+
+
 def _slim(quantization: QuantizationStrategy | None, skip_vars: Iterable[str], epochs: int) -> Slim:
     strategy = default_slim(epochs).strategy if quantization is None else quantization
     skipped = (*strategy.skip_vars, *skip_vars)
@@ -183,6 +206,8 @@ def _given(
         return _Given(given, dict(weights), _shapes(weights), one_or_all)
     if loss is None:
         raise ConfigError(f"{type(given).__name__} is to be trained by a `loss`, and none is given.")
+    if weights is not None:
+        raise ConfigError("a layer has its weights: leave `weights` out, or give them by qcc.into_layer.")
     traced = trace(given, input_spec, loss, label_spec)
     shapes = _shapes(traced.values)
     train, test = reshaped(traced, trace(given, input_spec))

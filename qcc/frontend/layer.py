@@ -289,14 +289,41 @@ def _scalar(loss: Any) -> str:
     return str(loss.name)
 
 
+# What Paddle says of code that it cannot trace, and what that means.
+_MEANT = (
+    (
+        r"parameter\((\S+)\) was created in the decorated function",
+        "forward reads the weight {}, which the layer does not know: make layers in __init__, and hold"
+        " several of them in a paddle.nn.LayerList",
+    ),
+    (
+        r"(\w+)\(\): argument \(position \d+\) must be Value, but got Variable",
+        "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
+        " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
+        " paddle.jit.save writes in a script without qcc",
+    ),
+    (
+        r"super\(\): (__class__) cell not found",
+        "Paddle 2.6 cannot translate super(), which looks for {}: name the class, as in"
+        " `Base.forward(self, image)`",
+    ),
+)
+
+
 def _reason(error: BaseException) -> str:
-    """Paddle's message, with the last place in the code of the user."""
+    """Paddle's message, or what it means, with the last place in the code of the user."""
     text = str(error)
     found = re.findall(r'File "([^"]+)", line (\d+)', text)
     own = (str(Path(__file__).parent), "site-packages")
     places = [place for place in found if not any(part in place[0] for part in own)]
+    where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
+    return f"{where}{_said(error, text)}".rstrip(".") + "."
+
+
+def _said(error: BaseException, text: str) -> str:
+    for pattern, meaning in _MEANT:
+        if match := re.search(pattern, text):
+            return meaning.format(match.group(1))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     of_paddle = [line for line in lines if re.match(r"(\w+: )?\([A-Z]\w+\) ", line)]
-    said = [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]
-    where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
-    return f"{where}{said}".rstrip(".") + "."
+    return [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]

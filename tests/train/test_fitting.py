@@ -315,6 +315,11 @@ def test_the_batches_of_a_loader(network: Network) -> None:
         ((batch for batch in batches(0)), "nobody knows how many batches the generator gives"),
         ([], "there is no batch to train on"),
         ([(IMAGES,)], "a batch holds 1 arrays, and training is fed by 2: image, label"),
+        (
+            [{"img": IMAGES, "label": LABELS}],
+            "a batch has no 'image': it holds img, label, and .* fed by image",
+        ),
+        ([(IMAGES * np.nan, LABELS)], "'image' has values that are not a number"),
         ([5], "a batch is a int, where a tuple of arrays is wanted"),
         ([(IMAGES, LABELS[:, 0])], r"'label' is int64\[64\], .* fed with int64\[-1, 1\]: give it these"),
         ([(IMAGES, LABELS / 2)], r"'label' is float64\[64, 1\], .*: give it `.astype\('int64'\)`"),
@@ -325,6 +330,25 @@ def test_the_batches_of_a_loader(network: Network) -> None:
 def test_batches_that_are_refused(network: Network, train: Any, told: str) -> None:
     with pytest.raises((ConfigError, DataError), match=told):
         GivenTask(network, train, accuracy)
+
+
+class OfEpoch(list[Any]):
+    def __init__(self, epoch: int) -> None:
+        super().__init__(batches(epoch))
+
+
+def test_a_class_whose_objects_are_the_batches_of_an_epoch(network: Network) -> None:
+    task = GivenTask(network, OfEpoch, accuracy)
+    for epoch in (0, 1):
+        np.testing.assert_array_equal(next(task.train_batches(epoch, 0))["image"], batches(epoch)[0][0])
+
+
+def test_what_is_raised_is_told_in_a_line(network: Network) -> None:
+    def failing(epoch: int) -> Any:
+        raise ValueError("no such file:\n  a.png\n  b.png")
+
+    with pytest.raises(DataError, match=r"^`train` raised ValueError: no such file:\.$"):
+        GivenTask(network, failing, accuracy)
 
 
 class Once(list[Any]):
@@ -614,13 +638,20 @@ def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
     ("more", "told"),
     [
         ({"epochs": 0}, "epochs is 0, where a whole number from 1 on is wanted"),
+        ({"folder": None}, "folder is a NoneType, where a path is wanted"),
+        ({"loss": "ce"}, "loss is a str, where a function, or a layer that is made already, is wanted"),
+        ({"loss": nn.CrossEntropyLoss}, "loss is the class CrossEntropyLoss, where"),
+        ({"optimizer": "adam"}, r"optimizer is a str, where a qcc\.train\.config\.optimization\.Optimizer"),
+        ({"quantization": {"weight_bits": 4}}, r"quantization is a dict, where a qcc\.train\.config\.Quant"),
+        ({"skip_vars": "fc.*"}, "skip_vars is a str, where a list of names is wanted"),
+        ({"weights": {}}, "a layer has its weights: leave `weights` out"),
         ({"learning_rate": -0.1}, r"learning_rate is -0\.1: it should be greater than 0\."),
         ({"freeze_norm_epoch": -1}, "freeze_norm_epoch is -1: it should be greater than or equal to 0"),
     ],
 )
 def test_arguments_that_are_refused(layer: nn.Layer, tmp_path: Path, more: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        fitted(layer, tmp_path, **more)
+        fitted(layer, **{"folder": tmp_path, **more})
     assert not list(tmp_path.iterdir())
 
 

@@ -102,7 +102,7 @@ class GivenTask:
                 raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
             fed = zip(names, inputs, strict=True)
             feeds = {name: _fitting(program, name, array) for name, array in fed}
-            _check_filled(feeds, names)
+            _check_inputs(feeds, names)
             return self._returned(run(feeds))
 
         with _code_of_users(f"the metric {self.main_metric!r}"):
@@ -121,8 +121,10 @@ class GivenTask:
         return iter(given)
 
     def _of_epochs(self) -> bool:
-        """Whether the batches are a function; a DataLoader can be called, too, and has a length."""
-        return callable(self._batches) and not hasattr(self._batches, "__len__")
+        """Whether the batches are a function, or a class of which one is made for each epoch; a DataLoader
+        can be called, too, and has a length."""
+        is_class = isinstance(self._batches, type)
+        return callable(self._batches) and (is_class or not hasattr(self._batches, "__len__"))
 
     def _of(self, epoch: int) -> Iterable[GivenBatch]:
         if self._of_epochs():
@@ -138,12 +140,17 @@ class GivenTask:
             )
         given = batch if isinstance(batch, Mapping) else dict(zip(names, batch, strict=False))
         missing = [name for name in names if name not in given]
+        if missing and isinstance(batch, Mapping):
+            raise DataError(
+                f"a batch has no {missing[0]!r}: it holds {', '.join(map(str, batch))}, and training is fed"
+                f" by {', '.join(names)}."
+            )
         if missing or len(batch) != len(names):
             raise DataError(
                 f"a batch holds {len(batch)} arrays, and training is fed by {len(names)}: {', '.join(names)}."
             )
         feeds = {name: _fitting(self._network.train, name, given[name]) for name in names}
-        _check_filled(feeds, self._network.test_feeds)
+        _check_inputs(feeds, self._network.test_feeds)
         return feeds
 
 
@@ -171,14 +178,19 @@ def _fitting(program: Any, name: str, given: Any) -> NDArray[Any]:
     return array
 
 
-def _check_filled(feeds: Feeds, names: Sequence[str]) -> None:
-    """Raise DataError where one of `names`, which the network reads, is empty: Paddle's quantizers end the
-    process then. Labels may be empty, such as boxes where there are none."""
-    for name in names:
-        if name in feeds and not feeds[name].size:
-            array = feeds[name]
+def _check_inputs(feeds: Feeds, names: Sequence[str]) -> None:
+    """Raise DataError where one of `names`, which the network reads, is empty, for which Paddle's quantizers
+    end the process, or not a number anywhere, which makes weights be none. Labels may be both, such as boxes
+    where there are none."""
+    for name in feeds.keys() & set(names):
+        array = feeds[name]
+        if not array.size:
             raise DataError(
                 f"{name!r} is {array.dtype}{list(array.shape)}, which is empty: leave such a batch out."
+            )
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise DataError(
+                f"{name!r} has values that are not a number (NaN): leave them out, or replace them."
             )
 
 

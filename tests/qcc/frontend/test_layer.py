@@ -175,6 +175,40 @@ def test_what_cannot_be_traced_is_told(mode: bool) -> None:
         qcc.from_layer({}, SPEC)
 
 
+class Making(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return nn.Conv2D(1, 2, 3)(image)
+
+
+class Calling(Net):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return super().forward(image)
+
+
+class Refused(nn.Layer):  # type: ignore[misc]
+    """As Paddle 3.3 refuses functions in programs of the old IR, which these tests let it take."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        raise TypeError(
+            "(InvalidType) tanh(): argument (position 1) must be Value, but got Variable (at x.cc)"
+        )
+
+
+def test_what_paddle_says_of_code_is_explained() -> None:
+    told = (
+        r"Making cannot be traced: forward reads the weight conv2d_\S+, which the layer does not know: make"
+    )
+    with pytest.raises(GraphError, match=told):
+        qcc.from_layer(made(Making), SPEC)
+    if MAJOR < 3:
+        with pytest.raises(
+            GraphError, match=r"Paddle 2\.6 cannot translate super\(\), .*: name the class, as in"
+        ):
+            qcc.from_layer(made(Calling), SPEC)
+    with pytest.raises(GraphError, match=r"Paddle 3 itself refuses tanh\(\) in .* under Paddle 2\.6"):
+        qcc.from_layer(made(Refused), SPEC)
+
+
 class Choosing(nn.Layer):  # type: ignore[misc]
     """Looks at a value where Paddle does not translate it."""
 
