@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from qcc.errors import DataError, QccError
+from qcc.failures import reason
+
+_MOST_LINES = 4
 
 
 @contextmanager
@@ -18,4 +21,10 @@ def code_of_users(what: str) -> Iterator[None]:
         raise
     # Whatever the code of somebody else may raise.
     except Exception as error:
-        raise DataError(f"{what} raised {type(error).__name__}: {error}".rstrip(".") + ".") from error
+        raise DataError(f"{what} raised {type(error).__name__}: {_said(error)}".rstrip(".") + ".") from error
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in one line; of Paddle's, which hold a trace, the one that tells."""
+    lines = str(error).splitlines()
+    return reason(error) if len(lines) > _MOST_LINES else " ".join(line.strip() for line in lines)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,24 +19,28 @@ from qcc.backends import Saved
 from qcc.errors import ConfigError
 from qcc.frontend.alignment import align
 from qcc.frontend.layer import Loss, Specs, like_returned, trace
+from qcc.frontend.reshaped import reshaped
 from qcc.model import Model
+from qcc.shown import plain
 from qcc.train.config import QuantizationStrategy, default_slim
 from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
 from qcc.train.config.schema import TrainingConfig
 from qcc.train.config.slim import Compressor, Slim
 from qcc.train.data.digest import digest_of
 from qcc.train.freeze import checkpoint_model, freeze_to
-from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 from qcc.train.loop.interrupt import interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.origin import check_origin
 from qcc.train.models.network import Network, is_one_size
-from qcc.train.programs.scheme import freeze
-from qcc.train.programs.scope import Arrays, persistable_names
+from qcc.train.programs.float_layers import float_weights, shown
+from qcc.train.programs.scheme import SCHEME_KEYS, freeze
+from qcc.train.programs.scope import Arrays
 from qcc.train.quantize import QuantizationPhase, settings
 from qcc.train.tasks.given import Batches, GivenTask, Metric, Returned, one_or_all
 
 _WARM_UP = 0.1
+_SCHEME = {*SCHEME_KEYS, "target"}
 _OPTIMIZER = OptimizerBuilder()
 
 
@@ -71,6 +77,7 @@ def fit(
     learning_rate: float | LearningRate = 1e-3,
     optimizer: OptimizerBuilder = _OPTIMIZER,
     quantization: QuantizationStrategy | None = None,
+    skip_vars: Iterable[str] = (),
     freeze_norm_epoch: int | None = None,
     seed: int = 0,
     console: Console | None = None,
@@ -85,25 +92,27 @@ def fit(
     `freeze_norm_epoch`: from this epoch on batch norms keep their statistics. `seed`: of what training draws,
     such as dropouts; Paddle's own generators are left as they were.
 
-    Checkpoints go to `folder`. Called again after an interruption, with the same weights and as many batches,
-    it goes on from the newest, and gives the same weights bit for bit where `train` gives the same batches:
-    of data that is shuffled, let `train` be a function of the epoch. The layer is left as it was;
-    `qcc.into_layer(result.weights, layer)` trains it.
+    Checkpoints go to `folder`. Called again after an interruption, with the same weights, as many batches and
+    the same quantization, it goes on from the newest, and gives the same weights bit for bit where `train`
+    gives the same batches: of data that is shuffled, let `train` be a function of the epoch. The layer is
+    left as it was; `qcc.into_layer(result.weights, layer)` trains it.
+
+    Layers with a weight that stay float, such as those whose weight each run computes, are told first.
 
     Raises GraphError for a layer that cannot be traced, CheckpointError where `folder` is that of another
     training, DataError for what `GivenTask` refuses and for what `train` and `metric` raise, ConfigError,
     CheckpointError and TrainingError for what cannot go on, KeyboardInterrupt after Ctrl-C, when everything
     is kept. After a DataError, what was trained is kept, too.
     """
+    _check_kinds(folder, loss, optimizer, quantization, skip_vars)
     console = console or Console(soft_wrap=True)
     root = Path(folder)
     if type(epochs) is not int or epochs < 1:
         raise ConfigError(f"epochs is {epochs!r}, where a whole number from 1 on is wanted.")
-    traced, values, returned = _network(network, input_spec, label_spec, loss, weights)
-    task = GivenTask(traced, train, metric, returned)
-    slim = default_slim(epochs)
-    if quantization is not None:
-        slim = Slim(quantization.model_copy(update={"end_epoch": epochs - 1}), Compressor(epoch=epochs))
+    given = _given(network, input_spec, label_spec, loss, weights)
+    task = GivenTask(given.network, train, metric, given.returned)
+    slim = _slim(quantization, skip_vars, epochs)
+    stay_float = float_weights(given.network, slim.strategy)
     with _checked():
         config = TrainingConfig(
             LearningRate=_rate(learning_rate, task.steps_per_epoch * epochs),
@@ -115,38 +124,94 @@ def fit(
         )
     store = CheckpointStore(root)
     with store.lock(), interruptible() as stop:
-        check_origin(store, {"first weights": digest_of(values), "batches": task.steps_per_epoch})
-        phase = QuantizationPhase(task, config, slim, lambda: (values, Path("the layer")), console, store)
+        origin = {
+            "first weights": digest_of(given.values),
+            "batches": task.steps_per_epoch,
+            # Epochs of two schemes cannot be compared.
+            "quantization": slim.strategy.model_dump(mode="json", include=_SCHEME),
+        }
+        check_origin(store, origin)
+        if stay_float:
+            console.print(plain(f"these weights stay float: {shown(stay_float)}."), markup=False)
+        phase = QuantizationPhase(
+            task, config, slim, lambda: (given.values, Path("the layer")), console, store
+        )
         records = Loop(task, phase, store, settings(config, slim), console).run(stop)
     best = best_record(records, task.main_metric)
     assert best is not None  # every epoch is quantized and evaluated
     transformed = checkpoint_model(store, best["epoch"])
-    names = persistable_names(traced.test)
+    state = TrainingState.read(store.epoch(best["epoch"]))
     return FitResult(
         model=freeze(transformed, "float"),
-        weights={name: np.array(transformed.weights[name]) for name in names if name in transformed.weights},
+        weights=given.as_given({**state.arrays, **transformed.weights}),
         records=records,
         best=best,
         checkpoints=root,
     )
 
 
-def _network(
+def _check_kinds(folder: Any, loss: Any, optimizer: Any, quantization: Any, skip_vars: Any) -> None:
+    a_loss = loss is None or (callable(loss) and not isinstance(loss, type))
+    a_strategy = quantization is None or isinstance(quantization, QuantizationStrategy)
+    for name, given, fits, wanted in (
+        ("folder", folder, isinstance(folder, str | PathLike), "a path"),
+        ("loss", loss, a_loss, "a function, or a layer that is made already,"),
+        (
+            "optimizer",
+            optimizer,
+            isinstance(optimizer, OptimizerBuilder),
+            "a qcc.train.config.optimization.OptimizerBuilder",
+        ),
+        ("quantization", quantization, a_strategy, "a qcc.train.config.QuantizationStrategy"),
+        ("skip_vars", skip_vars, not isinstance(skip_vars, str), "a list of names"),
+    ):
+        if not fits:
+            kind = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+            raise ConfigError(f"{name} is {kind}, where {wanted} is wanted.")
+
+
+def _slim(quantization: QuantizationStrategy | None, skip_vars: Iterable[str], epochs: int) -> Slim:
+    strategy = default_slim(epochs).strategy if quantization is None else quantization
+    skipped = (*strategy.skip_vars, *skip_vars)
+    update = {"end_epoch": epochs - 1, "skip_vars": skipped}
+    return Slim(strategy.model_copy(update=update), Compressor(epoch=epochs))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The programs, the values that training starts from, the shapes that these have where they come from,
+    and what outputs are returned as."""
+
+    network: Network
+    values: Arrays
+    shapes: Mapping[str, tuple[int, ...]]
+    returned: Returned
+
+    def as_given(self, trained: Mapping[str, np.ndarray]) -> Arrays:
+        """Of what was trained, copies of what was given, in the shapes of then."""
+        names = sorted(self.shapes.keys() & trained.keys())
+        return {name: np.array(trained[name]).reshape(self.shapes[name]) for name in names}
+
+
+def _given(
     given: paddle.nn.Layer | Network,
     input_spec: Specs,
     label_spec: Specs,
     loss: Loss | None,
     weights: Mapping[str, np.ndarray] | None,
-) -> tuple[Network, Arrays, Returned]:
-    """The programs, the values that training starts from, and what outputs are returned as."""
+) -> _Given:
     if isinstance(given, Network):
         if weights is None:
             raise ConfigError("the programs come without values: give their `weights`, by name.")
-        return given, dict(weights), one_or_all
+        return _Given(given, dict(weights), _shapes(weights), one_or_all)
     if loss is None:
         raise ConfigError(f"{type(given).__name__} is to be trained by a `loss`, and none is given.")
-    train = trace(given, input_spec, loss, label_spec)
-    test = align(train, trace(given, input_spec))
+    if weights is not None:
+        raise ConfigError("a layer has its weights: leave `weights` out, or give them by qcc.into_layer.")
+    traced = trace(given, input_spec, loss, label_spec)
+    shapes = _shapes(traced.values)
+    train, test = reshaped(traced, trace(given, input_spec))
+    test = align(train, test)
     assert train.loss is not None
     network = Network(
         train=train.program,
@@ -159,7 +224,11 @@ def _network(
         outputs=test.outputs,
         one_size=is_one_size(train.program.global_block().var(name).shape for name in train.feeds),
     )
-    return network, train.values, partial(like_returned, test.returned)
+    return _Given(network, train.values, shapes, partial(like_returned, test.returned))
+
+
+def _shapes(values: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {name: value.shape for name, value in values.items()}
 
 
 def _startup(program: paddle.static.Program) -> paddle.static.Program:

@@ -32,6 +32,12 @@ def align(train: Traced, test: Traced) -> Traced:
     trained, evaluated = (message_of(one.program.desc) for one in (train, test))
     for proto in (trained, evaluated):
         drop_call_stacks(proto)
+    if any(op.type == "lod_array_length" for block in trained.blocks[1:] for op in block.ops):
+        # Paddle's executor keeps what earlier steps have appended.
+        raise GraphError(
+            "forward appends to a list in a loop whose number of turns depends on data, which Paddle does not"
+            " train: let the size that it goes over be fixed in input_spec."
+        )
     pairing = _Pairing(Trace(trained.blocks[0], train.feeds), Trace(evaluated.blocks[0], test.feeds))
     pairing.follow(train.outputs, test.outputs)
     if pairing.is_one():

@@ -42,8 +42,8 @@ class _Kind(Enum):
 class Trace:
     """The main block of a traced program.
 
-    `lasting`: what is there before it runs. `shaken`: by the number of an op that changes one variable by
-    what is drawn, such as a dropout, the name of this variable.
+    `lasting`: what is there before an op writes it. `shaken`: by the number of an op that changes one
+    variable by what is drawn, such as a dropout, the name of this variable.
     """
 
     def __init__(self, block: BlockProto, feeds: Iterable[str]) -> None:
@@ -52,6 +52,8 @@ class Trace:
         self.shaken: dict[int, str] = {}
         self._kinds: dict[str, _Kind] = {}
         for number, op in enumerate(self.ops):
+            # Arrays that a loop fills are empty at first: no op writes them.
+            self.lasting.update(name for name in read_by(op) if name not in self._kinds)
             kind = self._kind_of(op)
             data = self.data(op)
             draws = op.type == "dropout" or any(self._is(_Kind.DRAWN, name) for name in read_by(op))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy as np
 from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.live import from_program
+from qcc.frontend.trainable_ops import make_trainable
+from qcc.frontend.while_traced import gradients_stopped, left_as_it_was, without_truth
 from qcc.model import Model
 
 Specs = Sequence["paddle.static.InputSpec"]
@@ -52,14 +54,14 @@ def from_layer(
     """The test graph of a layer, as it computes after `layer.eval()`; with a `loss`, its training graph.
 
     `input_spec` has a `paddle.static.InputSpec` for each input, with None for sizes that may change; a feed
-    is called as its spec or, where that has no name, as the argument of `forward`. `loss` is a function of
-    what the layer returns and of a label for each of `label_spec`; the training graph has no backward ops,
-    is fed with the labels, too, and returns the loss in front of the layer's outputs. Weights are called as
-    in `Layer.state_dict()`, so that `into_layer` brings them back. Paddle's mode and the layer stay as they
-    were.
+    is called as its spec or, where that has no name, as the argument of `forward`, with a number behind it
+    where another feed is called so. `loss` is a function of what the layer returns and of a label for each
+    of `label_spec`; the training graph has no backward ops, is fed with the labels, too, and returns the loss
+    in front of the layer's outputs. Weights are called as in `Layer.state_dict()`, so that `into_layer`
+    brings them back. Paddle's mode and the layer stay as they were.
 
     Raises GraphError for a layer that cannot be traced, such as one whose control flow looks at values that
-    are known only when it runs, and for what it returns besides tensors.
+    are known only when it runs, for what it returns besides tensors, and for two specs of one name.
     """
     traced = trace(layer, input_spec, loss, label_spec)
     fetches = traced.outputs if traced.loss is None else (traced.loss, *traced.outputs)
@@ -102,31 +104,89 @@ def trace(
     """Trace a layer: in evaluation mode, or with a `loss` in training mode. See `from_layer`."""
     _check_layer(layer)
     inputs = _named("input_spec", input_spec, layer.forward)
-    labels = [] if loss is None else _named("label_spec", label_spec, loss, skip=1)
-    with (
-        dygraph_mode(),
-        _mode(layer, training=loss is not None),
-        _without_truth(),
-        warnings.catch_warnings(),
-    ):
-        # Of every batch norm in training mode.
-        warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
+    labels = [] if loss is None else _named("label_spec", label_spec, loss, inputs, skip=1)
+    with dygraph_mode():
         wrapped = _Wrapped(layer, loss)
-        try:
-            function = paddle.jit.to_static(wrapped.forward, input_spec=[inputs, labels], full_graph=True)
-            concrete = function.concrete_program
-        # Whatever the code of somebody else may raise.
-        except Exception as error:
-            raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+        with (
+            left_as_it_was(wrapped),
+            without_truth(),
+            gradients_stopped() as stopped,
+            warnings.catch_warnings(),
+        ):
+            # Of every batch norm in training mode.
+            warnings.filterwarnings("ignore", "When training, we now always track global mean", UserWarning)
+            concrete = _concrete(wrapped, inputs, labels)
+        values = {one.name: one.numpy() for one in concrete.parameters}
         names = {tensor.name: name for name, tensor in reversed(layer.state_dict().items())}
-        values = {names.get(one.name, one.name): one.numpy() for one in concrete.parameters}
+        names |= _of_loss(loss, names)
     program = concrete.main_program
+    _leave_untrained(program, stopped)
+    kept = _kept(program, names)
+    for name in kept:
+        program.global_block().var(name).persistable = False
     _check_names(program, names)
-    _rename(program, names)
+    with static_mode():  # in dygraph mode Paddle makes other parameters
+        _rename(program, names)
+        constants = make_trainable(program)
     feeds = tuple(spec.name for spec in (*inputs, *labels))
     computed, returned = concrete.outputs
     outputs = tuple(names.get(var.name, var.name) for var in _tensors(layer, returned))
-    return Traced(program, feeds, outputs, None if computed is None else _scalar(computed), returned, values)
+    scalar = None if computed is None else _scalar(computed)
+    values = {names.get(name, name): value for name, value in values.items() if name not in kept}
+    return Traced(program, feeds, outputs, scalar, returned, values | constants)
+
+
+def _concrete(wrapped: _Wrapped, inputs: list[Any], labels: list[Any]) -> Any:
+    """What Paddle makes of a layer, in evaluation mode, or with a loss in training mode; the layer stays in
+    that mode."""
+    layer = wrapped.layer
+    if wrapped.loss is None:
+        layer.eval()
+    # In training mode already, parts of it may stay in evaluation mode while it trains.
+    elif not layer.training:
+        layer.train()
+    try:
+        function = paddle.jit.to_static(wrapped.forward, input_spec=[inputs, labels], full_graph=True)
+        return function.concrete_program
+    # Whatever the code of somebody else may raise.
+    except Exception as error:
+        raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+
+
+def _of_loss(loss: Loss | None, taken: Mapping[str, str]) -> dict[str, str]:
+    """What the weights of a loss that is a layer are called, which are trained, too: loss.weight."""
+    if not isinstance(loss, paddle.nn.Layer):
+        return {}
+    prefix = _free("loss", {name.partition(".")[0] for name in taken.values()})
+    state = loss.state_dict().items()
+    return {tensor.name: f"{prefix}.{name}" for name, tensor in state if tensor.name not in taken}
+
+
+def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:
+    """What `forward` keeps as an attribute, as `self.last = x` does, for which a layer that has run before
+    has a buffer: besides the layer's state, what is written before it is read."""
+    block = program.global_block()
+    lasting = {name for name, var in block.vars.items() if var.persistable} - {*state}
+    kept = set[str]()
+    for op in block.ops:
+        lasting -= {*op.input_arg_names} - kept
+        kept |= lasting & {*op.output_arg_names}
+    return kept
+
+
+def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -> None:
+    """Let parameters that no op reads but those without gradients stay as they are."""
+    read = {
+        name
+        for block in program.blocks
+        for op in block.ops
+        if op not in stopped
+        for name in op.input_arg_names
+    }
+    of_stopped = {name for op in stopped for name in op.input_arg_names}
+    for parameter in program.all_parameters():
+        if parameter.name in of_stopped - read:
+            parameter.trainable, parameter.stop_gradient = False, True
 
 
 def _check_layer(layer: Any) -> None:
@@ -163,55 +223,31 @@ class _Wrapped(paddle.nn.Layer):  # type: ignore[misc]
         return None if self.loss is None else self.loss(outputs, *labels), outputs
 
 
-@contextmanager
-def _mode(layer: Any, *, training: bool) -> Iterator[None]:
-    """The layer in evaluation mode; or in training mode, with those of its parts left out that stay in
-    evaluation mode while it trains."""
-    before = [(part, part.training) for part in layer.sublayers(include_self=True)]
-    if not training:
-        layer.eval()
-    elif not layer.training:
-        layer.train()
-    try:
-        yield
-    finally:
-        for part, mode in before:
-            part.training = mode
-
-
-@contextmanager
-def _without_truth() -> Iterator[None]:
-    """Let nobody's code but Paddle's ask whether a tensor that is traced is true. Paddle says that each is,
-    and so goes one way of an `if` that it cannot translate, such as one in a lambda."""
-
-    def truth(tensor: Any) -> bool:
-        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("paddle."):
-            raise TypeError(
-                "this asks for the value of a tensor, which is known only when the network runs, where Paddle"
-                " cannot translate it: use paddle.where, or an `if` in a function of its own"
-            )
-        return True
-
-    paddle.static.Variable.__bool__ = truth
-    try:
-        yield
-    finally:
-        del paddle.static.Variable.__bool__
-
-
-def _named(what: str, specs: Any, function: Callable[..., Any], skip: int = 0) -> list[Any]:
-    """The specs, each with a name: its own, or that of the function's argument."""
+def _named(
+    what: str, specs: Any, function: Callable[..., Any], before: Sequence[Any] = (), skip: int = 0
+) -> list[Any]:
+    """The specs, each with a name that no other one has, nor one of `before`: its own, or one like that of
+    the function's argument."""
     if not isinstance(specs, Sequence) or not all(isinstance(one, paddle.static.InputSpec) for one in specs):
         raise GraphError(f"{what} has to be a list of a paddle.static.InputSpec each.")
     if isinstance(function, paddle.nn.Layer):
         function = function.forward
     arguments = list(inspect.signature(function).parameters.values())[skip:]
     single = [one.name for one in arguments if one.kind is one.POSITIONAL_OR_KEYWORD]
-    named = []
+    taken, named = {spec.name for spec in before}, []
     for index, spec in enumerate(specs):
-        name = spec.name or (single[index] if index < len(single) else f"input_{index}")
+        if spec.name in taken:
+            raise GraphError(f"{what} gives a second feed the name {spec.name!r}: each needs its own.")
+        name = spec.name or _free(single[index] if index < len(single) else f"input_{index}", taken)
+        taken.add(name)
         named.append(paddle.static.InputSpec(spec.shape, spec.dtype, name))
     return named
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """A name like this one that is not taken."""
+    numbered = (f"{name}_{number}" for number in itertools.count(1))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
 
 
 def _check_names(program: Any, names: Mapping[str, str]) -> None:
@@ -253,13 +289,41 @@ def _scalar(loss: Any) -> str:
     return str(loss.name)
 
 
+# What Paddle says of code that it cannot trace, and what that means.
+_MEANT = (
+    (
+        r"parameter\((\S+)\) was created in the decorated function",
+        "forward reads the weight {}, which the layer does not know: make layers in __init__, and hold"
+        " several of them in a paddle.nn.LayerList",
+    ),
+    (
+        r"(\w+)\(\): argument \(position \d+\) must be Value, but got Variable",
+        "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
+        " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
+        " paddle.jit.save writes in a script without qcc",
+    ),
+    (
+        r"super\(\): (__class__) cell not found",
+        "Paddle 2.6 cannot translate super(), which looks for {}: name the class, as in"
+        " `Base.forward(self, image)`",
+    ),
+)
+
+
 def _reason(error: BaseException) -> str:
-    """Paddle's message, with the last place in the code of the user."""
+    """Paddle's message, or what it means, with the last place in the code of the user."""
     text = str(error)
     found = re.findall(r'File "([^"]+)", line (\d+)', text)
-    places = [place for place in found if place[0] != __file__ and "site-packages" not in place[0]]
+    own = (str(Path(__file__).parent), "site-packages")
+    places = [place for place in found if not any(part in place[0] for part in own)]
+    where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
+    return f"{where}{_said(error, text)}".rstrip(".") + "."
+
+
+def _said(error: BaseException, text: str) -> str:
+    for pattern, meaning in _MEANT:
+        if match := re.search(pattern, text):
+            return meaning.format(match.group(1))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     of_paddle = [line for line in lines if re.match(r"(\w+: )?\([A-Z]\w+\) ", line)]
-    said = [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]
-    where = f"{places[-1][0]}, line {places[-1][1]}: " if places else ""
-    return f"{where}{said}".rstrip(".") + "."
+    return [*of_paddle[-1:], *lines[-1:], type(error).__name__][0]

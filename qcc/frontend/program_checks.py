@@ -57,12 +57,16 @@ def check_program(program: ProgramProto, path: Path) -> frozenset[str]:
 
 
 def _visible(program: ProgramProto, index: int, declared: list[dict[str, int]]) -> Mapping[str, int]:
-    """The kinds of what is declared in a block and in those around it, looked up and not copied."""
-    around = []
+    """The kinds of what is declared in a block, in those around it and in the one whose gradients it
+    computes, looked up and not copied."""
+    found = []
     while index >= 0:
-        around.append(declared[index])
-        index = program.blocks[index].parent_idx
-    return ChainMap(*around)
+        block = program.blocks[index]
+        found.append(declared[index])
+        if block.forward_block_idx >= 0:
+            found.append(declared[block.forward_block_idx])
+        index = block.parent_idx
+    return ChainMap(*found)
 
 
 def check_text(program: ProgramProto, path: Path) -> None:

@@ -26,6 +26,7 @@ def test_plain(text: str, seen: str) -> None:
 
 def test_counts() -> None:
     assert [counted(number, "batch") for number in (0, 1, 2)] == ["0 batches", "1 batch", "2 batches"]
+    assert [counted(number, "epoch") for number in (1, 2)] == ["1 epoch", "2 epochs"]
     assert counted(1, "more op") == "1 more op"
     assert counted(3, "more op") == "3 more ops"
 

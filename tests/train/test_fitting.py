@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from saved_models import MAJOR
 
 import qcc
 from qcc._paddle import dygraph_mode, paddle, static_mode
-from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
-from qcc.quantization import state
+from qcc.errors import CheckpointError, ConfigError, DataError, GraphError, TrainingError
+from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
+from qcc.train.config import QuantizationStrategy
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Sgd
 from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.tasks.given import GivenTask
 
@@ -24,6 +27,13 @@ SPECS = {
     "input_spec": [paddle.static.InputSpec([None, 1, 6, 6], name="image")],
     "label_spec": [paddle.static.InputSpec([None, 1], "int64", "label")],
 }
+# So that what training does is what it does in float.
+FINE = QuantizationStrategy(
+    weight_bits=16,
+    activation_bits=16,
+    weight_quantize_type="channel_wise_abs_max",
+    activation_quantize_type="abs_max",
+)
 SIZE = 16
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((64, 1, 6, 6)).astype(np.float32)
@@ -213,6 +223,13 @@ def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -
         fitted(other, tmp_path, epochs=1)
     with pytest.raises(CheckpointError, match=r"another training \(batches: 4 -> 3\)"):
         fitted(layer, tmp_path, lambda epoch: batches(epoch)[1:], epochs=1)
+    told = (
+        r"another training \(quantization.activation_bits: 8 -> 16; quantization.activation_quantize_type: "
+    )
+    with pytest.raises(CheckpointError, match=told):
+        fitted(layer, tmp_path, epochs=2, quantization=FINE)
+    with pytest.raises(CheckpointError, match=r"\(quantization.skip_vars: \[\] -> \['conv.weight'\]\)"):
+        fitted(layer, tmp_path, epochs=2, skip_vars=["conv.weight"])
     (tmp_path / "origin.json").unlink()
     with pytest.raises(CheckpointError, match=r"first weights: None -> "):
         fitted(layer, tmp_path, epochs=1)
@@ -298,15 +315,45 @@ def test_the_batches_of_a_loader(network: Network) -> None:
         ((batch for batch in batches(0)), "nobody knows how many batches the generator gives"),
         ([], "there is no batch to train on"),
         ([(IMAGES,)], "a batch holds 1 arrays, and training is fed by 2: image, label"),
+        (
+            [{"img": IMAGES, "label": LABELS}],
+            "a batch has no 'image': it holds img, label, and .* fed by image",
+        ),
+        ([(IMAGES * np.nan, LABELS)], "'image' has values that are not a number"),
         ([5], "a batch is a int, where a tuple of arrays is wanted"),
         ([(IMAGES, LABELS[:, 0])], r"'label' is int64\[64\], .* fed with int64\[-1, 1\]: give it these"),
         ([(IMAGES, LABELS / 2)], r"'label' is float64\[64, 1\], .*: give it `.astype\('int64'\)`"),
+        ([(IMAGES[:0], LABELS[:0])], r"'image' is float32\[0, 1, 6, 6\], which is empty: leave such a batch"),
         (lambda: batches(0), "`train` raised TypeError: .* takes 0 positional arguments"),
     ],
 )
 def test_batches_that_are_refused(network: Network, train: Any, told: str) -> None:
     with pytest.raises((ConfigError, DataError), match=told):
         GivenTask(network, train, accuracy)
+
+
+class OfEpoch(list[Any]):
+    def __init__(self, epoch: int) -> None:
+        super().__init__(batches(epoch))
+
+
+def test_a_class_whose_objects_are_the_batches_of_an_epoch(network: Network) -> None:
+    task = GivenTask(network, OfEpoch, accuracy)
+    for epoch in (0, 1):
+        np.testing.assert_array_equal(next(task.train_batches(epoch, 0))["image"], batches(epoch)[0][0])
+
+
+def test_what_is_raised_is_told_in_a_line(network: Network) -> None:
+    def failing(epoch: int) -> Any:
+        raise ValueError("no such file:\n  a.png\n  b.png")
+
+    def tracing(epoch: int) -> Any:
+        paddle.to_tensor(IMAGES).matmul(paddle.to_tensor(IMAGES[:3]))
+
+    with pytest.raises(DataError, match=r"^`train` raised ValueError: \(InvalidArgument\) [^\n]*$"):
+        GivenTask(network, tracing, accuracy)
+    with pytest.raises(DataError, match=r"^`train` raised ValueError: no such file: a\.png b\.png\.$"):
+        GivenTask(network, failing, accuracy)
 
 
 class Once(list[Any]):
@@ -325,14 +372,41 @@ def test_every_epoch_has_as_many_batches(network: Network) -> None:
     assert len(list(task.train_batches(0, 1))) == 3
     with pytest.raises(DataError, match="epoch 1 has 3 batches, and the first 4"):
         next(task.train_batches(1, 0))
-    with pytest.raises(DataError, match="the batches of epoch 0 end after 3 of 4: give a list"):
-        list(GivenTask(network, Once(batches(0)), accuracy).train_batches(0, 0))
+    task = GivenTask(network, Once(batches(0)), accuracy)
+    assert len(list(task.train_batches(0, 0))) == 4
+    with pytest.raises(DataError, match="the batches of epoch 1 end after 0 of 4: give a list"):
+        list(task.train_batches(1, 0))
+
+
+class Whole(list[Any]):
+    """Batches that have to be gone through to the last one, as those of persistent workers."""
+
+    gone_through = True
+
+    def __iter__(self) -> Iterator[Any]:
+        assert self.gone_through
+        self.gone_through = False
+        for number, batch in enumerate(super().__iter__(), 1):
+            self.gone_through = number == len(self)
+            yield batch
+
+
+def test_batches_that_were_begun_are_gone_through(network: Network) -> None:
+    given = batches(0)
+    for first in (0, 2):  # of a training that goes on
+        task = GivenTask(network, Whole(given), accuracy)
+        for epoch in (first, first + 1):
+            found = [feeds["image"] for feeds in task.train_batches(epoch, 0)]
+            np.testing.assert_array_equal(found, [image for image, _ in given])
+        of_epochs = GivenTask(network, batches, accuracy).train_batches(first, 0)
+        np.testing.assert_array_equal(next(of_epochs)["image"], batches(first)[0][0])
 
 
 @pytest.mark.parametrize(
     ("metric", "told"),
     [
         (lambda predict: predict(IMAGES, LABELS), r"fed by \['image'\], and 2 arrays were given"),
+        (lambda predict: predict(IMAGES[:0]), r"'image' is float32\[0, 1, 6, 6\], which is empty"),
         (lambda predict: None, "the metric 'metric' gives a NoneType, where one finite number is wanted"),
         (lambda predict: float("nan"), "the metric 'metric' gives nan, where"),
         (lambda predict: [][0], "the metric 'metric' raised IndexError: list index out of range"),
@@ -352,6 +426,214 @@ def test_a_metric_computes_with_tensors(network: Network) -> None:
     assert found == {"metric": 0.5}
 
 
+@pytest.mark.parametrize("name", ["epoch", "kind", "quantized", "seconds", "step", "train_loss"])
+def test_a_metric_does_not_take_the_place_of_what_records_hold(network: Network, name: str) -> None:
+    def metric(predict: Callable[..., Any]) -> float:
+        return 0.5
+
+    metric.__name__ = name
+    assert GivenTask(network, batches, metric).evaluate(lambda feeds: []) == {"metric": 0.5}
+
+
+class Computing(Small):
+    """Computes the weight of a convolution, has one of rows, and a head that training alone asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.Conv1D(6, 6, 1)
+        self.aside = nn.Linear(64, 2)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows = self.rows(image.squeeze(1)).unsqueeze(1)
+        found = nn.functional.relu(nn.functional.conv2d(rows, self.conv.weight * 2.0)).flatten(1)
+        return (self.fc(found), self.aside(found)) if self.training else self.fc(found)
+
+
+class Both(nn.Layer):  # type: ignore[misc]
+    """A loss with a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([1])
+
+    def forward(self, found, label):  # type: ignore[no-untyped-def]
+        losses = [nn.functional.cross_entropy(one, label) for one in found]
+        return losses[0] + losses[1] + (self.weight - 1.0) * (self.weight - 1.0)
+
+
+def unused_norm(kind: type) -> nn.Layer:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = kind()
+        for parameter in (*layer.norm.parameters(), layer.conv.bias):
+            parameter.stop_gradient = True
+        return layer
+
+
+def test_all_that_was_trained_comes_back(tmp_path: Path) -> None:
+    layer = unused_norm(Computing)
+    with dygraph_mode():
+        loss = Both()
+    said = io.StringIO()
+    result = fitted(layer, tmp_path, loss=loss, epochs=1, console=Console(file=said, soft_wrap=True))
+    told = "these weights stay float: conv.weight (the weight of conv2d is computed in every run).\n"
+    assert said.getvalue().startswith(told)
+    assert {op.weight for op in quantized_ops(result.model.graph)} == {"rows.weight", "fc.weight"}
+    assert result.weights["rows.weight"].shape == (6, 6, 1)
+    with dygraph_mode():
+        before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+        qcc.into_layer({**before, **result.weights}, layer)
+        after = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+        moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    weights = {f"{part}.{kind}" for part in ("rows", "fc", "aside") for kind in ("weight", "bias")}
+    assert moved == {"conv.weight", *weights}
+    assert result.weights["loss.weight"] != loss.weight.numpy()
+
+
+@pytest.mark.parametrize("left_out", [("weight",), ("bias",), ("weight", "bias")])
+def test_norms_without_a_scale_or_a_shift(left_out: tuple[str, ...], tmp_path: Path) -> None:
+    def trained(folder: str, layer: nn.Layer) -> dict[str, np.ndarray]:
+        return fitted(layer, tmp_path / folder, epochs=1).weights
+
+    with dygraph_mode():
+        paddle.seed(3)
+        frozen, lacking = Small(), Small()
+        lacking.norm = nn.BatchNorm2D(4, **{f"{name}_attr": False for name in left_out})
+        lacking.set_state_dict(frozen.state_dict())
+        for name in left_out:
+            getattr(frozen.norm, name).stop_gradient = True
+    expected, found = trained("frozen", frozen), trained("lacking", lacking)
+    for name in set(expected) - {f"norm.{one}" for one in left_out}:
+        np.testing.assert_array_equal(found[name], expected[name])
+    for name in left_out:
+        np.testing.assert_array_equal(expected[f"norm.{name}"], float(name == "weight"))
+    qcc.into_layer(found, lacking)
+
+
+class Words(Small):
+    def __init__(self, sparse: bool) -> None:
+        super().__init__()
+        self.words = nn.Embedding(9, 36, sparse=sparse)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return Small.forward(self, self.words(image).reshape([-1, 1, 6, 6]))
+
+
+def test_embeddings_with_sparse_gradients(tmp_path: Path) -> None:
+    found = []
+    for sparse in (False, True):
+        with dygraph_mode():
+            paddle.seed(3)
+            layer = Words(sparse)
+        train = [(LABELS[:, 0] + number, LABELS) for number in range(3)]
+        spec = [paddle.static.InputSpec([None], "int64", "image")]
+        more = {"input_spec": spec, "epochs": 1, "metric": lambda predict: 1.0}
+        found.append(fitted(layer, tmp_path / str(sparse), train, **more).weights)
+    dense, sparse_ones = found
+    for name, value in dense.items():
+        np.testing.assert_array_equal(sparse_ones[name], value)
+
+
+class Recurrent(Small):
+    """Goes over rows by a cell, in a loop over an array."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = nn.RNN(nn.LSTMCell(6, 6))
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows, _ = self.rows(image.squeeze(1))
+        return Small.forward(self, rows.unsqueeze(1))
+
+
+@pytest.mark.skipif(MAJOR >= 3, reason="Paddle 3 does not trace it")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Paddle's own, about what it makes of loops
+def test_a_cell_in_a_loop(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Recurrent()
+        before = layer.rows.cell.weight_hh.numpy()
+    said = io.StringIO()
+    result = fitted(layer, tmp_path, epochs=1, console=Console(file=said, soft_wrap=True))
+    assert "rows.cell.weight_hh" in said.getvalue()
+    assert "(read in a loop or a branch that depends on data)" in said.getvalue()
+    assert not np.array_equal(result.weights["rows.cell.weight_hh"], before)
+    result.save(tmp_path / "saved", check=False)
+
+
+class Appending(Small):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        rows = []
+        for number in range(image.shape[2]):
+            rows.append(image[:, :, number] * 2.0)
+        return Small.forward(self, paddle.stack(rows, 2))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_list_that_is_filled_in_a_loop(tmp_path: Path) -> None:
+    with dygraph_mode():
+        layer = Appending()
+    with pytest.raises(GraphError, match=r"appends to a list in a loop .* be fixed in input_spec"):
+        fitted(layer, tmp_path, input_spec=[paddle.static.InputSpec([None, 1, -1, 6], name="image")])
+    assert fitted(layer, tmp_path, epochs=1).best["epoch"] == 0
+
+
+class Fixed(Small):
+    """Has a part that is not trained, and is read again where it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed, self.read = nn.Conv2D(1, 1, 3, padding=1), nn.Conv2D(1, 1, 3, padding=1)
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        with paddle.no_grad():
+            found = self.read(self.fixed(image))
+        return Small.forward(self, found + self.read(image))
+
+
+@pytest.mark.filterwarnings("ignore:When training, we now always track")  # of Paddle's own
+def test_gradients_that_are_stopped(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Fixed()
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    more = {"epochs": 1, "quantization": FINE, "optimizer": OptimizerBuilder(optimizer=Sgd(type="SGD"))}
+    one = [(IMAGES, LABELS)]
+    found = fitted(layer, tmp_path, one, learning_rate=LearningRate(base_lr=0.1), **more).weights
+    with dygraph_mode():
+        assert paddle.is_grad_enabled()
+        nn.functional.cross_entropy(layer(paddle.to_tensor(IMAGES)), paddle.to_tensor(LABELS)).backward()
+        for name, parameter in layer.named_parameters():
+            if parameter.grad is not None:
+                moved = -0.1 * parameter.grad.numpy()
+                np.testing.assert_allclose(found[name] - before[name], moved, atol=1e-4, err_msg=name)
+    np.testing.assert_array_equal(found["fixed.weight"], before["fixed.weight"])
+    assert np.abs(found["read.weight"] - before["read.weight"]).max() > 1e-3
+
+
+class Alone(Computing):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return nn.functional.conv2d(image, self.conv.weight * 2.0).flatten(1)
+
+
+def test_a_network_of_which_nothing_is_quantized(tmp_path: Path) -> None:
+    told = r"nothing of the network would be quantized: conv\.weight \(the weight of conv2d is computed in"
+    with pytest.raises(ConfigError, match=told):
+        fitted(unused_norm(Alone), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_stay_float(layer: nn.Layer, tmp_path: Path) -> None:
+    said = io.StringIO()
+    found = fitted(layer, tmp_path, epochs=1, skip_vars=["conv.*"], console=Console(file=said))
+    assert [op.weight for op in quantized_ops(found.model.graph)] == ["fc.weight"]
+    assert "float" not in said.getvalue()
+    with pytest.raises(
+        ConfigError, match=r"skip_vars\[0\]: no variable of .* 'fc.weigth'; did you mean 'fc.weight'"
+    ):
+        fitted(layer, tmp_path, skip_vars=["fc.weigth"])
+
+
 def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"Paddle cannot compute step 0: \(OutOfRange\) label value"):
         fitted(layer, tmp_path, [(IMAGES, LABELS + 5)], epochs=1)
@@ -361,13 +643,20 @@ def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
     ("more", "told"),
     [
         ({"epochs": 0}, "epochs is 0, where a whole number from 1 on is wanted"),
+        ({"folder": None}, "folder is a NoneType, where a path is wanted"),
+        ({"loss": "ce"}, "loss is a str, where a function, or a layer that is made already, is wanted"),
+        ({"loss": nn.CrossEntropyLoss}, "loss is the class CrossEntropyLoss, where"),
+        ({"optimizer": "adam"}, r"optimizer is a str, where a qcc\.train\.config\.optimization\.Optimizer"),
+        ({"quantization": {"weight_bits": 4}}, r"quantization is a dict, where a qcc\.train\.config\.Quant"),
+        ({"skip_vars": "fc.*"}, "skip_vars is a str, where a list of names is wanted"),
+        ({"weights": {}}, "a layer has its weights: leave `weights` out"),
         ({"learning_rate": -0.1}, r"learning_rate is -0\.1: it should be greater than 0\."),
         ({"freeze_norm_epoch": -1}, "freeze_norm_epoch is -1: it should be greater than or equal to 0"),
     ],
 )
 def test_arguments_that_are_refused(layer: nn.Layer, tmp_path: Path, more: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        fitted(layer, tmp_path, **more)
+        fitted(layer, **{"folder": tmp_path, **more})
     assert not list(tmp_path.iterdir())
 
 

@@ -49,6 +49,8 @@ class QuantizationStrategy(Section):
     well; null: nothing is."""
     not_quant_pattern: tuple[str, ...] = ("skip_quant",)
     """Ops whose name scope holds one of these words stay float; those in the scope `skip_quant` always do."""
+    skip_vars: tuple[str, ...] = ()
+    """Ops that read or write one of these variables (names or globs) stay float."""
     save_in_nodes: tuple[str, ...] | None = None
     """Feeds of the saved models; null: those of the evaluation program."""
     save_out_nodes: tuple[str, ...] | None = None

@@ -91,7 +91,7 @@ class Stepper:
             raise TrainingError(f"Paddle cannot compute step {step}: {reason(error)}") from error
         count = len(self._parts)
         # The means over all processes, so that a loss that is not finite ends all of them.
-        value, *parts = self._group.mean([float(loss), *map(float, others[:count])])
+        value, *parts = self._group.mean([one.item() for one in (loss, *others[:count])])
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss of step {step} is {value}; the learning rate was {self.rate(step):g}"

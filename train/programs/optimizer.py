@@ -41,7 +41,8 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
                 network.train, [gradient for _, gradient in by_name], builder.clip_grad_by_norm
             )
         optimizer.apply_gradients(updated)
-    return _learning_rate_name(network.train)
+        # The one that is set, of which parameters with a factor of their own read a product.
+        return str(optimizer._global_learning_rate().name)
 
 
 def restart_optimizer(network: Network, scope: Any) -> None:
@@ -72,11 +73,3 @@ def _check_all_trained(program: Any, updated: set[str]) -> None:
             f"{len(left_out)} of {len(trainable)} parameters get no gradient, the first is '{left_out[0]}':"
             " the loss must depend on every trainable parameter through operators that have a gradient."
         )
-
-
-def _learning_rate_name(program: Any) -> str:
-    names = {
-        op.input("LearningRate")[0] for op in program.global_block().ops if "LearningRate" in op.input_names
-    }
-    (name,) = names
-    return str(name)

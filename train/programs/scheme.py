@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -29,6 +30,19 @@ from qcc.train.programs.weights import initialise
 
 OLD_PROGRAM = "model"
 """How the Compressor called a saved form's program."""
+
+SCHEME_KEYS = (
+    "weight_quantize_type",
+    "activation_quantize_type",
+    "weight_bits",
+    "activation_bits",
+    "window_size",
+    "moving_rate",
+    "quantize_op_types",
+    "not_quant_pattern",
+    "skip_vars",
+)
+"""The keys of a strategy that say how a network is quantized."""
 
 _DEFAULTS = Transform()
 # The options of `transform` that its text holds even where they are defaults.
@@ -59,6 +73,7 @@ def transform_pass(strategy: QuantizationStrategy) -> Transform:
         moving_rate=strategy.moving_rate,
         op_types=strategy.quantize_op_types,
         skip_pattern=tuple(patterns),
+        skip_vars=strategy.skip_vars,
     )
 
 
@@ -106,22 +121,14 @@ def transform_pipeline(strategy: QuantizationStrategy, simulated: TransformOutpu
 
 def scheme_record(strategy: QuantizationStrategy, pipeline: str) -> dict[str, Any]:
     """What a checkpoint tells about how it was quantized; `pipeline`: that inserted quantization."""
-    keys = (
-        "weight_quantize_type",
-        "activation_quantize_type",
-        "weight_bits",
-        "activation_bits",
-        "window_size",
-        "moving_rate",
-        "quantize_op_types",
-        "not_quant_pattern",
-    )
-    return {key: getattr(strategy, key) for key in keys} | {"pipeline": pipeline}
+    return {key: getattr(strategy, key) for key in SCHEME_KEYS} | {"pipeline": pipeline}
 
 
 def check_choice(program: Any, strategy: QuantizationStrategy) -> None:
-    """Raise ConfigError when the strategy would quantize no op of `program`, or names a scope it has not."""
+    """Raise ConfigError when the strategy would quantize no op of `program`, or names a scope or a variable
+    that it has not."""
     ops = program.global_block().ops
+    _check_names(ops, strategy)
     scopes = {op.attr("op_namescope") for op in ops if op.has_attr("op_namescope")}
     for index, pattern in enumerate(strategy.not_quant_pattern):
         if pattern not in _DEFAULTS.skip_pattern and not any(_holds(scope, pattern) for scope in scopes):
@@ -140,6 +147,16 @@ def check_choice(program: Any, strategy: QuantizationStrategy) -> None:
             " quantized; it has"
             f" {', '.join(sorted({op.type for op in ops if op.type in _DEFAULTS.op_types})) or 'none'}."
         )
+
+
+def _check_names(ops: Iterable[Any], strategy: QuantizationStrategy) -> None:
+    names = dict.fromkeys(name for op in ops for name in (*op.input_arg_names, *op.output_arg_names))
+    for index, pattern in enumerate(strategy.skip_vars):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ", so that it would keep nothing float."
+            where = strategy.where("skip_vars", index)
+            raise ConfigError(f"{where}: no variable of the network is called {pattern!r}{hint}")
 
 
 def _holds(scope: str, pattern: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -25,6 +26,8 @@ Batches = Iterable[GivenBatch] | Callable[[int], Iterable[GivenBatch]]
 Predict = Callable[..., Any]
 Metric = Callable[[Predict], float]
 Returned = Callable[[Sequence[NDArray[Any]]], Any]
+# What a record of an epoch holds besides, here and in metrics.jsonl; and what begins with train_.
+_KEYS = frozenset({"epoch", "kind", "quantized", "seconds", "step"})
 
 
 def one_or_all(outputs: Sequence[NDArray[Any]]) -> Any:
@@ -55,10 +58,13 @@ class GivenTask:
         with _code_of_users("`train`"):
             given = self._of(0)
             self.steps_per_epoch = _count(given)
-            first = next(iter(given), None)
+            begun = iter(given)
+            first = next(begun, None)
             if first is None:
                 raise DataError("there is no batch to train on.")
             self.batch_size = len(next(iter(self._feeds(first).values())))
+        # A DataLoader with persistent workers fails when an iterator of it is left before its end.
+        self._begun: Iterator[GivenBatch] | None = chain([first], begun)
 
     def facts(self) -> dict[str, Any]:
         return {}
@@ -69,10 +75,7 @@ class GivenTask:
     def train_batches(self, epoch: int, first: int) -> Iterator[Feeds]:
         what, steps = f"`train`, in epoch {epoch},", self.steps_per_epoch
         with _code_of_users(what):
-            given = self._of(epoch)
-            if (count := _count(given)) != steps:
-                raise DataError(f"epoch {epoch} has {count} batches, and the first {steps}: give as many.")
-            batches = iter(given)
+            batches = self._begin(epoch)
         for number in range(steps):
             with _code_of_users(what):
                 batch = next(batches, None)
@@ -98,15 +101,34 @@ class GivenTask:
             if len(inputs) != len(names):
                 raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
             fed = zip(names, inputs, strict=True)
-            return self._returned(run({name: _fitting(program, name, array) for name, array in fed}))
+            feeds = {name: _fitting(program, name, array) for name, array in fed}
+            _check_inputs(feeds, names)
+            return self._returned(run(feeds))
 
         with _code_of_users(f"the metric {self.main_metric!r}"):
             return {self.main_metric: _finite(self._metric(predict), self.main_metric)}
 
+    def _begin(self, epoch: int) -> Iterator[GivenBatch]:
+        """The batches of an epoch; of the first one to be trained those that were begun with."""
+        begun, self._begun = self._begun, None
+        if begun is not None and (epoch == 0 or not self._of_epochs()):
+            return begun
+        given = self._of(epoch)
+        if (count := _count(given)) != self.steps_per_epoch:
+            raise DataError(
+                f"epoch {epoch} has {count} batches, and the first {self.steps_per_epoch}: give as many."
+            )
+        return iter(given)
+
+    def _of_epochs(self) -> bool:
+        """Whether the batches are a function, or a class of which one is made for each epoch; a DataLoader
+        can be called, too, and has a length."""
+        is_class = isinstance(self._batches, type)
+        return callable(self._batches) and (is_class or not hasattr(self._batches, "__len__"))
+
     def _of(self, epoch: int) -> Iterable[GivenBatch]:
-        # A DataLoader can be called, too, and has a length.
-        if callable(self._batches) and not hasattr(self._batches, "__len__"):
-            return self._batches(epoch)
+        if self._of_epochs():
+            return cast(Callable[[int], Iterable[GivenBatch]], self._batches)(epoch)
         return cast(Iterable[GivenBatch], self._batches)
 
     def _feeds(self, batch: GivenBatch) -> Feeds:
@@ -118,11 +140,18 @@ class GivenTask:
             )
         given = batch if isinstance(batch, Mapping) else dict(zip(names, batch, strict=False))
         missing = [name for name in names if name not in given]
+        if missing and isinstance(batch, Mapping):
+            raise DataError(
+                f"a batch has no {missing[0]!r}: it holds {', '.join(map(str, batch))}, and training is fed"
+                f" by {', '.join(names)}."
+            )
         if missing or len(batch) != len(names):
             raise DataError(
                 f"a batch holds {len(batch)} arrays, and training is fed by {len(names)}: {', '.join(names)}."
             )
-        return {name: _fitting(self._network.train, name, given[name]) for name in names}
+        feeds = {name: _fitting(self._network.train, name, given[name]) for name in names}
+        _check_inputs(feeds, self._network.test_feeds)
+        return feeds
 
 
 @contextmanager
@@ -149,6 +178,22 @@ def _fitting(program: Any, name: str, given: Any) -> NDArray[Any]:
     return array
 
 
+def _check_inputs(feeds: Feeds, names: Sequence[str]) -> None:
+    """Raise DataError where one of `names`, which the network reads, is empty, for which Paddle's quantizers
+    end the process, or not a number anywhere, which makes weights be none. Labels may be both, such as boxes
+    where there are none."""
+    for name in feeds.keys() & set(names):
+        array = feeds[name]
+        if not array.size:
+            raise DataError(
+                f"{name!r} is {array.dtype}{list(array.shape)}, which is empty: leave such a batch out."
+            )
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise DataError(
+                f"{name!r} has values that are not a number (NaN): leave them out, or replace them."
+            )
+
+
 def _finite(found: Any, metric: str) -> float:
     try:
         value = float(found)
@@ -172,4 +217,5 @@ def _count(batches: Iterable[GivenBatch]) -> int:
 
 def _name(metric: Metric) -> str:
     name = getattr(metric, "__name__", "")
-    return name if name.isidentifier() else "metric"
+    taken = name in _KEYS or name.startswith("train_")
+    return name if name.isidentifier() and not taken else "metric"

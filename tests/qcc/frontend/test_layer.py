@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,40 @@ def test_what_cannot_be_traced_is_told(mode: bool) -> None:
         qcc.from_layer({}, SPEC)
 
 
+class Making(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return nn.Conv2D(1, 2, 3)(image)
+
+
+class Calling(Net):
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return super().forward(image)
+
+
+class Refused(nn.Layer):  # type: ignore[misc]
+    """As Paddle 3.3 refuses functions in programs of the old IR, which these tests let it take."""
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        raise TypeError(
+            "(InvalidType) tanh(): argument (position 1) must be Value, but got Variable (at x.cc)"
+        )
+
+
+def test_what_paddle_says_of_code_is_explained() -> None:
+    told = (
+        r"Making cannot be traced: forward reads the weight conv2d_\S+, which the layer does not know: make"
+    )
+    with pytest.raises(GraphError, match=told):
+        qcc.from_layer(made(Making), SPEC)
+    if MAJOR < 3:
+        with pytest.raises(
+            GraphError, match=r"Paddle 2\.6 cannot translate super\(\), .*: name the class, as in"
+        ):
+            qcc.from_layer(made(Calling), SPEC)
+    with pytest.raises(GraphError, match=r"Paddle 3 itself refuses tanh\(\) in .* under Paddle 2\.6"):
+        qcc.from_layer(made(Refused), SPEC)
+
+
 class Choosing(nn.Layer):  # type: ignore[misc]
     """Looks at a value where Paddle does not translate it."""
 
@@ -227,3 +262,55 @@ def test_a_weight_is_not_called_as_an_input() -> None:
     with dygraph_mode():
         expected = layer(paddle.to_tensor(IMAGES)).numpy()
     np.testing.assert_allclose(qcc.from_layer(layer, named).run({"x": IMAGES})[0], expected, rtol=1e-5)
+
+
+class Scaling(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return image * 2
+
+
+def test_an_input_and_a_label_are_two_feeds() -> None:
+    unnamed = [paddle.static.InputSpec([None, 1, 8, 8])]
+    given = {"loss": lambda found, image: nn.functional.mse_loss(found, image), "label_spec": unnamed}
+    assert qcc.from_layer(made(Scaling), SPEC, **given).feeds == ("image", "image_1")
+    named = [paddle.static.InputSpec([None, 1, 8, 8], name="image")]
+    with pytest.raises(GraphError, match="label_spec gives a second feed the name 'image': each needs its"):
+        qcc.from_layer(made(Scaling), SPEC, **{**given, "label_spec": named})
+    with pytest.raises(GraphError, match="input_spec gives a second feed the name 'image'"):
+        qcc.from_layer(made(Scaling), named * 2)
+
+
+class Keeping(Net):
+    """Keeps what it computes, and reads a buffer that no file holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", paddle.full([3], 2.0), persistable=False)
+        self.seen: list[Any] = []
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        self.image = image
+        self.seen.append(image)
+        return Net.forward(self, image) * self.scale
+
+
+@pytest.mark.parametrize("loss", [None, nn.CrossEntropyLoss()], ids=["test", "train"])
+def test_what_forward_keeps_is_no_weight(loss: Any) -> None:
+    layer = made(Keeping)
+    expected = computed(layer)  # from now on it has `image` as a buffer
+    traced = trace(layer, SPEC, loss, LABEL)
+    others = {name: value for name, value in traced.values.items() if name not in layer.state_dict()}
+    assert [list(value) for value in others.values()] == [[2.0, 2.0, 2.0]]
+    assert {var.name for var in traced.program.list_vars() if var.persistable} == set(traced.values)
+    np.testing.assert_array_equal(qcc.from_layer(layer, SPEC).run({"image": IMAGES})[0], expected)
+
+
+@pytest.mark.parametrize("kind", [Keeping, Looking])
+def test_a_traced_layer_is_left_as_it_was(kind: type) -> None:
+    layer = made(kind)
+    before = [(part, {**vars(part)}) for part in layer.sublayers(include_self=True)]
+    with suppress(GraphError):
+        qcc.from_layer(layer, SPEC)
+    for part, held in before:
+        assert vars(part) == held
+    assert not getattr(layer, "seen", [])

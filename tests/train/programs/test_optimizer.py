@@ -66,6 +66,27 @@ def test_clipping_bounds_the_norm_of_all_gradients_together() -> None:
     assert np.sqrt(moved) == pytest.approx(0.25, rel=1e-4)
 
 
+def test_parameters_learn_at_rates_of_their_own() -> None:
+    def moved(factor: float) -> dict[str, np.ndarray]:
+        attr = paddle.ParamAttr(learning_rate=factor)
+        network = build_classifier(lambda image: paddle.static.nn.fc(image, 3, weight_attr=attr), (1, 2, 2))
+        learning_rate = add_optimizer(
+            network, OptimizerBuilder.model_validate({"optimizer": {"type": "SGD"}})
+        )
+        scope = paddle.static.Scope()
+        initialise(network, scope, seed=0)
+        before = read_scope(scope, ["fc_0.w_0", "fc_0.b_0"])
+        feeds = {"image": np.full((1, 1, 2, 2), 9, np.float32), "label": np.array([[1]])}
+        Stepper(TrainingProgram(network, learning_rate), scope, Schedule(0.5)).step(feeds, 0)
+        after = read_scope(scope, [*before])
+        return {name: after[name] - before[name] for name in before}
+
+    whole, tenth = moved(1.0), moved(0.1)
+    np.testing.assert_allclose(tenth["fc_0.w_0"], 0.1 * whole["fc_0.w_0"], atol=1e-6)
+    np.testing.assert_array_equal(tenth["fc_0.b_0"], whole["fc_0.b_0"])
+    assert np.abs(whole["fc_0.w_0"]).max() > 0.1
+
+
 def test_a_parameter_without_gradient_is_refused() -> None:
     def logits(image: object) -> object:
         paddle.static.nn.batch_norm(image, param_attr=paddle.ParamAttr(name="unused_scale"))

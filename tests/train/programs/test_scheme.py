@@ -31,6 +31,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         moving_rate=0.5,
         quantize_op_types="[conv2d, mul]",
         not_quant_pattern="[head, 'a b']",
+        skip_vars="[fc.w, 'head.*']",
     )
     strategy = load_slim(slim).strategy
     wanted = Transform(
@@ -39,6 +40,7 @@ def test_every_option_arrives(tmp_path: Path) -> None:
         moving_rate=0.5,
         op_types=("conv2d", "mul"),
         skip_pattern=("skip_quant", "head", "a b"),
+        skip_vars=("fc.w", "head.*"),
     )
     assert list(qcc.PassManager.parse(transform_pipeline(strategy)).passes) == [wanted]
     record = scheme_record(strategy, transform_pipeline(strategy))
@@ -68,6 +70,10 @@ def program() -> Any:
         ),
         ({"quantize_op_types": "[mul]"}, "line 4: .*quantize_op_types: the network has no op .* has conv2d"),
         ({"not_quant_pattern": "[head]"}, "quantize_op_types: the network has no op of these types that"),
+        (
+            {"skip_vars": "['conv2d_*.w_0', imag]"},
+            r"line 4: .*skip_vars\[1\]: no variable .* 'imag'; did you mean",
+        ),
         ({"not_quant_pattern": "[skip_quant]"}, None),
         ({"quantize_op_types": "[mul, conv2d]"}, None),
     ],
