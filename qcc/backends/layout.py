@@ -24,6 +24,6 @@ def refuse_channels_last(graph: Graph, engine: str, concerned: Callable[[Op], bo
     ]
     if found:
         raise PassError(
-            f"the channels come last (NHWC) in {first_of(found, 'op')}, and {engine} wants them second: build"
-            " the network with data_format=NCHW."
+            f"the channels come last (NHWC) in {first_of(found, 'op')}, and {engine} wants them second:"
+            " quantize the float model, or turn it by `qcc apply -p channels-first`."
         )

@@ -22,6 +22,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.channels_first import ChannelsFirst
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
@@ -115,7 +116,7 @@ class Plan:
         return digest.hexdigest()
 
 
-FOLDS = (EinsumToMatmul(), FoldConstants(), FoldBn())
+FOLDS = (ChannelsFirst(), EinsumToMatmul(), FoldConstants(), FoldBn())
 """What a float model goes through before it is quantized."""
 
 

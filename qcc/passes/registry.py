@@ -34,6 +34,7 @@ BUILT_IN = {
     "qdq": "qcc.passes.qdq:Qdq",
     "prune": "qcc.passes.prune:Prune",
     "unquantize": "qcc.passes.unquantize:Unquantize",
+    "channels-first": "qcc.passes.channels_first:ChannelsFirst",
     "einsum-to-matmul": "qcc.passes.einsum_to_matmul:EinsumToMatmul",
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",
     "fold-bn": "qcc.passes.fold_bn:FoldBn",

@@ -20,6 +20,7 @@ from qcc.errors import TargetError
 from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.passes.base import Pass
+from qcc.passes.channels_first import ChannelsFirst
 from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.integer_weights import integer_weights
@@ -30,7 +31,7 @@ from qcc.passes.unpack import Unpack
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
 
-_FIRST = PassManager((BareNms(), FoldPriors(), OutputPadding(), FoldConstants(), SpellOut()))
+_FIRST = PassManager((ChannelsFirst(), BareNms(), FoldPriors(), OutputPadding(), FoldConstants(), SpellOut()))
 # The products that it makes are none that could be quantized.
 _LAST = PassManager((UnevenPools(),))
 _FLOAT, _INTEGERS = "fold-constants,prune,mul-to-matmul", ",fold-bn,integer-weights"
@@ -57,9 +58,9 @@ def prepare(
     Raises TargetError for other models, PassError for channels that come last and when a pass refuses.
     """
     form = onnx_form(target)
-    refuse_channels_last(model.graph, target.engine, is_convolution)
     given = _frozen(model)
     model = _FIRST.run(given)
+    refuse_channels_last(model.graph, target.engine, is_convolution)
     present = state(model.graph)
     if present in ("float", "weight-only"):
         rounded = weight_only or present == "weight-only"
