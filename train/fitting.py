@@ -21,7 +21,7 @@ from qcc.frontend.alignment import align
 from qcc.frontend.layer import Loss, Specs, like_returned, trace
 from qcc.frontend.reshaped import reshaped
 from qcc.model import Model
-from qcc.shown import plain
+from qcc.shown import counted, plain
 from qcc.train.config import QuantizationStrategy, default_slim
 from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmup, OptimizerBuilder
 from qcc.train.config.schema import TrainingConfig
@@ -88,9 +88,10 @@ def fit(
     `qcc.from_layer`; or static programs without a backward part, with the values of their variables in
     `weights`. `train`: the batches, see `GivenTask`, as is `metric`. `learning_rate`: grows over the first
     tenth of the steps and falls along half a cosine, or has its own schedulers. `quantization`: types, bits
-    and what to skip; by default a scale per channel of weights, moving averages for activations.
-    `freeze_norm_epoch`: from this epoch on batch norms keep their statistics. `seed`: of what training draws,
-    such as dropouts; Paddle's own generators are left as they were.
+    and what to skip; by default a scale per channel of weights, moving averages for activations. `skip_vars`:
+    ops that read or write one of these variables (names or globs) stay float. `freeze_norm_epoch`: from this
+    epoch on batch norms keep their statistics. `seed`: of what training draws, such as dropouts; Paddle's own
+    generators are left as they were.
 
     Checkpoints go to `folder`. Called again after an interruption, with the same weights, as many batches and
     the same quantization, it goes on from the newest, and gives the same weights bit for bit where `train`
@@ -172,6 +173,11 @@ def _check_kinds(folder: Any, loss: Any, optimizer: Any, quantization: Any, skip
 
 def _slim(quantization: QuantizationStrategy | None, skip_vars: Iterable[str], epochs: int) -> Slim:
     strategy = default_slim(epochs).strategy if quantization is None else quantization
+    if strategy.start_epoch >= epochs:
+        raise ConfigError(
+            f"quantization.start_epoch is {strategy.start_epoch}, and there are {counted(epochs, 'epoch')}:"
+            " let it be one of them, from 0 on."
+        )
     skipped = (*strategy.skip_vars, *skip_vars)
     update = {"end_epoch": epochs - 1, "skip_vars": skipped}
     return Slim(strategy.model_copy(update=update), Compressor(epoch=epochs))

@@ -648,6 +648,10 @@ def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
         ({"loss": nn.CrossEntropyLoss}, "loss is the class CrossEntropyLoss, where"),
         ({"optimizer": "adam"}, r"optimizer is a str, where a qcc\.train\.config\.optimization\.Optimizer"),
         ({"quantization": {"weight_bits": 4}}, r"quantization is a dict, where a qcc\.train\.config\.Quant"),
+        (
+            {"quantization": QuantizationStrategy(start_epoch=3, end_epoch=3)},
+            "start_epoch is 3, and there are 3",
+        ),
         ({"skip_vars": "fc.*"}, "skip_vars is a str, where a list of names is wanted"),
         ({"weights": {}}, "a layer has its weights: leave `weights` out"),
         ({"learning_rate": -0.1}, r"learning_rate is -0\.1: it should be greater than 0\."),
