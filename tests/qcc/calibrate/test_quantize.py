@@ -87,7 +87,9 @@ def test_scales_are_recorded_and_repeat(model: Model, batches: list[Arrays]) -> 
     assert first.provenance == second.provenance
     assert first.graph.to_proto() == second.graph.to_proto()
     (pipeline,) = first.provenance.pipelines
-    assert pipeline.startswith("channels-first,einsum-to-matmul,fold-constants,fold-bn,correct-biases{biases=[")
+    assert pipeline.startswith(
+        "channels-first,einsum-to-matmul,fold-constants,fold-bn,correct-biases{biases=["
+    )
     again = qcc.PassManager.parse(pipeline).run(model)
     for name, value in first.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
