@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qcc.calibrate.data.suites.made import (
+    IMAGENET,
     Made,
     Operation,
     Options,
@@ -12,8 +13,6 @@ from qcc.calibrate.data.suites.made import (
     interpolated,
     pair,
 )
-
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def resize(made: Made, options: Options) -> None:
@@ -31,7 +30,7 @@ def normalize(made: Made, options: Options) -> None:
     if options.get("norm_type", "mean_std") == "none":
         made.normalize(scale, [0.0], [1.0])
     else:
-        made.normalize(scale, *(floats(options.get(key) or _IMAGENET[key]) for key in ("mean", "std")))
+        made.normalize(scale, *(floats(options.get(key) or IMAGENET[key]) for key in ("mean", "std")))
 
 
 def permute(made: Made, options: Options) -> None:

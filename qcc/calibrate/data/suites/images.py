@@ -8,6 +8,7 @@ from typing import Any
 
 from qcc.calibrate.data.suites import detection
 from qcc.calibrate.data.suites.made import (
+    IMAGENET,
     Made,
     Operation,
     Options,
@@ -19,8 +20,6 @@ from qcc.calibrate.data.suites.made import (
     turned,
 )
 
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-
 # As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
 _WIDEST_LINE = 3200
 
@@ -31,7 +30,7 @@ def _decode(made: Made, options: Options) -> None:
 
 def _normalize(made: Made, options: Options) -> None:
     scale = options.get("scale")
-    mean, std = (floats(options.get(key) or _IMAGENET[key]) for key in ("mean", "std"))
+    mean, std = (floats(options.get(key) or IMAGENET[key]) for key in ("mean", "std"))
     made.normalize(1 / 255 if scale is None else _number(scale), mean, std)
 
 

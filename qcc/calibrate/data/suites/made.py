@@ -9,6 +9,9 @@ import numpy as np
 
 Options = dict[str, Any]
 
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+"""What images are normalized by where a file gives no numbers, of pixels from 0 to 1."""
+
 _OF_OPENCV = ("nearest", "linear", "cubic", "area", "lanczos")
 _INTERPOLATIONS: dict[Any, str] = {
     **dict(enumerate(_OF_OPENCV)),
