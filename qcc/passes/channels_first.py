@@ -16,6 +16,7 @@ from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.rewrite import free_name, is_fetched, remove_op, set_attrs
 
 _LAYOUTS = ("data_format", "data_layout")
+_OTHER_MAPS = (3, 5)
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 # What computes each element of one map from that element alone.
 _ALIKE = frozenset(
@@ -138,7 +139,7 @@ class _Turning:
         self._graph.set_attr(op, name, value)
 
     def _turn_layout(self, op: Op) -> None:
-        if any(len(var.shape) not in (1, 4) for var in (*op.all_inputs(), *op.all_outputs()) if var.shape):
+        if any(len(var.shape) in _OTHER_MAPS for var in (*op.all_inputs(), *op.all_outputs())):
             return
         kept = ("Filter",)
         self.along(op, [slot for slot in op.inputs if slot not in kept], list(op.outputs))

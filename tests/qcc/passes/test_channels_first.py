@@ -35,7 +35,7 @@ def block(x: Any) -> Any:
 
 
 def classifier(x: Any) -> Any:
-    y = F.max_pool2d(block(x), 2, **LAST)
+    y = static.nn.group_norm(F.max_pool2d(block(x), 2, **LAST), 4, data_layout="NHWC")
     y = F.interpolate(y, scale_factor=2, mode="nearest", **LAST) - static.create_parameter([8], "float32")
     return static.nn.fc(paddle.mean(y, [1, 2]), 5)
 
