@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
+from qcc.passes.channels_first import has_layout
 from qcc.passes.rewrite import CONVOLUTIONS, first_of
 
 _CHANNELS_LAST = ("NHWC", "NDHWC", "NLC")
@@ -18,10 +19,7 @@ def is_convolution(op: Op) -> bool:
 
 def refuse_channels_last(graph: Graph, engine: str, concerned: Callable[[Op], bool]) -> None:
     """Raise PassError where channels come last in ops that are `concerned`: the engine takes none such."""
-    names = ("data_format", "data_layout")
-    found = [
-        op for op in graph.ops if concerned(op) and any(op.attr(name, "") in _CHANNELS_LAST for name in names)
-    ]
+    found = [op for op in graph.ops if concerned(op) and has_layout(op, *_CHANNELS_LAST)]
     if found:
         raise PassError(
             f"the channels come last (NHWC) in {first_of(found, 'op')}, and {engine} wants them second:"

@@ -60,7 +60,9 @@ class ChannelsFirst(Pass):
     name: ClassVar[str] = "channels-first"
 
     def apply(self, graph: Graph) -> PassResult:
-        if not any(_comes_last(op) for op in graph.ops) or any(op.type in _QUANTIZED for op in graph.ops):
+        if not any(has_layout(op, "NHWC") for op in graph.ops) or any(
+            op.type in _QUANTIZED for op in graph.ops
+        ):
             return PassResult(False)
         if not graph.for_test:
             raise PassError("channels come last in the training graph: build it with data_format=NCHW.")
@@ -71,8 +73,9 @@ class ChannelsFirst(Pass):
         return PassResult(True)
 
 
-def _comes_last(op: Op) -> bool:
-    return any(op.attr(name, "") == "NHWC" for name in _LAYOUTS)
+def has_layout(op: Op, *layouts: str) -> bool:
+    """Whether an op says that its maps are in one of these layouts, such as NHWC."""
+    return any(op.attr(name, "") in layouts for name in _LAYOUTS)
 
 
 def _is_map(var: Var) -> bool:
@@ -98,7 +101,7 @@ class _Turning:
         self._waiting: dict[Var, Var] = {}
 
     def turn(self, op: Op) -> None:
-        if _comes_last(op):
+        if has_layout(op, "NHWC"):
             self._turn_layout(op)
         elif op.type == "transpose2":
             self._turn_transpose(op)

@@ -45,8 +45,9 @@ def _letter_box(made: Made, options: Options) -> None:
 
 
 def _pad(made: Made, options: Options) -> None:
-    size = options.get("size") or [640, 640]
-    made.pad("Pad", options.get("fill_value") or 127.5, size=pair(size)[-2:])
+    size = options.get("size") or 640
+    size = pair(size[-2:] if isinstance(size, list) else size)
+    made.pad("Pad", options.get("fill_value") or 127.5, size=size)
 
 
 def _pad_stride(made: Made, options: Options) -> None:

@@ -68,16 +68,12 @@ def convolution(call: Call) -> None:
 def transposed_convolution(call: Call) -> None:
     """Where a run computes the size of the output, 2.6 has the variables of it as an attribute."""
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
-    sizes: list[str] = []
-    if "output_size" in call:
-        numbers = call.numbers("output_size")
-        sizes = [] if numbers is not None else _sizes(call, "output_size")
-        attrs["output_size"] = list(numbers or ())
+    numbers = call.numbers("output_size") if "output_size" in call else ()
+    pointed = {"output_size": _sizes(call, "output_size")} if numbers is None else {}
+    if numbers is not None:
+        attrs["output_size"] = list(numbers)
     inputs = {"Input": call["x"], "Filter": call["filter"]}
-    op = _biased(call, call.short.removesuffix("_bias"), inputs, **attrs)
-    if sizes:
-        del op.attrs["output_size"]
-        op.pointed["output_size"] = sizes
+    _biased(call, call.short.removesuffix("_bias"), inputs, **attrs).pointed = pointed
 
 
 def _sizes(call: Call, operand: str) -> list[str]:
@@ -97,12 +93,14 @@ def deformable_convolution(call: Call) -> None:
     """Without a mask it is another op in 2.6."""
     names = ("strides", "paddings", "dilations", "deformable_groups", "groups", "im2col_step")
     attrs = {name: call.attr(name) for name in names}
-    inputs = {"Input": call["x"], "Offset": call["offset"], "Filter": call["filter"]}
-    mask = call.optional("mask")
-    if mask is None:
-        call.emit("deformable_conv_v1", inputs, {"Output": call.out("out")}, **attrs)
-    else:
-        call.emit("deformable_conv", {**inputs, "Mask": mask}, {"Output": call.out("out")}, **attrs)
+    inputs = {
+        "Input": call["x"],
+        "Offset": call["offset"],
+        "Filter": call["filter"],
+        "Mask": call.optional("mask"),
+    }
+    legacy = "deformable_conv" if "mask" in call else "deformable_conv_v1"
+    call.emit(legacy, inputs, {"Output": call.out("out")}, **attrs)
 
 
 @rule("unpool")
