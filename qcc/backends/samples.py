@@ -79,17 +79,39 @@ def nearer_to_zero(values: np.ndarray, step: float, one_in: int | None = None) -
 
 @dataclass(frozen=True)
 class Feed:
-    """What a model is fed with under a name; lengths that are open are -1."""
+    """What a model is fed with under a name; lengths that are open are -1.
+
+    `holds_boxes`: rows of left, top, right, bottom, whose features an op gathers. `counts`: the feed of boxes
+    of which this one says how many each image has; Paddle's kernels read beyond them where they are fewer.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype
+    holds_boxes: bool = False
+    counts: str | None = None
 
 
 def feeds_of(model: Model) -> list[Feed]:
     """A model's feeds, in its order."""
     variables = [model.graph.versions(name)[0] for name in model.feeds]
-    return [Feed(var.name, tuple(var.shape), numpy_dtype(var.dtype)) for var in variables]
+    gathers = [op for op in model.graph.ops if op.inputs.get("ROIs")]
+    boxes = {op.input("ROIs").name for op in gathers}
+    counted = {op.input("RoisNum").name: op.input("ROIs").name for op in gathers if op.inputs.get("RoisNum")}
+    return [
+        Feed(var.name, tuple(var.shape), numpy_dtype(var.dtype), var.name in boxes, counted.get(var.name))
+        for var in variables
+    ]
+
+
+def with_counts(arrays: dict[str, np.ndarray], feeds: Sequence[Feed]) -> dict[str, np.ndarray]:
+    """The same, but that nearly equal parts of the boxes are counted for each image."""
+    for feed in feeds:
+        if feed.counts in arrays:
+            total, images = len(arrays[feed.counts]), len(arrays[feed.name])
+            parts = np.diff(np.arange(images + 1) * total // images)
+            arrays[feed.name] = parts.astype(feed.dtype)
+    return arrays
 
 
 def make_inputs(model: Model, size: int) -> dict[str, np.ndarray]:
@@ -99,10 +121,10 @@ def make_inputs(model: Model, size: int) -> dict[str, np.ndarray]:
 
 def make_arrays(feeds: Sequence[Feed], size: int) -> dict[str, np.ndarray]:
     """One array per feed, with a batch of 1 and `size` for other open sizes: pictures for images, waves for
-    other numbers, ones for identifiers and counts. Always the same."""
+    other numbers, boxes in the image, ones for identifiers and counts. Always the same."""
     shapes = {feed.name: _shape(feed, size) for feed in feeds}
     image = next((shape[2:] for shape in shapes.values() if len(shape) == 4), (size, size))
-    return {feed.name: _values(feed, shapes[feed.name], image) for feed in feeds}
+    return with_counts({feed.name: _values(feed, shapes[feed.name], image) for feed in feeds}, feeds)
 
 
 def _shape(feed: Feed, size: int) -> tuple[int, ...]:
@@ -120,6 +142,9 @@ def _values(feed: Feed, shape: tuple[int, ...], image: tuple[int, ...]) -> np.nd
     if len(shape) == 2 and shape[1] in (2, 3) and any(part in name for part in ("im_", "size", "shape")):
         # Height and width of the image, then a scale: what detectors ask for.
         return np.array([[*image, 1][: shape[1]]] * shape[0], dtype)
+    if feed.holds_boxes and shape[1:] == (4,):
+        corners = np.random.default_rng(_SEED).uniform(0, min(image), (2, shape[0], 2))
+        return np.concatenate([corners.min(0), corners.max(0)], axis=1).astype(dtype)
     if dtype.kind != "f" or "scale" in name:
         return np.ones(shape, dtype)
     if len(shape) == 4 and min(shape[2:]) > 1:

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from qcc.backends.samples import Feed, Sample
+from qcc.backends.samples import Feed, Sample, with_counts
 
 _STRIDE = 32
 """What detectors and segmenters want sizes to be multiples of."""
@@ -31,6 +31,7 @@ def of_other_sizes(feeds: Sequence[Feed], sample: Sample) -> Iterator[Sample]:
             name: _resized(array, _wanted(shapes[name], array.shape, odd, batch))
             for name, array in sample.inputs.items()
         }
+        inputs = with_counts(inputs, feeds)
         found = tuple(array.shape for array in inputs.values())
         if found not in seen:
             seen.add(found)

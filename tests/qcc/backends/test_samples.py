@@ -45,6 +45,27 @@ def test_made_up_inputs_of_a_detector() -> None:
     assert set(inputs["ids"].ravel()) == {1}
 
 
+def regions() -> Model:
+    """Five boxes that are fed, of two images."""
+    main = static.Program()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, static.Program()):
+        features = static.data("features", [2, 4, 16, 16])
+        boxes, counts = static.data("boxes", [5, 4]), static.data("counts", [2], "int32")
+        gathered = paddle.vision.ops.roi_align(features, boxes, counts, 3)
+    return qcc.from_program(main, static.Scope(), ["features", "boxes", "counts"], [gathered], for_test=True)
+
+
+def test_made_up_boxes_are_as_many_as_is_told() -> None:
+    inputs = make_inputs(regions(), 64)
+    assert inputs["counts"].dtype == np.int32
+    assert inputs["counts"].tolist() == [2, 3]
+    boxes = inputs["boxes"]
+    assert boxes.shape == (5, 4)
+    assert (boxes[:, :2] < boxes[:, 2:]).all()
+    assert boxes.min() >= 0
+    assert boxes.max() <= 64
+
+
 def test_made_up_inputs_are_always_the_same() -> None:
     first, second = (make_inputs(detector(), 64) for _ in range(2))
     assert all(np.array_equal(first[name], second[name]) for name in first)

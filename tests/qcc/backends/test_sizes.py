@@ -61,6 +61,17 @@ def test_all_that_a_detector_is_fed_with_goes_together() -> None:
     assert shown(first.inputs, (IMAGE, size)) == "image [2, 3, 25, 41] and im_size [2, 2]"
 
 
+def test_boxes_are_counted_anew() -> None:
+    feeds = (
+        Feed("boxes", (-1, 4), np.dtype("float32"), holds_boxes=True),
+        Feed("counts", (-1,), np.dtype("int32"), counts="boxes"),
+    )
+    sample = Sample({"boxes": np.zeros((5, 4), np.float32), "counts": np.array([5], np.int32)}, "data")
+    (first, *_) = of_other_sizes(feeds, sample)
+    assert first.inputs["counts"].sum() == len(first.inputs["boxes"])
+    assert first.inputs["counts"].shape == (2,)
+
+
 def test_images_are_the_same_but_for_their_size() -> None:
     image = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     (first, *_) = of_other_sizes((Feed("x", (-1, 1, -1, -1), image.dtype),), Sample({"x": image}, "data"))
