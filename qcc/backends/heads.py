@@ -38,6 +38,8 @@ _SELECTIONS = frozenset(
 DECODERS = frozenset({"yolo_box"})
 _MOVES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "squeeze2", "unsqueeze2"})
 _IDENTITIES = _MOVES | {"scale"}
+# No values of more dimensions can be fetched where oneDNN computes: those in front of a reshape are the same.
+_MOST = 6
 # A sigmoid is steepest where it gives a half, and no longer exponential.
 _SAYS_MUCH = 0.5
 
@@ -164,9 +166,12 @@ def _behind(var: Var, kind: str, through: Set[str]) -> Var | None:
     op = var.producer
     while op is not None and op.type in through:
         op = op.input("X").producer
-    return (
-        op.input("X") if op is not None and op.type == kind and op.input("X").producer is not None else None
-    )
+    if op is None or op.type != kind:
+        return None
+    read = op.input("X")
+    while len(read.shape) > _MOST and read.producer is not None and read.producer.type in _MOVES:
+        read = read.producer.input("X")
+    return read if read.producer is not None else None
 
 
 def _ancestors(var: Var) -> list[Op]:

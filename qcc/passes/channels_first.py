@@ -12,21 +12,13 @@ from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
+from qcc.passes.elementwise import OF_ONE, OF_TWO
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.rewrite import free_name, is_fetched, remove_op, set_attrs
 
 _LAYOUTS = ("data_format", "data_layout")
 _OTHER_MAPS = (3, 5)
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
-# What computes each element of one map from that element alone.
-_ALIKE = frozenset(
-    {
-        "abs", "assign", "cast", "clip", "dropout", "elu", "exp", "gelu", "hard_sigmoid", "hard_swish",
-        "leaky_relu", "log", "mish", "pow", "relu", "relu6", "rsqrt", "scale", "selu", "sigmoid", "silu",
-        "softplus", "softsign", "sqrt", "square", "swish", "tanh",
-    }
-)  # fmt: skip
-_OF_TWO = frozenset(f"elementwise_{kind}" for kind in ("add", "sub", "mul", "div", "max", "min", "pow"))
 _QUANTIZED = frozenset({*QUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
 _REDUCTIONS = frozenset(f"reduce_{kind}" for kind in ("mean", "sum", "max", "min"))
 
@@ -212,8 +204,8 @@ def _reduced(turning: _Turning, op: Op) -> None:
 
 
 _RULES: Mapping[str, Callable[[_Turning, Op], None]] = {
-    **dict.fromkeys(_ALIKE, _alike),
-    **dict.fromkeys(_OF_TWO, _of_two),
+    **dict.fromkeys(OF_ONE, _alike),
+    **dict.fromkeys(OF_TWO, _of_two),
     **dict.fromkeys(("concat", "softmax", "split"), _joined),
     **dict.fromkeys(_REDUCTIONS, _reduced),
 }

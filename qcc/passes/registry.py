@@ -57,6 +57,7 @@ BUILT_IN = {
     "chained-products": "qcc.backends.deploy.passes.chained_products:ChainedProducts",
     "plain-copies": "qcc.backends.deploy.passes.plain_copies:PlainCopies",
     "lone-extremes": "qcc.backends.deploy.passes.lone_extremes:LoneExtremes",
+    "fewer-dims": "qcc.backends.deploy.passes.fewer_dims:FewerDims",
     "float-copies": "qcc.backends.deploy.passes.float_copies:FloatCopies",
     "lone-joins": "qcc.backends.deploy.passes.lone_joins:LoneJoins",
     "whole-tiles": "qcc.backends.deploy.passes.whole_tiles:WholeTiles",
