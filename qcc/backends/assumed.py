@@ -9,11 +9,15 @@ import numpy as np
 from qcc.errors import PassError
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.passes.channels_first import ChannelsFirst
+from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 
 SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
+TURNS = (ChannelsFirst(), EinsumToMatmul())
+"""What lets more of a float model be quantized, and run."""
 _STAND_IN = 1.0
 
 
@@ -28,7 +32,8 @@ class Assumed:
 
 
 def assume_frozen(model: Model) -> Assumed:
-    """A float model quantized with `SCHEME`, a transformed one frozen, scales that are not known set to 1.
+    """A float model quantized with `SCHEME` after `TURNS`, a transformed one frozen, scales that are not
+    known set to 1.
 
     Raises PassError.
     """
@@ -40,7 +45,7 @@ def assume_frozen(model: Model) -> Assumed:
 
 def _frozen(model: Model, quantized: bool) -> Model:
     if not quantized:
-        model = PassManager.parse(SCHEME).run(model)
+        model = PassManager((*TURNS, PassManager.parse(SCHEME))).run(model)
     if state(model.graph) != "transformed":
         return model
     model = model.copy()

@@ -11,7 +11,7 @@ from functools import cached_property
 from glob import escape
 from types import MappingProxyType
 
-from qcc.backends.assumed import assume_frozen
+from qcc.backends.assumed import TURNS, assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.backends.onednn_rounding import is_unsigned
 from qcc.backends.onnx.form import between
@@ -22,8 +22,6 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model
 from qcc.passes.base import Pass
-from qcc.passes.channels_first import ChannelsFirst
-from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.fold_bn import FoldBn
@@ -116,7 +114,7 @@ class Plan:
         return digest.hexdigest()
 
 
-FOLDS = (ChannelsFirst(), EinsumToMatmul(), FoldConstants(), FoldBn())
+FOLDS = (*TURNS, FoldConstants(), FoldBn())
 """What a float model goes through before it is quantized."""
 
 

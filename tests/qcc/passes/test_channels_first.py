@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from lite_case import F, build_model, floats, static
 from onnx_files import exported
 
 import qcc
 from qcc._paddle import paddle
+from qcc.cli.main import cli
 from qcc.errors import PassError
 from qcc.model import Model
 
@@ -108,6 +111,14 @@ def test_quantized_for_engines(target: str, tmp_path: Path) -> None:
     else:
         saved = qcc.save(quantized, tmp_path, target=target, check=inputs)
     assert all(check.good for check in saved.checks)
+
+
+@pytest.mark.parametrize("target", ["paddle-x86", "openvino", "onnxruntime", "lite-arm"])
+def test_checked_as_they_will_be_quantized(target: str, tmp_path: Path) -> None:
+    qcc.save(build_model(classifier, (IMAGE,)), tmp_path, check=False)
+    done = CliRunner().invoke(cli, ["check", str(tmp_path), "--target", target])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"in int8: .*\d conv2d", done.output)
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "lite-x86"])
