@@ -71,6 +71,8 @@ class Off:
         return {name: finite(value) for name, value in vars(self).items()}
 
     def __str__(self) -> str:
+        if not np.isfinite(self.noise):
+            return "of another shape, or with values that are not finite"
         return f"off by {self.noise:.2%} (largest difference {self.largest:.2%} of the range)"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,9 @@ import numpy as np
 from qcc.analyze.divergence import common
 from qcc.backends import fluid
 from qcc.backends.apart import Wrong
+from qcc.backends.deploy.floats import float_for
 from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.judge import first_wrong_op, judge
 from qcc.backends.lite.runtime import LiteRuntime
@@ -20,10 +23,12 @@ from qcc.backends.predictor import Engine, Predictor
 from qcc.backends.reference import reference
 from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
+from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.unpack import Unpack
 from qcc.quantization import state, stored_form
+from qcc.targets.table import find_target
 
 
 class InPaddle:
@@ -153,7 +158,29 @@ class InOnnx(InFile):
         super().__init__(graph, path, OnnxRuntime(path))
 
 
-FILES: dict[str, type[InLite] | type[InOnnx]] = {".nb": InLite, ".onnx": InOnnx}
+class InOpenVino(InFile):
+    """An ONNX file, or the program of a model of Paddle, in OpenVINO."""
+
+    kernels = "OpenVINO"
+
+    def __init__(self, graph: Graph, path: Path) -> None:
+        super().__init__(graph, path, OpenVino(path))
+
+
+@contextmanager
+def for_openvino(path: Path, model: Model | None) -> Iterator[Path]:
+    """What OpenVINO opens: an ONNX file itself, or the program of a model, which is written for this."""
+    if model is None:
+        yield path
+        return
+    if state(model.graph) == "float":
+        model = float_for(model, find_target("openvino"))
+    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+        program, _ = _saved(model, Path(folder), model.fetches)
+        yield program
+
+
+FILES: dict[str, type[InLite] | type[InOnnx]] = {LITE_SUFFIX: InLite, ONNX_SUFFIX: InOnnx}
 """What runs a file that is no Paddle model, by its suffix."""
 
 

@@ -124,13 +124,14 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     difference[difference < _NEGLIGIBLE] = 0
     if not difference.any():
         return Distance()
-    scale = _range(right)
+    scale = range_of(right)
     norms = float(np.linalg.norm(left)), float(np.linalg.norm(right))
     ratio = norms[0] / norms[1] if norms[1] > _NEGLIGIBLE else np.inf
     apart = 0.0 if array.size <= FEW else abs(ratio - 1)
     return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, apart, ratio)
 
 
-def _range(values: np.ndarray) -> float:
+def range_of(values: np.ndarray) -> float:
+    """Of the values that are expected: what differences are relative to."""
     varies, size = float(np.ptp(values)), float(np.abs(values).max())
     return max(varies if varies > _VARIES * size else size, _NEGLIGIBLE)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest
+from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest, range_of
 from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, cut_between, part
 from qcc.backends.heads import is_chosen
 from qcc.backends.predictor import PaddleExecutor
@@ -63,7 +63,8 @@ class Wrong:
 class Apart:
     """Some ops of a reference, each on inputs that are given, and what they are to give.
 
-    `program`, with the weights `params`, is to be run on `inputs`, and to give `wanted`.
+    `program`, with the weights `params`, is to be run on `inputs`, and to give `wanted`. `other_side`: by its
+    place, of what is rounded behind an op, what may come out as well: see `beyond_ties`.
     """
 
     cut: Cut
@@ -71,6 +72,7 @@ class Apart:
     params: Path | None
     inputs: Mapping[str, np.ndarray]
     wanted: Sequence[np.ndarray]
+    other_side: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def distances(self, outputs: Sequence[np.ndarray]) -> list[Distance]:
         return distances(outputs, self.wanted)
@@ -98,7 +100,9 @@ class Apart:
         `ties`: how far each may be off on their account; `rough`: see `wider`; `wanted`: what an engine is to
         give that rounds to other steps than the reference.
         """
-        wanted = self.wanted if wanted is None else wanted
+        if wanted is None:
+            wanted = self.wanted
+            outputs = [self._on_its_side(*found) for found in enumerate(outputs)]
         least = Distance(ONE_OP, ONE_OP, ONE_OP)
         allowed = [furthest(least, one) for one in ties] if ties else [least] * len(wanted)
         limits = wider(allowed, rough, wanted)
@@ -115,6 +119,22 @@ class Apart:
         op = culprit(self.cut.graph.var(end))
         assert op is not None
         return Wrong(op, distance, excess, self, end)
+
+    def _on_its_side(self, place: int, output: np.ndarray) -> np.ndarray:
+        """What came out, as if those on a tie had been rounded as they are wanted."""
+        wanted, other = self.wanted[place], self.other_side.get(place)
+        if other is None or output.shape != wanted.shape:
+            return output
+        return np.where(np.abs(output - other) < np.abs(output - wanted), output - other + wanted, output)
+
+
+def beyond_ties(values: np.ndarray, rounded: np.ndarray, step: float) -> np.ndarray:
+    """What values that were rounded to multiples of a step may be as well: those nearer to a tie than an op
+    may be off are rounded to its other side."""
+    off = values - rounded
+    beyond = step / 2 - np.abs(off) < ONE_OP * range_of(values)
+    clipped = np.abs(off) > step
+    return np.where(beyond & ~clipped, rounded + np.copysign(step, off), rounded).astype(rounded.dtype)
 
 
 def worst_of(found: Iterable[Wrong | None]) -> Wrong | None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qcc.cli.bench_inputs import open_inputs, prepared
+from qcc.cli.engine_names import ENGINES, ON_CPUS
 from qcc.cli.next import tell_next
 from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from qcc.measure.bench import Row
     from qcc.measure.subjects import Subject
 
-# As in qcc.measure.engines, which imports more than a command line that is wrong should wait for.
-_ON_CPUS = ("paddle", "onnxruntime", "openvino", "lite")
-_ENGINES = (*_ON_CPUS, "tensorrt")
-_TARGETS = {name: name for name in _ENGINES} | {"paddle": "paddle-x86", "lite": "lite-x86"}
+_TARGETS = {name: name for name in ENGINES} | {"paddle": "paddle-x86", "lite": "lite-x86"}
 _PIPE_WIDTH = 100
 _MODEL, _LEAST = 1, 12
 """The column with the path of the model, which may be long, and how much of it is shown at least."""
@@ -69,9 +67,9 @@ class Counts(click.ParamType):
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--engines",
-    type=Words(_ENGINES),
-    metavar=",".join(_ENGINES),
-    default=",".join(_ON_CPUS),
+    type=Words(ENGINES),
+    metavar=",".join(ENGINES),
+    default=",".join(ON_CPUS),
     show_default=True,
     help="What is to run the models.",
 )

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.exceptions import Exit
@@ -185,20 +185,26 @@ def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], st
         task.check()
         metric = _number(evaluate, lambda quantized: float(run(quantized, task)[task.main_metric]))
         return metric, sha256(path)
-    function = named_function("--eval", evaluate)
-
-    def called(quantized: Model) -> object:
-        with code_of_users(f"--eval {evaluate}"):
-            return function(quantized)
-
+    metric = metric_function(evaluate)
     # A module that is built in or comes out of an archive has no file.
     file = Path(getattr(sys.modules[evaluate.partition(":")[0]], "__file__", None) or "")
-    return _number(evaluate, called), sha256(file) if file.is_file() else ""
+    return metric, sha256(file) if file.is_file() else ""
 
 
-def _number(evaluate: str, function: Callable[[Model], object]) -> Callable[[Model], float]:
-    def measured(quantized: Model) -> float:
-        value = function(quantized)
+def metric_function(evaluate: str) -> Callable[[Any], float]:
+    """The function of a user that `--eval` names, which is given what has a `run`, as `qcc.Model` has."""
+    function = named_function("--eval", evaluate)
+
+    def called(model: Any) -> object:
+        with code_of_users(f"--eval {evaluate}"):
+            return function(model)
+
+    return _number(evaluate, called)
+
+
+def _number(evaluate: str, function: Callable[[Any], object]) -> Callable[[Any], float]:
+    def measured(model: Any) -> float:
+        value = function(model)
         if not isinstance(value, Real):
             raise ConfigError(f"--eval {evaluate} gave a {type(value).__name__}, and not a number.")
         if not math.isfinite(value):

@@ -16,6 +16,7 @@ from qcc.cli.next import tell_next
 from qcc.cli.paths import FILE
 from qcc.cli.progress import progress
 from qcc.cli.stdout import echo
+from qcc.frontend.suffixes import ONNX_SUFFIX
 
 if TYPE_CHECKING:
     from qcc.analyze.divergence import Comparison, Off, Other
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 
 _SHOWN = 10
+_COARSE = ("onednn-int8", "openvino")
+"""Engines that round as their kernels do."""
+_READS = {ONNX_SUFFIX: ("openvino",)}
+"""What may run a file besides the engine that it is for, by its suffix."""
 
 
 @click.command()
@@ -40,11 +45,12 @@ _SHOWN = 10
 )
 @click.option(
     "--engine",
-    type=click.Choice(["paddle", "inference", "onednn", "onednn-int8"]),
+    type=click.Choice(["paddle", "inference", "onednn", "onednn-int8", "openvino"]),
     default="paddle",
     show_default=True,
     help="What runs B: Paddle op for op, paddle.inference with its own kernels, with those of oneDNN, or with"
-    " those of oneDNN for int8. A .nb file runs in Paddle Lite, an .onnx file in ONNX Runtime.",
+    " those of oneDNN for int8; or OpenVINO. A .nb file runs in Paddle Lite, an .onnx file in ONNX Runtime or"
+    " OpenVINO.",
 )
 @click.option(
     "--samples",
@@ -90,6 +96,7 @@ def compare(
     \b
     qcc compare MODEL OUT/float --data PHOTOS
     qcc compare OUT/float OUT/qdq --engine onednn-int8 --data PHOTOS
+    qcc compare OUT/float OUT/qdq --engine openvino --data PHOTOS
     qcc compare OUT/float model.nb --data PHOTOS
     qcc compare OUT/float model.onnx --data PHOTOS
     """
@@ -101,7 +108,7 @@ def compare(
     from qcc.files import check_outputs, write_json
     from qcc.frontend.saved import model_files
 
-    if other.suffix in FILES and engine != "paddle":
+    if other.suffix in FILES and engine not in ("paddle", *_READS.get(other.suffix, ())):
         kernels = FILES[other.suffix].kernels
         raise click.UsageError(f"--engine {engine}: {other} is a file that runs in {kernels}.")
     given = find_models(_of_epoch(model), None)
@@ -114,10 +121,10 @@ def compare(
     if json_file is not None:
         others = [other] if also is None else also.files
         check_outputs([json_file], [*given.files, *others, *files_named(data, preprocess)])
-    if second is None or engine == "onednn-int8":
+    coarse = second is None or engine in _COARSE
+    if coarse:
         _tell_of_processor(other, None if also is None else model_files(also.path, *also.names))
     with _opened(graph, other, second, engine) as runs:
-        coarse = second is None or engine == "onednn-int8"
         usual = ROUNDED if second is None or coarse else usual_limit(graph, second.graph)
         with progress("comparing", len(sample.reads), Console(stderr=True)) as report:
             batches = _counted(sample.reads, report)
@@ -168,10 +175,13 @@ def _comparable(model: Model, other: Model | None) -> Graph:
 
 @contextmanager
 def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Iterator[Other]:
-    from qcc.analyze.others import FILES, InEngine, InPaddle
+    from qcc.analyze.others import FILES, InEngine, InOpenVino, InPaddle, for_openvino
     from qcc.backends.predictor import Engine
 
-    if model is None:
+    if engine == "openvino":
+        with for_openvino(path, model) as program, InOpenVino(graph, program) as runs_program:
+            yield runs_program
+    elif model is None:
         with FILES[path.suffix](graph, path) as runs_file:
             yield runs_file
     elif engine == "paddle":
@@ -184,7 +194,6 @@ def _opened(graph: Graph, path: Path, model: Model | None, engine: str) -> Itera
 
 def _tell_of_processor(other: Path, files: Sequence[Path] | None) -> None:
     """Where B is written for another processor than this one, that what is off here says little there."""
-    from qcc.frontend.suffixes import ONNX_SUFFIX
     from qcc.record import FILE_NAME, read_record, record_beside
     from qcc.targets.processor import NO_VNNI, has_vnni
     from qcc.targets.table import WITH_VNNI

@@ -19,11 +19,12 @@ from qcc.calibrate.activations import calibrated
 from qcc.cli.main import run as command
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
+from qcc.measure.loaded import cases_of
 from qcc.passes import PassManager
 from qcc.passes.scales import fresh_weight_scales
 from qcc.quantization import scheme
 from qcc.train.config import load_config
-from qcc.train.evaluation.evaluate import evaluate, evaluate_lite
+from qcc.train.evaluation.evaluate import evaluate, evaluate_in
 from qcc.train.programs.weights import float_model, load_weights
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask
@@ -216,7 +217,8 @@ def test_the_trained_detector_has_the_same_ap(weight_type: str, clothes: Path, t
 
     export(frozen, tmp_path / "a.nb", arch="x86")
 
-    ap, lite_ap = evaluate(frozen, task)["box_ap"], evaluate_lite(tmp_path / "a.nb", task)["box_ap"]
+    (case,) = cases_of("lite", tmp_path / "a.nb", tmp_path / "scratch")
+    ap, lite_ap = evaluate(frozen, task)["box_ap"], evaluate_in(case, task)["box_ap"]
     assert ap > 0.4
     assert lite_ap == pytest.approx(ap, abs=0.001)
 

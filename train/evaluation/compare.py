@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -20,7 +19,7 @@ from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.predictor import Engine, Predictor
-from qcc.train.evaluation.evaluate import evaluate
+from qcc.train.evaluation.evaluate import evaluate, one_by_one
 from qcc.train.evaluation.timing import milliseconds
 from qcc.train.tasks.task import Feeds, Run, Task
 
@@ -105,20 +104,8 @@ def compare_forms(
 
 def _measured(name: str, file: Path, task: Task) -> InRuntime:
     with RUNTIMES[name](file) as runtime:
-        accuracy = task.evaluate(_one_by_one(runtime))[task.main_metric]
+        accuracy = task.evaluate(one_by_one(runtime.inputs, runtime.run))[task.main_metric]
         return InRuntime(accuracy, runtime.milliseconds(task.example()), file.stat().st_size)
-
-
-def _one_by_one(runtime: Runtime) -> Run:
-    """Runs the images of a batch singly: an ONNX file of a detector selects the boxes of one image."""
-
-    def run(batch: Feeds) -> list[np.ndarray]:
-        feeds = {name: batch[name] for name in runtime.inputs}
-        size = len(next(iter(feeds.values())))
-        runs = [runtime.run({name: array[i : i + 1] for name, array in feeds.items()}) for i in range(size)]
-        return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
-
-    return run
 
 
 def open_predictors(folders: Mapping[str, Path]) -> dict[tuple[str, str], Predictor]:

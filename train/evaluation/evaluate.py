@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import paddle, run_program, static_mode
-from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.failures import reason
+from qcc.measure.engines import Case
+from qcc.measure.loaded import loaded
 from qcc.model import Model
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
-from qcc.train.tasks.task import Feeds, Trainable
+from qcc.train.tasks.task import Feeds, Run, Trainable
 
 
 def evaluate(model: Model, task: Trainable) -> dict[str, float]:
@@ -29,13 +31,25 @@ def evaluate(model: Model, task: Trainable) -> dict[str, float]:
     return task.evaluate(ModelRunner(model, task.group.device).run)
 
 
-def evaluate_lite(path: Path, task: Trainable) -> dict[str, float]:
-    """The metrics of a Paddle Lite file for x86 on the task's test set, computed by Paddle Lite's runtime.
+def evaluate_in(case: Case, task: Trainable) -> dict[str, float]:
+    """The metrics of a model in an engine on the task's test set, with a thread for each processor.
 
-    Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM.
+    Images are run one at a time: what of a batch behind non-maximum suppression belongs to which image is
+    not told in an ONNX file. Raises what the engine raises.
     """
-    with LiteRuntime(path) as runtime:
-        return task.evaluate(runtime.run)
+    with loaded(case, len(os.sched_getaffinity(0))) as model:
+        return task.evaluate(one_by_one(model.feeds, model.run))
+
+
+def one_by_one(feeds: Sequence[str], run: Run) -> Run:
+    """Runs the images of a batch singly, fed by these names."""
+
+    def singly(batch: Feeds) -> list[NDArray[Any]]:
+        size = len(batch[feeds[0]])
+        runs = [run({name: batch[name][i : i + 1] for name in feeds}) for i in range(size)]
+        return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
+
+    return singly
 
 
 class RepeatedEvaluation:

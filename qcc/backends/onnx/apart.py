@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from qcc.backends.apart import Apart, take_apart
+from qcc.backends.apart import Apart, beyond_ties, take_apart
 from qcc.backends.deploy.points import pair_of
 from qcc.backends.reference import Reference, write_opened
+from qcc.numerics import max_int
 from qcc.passes.round_trip import linear_attrs
 
 _ROUNDED = "@rounded"
@@ -31,6 +32,7 @@ def _rounded(reference: Reference, apart: Apart) -> Apart:
     graph = apart.cut.graph
     ends: list[str] = []
     rounded: dict[int, str] = {}
+    steps: dict[int, float] = {}
     for place, end in enumerate(apart.cut.ends):
         pair = pair_of(reference.graph.var(end))
         ends.append(end)
@@ -46,8 +48,14 @@ def _rounded(reference: Reference, apart: Apart) -> Apart:
         graph.add_op("dequantize_linear", {"X": integers, **slots}, {"Y": result}, attrs)
         ends[place] = result.name
         rounded[place] = dequantize.output("Y").name
+        scale = reference.graph.weights[quantize.input("Scale").name]
+        steps[place] = float(scale.max()) / max_int(int(quantize.attr("bit_length", 8)))
     values = dict(zip(rounded, reference.values(list(rounded.values())), strict=True)) if rounded else {}
     wanted = [values.get(place, value) for place, value in enumerate(apart.wanted)]
+    other_side = {
+        place: beyond_ties(apart.wanted[place], value, steps[place]) for place, value in values.items()
+    }
     graph.fetches = tuple(ends)
     write_opened(graph, ends, apart.program)
-    return replace(apart, cut=replace(apart.cut, ends=tuple(ends)), wanted=wanted)
+    cut = replace(apart.cut, ends=tuple(ends))
+    return replace(apart, cut=cut, wanted=wanted, other_side=other_side)

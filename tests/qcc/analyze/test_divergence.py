@@ -20,15 +20,19 @@ from qcc.analyze.divergence import (
     SAME_INTEGERS,
     Comparison,
     Limit,
+    Off,
     compare_layers,
     stations,
     usual_limit,
 )
-from qcc.analyze.others import InEngine, InPaddle
+from qcc.analyze.others import InEngine, InOpenVino, InPaddle, for_openvino
+from qcc.backends.deploy.form import for_target
+from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.predictor import Engine
 from qcc.errors import ModelFormatError
 from qcc.model import Model
 from qcc.passes.quantizable import KINDS, operands
+from qcc.targets.table import find_target
 
 NET = quantized_net()
 
@@ -116,6 +120,20 @@ def test_in_an_engine_and_in_int8_kernels() -> None:
     assert found.kernels == "paddle.inference, oneDNN int8"
     assert all(one.own is None for one in found.layers)
     assert found.layers[-1].output in NET.frozen.fetches
+
+
+@pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))
+@pytest.mark.parametrize("quantized", [False, True])
+def test_in_openvino(quantized: bool) -> None:
+    model = for_target(NET.frozen, find_target("openvino"))[0] if quantized else NET.model
+    with for_openvino(Path("unread"), model) as program, InOpenVino(model.graph, program) as other:
+        found = compare_layers(model.graph, other, NET.batches[:1], ROUNDED)
+    assert found.first is None
+    assert found.kernels == "OpenVINO"
+
+
+def test_what_has_another_shape_is_said_to() -> None:
+    assert str(Off(np.inf, np.inf)) == "of another shape, or with values that are not finite"
 
 
 def test_how_far_a_layer_may_be_off() -> None:

@@ -1,0 +1,124 @@
+"""`qcc eval` in engines, and by metrics of users."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lite_case import F, build_model, floats, static
+
+import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.openvino import openvino_missing
+from qcc.backends.lite.runtime import runtime_missing
+from qcc.cli.main import run as command
+
+IMAGES = floats(6, 3, 8, 8)
+METRIC = '''
+import numpy as np
+
+def accuracy(model):
+    """Of six images, one at a time, by the labels that the float model gives."""
+    images, labels = np.load({images!r}), np.load({labels!r})
+    found = [int(model.run({{"x0": image[np.newaxis]}})[0].argmax()) for image in images]
+    return np.mean(found == labels)
+
+def fed(model):
+    return len(model.feeds)
+
+def wrong(model):
+    return "much"
+
+def raises(model):
+    return model.run({{"another": np.zeros((1, 3, 8, 8), np.float32)}})
+'''
+MISSING = {
+    "paddle": None,
+    "onnxruntime": onnxruntime_missing(),
+    "openvino": openvino_missing(),
+    "lite": runtime_missing(),
+}
+
+
+def classifier(x: object) -> object:
+    y = F.relu(static.nn.conv2d(x, 8, 3, padding=1))
+    return static.nn.fc(static.nn.conv2d(y, 4, 3, stride=2), 5)
+
+
+@pytest.fixture
+def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a float model, what `qcc quantize` made of it, and a module `my_metric`."""
+    model = build_model(classifier, (IMAGES,))
+    qcc.save(model, tmp_path / "float", check=False)
+    np.savez(tmp_path / "data.npz", x0=IMAGES)
+    np.save(tmp_path / "images.npy", IMAGES)
+    np.save(tmp_path / "labels.npy", model.run({"x0": IMAGES})[0].argmax(1))
+    paths = {name: str(tmp_path / f"{name}.npy") for name in ("images", "labels")}
+    (tmp_path / "my_metric.py").write_text(METRIC.format(**paths))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_metric", raising=False)
+    asked = ["quantize", "float", "--data", "data.npz", "-o", "out", "--no-check"]
+    assert command([*asked, "--target", "onnxruntime"]) == 0
+    return tmp_path
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    capsys.readouterr()
+    assert command(["eval", *words]) == 0, capsys.readouterr().err
+    return capsys.readouterr().out.splitlines()
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert command(["eval", *words]) == 2
+    return capsys.readouterr().err
+
+
+def test_by_a_function(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "float", "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
+    found = printed(capsys, "out/qdq", "--eval", "my_metric:accuracy")
+    assert found[0].startswith("my_metric:accuracy ")
+
+
+@pytest.mark.parametrize("engine", MISSING)
+def test_in_every_engine(engine: str, forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = MISSING[engine]
+    if missing is not None:
+        pytest.skip(missing)
+    words = ("--eval", "my_metric:accuracy", "--engine", engine)
+    assert printed(capsys, "float", *words) == ["float, float:", "my_metric:accuracy 1.0000"]
+    if engine == "openvino":
+        assert command(["quantize", "float", "--data", "data.npz", "-o", "out", "--target", engine]) == 0
+    found = printed(capsys, "out", *words)
+    assert found[1::2] == ["my_metric:accuracy 1.0000"] * (len(found) // 2)
+    fed = ("--eval", "my_metric:fed", "--engine", engine)
+    assert printed(capsys, "float", *fed)[1] == "my_metric:fed 1.0000"
+
+
+@pytest.mark.skipif(onnxruntime_missing() is not None, reason=str(onnxruntime_missing()))
+def test_an_onnx_file_runs_in_onnx_runtime_and_openvino(
+    forms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(next(forms.glob("out/onnxruntime*/model.onnx")).relative_to(forms))
+    assert printed(capsys, file, "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
+    assert "does not run in Paddle Lite for x86" in refused(
+        capsys, file, "--eval", "my_metric:accuracy", "--engine", "lite"
+    )
+
+
+def test_what_does_not_go_together(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Give -c CONFIG, or --eval" in refused(capsys, "float")
+    assert "go with -c" in refused(capsys, "float", "--eval", "my_metric:accuracy", "--skip-bad")
+    named = ("--eval", "my_metric:fed", "--engine", "paddle", "--model-filename", "model.pdmodel")
+    assert "go without it" in refused(capsys, "float", *named)
+    assert "does not run in OpenVINO: " in refused(
+        capsys, "out/int8", "--eval", "my_metric:fed", "--engine", "openvino"
+    )
+
+
+def test_what_a_function_may_do_wrong(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "gave a str, and not a number" in refused(capsys, "float", "--eval", "my_metric:wrong")
+    words = ("float", "--eval", "my_metric:raises", "--engine", "paddle")
+    assert "the model is fed by ['x0'], but the inputs given are ['another']" in refused(capsys, *words)
