@@ -12,6 +12,7 @@ import numpy as np
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.samples import Feed, Sample, make_arrays
 from qcc.errors import DataError, GraphError, PaddleError
+from qcc.files import atomic_file
 from qcc.measure.subjects import Subject
 
 Inputs = Mapping[str, np.ndarray]
@@ -27,7 +28,8 @@ def write_photo(path: Path) -> None:
     """Write a made-up photo, of the size that cameras for video have, as a file."""
     (picture,) = make_arrays([Feed("photo", (1, 3, *_PHOTO), np.dtype(np.float32))], 0).values()
     pixels = np.clip(64 * picture[0].transpose(1, 2, 0) + 128, 0, 255).astype(np.uint8)
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    with atomic_file(path) as stream:
+        stream.write(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def find_inputs(
