@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from lite_commands import small
 
 import qcc
 from qcc.backends.agreement import MANY, Distance
-from qcc.backends.apart import Apart, take_apart, wider, worst_of
+from qcc.backends.apart import Apart, beyond_ties, take_apart, wider, worst_of
+from qcc.backends.onnx.apart import apart_and_rounded
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, reference
 from qcc.model import Model
@@ -100,3 +102,30 @@ def test_ties_widen_the_limits_of_quantized_models_alone(tmp_path: Path) -> None
             assert new.largest == max(old.largest, 2 * tie.largest)
             assert new.norms == max(old.norms, 2 * tie.largest, 2 * tie.norms)
         assert seen or found.limits() == before
+
+
+def test_what_is_rounded_from_a_tie_may_be_on_either_side() -> None:
+    """Of 24 means one is within a thousandth of a step of a tie; the others are a tenth from it or more."""
+    step = 0.5
+    values = np.linspace(-20, 20, 24).round() * step + 0.1 * step
+    values[5] = 7.499 * step
+    values[6] = 200.4999 * step
+    rounded = np.clip(np.round(values / step), -127, 127) * step
+    other = beyond_ties(values, rounded, step)
+    assert np.flatnonzero(other != rounded).tolist() == [5]
+    assert (rounded[5], other[5]) == (7 * step, 8 * step)
+
+
+def test_only_what_is_on_a_tie_is_taken_for_right(tmp_path: Path) -> None:
+    found = reference_of(frozen_engine_net("concat_conv_and_pool"), tmp_path)
+    rounded = next(one for one in apart_and_rounded(found) if one.other_side)
+    place = next(iter(rounded.other_side))
+    wanted = [np.array(one) for one in rounded.wanted]
+    step = np.diff(np.unique(wanted[place])).min()
+    other = wanted[place].copy()
+    other.flat[3] += step
+    moved = [*wanted[:place], other, *wanted[place + 1 :]]
+    assert rounded.worst(wanted) is None
+    wrong = replace(rounded, other_side={}).worst(moved)
+    assert wrong is not None
+    assert replace(rounded, other_side={place: other}).worst(moved) is None
