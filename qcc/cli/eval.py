@@ -101,7 +101,7 @@ def evaluate(
     else:
         measure = _ByConfig.open(config_path, overrides, dataset_dir, skip_bad, output_eval)
     if chosen is not None:
-        _print_in_engine(chosen, model, measure)
+        _print_in_engine(chosen, model, measure, one_only=output_eval is not None)
     elif all_epochs and isinstance(measure, _ByConfig):
         _compare_epochs(model, measure.config, measure.task)
     else:
@@ -181,12 +181,16 @@ class _ByConfig:
         return list(self.task.left_out())
 
 
-def _print_in_engine(engine: str, model: Path, measure: _ByFunction | _ByConfig) -> None:
+def _print_in_engine(engine: str, model: Path, measure: _ByFunction | _ByConfig, *, one_only: bool) -> None:
     """The metrics of all that an engine runs of what a path names: of a folder, with what each is."""
     from qcc.measure.loaded import cases_of
 
     with tempfile.TemporaryDirectory(prefix="qcc-") as scratch:
-        for case in cases_of(engine, model, Path(scratch)):
+        cases = cases_of(engine, model, Path(scratch))
+        if one_only and len(cases) > 1:
+            names = ", ".join(case.subject.shown for case in cases)
+            raise click.UsageError(f"--output_eval writes what one model finds: name one of {names}.")
+        for case in cases:
             metrics = measure.in_engine(case)
             if model.is_dir():
                 echo(f"{case.subject.shown}, {case.subject.label}:")
