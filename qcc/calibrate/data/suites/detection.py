@@ -12,6 +12,7 @@ from qcc.calibrate.data.suites.made import (
     floats,
     interpolated,
     pair,
+    turned,
 )
 
 
@@ -44,6 +45,21 @@ def _letter_box(made: Made, options: Options) -> None:
     made.pad("Fit", 127.5, size=pair(options["target_size"]), place="center", interpolation="area")
 
 
+def _top_down(made: Made, options: Options) -> None:
+    """Of a person, or whatever else has key points, which fills the image: resized, as PaddleDetection's C++
+    deployment does."""
+    made.step("Resize", size=turned(options["trainsize"]))
+
+
+def _warp(made: Made, options: Options) -> None:
+    """Of CenterNet: the longer side fills a square, and colours become BGR."""
+    size = [int(options.get(key, 512)) for key in ("input_h", "input_w")]
+    if options.get("keep_res", False) or size[0] != size[1]:
+        raise ValueError("only a square is known here")
+    made.content["channels"] = "BGR"
+    made.pad("Fit", 0, size=size, place="center")
+
+
 def _pad(made: Made, options: Options) -> None:
     size = options.get("size") or 640
     size = pair(size[-2:] if isinstance(size, list) else size)
@@ -59,6 +75,8 @@ def _pad_stride(made: Made, options: Options) -> None:
 OPERATIONS: Mapping[str, Operation] = {
     "Resize": resize,
     "LetterBoxResize": _letter_box,
+    "TopDownEvalAffine": _top_down,
+    "WarpAffine": _warp,
     "Pad": _pad,
     "PadStride": _pad_stride,
     "NormalizeImage": normalize,

@@ -48,6 +48,18 @@ Preprocess:
 - {type: NormalizeImage, is_scale: true, mean: [0.0, 0.0, 0.0], norm_type: none, std: [1.0, 1.0, 1.0]}
 - {type: Permute}
 """
+POSES = """\
+Preprocess:
+- {trainsize: [192, 256], type: TopDownEvalAffine, use_udp: true}
+- {is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], type: NormalizeImage}
+- {type: Permute}
+"""
+CENTRES = """\
+Preprocess:
+- {type: WarpAffine, keep_res: false, input_h: 512, input_w: 512}
+- {type: NormalizeImage, is_scale: true, mean: [0.408, 0.447, 0.470], std: [0.289, 0.274, 0.278]}
+- {type: Permute}
+"""
 OLD = """\
 Preprocess:
 - {interp: 2, max_size: 0, target_size: 608, type: Resize, use_cv2: true}
@@ -217,6 +229,16 @@ TransformsMode: BGR
                 ]
             },
         ),
+        (POSES, {**IMAGENET, "steps": [{"type": "Resize", "size": [256, 192]}]}),
+        (
+            CENTRES,
+            {
+                "mean": [0.408, 0.447, 0.47],
+                "std": [0.289, 0.274, 0.278],
+                "channels": "BGR",
+                "steps": [{"type": "Fit", "size": [512, 512], "place": "center", "value": 0.0}],
+            },
+        ),
         (OLD, {**IMAGENET, "steps": [{"type": "Resize", "size": [608, 608], "interpolation": "cubic"}]}),
         (
             CLASSES,
@@ -361,7 +383,7 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
     [
         (
             "Preprocess: [{type: WarpAffine, keep_res: true}]",
-            "images go through WarpAffine, which qcc does not",
+            "WarpAffine has options that are not known here, {'keep_res': True}",
         ),
         ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
