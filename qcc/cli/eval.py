@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qcc.cli.engine_names import ENGINES
+from qcc.cli.chosen_engine import chosen_engine, engine_option, only_one
 from qcc.cli.next import tell_next
 from qcc.cli.stdout import echo
 from qcc.cli.training_options import (
@@ -22,16 +22,12 @@ from qcc.cli.training_options import (
     overrides_option,
     skip_bad_option,
 )
-from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX
 
 if TYPE_CHECKING:
     from qcc.measure.engines import Case
     from qcc.model import Model
     from qcc.train.config import ClassifierConfig, DetectorConfig
     from qcc.train.tasks.task import Task
-
-_RUN_BY = {LITE_SUFFIX: "lite", ONNX_SUFFIX: "onnxruntime"}
-"""What runs a file that is no model of Paddle, where no engine is named."""
 
 Metrics = Mapping[str, float]
 
@@ -48,13 +44,7 @@ Metrics = Mapping[str, float]
     help="A metric of your own, instead of -c: a Python function that is given what `run(inputs)` runs, and"
     " gives a number.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    help="What runs the model, as `qcc bench --engines` has it: paddle is Paddle Inference with oneDNN, in"
-    " int8 for a quantized model. Without it Paddle computes op for op, with the integers of the quantized"
-    " network; a .nb file runs in lite, an .onnx file in onnxruntime.",
-)
+@engine_option
 @dataset_option
 @overrides_option
 @output_eval_option
@@ -85,16 +75,13 @@ def evaluate(
     qcc eval OUT -c CONFIG.yml --engine openvino
     qcc eval OUT/qdq --eval my_metric:accuracy --engine paddle
     """
-    chosen = engine or _RUN_BY.get(model.suffix)
+    chosen = chosen_engine(engine, model, model_filename, params_filename)
     if (config_path is None) == (function is None):
         raise click.UsageError("Give -c CONFIG, or --eval MODULE:FUNCTION for a metric of your own.")
     if function is not None and (all_epochs or dataset_dir or overrides or output_eval or skip_bad):
         raise click.UsageError("--all-epochs, -d, -o, --output_eval and --skip-bad go with -c.")
-    if chosen is not None and (all_epochs or model_filename or params_filename):
-        raise click.UsageError(
-            "An engine runs one model, and finds it by its usual names: --all-epochs, --model-filename and"
-            " --params-filename go without it."
-        )
+    if chosen is not None and all_epochs:
+        raise click.UsageError("An engine runs one model: --all-epochs goes without it.")
     measure: _ByFunction | _ByConfig
     if config_path is None:
         measure = _ByFunction(str(function))
@@ -187,9 +174,8 @@ def _print_in_engine(engine: str, model: Path, measure: _ByFunction | _ByConfig,
 
     with tempfile.TemporaryDirectory(prefix="qcc-") as scratch:
         cases = cases_of(engine, model, Path(scratch))
-        if one_only and len(cases) > 1:
-            names = ", ".join(case.subject.shown for case in cases)
-            raise click.UsageError(f"--output_eval writes what one model finds: name one of {names}.")
+        if one_only:
+            only_one("--output_eval", cases)
         for case in cases:
             metrics = measure.in_engine(case)
             if model.is_dir():

@@ -15,8 +15,12 @@ from tiny import write_slim
 from tiny_detector import write_detector_config
 
 import qcc
+from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.cli.main import run
+from qcc.train.config import load_config
+from qcc.train.programs.weights import float_model, load_weights
+from qcc.train.tasks.build import build_task
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +103,31 @@ def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixt
     assert len(list(out.glob("*.png"))) == 20
     scores = [found["score"] for found in record["objects"]]
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.skipif(onnxruntime_missing() is not None, reason=str(onnxruntime_missing()))
+def test_engines_find_and_rate_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the float network in ONNX Runtime, since what is rounded may be on either side of a tie."""
+    given, weights = ["-c", str(folder / "detector.yml")], folder / "weights.npz"
+    assert run(["train", *given, "--save", str(weights)]) == 0
+    network = build_task(load_config(folder / "detector.yml", ())).network()
+    qcc.save(float_model(network, load_weights(weights), weights), folder / "trained", check=False)
+    seen: list[Any] = []
+    rated: list[str] = []
+    for engine in ([], ["--engine", "onnxruntime"], ["--engine", "paddle"]):
+        out = folder / f"seen by {''.join(engine[1:])}"
+        looked = ["--infer_img", str(folder / "data/JPEGImages/test_0.jpg"), "--draw_threshold", "0"]
+        words = [str(folder / "trained"), *given, *engine]
+        assert run(["infer", *words, *looked, "--output_dir", str(out)]) == 0
+        seen.append(json.loads((out / "test_0.json").read_text())["objects"])
+        capsys.readouterr()
+        assert run(["eval", *words]) == 0
+        rated.append(capsys.readouterr().out.splitlines()[-1])
+    assert len(set(rated)) == 1
+    for objects in seen[1:]:
+        assert [one["class_name"] for one in objects] == [one["class_name"] for one in seen[0]]
+        scores = [[one["score"] for one in found] for found in (objects, seen[0])]
+        np.testing.assert_allclose(*scores, rtol=1e-3)
 
 
 def test_infer_does_not_draw_over_what_it_reads(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,18 @@ from numpy.typing import NDArray
 from qcc.calibrate.data.image_file import IMAGE_SUFFIXES, read_image
 from qcc.errors import ConfigError, DataError, OutputError
 from qcc.files import atomic_file, write_json
+from qcc.measure.engines import ENGINES, Case
+from qcc.measure.loaded import loaded
 from qcc.model import Model
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.data.augment import network_input
 from qcc.train.evaluation.drawing import Detection, draw
 from qcc.train.evaluation.evaluate import ModelRunner
-from qcc.train.evaluation.timing import clocked, milliseconds
+from qcc.train.evaluation.timing import COUNTED_RUNS, WARM_UP_RUNS, clocked, milliseconds
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.parallel.device import choose_device, is_cpu
 from qcc.train.tasks.detector import detections
-from qcc.train.tasks.task import Feeds
+from qcc.train.tasks.task import Feeds, Run
 
 
 def find_images(folder: Path | None, image: Path | None) -> list[Path]:
@@ -41,12 +45,12 @@ def find_images(folder: Path | None, image: Path | None) -> list[Path]:
 
 
 class Detector:
-    """A detection model made ready for image files. `device`: what it runs on, "CPU" or "GPU"."""
+    """A model that detects in image files. `run` takes a batch of one; `time_of`: milliseconds of that."""
 
-    def __init__(self, model: Model, config: DetectorConfig, class_names: Sequence[str]) -> None:
-        device = choose_device(config.use_gpu)
-        self.device = "CPU" if is_cpu(device) else "GPU"
-        self._run = ModelRunner(model, device).run
+    def __init__(
+        self, run: Run, time_of: Callable[[Feeds], float], config: DetectorConfig, class_names: Sequence[str]
+    ) -> None:
+        self._run, self._time_of = run, time_of
         self._size = config.yolo_test_feed.image_shape[1:]
         self._class_names = class_names
 
@@ -58,8 +62,7 @@ class Detector:
 
     def time(self, image: NDArray[np.uint8]) -> float:
         """Median milliseconds of one run on `image`, of 100 after 10 that do not count."""
-        feeds = image_feeds(image, self._size)
-        return milliseconds({"run": clocked(lambda: self._run(feeds))})["run"]
+        return self._time_of(image_feeds(image, self._size))
 
     def _detection(self, row: NDArray[Any]) -> Detection:
         number = int(row[0])
@@ -70,6 +73,34 @@ class Detector:
             )
         left, top, right, bottom = (float(edge) for edge in row[2:])
         return Detection(number, self._class_names[number], float(row[1]), (left, top, right, bottom))
+
+
+@contextmanager
+def detector_in_paddle(
+    model: Model, config: DetectorConfig, class_names: Sequence[str]
+) -> Iterator[tuple[Detector, str]]:
+    """The model run op for op by Paddle, and what runs it in words."""
+    device = choose_device(config.use_gpu)
+    run = ModelRunner(model, device).run
+
+    def time_of(feeds: Feeds) -> float:
+        return milliseconds({"run": clocked(lambda: run(feeds))})["run"]
+
+    yield Detector(run, time_of, config, class_names), f"Paddle, {'CPU' if is_cpu(device) else 'GPU'}"
+
+
+@contextmanager
+def detector_in(
+    case: Case, config: DetectorConfig, class_names: Sequence[str]
+) -> Iterator[tuple[Detector, str]]:
+    """The same in an engine, on one thread."""
+    with loaded(case, 1) as model:
+
+        def time_of(feeds: Feeds) -> float:
+            wanted = {name: feeds[name] for name in model.feeds}
+            return 1000 * statistics.median(model.running.times(wanted, WARM_UP_RUNS, COUNTED_RUNS).wall)
+
+        yield Detector(model.run, time_of, config, class_names), f"{ENGINES[case.engine].title}, one thread"
 
 
 def image_feeds(image: NDArray[np.uint8], size: tuple[int, int]) -> Feeds:

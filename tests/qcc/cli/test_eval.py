@@ -112,7 +112,7 @@ def test_what_does_not_go_together(forms: Path, capsys: pytest.CaptureFixture[st
     assert "Give -c CONFIG, or --eval" in refused(capsys, "float")
     assert "go with -c" in refused(capsys, "float", "--eval", "my_metric:accuracy", "--skip-bad")
     named = ("--eval", "my_metric:fed", "--engine", "paddle", "--model-filename", "model.pdmodel")
-    assert "go without it" in refused(capsys, "float", *named)
+    assert "go without --engine" in refused(capsys, "float", *named)
     assert "does not run in OpenVINO: " in refused(
         capsys, "out/int8", "--eval", "my_metric:fed", "--engine", "openvino"
     )
