@@ -44,7 +44,7 @@ def cases_of(engine: str, path: Path, scratch: Path) -> list[Case]:
     cases = [one for one in found if isinstance(one, Case)]
     if not cases:
         reasons = dict.fromkeys(one.reason.rstrip(".") for one in found if not isinstance(one, Case))
-        why = "; ".join(reasons) or "it is no model for it"
+        why = "; ".join(reasons) or "give its float, frozen or qdq form"
         raise EngineError(f"{path} does not run in {ENGINES[engine].name}: {why}.")
     return cases
 
