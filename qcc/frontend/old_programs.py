@@ -1,0 +1,116 @@
+"""Programs of Paddle 1.x, in the words of today.
+
+Each Paddle writes the attributes that it knows, and knew fewer before: 1.5 has no `padding_algorithm`, 1.2 no
+`align_mode`. A convolution's layout was `AnyLayout`, which is NCHW. Paddle's executor takes its default for
+what is absent, and NCHW for AnyLayout; paddle2onnx, OpenVINO and Paddle Lite end there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from qcc.ir.program import AttrProto, OpProto, ProgramProto
+from qcc.ir.text.usual import BOOKKEEPING, extra_attributes, usual_attributes
+
+# Attributes that say which kernel computes, and not what. Which ops have them, each Paddle says otherwise.
+_OF_KERNELS = frozenset(
+    {
+        "Scale_data",
+        "Scale_in",
+        "Scale_out",
+        "Scale_weights",
+        "Scale_x",
+        "Scale_y",
+        "Shift_data",
+        "force_fp32_output",
+        "mkldnn_data_type",
+        "slot",
+        "use_cudnn",
+        "use_mkldnn",
+        "use_quantizer",
+    }
+)
+# Attributes that Paddle 3 has, and 2.6 has not, at defaults that give what 2.6 computes: a file is to be read
+# alike by both. For quantize and dequantize ops of other than 8 bits, see `program_file`.
+_OF_PADDLE3 = frozenset(
+    {
+        ("argsort", "stable"),
+        ("cumprod", "exclusive"),
+        ("cumprod", "reverse"),
+        ("dequantize_linear", "qmax"),
+        ("dequantize_linear", "qmin"),
+        ("fake_channel_wise_quantize_abs_max", "round_type"),
+        ("fake_channel_wise_quantize_dequantize_abs_max", "round_type"),
+        ("fake_quantize_abs_max", "round_type"),
+        ("fake_quantize_dequantize_abs_max", "round_type"),
+        ("fake_quantize_dequantize_moving_average_abs_max", "round_type"),
+        ("fake_quantize_moving_average_abs_max", "round_type"),
+        ("fake_quantize_range_abs_max", "round_type"),
+        ("histogram", "density"),
+        ("kldiv_loss", "log_target"),
+        ("max_pool2d_with_index", "ceil_mode"),
+        ("max_pool3d_with_index", "ceil_mode"),
+        ("nanmedian", "mode"),
+        ("quantize_linear", "qmax"),
+        ("quantize_linear", "qmin"),
+        ("repeat_interleave", "output_size"),
+        ("round", "decimals"),
+        ("thresholded_relu", "value"),
+    }
+)
+
+
+# The first version that has all that engines ask for.
+_FIRST_OF_TODAY = 2_000_000
+# Of other ops, such as affine_channel, AnyLayout is another one.
+_LAID_OUT = frozenset(
+    {
+        "conv2d",
+        "conv2d_transpose",
+        "conv3d",
+        "conv3d_transpose",
+        "depthwise_conv2d",
+        "depthwise_conv2d_transpose",
+        "pool2d",
+        "pool3d",
+    }
+)
+_LAYOUT = "data_format"
+
+
+def reword(program: ProgramProto) -> None:
+    """State what a program of Paddle 1.x leaves to be understood; others stay as they are."""
+    if program.version.version >= _FIRST_OF_TODAY:
+        return
+    for block in program.blocks:
+        for op in block.ops:
+            _state_defaults(op)
+            if op.type in _LAID_OUT:
+                _name_layout(op)
+
+
+def _state_defaults(op: OpProto) -> None:
+    present = {attr.name for attr in op.attrs}
+    absent = [attr for attr in _stated(op.type) if attr.name not in present]
+    if not absent:
+        return
+    attrs = [AttrProto.FromString(attr.SerializeToString()) for attr in (*op.attrs, *absent)]
+    del op.attrs[:]
+    op.attrs.extend(sorted(attrs, key=lambda attr: attr.name))
+
+
+def _name_layout(op: OpProto) -> None:
+    for attr in op.attrs:
+        if attr.name == _LAYOUT and attr.s == "AnyLayout":
+            attr.s = "NCDHW" if "3d" in op.type else "NCHW"
+
+
+@cache
+def _stated(op_type: str) -> tuple[AttrProto, ...]:
+    """What an op of this type says of what it computes, at Paddle's defaults."""
+    unstated = {*BOOKKEEPING, *_OF_KERNELS, *extra_attributes(op_type)}
+    return tuple(
+        attr
+        for name, attr in usual_attributes(op_type).items()
+        if name not in unstated and (op_type, name) not in _OF_PADDLE3
+    )
