@@ -1,4 +1,4 @@
-"""Programs of Paddle 1.x, in the words of today.
+"""Programs of older Paddles, in the words of today.
 
 Each Paddle writes the attributes that it knows, and knew fewer before: 1.5 has no `padding_algorithm`, 1.2 no
 `align_mode`. A convolution's layout was `AnyLayout`, which is NCHW. Paddle's executor takes its default for
@@ -31,37 +31,24 @@ _OF_KERNELS = frozenset(
     }
 )
 # Attributes that Paddle 3 has, and 2.6 has not, at defaults that give what 2.6 computes: a file is to be read
-# alike by both. For quantize and dequantize ops of other than 8 bits, see `program_file`.
+# alike by both.
 _OF_PADDLE3 = frozenset(
     {
         ("argsort", "stable"),
         ("cumprod", "exclusive"),
         ("cumprod", "reverse"),
-        ("dequantize_linear", "qmax"),
-        ("dequantize_linear", "qmin"),
-        ("fake_channel_wise_quantize_abs_max", "round_type"),
-        ("fake_channel_wise_quantize_dequantize_abs_max", "round_type"),
-        ("fake_quantize_abs_max", "round_type"),
-        ("fake_quantize_dequantize_abs_max", "round_type"),
-        ("fake_quantize_dequantize_moving_average_abs_max", "round_type"),
-        ("fake_quantize_moving_average_abs_max", "round_type"),
-        ("fake_quantize_range_abs_max", "round_type"),
         ("histogram", "density"),
         ("kldiv_loss", "log_target"),
         ("max_pool2d_with_index", "ceil_mode"),
         ("max_pool3d_with_index", "ceil_mode"),
         ("nanmedian", "mode"),
-        ("quantize_linear", "qmax"),
-        ("quantize_linear", "qmin"),
         ("repeat_interleave", "output_size"),
         ("round", "decimals"),
         ("thresholded_relu", "value"),
     }
 )
-
-
-# The first version that has all that engines ask for.
-_FIRST_OF_TODAY = 2_000_000
+# Every op has it that Paddle appended to a program. What a pass makes of ops, qcc's too, says what it needs.
+_APPENDED = "op_role_var"
 # Of other ops, such as affine_channel, AnyLayout is another one.
 _LAID_OUT = frozenset(
     {
@@ -79,12 +66,12 @@ _LAYOUT = "data_format"
 
 
 def reword(program: ProgramProto) -> None:
-    """State what a program of Paddle 1.x leaves to be understood; others stay as they are."""
-    if program.version.version >= _FIRST_OF_TODAY:
-        return
+    """State what the ops of a program leave to be understood."""
     for block in program.blocks:
         for op in block.ops:
-            _state_defaults(op)
+            # What quantizes has its own reader, see `program_file` and `passes.fake_quant`.
+            if "quantize" not in op.type:
+                _state_defaults(op)
             if op.type in _LAID_OUT:
                 _name_layout(op)
 
@@ -92,7 +79,7 @@ def reword(program: ProgramProto) -> None:
 def _state_defaults(op: OpProto) -> None:
     present = {attr.name for attr in op.attrs}
     absent = [attr for attr in _stated(op.type) if attr.name not in present]
-    if not absent:
+    if not absent or _APPENDED not in present:
         return
     attrs = [AttrProto.FromString(attr.SerializeToString()) for attr in (*op.attrs, *absent)]
     del op.attrs[:]
