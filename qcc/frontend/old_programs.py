@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from qcc.ir.program import AttrProto, OpProto, ProgramProto
+from qcc.ir.program import AttrProto, BlockProto, OpProto, ProgramProto, VarTypeProto
 from qcc.ir.text.usual import BOOKKEEPING, extra_attributes, usual_attributes
 
 # Attributes that say which kernel computes, and not what. Which ops have them, each Paddle says otherwise.
@@ -49,6 +49,9 @@ _OF_PADDLE3 = frozenset(
 )
 # Every op has it that Paddle appended to a program. What a pass makes of ops, qcc's too, says what it needs.
 _APPENDED = "op_role_var"
+# Ops that Paddle 2 has under another name alone, with a further output that nobody reads.
+_MOVES = [("X", 1), ("Out", 1)]
+_RENAMED = {"flatten": "flatten2", "squeeze": "squeeze2", "unsqueeze": "unsqueeze2"}
 # Of other ops, such as affine_channel, AnyLayout is another one.
 _LAID_OUT = frozenset(
     {
@@ -69,11 +72,27 @@ def reword(program: ProgramProto) -> None:
     """State what the ops of a program leave to be understood."""
     for block in program.blocks:
         for op in block.ops:
+            if op.type in _RENAMED and _slots(op) == _MOVES:
+                _rename(block, op)
             # What quantizes has its own reader, see `program_file` and `passes.fake_quant`.
             if "quantize" not in op.type:
                 _state_defaults(op)
             if op.type in _LAID_OUT:
                 _name_layout(op)
+
+
+def _rename(block: BlockProto, op: OpProto) -> None:
+    op.type = _RENAMED[op.type]
+    (written,) = (name for slot in op.outputs for name in slot.arguments)
+    shape = block.vars.add(name=f"{written}@{op.type}.xshape")
+    shape.type.type = VarTypeProto.LOD_TENSOR
+    shape.type.lod_tensor.tensor.data_type = VarTypeProto.FP32
+    op.outputs.add(parameter="XShape", arguments=[shape.name])
+
+
+def _slots(op: OpProto) -> list[tuple[str, int]]:
+    slots = (*op.inputs, *op.outputs)
+    return [(slot.parameter, len(slot.arguments)) for slot in slots if slot.arguments]
 
 
 def _state_defaults(op: OpProto) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from paddle.base.layer_helper import LayerHelper
 from saved_models import PaddleModel, build, static
 
 import qcc
@@ -89,6 +90,35 @@ def test_what_translates_into_onnx_finds_the_attributes_that_it_reads(old: Path)
     pytest.importorskip("paddle2onnx")
 
     assert {node.op_type for node in to_onnx(qcc.load(old).graph, "int8").graph.node} >= {"Conv", "MaxPool"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "attrs"), [("flatten", {"axis": 1}), ("squeeze", {"axes": [2, 3]}), ("unsqueeze", {"axes": [1]})]
+)
+def test_an_op_that_has_another_name_by_now_gets_it(kind: str, attrs: dict[str, Any], tmp_path: Path) -> None:
+    def net() -> tuple[list[Any], list[Any]]:
+        image = static.data("image", [-1, 3, 1, 1])
+        hidden = static.nn.conv2d(image, 4, 1)
+        helper = LayerHelper("moved")
+        moved, shape = (helper.create_variable_for_type_inference("float32") for _ in range(2))
+        outputs = {"Out": moved, "XShape": shape}
+        helper.append_op(type=f"{kind}2", inputs={"X": hidden}, outputs=outputs, attrs=attrs)
+        return [image], [paddle.nn.functional.relu(moved)]
+
+    today = build(net)
+    folder = today.save_separate(tmp_path)
+    program = ProgramProto.FromString((folder / "__model__").read_bytes())
+    (op,) = (op for op in program.blocks[0].ops if op.type == f"{kind}2")
+    op.type = kind
+    outputs = [type(slot).FromString(slot.SerializeToString()) for slot in op.outputs]
+    del op.outputs[:]
+    op.outputs.extend(slot for slot in outputs if slot.parameter == "Out")
+    (folder / "__model__").write_bytes(program.SerializeToString())
+
+    model = qcc.load(folder)
+
+    inputs = today.inputs()
+    np.testing.assert_array_equal(model.run(inputs)[0], today.run(inputs)[0])
 
 
 def test_ops_of_passes_are_left_as_they_are(old: Path, tmp_path: Path) -> None:
