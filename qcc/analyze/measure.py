@@ -61,7 +61,9 @@ class Measurement:
     def __init__(self, twins: Twins, journal: Journal) -> None:
         self.twins, self.journal = twins, journal
         names = heads(twins.float_graph)
-        self.heads = tuple(name for name in names if name in twins.quantized)
+        # What is no op's output, a weight or a feed that is fetched, nothing moves.
+        computed = [name for name in names if twins.float_graph.var(name).producer is not None]
+        self.heads = tuple(name for name in computed if name in twins.quantized)
         self._names = [name for layer in twins.layers for name in (layer.rounding.data, layer.output)]
         outputs = [layer.output for layer in twins.layers]
         # Of an op by itself, its data are looked at, too.

@@ -106,8 +106,12 @@ class InFile:
     inner = False
 
     def __init__(self, graph: Graph, path: Path, runtime: Runtime) -> None:
-        self._runtime, self._path = runtime, path
-        self.names = graph.fetches
+        self._runtime, self._path, self._outputs = runtime, path, graph.fetches
+        # What is no op's output, a weight or a feed that is fetched, is no layer.
+        self.names = tuple(name for name in graph.fetches if graph.var(name).producer is not None)
+        if not self.names:
+            runtime.close()
+            raise ModelFormatError("the model computes none of its outputs: there is nothing to compare.")
 
     def __enter__(self) -> InFile:
         return self
@@ -121,16 +125,16 @@ class InFile:
         """See `Other`.  Raises ModelFormatError for a file of another model."""
         found = self._runtime.run(inputs)
         self._check(len(found))
-        return dict(zip(self.names, map(np.asarray, found), strict=True))
+        return dict(zip(self._outputs, map(np.asarray, found), strict=True))
 
     def apart(self, given: Values) -> None:
         """The runtime gives no inner values."""
 
     def _check(self, outputs: int) -> None:
-        if outputs != len(self.names):
+        wanted = len(self._outputs)
+        if outputs != wanted:
             raise ModelFormatError(
-                f"{self._path} has {outputs} outputs, and the model {len(self.names)}: the file is of another"
-                " model."
+                f"{self._path} has {outputs} outputs, and the model {wanted}: the file is of another model."
             )
 
 

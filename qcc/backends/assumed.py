@@ -12,6 +12,7 @@ from qcc.passes import PassManager
 from qcc.passes.channels_first import ChannelsFirst
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
+from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 
@@ -24,11 +25,12 @@ _STAND_IN = 1.0
 @dataclass(frozen=True)
 class Assumed:
     """`model`: frozen, with fixed scales. `quantized`: whether the one given was; `dynamic`: whether it
-    measures its activations' scales at every run."""
+    measures its activations' scales at every run; `notes`: what the passes said that quantized it here."""
 
     model: Model
     quantized: bool
     dynamic: bool
+    notes: tuple[str, ...]
 
 
 def assume_frozen(model: Model) -> Assumed:
@@ -38,14 +40,16 @@ def assume_frozen(model: Model) -> Assumed:
     Raises PassError.
     """
     quantized = state(model.graph) != "float"
-    frozen = _frozen(model, quantized)
-    dynamic = is_dynamic(frozen.graph)
-    return Assumed(_with_stand_ins(frozen) if dynamic else frozen, quantized, dynamic)
-
-
-def _frozen(model: Model, quantized: bool) -> Model:
+    counts = OpCount()
     if not quantized:
-        model = PassManager((*TURNS, PassManager.parse(SCHEME))).run(model)
+        model = PassManager((*TURNS, PassManager.parse(SCHEME))).run(model, (Verification(), counts))
+    frozen = _frozen(model)
+    dynamic = is_dynamic(frozen.graph)
+    notes = tuple(note for change in counts.changes for note in change.result.notes)
+    return Assumed(_with_stand_ins(frozen) if dynamic else frozen, quantized, dynamic, notes)
+
+
+def _frozen(model: Model) -> Model:
     if state(model.graph) != "transformed":
         return model
     model = model.copy()

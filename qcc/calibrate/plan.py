@@ -11,6 +11,8 @@ from functools import cached_property
 from glob import escape
 from types import MappingProxyType
 
+import numpy as np
+
 from qcc.backends.assumed import TURNS, assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.backends.onednn_rounding import is_unsigned
@@ -156,8 +158,21 @@ def make_plan(
         for op in transformed.graph.ops
         if op.type in QUANTIZE_OPS and op.input("X").persistable
     )
+    _refuse_infinite(model.graph, folded.graph, weights)
     rounded = _between(table, assumed)
     return Plan(model, folded, activations, weights, kept, notes, rewrites, table, rounded)
+
+
+def _refuse_infinite(graph: Graph, folded: Graph, weights: Iterable[str]) -> None:
+    for name in sorted(weights):
+        if np.isfinite(folded.weights[name]).all():
+            continue
+        own = name in graph.weights and not np.isfinite(graph.weights[name]).all()
+        where = "" if own else ", once the norm behind it is folded in"
+        raise ModelFormatError(
+            f"the weight {name!r} holds values that are not finite{where}: training may have diverged; save"
+            " the model of an epoch before, or leave what reads it float, by --skip-vars."
+        )
 
 
 def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:

@@ -76,7 +76,7 @@ COMMANDS = {
 # What no program can help, wherever it happens; what can be seen beforehand, or tells more, is a QccError.
 _EXHAUSTED = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENAMETOOLONG),
 }
 
 

@@ -91,4 +91,4 @@ def budgets_in_time(time: WantedTime, quality: Wanted, target: str | None, effor
 def one_sample(model: Model, batch: Batch) -> Batch:
     """A batch cut to one sample where the model takes any number of them."""
     shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
-    return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+    return {name: batch[name][:1] if shape[:1] == (-1,) else batch[name] for name, shape in shapes.items()}

@@ -14,6 +14,7 @@ from qcc.errors import ModelFormatError, VerifyError
 from qcc.files import finish_around
 from qcc.frontend import paddle3
 from qcc.frontend.layout import find_params, find_program
+from qcc.frontend.old_programs import reword
 from qcc.frontend.params import ParamsFile, read_weights
 from qcc.frontend.program_file import ProgramFile, is_paddle3, read_program
 from qcc.ir.verify import verify
@@ -72,6 +73,7 @@ def _locate(path: str | os.PathLike[str], model_filename: str | None, params_fil
         if is_paddle3(program_path):
             return _of_paddle3(program_path, params_filename)
         program = read_program(program_path)
+        reword(program.program)
         return _Found(program.path, find_params(program, params_filename), lambda: program)
     except OSError as error:
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error

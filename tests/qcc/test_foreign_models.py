@@ -13,17 +13,20 @@ from foreign_models import MODELS, batch, strip_marks
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.deploy.form import for_target
 from qcc.backends.lite.check import check
 from qcc.backends.lite.describe import describe
 from qcc.backends.lite.export import export
 from qcc.backends.lite.file import parse_naive_buffer
 from qcc.backends.lite.runtime import runtime_missing
+from qcc.backends.onnx.form import prepare
 from qcc.draw.picture import Role
 from qcc.draw.roles import op_role
 from qcc.errors import ModelFormatError, PassError, QccWarning, TargetError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.quantizable import KINDS
+from qcc.passes.round_trip import is_observer
 from qcc.quantization import QuantizedOp, quantized_ops, scheme, state, stored_form
 from qcc.targets.table import find_target
 from qcc.train.freeze import freeze_to
@@ -210,6 +213,17 @@ def test_freezing_it_writes_every_form(name: str, made: Maker, tmp_path: Path) -
     expected = run(apply("freeze", model))
     assert np.array_equal(run(qcc.load(tmp_path / "float")), expected)
     assert np.array_equal(run(qcc.load(tmp_path / "int8")), expected)
+
+
+def test_ops_that_observe_only_are_left_out_for_engines_that_would_round_there(made: Maker) -> None:
+    model = made("slim_qat_tensorrt").load()
+    assert any(map(is_observer, model.graph.ops))
+
+    prepared = prepare(model, find_target("tensorrt"), {}).model
+    formed, _ = for_target(apply("freeze", model), find_target("openvino"))
+
+    assert not any(map(is_observer, (*prepared.graph.ops, *formed.graph.ops)))
+    np.testing.assert_allclose(run(prepared), run(model), rtol=0, atol=1e-4)
 
 
 def test_weights_that_are_integers_keep_their_type(made: Maker, tmp_path: Path) -> None:

@@ -221,6 +221,7 @@ def _cases() -> list[Case]:
         Case("normalize", matrix, lambda x: F.normalize(x)),
         Case("fill_constant", image, lambda x: x + paddle.full([1, 4, 1, 1], 0.5)),
         Case("flip", image, lambda x: paddle.flip(x, [3])),
+        Case("reverse", image, lambda x: append_op("reverse", {"X": x}, OUT, {"axis": [1, -1]})[0]),
         Case("roll", matrix, lambda x: paddle.roll(x, 2, 1)),
         Case("swap_squeeze_excite", image, squeeze_excite),
         Case("add_scalar", image, lambda x: x * 2.0 + 1.0),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from qcc.backends.assumed import SCHEME, assume_frozen
 from qcc.backends.deploy.form import for_target
 from qcc.backends.deploy.placement import Placement
+from qcc.errors import TargetError
 from qcc.model import Model
 from qcc.passes.instruments import OpCount
 from qcc.passes.manager import PassManager
@@ -40,11 +41,14 @@ class Report:
 def check(model: Model, target: Target) -> Report:
     """Bring a model, in any form, into the form for a target, without writing anything.
 
-    What has not happened yet is assumed: see `assume_frozen`. Raises what `for_target` raises.
+    What has not happened yet is assumed: see `assume_frozen`. Raises TargetError for a model that has nothing
+    to quantize, and what `for_target` raises.
     """
     if state(model.graph) == "qdq":
         model = PassManager.parse("freeze,prune").run(model)
     assumed = assume_frozen(model)
+    if state(assumed.model.graph) == "float":
+        raise TargetError(f"{target.name}: the model has nothing to quantize: {' '.join(assumed.notes)}")
     counts = OpCount()
     formed, placement = for_target(assumed.model, target, instruments=(counts,))
     notes = tuple(note for change in counts.changes for note in change.result.notes)

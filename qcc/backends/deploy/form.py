@@ -12,6 +12,7 @@ from qcc.passes.base import Pass
 from qcc.passes.frozen import frozen_ops
 from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.manager import PassManager
+from qcc.passes.observers import drop_observers
 from qcc.passes.out_thresholds import forget_scales
 from qcc.passes.static_scales import is_dynamic
 from qcc.passes.unpack import Unpack
@@ -36,6 +37,7 @@ def for_target(
     Raises TargetError when the model is not frozen, has scales that are measured at every run, or ops that
     the target refuses; PassError when a pass refuses.
     """
+    model = without_observers(model)
     present = state(model.graph)
     if present not in ("frozen", "int8"):
         raise TargetError(
@@ -60,6 +62,13 @@ def for_target(
         raise PassError(f"{target.name}: {error}") from error
     forget_scales(formed.graph)
     return formed, placement
+
+
+def without_observers(model: Model) -> Model:
+    """A copy of the model without the ops that observe only."""
+    model = model.copy()
+    drop_observers(model.graph)
+    return model
 
 
 def _way(present: str) -> str:

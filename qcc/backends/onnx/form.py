@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from qcc.backends.deploy.form import for_target
+from qcc.backends.deploy.form import for_target, without_observers
 from qcc.backends.deploy.passes.bare_nms import BareNms
 from qcc.backends.deploy.passes.fold_priors import FoldPriors
 from qcc.backends.deploy.passes.output_padding import OutputPadding
@@ -145,7 +145,8 @@ def _passes(form: OnnxForm, scales: Mapping[str, float]) -> list[Pass]:
 
 
 def _frozen(model: Model) -> Model:
-    """The frozen model that one in QDQ form was made of; others as they are."""
+    """The frozen model that one in QDQ form was made of, others as they are; all without observers."""
+    model = without_observers(model)
     return PassManager.parse("freeze,prune").run(model) if state(model.graph) == "qdq" else model
 
 

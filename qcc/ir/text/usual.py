@@ -53,7 +53,7 @@ def main_output(op_type: str) -> str:
 
 
 @cache
-def _extras(op_type: str) -> dict[str, AttrProto]:
+def extra_attributes(op_type: str) -> dict[str, AttrProto]:
     """Attributes for Paddle's kernels alone (`use_mkldnn`), which stand first in an op's message.
 
     Paddle adds them to every op that it reads; it declares no types for them, so it is asked for a message.
@@ -68,12 +68,12 @@ def _extras(op_type: str) -> dict[str, AttrProto]:
 
 
 @cache
-def _defaults(op_type: str) -> dict[str, AttrProto]:
+def usual_attributes(op_type: str) -> dict[str, AttrProto]:
     """Default of each attribute."""
     declared = _signature(op_type)
     if declared is None and op_type.endswith("_grad"):
         # Backward ops declare nothing and get the attributes of their forward op.
-        return _defaults(op_type.removesuffix("_grad")) | _extras(op_type)
+        return usual_attributes(op_type.removesuffix("_grad")) | extra_attributes(op_type)
     kinds: dict[str, int] = {} if declared is None else {attr.name: attr.type for attr in declared.attrs}
     defaults = {
         name: make_attr(name, kinds[name], value)
@@ -82,7 +82,7 @@ def _defaults(op_type: str) -> dict[str, AttrProto]:
     }
     if declared is not None:
         defaults.update({name: AttrProto.FromString(message) for name, message in _PLAIN.items()})
-    defaults.update(_extras(op_type))
+    defaults.update(extra_attributes(op_type))
     return defaults
 
 
@@ -130,7 +130,7 @@ class Usual:
         """The attributes that go without saying, serialized."""
         if op_type not in self._implied:
             implied = {}
-            for name, default in _defaults(op_type).items():
+            for name, default in usual_attributes(op_type).items():
                 attr = self.changes.get(name, default)
                 if attr is not None:
                     implied[name] = attr.SerializeToString()
@@ -154,7 +154,9 @@ class Usual:
             return list(braces.attrs)
         explicit = {attr.name: attr for attr in braces.attrs}
         if braces.exact:
-            attrs = {name: attr for name, attr in _extras(op_type).items() if name not in braces.absent}
+            attrs = {
+                name: attr for name, attr in extra_attributes(op_type).items() if name not in braces.absent
+            }
             attrs |= explicit
             return [attrs[name] for name in _in_order(op_type, attrs)]
         implied = self.implied(op_type)
@@ -169,11 +171,11 @@ def _exact(op: OpProto) -> Braces:
     names = [attr.name for attr in op.attrs]
     if names != _in_order(op.type, names):
         return Braces(list(op.attrs), verbatim=True)
-    extras = _extras(op.type)
+    extras = extra_attributes(op.type)
     said = sorted((attr for attr in op.attrs if extras.get(attr.name) != attr), key=lambda attr: attr.name)
     return Braces(said, sorted(extras.keys() - set(names)), exact=True)
 
 
 def _in_order(op_type: str, names: Iterable[str]) -> list[str]:
-    extras = _extras(op_type)
+    extras = extra_attributes(op_type)
     return sorted(names, key=lambda name: (name not in extras, name))

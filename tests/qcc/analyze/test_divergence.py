@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nets import several_blocks
-from quantized_net import OUTPUTS, quantized_net
+from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 
 import qcc
 from qcc.analyze import others
@@ -25,9 +25,10 @@ from qcc.analyze.divergence import (
     stations,
     usual_limit,
 )
-from qcc.analyze.others import InEngine, InOpenVino, InPaddle, for_openvino
+from qcc.analyze.others import InEngine, InFile, InOpenVino, InPaddle, for_openvino
 from qcc.backends.deploy.form import for_target
 from qcc.backends.engines.openvino import openvino_missing
+from qcc.backends.engines.runtime import Runtime
 from qcc.backends.predictor import Engine
 from qcc.errors import ModelFormatError
 from qcc.model import Model
@@ -147,6 +148,41 @@ def test_how_far_a_layer_may_be_off() -> None:
 def test_two_networks_have_nothing_to_compare() -> None:
     with pytest.raises(ModelFormatError, match="no variable in common"):
         InPaddle(NET.model.graph, several_blocks())
+
+
+class Given(Runtime):
+    """A runtime that gives what it was given."""
+
+    def __init__(self, outputs: list[np.ndarray]) -> None:
+        self.outputs, self.closed = outputs, False
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return self.outputs
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_of_a_file_weights_and_feeds_that_are_fetched_are_no_layers() -> None:
+    model, inputs = NET.model.copy(), NET.batches[0]
+    model.graph.fetches = (*NET.model.feeds, *NET.model.fetches, WEIGHTS[0])
+    other = InFile(model.graph, Path("net.onnx"), Given(model.run(inputs)))
+    other.kernels = "none"
+
+    found = compare_layers(model.graph, other, [inputs], ROUNDED)
+
+    assert [one.name for one in found.layers] == list(NET.model.fetches)
+    assert found.first is None
+
+
+def test_a_file_whose_outputs_nothing_computes_cannot_be_compared() -> None:
+    model = NET.model.copy()
+    model.graph.fetches = NET.model.feeds
+    runtime = Given([])
+
+    with pytest.raises(ModelFormatError, match="computes none of its outputs"):
+        InFile(model.graph, Path("net.onnx"), runtime)
+    assert runtime.closed
 
 
 def test_outputs_of_the_fixture_are_those_of_its_ops() -> None:

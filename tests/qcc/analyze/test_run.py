@@ -71,6 +71,18 @@ def test_the_whole(analysis: Analysis) -> None:
     assert analysis.sizes["float"] > analysis.sizes["int8"] > analysis.sizes["float"] / 4
 
 
+def test_a_weight_that_is_fetched_is_no_output_that_could_move(tmp_path: Path) -> None:
+    model, frozen = NET.model.copy(), NET.frozen.copy()
+    for one in (model, frozen):
+        one.graph.fetches = (WEIGHTS[0], *one.fetches)
+    wanted = Wanted(0, silent, lambda: False)
+
+    found, journal = analyze("net", twins(frozen, model), sample(), tmp_path / "journal", wanted, facts={})
+
+    journal.remove()
+    assert list(found.outcome.by_head) == list(NET.model.fetches)
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_effects_are_those_of_models_that_are_quantized_so(analysis: Analysis, number: int) -> None:
     (one,) = (one for one in analysis.ops if one.layer.output == OUTPUTS[number])

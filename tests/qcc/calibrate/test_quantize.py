@@ -182,6 +182,23 @@ def test_data_that_gives_no_scales(model: Model, given: list[Any], words: str) -
         qcc.quantize(model, given)
 
 
+@pytest.mark.parametrize(
+    ("weight", "value", "words"),
+    [
+        ("conv2d_0.w_0", np.nan, "'conv2d_0.w_0' holds values that are not finite: training"),
+        ("batch_norm_0.w_2", np.nan, "'conv2d_0.w_0' holds values that are not finite, once the norm"),
+    ],
+)
+def test_weights_without_a_scale_are_named(
+    model: Model, batches: list[Arrays], weight: str, value: float, words: str
+) -> None:
+    broken = model.copy()
+    broken.weights[weight] = np.full_like(model.weights[weight], value)
+
+    with pytest.raises(ModelFormatError, match=words):
+        qcc.quantize(broken, batches)
+
+
 def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> None:
     with pytest.raises(
         ModelFormatError, match=r"what is quantized is a float one: .* or `qcc freeze` writes"

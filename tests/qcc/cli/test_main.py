@@ -10,6 +10,7 @@ from types import ModuleType
 
 import click
 import pytest
+from lite_commands import small
 
 import qcc
 from qcc.cli.main import COMMANDS, GROUPS, run
@@ -168,6 +169,21 @@ def test_other_errors_of_files_are_bugs(failing_command: ModuleType) -> None:
 def test_a_name_of_two_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "two\nlines"]) == 2
     assert capsys.readouterr().err.startswith("qcc: error: two\\nlines: there is no such file")
+
+
+@pytest.mark.parametrize(
+    "words", [["export", "m", "-o", "{name}.nb"], ["quantize", "m", "--data", "random", "-o", "{name}"]]
+)
+def test_a_name_that_no_file_system_takes_is_one_sentence(
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    qcc.save(small()[0], Path("m"), check=False)
+
+    assert run([word.format(name="x" * 300) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert "cannot be used: File name too long." in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize("words", [["inspect", ""], ["apply", "m", "-p", "prune", "-o", ""]])

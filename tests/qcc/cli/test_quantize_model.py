@@ -10,13 +10,16 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import nets
 import numpy as np
 import pytest
+from lite_case import build_model, floats, static
 from PIL import Image
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.calibrate.observers import CALIBRATORS
 from qcc.cli import quantize_model
@@ -127,6 +130,18 @@ def test_arrays_and_random_numbers(place: Path, tmp_path: Path, capsys: pytest.C
     text = said(capsys, command(place, tmp_path / "r", "--samples", 3, data="random"))
     assert "measures activations on 3 batches of random numbers." in text
     assert json.loads((tmp_path / "r/qcc.json").read_text())["data"] == {"kind": "random", "used": 3}
+
+
+def test_a_number_without_dimensions_is_fed(tmp_path: Path) -> None:
+    def net(x: Any, factor: Any) -> Any:
+        return paddle.multiply(static.nn.conv2d(x, 4, 3), factor)
+
+    arrays = {"x0": floats(2, 3, 8, 8), "x1": np.float32(0.5)}
+    qcc.save(build_model(net, tuple(map(np.asarray, arrays.values()))), tmp_path / "net", check=False)
+    np.savez(tmp_path / "batch.npz", **arrays)
+
+    words = ["quantize", tmp_path / "net", "--data", tmp_path / "batch.npz", "-o", tmp_path / "out"]
+    assert run(list(map(str, words))) == 0
 
 
 def test_a_function_that_yields_batches(

@@ -38,6 +38,7 @@ class LiteOps(LitePass):
         g = affine_channel(X=x, Scale=s, Bias=b)  {data_layout = "AnyLayout"}
         h = transpose2(X=m)  {axis = [1, 0]}, m being boolean
         i = cast(X=n)  {in_dtype = int64, out_dtype = bool}
+        j = reverse(X=x)  {axis = [3]}
 
     After:
 
@@ -45,6 +46,7 @@ class LiteOps(LitePass):
         g = elementwise_add(X=g.scaled, Y=b)
         h = ...  as a cast to float32, transpose2, and a cast back
         i = ...  as a cast to float32, and one to bool
+        j = flip(X=x)  {axis = [3]}
 
     An affine_channel with data_layout NCHW stays one on ARM, which has a kernel for that.
     """
@@ -122,9 +124,16 @@ def _affine_channel(at: _Expansion) -> bool:
     return True
 
 
+def _reverse(at: _Expansion) -> bool:
+    """The kernel, one for all processors, ends the process."""
+    at.add("flip", "", {"X": at.x}, axis=[int(axis) for axis in at.op.attr("axis")])
+    return True
+
+
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "affine_channel": _affine_channel,
     "cast": _cast,
+    "reverse": _reverse,
     "transpose": _transpose,
     "transpose2": _transpose,
 }

@@ -26,8 +26,9 @@ from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import broken_op, check_frozen, frozen_ops
 from qcc.passes.integer_weights import dequantize_stored, drop_marks, is_marked_float, to_floats
+from qcc.passes.observers import drop_observers
 from qcc.passes.quantizable import KINDS, Operands
-from qcc.passes.rewrite import become_weight, bypass, first_of, is_fetched, remove_op
+from qcc.passes.rewrite import become_weight, first_of, is_fetched, remove_op
 from qcc.passes.round_trip import (
     RoundTrip,
     is_observer,
@@ -73,15 +74,13 @@ class LiteQuantize(LitePass):
         for op in filter(is_marked_float, graph.ops):
             drop_marks(graph, op)
             turned = True
-        observers = [op for op in graph.ops if is_observer(op)]
-        for op in observers:
-            bypass(graph, op, op.input("X"), op.output("Y"))
+        observed = drop_observers(graph)
         packed: dict[Var, Var] = {}
         readers = {step.operands.op for step in steps}
         for step in steps:
             _convert(graph, step, packed, readers)
         converted = _convert_the_rest(graph)
-        return PassResult(bool(steps) or bool(observers) or converted or turned)
+        return PassResult(bool(steps) or observed or converted or turned)
 
 
 @dataclass(frozen=True)

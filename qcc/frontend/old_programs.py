@@ -1,0 +1,122 @@
+"""Programs of older Paddles, in the words of today.
+
+Each Paddle writes the attributes that it knows, and knew fewer before: 1.5 has no `padding_algorithm`, 1.2 no
+`align_mode`. A convolution's layout was `AnyLayout`, which is NCHW. Paddle's executor takes its default for
+what is absent, and NCHW for AnyLayout; paddle2onnx, OpenVINO and Paddle Lite end there.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from qcc.ir.program import AttrProto, BlockProto, OpProto, ProgramProto, VarTypeProto
+from qcc.ir.text.usual import BOOKKEEPING, extra_attributes, usual_attributes
+
+# Attributes that say which kernel computes, and not what. Which ops have them, each Paddle says otherwise.
+_OF_KERNELS = frozenset(
+    {
+        "Scale_data",
+        "Scale_in",
+        "Scale_out",
+        "Scale_weights",
+        "Scale_x",
+        "Scale_y",
+        "Shift_data",
+        "force_fp32_output",
+        "mkldnn_data_type",
+        "slot",
+        "use_cudnn",
+        "use_mkldnn",
+        "use_quantizer",
+    }
+)
+# Attributes that Paddle 3 has, and 2.6 has not, at defaults that give what 2.6 computes: a file is to be read
+# alike by both.
+_OF_PADDLE3 = frozenset(
+    {
+        ("argsort", "stable"),
+        ("cumprod", "exclusive"),
+        ("cumprod", "reverse"),
+        ("histogram", "density"),
+        ("kldiv_loss", "log_target"),
+        ("max_pool2d_with_index", "ceil_mode"),
+        ("max_pool3d_with_index", "ceil_mode"),
+        ("nanmedian", "mode"),
+        ("repeat_interleave", "output_size"),
+        ("round", "decimals"),
+        ("thresholded_relu", "value"),
+    }
+)
+# Every op has it that Paddle appended to a program. What a pass makes of ops, qcc's too, says what it needs.
+_APPENDED = "op_role_var"
+# Ops that Paddle 2 has under another name alone, with a further output that nobody reads.
+_MOVES = [("X", 1), ("Out", 1)]
+_RENAMED = {"flatten": "flatten2", "squeeze": "squeeze2", "unsqueeze": "unsqueeze2"}
+# Of other ops, such as affine_channel, AnyLayout is another one.
+_LAID_OUT = frozenset(
+    {
+        "conv2d",
+        "conv2d_transpose",
+        "conv3d",
+        "conv3d_transpose",
+        "depthwise_conv2d",
+        "depthwise_conv2d_transpose",
+        "pool2d",
+        "pool3d",
+    }
+)
+_LAYOUT = "data_format"
+
+
+def reword(program: ProgramProto) -> None:
+    """State what the ops of a program leave to be understood."""
+    for block in program.blocks:
+        for op in block.ops:
+            if op.type in _RENAMED and _slots(op) == _MOVES:
+                _rename(block, op)
+            # What quantizes has its own reader, see `program_file` and `passes.fake_quant`.
+            if "quantize" not in op.type:
+                _state_defaults(op)
+            if op.type in _LAID_OUT:
+                _name_layout(op)
+
+
+def _rename(block: BlockProto, op: OpProto) -> None:
+    op.type = _RENAMED[op.type]
+    (written,) = (name for slot in op.outputs for name in slot.arguments)
+    shape = block.vars.add(name=f"{written}@{op.type}.xshape")
+    shape.type.type = VarTypeProto.LOD_TENSOR
+    shape.type.lod_tensor.tensor.data_type = VarTypeProto.FP32
+    op.outputs.add(parameter="XShape", arguments=[shape.name])
+
+
+def _slots(op: OpProto) -> list[tuple[str, int]]:
+    slots = (*op.inputs, *op.outputs)
+    return [(slot.parameter, len(slot.arguments)) for slot in slots if slot.arguments]
+
+
+def _state_defaults(op: OpProto) -> None:
+    present = {attr.name for attr in op.attrs}
+    absent = [attr for attr in _stated(op.type) if attr.name not in present]
+    if not absent or _APPENDED not in present:
+        return
+    attrs = [AttrProto.FromString(attr.SerializeToString()) for attr in (*op.attrs, *absent)]
+    del op.attrs[:]
+    op.attrs.extend(sorted(attrs, key=lambda attr: attr.name))
+
+
+def _name_layout(op: OpProto) -> None:
+    for attr in op.attrs:
+        if attr.name == _LAYOUT and attr.s == "AnyLayout":
+            attr.s = "NCDHW" if "3d" in op.type else "NCHW"
+
+
+@cache
+def _stated(op_type: str) -> tuple[AttrProto, ...]:
+    """What an op of this type says of what it computes, at Paddle's defaults."""
+    unstated = {*BOOKKEEPING, *_OF_KERNELS, *extra_attributes(op_type)}
+    return tuple(
+        attr
+        for name, attr in usual_attributes(op_type).items()
+        if name not in unstated and (op_type, name) not in _OF_PADDLE3
+    )
