@@ -213,7 +213,9 @@ class Improvement:
         self.listener.step("float-input")
         plan = attempt.chosen.plan
         first = set(first_weights(plan.folded.graph)) & plan.weights
-        if not first or first == plan.weights:
+        if not first:
+            return self._nothing("float-input", attempt, error, "no layer that reads the input is quantized.")
+        if first == plan.weights:
             return self._nothing("float-input", attempt, error, _NOTHING["float-input"])
         return self._judged("float-input", attempt, error, attempt.leaving(sorted(first)), MUCH_LESS)
 
