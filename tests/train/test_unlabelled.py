@@ -413,3 +413,27 @@ def test_what_a_target_rounds_is_rounded_in_training(tmp_path: Path) -> None:
     # They are learned, too.
     assert all(noted[name] != first[name] for name in noted)
     assert [op.type for op in result.model.graph.ops] == [op.type for op in before.graph.ops]
+
+
+def facts_model() -> Model:
+    """A network of an image and some facts about it, each with layers of its own."""
+    main, startup, scope = paddle.static.Program(), paddle.static.Program(), paddle.static.Scope()
+    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, startup):
+        given = paddle.static.data("image", [-1, 3, 12, 12]), paddle.static.data("facts", [-1, 5])
+        maps = paddle.nn.functional.relu(paddle.static.nn.conv2d(given[0], 8, 3))
+        pooled = paddle.flatten(paddle.nn.functional.adaptive_avg_pool2d(maps, 1), 1)
+        known = paddle.nn.functional.relu(paddle.static.nn.fc(given[1], 16))
+        output = paddle.static.nn.fc(paddle.concat([pooled, known], 1), 4)
+    paddle.seed(1)
+    with paddle.static.scope_guard(scope):
+        paddle.static.Executor(paddle.CPUPlace()).run(startup)
+    return qcc.from_program(main, scope, ["image", "facts"], [output.name], for_test=True)
+
+
+def test_what_is_compared_in_front_of_a_relu_is_not_changed_for_it(tmp_path: Path) -> None:
+    """From the second step on, oneDNN's relu read the difference to the teacher, written over its input."""
+    random = np.random.default_rng(0)
+    batches = [image(number) | {"facts": random.standard_normal((1, 5), np.float32)} for number in range(32)]
+    console = Console(file=io.StringIO())
+    result = qcc.train.quantize_unlabelled(facts_model(), batches, tmp_path, steps=20, console=console)
+    assert max(record["train_loss"] for record in result.records) < 1
