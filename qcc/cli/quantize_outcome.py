@@ -187,15 +187,12 @@ class Outcome:
 
     def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
+        from qcc.calibrate.accurate.steps import usable
         from qcc.calibrate.data.batches import Batches, spread
 
-        batches = self.source.batches
-        if not isinstance(batches, Batches | list):
-            return
-        strangers = self.statistics.strangers()
-        used = [number for number in self.statistics.batches if number not in strangers]
-        for number in spread(used, count):
-            yield batches[number] if isinstance(batches, list) else batches.read(batches.items[number])
+        if isinstance(self.source.batches, Batches | list):
+            for batch in spread(usable(self.plan.model, self.source.batches, self.statistics), count):
+                yield batch.read()
 
     def _write_story(
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
@@ -253,7 +250,7 @@ class Outcome:
         if effort != "accurate":
             seen = ", most of which weights were trained on" if effort == TRAINED else ""
             return list(self._some(COMPARED)), seen
-        unseen = held_back(self.source, self.statistics, effort)
+        unseen = held_back(self.plan.model, self.source, self.statistics, effort)
         strangers = self.statistics.strangers()
         few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])
         seen = "which weights were learned from" if few else "none of which was learned from"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
+    from qcc.model import Model
     from qcc.train.tasks.imitation import Samples
 
 TRAINED = "trained"
@@ -72,7 +73,9 @@ def budget_of(effort: str, steps: int | None, minutes: float | None) -> Given:
     return Given(steps, minutes)
 
 
-def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: bool) -> Samples:
+def training_data(
+    model: Model, open_source: Callable[[int], Source], samples: int, skip_bad: bool
+) -> Samples:
     """What to train on: as many samples as `--samples` says, or 4,096 where it is not given."""
     from qcc.calibrate.data.batches import Batches
     from qcc.train.tasks.imitation import Samples
@@ -80,7 +83,7 @@ def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: 
     given = click.get_current_context().get_parameter_source("samples")
     source = open_source(_SAMPLES if given is ParameterSource.DEFAULT else samples)
     if not isinstance(source.batches, Batches):
-        return Samples.of(list(source.batches))
+        return Samples.of(model, list(source.batches))
     return Samples(source.batches, [json.dumps(source.record), *source.identity], skip_bad=skip_bad)
 
 

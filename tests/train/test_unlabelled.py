@@ -183,7 +183,8 @@ def test_the_files_that_are_trained_on_tell_one_run_from_another(
         np.save(tmp_path / f"{number}.npy", image(number)["image"])
 
     def origin() -> dict[str, Any]:
-        drawn = training_data(lambda count: array_source(small[0].model, tmp_path, count), 4, False)
+        model = small[0].model
+        drawn = training_data(model, lambda count: array_source(model, tmp_path, count), 4, False)
         return origin_of(*small, drawn, Budget(10))
 
     with click.Context(click.Command("quantize")):
@@ -262,6 +263,9 @@ def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
     batches = [image(number) for number in range(16)]
     found = qcc.train.quantize_unlabelled(model, batches, tmp_path, steps=10, console=console)
     assert (found.steps, found.trained_on, found.held_back) == (10, 14, 2)
+    alone = [{"image": one["image"][0]} for one in batches]
+    again = qcc.train.quantize_unlabelled(model, alone, tmp_path / "alone", steps=10, console=console)
+    assert [one["train_loss"] for one in again.records] == [one["train_loss"] for one in found.records]
     with pytest.raises(ConfigError, match=r"call qcc\.train\.quantize_unlabelled"):
         qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"skip_vars: no variable of the model is called 'fc_9\*'"):
