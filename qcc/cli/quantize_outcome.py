@@ -19,7 +19,7 @@ from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, Found
-from qcc.cli.trained import TRAINED
+from qcc.cli.trained import is_trained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -248,7 +248,7 @@ class Outcome:
         from qcc.calibrate.data.batches import spread
 
         if effort != "accurate":
-            seen = ", most of which weights were trained on" if effort == TRAINED else ""
+            seen = ", most of which weights were trained on" if any(map(is_trained, self.sections)) else ""
             return list(self._some(COMPARED)), seen
         unseen = held_back(self.plan.model, self.source, self.statistics, effort)
         strangers = self.statistics.strangers()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 TRAINED = "trained"
 _FOLDER = ".training"
 _SAMPLES = 4096
+_KEY = "training"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -114,8 +115,14 @@ def train(
     for line in trained.told():
         echo(line)
     notices = (*calibrated.notices, *trained.notices)
-    section = Section("Training", trained.told(), "training", trained.record())
+    section = Section("Training", trained.told(), _KEY, trained.record())
     return replace(calibrated, model=trained.model, notices=notices), section
+
+
+def is_trained(section: Section) -> bool:
+    """Whether a section of the report tells of weights that were trained, and not of training that gained
+    nothing, after which the calibrated model is written."""
+    return section.key == _KEY and section.content["kept"] != "calibrated"
 
 
 def _folder(root: Path, origin: dict[str, Any]) -> Path:

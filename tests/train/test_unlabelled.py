@@ -27,8 +27,9 @@ from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.data.sources import array_source
 from qcc.calibrate.plan import Plan, make_plan
+from qcc.calibrate.report import Section
 from qcc.cli.main import run
-from qcc.cli.trained import forget, training_data
+from qcc.cli.trained import forget, is_trained, training_data
 from qcc.errors import CheckpointError, ConfigError, DataError, ModelFormatError
 from qcc.interrupts import StopRequest
 from qcc.model import Model
@@ -243,6 +244,12 @@ def test_what_is_worse_than_calibration_is_not_kept(small: tuple[Plan, Quantized
     best = max(record["snr"] for record in worse.records)
     assert f"trained {best:.2f} dB" in worse.told()[1]
     assert worse.told()[-1] == "no epoch surely beats calibration alone, so the calibrated model is kept."
+
+
+@pytest.mark.parametrize(("kept", "is_it"), [("calibrated", False), (0, True)])
+def test_the_report_tells_what_was_trained_from_what_was_not(kept: str | int, is_it: bool) -> None:
+    assert is_trained(Section("Training", [], "training", {"kept": kept})) == is_it
+    assert not is_trained(Section("Budget", [], "budget", {}))
 
 
 def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> None:
