@@ -170,7 +170,7 @@ def quantize_unlabelled(
     collect = collecting(list(numbered(measured)))
     plan, statistics, _ = balanced_statistics(balanced(plan, few_of(measured)[0]), collect, once=False)
     calibrated = choose(plan, statistics, calibrator).freeze()
-    samples = Samples.of(kept)
+    samples = Samples.of(model, kept)
     with interruptible() as stop:
         return train_unlabelled(plan, calibrated, samples, Path(folder), console, stop, budget)
 

@@ -54,6 +54,19 @@ def _itself(batch: Batch) -> Batch:
     return batch
 
 
+def as_fed(model: Model, source: str, given: Batch) -> dict[str, np.ndarray]:
+    """The arrays of a batch as a model takes them; see `fitting`.  Raises DataError when they do not fit."""
+    if not isinstance(given, Mapping):
+        raise DataError(
+            f"{source} is a {type(given).__name__}, where a mapping of an array for each feed is wanted:"
+            f" {list(model.feeds)}."
+        )
+    missing = [name for name in model.feeds if name not in given]
+    if missing:
+        raise DataError(f"{source} has no array {missing[0]!r}; it has {list(given)}.")
+    return {name: fitting(model, name, given[name], source) for name in model.feeds}
+
+
 class Counter(Protocol):
     """What counts the activations of `names`; see `Statistics`."""
 
@@ -111,16 +124,7 @@ class Collector:
 
     def fitting(self, batch: Numbered, given: Batch) -> dict[str, np.ndarray]:
         """The arrays that the model is fed with, as it takes them.  Raises DataError when they do not fit."""
-        if not isinstance(given, Mapping):
-            raise DataError(
-                f"{batch.name} is a {type(given).__name__}, where a mapping of an array for each feed is"
-                f" wanted:"
-                f" {list(self._model.feeds)}."
-            )
-        missing = [name for name in self._model.feeds if name not in given]
-        if missing:
-            raise DataError(f"{batch.name} has no array {missing[0]!r}; it has {list(given)}.")
-        inputs = {name: fitting(self._model, name, given[name], batch.name) for name in self._model.feeds}
+        inputs = as_fed(self._model, batch.name, given)
         for name, value in inputs.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise DataError(f"{batch.name}: {name!r} holds a value that is not finite.")

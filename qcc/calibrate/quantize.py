@@ -74,7 +74,7 @@ def quantize(
     else:
         statistics = _collected(batches, plan)
     if effort == "accurate":
-        used = usable(batches, statistics)
+        used = usable(model, batches, statistics)
         samples = Samples.of(used)
         judge = Judge(model, samples.held_back)
         improvement = Improvement(samples, judge, collecting(used), calibrator, without=left_out)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
+    from qcc.model import Model
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
 _STEPS = ("equalization", "absorption", "float-input", "bias-correction", "adaround")
@@ -125,7 +126,7 @@ class Improving:
         from qcc.interrupts import Stopped
         from qcc.starting import INTERRUPTED_EXIT_CODE
 
-        used = usable(self._source.batches, statistics)
+        used = usable(plan.model, self._source.batches, statistics)
         samples = Samples.of(used)
         try:
             with ExitStack() as stack:
@@ -149,11 +150,11 @@ class Improving:
         return attempt, steps_section(improvement.steps, samples.held_back)
 
 
-def held_back(source: Source, statistics: Statistics, effort: str) -> list[Numbered]:
+def held_back(model: Model, source: Source, statistics: Statistics, effort: str) -> list[Numbered]:
     """The batches that a budget is judged by: none that the effort has learned weights from."""
     from qcc.calibrate.accurate.steps import Samples, usable
 
-    used = usable(source.batches, statistics)
+    used = usable(model, source.batches, statistics)
     if effort != "accurate":
         return used
     return list(Samples.of(used).not_learned_from(used))

@@ -120,10 +120,11 @@ def meet(
         echo("interrupted; the same command goes on with what was done.", err=True)
         raise Exit(INTERRUPTED_EXIT_CODE) from None
     count = len(held_back)
-    section = _section(wanted, outcome, count)
+    agreed = "equal classes" if budget.judge.scores_classes else "1 - mean error"
+    section = _section(wanted, outcome, count, agreed)
     for line in section.lines:
         echo(line)
-    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome, count)}"]
+    notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome, count, agreed)}"]
     if wanted.evaluate is None and count < _FEW:
         notices.append(
             f"agreement was measured on {_batches(count)} only, so that one of them makes"
@@ -214,10 +215,14 @@ def _number(evaluate: str, function: Callable[[Any], object]) -> Callable[[Any],
     return measured
 
 
-def _told(wanted: Wanted, outcome: Outcome, count: int) -> str:
-    """How good the model is, and how good it has to be; `count`: of the batches that tell agreement."""
+def _told(wanted: Wanted, outcome: Outcome, count: int, agreed: str) -> str:
+    """How good the model is, and how good it has to be; `count`: of the batches that tell agreement, which is
+    what `agreed` says."""
     if wanted.evaluate is None:
-        return f"agreement {outcome.value:.2%} on {_batches(count)}, where {outcome.wanted:.2%} is wanted"
+        return (
+            f"agreement ({agreed}) {outcome.value:.2%} on {_batches(count)}, where {outcome.wanted:.2%} is"
+            " wanted"
+        )
     return (
         f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
         f" {outcome.wanted:.4f} is wanted"
@@ -228,13 +233,13 @@ def _batches(count: int) -> str:
     return counted(count, "batch")
 
 
-def _section(wanted: Wanted, outcome: Outcome, count: int) -> Section:
+def _section(wanted: Wanted, outcome: Outcome, count: int, agreed: str) -> Section:
     from qcc.calibrate.report import Section
     from qcc.files import finite
 
     kept = len(outcome.layers)
     lines = [
-        f"{_MET if outcome.met else _NOT_MET}: {_told(wanted, outcome, count)}",
+        f"{_MET if outcome.met else _NOT_MET}: {_told(wanted, outcome, count, agreed)}",
         f"{kept or 'none'} of {outcome.quantizable} layers stay{'s' if kept == 1 else ''} float"
         + ("" if not kept else f", {sum(one.size for one in outcome.layers) / 1000:.1f} kB in all"),
         *map(str, outcome.layers),

@@ -191,7 +191,7 @@ def quantize_model(
         attempt = Attempt(choose(plan, statistics, calibrator, compared, correct=correct))
     curve = None
     if wanted or in_time:
-        judged_by = held_back(source, statistics, effort)
+        judged_by = held_back(loaded, source, statistics, effort)
         left = steps_folder(state, source)
         if in_time:
             quantized, curve, section, met = in_time.meet(loaded, attempt, judged_by, left)
@@ -207,7 +207,7 @@ def quantize_model(
         def reopen(count: int) -> Source:
             return open_source(loaded, program, data, preprocess, count)
 
-        drawn = training_data(reopen, samples, skip_bad)
+        drawn = training_data(loaded, reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
     outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, curve)

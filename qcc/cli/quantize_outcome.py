@@ -19,7 +19,7 @@ from qcc.cli.progress import progress
 from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, Found
-from qcc.cli.trained import TRAINED
+from qcc.cli.trained import is_trained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -187,15 +187,12 @@ class Outcome:
 
     def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
         """Batches that were used, evenly spread; none of data that can be gone through only once."""
+        from qcc.calibrate.accurate.steps import usable
         from qcc.calibrate.data.batches import Batches, spread
 
-        batches = self.source.batches
-        if not isinstance(batches, Batches | list):
-            return
-        strangers = self.statistics.strangers()
-        used = [number for number in self.statistics.batches if number not in strangers]
-        for number in spread(used, count):
-            yield batches[number] if isinstance(batches, list) else batches.read(batches.items[number])
+        if isinstance(self.source.batches, Batches | list):
+            for batch in spread(usable(self.plan.model, self.source.batches, self.statistics), count):
+                yield batch.read()
 
     def _write_story(
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
@@ -251,9 +248,9 @@ class Outcome:
         from qcc.calibrate.data.batches import spread
 
         if effort != "accurate":
-            seen = ", most of which weights were trained on" if effort == TRAINED else ""
+            seen = ", most of which weights were trained on" if any(map(is_trained, self.sections)) else ""
             return list(self._some(COMPARED)), seen
-        unseen = held_back(self.source, self.statistics, effort)
+        unseen = held_back(self.plan.model, self.source, self.statistics, effort)
         strangers = self.statistics.strangers()
         few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])
         seen = "which weights were learned from" if few else "none of which was learned from"

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
+    from qcc.model import Model
     from qcc.train.tasks.imitation import Samples
 
 TRAINED = "trained"
 _FOLDER = ".training"
 _SAMPLES = 4096
+_KEY = "training"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,7 +74,9 @@ def budget_of(effort: str, steps: int | None, minutes: float | None) -> Given:
     return Given(steps, minutes)
 
 
-def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: bool) -> Samples:
+def training_data(
+    model: Model, open_source: Callable[[int], Source], samples: int, skip_bad: bool
+) -> Samples:
     """What to train on: as many samples as `--samples` says, or 4,096 where it is not given."""
     from qcc.calibrate.data.batches import Batches
     from qcc.train.tasks.imitation import Samples
@@ -80,7 +84,7 @@ def training_data(open_source: Callable[[int], Source], samples: int, skip_bad: 
     given = click.get_current_context().get_parameter_source("samples")
     source = open_source(_SAMPLES if given is ParameterSource.DEFAULT else samples)
     if not isinstance(source.batches, Batches):
-        return Samples.of(list(source.batches))
+        return Samples.of(model, list(source.batches))
     return Samples(source.batches, [json.dumps(source.record), *source.identity], skip_bad=skip_bad)
 
 
@@ -111,8 +115,14 @@ def train(
     for line in trained.told():
         echo(line)
     notices = (*calibrated.notices, *trained.notices)
-    section = Section("Training", trained.told(), "training", trained.record())
+    section = Section("Training", trained.told(), _KEY, trained.record())
     return replace(calibrated, model=trained.model, notices=notices), section
+
+
+def is_trained(section: Section) -> bool:
+    """Whether a section of the report tells of weights that were trained, and not of training that gained
+    nothing, after which the calibrated model is written."""
+    return section.key == _KEY and section.content["kept"] != "calibrated"
 
 
 def _folder(root: Path, origin: dict[str, Any]) -> Path:

@@ -27,8 +27,9 @@ from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.data.sources import array_source
 from qcc.calibrate.plan import Plan, make_plan
+from qcc.calibrate.report import Section
 from qcc.cli.main import run
-from qcc.cli.trained import forget, training_data
+from qcc.cli.trained import forget, is_trained, training_data
 from qcc.errors import CheckpointError, ConfigError, DataError, ModelFormatError
 from qcc.interrupts import StopRequest
 from qcc.model import Model
@@ -183,7 +184,8 @@ def test_the_files_that_are_trained_on_tell_one_run_from_another(
         np.save(tmp_path / f"{number}.npy", image(number)["image"])
 
     def origin() -> dict[str, Any]:
-        drawn = training_data(lambda count: array_source(small[0].model, tmp_path, count), 4, False)
+        model = small[0].model
+        drawn = training_data(model, lambda count: array_source(model, tmp_path, count), 4, False)
         return origin_of(*small, drawn, Budget(10))
 
     with click.Context(click.Command("quantize")):
@@ -244,6 +246,12 @@ def test_what_is_worse_than_calibration_is_not_kept(small: tuple[Plan, Quantized
     assert worse.told()[-1] == "no epoch surely beats calibration alone, so the calibrated model is kept."
 
 
+@pytest.mark.parametrize(("kept", "is_it"), [("calibrated", False), (0, True)])
+def test_the_report_tells_what_was_trained_from_what_was_not(kept: str | int, is_it: bool) -> None:
+    assert is_trained(Section("Training", [], "training", {"kept": kept})) == is_it
+    assert not is_trained(Section("Budget", [], "budget", {}))
+
+
 def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> None:
     def net() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
         feeds, output, loss = nets.residual_net()
@@ -262,6 +270,9 @@ def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:
     batches = [image(number) for number in range(16)]
     found = qcc.train.quantize_unlabelled(model, batches, tmp_path, steps=10, console=console)
     assert (found.steps, found.trained_on, found.held_back) == (10, 14, 2)
+    alone = [{"image": one["image"][0]} for one in batches]
+    again = qcc.train.quantize_unlabelled(model, alone, tmp_path / "alone", steps=10, console=console)
+    assert [one["train_loss"] for one in again.records] == [one["train_loss"] for one in found.records]
     with pytest.raises(ConfigError, match=r"call qcc\.train\.quantize_unlabelled"):
         qcc.quantize(model, batches, "trained")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"skip_vars: no variable of the model is called 'fc_9\*'"):
@@ -413,3 +424,27 @@ def test_what_a_target_rounds_is_rounded_in_training(tmp_path: Path) -> None:
     # They are learned, too.
     assert all(noted[name] != first[name] for name in noted)
     assert [op.type for op in result.model.graph.ops] == [op.type for op in before.graph.ops]
+
+
+def facts_model() -> Model:
+    """A network of an image and some facts about it, each with layers of its own."""
+    main, startup, scope = paddle.static.Program(), paddle.static.Program(), paddle.static.Scope()
+    with paddle.utils.unique_name.guard(), paddle.static.program_guard(main, startup):
+        given = paddle.static.data("image", [-1, 3, 12, 12]), paddle.static.data("facts", [-1, 5])
+        maps = paddle.nn.functional.relu(paddle.static.nn.conv2d(given[0], 8, 3))
+        pooled = paddle.flatten(paddle.nn.functional.adaptive_avg_pool2d(maps, 1), 1)
+        known = paddle.nn.functional.relu(paddle.static.nn.fc(given[1], 16))
+        output = paddle.static.nn.fc(paddle.concat([pooled, known], 1), 4)
+    paddle.seed(1)
+    with paddle.static.scope_guard(scope):
+        paddle.static.Executor(paddle.CPUPlace()).run(startup)
+    return qcc.from_program(main, scope, ["image", "facts"], [output.name], for_test=True)
+
+
+def test_what_is_compared_in_front_of_a_relu_is_not_changed_for_it(tmp_path: Path) -> None:
+    """From the second step on, oneDNN's relu read the difference to the teacher, written over its input."""
+    random = np.random.default_rng(0)
+    batches = [image(number) | {"facts": random.standard_normal((1, 5), np.float32)} for number in range(32)]
+    console = Console(file=io.StringIO())
+    result = qcc.train.quantize_unlabelled(facts_model(), batches, tmp_path, steps=20, console=console)
+    assert max(record["train_loss"] for record in result.records) < 1

@@ -23,22 +23,30 @@ def in_decibels(noise: float) -> float:
 
 class Likeness:
     """Gathers over batches, for outputs of the given `names`, of which `classes` hold scores along the last
-    axis. `ratios`: the signal-to-noise ratio of each sample and output so far, in dB."""
+    axis. `ratios`: the signal-to-noise ratio of each sample and output so far, in dB; `samples`: of each
+    sample the mean of its outputs' ratios."""
 
     def __init__(self, names: Sequence[str], classes: Collection[str]) -> None:
         self._names, self._classes = tuple(names), frozenset(classes)
         self.ratios: list[float] = []
+        self.samples: list[float] = []
         self._same = self._rows = 0
 
     def update(self, found: Sequence[NDArray[np.float32]], wanted: Sequence[NDArray[np.float32]]) -> None:
         """One batch: an array for each name, and the one that was wanted in its place."""
+        # Outputs may have several rows of a sample each.
+        count = math.gcd(*map(len, wanted))
+        means = np.zeros(count)
         for name, one, other in zip(self._names, found, wanted, strict=True):
             samples = [np.reshape(array, (len(array), -1)) for array in (one - other, other)]
             noise, signal = (np.square(array, dtype=np.float64).sum(1) for array in samples)
-            self.ratios += map(in_decibels, noise / np.maximum(signal, _LEAST))
+            ratios = list(map(in_decibels, noise / np.maximum(signal, _LEAST)))
+            self.ratios += ratios
+            means += np.reshape(ratios, (count, -1)).mean(1) / len(self._names)
             if name in self._classes:
                 same = one.argmax(-1) == other.argmax(-1)
                 self._same, self._rows = self._same + int(same.sum()), self._rows + same.size
+        self.samples += means.tolist()
 
     def result(self) -> dict[str, float]:
         """`snr`: the signal-to-noise ratio, 10 log10(sum of squares / sum of squared differences) in dB, the
@@ -51,9 +59,10 @@ class Likeness:
 
     def beats(self, other: Likeness) -> bool:
         """Whether this is better than another one on the same data, for sure: the mean gain of the ratios is
-        twice its standard error at least, and not fewer rows have the same class. Of one ratio alone nothing
-        is sure."""
-        gains = np.array(self.ratios) - np.array(other.ratios)
+        twice its standard error at least, and not fewer rows have the same class. Outputs of one sample,
+        such as what goes into a softmax and what comes out, tell the same, so that samples are counted. Of
+        one alone nothing is sure."""
+        gains = np.array(self.samples) - np.array(other.samples)
         if gains.size < 2:
             return False
         error = gains.std(ddof=1) / math.sqrt(gains.size)

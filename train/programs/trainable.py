@@ -60,7 +60,9 @@ def _leave_test_mode(graph: Graph, op: Op) -> None:
     if op.attr("is_test", False):
         graph.set_flag(op, "is_test", False)
     for slot in OpProtoHolder.instance().get_op_proto(op.type).outputs:
-        if slot.intermediate and not op.outputs.get(slot.name):
+        # Of some ops Paddle 3 calls them extra, as it does what may be left out anyway.
+        for_gradient = slot.intermediate or (slot.extra and not slot.dispensable)
+        if for_gradient and not op.outputs.get(slot.name):
             like = next(op.all_outputs())
             made = graph.add_var(f"{like.name}.{slot.name}", "float32", (-1,))
             graph.set_output(op, slot.name, [made])

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qcc.calibrate.collect import as_fed, unnamed
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.errors import DataError
+from qcc.model import Model
 from qcc.train.data.digest import digest_of
 from qcc.train.data.stream import batch_size, put_together, shuffled
 from qcc.train.metrics.likeness import Likeness, in_decibels
@@ -38,9 +40,10 @@ class Samples:
     skip_bad: bool = False
 
     @classmethod
-    def of(cls, held: Sequence[Batch]) -> Samples:
-        """Those that are held in memory, told from others by what they hold."""
-        return cls(Batches(range(len(held)), held.__getitem__), list(map(digest_of, held)))
+    def of(cls, model: Model, held: Sequence[Batch]) -> Samples:
+        """Those that are held in memory, as a model is fed with them, told from others by what they hold."""
+        fed = [as_fed(model, unnamed(number), batch) for number, batch in enumerate(held)]
+        return cls(Batches(range(len(fed)), fed.__getitem__), list(map(digest_of, fed)))
 
     @property
     def held_back(self) -> list[int]:

@@ -6,7 +6,18 @@ from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.targets.table import Target
 
-_ON_FLOATS = ("fold-constants", "prune", "mul-to-matmul")
+_ON_FLOATS = (
+    "einsum-to-matmul",
+    "fold-constants",
+    "prune",
+    "spell-out",
+    "output-padding",
+    "mul-to-matmul",
+    "own-filters",
+    "fewer-dims",
+    "plain-copies",
+)
+"""What engines do not read, or compute wrongly, with floats as well."""
 
 
 def float_for(model: Model, target: Target) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from qcc.backends.heads import heads
+from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class_of
 from qcc.model import Model, Runner
@@ -29,6 +29,11 @@ class Judge:
     def names(self) -> list[str]:
         """What the batches are called."""
         return [batch.name for batch in self.batches]
+
+    @property
+    def scores_classes(self) -> bool:
+        """Whether `agreement` counts rows with equal classes."""
+        return any(scores_classes(self._graph, name) for name in self.heads)
 
     def inputs(self, batch: Numbered) -> dict[str, np.ndarray]:
         """What the model is fed with."""

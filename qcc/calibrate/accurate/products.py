@@ -6,6 +6,7 @@ depend on the number of images.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +25,11 @@ FloatArray = npt.NDArray[np.floating[Any]]
 class Products:
     """Sums over places: the float layer reads x and computes y = x w; the quantized one reads z.
 
-    With d = y - z w: `gram` is that of z z', float32 [groups, inputs, inputs], `cross` of z d',
-    [groups, inputs, outputs], `inputs` of z, [groups, inputs], `missing` of d and `squares` of d * d,
-    [groups, outputs]; `each`: of each image, how many places, and its part of `inputs` and `missing`. Inputs
-    are those that one output meets: of each channel the places of the kernel.
+    With d = y - z w: `inputs` is that of z, [groups, inputs], `missing` of d, [groups, outputs]; `each`: of
+    each image, how many places, and its part of these. Within each image, around its means: `gram` of z z',
+    float32 [groups, inputs, inputs], `cross` of z d', [groups, inputs, outputs], and `squares` of d * d,
+    [groups, outputs]; `around` makes those of all images of them. Inputs are those that one output meets: of
+    each channel the places of the kernel.
     """
 
     weight: np.ndarray
@@ -60,6 +62,11 @@ class Products:
         self.each.append(image)
         self.inputs += image[1]
         self.missing += image[2]
+        # Of inputs that hardly vary, the difference of large sums would leave what float32 rounds alone.
+        given, missing = (
+            values - (sums / values.shape[1])[:, np.newaxis].astype(np.float32)
+            for values, sums in ((given, image[1]), (missing, image[2]))
+        )
         self.squares += np.square(missing, dtype=np.float64).sum(1)
         if self.with_gram:
             turned = given.swapaxes(1, 2)
@@ -84,22 +91,31 @@ class Products:
         doubt = means.var(0, ddof=1) / len(means) / np.maximum(np.square(mean), np.finfo(np.float64).tiny)
         return mean * np.maximum(1 - _DOUBT**2 * doubt, 0)
 
-    def centred(self) -> tuple[np.ndarray, np.ndarray]:
-        """`gram` and `cross` of what differs from the means, which a bias makes good."""
-        count = max(self.count, 1)
-        mean = self.inputs / count
-        gram = self.gram - (count * mean[:, :, np.newaxis] * mean[:, np.newaxis]).astype(np.float32)
-        cross = self.cross - (mean[:, :, np.newaxis] * self.missing[:, np.newaxis]).astype(np.float32)
-        return gram, cross
+    def around(self, *, means: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """`gram`, `cross` and `squares` over all places: around the means, which a bias makes good, or around
+        zero. For these `with_gram` is needed."""
+        inputs = self._of_images([sums for _, sums, _ in self.each], self.inputs, means)
+        missing = self._of_images([sums for _, _, sums in self.each], self.missing, means)
+        turned = inputs.swapaxes(1, 2)
+        return (
+            self.gram + np.matmul(turned, inputs),
+            self.cross + np.matmul(turned, missing),
+            self.squares + np.square(missing, dtype=np.float64).sum(1),
+        )
+
+    def _of_images(self, sums: Sequence[FloatArray], total: FloatArray, means: bool) -> FloatArray:
+        """The means of the images around that of all or around zero, each weighted so that its square counts
+        for all places of the image: float32 [groups, images, values]."""
+        counts = np.array([count for count, _, _ in self.each], np.float64)[:, np.newaxis, np.newaxis]
+        each = np.array(sums, np.float64).reshape(-1, *total.shape) / counts
+        middle = total / max(self.count, 1) if means else 0.0
+        return ((each - middle) * np.sqrt(counts)).astype(np.float32).swapaxes(0, 1)
 
     def error(self, moved: np.ndarray, *, centred: bool) -> float:
         """The sum of the squares of what the outputs are off by, when weights have moved by so much."""
-        gram, cross = self.centred() if centred else (self.gram, self.cross)
-        start = self.squares.sum()
-        if centred:
-            start -= np.square(self.missing).sum() / max(self.count, 1)
+        gram, cross, squares = self.around(means=centred)
         own = (np.matmul(gram, moved) * moved).sum(dtype=np.float64)
-        return float(start + own - 2 * (cross * moved).sum(dtype=np.float64))
+        return max(float(squares.sum() + own - 2 * (cross * moved).sum(dtype=np.float64)), 0.0)
 
 
 def matrix(layer: Layer, weight: np.ndarray) -> np.ndarray:

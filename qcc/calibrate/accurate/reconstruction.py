@@ -180,14 +180,14 @@ class _Walk:
 
         integers, gain = nearest_integers, 1.0
         if rounding:
-            gram, cross = learning.centred() if centred else (learning.gram, learning.cross)
+            gram, cross, _ = learning.around(means=centred)
             rounded = adaround(gram, cross, weight, step_size, max_int(BITS), even=even)
             before, after = (
                 checking.error(candidate * step_size - weight, centred=centred)
                 for candidate in (nearest_integers, rounded)
             )
             if after < before:
-                integers, gain = rounded, float(np.sqrt(max(after, 0.0) / before))
+                integers, gain = rounded, float(np.sqrt(after / before))
         values = {}
         if rounding:
             put = put_matrix(step.layer, original, integers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
@@ -13,7 +14,7 @@ import numpy as np
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
 from qcc.calibrate.choose import Chosen, Quantized, choose
-from qcc.calibrate.collect import Collector, Numbered, numbered
+from qcc.calibrate.collect import Collector, Numbered, as_fed, numbered
 from qcc.calibrate.data.batches import Batch, spread
 from qcc.calibrate.equalization import absorbing_biases, equalizing
 from qcc.calibrate.memo import NO_MEMO, Memo
@@ -21,6 +22,7 @@ from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, first_weights
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
+from qcc.model import Model
 from qcc.shown import counted
 
 StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
@@ -213,7 +215,9 @@ class Improvement:
         self.listener.step("float-input")
         plan = attempt.chosen.plan
         first = set(first_weights(plan.folded.graph)) & plan.weights
-        if not first or first == plan.weights:
+        if not first:
+            return self._nothing("float-input", attempt, error, "no layer that reads the input is quantized.")
+        if first == plan.weights:
             return self._nothing("float-input", attempt, error, _NOTHING["float-input"])
         return self._judged("float-input", attempt, error, attempt.leaving(sorted(first)), MUCH_LESS)
 
@@ -256,11 +260,20 @@ class Improvement:
         return self.judge.error(attempt.freeze().model)
 
 
-def usable(batches: Iterable[Batch], statistics: Statistics) -> list[Numbered]:
-    """The batches that statistics were collected on, without those that do not belong to the data."""
+def usable(model: Model, batches: Iterable[Batch], statistics: Statistics) -> list[Numbered]:
+    """The batches that statistics of a model were collected on, as it is fed with them, without those that do
+    not belong to the data."""
     left_out = statistics.strangers()
     used = {number for number in statistics.batches if number not in left_out}
-    return [batch for batch in numbered(batches) if batch.number in used]
+    return [
+        replace(batch, read=partial(_read_as_fed, model, batch))
+        for batch in numbered(batches)
+        if batch.number in used
+    ]
+
+
+def _read_as_fed(model: Model, batch: Numbered) -> Batch:
+    return as_fed(model, batch.name, batch.read())
 
 
 def collecting(

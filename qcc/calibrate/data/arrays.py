@@ -69,6 +69,11 @@ def fitting(model: Model, name: str, array: np.ndarray, source: str) -> np.ndarr
 
     Raises DataError, with the source in front, when its shape or dtype is another, or it is empty.
     """
+    if not isinstance(array, np.ndarray):
+        raise DataError(
+            f"{source}: {name!r} is a {type(array).__name__}, where an array of numpy is wanted: give it"
+            " `numpy.asarray(...)`."
+        )
     var = model.graph.versions(name)[0]
     if array.ndim == len(var.shape) - 1:
         array = array[np.newaxis]

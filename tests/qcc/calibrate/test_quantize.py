@@ -16,6 +16,7 @@ from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import make_plan
+from qcc.calibrate.quantize import Effort
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, DataError, ModelFormatError, QccWarning, TargetError
 from qcc.model import Model
@@ -170,6 +171,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
             [{"image": np.full((1, 3, 12, 12), np.nan, "f")}],
             "batch 1 of the data: 'image' holds a value that is",
         ),
+        ([{"image": [[1.0]]}], "batch 1 of the data: 'image' is a list, where an array of numpy is wanted"),
         ([{"image": np.full((1, 3, 12, 12), 3e38, "f")}], "is not finite on batch 1 of the data"),
         ([{"image": np.zeros((1, 3, 12, 12), "f")}], "all inputs of the ops to be quantized are zero"),
     ],
@@ -197,6 +199,16 @@ def test_weights_without_a_scale_are_named(
 
     with pytest.raises(ModelFormatError, match=words):
         qcc.quantize(broken, batches)
+
+
+@pytest.mark.parametrize("effort", ["calibrated", "accurate"])
+def test_an_array_without_the_batch_dimension_is_a_batch_of_one(
+    model: Model, batches: list[Arrays], effort: Effort
+) -> None:
+    wanted = qcc.quantize(model, [{"image": batch["image"][:1]} for batch in batches], effort)
+    found = qcc.quantize(model, [{"image": batch["image"][0]} for batch in batches], effort)
+    for name, value in wanted.weights.items():
+        np.testing.assert_array_equal(found.weights[name], value)
 
 
 def test_models_that_are_not_quantized(model: Model, batches: list[Arrays]) -> None:

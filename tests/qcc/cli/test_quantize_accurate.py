@@ -78,7 +78,9 @@ def test_a_budget_of_agreement(place: Path, tmp_path: Path, capsys: pytest.Captu
     out = tmp_path / "out"
     assert run(command(place, out, "--min-agreement", 0)) == 0
     told = capsys.readouterr().out
-    assert re.search(r"^met: agreement \S+% on 6 batches, where 0.00% is wanted$", told, re.MULTILINE)
+    assert re.search(
+        r"^met: agreement \(equal classes\) \S+% on 6 batches, where 0.00% is wanted$", told, re.MULTILINE
+    )
     assert "notice: agreement was measured on 6 batches only, so that one of them makes 17%" in told
     budget = result(out)["budget"]
     assert (budget["met"], budget["float_layers"], budget["tried"][0]["layers"]) == (True, [], 0)

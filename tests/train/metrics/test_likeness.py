@@ -43,3 +43,13 @@ def test_of_one_sample_nothing_is_sure() -> None:
     before.update([WANTED[:1] * 1.1], [WANTED[:1]])
     after.update([WANTED[:1]], [WANTED[:1]])
     assert not after.beats(before)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_several_outputs_or_rows_of_one_sample_are_not_several(rows: int) -> None:
+    before, after = Likeness(["logits", "scores"], []), Likeness(["logits", "scores"], [])
+    wanted = [WANTED[:1], WANTED[1 : 1 + rows]]
+    before.update([array * 1.1 for array in wanted], wanted)
+    after.update([array * 1.01 for array in wanted], wanted)
+    assert len(after.ratios) == 1 + rows
+    assert not after.beats(before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,31 @@ def test_it_computes_the_same(model: Model) -> None:
     for found, wanted in zip(Model(graph).run({"image": IMAGE}), model.run({"image": IMAGE}), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert any(op.type == "dropout" for op in model.graph.ops)
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda x: paddle.flatten(x, 1),
+        lambda x: paddle.reshape(x, [-1, 16]),
+        lambda x: paddle.transpose(x, [0, 2, 3, 1]),
+        lambda x: paddle.squeeze(paddle.unsqueeze(x, 1), 1),
+    ],
+)
+def test_gradients_go_through_ops_that_were_saved_without_their_second_output(
+    moved: Callable[[paddle.static.Variable], paddle.static.Variable],
+) -> None:
+    main, startup, scope = static.Program(), static.Program(), static.Scope()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, startup):
+        output = moved(static.nn.conv2d(static.data("image", [-1, 3, 4, 4]), 4, 3))
+    static.Executor().run(startup, scope=scope)
+    model = qcc.from_program(main, scope, ["image"], [output.name], for_test=True)
+    for op in model.graph.ops:
+        for x_shape in op.outputs.get("XShape", ()):
+            model.graph.set_output(op, "XShape", [])
+            model.graph.remove_var(x_shape)
+    graph = as_training_graph(model.graph)
+    assert reach(graph, weights_and_units(graph, {})).ends == (output.name,)
 
 
 def test_weights_and_biases_with_the_units_of_their_steps(model: Model) -> None:

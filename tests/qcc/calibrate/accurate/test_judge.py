@@ -40,6 +40,7 @@ def test_the_error_is_relative_to_the_deviation() -> None:
 def test_classes_agree_by_their_largest_score() -> None:
     model = build_model(lambda x: F.softmax(linear(x)), (floats(4, 6),))
     judge = Judge(model, BATCHES)
+    assert judge.scores_classes
     assert judge.agreement(model) == 1
     first = np.concatenate([model.run(dict(batch.read()))[0].argmax(-1) for batch in BATCHES]) == 0
     assert judge.agreement(shifted(model, 1e4)) == pytest.approx(first.mean())
@@ -48,6 +49,7 @@ def test_classes_agree_by_their_largest_score() -> None:
 def test_other_outputs_agree_by_their_error() -> None:
     model = build_model(lambda x: paddle.reshape(linear(x), [-1, 1, 5, 1]), (floats(4, 6),))
     judge = Judge(model, BATCHES)
+    assert not judge.scores_classes
     assert judge.agreement(shifted(model, 0.5)) == pytest.approx(1 - judge.error(shifted(model, 0.5)))
 
 

@@ -83,6 +83,23 @@ def test_errors_are_those_of_the_outputs(centred: bool) -> None:
     assert products.error(moved, centred=centred) == pytest.approx(np.square(whole).sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("value", [0.0, 0.3, 1000.0])
+def test_inputs_that_do_not_vary_have_no_products_around_their_means(value: float) -> None:
+    products = Products(np.ones((1, 144, 4), np.float32), with_gram=True)
+    random = np.random.default_rng(0)
+    wanted = (value * random.random((1, 1, 144))).astype(np.float32).repeat(300, 1)
+    for _ in range(3):
+        products.add(wanted, wanted)
+    gram, cross, squares = products.around(means=True)
+    assert np.linalg.eigvalsh(gram).min() >= 0
+    assert np.abs(gram).max() <= 1e-9 * value**2
+    assert not cross.any()
+    assert not squares.any()
+    np.testing.assert_allclose(
+        products.around(means=False)[0][0], 900 * np.outer(wanted[0, 0], wanted[0, 0]), 1e-5
+    )
+
+
 def test_a_mean_that_one_image_makes_is_not_believed() -> None:
     weight = np.ones((1, 1, 2), np.float32)
     products = Products(weight, with_gram=False)

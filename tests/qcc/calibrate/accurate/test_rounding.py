@@ -113,3 +113,9 @@ def test_even_integers_are_learned_as_well_and_the_largest_stays() -> None:
     assert np.abs(found - weight / step).max() < 2 + 1e-3
     even = np.where(largest, np.rint(weight / step), np.clip(2 * np.rint(weight / step / 2), -126, 126))
     assert loss(given, found) < 0.7 * loss(given, even)
+
+
+def test_without_products_each_weight_becomes_the_nearest_integer() -> None:
+    gram, cross, weight, step = problem(2, 36, 5, seed=0)
+    given = np.zeros_like(gram), np.zeros_like(cross), weight, step
+    np.testing.assert_array_equal(adaround(*given, most=20), nearest(given))
