@@ -91,3 +91,15 @@ def test_what_check_names_is_what_takes_the_model(
 def test_nothing_comes_after_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["inspect", "no-such-model"]) == 2
     assert "next:" not in capsys.readouterr().err
+
+
+def test_it_names_the_files_that_were_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, _ = engine_net("squeeze_and_excite")
+    folder = tmp_path / "two"
+    for name in ("a", "b"):
+        qcc.save(model, folder, model_filename=f"{name}.pdmodel", params_filename=f"{name}.bin", check=False)
+    named = ["--model-filename", "b.pdmodel", "--params-filename", "b.bin"]
+    assert run(["inspect", str(folder), *named]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"next: qcc check {folder}/b.pdmodel --params-filename b.bin --target lite-arm"
+    assert run(line.split()[2:]) == 0
