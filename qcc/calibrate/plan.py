@@ -164,6 +164,13 @@ def make_plan(
 
 
 def _refuse_infinite(graph: Graph, folded: Graph, weights: Iterable[str]) -> None:
+    """What is rounded is to be finite. Of the rest, minus infinity may be a mask, and NaN is nothing."""
+    for name, value in graph.weights.items():
+        if value.dtype.kind == "f" and np.isnan(value).any():
+            raise ModelFormatError(
+                f"the weight {name!r} holds NaN: training may have diverged; save the model of an epoch"
+                " before."
+            )
     for name in sorted(weights):
         if np.isfinite(folded.weights[name]).all():
             continue

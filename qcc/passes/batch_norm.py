@@ -30,7 +30,9 @@ class Affine:
     def of(graph: Graph, norm: Op) -> Affine:
         """What a `batch_norm` computes from its weights."""
         gamma, beta, mean, variance = (graph.weights[norm.input(slot).name] for slot in _STATISTICS)
-        a = gamma / np.sqrt(variance + np.float32(norm.attr("epsilon", 1e-5)))
+        # A variance below zero, which is none, gives NaN: no more is to be said of it here.
+        with np.errstate(invalid="ignore"):
+            a = gamma / np.sqrt(variance + np.float32(norm.attr("epsilon", 1e-5)))
         return Affine(a, -mean * a, beta)
 
     def bias(self, conv_bias: np.ndarray | None) -> np.ndarray:

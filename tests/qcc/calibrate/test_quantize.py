@@ -187,8 +187,9 @@ def test_data_that_gives_no_scales(model: Model, given: list[Any], words: str) -
 @pytest.mark.parametrize(
     ("weight", "value", "words"),
     [
-        ("conv2d_0.w_0", np.nan, "'conv2d_0.w_0' holds values that are not finite: training"),
-        ("batch_norm_0.w_2", np.nan, "'conv2d_0.w_0' holds values that are not finite, once the norm"),
+        ("conv2d_0.w_0", np.inf, "'conv2d_0.w_0' holds values that are not finite: training"),
+        ("batch_norm_0.w_2", np.nan, "'batch_norm_0.w_2' holds NaN: training may have diverged"),
+        ("batch_norm_0.w_2", -1.0, "'conv2d_0.w_0' holds values that are not finite, once the norm"),
     ],
 )
 def test_weights_without_a_scale_are_named(
