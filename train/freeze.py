@@ -89,9 +89,9 @@ def freeze_to(
     report of each.
 
     A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
-    into the other forms. There is no qdq form of a network with activation type abs_max. With a `target`, it
-    is the one for this engine, and comes first, since it may be refused. `old_names`, `check`: see
-    `save_form`.
+    into the other forms. There is no qdq form of a network with activation type abs_max, and of weights of
+    more than 8 bits the frozen form alone. With a `target`, qdq is the one for this engine, and comes first,
+    since it may be refused. `old_names`, `check`: see `save_form`.
 
     Raises ModelFormatError for a model that is not quantized, or whose weights are integers where another
     `weight_type` is asked for; and what `qcc.save` raises.
@@ -99,7 +99,7 @@ def freeze_to(
     check_form(model, weight_type)
     if "int8" in state(model.graph).split("+"):
         model = qcc.PassManager.parse("unpack").run(model)
-    wanted = forms(scheme(model.graph)["activation_type"])
+    wanted = forms(scheme(model.graph))
     saved = []
     with one_change(folder):
         if target is not None:

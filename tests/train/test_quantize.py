@@ -134,6 +134,12 @@ def test_dynamic_activations_have_no_qdq_form(tiny_config: Path, tmp_path: Path)
     assert [report.form for report in saved] == ["float", "int8"]
 
 
+def test_wide_weights_have_the_frozen_form_alone(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, weight_bits=16))
+    saved = freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms")
+    assert [report.form for report in saved] == ["float"]
+
+
 def test_weight_type_can_be_overridden(folder: Path, tmp_path: Path) -> None:
     freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path, weight_type="abs_max")
     types = {op.type for op in qcc.load(tmp_path / "float").graph.ops}
