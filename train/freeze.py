@@ -70,7 +70,9 @@ def eval_model(checkpoint: Path) -> Model:
     written = files_of(checkpoint, EVAL_FOLDER)
     if not written:
         raise CheckpointError(
-            f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False."
+            f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False;"
+            " with float_model_save_path in the slim file, the same `qcc quantize` saves the form of epoch"
+            " end_epoch."
         )
     check_digests(checkpoint, (*written, SCHEME))
     return qcc.load(checkpoint / EVAL_FOLDER, model_filename=EVAL_MODEL, params_filename="__params__")

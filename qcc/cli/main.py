@@ -39,7 +39,7 @@ GROUPS = {
         "inspect": "what a model or .nb file is made of, what is quantized",
         "check": "what runs in int8 on a target, and what is refused there",
         "dump-graph": "draw a model, and what passes do to it",
-        "eval": "accuracy of any form in any engine",
+        "eval": "accuracy of any form in Paddle, of a .nb file in Lite",
         "infer": "draw what a detector finds",
         "bench": "time, size and agreement of float and int8, side by side",
     },

@@ -255,6 +255,11 @@ def test_a_damaged_summary(tmp_path: Path, text: str) -> None:
         best_epoch(CheckpointStore(tmp_path))
 
 
+def test_the_folder_of_one_epoch_is_not_that_of_all(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"run/2 is one checkpoint, .*: give .*/run\."):
+        CheckpointStore(folder / "run" / "2")
+
+
 def test_a_damaged_eval_model_is_not_frozen(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "run", tmp_path / "run")
     params = tmp_path / "run/2/eval_model/__params__"
