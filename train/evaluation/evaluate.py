@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import paddle, run_program, static_mode
+from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.errors import DataError
 from qcc.failures import reason
 from qcc.model import Model
+from qcc.train.models.detector import IMAGE
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
 from qcc.train.tasks.task import Feeds, Trainable
@@ -32,10 +34,23 @@ def evaluate(model: Model, task: Trainable) -> dict[str, float]:
 def evaluate_lite(path: Path, task: Trainable) -> dict[str, float]:
     """The metrics of a Paddle Lite file for x86 on the task's test set, computed by Paddle Lite's runtime.
 
-    Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM.
+    Raises what `LiteRuntime` raises: where the runtime is not installed, and for files for ARM; DataError for
+    a detector's images that are not square, in which Paddle Lite puts boxes in the wrong place.
     """
     with LiteRuntime(path) as runtime:
-        return task.evaluate(runtime.run)
+        decodes = any(op.type == "yolo_box" for op in read_naive_buffer(path).ops)
+
+        def run(batch: Feeds) -> Sequence[NDArray[Any]]:
+            height, width = batch[IMAGE].shape[2:]
+            if decodes and height != width:
+                raise DataError(
+                    f"{path}: Paddle Lite's yolo_box takes every feature map for square, and images of"
+                    f" {height} x {width} get boxes in the wrong place: evaluate on square ones"
+                    " (YoloEvalFeed.image_shape)."
+                )
+            return runtime.run(batch)
+
+        return task.evaluate(run)
 
 
 class RepeatedEvaluation:
