@@ -11,7 +11,8 @@ from pathlib import Path
 import old_ir
 import pytest
 
-from qcc._paddle import paddle
+from qcc._paddle import dygraph_mode, paddle
+from qcc.cli.main import cli
 from qcc.train.data.cache import dataset
 
 # Their assertions tell values, too, when they fail.
@@ -19,8 +20,10 @@ pytest.register_assert_rewrite("agreement", "mirror")
 
 # On Paddle 3 some of its functions have to be told how.
 old_ir.restore()
-# Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in.
+# Tests build programs. tests/qcc/test_dygraph.py is about the mode that Paddle starts in, and commands run in
+# it here, too, as they do from a shell: what lacks `static_mode` fails.
 paddle.enable_static()
+cli.main = dygraph_mode()(cli.main)  # type: ignore[method-assign]
 
 
 # What a shell starts in the background ignores Ctrl-C, and so do its children; some tests are about it.

@@ -64,7 +64,7 @@ def missed(
     bare = epochs_without_model(store)
     if bare:
         yield (
-            f"save_eval_model: {_epochs(bare)} over and hold no eval_model; float_model_save_path and"
+            f"save_eval_model: {_epochs(bare)} over, without an eval_model; float_model_save_path and"
             " int8_model_save_path still save the forms of the one that end_epoch names."
         )
     uncut = [
@@ -74,7 +74,7 @@ def missed(
     ]
     if compressor.prune_infer_model is not None and uncut:
         yield (
-            f"prune_infer_model: {_epochs(uncut)} over and hold no {PRUNED}; without the folder"
+            f"prune_infer_model: {_epochs(uncut)} over, without a {PRUNED}; without the folder"
             f" {store.root / str(store.epochs()[-1])} that epoch is trained again, and writes one."
         )
 

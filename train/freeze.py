@@ -70,7 +70,9 @@ def eval_model(checkpoint: Path) -> Model:
     written = files_of(checkpoint, EVAL_FOLDER)
     if not written:
         raise CheckpointError(
-            f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False."
+            f"{checkpoint} holds no eval_model, since it was trained with save_eval_model: False;"
+            " with float_model_save_path in the slim file, the same `qcc quantize` saves the form of epoch"
+            " end_epoch."
         )
     check_digests(checkpoint, (*written, SCHEME))
     return qcc.load(checkpoint / EVAL_FOLDER, model_filename=EVAL_MODEL, params_filename="__params__")
@@ -89,9 +91,9 @@ def freeze_to(
     report of each.
 
     A transformed model is frozen first; one that is frozen already, in any form and by any tool, is turned
-    into the other forms. There is no qdq form of a network with activation type abs_max. With a `target`, it
-    is the one for this engine, and comes first, since it may be refused. `old_names`, `check`: see
-    `save_form`.
+    into the other forms. There is no qdq form of a network with activation type abs_max, and of weights of
+    more than 8 bits the frozen form alone. With a `target`, qdq is the one for this engine, and comes first,
+    since it may be refused. `old_names`, `check`: see `save_form`.
 
     Raises ModelFormatError for a model that is not quantized, or whose weights are integers where another
     `weight_type` is asked for; and what `qcc.save` raises.
@@ -99,7 +101,7 @@ def freeze_to(
     check_form(model, weight_type)
     if "int8" in state(model.graph).split("+"):
         model = qcc.PassManager.parse("unpack").run(model)
-    wanted = forms(scheme(model.graph)["activation_type"])
+    wanted = forms(scheme(model.graph))
     saved = []
     with one_change(folder):
         if target is not None:

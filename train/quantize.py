@@ -315,6 +315,7 @@ def quantize(
     return QuantizeResult(root, records, best_record(records, task.main_metric), phase.evaluations)
 
 
+@static_mode()
 def check_start(task: Task, config: TrainingConfig, slim: Slim) -> None:
     """Raise what is wrong with the files that a run starts from, and with the names in the slim file, without
     reading any data. What a run that goes on does not need may be missing."""

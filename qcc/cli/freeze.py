@@ -102,9 +102,10 @@ def freeze(
     """Freeze a network that was trained quantization-aware, after evaluating it where -c is given.
 
     The forms go to float/ (frozen, with integers stored as float32), int8/ and qdq/ of a folder; qdq needs
-    fixed activation scales, so for activation type abs_max there is one with --calibrate only. What is frozen
-    is a checkpoint of `qcc quantize`, or MODEL, such as the eval_model/ of one or a model that another tool
-    has quantized, in any form. The forms of MODEL get the original's file names, `model` and `weights`.
+    fixed activation scales, so for activation type abs_max there is one with --calibrate only, and of weights
+    of more than 8 bits there is float/ alone. What is frozen is a checkpoint of `qcc quantize`, or MODEL,
+    such as the eval_model/ of one or a model that another tool has quantized, in any form. The forms of MODEL
+    get the original's file names, `model` and `weights`.
 
     \b
     qcc freeze -m checkpoints/1/eval_model -c CONFIG --weight_quant_type channel_wise_abs_max

@@ -73,7 +73,8 @@ def quantize_training(given: TrainingArguments, slim_file: Path | None, output_e
         )
     epoch = "best" if result.best is not None else last
     console.print(f"checkpoints are in {root}.")
-    tell_next("freeze", "--checkpoint", root, "--epoch", epoch, "--save", "OUT")
+    if slim.compressor.save_eval_model:
+        tell_next("freeze", "--checkpoint", root, "--epoch", epoch, "--save", "OUT")
 
 
 def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterator[str]:

@@ -29,6 +29,7 @@ def test_counts() -> None:
     assert [counted(number, "epoch") for number in (1, 2)] == ["1 epoch", "2 epochs"]
     assert counted(1, "more op") == "1 more op"
     assert counted(3, "more op") == "3 more ops"
+    assert counted(2, "class") == "2 classes"
 
 
 @pytest.mark.parametrize(

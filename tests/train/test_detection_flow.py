@@ -90,6 +90,10 @@ def test_files_for_paddle_lite_have_the_same_ap(folder: Path, capsys: pytest.Cap
 
     assert printed[0] == printed[1]
 
+    # Export has said that the file is for square images, since the network's sizes are open.
+    assert run(["eval", out, "-c", config, "-o", "YoloEvalFeed.image_shape=[3,64,96]"]) == 2
+    assert "images of 64 x 96 get boxes in the wrong place" in capsys.readouterr().err
+
 
 def test_infer_writes_pictures_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder / "seen"

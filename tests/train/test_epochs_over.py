@@ -123,7 +123,7 @@ def test_what_is_only_told(folder: Path) -> None:
     assert (
         f"eval_epoch: epoch 1 is over and not evaluated; `qcc eval {root} -c CONFIG --all-epochs`" in printed
     )
-    assert "save_eval_model: epochs 0, 1, 2 are over and hold no eval_model; float_model_save_path" in printed
+    assert "save_eval_model: epochs 0, 1, 2 are over, without an eval_model; float_model_save_path" in printed
     assert "eval_epoch" not in run(folder / "tiny.yml", change(slim(folder), "eval_epoch: 3"))
 
 

@@ -134,6 +134,12 @@ def test_dynamic_activations_have_no_qdq_form(tiny_config: Path, tmp_path: Path)
     assert [report.form for report in saved] == ["float", "int8"]
 
 
+def test_wide_weights_have_the_frozen_form_alone(tiny_config: Path, tmp_path: Path) -> None:
+    run(tiny_config, write_slim(tmp_path / "run", 1, weight_bits=16))
+    saved = freeze_checkpoint(CheckpointStore(tmp_path / "run"), None, tmp_path / "forms")
+    assert [report.form for report in saved] == ["float"]
+
+
 def test_weight_type_can_be_overridden(folder: Path, tmp_path: Path) -> None:
     freeze_checkpoint(CheckpointStore(folder / "run"), 2, tmp_path, weight_type="abs_max")
     types = {op.type for op in qcc.load(tmp_path / "float").graph.ops}
@@ -247,6 +253,11 @@ def test_a_damaged_summary(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"metrics\.json is damaged: it does not say which epoch"):
         best_epoch(CheckpointStore(tmp_path))
+
+
+def test_the_folder_of_one_epoch_is_not_that_of_all(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"run/2 is one checkpoint, .*: give .*/run\."):
+        CheckpointStore(folder / "run" / "2")
 
 
 def test_a_damaged_eval_model_is_not_frozen(folder: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from qcc.grammar.section import Section, YamlPath
 
 Bits = Annotated[int, Field(ge=2, le=16)]
+INT8_BITS = 8
 OpType = Literal["conv2d", "depthwise_conv2d", "conv2d_transpose", "mul", "matmul", "matmul_v2"]
 Pair = tuple[str, str]
 
@@ -60,6 +61,16 @@ class QuantizationStrategy(Section):
     def _epochs_in_order(self) -> QuantizationStrategy:
         if self.end_epoch < self.start_epoch:
             raise ValueError(f"end_epoch {self.end_epoch} lies before start_epoch {self.start_epoch}")
+        return self
+
+    @model_validator(mode="after")
+    def _int8_holds_the_weights(self) -> QuantizationStrategy:
+        # At the end of end_epoch it would be too late.
+        if self.int8_model_save_path is not None and self.weight_bits > INT8_BITS:
+            raise ValueError(
+                f"int8_model_save_path is given, and INT8 holds weights of at most {INT8_BITS} bits, not of"
+                f" weight_bits {self.weight_bits}; float_model_save_path saves those"
+            )
         return self
 
 

@@ -35,6 +35,7 @@ def read_coco(folder: Path, annotation: str, bad: BadData, image_dir: str = "") 
     """
     path = folder / annotation
     coco = read_coco_file(path, bad)
+    _check_belonging(path, coco)
     number_of = {category: number for number, category in enumerate(sorted(coco.getCatIds()))}
     images = []
     for image_id in sorted(coco.getImgIds()):
@@ -43,6 +44,18 @@ def read_coco(folder: Path, annotation: str, bad: BadData, image_dir: str = "") 
         except DataError as error:
             bad.found(str(error))
     return CocoSet(str(path), coco, tuple(images), bad)
+
+
+def _check_belonging(path: Path, coco: Any) -> None:
+    """Annotations of images that the file does not describe are left over where a part of a set was cut out;
+    but where ids are of two types, all would be, and every image seem to be empty."""
+    types = {type(image_id) for image_id in coco.imgs}
+    for item in coco.dataset["annotations"]:
+        if types and type(item["image_id"]) not in types:
+            raise DataError(
+                f"{path}, annotation {item['id']}: its image_id {item['image_id']!r} is of another type than"
+                " the ids of the images."
+            )
 
 
 def _boxed_image(

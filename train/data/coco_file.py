@@ -98,7 +98,8 @@ def _list(path: Path, content: dict[str, Any], key: str) -> list[Any]:
 def _entries(
     path: Path, word: str, found: list[Any], kind: type[_E], bad: BadData, left_out: set[Id] | None = None
 ) -> list[_E]:
-    """The good entries, each with an id of its own; the images of bad annotations go into `left_out`."""
+    """The good entries, each with an id of its own; the images of bad annotations go into `left_out`, and of
+    each of these the first fault is reported."""
     good: dict[Id, _E] = {}
     for number, item in enumerate(found):
         fault: str | None
@@ -110,10 +111,12 @@ def _entries(
         if fault is None:
             good[entry.id] = entry
             continue
-        bad.found(f"{path}, {word} {_name(item, number)}: {fault}.")
         image = item.get("image_id") if isinstance(item, dict) else None
         if left_out is not None and isinstance(image, int | str):
+            if image in left_out:
+                continue
             left_out.add(image)
+        bad.found(f"{path}, {word} {_name(item, number)}: {fault}.")
     return list(good.values())
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qcc.errors import DataError
+from qcc.shown import counted
 
 _ROUNDING = 1.0
 
@@ -36,14 +37,22 @@ class BadData:
     """What to do about bad data: raise an error, or with `skip` leave the image out and count it."""
 
     skip: bool = False
-    messages: list[str] = field(default_factory=list)
+    _messages: dict[str, None] = field(default_factory=dict)
 
     def found(self, message: str) -> None:
         """Raises DataError with the message, or keeps it."""
         if not self.skip:
             raise DataError(message)
-        if message not in self.messages:
-            self.messages.append(message)
+        self._messages[message] = None  # once, though several passes meet it
+
+    @property
+    def messages(self) -> list[str]:
+        """One for each image that was left out."""
+        return list(self._messages)
+
+    def left_out(self) -> str:
+        """What completes a sentence about there being too little."""
+        return f"; {counted(len(self._messages), 'bad image')} left out" if self._messages else ""
 
 
 @dataclass(frozen=True)
@@ -57,11 +66,14 @@ class DetectionSet:
 
     def __post_init__(self) -> None:
         if not self.images:
-            left_out = f"; {len(self.bad.messages)} bad ones were left out" if self.bad.messages else ""
-            raise DataError(f"{self.source} gives no image{left_out}.")
+            raise DataError(f"{self.source} gives no image{self.bad.left_out()}.")
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def has_boxes(self) -> bool:
+        """Whether there is a box that counts, one that is not difficult."""
+        return any(not image.difficult.all() for image in self.images)
 
 
 def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:

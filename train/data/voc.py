@@ -78,6 +78,8 @@ def read_voc(
     for place, line in read_lines(path, "it lists the images"):
         try:
             image, xml = _pair(line, place, folder, path, image_dir)
+            if not xml.exists():
+                raise DataError(f"{place}: the annotation {xml} does not exist.")
             images.append(_boxed_image(image, read_annotation(xml), len(images), numbers, place))
         except DataError as error:
             bad.found(str(error))

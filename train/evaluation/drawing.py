@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LEAST_SIDE = 480  # smaller pictures are enlarged, or their text would cover them
+_LARGEST_SIDE = 4096  # but narrow strips not beyond this
+_OUTSIDE = 8.0
 _FONT, _FONT_SCALE, _PADDING = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3
 
 
@@ -29,16 +31,28 @@ def draw(image: NDArray[np.uint8], found: Sequence[Detection]) -> NDArray[np.uin
     """A copy of `image`, uint8 [H, W, 3] in RGB order, with a frame, class and score per detection.
 
     The likeliest is drawn last, over the others. Pictures with a side under 480 pixels come out two or more
-    times as large.
+    times as large, unless the other one would come out at more than 4096.
     """
-    times = -(-_LEAST_SIDE // min(image.shape[:2]))
+    height, width = image.shape[:2]
+    times = max(1, min(-(-_LEAST_SIDE // min(height, width)), _LARGEST_SIDE // max(height, width)))
     canvas = cv2.resize(image, None, fx=times, fy=times, interpolation=cv2.INTER_LINEAR)
     for detection in sorted(found, key=lambda one: one.score):
         colour = class_colour(detection.class_id)
-        left, top, right, bottom = (round(edge * times) for edge in detection.box)
+        left, top, right, bottom = (round(edge * times) for edge in _near(detection.box, width, height))
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, 2)
-        _label(canvas, f"{detection.class_name} {detection.score:.2f}", left, top, colour)
+        _label(canvas, f"{_drawable(detection)} {detection.score:.2f}", left, top, colour)
     return canvas.astype(np.uint8, copy=False)
+
+
+def _near(box: tuple[float, float, float, float], width: int, height: int) -> Iterator[float]:
+    """The edges, those far outside brought to just outside, where OpenCV can count to them."""
+    for edge, side in zip(box, (width, height, width, height), strict=True):
+        yield min(max(edge, -_OUTSIDE), side + _OUTSIDE)
+
+
+def _drawable(detection: Detection) -> str:
+    """The class's name, or its number where OpenCV's font, which has ASCII, would draw question marks."""
+    return detection.class_name if detection.class_name.isascii() else f"class {detection.class_id}"
 
 
 def class_colour(class_id: int) -> tuple[int, int, int]:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 import qcc
 from qcc._paddle import paddle, run_program, static_mode
+from qcc.backends.lite.file import read_naive_buffer
 from qcc.errors import DataError
 from qcc.failures import reason
 from qcc.measure.engines import Case
 from qcc.measure.loaded import loaded
+from qcc.measure.subjects import Subject
 from qcc.model import Model
+from qcc.train.models.detector import IMAGE
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
 from qcc.train.tasks.task import Feeds, Run, Trainable
@@ -35,10 +38,10 @@ def evaluate_in(case: Case, task: Trainable) -> dict[str, float]:
     """The metrics of a model in an engine on the task's test set, with a thread for each processor.
 
     Images are run one at a time: what of a batch behind non-maximum suppression belongs to which image is
-    not told in an ONNX file. Raises what the engine raises.
+    not told in an ONNX file. Raises what the engine raises, and what `checked_run` does.
     """
     with loaded(case, len(os.sched_getaffinity(0))) as model:
-        return task.evaluate(one_by_one(model.feeds, model.run))
+        return task.evaluate(one_by_one(model.feeds, checked_run(case, model.run)))
 
 
 def one_by_one(feeds: Sequence[str], run: Run) -> Run:
@@ -50,6 +53,30 @@ def one_by_one(feeds: Sequence[str], run: Run) -> Run:
         return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
 
     return singly
+
+
+def checked_run(case: Case, run: Run) -> Run:
+    """What runs a case: in Paddle Lite it raises DataError for a detector's images that are not square, in
+    which that puts boxes in the wrong place."""
+    if case.engine != "lite" or "yolo_box" not in _op_types(case.subject):
+        return run
+
+    def of_squares(batch: Feeds) -> Sequence[NDArray[Any]]:
+        height, width = batch[IMAGE].shape[2:]
+        if height != width:
+            raise DataError(
+                f"{case.subject.shown}: Paddle Lite's yolo_box takes every feature map for square, and images"
+                f" of {height} x {width} get boxes in the wrong place: give square ones (image_shape)."
+            )
+        return run(batch)
+
+    return of_squares
+
+
+def _op_types(subject: Subject) -> set[str]:
+    if subject.model is not None:
+        return {op.type for op in subject.model.graph.ops}
+    return {op.type for op in read_naive_buffer(subject.program).ops}
 
 
 class RepeatedEvaluation:

@@ -22,7 +22,7 @@ from qcc.model import Model
 from qcc.train.config.detection import DetectorConfig
 from qcc.train.data.augment import network_input
 from qcc.train.evaluation.drawing import Detection, draw
-from qcc.train.evaluation.evaluate import ModelRunner
+from qcc.train.evaluation.evaluate import ModelRunner, checked_run
 from qcc.train.evaluation.timing import COUNTED_RUNS, WARM_UP_RUNS, clocked, milliseconds
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.parallel.device import choose_device, is_cpu
@@ -100,7 +100,10 @@ def detector_in(
             wanted = {name: feeds[name] for name in model.feeds}
             return 1000 * statistics.median(model.running.times(wanted, WARM_UP_RUNS, COUNTED_RUNS).wall)
 
-        yield Detector(model.run, time_of, config, class_names), f"{ENGINES[case.engine].title}, one thread"
+        yield (
+            Detector(checked_run(case, model.run), time_of, config, class_names),
+            f"{ENGINES[case.engine].title}, one thread",
+        )
 
 
 def image_feeds(image: NDArray[np.uint8], size: tuple[int, int]) -> Feeds:

@@ -18,15 +18,18 @@ from qcc._paddle import paddle
 from qcc.targets.processor import processor
 from qcc.train.loop.loop import Record
 
+_WIDEST = 10_000
+
 
 def print_epochs(console: Console, records: Sequence[Record], best: Record | None) -> None:
-    """One row per epoch, the best one marked."""
+    """One row per epoch, the best one marked; figures are whole, even where the terminal is narrower."""
     names = list(dict.fromkeys(name for record in records for name in record if name != "epoch"))
     table = Table("epoch", *names)
     for record in records:
         mark = " (best)" if best is not None and record["epoch"] == best["epoch"] else ""
         table.add_row(f"{record['epoch']}{mark}", *(_cell(record.get(name)) for name in names))
-    console.print(table)
+    whole = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+    Console(file=console.file, width=max(console.width, whole)).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -114,9 +114,16 @@ class _Facts(BaseModel):
 
 
 class CheckpointStore:
-    """The checkpoints under one folder. A training run opens it with `lock()`."""
+    """The checkpoints under one folder. A training run opens it with `lock()`.
+
+    Raises CheckpointError for the folder of a single one.
+    """
 
     def __init__(self, root: Path) -> None:
+        if (root / MARKER).exists():
+            raise CheckpointError(
+                f"{root} is one checkpoint, and not the folder of a run's checkpoints: give {root.parent}."
+            )
         self.root = root
 
     @contextmanager

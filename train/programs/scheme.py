@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +24,7 @@ from qcc.passes.transform import Transform
 from qcc.passes.transform_outputs import TransformOutputs
 from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import find_target
-from qcc.train.config.strategies import QuantizationStrategy
+from qcc.train.config.strategies import INT8_BITS, QuantizationStrategy
 from qcc.train.models.network import Network
 from qcc.train.programs.weights import initialise
 
@@ -55,9 +55,12 @@ FREEZE = {
 }
 
 
-def forms(activation_types: Collection[str]) -> list[str]:
-    """The forms that a network can be saved in: a scale measured at every run has no place in qdq."""
-    return [form for form in FREEZE if form != "qdq" or "abs_max" not in activation_types]
+def forms(found: Mapping[str, Any]) -> list[str]:
+    """The forms that a network of this scheme can be saved in: INT8 holds weights of 8 bits at most, and a
+    scale measured at every run has no place in qdq."""
+    if any(bits > INT8_BITS for bits in found["weight_bits"]):
+        return ["float"]
+    return [form for form in FREEZE if form != "qdq" or "abs_max" not in found["activation_type"]]
 
 
 def transform_pass(strategy: QuantizationStrategy) -> Transform:

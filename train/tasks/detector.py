@@ -25,7 +25,7 @@ from qcc.train.data.coco_file import Id, read_coco_file
 from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet
 from qcc.train.data.loader import load_batches, part_of_each, split_batches, spread
 from qcc.train.data.randomness import batch_generator, epoch_order, sample_generator
-from qcc.train.data.voc import read_class_names, read_voc
+from qcc.train.data.voc import LABEL_LIST, read_class_names, read_voc
 from qcc.train.metrics.coco_ap import CocoAp
 from qcc.train.metrics.coco_results import coco_results
 from qcc.train.metrics.voc_map import VocMap
@@ -104,9 +104,8 @@ class DetectorTask:
 
     def left_out(self) -> list[str]:
         messages = self._bad.messages
-        return (
-            [*messages[:_MOST_TOLD], f"left out {counted(len(messages), 'bad image')}."] if messages else []
-        )
+        left_out = f"left out {counted(len(messages), 'bad image')}."
+        return [*messages[:_MOST_TOLD], left_out] if messages else []
 
     def facts(self) -> dict[str, Any]:
         listed = hashlib.sha256()
@@ -172,6 +171,9 @@ class DetectorTask:
 
     def check(self) -> None:
         self._metric(self.test_set)
+        if not any(len(image.boxes) for image in self.train_set.images):
+            left_out = self.train_set.bad.left_out()
+            raise DataError(f"{self.train_set.source} has no box, so there is nothing to train on{left_out}.")
 
     def example(self) -> Feeds:
         image, size, *_ = self._test_fields(0)
@@ -201,6 +203,12 @@ class DetectorTask:
         return metric.result()
 
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
+        """Raises DataError where no detection could be right, so that there is nothing to rate."""
+        if not data.has_boxes():
+            raise DataError(
+                f"{data.source} has no box that counts, one neither difficult nor of a crowd, so there is"
+                f" nothing to rate{data.bad.left_out()}."
+            )
         if self._config.metric == "VOC":
             return VocMap(data.class_names, self._config.map_type)
         if isinstance(data, CocoSet):
@@ -239,18 +247,12 @@ class DetectorTask:
         folder = self._dataset_dir or source.dataset_dir
         if not source.annotation:
             raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
-        data: DetectionSet
         if source.annotation.endswith(".json"):
             data = read_coco(folder, source.annotation, self._bad, source.image_dir)
-        else:
-            names = read_class_names(folder, source.use_default_label)
-            data = read_voc(folder, source.annotation, names, self._bad, source.image_dir)
-        if len(data.class_names) != self._config.num_classes:
-            raise ConfigError(
-                f"{self._config.where('num_classes')} is {self._config.num_classes}, but {data.source} has"
-                f" {len(data.class_names)} classes."
-            )
-        return data
+            _check_count(self._config, data.class_names, data.source)
+            return data
+        names = _voc_names(self._config, source, folder)
+        return read_voc(folder, source.annotation, names, self._bad, source.image_dir)
 
     def _note_bad(self, data: DetectionSet, numbers: NDArray[Any]) -> None:
         for number in numbers[numbers != _GOOD]:
@@ -264,14 +266,25 @@ def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -
     if source.annotation.endswith(".json"):
         coco = read_coco_file(folder / source.annotation, BadData(skip=True))
         names = tuple(category["name"] for category in coco.loadCats(sorted(coco.getCatIds())))
-    else:
-        names = read_class_names(folder, source.use_default_label)
+        _check_count(config, names, str(folder / source.annotation))
+        return names
+    return _voc_names(config, source, folder)
+
+
+def _voc_names(config: DetectorConfig, source: DetectionDataset, folder: Path) -> tuple[str, ...]:
+    names = read_class_names(folder, source.use_default_label)
+    named_by = "VOC (use_default_label: true)" if source.use_default_label else str(folder / LABEL_LIST)
+    _check_count(config, names, named_by)
+    return names
+
+
+def _check_count(config: DetectorConfig, names: Sequence[str], named_by: str) -> None:
+    """Raise ConfigError where there are others than `num_classes`."""
     if len(names) != config.num_classes:
         raise ConfigError(
-            f"{config.where('num_classes')} is {config.num_classes}, but YoloTestFeed's data set has"
-            f" {len(names)} classes."
+            f"{config.where('num_classes')} is {config.num_classes}, but {named_by} has"
+            f" {counted(len(names), 'class')}."
         )
-    return names
 
 
 def category_ids(data: DetectionSet) -> Sequence[Id]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from qcc.errors import DataError
-from qcc.inputs import open_input
+from qcc.inputs import open_input, why
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -33,7 +33,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no image file that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be decoded: {error}.") from error
+        raise DataError(f"{path} cannot be decoded: {why(error)}.") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -92,6 +92,11 @@ def test_epochs_are_raised_to_hold_the_last_epoch_of_the_strategy(path: Path) ->
         ("'moving_average_abs_max'", "'channel_wise_abs_max'", "it should be 'abs_max', 'range_abs_max' or"),
         ("start_epoch: 0", "start_epoch: 7", "end_epoch 4 lies before start_epoch 7"),
         (
+            "weight_bits: 8",
+            "weight_bits: 9",
+            "INT8 holds weights of at most 8 bits",
+        ),
+        (
             "'QuantizationStrategy'",
             "'PruneStrategy'",
             "line 4: unknown class 'PruneStrategy'; did you mean 'QuantizationStrategy'?",

@@ -71,6 +71,27 @@ def test_bad_annotation(tmp_path: Path, change: dict[str, Any], message: str) ->
     assert len(read(tmp_path, skip=True)) == 1
 
 
+def test_ids_of_two_types_leave_no_image_empty(tmp_path: Path) -> None:
+    content = description()
+    for item in content["annotations"]:
+        item["image_id"] = str(item["image_id"])
+
+    with pytest.raises(DataError, match=r"annotation 1: its image_id '\d' is of another type than the ids"):
+        read(write(tmp_path, content))
+
+
+def test_an_image_with_several_bad_boxes_is_one_bad_image(tmp_path: Path) -> None:
+    content = description()
+    first = content["annotations"][0]
+    content["annotations"] += [first | {"id": number, "bbox": [1, 2]} for number in (70, 71, 72)]
+    skipping = BadData(skip=True)
+
+    read_coco(write(tmp_path, content), "instances.json", skipping, "images")
+
+    assert len(skipping.messages) == 1
+    assert "annotation 70: bbox" in skipping.messages[0]
+
+
 def test_missing_image(tmp_path: Path) -> None:
     write(tmp_path, description())
     (tmp_path / "images/b.png").unlink()

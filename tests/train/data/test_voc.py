@@ -91,6 +91,13 @@ def test_bad_annotation(folder: Path, file: str, old: str, new: str, message: st
     assert len(left.bad.messages) == 1
 
 
+def test_a_missing_annotation_is_named_with_its_line(folder: Path) -> None:
+    (folder / "Annotations/trainval_2.xml").unlink()
+
+    with pytest.raises(DataError, match=r"trainval\.txt, line 3: the annotation .*_2\.xml does not exist"):
+        read(folder)
+
+
 def test_xml_of_something_else(folder: Path) -> None:
     path = folder / "Annotations/trainval_0.xml"
     path.write_text("<svg>\n</svg>\n")
@@ -135,7 +142,7 @@ def test_nothing_left_is_an_error(folder: Path) -> None:
     for path in (folder / "JPEGImages").iterdir():
         path.unlink()
 
-    with pytest.raises(DataError, match="gives no image; 4 bad ones were left out"):
+    with pytest.raises(DataError, match="gives no image; 4 bad images left out"):
         read(folder, skip=True)
 
 

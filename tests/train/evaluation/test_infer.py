@@ -33,6 +33,25 @@ def test_large_pictures_keep_their_size() -> None:
     assert draw(large, []).shape == large.shape
 
 
+def test_narrow_strips_are_not_enlarged_without_end() -> None:
+    assert draw(np.zeros((2, 3000, 3), np.uint8), []).shape == (2, 3000, 3)
+    assert draw(np.zeros((1500, 100, 3), np.uint8), []).shape == (3000, 200, 3)
+
+
+def test_a_name_that_the_font_lacks_is_drawn_as_its_number() -> None:
+    box = (20.0, 40.0, 120.0, 90.0)
+
+    picture = draw(GREY, [Detection(3, "\u732b", 0.5, box)])
+
+    assert (picture == draw(GREY, [Detection(3, "class 3", 0.5, box)])).all()
+
+
+def test_edges_far_outside() -> None:
+    far = draw(GREY, [Detection(0, "a", 0.5, (20.0, 40.0, 1e12, float("inf")))])
+
+    assert (far == draw(GREY, [Detection(0, "a", 0.5, (20.0, 40.0, 300.0, 300.0))])).all()
+
+
 def test_labels_stay_inside() -> None:
     found = [Detection(0, "a rather long name", 0.5, (190.0, 0.0, 199.0, 9.0))]
 

@@ -34,6 +34,14 @@ def test_table_marks_the_best_and_shows_what_is_missing_as_a_dash() -> None:
     assert [row[2].strip() for row in rows] == ["0.9000", "0.7000", "-", "0.8000", "0.8000"]
 
 
+def test_figures_are_whole_in_a_narrow_terminal() -> None:
+    record = {"epoch": 0, "quantized": True} | {f"metric_{number}": number / 7 for number in range(14)}
+    output = io.StringIO()
+    print_epochs(Console(file=output, width=80), [record], record)
+    assert all(f"metric_{number} " in output.getvalue() for number in range(14))
+    assert all(f" {number / 7:.4f} " in output.getvalue() for number in range(14))
+
+
 def test_changed_settings_are_named_by_their_whole_key() -> None:
     before = {"a": {"b": 1, "c": 2}, "d": [1]}
     after = {"a": {"b": 1, "c": 3}, "d": [1, 2], "e": None}

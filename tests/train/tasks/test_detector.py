@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,43 @@ def test_image_of_another_size_than_annotated(path: Path) -> None:
 def test_number_of_classes_must_fit(path: Path) -> None:
     with pytest.raises(ConfigError, match=r"num_classes is 3, but .* has 2 classes"):
         _ = task(path, "num_classes=3").test_set
+
+
+def test_the_list_of_classes_is_named_before_its_annotations_are_read(path: Path) -> None:
+    (path.parent / "data/label_list.txt").write_text("square\n")
+
+    with pytest.raises(ConfigError, match=r"num_classes is 2, but .*label_list\.txt has 1 class\."):
+        _ = task(path).test_set
+    with pytest.raises(ConfigError, match=r"but VOC \(use_default_label: true\) has 20 classes\."):
+        _ = task(path, "YoloEvalFeed.dataset.use_default_label=true").test_set
+
+
+def without_objects(folder: Path, split: str) -> None:
+    for annotation in (folder / "data/Annotations").glob(f"{split}_*.xml"):
+        annotation.write_text(re.sub("<object>.*</object>", "", annotation.read_text(), flags=re.DOTALL))
+
+
+def test_without_a_box_there_is_nothing_to_rate(path: Path) -> None:
+    without_objects(path.parent, "test")
+
+    for rate in (task(path).check, lambda: task(path).evaluate(lambda feeds: [])):
+        with pytest.raises(DataError, match=r"test\.txt has no box that counts, .* nothing to rate\."):
+            rate()
+
+
+def test_difficult_boxes_alone_are_nothing_to_rate(path: Path) -> None:
+    for annotation in (path.parent / "data/Annotations").glob("test_*.xml"):
+        annotation.write_text(annotation.read_text().replace("<difficult>0", "<difficult>1"))
+
+    with pytest.raises(DataError, match="has no box that counts"):
+        task(path).check()
+
+
+def test_without_a_box_there_is_nothing_to_train_on(path: Path) -> None:
+    without_objects(path.parent, "trainval")
+
+    with pytest.raises(DataError, match=r"trainval\.txt has no box, so there is nothing to train on\."):
+        task(path).check()
 
 
 def test_coco_metric_needs_coco_data(path: Path) -> None:
