@@ -49,6 +49,7 @@ if paddle.get_flags("FLAGS_enable_pir_api")["FLAGS_enable_pir_api"]:
 warnings.filterwarnings("ignore", r"(?s).*API \S+ is deprecated", module=r"qcc\.")
 
 VarType = core.VarDesc.VarType
+MAJOR = int(paddle.__version__.partition(".")[0])
 
 
 @contextmanager

@@ -1,14 +1,18 @@
-"""Programs of older Paddles, in the words of today.
+"""Programs of older Paddles, and of newer ones, in the words of the one that is installed.
 
 Each Paddle writes the attributes that it knows, and knew fewer before: 1.5 has no `padding_algorithm`, 1.2 no
 `align_mode`. A convolution's layout was `AnyLayout`, which is NCHW. Paddle's executor takes its default for
 what is absent, and NCHW for AnyLayout; paddle2onnx, OpenVINO and Paddle Lite end there.
+
+Paddle 3 takes the ends of slices that go backwards as Python does; for Paddle 2, -1 is in front of all, and
+no other end is. Neither minds who has written a program.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
+from qcc._paddle import MAJOR
 from qcc.ir.program import AttrProto, BlockProto, OpProto, ProgramProto, VarTypeProto
 from qcc.ir.text.usual import BOOKKEEPING, extra_attributes, usual_attributes
 
@@ -66,12 +70,18 @@ _LAID_OUT = frozenset(
     }
 )
 _LAYOUT = "data_format"
+# What the version of a program says: 2006002 for 2.6.2.
+_MAJOR = 1_000_000
+_FAR = -(2**31)
 
 
 def reword(program: ProgramProto) -> None:
-    """State what the ops of a program leave to be understood."""
+    """State what the ops of a program leave to be understood, or what the Paddle here takes otherwise."""
+    counts_otherwise = (program.version.version // _MAJOR >= 3) != (MAJOR >= 3)
     for block in program.blocks:
         for op in block.ops:
+            if counts_otherwise and op.type == "strided_slice":
+                _recount(block, op)
             if op.type in _RENAMED and _slots(op) == _MOVES:
                 _rename(block, op)
             # What quantizes has its own reader, see `program_file` and `passes.fake_quant`.
@@ -88,6 +98,24 @@ def _rename(block: BlockProto, op: OpProto) -> None:
     shape.type.type = VarTypeProto.LOD_TENSOR
     shape.type.lod_tensor.tensor.data_type = VarTypeProto.FP32
     op.outputs.add(parameter="XShape", arguments=[shape.name])
+
+
+def _recount(block: BlockProto, op: OpProto) -> None:
+    attrs = {attr.name: attr for attr in op.attrs}
+    (source,) = (name for slot in op.inputs if slot.parameter == "Input" for name in slot.arguments)
+    shape = next(var.type.lod_tensor.tensor.dims for var in block.vars if var.name == source)
+    ends = attrs["ends"].ints
+    for place, (axis, stride) in enumerate(zip(attrs["axes"].ints, attrs["strides"].ints, strict=True)):
+        if stride < 0:
+            ends[place] = _end(ends[place], shape[axis])
+
+
+def _end(end: int, size: int) -> int:
+    """An end of a slice backwards, as the Paddle here takes it; where a size is open (-1), as far as it does
+    not depend on that."""
+    if MAJOR >= 3:
+        return _FAR if end == -1 else 0 if end < -size < 0 else end
+    return -1 if end == _FAR or end < -size < 0 else size - 1 if end == -1 < size else end
 
 
 def _slots(op: OpProto) -> list[tuple[str, int]]:

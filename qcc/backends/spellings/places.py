@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from qcc._paddle import VarType
+from qcc._paddle import MAJOR, VarType
 from qcc.backends.spellings.step import (
     Step,
     Steps,
@@ -50,9 +50,8 @@ def strided_slice(op: Op) -> Steps | None:
     indices = {}
     for place in backwards:
         size, start, end = x.shape[axes[place]], starts[place], ends[place]
-        # Otherwise than in Python, an end of -1 is in front of all, and another one is not, however small.
         first = max(start + size, 0) if start < 0 else start
-        last = None if end == -1 else max(end + size, 0) if end < 0 else end
+        last = None if _is_in_front(end, size) else max(end + size, 0) if end < 0 else end
         indices[axes[place]] = np.arange(size)[first : last : strides[place]]
     rest = [place for place in range(len(axes)) if place not in backwards]
     steps = _taken(x, indices)
@@ -62,6 +61,12 @@ def strided_slice(op: Op) -> Steps | None:
         attrs |= {"axes": [axes[place] for place in rest], "decrease_axis": list[int]()}
         steps = (*steps, Step("sliced", "strided_slice", {"Input": steps[-1].name}, attrs))
     return (*steps[:-1], replace(steps[-1], shape=out.shape))
+
+
+def _is_in_front(end: int, size: int) -> bool:
+    """Whether an end is in front of all: for Paddle 2 that is -1, otherwise than in Python, and no other one,
+    however small."""
+    return end < -size if MAJOR >= 3 else end == -1
 
 
 def circular_pad(op: Op) -> Steps | None:

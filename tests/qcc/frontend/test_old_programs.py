@@ -11,7 +11,7 @@ from paddle.base.layer_helper import LayerHelper
 from saved_models import PaddleModel, build, static
 
 import qcc
-from qcc._paddle import core, paddle
+from qcc._paddle import MAJOR, core, paddle
 from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.program_file import attr_value
 from qcc.ir.program import AttrProto, OpProto, ProgramProto, drop_attr
@@ -131,3 +131,32 @@ def test_ops_of_passes_are_left_as_they_are(old: Path, tmp_path: Path) -> None:
 
     conv = next(op for op in qcc.load(tmp_path).graph.ops if op.type == "conv2d")
     assert conv.attr("padding_algorithm") is None
+
+
+def backwards() -> tuple[list[Any], list[Any]]:
+    image = static.data("image", [-1, 3, 8, 8])
+    hidden = static.nn.conv2d(image, 4, 3, padding=1)
+    return [image], [hidden[:, ::-1], hidden[:, :, 6:0:-2, ::-3], hidden[:, :, 1:5:2, -2:-8:-1]]
+
+
+def test_ends_of_slices_are_those_of_the_paddle_that_wrote_them(tmp_path: Path) -> None:
+    """`x[::-1]` ends at -1 for Paddle 2, and far in front for Paddle 3."""
+    image = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    model = build(backwards)
+    folder = model.save_separate(tmp_path / "here")
+    wanted = qcc.load(folder).run({"image": image})
+    program = ProgramProto.FromString((folder / "__model__").read_bytes())
+    here, there = (-1, -(2**31)) if MAJOR < 3 else (-(2**31), -1)
+    program.version.version = 3_003_001 if MAJOR < 3 else 2_006_002
+    for op in program.blocks[0].ops:
+        attrs = {attr.name: attr for attr in op.attrs}
+        if op.type == "strided_slice":
+            for place, (end, stride) in enumerate(
+                zip(attrs["ends"].ints, attrs["strides"].ints, strict=True)
+            ):
+                if stride < 0 and end == here:
+                    attrs["ends"].ints[place] = there
+    (folder / "__model__").write_bytes(program.SerializeToString())
+    assert wanted[0].shape == (2, 4, 8, 8)
+    for found, one in zip(qcc.load(folder).run({"image": image}), wanted, strict=True):
+        np.testing.assert_array_equal(found, one)
