@@ -136,6 +136,20 @@ def frobenius_norm(op: Op) -> Steps:
     )
 
 
+def norm_of_all(op: Op) -> Steps | None:
+    """A p_norm of all elements, along the axis of a row of them: paddle2onnx takes the one that is told."""
+    if not op.attr("asvector", False):
+        return None
+    row = Step("row", "reshape2", {"X": op.input("X")}, {"shape": [-1]}, (-1,))
+    told = {name: op.attr(name) for name in ("porder", "epsilon")}
+    attrs = {**told, "axis": 0, "keepdim": False, "asvector": False}
+    return (
+        row,
+        Step("norm", "p_norm", {"X": "row"}, attrs, ()),
+        Step("shaped", "reshape2", {"X": "norm"}, {"shape": list(op.output("Out").shape)}),
+    )
+
+
 def norm(op: Op) -> Steps | None:
     """paddle2onnx leaves the epsilon out, which is nothing where it is as small as usual, 1e-10."""
     return any_norm(op) if float(op.attr("epsilon", 1e-10)) >= 1e-9 else None

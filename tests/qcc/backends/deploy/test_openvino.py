@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_nets import NETS, engine_net
-from lite_case import F, append_op, build_model, floats, static
+from lite_case import F, append_op, build_model, by_name, floats, static
 
 import qcc
 from qcc._paddle import paddle
@@ -122,6 +122,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "norm": lambda x: append_op(
         "norm", {"X": x}, {"Out": "float32", "Norm": "float32"}, {"axis": 1, "epsilon": 1e-10}
     )[0],
+    "p_norm of all": lambda x: x / paddle.reshape(paddle.norm(x, p=1), [1, 1, 1, 1]),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
     "reciprocal": lambda x: paddle.reciprocal(F.relu(x) + 1.0),
     "selu": F.selu,
@@ -145,7 +146,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", SPELLED)
+@pytest.mark.parametrize("name", by_name(SPELLED))
 def test_spelled_out(name: str, tmp_path: Path) -> None:
     """What OpenVINO does not read in models of Paddle."""
     x = floats(1, 8, 12, 12)

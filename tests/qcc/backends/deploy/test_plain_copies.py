@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lite_case import F, append_op, build_model, floats, static
+from lite_case import F, append_op, build_model, by_name, floats, static
 from onnx_files import frozen, without_step
 
 import qcc
@@ -97,7 +97,7 @@ def test_right_in_paddle(name: str, tmp_path: Path) -> None:
     qcc.save(net(name), tmp_path, target="paddle-x86", check={"x0": IMAGE})
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", by_name(BOTH))
 def test_it_computes_what_it_did(name: str) -> None:
     model = net(name)
     step = "plain-copies" if name in COPIED else "spell-out"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from lite_case import F, append_op, build_model, floats, static
+from lite_case import F, append_op, build_model, by_name, floats, static
 
 from qcc._paddle import paddle
 from qcc.backends.lite.export import export
@@ -63,14 +63,14 @@ IN_SEVERAL: dict[str, Callable[[Any], Any]] = {
 OPS |= IN_SEVERAL
 
 
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", by_name(OPS))
 def test_right_in_its_runtime(name: str, tmp_path: Path) -> None:
     model = build_model(OPS[name], (IMAGE,))
     assert name in {op.type for op in model.graph.ops}
     assert not export(model, tmp_path / "model.nb", arch="x86", check={"x0": IMAGE}).warnings
 
 
-@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("name", by_name(OPS))
 def test_has_kernels_on_arm(name: str, tmp_path: Path) -> None:
     export(build_model(OPS[name], (IMAGE,)), tmp_path / "model.nb", arch="arm")
 
