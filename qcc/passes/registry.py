@@ -58,6 +58,7 @@ BUILT_IN = {
     "plain-copies": "qcc.backends.deploy.passes.plain_copies:PlainCopies",
     "lone-extremes": "qcc.backends.deploy.passes.lone_extremes:LoneExtremes",
     "fewer-dims": "qcc.backends.deploy.passes.fewer_dims:FewerDims",
+    "linear-pairs": "qcc.backends.deploy.passes.linear_pairs:LinearPairs",
     "float-copies": "qcc.backends.deploy.passes.float_copies:FloatCopies",
     "lone-joins": "qcc.backends.deploy.passes.lone_joins:LoneJoins",
     "whole-tiles": "qcc.backends.deploy.passes.whole_tiles:WholeTiles",

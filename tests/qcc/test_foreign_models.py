@@ -25,6 +25,7 @@ from qcc.draw.roles import op_role
 from qcc.errors import ModelFormatError, PassError, QccWarning, TargetError
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.passes.fake_quant import FUSED_OPS
 from qcc.passes.quantizable import KINDS
 from qcc.passes.round_trip import is_observer
 from qcc.quantization import QuantizedOp, quantized_ops, scheme, state, stored_form
@@ -224,6 +225,19 @@ def test_ops_that_observe_only_are_left_out_for_engines_that_would_round_there(m
 
     assert not any(map(is_observer, (*prepared.graph.ops, *formed.graph.ops)))
     np.testing.assert_allclose(run(prepared), run(model), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+def test_what_is_rounded_in_front_of_other_ops_is_so_in_onnx(target: str, made: Maker) -> None:
+    model = made("ptq_kl_full").load()
+    others = [op for op in model.graph.ops if op.type in FUSED_OPS]
+    prepared = prepare(model, find_target(target), {}).model
+    formed = prepared.graph.ops
+    assert others
+    assert not any(op.type in FUSED_OPS for op in formed)
+    assert len([op for op in formed if op.type == "quantize_linear"]) >= len(others)
+    # Ties are rounded to even, and a step of an integer goes through the network.
+    np.testing.assert_allclose(run(prepared), run(model), rtol=0, atol=0.02 * np.ptp(run(model)))
 
 
 def test_weights_that_are_integers_keep_their_type(made: Maker, tmp_path: Path) -> None:
