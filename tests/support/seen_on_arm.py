@@ -23,6 +23,7 @@ NOT_RUN = {
     "multiclass_nms2": "gives a length per image, which Paddle's executor does not hand out",
     "pow_of_negative": "added since",
     "pow_odd": "added since",
+    "reverse": "added since",
     "slice_step_neg": "added since",
     "softsign": "added since",
     "strided_neg": "added since",
