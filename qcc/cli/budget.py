@@ -240,7 +240,8 @@ def _section(wanted: Wanted, outcome: Outcome, count: int, agreed: str) -> Secti
     kept = len(outcome.layers)
     lines = [
         f"{_MET if outcome.met else _NOT_MET}: {_told(wanted, outcome, count, agreed)}",
-        f"{kept or 'none'} of {outcome.quantizable} layers stay{'s' if kept == 1 else ''} float"
+        f"{kept or 'none'} of {outcome.quantizable} quantized layers"
+        f" stay{'s' if kept == 1 else ''} float for it"
         + ("" if not kept else f", {sum(one.size for one in outcome.layers) / 1000:.1f} kB in all"),
         *map(str, outcome.layers),
     ]

@@ -87,6 +87,8 @@ def infer(
     from qcc.train.tasks.detector import infer_class_names
 
     images = find_images(infer_dir, infer_img)
+    if infer_dir is not None and output_dir.resolve() == infer_dir.resolve():
+        raise click.UsageError(f"--output_dir {output_dir} is the folder of the images: give another one.")
     names = infer_class_names(config, dataset_dir)
     chosen = chosen_engine(engine, model, model_filename, params_filename)
     with ExitStack() as stack:

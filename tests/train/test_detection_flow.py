@@ -149,6 +149,11 @@ def test_infer_does_not_draw_over_what_it_reads(
     )
     assert image.read_bytes() == before
 
+    # Nor among the images of a folder, where the next run would look at its drawings.
+    words = [*words[:4], "--infer_dir", str(tmp_path), "--output_dir", f"{tmp_path}/."]
+    assert run(words) == 2
+    assert "is the folder of the images: give another one" in capsys.readouterr().err
+
 
 def test_a_test_set_without_images_is_told_before_training(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

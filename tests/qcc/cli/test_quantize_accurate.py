@@ -102,7 +102,7 @@ def test_a_budget_of_a_function(
     assert run(command(place, out, "--max-drop", 0.15, "--eval", "my_metric:floats")) == 0
     text = capsys.readouterr().out
     assert "met: my_metric:floats gives 0.9000, the float model 1.0000, and 0.8500 is wanted" in text
-    assert "2 of 3 layers stay float" in text
+    assert "2 of 3 quantized layers stay float for it" in text
     assert quantized(out) == 1
     assert [one["layers"] for one in result(out)["budget"]["tried"]] == [0, 1, 2]
 
