@@ -122,7 +122,13 @@ def _entries(
 
 def _fault(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
+    key, *places = first["loc"] or ("",)
+    if any(isinstance(part, str) for part in places):
+        # What may be of two types has an error for each, with the type's name behind the key.
+        return (
+            f"{key}: {'Input should be 0 or 1' if key == 'iscrowd' else 'Input should be an integer or text'}"
+        )
+    where = ".".join(str(part) for part in (key, *places))
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 

@@ -101,7 +101,7 @@ def box_fault(box: Sequence[float], width: int, height: int) -> str | None:
     if not all(np.isfinite(box)):
         return f"{shown} is not finite"
     if right <= left or bottom <= top:
-        return f"{shown} has no area: xmax must be above xmin and ymax above ymin"
+        return f"{shown} (left, top, right, bottom) has no area: it ends at or before where it begins"
     if left < 0 or top < 0 or right > width or bottom > height:
         return f"{shown} reaches outside the image of {width} x {height} pixels"
     return None
