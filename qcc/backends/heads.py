@@ -38,8 +38,9 @@ _SELECTIONS = frozenset(
 DECODERS = frozenset({"yolo_box"})
 _MOVES = frozenset({"assign", "flatten_contiguous_range", "reshape2", "squeeze2", "unsqueeze2"})
 _IDENTITIES = _MOVES | {"scale"}
-# No values of more dimensions can be fetched where oneDNN computes: those in front of a reshape are the same.
-_MOST = 6
+MOST_DIMENSIONS = 6
+"""Of values where Paddle's oneDNN kernels compute. No larger ones can be fetched there; what stands in front
+of a reshape is the same."""
 # A sigmoid is steepest where it gives a half, and no longer exponential.
 _SAYS_MUCH = 0.5
 
@@ -169,7 +170,7 @@ def _behind(var: Var, kind: str, through: Set[str]) -> Var | None:
     if op is None or op.type != kind:
         return None
     read = op.input("X")
-    while len(read.shape) > _MOST and read.producer is not None and read.producer.type in _MOVES:
+    while len(read.shape) > MOST_DIMENSIONS and read.producer is not None and read.producer.type in _MOVES:
         read = read.producer.input("X")
     return read if read.producer is not None else None
 

@@ -12,7 +12,7 @@ from functools import partial, wraps
 from types import BuiltinFunctionType
 from typing import Any
 
-from qcc._paddle import LayerHelper, paddle
+from qcc._paddle import MAJOR, LayerHelper, paddle
 
 Build = Callable[..., Any]
 
@@ -37,7 +37,7 @@ _TRUTHS = ("all", "any", "greater_than", "logical_and", "logical_not", "logical_
 
 def restore() -> None:
     """Put functions that append ops in the places of those that do not, wherever Paddle keeps them."""
-    if int(paddle.__version__.split(".")[0]) < 3:
+    if MAJOR < 3:
         return
     modules = [module for name, module in sys.modules.items() if name.split(".")[0] == "paddle"]
     for name, build in _builders().items():

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc._paddle import paddle
+from qcc._paddle import MAJOR, paddle
 from qcc.ir.program import ProgramProto
-
-MAJOR = int(paddle.__version__.split(".")[0])
 
 static = paddle.static
 paddle.enable_static()

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
+from qcc.backends.heads import MOST_DIMENSIONS
 from qcc.errors import PassError
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
@@ -19,7 +20,6 @@ from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.elementwise import OF_ONE, OF_TWO
 from qcc.passes.rewrite import free_name, set_attrs
 
-_MOST = 6
 # Kernels that take any number of dimensions.
 _FREE = frozenset(
     {
@@ -76,7 +76,7 @@ class _Plan:
 def _is_concerned(op: Op) -> bool:
     if op.type in _FREE:
         return False
-    return any(len(var.shape) > _MOST for slot, var in _values(op) if slot != "XShape")
+    return any(len(var.shape) > MOST_DIMENSIONS for slot, var in _values(op) if slot != "XShape")
 
 
 def _values(op: Op) -> list[tuple[str, Var]]:
@@ -87,11 +87,11 @@ def _values(op: Op) -> list[tuple[str, Var]]:
 def _plan(op: Op) -> _Plan:
     """Raises PassError where there is none."""
     plan = _planned(op)
-    if plan is None or max(map(len, (*plan.reads.values(), plan.writes))) > _MOST:
+    if plan is None or max(map(len, (*plan.reads.values(), plan.writes))) > MOST_DIMENSIONS:
         _, largest = max(_values(op), key=lambda found: len(found[1].shape))
         raise PassError(
             f"{op} has a value of {len(largest.shape)} dimensions, {largest.name} of {list(largest.shape)},"
-            f" and Paddle's oneDNN kernels take {_MOST}: export it for onnxruntime or openvino."
+            f" and Paddle's oneDNN kernels take {MOST_DIMENSIONS}: export it for onnxruntime or openvino."
         )
     return plan
 
@@ -205,8 +205,8 @@ def _reshape(graph: Graph, op: Op, source: Var, result: Var, **place: Op) -> Non
     """Raises PassError where more than one size of the result is open."""
     if result.shape.count(-1) > 1:
         raise PassError(
-            f"{op} cannot be written with the {_MOST} dimensions that Paddle's oneDNN kernels take, since"
-            f" several of {list(result.shape)} are open: save the model with the size of its images."
+            f"{op} cannot be written with the {MOST_DIMENSIONS} dimensions that Paddle's oneDNN kernels take,"
+            f" since several of {list(result.shape)} are open: save the model with the size of its images."
         )
     made = graph.add_op("reshape2", {"X": source}, {"Out": result}, {"op_role": 0}, **place)
     set_attrs(graph, made, {"shape": list(result.shape)})
