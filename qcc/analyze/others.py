@@ -13,7 +13,7 @@ import numpy as np
 from qcc.analyze.divergence import common
 from qcc.backends import fluid
 from qcc.backends.apart import Wrong
-from qcc.backends.deploy.floats import float_for
+from qcc.backends.deploy.floats import write_float_for
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.engines.runtime import Runtime
@@ -177,11 +177,11 @@ def for_openvino(path: Path, model: Model | None) -> Iterator[Path]:
     if model is None:
         yield path
         return
-    if state(model.graph) == "float":
-        model = float_for(model, find_target("openvino"))
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
-        program, _ = _saved(model, Path(folder), model.fetches)
-        yield program
+        if state(model.graph) == "float":
+            yield write_float_for(model, find_target("openvino"), Path(folder))
+        else:
+            yield _saved(model, Path(folder), model.fetches)[0]
 
 
 FILES: dict[str, type[InLite] | type[InOnnx]] = {LITE_SUFFIX: InLite, ONNX_SUFFIX: InOnnx}

@@ -88,6 +88,17 @@ class Apart:
         found = PaddleExecutor(self.program, self.params).run(inputs)
         return [one.times(_MEET) for one in self.distances(found)]
 
+    def wrong(
+        self,
+        outputs: Sequence[np.ndarray],
+        rough: Sequence[Distance] = (),
+        wanted: Sequence[np.ndarray] | None = None,
+    ) -> Wrong | None:
+        """The op that is furthest off, if ties do not excuse it; these are drawn only where it takes them."""
+        if self.worst(outputs, (), rough, wanted) is None:
+            return None
+        return self.worst(outputs, self.moved_by_ties(), rough, wanted)
+
     def worst(
         self,
         outputs: Sequence[np.ndarray],

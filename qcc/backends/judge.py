@@ -84,7 +84,7 @@ def _wrong_in(reference: Reference, engine: Engine, apart: Apart) -> Wrong | Non
     if not engine.int8:
         return apart.worst(found)
     expected = _as_rounded(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
-    return apart.worst(found, apart.moved_by_ties(), expected.rough, expected.values)
+    return apart.wrong(found, expected.rough, expected.values)
 
 
 def is_wrong_in_float(reference: Reference, wrong: Wrong) -> bool:

@@ -40,8 +40,9 @@ class Reference:
 
     `program` fetches these variables, and has the weights `params`. `movements` are how far they are off
     when nothing but the last bits of something change; `floor`, how far they may be off in any case;
-    `engines`, those that have been run; `ties`, how far the outputs move when a few integers are off by one;
-    `again`, the same on a sample of another size, where some of `feeds` are open.
+    `engines`, those that have been run; `ties`, how far the outputs move when a few integers are off by one,
+    and `many_ties`, when many are; `again`, the same on a sample of another size, where some of `feeds` are
+    open.
     """
 
     graph: Graph
@@ -55,6 +56,7 @@ class Reference:
     movements: list[list[Distance]] = field(default_factory=list)
     engines: set[Engine] = field(default_factory=set)
     ties: list[Distance] = field(default_factory=list)
+    many_ties: list[Distance] = field(default_factory=list)
     feeds: Sequence[Feed] = ()
     again: Reference | None = None
 
@@ -109,9 +111,11 @@ class Reference:
         return seen.sound and is_chosen(self.graph.var(self.names[place]))
 
     def _many_ties(self) -> list[Distance]:
-        runs = (off_by_a_step(self.sample.inputs, share) for share in _MANY_TIES)
-        draws = [self.distances(self.executor.run(inputs, self.names)) for inputs in runs]
-        return [_of_ties(furthest(*seen)) for seen in zip(*draws, strict=True)]
+        if not self.many_ties:
+            runs = (off_by_a_step(self.sample.inputs, share) for share in _MANY_TIES)
+            draws = [self.distances(self.executor.run(inputs, self.names)) for inputs in runs]
+            self.many_ties.extend(_of_ties(furthest(*seen)) for seen in zip(*draws, strict=True))
+        return self.many_ties
 
     def _scattered(self, place: int, seen: Distance, tie: Distance) -> bool:
         wide = replace(tie, largest=np.inf)

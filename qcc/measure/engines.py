@@ -12,8 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from qcc._paddle import paddle
-from qcc.backends import fluid
-from qcc.backends.deploy.floats import float_for
+from qcc.backends.deploy.floats import write_float_for
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.onnx_engines import ONNX_ENGINES
 from qcc.backends.engines.onnxruntime import OnnxRuntime
@@ -146,7 +145,7 @@ def _for_another(subject: Subject, target: str) -> str | None:
 def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
     """OpenVINO: float and QDQ models of Paddle, and ONNX files.
 
-    It does not read the op mul: float models that have one are written here with matmul_v2, for this.
+    Float models are written here with the ops that it reads, for this.
     """
     missing = openvino_missing()
     if missing is not None:
@@ -155,14 +154,7 @@ def in_openvino(subjects: Sequence[Subject], scratch: Path) -> Found:
     qdq = {subject.home for subject in subjects if _in_openvino(subject) and not subject.is_float}
     for number, subject in enumerate(subjects):
         if _in_openvino(subject):
-            yield Case(
-                "openvino",
-                subject,
-                not subject.is_float,
-                subject.size,
-                partial(_open_in_openvino, _program_for_openvino(subject, scratch / f"openvino-{number}")),
-                _int8_in_openvino,
-            )
+            yield _openvino_case(subject, scratch / f"openvino-{number}")
         elif subject.kind != "lite" and subject.home not in qdq:
             yield Refusal("openvino", subject, _not_in_openvino(subject))
 
@@ -180,14 +172,15 @@ def _not_in_openvino(subject: Subject) -> str:
     return f"OpenVINO does not read the form {subject.form}: give qdq/ of `qcc freeze --target openvino`"
 
 
-def _program_for_openvino(subject: Subject, scratch: Path) -> Path:
-    model = subject.model
-    if subject.form != "float" or model is None or all(op.type != "mul" for op in model.graph.ops):
-        return subject.program
-    program, *_ = fluid.save(
-        float_for(model, find_target("openvino")), scratch, "float", None, None, False
-    ).files
-    return program
+def _openvino_case(subject: Subject, scratch: Path) -> Case | Refusal:
+    program = subject.program
+    if subject.is_float and subject.model is not None:
+        try:
+            program = write_float_for(subject.model, find_target("openvino"), scratch)
+        except QccError as error:
+            return Refusal("openvino", subject, str(error).rstrip("."))
+    opened = partial(_open_in_openvino, program)
+    return Case("openvino", subject, not subject.is_float, subject.size, opened, _int8_in_openvino)
 
 
 def _open_in_openvino(program: Path, threads: int) -> Running:

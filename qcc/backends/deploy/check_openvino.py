@@ -60,7 +60,7 @@ def _judged(found: Reference, outputs: list[np.ndarray]) -> Outcome:
 def _wrong_in(apart: Apart) -> Wrong | None:
     with _opened(apart.program, apart.params) as engine:
         outputs = engine.run(apart.inputs)
-    return apart.worst(outputs, apart.moved_by_ties())
+    return apart.wrong(outputs)
 
 
 def _blame(found: Reference, wrong: Wrong | None) -> str:

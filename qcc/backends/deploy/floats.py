@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from qcc.backends import fluid
 from qcc.model import Model
 from qcc.passes.manager import PassManager
 from qcc.targets.table import Target
@@ -25,3 +28,8 @@ def float_for(model: Model, target: Target) -> Model:
     any model."""
     steps = PassManager.parse(target.pipeline).passes
     return PassManager(tuple(step for step in steps if step.name in _ON_FLOATS)).run(model)
+
+
+def write_float_for(model: Model, target: Target, folder: Path) -> Path:
+    """Write what `float_for` gives in a folder, unchecked.  Returns the program's path."""
+    return fluid.save(float_for(model, target), folder, "float", None, None, False).files[0]

@@ -255,6 +255,6 @@ def _wrong_op(subject: Subject, found: Reference, opened: Open) -> Wrong | None:
         file.write_bytes(onnx.SerializeToString())
         with opened(file) as session:
             outputs = session.run(apart.inputs)
-        return apart.worst(outputs, apart.moved_by_ties())
+        return apart.wrong(outputs)
 
     return blamed(found, apart_and_rounded(found), wrong_in, unrounded)

@@ -72,10 +72,23 @@ def test_a_step_of_a_few_is_a_tie_and_a_scale_that_is_off_is_not(apart: Apart) -
     right[0].reshape(-1)[::997] += ties[0].largest / 5 * np.ptp(right[0])
     assert apart.worst(right) is not None
     assert apart.worst(right, ties) is None
+    assert apart.wrong(right) is None
     wrong = [array if index else array * 1.1 for index, array in enumerate(apart.wanted)]
-    found = apart.worst(wrong, ties)
-    assert found is not None
-    assert found.op.type == "conv2d"
+    for found in (apart.worst(wrong, ties), apart.wrong(wrong)):
+        assert found is not None
+        assert found.op.type == "conv2d"
+
+
+def test_ties_are_drawn_only_where_an_op_is_off_without(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Apart] = []
+    moved = Apart.moved_by_ties
+    monkeypatch.setattr(Apart, "moved_by_ties", lambda self: drawn.append(self) or moved(self))
+    assert apart.wrong(apart.wanted) is None
+    assert not drawn
+    assert apart.wrong([1.1 * array for array in apart.wanted]) is not None
+    assert drawn == [apart]
 
 
 def test_an_edge_of_a_map_may_be_off_by_all_of_the_range() -> None:

@@ -14,12 +14,14 @@ import nets
 import numpy as np
 import pytest
 from frozen_models import transformed_model
+from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc.analyze.page.frame import read_page
 from qcc.analyze.page.times import times
 from qcc.backends.agreement import Distance
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
+from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.tensorrt import tensorrt_missing
 from qcc.backends.engines.timing import timed
@@ -147,6 +149,20 @@ def test_openvino_runs_what_it_reads(measured: dict[str, Any]) -> None:
     assert for_openvino["int8_layers"] == 3
     assert len(for_openvino["cpu_ms"]["turns"]) == 2
     assert for_openvino["off_by"]["largest"] < 0.1
+
+
+@pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))
+def test_float_models_are_written_with_the_ops_that_openvino_reads(tmp_path: Path) -> None:
+    given = {"x0": floats(1, 3, 8, 8)}
+    model = build_model(lambda x: F.selu(conv(3, 3)(x)), tuple(given.values()))
+    qcc.save(model, tmp_path / "model", check=False)
+    (case,) = engines.in_openvino(find_subjects([tmp_path / "model"], tmp_path), tmp_path)
+    assert isinstance(case, engines.Case)
+    running = case.open(1)
+    try:
+        np.testing.assert_allclose(running.run(given)[0], model.run(given)[0], rtol=1e-4, atol=1e-5)
+    finally:
+        running.close()
 
 
 def test_onnx_runtime_runs_onnx_files(measured: dict[str, Any]) -> None:
