@@ -262,15 +262,32 @@ def _check_names(program: Any, names: Mapping[str, str]) -> None:
 
 
 def _rename(program: Any, names: Mapping[str, str]) -> None:
-    """Call variables of a program by other names, in all of its blocks."""
-    main = program.global_block()
-    for old, new in names.items():
-        if old != new and main.has_var(old):
-            main._rename_var(old, new)
-    for block in program.blocks[1:]:
+    """Call variables of a program by other names, in all of its blocks.
+
+    Paddle's `Block._rename_var` goes through all ops and variables for each of them.
+    """
+    names = {old: new for old, new in names.items() if old != new}
+    for block in program.blocks:
         for op in block.ops:
             for name in set(op.input_arg_names) & names.keys():
                 op._rename_input(name, names[name])
+            for name in set(op.output_arg_names) & names.keys():
+                op._rename_output(name, names[name])
+    main = program.global_block()
+    for old, new in names.items():
+        if main.has_var(old):
+            _call(main, main.var(old), new)
+
+
+def _call(block: Any, var: Any, name: str) -> None:
+    """Put a variable with another name in place of one that no op reads any more."""
+    kinds = {"shape": var.shape, "dtype": var.dtype, "type": var.type, "stop_gradient": var.stop_gradient}
+    if isinstance(var, paddle.framework.Parameter):
+        own = {key: getattr(var, key) for key in ("trainable", "optimize_attr", "regularizer", "need_clip")}
+        block.create_parameter(name=name, **kinds, **own)
+    else:
+        block.create_var(name=name, persistable=var.persistable, **kinds)
+    block._remove_var(var.name, sync=False)
 
 
 def _tensors(layer: Any, returned: Any) -> Iterator[Any]:

@@ -269,6 +269,31 @@ class Scaling(nn.Layer):  # type: ignore[misc]
         return image * 2
 
 
+class Tuned(nn.Layer):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__()
+        tuned = paddle.ParamAttr(
+            learning_rate=0.5, need_clip=False, regularizer=paddle.regularizer.L2Decay(0.25)
+        )
+        self.fc = nn.Linear(4, 4, weight_attr=tuned, bias_attr=paddle.ParamAttr(trainable=False))
+
+    def forward(self, x: Any) -> Any:
+        return self.fc(x)
+
+
+def test_how_parameters_are_trained_comes_along() -> None:
+    """Paddle's own renaming forgets whether a gradient is clipped."""
+    spec = [paddle.static.InputSpec([None, 4], "float32", "x")]
+    with dygraph_mode():
+        traced = trace(Tuned(), spec, paddle.mean)
+    found = {one.name: one for one in traced.program.all_parameters()}
+    weight, bias = found["fc.weight"], found["fc.bias"]
+    assert weight.optimize_attr == {"learning_rate": 0.5}
+    assert not weight.need_clip
+    assert isinstance(weight.regularizer, paddle.regularizer.L2Decay)
+    assert (weight.trainable, bias.trainable, bias.stop_gradient) == (True, False, True)
+
+
 def test_an_input_and_a_label_are_two_feeds() -> None:
     unnamed = [paddle.static.InputSpec([None, 1, 8, 8])]
     given = {"loss": lambda found, image: nn.functional.mse_loss(found, image), "label_spec": unnamed}
