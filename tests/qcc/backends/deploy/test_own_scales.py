@@ -95,7 +95,7 @@ def two_multiples(x: Any) -> Any:
 def waiting_pool(x: Any) -> Any:
     """The pool has no scale to hand on, so Paddle goes over all ops again, and a scale gets further."""
     h = conv(x)
-    return conv(F.max_pool2d(conv(h), 3, 1, 1) + conv(conv(h) * 0.25 + 1.0))
+    return conv(F.max_pool2d(conv(h), 3, 1, 1) + conv(F.relu(conv(h)) * 0.25 + 1.0))
 
 
 # What is built, which ops the pass adds, and by how much the result is off without it, of its range.
@@ -107,9 +107,8 @@ NETS: dict[str, tuple[Callable[[Any], Any], list[str], float]] = {
     "joined": (joined, ["clip"], 0.015),
     "joined, rectified": (joined_rectified, ["relu"], 0.008),
     "two pools": (two_pools, ["clip"], 0.3),
-    "multiple": (lambda x: conv(conv(x) * 0.25), ["clip"], 0.5),
     "multiple of a rectified": (lambda x: conv(F.relu(conv(x)) * 0.25), ["clip"], 0.5),
-    "multiple and a bias": (waiting_pool, ["clip"], 0.2),
+    "multiple and a bias": (waiting_pool, ["clip"], 0.1),
     "two multiples": (two_multiples, ["clip", "clip"], math.inf),
 }
 KEPT: dict[str, Callable[[Any], Any]] = {
@@ -119,7 +118,8 @@ KEPT: dict[str, Callable[[Any], Any]] = {
     "joined for no layer": lambda x: (lambda h: paddle.concat([conv(h), h], 1))(F.relu(normed(x))),
     "a part of no sum": lambda x: conv(paddle.split(normed(x), 2, axis=1)[0]),
     "a multiple of a product": lambda x: (lambda h: conv(h * F.relu6(h + 3.0) / 6.0))(conv(x)),
-    "a multiple and a bias": lambda x: conv(conv(x) * 0.25 + 1.0),
+    "a multiple and a bias": lambda x: conv(F.relu(conv(x)) * 0.25 + 1.0),
+    "a multiple of a convolution": lambda x: conv(conv(x) * 0.25),  # it goes into the scales
 }
 
 
