@@ -14,6 +14,7 @@ import numpy as np
 from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.passes.neutral import handed_on
 from qcc.passes.quantizable import KINDS
 
 SUPPRESSIONS = frozenset(
@@ -58,8 +59,21 @@ def heads(graph: Graph) -> tuple[str, ...]:
         else:
             logits = _behind(var, "softmax", _IDENTITIES)
             compared = _decoded(var) if _only_decoded(var) else [var, *([logits] if logits else [])]
+        compared = [one if one is var else _computed(graph, one) for one in compared]
         found.update((one.name, None) for one in compared if graph.var(one.name) is one)
     return tuple(found)
+
+
+def _computed(graph: Graph, var: Var) -> Var:
+    """The variable in which a value first stands: ops that only hand it on are left out in files for engines,
+    as those are that X2Paddle puts behind every layer."""
+    op = var.producer
+    while op is not None:
+        source = handed_on(graph, op)
+        if source is None or source.producer is None or graph.var(source.name) is not source:
+            break
+        var, op = source, source.producer
+    return var
 
 
 def is_chosen(var: Var) -> bool:
@@ -85,7 +99,8 @@ def chosen_from(graph: Graph) -> tuple[str, ...]:
             found += op.all_inputs()
     if not any(graph.var(name) in behind for name in graph.fetches):
         return ()
-    floats = (var for var in found if var.producer is not None and var.dtype == VarType.FP32)
+    read = (_computed(graph, var) for var in found)
+    floats = (var for var in read if var.producer is not None and var.dtype == VarType.FP32)
     return tuple(dict.fromkeys(var.name for var in floats if graph.var(var.name) is var))
 
 
@@ -103,7 +118,7 @@ def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray])
         if read is None or graph.var(read.name) is not read:
             continue
         if output.size and np.ptp(output) < _SAYS_MUCH:
-            found[name] = read.name
+            found[name] = _computed(graph, read).name
     return found
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lite_case import F, build_model, floats
 from lite_nets import ssd, yolov3
 from lite_ops import CASES
@@ -22,6 +24,18 @@ def test_fetches_as_they_are() -> None:
 def test_logits_are_compared_too() -> None:
     model = build_model(lambda x: paddle.reshape(F.softmax(F.relu(x)), [-1]), (floats(2, 3),))
     assert heads(model.graph) == (*model.fetches, "relu_0.tmp_0")
+
+
+@pytest.mark.parametrize(
+    "hand_on", [paddle.assign, lambda x: F.dropout(x, training=False), lambda x: paddle.scale(x * 1.0, 1.0)]
+)
+def test_values_are_compared_where_they_first_stand(hand_on: Callable[[Any], Any]) -> None:
+    """Files for engines leave out what hands them on."""
+    x = floats(2, 3)
+    model = build_model(lambda x: F.softmax(hand_on(F.relu(x))), (x,))
+    assert heads(model.graph) == (*model.fetches, "relu_0.tmp_0")
+    model = build_model(lambda x: paddle.topk(hand_on(F.relu(x)), 2)[0], (x,))
+    assert chosen_from(model.graph) == ("relu_0.tmp_0",)
 
 
 def test_an_inner_softmax_is_none_of_a_classifier() -> None:
