@@ -337,6 +337,11 @@ class Graph:
         self._unpoint(op, name)
         _own_desc(op)._set_bool_attr(name, value)
 
+    def set_long(self, op: Op, name: str, value: int) -> None:
+        """Set an attribute that holds a 64-bit integer."""
+        self._unpoint(op, name)
+        _own_desc(op)._set_int64_attr(name, value)
+
     def remove_attr(self, op: Op, name: str) -> None:
         """Remove an attribute, if the op has it."""
         self._unpoint(op, name)

@@ -37,6 +37,7 @@ BUILT_IN = {
     "channels-first": "qcc.passes.channels_first:ChannelsFirst",
     "einsum-to-matmul": "qcc.passes.einsum_to_matmul:EinsumToMatmul",
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",
+    "constant-arguments": "qcc.passes.constant_arguments:ConstantArguments",
     "fold-bn": "qcc.passes.fold_bn:FoldBn",
     "relax-relu6": "qcc.passes.relax_relu6:RelaxRelu6",
     "equalize": "qcc.passes.equalize:Equalize",

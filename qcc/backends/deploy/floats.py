@@ -12,6 +12,7 @@ from qcc.targets.table import Target
 _ON_FLOATS = (
     "einsum-to-matmul",
     "fold-constants",
+    "constant-arguments",
     "prune",
     "spell-out",
     "output-padding",

@@ -38,6 +38,7 @@ from qcc.backends.lite.passes.weight_only import WeightOnly
 from qcc.backends.lite.rules.view import Rows
 from qcc.passes.base import Pass
 from qcc.passes.channels_first import ChannelsFirst
+from qcc.passes.constant_arguments import ConstantArguments
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.manager import PassManager
 from qcc.passes.prune import Prune
@@ -63,7 +64,7 @@ def lowering(
 
 def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None, rows: Rows) -> Iterator[Pass]:
     arm = arch == "arm"
-    yield from (Prune(), ChannelsFirst(), EinsumToMatmul(), LiteFoldConstants(arch=arch))
+    yield from (Prune(), ChannelsFirst(), EinsumToMatmul(), ConstantArguments(), LiteFoldConstants(arch=arch))
     yield from (LiteQuantize(), LiteSpellOut(), LiteOps(arch=arch), LiteSetValue(), LiteReduce(arch=arch))
     if arm:
         yield LiteArmOps()

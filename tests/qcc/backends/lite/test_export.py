@@ -62,7 +62,7 @@ def test_record(saved: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "model.nb.json").read_text())
     assert (record["form"], record["state"]) == ("lite-arm", "frozen")
     assert record["scheme"]["weight_type"] == ["abs_max"]
-    before = "prune,channels-first,einsum-to-matmul,lite-fold-constants,lite-quantize,"
+    before = "prune,channels-first,einsum-to-matmul,constant-arguments,lite-fold-constants,"
     assert record["pipelines"][-1].startswith(before)
     assert record["pipelines"][-1].endswith("lite-kernels")
     assert list(record["files"]) == ["model.nb"]
