@@ -306,6 +306,11 @@ def _scalar(loss: Any) -> str:
     return str(loss.name)
 
 
+_REFUSED_BY_3 = (
+    "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
+    " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
+    " paddle.jit.save writes in a script without qcc"
+)
 # What Paddle says of code that it cannot trace, and what that means.
 _MEANT = (
     (
@@ -313,11 +318,13 @@ _MEANT = (
         "forward reads the weight {}, which the layer does not know: make layers in __init__, and hold"
         " several of them in a paddle.nn.LayerList",
     ),
+    # Of a variable; of a method of one it is an int or None, whatever argument it counts.
+    (r"(\w+)\(\): argument \(position \d+\) must be Value, but got", _REFUSED_BY_3),
+    # A function of Paddle that asks a variable for what those of the new IR have.
     (
-        r"(\w+)\(\): argument \(position \d+\) must be Value, but got Variable",
-        "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
-        " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
-        " paddle.jit.save writes in a script without qcc",
+        r'site-packages/paddle/[^"]+", line \d+, in (\w+)\n[^\n]*\n\s*'
+        r"AttributeError: '(?:Variable|tuple)' object has no attribute '(?:is_cuda|numel)'",
+        _REFUSED_BY_3,
     ),
     (
         r"super\(\): (__class__) cell not found",
