@@ -89,6 +89,7 @@ FOR_ONEDNN: Mapping[str, Spell] = {
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
+    "pad": places.pad,
     "pool2d": pools.for_onednn,
 }
 """The same for Paddle's oneDNN kernels."""
@@ -114,6 +115,7 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     "nearest_interp_v2": places.nearest,
     "norm": numbers.any_norm,
     "p_norm": numbers.norm_of_all,
+    "pad": places.pad,
     "pixel_shuffle": maps.pixel_shuffle,
     "pool2d": pools.mean_beyond,
     "prelu": activations.prelu,
