@@ -81,6 +81,8 @@ _FUNCTIONS: Mapping[str, Spell] = {
     "trunc": numbers.trunc,
 }
 """What OpenVINO's reader and Paddle Lite both lack."""
+_OF_TRUTH = dict.fromkeys(("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"), numbers.of_truth)
+"""Likewise, some of them."""
 
 FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
@@ -103,6 +105,7 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     ),
     **_BUILT_IN,
     **_FUNCTIONS,
+    **_OF_TRUTH,
     "affine_channel": maps.affine_channel,
     "arg_max": places.arg_extreme,
     "arg_min": places.arg_extreme,
@@ -132,6 +135,7 @@ FOR_LITE: Mapping[str, Spell] = {
     ),
     **_BUILT_IN,
     **_FUNCTIONS,
+    **_OF_TRUTH,
     "bmm": numbers.bmm,
     "expand_as_v2": places.expand_as,
     "pow": numbers.whole_power,

@@ -103,6 +103,13 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "bilinear_interp, corners": resized("bilinear", align_corners=True, out_h=16, out_w=10),
     "bilinear_interp, scale": resized("bilinear", scale=2.0),
     "brelu": raw("brelu", t_min=-0.5, t_max=0.7),
+    "truth values": lambda x: paddle.where(
+        paddle.bitwise_xor(
+            paddle.bitwise_or(x > 0.5, paddle.bitwise_not(x > -0.5)), paddle.bitwise_and(x > 0.0, x < 1.0)
+        ),
+        x,
+        x * 2.0,
+    ),
     "pad, channels last": lambda x: paddle.transpose(
         F.pad(paddle.transpose(x, [0, 2, 3, 1]), [0, 0, 0, 1, 0, 2, 1, 3], value=0.5)[..., 1:9], [0, 3, 1, 2]
     ),
