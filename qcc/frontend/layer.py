@@ -175,7 +175,8 @@ def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:
 
 
 def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -> None:
-    """Let parameters that no op reads but those without gradients stay as they are."""
+    """Let parameters stay as they are that ops without gradients alone read, or none at all, as where a block
+    makes an activation for other strides than its own."""
     read = {
         name
         for block in program.blocks
@@ -183,9 +184,8 @@ def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -
         if op not in stopped
         for name in op.input_arg_names
     }
-    of_stopped = {name for op in stopped for name in op.input_arg_names}
     for parameter in program.all_parameters():
-        if parameter.name in of_stopped - read:
+        if parameter.name not in read:
             parameter.trainable, parameter.stop_gradient = False, True
 
 
