@@ -144,7 +144,7 @@ def fit(
     state = TrainingState.read(store.epoch(best["epoch"]))
     return FitResult(
         model=freeze(transformed, "float"),
-        weights=given.as_given({**state.arrays, **transformed.weights}),
+        weights=given.as_given({**given.values, **state.arrays, **transformed.weights}),
         records=records,
         best=best,
         checkpoints=root,
@@ -194,7 +194,7 @@ class _Given:
     returned: Returned
 
     def as_given(self, trained: Mapping[str, np.ndarray]) -> Arrays:
-        """Of what was trained, copies of what was given, in the shapes of then."""
+        """Of what was trained, and what no op reads, copies of what was given, in the shapes of then."""
         names = sorted(self.shapes.keys() & trained.keys())
         return {name: np.array(trained[name]).reshape(self.shapes[name]) for name in names}
 

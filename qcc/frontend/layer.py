@@ -175,7 +175,8 @@ def _kept(program: paddle.static.Program, state: Collection[str]) -> set[str]:
 
 
 def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -> None:
-    """Let parameters that no op reads but those without gradients stay as they are."""
+    """Let parameters stay as they are that ops without gradients alone read, or none at all, as where a block
+    makes an activation for other strides than its own."""
     read = {
         name
         for block in program.blocks
@@ -183,9 +184,8 @@ def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -
         if op not in stopped
         for name in op.input_arg_names
     }
-    of_stopped = {name for op in stopped for name in op.input_arg_names}
     for parameter in program.all_parameters():
-        if parameter.name in of_stopped - read:
+        if parameter.name not in read:
             parameter.trainable, parameter.stop_gradient = False, True
 
 
@@ -306,6 +306,11 @@ def _scalar(loss: Any) -> str:
     return str(loss.name)
 
 
+_REFUSED_BY_3 = (
+    "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
+    " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
+    " paddle.jit.save writes in a script without qcc"
+)
 # What Paddle says of code that it cannot trace, and what that means.
 _MEANT = (
     (
@@ -313,11 +318,13 @@ _MEANT = (
         "forward reads the weight {}, which the layer does not know: make layers in __init__, and hold"
         " several of them in a paddle.nn.LayerList",
     ),
+    # Of a variable; of a method of one it is an int or None, whatever argument it counts.
+    (r"(\w+)\(\): argument \(position \d+\) must be Value, but got", _REFUSED_BY_3),
+    # A function of Paddle that asks a variable for what those of the new IR have.
     (
-        r"(\w+)\(\): argument \(position \d+\) must be Value, but got Variable",
-        "Paddle 3 itself refuses {}() in programs of its old IR: trace or train the layer under Paddle 2.6"
-        " (`pip install 'qcc[cpu]'` in an environment of its own), or let `qcc quantize` have what"
-        " paddle.jit.save writes in a script without qcc",
+        r'site-packages/paddle/[^"]+", line \d+, in (\w+)\n[^\n]*\n\s*'
+        r"AttributeError: '(?:Variable|tuple)' object has no attribute '(?:is_cuda|numel)'",
+        _REFUSED_BY_3,
     ),
     (
         r"super\(\): (__class__) cell not found",

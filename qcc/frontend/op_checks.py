@@ -67,6 +67,11 @@ _OTHER_KINDS = frozenset(
 
 # Outputs that only gradients read, whatever a version of Paddle says.
 _NEEDED_BY_NOBODY = frozenset({"XShape", "MedianIndex", "Out_Eids"})
+# What a block reads from outside and gives; a branch may have nothing of either, whatever the registry says.
+_OF_A_BLOCK = {
+    "conditional_block": frozenset({"Input", "Out"}),
+    "conditional_block_infer": frozenset({"Input", "Out"}),
+}
 # What the registry calls dispensable, and the kernel reads.
 _READ_ANYWAY = {"assign": frozenset({"X"})}
 
@@ -97,11 +102,13 @@ def _specs() -> Mapping[str, _Spec]:
     specs: dict[str, _Spec] = {}
     for op_type, proto in OpProtoHolder.instance().op_proto_map.items():
         slots = [*proto.inputs, *proto.outputs]
+        needless = _OF_A_BLOCK.get(op_type, frozenset())
         specs[op_type] = _Spec(
-            frozenset(slot.name for slot in proto.inputs if not slot.dispensable)
+            frozenset(slot.name for slot in proto.inputs if not slot.dispensable) - needless
             | _READ_ANYWAY.get(op_type, frozenset()),
             frozenset(slot.name for slot in proto.outputs if not (slot.dispensable or slot.intermediate))
-            - _NEEDED_BY_NOBODY,
+            - _NEEDED_BY_NOBODY
+            - needless,
             frozenset(slot.name for slot in slots if not slot.duplicable),
             {attr.name: _accepted(attr.type) for attr in proto.attrs},
             op_type not in _OTHER_KINDS,

@@ -131,6 +131,20 @@ def control_flow() -> PaddleModel:
     return build(net)
 
 
+def bare_branches() -> PaddleModel:
+    """A branch that reads nothing from outside, and one that gives nothing."""
+
+    def net() -> tuple[list[paddle.static.Variable], list[paddle.static.Variable]]:
+        image = static.data("image", [-1, 3, 6, 6])
+        hidden = static.nn.conv2d(image, 4, 3, padding=1)
+        mean = paddle.mean(hidden)
+        factor = static.nn.cond(mean > 0.1, lambda: paddle.full([1], 3.0), lambda: mean.reshape([1]))
+        static.nn.cond(mean > 0.1, lambda: static.Print(hidden) and None)
+        return [image], [hidden * factor]
+
+    return build(net)
+
+
 def no_weights() -> PaddleModel:
     """A program without a single persistable variable."""
 

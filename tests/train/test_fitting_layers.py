@@ -75,6 +75,25 @@ def test_all_that_was_trained_comes_back(tmp_path: Path) -> None:
     assert result.weights["loss.weight"] != loss.weight.numpy()
 
 
+class Sparing(Small):
+    """Makes a layer that it does not use, as PP-LCNetV3 does in blocks with a stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(3, 3)
+
+
+def test_what_nothing_reads_stays_as_it_was(tmp_path: Path) -> None:
+    with dygraph_mode():
+        layer = Sparing()
+        before = layer.spare.weight.numpy()
+    result = fitted(layer, tmp_path, epochs=1)
+    qcc.into_layer(result.weights, layer)
+    with dygraph_mode():
+        np.testing.assert_array_equal(layer.spare.weight.numpy(), before)
+        np.testing.assert_array_equal(layer.fc.weight.numpy(), result.weights["fc.weight"])
+
+
 @pytest.mark.parametrize("left_out", [("weight",), ("bias",), ("weight", "bias")])
 def test_norms_without_a_scale_or_a_shift(left_out: tuple[str, ...], tmp_path: Path) -> None:
     def trained(folder: str, layer: nn.Layer) -> dict[str, np.ndarray]:

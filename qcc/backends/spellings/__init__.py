@@ -81,6 +81,8 @@ _FUNCTIONS: Mapping[str, Spell] = {
     "trunc": numbers.trunc,
 }
 """What OpenVINO's reader and Paddle Lite both lack."""
+_OF_TRUTH = dict.fromkeys(("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"), numbers.of_truth)
+"""Likewise, some of them."""
 
 FOR_ONEDNN: Mapping[str, Spell] = {
     **_BUILT_IN,
@@ -89,6 +91,7 @@ FOR_ONEDNN: Mapping[str, Spell] = {
     "dropout": numbers.dropout,
     "nearest_interp": places.nearest,
     "nearest_interp_v2": places.nearest,
+    "pad": places.pad,
     "pool2d": pools.for_onednn,
 }
 """The same for Paddle's oneDNN kernels."""
@@ -102,6 +105,7 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     ),
     **_BUILT_IN,
     **_FUNCTIONS,
+    **_OF_TRUTH,
     "affine_channel": maps.affine_channel,
     "arg_max": places.arg_extreme,
     "arg_min": places.arg_extreme,
@@ -114,6 +118,7 @@ FOR_OPENVINO: Mapping[str, Spell] = {
     "nearest_interp_v2": places.nearest,
     "norm": numbers.any_norm,
     "p_norm": numbers.norm_of_all,
+    "pad": places.pad,
     "pixel_shuffle": maps.pixel_shuffle,
     "pool2d": pools.mean_beyond,
     "prelu": activations.prelu,
@@ -130,6 +135,7 @@ FOR_LITE: Mapping[str, Spell] = {
     ),
     **_BUILT_IN,
     **_FUNCTIONS,
+    **_OF_TRUTH,
     "bmm": numbers.bmm,
     "expand_as_v2": places.expand_as,
     "pow": numbers.whole_power,

@@ -26,6 +26,15 @@ def addmm(op: Op) -> Steps:
     )
 
 
+def of_truth(op: Op) -> Steps | None:
+    """`~`, `&`, `|` and `^` of truth values, which Paddle writes as ops of bits."""
+    out = op.output("Out")
+    if any(var.dtype != VarType.BOOL for var in (*op.all_inputs(), out)):
+        return None
+    reads = {slot: op.input(slot) for slot in op.inputs if op.inputs[slot]}
+    return (Step("truth", op.type.replace("bitwise", "logical"), reads, dtype="bool"),)
+
+
 def dropout(op: Op) -> Steps | None:
     """In a test run a factor, where training has not scaled what it kept. Paddle's int8 kernels lose it."""
     if op.attr("dropout_implementation", "downgrade_in_infer") == "upscale_in_train":

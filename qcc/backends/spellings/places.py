@@ -86,6 +86,30 @@ def circular_pad(op: Op) -> Steps | None:
     return _taken(x, indices) or None
 
 
+def pad(op: Op) -> Steps | None:
+    """As the last three of five dimensions: OpenVINO does not read the op, and oneDNN ends the process at it.
+    None where others are padded."""
+    x, out = op.input("X"), op.output("Out")
+    ahead = 5 - len(x.shape)
+    pads = [0, 0] * ahead + list(op.attr("paddings"))
+    if op.inputs.get("Paddings") or ahead < 0 or any(pads[:4]):
+        return None
+    attrs = {
+        "paddings": [*pads[8:], *pads[6:8], *pads[4:6]],
+        "mode": "constant",
+        "value": op.attr("pad_value", 0.0),
+        "data_format": "NCDHW",
+    }
+    if not ahead:
+        return (Step("padded", "pad3d", {"X": x}, attrs),)
+    added, axes = (1,) * ahead, list(range(ahead))
+    return (
+        Step("longer", "unsqueeze2", {"X": x}, {"axes": axes}, (*added, *x.shape)),
+        Step("padded", "pad3d", {"X": "longer"}, attrs, (*added, *out.shape)),
+        Step("shorter", "squeeze2", {"X": "padded"}, {"axes": axes}),
+    )
+
+
 def reverse(op: Op) -> Steps:
     return (Step("flipped", "flip", {"X": op.input("X")}, {"axis": list(op.attr("axis"))}),)
 

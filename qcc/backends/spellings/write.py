@@ -23,8 +23,8 @@ def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
     return bool(found)
 
 
-# What they are written in takes integers as well.
-_OF_INTEGERS = ("arg_max", "arg_min")
+# What they are written in takes integers, or truth values.
+_OF_INTEGERS = ("arg_max", "arg_min", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor")
 
 
 def is_alone(graph: Graph, op: Op) -> bool:

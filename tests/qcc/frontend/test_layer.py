@@ -188,10 +188,23 @@ class Calling(Net):
 class Refused(nn.Layer):  # type: ignore[misc]
     """As Paddle 3.3 refuses functions in programs of the old IR, which these tests let it take."""
 
+    got = "Variable"
+
     def forward(self, image):  # type: ignore[no-untyped-def]
         raise TypeError(
-            "(InvalidType) tanh(): argument (position 1) must be Value, but got Variable (at x.cc)"
+            f"(InvalidType) tanh(): argument (position 1) must be Value, but got {self.got} (at x.cc)"
         )
+
+
+class RefusedAsAMethod(Refused):
+    """`x.sum(1)` rather than `paddle.sum(x, 1)`."""
+
+    got = "int"
+
+
+class Attending(nn.Layer):  # type: ignore[misc]
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return nn.functional.scaled_dot_product_attention(image, image, image)
 
 
 def test_what_paddle_says_of_code_is_explained() -> None:
@@ -205,8 +218,13 @@ def test_what_paddle_says_of_code_is_explained() -> None:
             GraphError, match=r"Paddle 2\.6 cannot translate super\(\), .*: name the class, as in"
         ):
             qcc.from_layer(made(Calling), SPEC)
-    with pytest.raises(GraphError, match=r"Paddle 3 itself refuses tanh\(\) in .* under Paddle 2\.6"):
-        qcc.from_layer(made(Refused), SPEC)
+    for layer in (Refused, RefusedAsAMethod):
+        with pytest.raises(GraphError, match=r"Paddle 3 itself refuses tanh\(\) in .* under Paddle 2\.6"):
+            qcc.from_layer(made(layer), SPEC)
+    if MAJOR >= 3:
+        told = r"Paddle 3 itself refuses scaled_dot_product_attention\(\) in .* under Paddle 2\.6"
+        with pytest.raises(GraphError, match=told):
+            qcc.from_layer(made(Attending), SPEC)
 
 
 class Choosing(nn.Layer):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lite_case import F, static
-from saved_models import PaddleModel, control_flow, two_feeds, without_call_stacks
+from saved_models import PaddleModel, bare_branches, control_flow, two_feeds, without_call_stacks
 
 import qcc
 from qcc._paddle import paddle
@@ -20,7 +20,7 @@ from qcc.errors import ModelFormatError, QccError
 from qcc.ir.program import AttrType, ProgramProto
 from qcc.ir.verify import verify
 
-MODELS = {"two_feeds": two_feeds, "control_flow": control_flow}
+MODELS = {"two_feeds": two_feeds, "control_flow": control_flow, "bare_branches": bare_branches}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,15 @@ def test_loads_and_saves_to_the_same_bytes(name: str, prefixes: dict[str, Path])
     verify(model.graph)
     assert inference_program(model.graph).SerializeToString() == wanted.SerializeToString()
     assert inference_program(model.copy().graph).SerializeToString() == wanted.SerializeToString()
+
+
+def test_branches_that_read_or_give_nothing_are_run(tmp_path: Path) -> None:
+    """Paddle writes them with empty slots that its registry asks for."""
+    paddle_model = bare_branches()
+    model = qcc.load(paddle_model.save(tmp_path / "bare"))
+    for mean in (-3.0, 3.0):
+        feed = {"image": paddle_model.inputs()["image"] + np.float32(mean)}
+        np.testing.assert_array_equal(model.run(feed)[0], paddle_model.run(feed)[0])
 
 
 @pytest.mark.parametrize("name", ["det", "rec"])

@@ -1,4 +1,4 @@
-"""float-copies: float convolutions between quantized layers, which ONNX Runtime would quantize by itself."""
+"""float-copies: float ops between quantized layers, which ONNX Runtime would quantize by itself, wrongly."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from qcc.passes.rewrite import CONVOLUTIONS, is_weight, only_reader, read_a_copy
 
 # Together with these, a convolution is one op.
 _BEHIND = ("batch_norm", "clip", "elementwise_add", "relu", "relu6")
+# Through these ONNX Runtime takes a DQ to the op behind them.
+_MOVES = (
+    *("flatten_contiguous_range", "reshape2", "slice", "split", "squeeze2", "transpose2", "unsqueeze2"),
+    *("gather", "pool2d"),
+)
 
 
 @options(frozen=True, config=OPTIONS)
 class FloatCopies(EnginePass):
-    """Let a float convolution that stands between a DQ and a Q read a copy of its input.
+    """Let a float convolution or a softmax that stands between a DQ and a Q read a copy of its input.
 
     Before, with a weight w of floats:
 
@@ -36,16 +41,20 @@ class FloatCopies(EnginePass):
     ONNX Runtime 1.23 rounds the weights of such a convolution to 8 bits when it loads a file, with
     one scale for all channels, and computes it in int8 (`WeightBiasQuantization`, in
     onnxruntime/core/optimizer/qdq_transformer): a layer that was left float for its accuracy loses more than
-    if it had been quantized.
+    if it had been quantized. And its softmax of integers (QLinearSoftmax) does not clip: what is larger
+    than the largest integer starts again at the smallest.
     """
 
     name: ClassVar[str] = "float-copies"
 
     def apply(self, graph: Graph) -> PassResult:
         found = [op for op in graph.ops if op.type in CONVOLUTIONS and _is_taken_for_quantized(graph, op)]
+        softmaxes = [op for op in graph.ops if op.type == "softmax" and _is_of_integers(op)]
         for op in found:
             read_a_copy(graph, op, "Input")
-        return PassResult(bool(found))
+        for op in softmaxes:
+            read_a_copy(graph, op, "X")
+        return PassResult(bool(found or softmaxes))
 
 
 def _is_taken_for_quantized(graph: Graph, op: Op) -> bool:
@@ -56,3 +65,11 @@ def _is_taken_for_quantized(graph: Graph, op: Op) -> bool:
     while reader is not None and reader.type in _BEHIND:
         reader = only_reader(graph, next(iter(reader.all_outputs())))
     return reader is not None and reader.type == "quantize_linear"
+
+
+def _is_of_integers(softmax: Op) -> bool:
+    source = softmax.input("X").producer
+    while source is not None and source.type in _MOVES:
+        source = source.input("Input" if source.type == "slice" else "X").producer
+    behind_dq = source is not None and source.type == "dequantize_linear"
+    return behind_dq and any(op.type == "quantize_linear" for op in softmax.output("Out").consumers)

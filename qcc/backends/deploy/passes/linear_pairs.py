@@ -10,12 +10,14 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS
 from qcc.passes.rewrite import free_name, remove_op
 from qcc.passes.round_trip import RoundTrip, linear_attrs, round_trip
 
 _ROUNDING = frozenset({*FUSED_OPS, *DEQUANTIZE_OPS})
+_LINEAR = ("quantize_linear", "dequantize_linear")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -35,6 +37,9 @@ class LinearPairs(EnginePass):
 
     PaddleSlim's `is_full_quantize` puts such ops in front of pools, sums and their like, and engines know
     none but linear ones. Those that measure their scale at every run stay.
+
+    The PTQ of Paddle 3 gives linear ops scales and zero points without dimensions, which OpenVINO refuses:
+    they get one. And it gives the two ops of a pair a scale each, of one value, where passes look for one.
     """
 
     name: ClassVar[str] = "linear-pairs"
@@ -43,7 +48,8 @@ class LinearPairs(EnginePass):
         found = list(_left(graph))
         for trip in found:
             _write(graph, trip)
-        return PassResult(bool(found))
+        joined = _join_scales(graph)
+        return PassResult(_give_dimensions(graph) or joined or bool(found))
 
 
 def _left(graph: Graph) -> Iterator[RoundTrip]:
@@ -68,3 +74,38 @@ def _write(graph: Graph, trip: RoundTrip) -> None:
     graph.add_op("dequantize_linear", {"X": integers, **slots}, {"Y": result}, attrs, before=last)
     for op in reversed(trip.ops):
         remove_op(graph, op, keep=result)
+
+
+def _join_scales(graph: Graph) -> bool:
+    """Let dequantize ops read the scales of the quantize ops in front; whether any had an equal one."""
+    modified = False
+    for op in graph.ops:
+        source = op.input("X").producer if op.type == "dequantize_linear" else None
+        if source is None or source.type != "quantize_linear":
+            continue
+        own, shared = op.input("Scale"), source.input("Scale")
+        values = graph.weights.get(own.name), graph.weights.get(shared.name)
+        if own is not shared and _equal(*values):
+            graph.set_input(op, "Scale", [shared])
+            modified = True
+    return modified
+
+
+def _equal(own: np.ndarray | None, shared: np.ndarray | None) -> bool:
+    return own is not None and shared is not None and np.array_equal(own, shared)
+
+
+def _give_dimensions(graph: Graph) -> bool:
+    """Let linear ops read scales and zero points of one dimension; whether there were others."""
+    with_one = dict[str, Var]()
+    for op in graph.ops:
+        for slot in ("Scale", "ZeroPoint") if op.type in _LINEAR else ():
+            var = op.input(slot)
+            value = graph.weights.get(var.name)
+            if value is None or value.shape:
+                continue
+            if var.name not in with_one:
+                name = free_name(graph, var.name, ".row")
+                with_one[var.name] = graph.add_var(name, str(value.dtype), (1,), value.reshape(1))
+            graph.set_input(op, slot, [with_one[var.name]])
+    return bool(with_one)

@@ -95,13 +95,18 @@ def _rnn(op: Op) -> str | None:
 
 
 def _matmul(op: Op) -> str | None:
-    """Matrices of one batch times matrices of another: both must be as many."""
+    """Matrices of one batch times matrices of another: both must be as many. A size that is open is taken for
+    the batch where it is the first, which may be one, and elsewhere for more than one."""
     left, right = (op.input(slot).shape[:-2] for slot in ("X", "Y"))
     if not left or not right:
         return None
-    pairs = zip_longest(reversed(left), reversed(right), fillvalue=1)
-    if any(a != b and a > 0 and b > 0 for a, b in pairs):
-        return f"it does not multiply {list(left)} by {list(right)} matrices"
+    *inner, batch = zip_longest(reversed(left), reversed(right), fillvalue=1)
+    several = any((a == 1) != (b == 1) for a, b in inner)
+    if several or any(a != b and a > 0 and b > 0 for a, b in (*inner, batch)):
+        return (
+            f"it does not multiply {list(left)} by {list(right)} matrices; repeat one of them before, by"
+            " paddle.tile or expand"
+        )
     return None
 
 

@@ -103,6 +103,20 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "bilinear_interp, corners": resized("bilinear", align_corners=True, out_h=16, out_w=10),
     "bilinear_interp, scale": resized("bilinear", scale=2.0),
     "brelu": raw("brelu", t_min=-0.5, t_max=0.7),
+    "truth values": lambda x: paddle.where(
+        paddle.bitwise_xor(
+            paddle.bitwise_or(x > 0.5, paddle.bitwise_not(x > -0.5)), paddle.bitwise_and(x > 0.0, x < 1.0)
+        ),
+        x,
+        x * 2.0,
+    ),
+    "pad, channels last": lambda x: paddle.transpose(
+        F.pad(paddle.transpose(x, [0, 2, 3, 1]), [0, 0, 0, 1, 0, 2, 1, 3], value=0.5)[..., 1:9], [0, 3, 1, 2]
+    ),
+    "pad, tokens": lambda x: F.pad(paddle.flatten(x, 2), [0, 0, 0, 0, 2, 5]).unsqueeze(2),
+    "pad, five dimensions": lambda x: paddle.flatten(
+        F.pad(paddle.reshape(x, [-1, 2, 4, 12, 12]), [0, 0, 0, 0, 0, 0, 1, 2, 0, 3], value=-1.0), 1, 2
+    ),
     "circular": lambda x: F.pad(x, [1, 2, 0, 1], mode="circular"),
     "flatten2": flat(1),
     "flatten2, later": flat(2),

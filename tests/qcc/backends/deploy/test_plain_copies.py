@@ -58,6 +58,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "dropout": kept_by_halves,
     "mean beyond what is padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, exclusive=False),
     "same padding of odd maps": lambda x: F.avg_pool2d(x[:, :, :7, :7], 2, 2, "SAME", ceil_mode=True),
+    "pad": lambda x: F.pad(x, [0, 0, 0, 0, 1, 2, 3, 0]),
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),

@@ -22,6 +22,10 @@ def op(kind: str, **attrs: Any) -> Callable[[Any], Any]:
 
 OPS: dict[str, Callable[[Any], Any]] = {
     "addmm": lambda x: paddle.addmm(x[0, 0, :1, :], x[0, 1], x[0, 2], beta=0.5, alpha=2.0),
+    "bitwise_and": lambda x: paddle.where(paddle.bitwise_and(x > 0.0, x < 0.5), x, x * 2.0),
+    "bitwise_not": lambda x: paddle.where(paddle.bitwise_not(x > 0.0), x, x * 2.0),
+    "bitwise_or": lambda x: paddle.where(paddle.bitwise_or(x < 0.0, x > 0.5), x, x * 2.0),
+    "bitwise_xor": lambda x: paddle.where(paddle.bitwise_xor(x > 0.0, x > 0.5), x, x * 2.0),
     "bmm": lambda x: paddle.bmm(x[0], x[0]),
     "brelu": op("brelu", t_min=-0.5, t_max=0.7),
     "crop_tensor": lambda x: paddle.crop(x, [-1, -1, 4, 7], [0, 2, 3, 0]),

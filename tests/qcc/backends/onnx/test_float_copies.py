@@ -1,4 +1,4 @@
-"""Convolutions that are left float between quantized ones stay float in ONNX Runtime."""
+"""Convolutions that are left float between quantized ones stay float in ONNX Runtime, and softmaxes do."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from lite_case import F, build_model, floats, static
 from onnx_files import exported, frozen, without
 
+import qcc
+from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.model import Model
 from qcc.targets.table import Target, find_target
@@ -76,3 +78,26 @@ def test_a_transposed_one_is_written_in_integers(tmp_path: Path) -> None:
     model = frozen(build_model(build, (IMAGE,)), {"x0": IMAGE})
     assert find_target("onnxruntime").facts_about("conv2d_transpose")[0].keep
     assert off(model, "onnxruntime", tmp_path) < A_TIE
+
+
+def clipped_softmax(move: Callable[[Any], Any]) -> Model:
+    """A softmax between quantized layers, with a scale that clips its largest values."""
+    model = build_model(lambda x: conv(F.softmax(move(conv(x)), axis=1)), (IMAGE,))
+    scales = '"x0=4.0","softmax_0.tmp_0=0.2"'
+    return qcc.PassManager.parse(
+        "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max},"
+        f"static-scales{{scales=[{scales}]}},freeze,prune"
+    ).run(model)
+
+
+MOVED: dict[str, Callable[[Any], Any]] = {
+    "straight behind": lambda x: x,
+    "turned": lambda x: paddle.transpose(x, [0, 1, 3, 2]),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_softmax_is_clipped(name: str, tmp_path: Path) -> None:
+    model = clipped_softmax(MOVED[name])
+    assert off(model, "onnxruntime", tmp_path) < A_TIE
+    assert off(model, without("onnxruntime", "float-copies"), tmp_path) > 10 * A_TIE
