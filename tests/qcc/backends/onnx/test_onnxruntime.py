@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_nets import NETS, assert_its_case_is_there, frozen_engine_net
+from frozen_models import transformed_model
 from lite_case import F, build_model, floats, static
 from onnx_files import HEAVY, exported, frozen, heavy_conv, ops_of, residual, without
 
@@ -109,6 +110,25 @@ def test_a_channel_that_is_nothing_but_bias(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"the engine, ONNX Runtime, beside that: .*, which is wrong"):
         exported(model, inputs, without("onnxruntime", "bias-range"), tmp_path / "out")
     exported(model, inputs, "onnxruntime", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("weight_type", "factor"), [("channel_wise_abs_max", [1e-9, 1e-9, 1, 1]), ("abs_max", [1e-7])]
+)
+def test_a_column_that_is_nothing_but_bias(weight_type: str, factor: list[float], tmp_path: Path) -> None:
+    """The bias of a product of matrices is an integer, too, also where one scale serves all columns."""
+    inputs = {"x0": floats(4, 16)}
+    net = build_model(lambda x: static.nn.fc(static.nn.fc(x, 4, activation="relu"), 3), (inputs["x0"],))
+    net.weights["fc_0.w_0"] = net.weights["fc_0.w_0"] * np.array(factor, np.float32)
+    scheme = f"transform{{weight_type={weight_type},activation_type=moving_average_abs_max}}"
+    model = qcc.PassManager.parse("freeze,prune").run(transformed_model(net, inputs, scheme))
+    with pytest.raises(OutputError, match=r"the engine, ONNX Runtime, beside that: .*, which is wrong"):
+        exported(model, inputs, without("onnxruntime", "bias-range"), tmp_path / "out")
+    exported(model, inputs, "onnxruntime", tmp_path)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        (found,), (expected,) = engine.run(inputs), model.run(inputs)
+    assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 
 
 @pytest.mark.slow
