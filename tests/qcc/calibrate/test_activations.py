@@ -80,6 +80,18 @@ def test_scales_that_were_never_observed_are_those_of_dynamic_quantization(
     PassManager.parse("freeze,qdq,prune").run(fixed)
 
 
+def test_the_scale_that_means_none_can_be_measured(model: Model) -> None:
+    """A constant 0.001 is frozen as any other: its scale is stored as the number next to it."""
+    inputs = {"x0": np.full((1, 4, 8, 8), UNOBSERVED_SCALE)}
+    transformed = PassManager.parse("transform{activation_type=moving_average_abs_max}").run(model)
+    fixed = calibrated(transformed, [inputs])
+    assert next(ops_to_calibrate(fixed.graph), None) is None
+    (scale,) = fixed.weights["x0@scale"]
+    assert scale == np.nextafter(UNOBSERVED_SCALE, np.float32(1))
+    found, expected = PassManager.parse("freeze,prune").run(fixed).run(inputs)[0], model.run(inputs)[0]
+    assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
+
+
 def test_scales_that_were_trained_stay(model: Model) -> None:
     untrained = PassManager.parse("transform{activation_type=moving_average_abs_max}").run(model)
     first, second = (op.input("InScale").name for op in ops_to_calibrate(untrained.graph))
