@@ -33,6 +33,11 @@ def test_the_largest_of_all_batches_counts(model: Model) -> None:
     }
 
 
+def test_what_is_nearly_zero_has_a_scale_of_its_size(model: Model) -> None:
+    tiny = np.float32(1e-12) * floats(1, 4, 8, 8)
+    assert largest_magnitudes(model, ["x0"], [{"x0": tiny}]) == {"x0": float(np.abs(tiny).max())}
+
+
 def test_what_is_all_zero_has_a_positive_scale(model: Model) -> None:
     assert largest_magnitudes(model, ["x0"], [{"x0": np.zeros((1, 4, 8, 8), "f")}]) == {
         "x0": pytest.approx(1e-8)
