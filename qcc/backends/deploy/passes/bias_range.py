@@ -21,6 +21,9 @@ from qcc.passes.round_trip import RoundTrip, RoundTrips, linear_attrs, linear_sc
 # One bit less than there is: the sums of products need room, too.
 _MOST = 2.0**30
 
+# Two such integers beside each other are clipped nowhere (see `unclipped-sums`).
+_UNCLIPPED = 64
+
 # How what a weight's dequantize op reads and writes is called, behind the weight's name.
 _ENDINGS = {"X": "", "Scale": "@scale", "ZeroPoint": "@zero_point"}
 _RESULT = ".dequantized"
@@ -40,6 +43,9 @@ class BiasRange(EnginePass):
     ONNX Runtime adds a bias, of convolutions and of products of matrices, as a multiple of the product of
     both steps, and clips it to 32 bits. Of such a channel nothing but the bias is seen. A scale for all
     channels becomes one for each, and a weight that other ops read as well stays: this op gets its own.
+
+    The steps of weights of few bits are large, and a bias would be rounded to them: such integers are
+    multiplied, up to 64, and their scale is divided by the same factor, which changes nothing else.
     """
 
     name: ClassVar[str] = "bias-range"
@@ -53,7 +59,7 @@ class BiasRange(EnginePass):
 
 @dataclass(frozen=True)
 class _Step:
-    """An op with a bias, and by how much the scales of its weight have to grow: [channels]."""
+    """An op with a bias, and what the scales of its weight are multiplied by: [channels]."""
 
     trips: RoundTrips
     factors: np.ndarray
@@ -67,8 +73,9 @@ def _plan(graph: Graph, op: Op) -> _Step | None:
     if bias is None:
         return None
     steps = _step(graph, trips.data) * _step(graph, trips.weight)
-    factors = np.maximum(np.abs(bias) / (steps * _MOST), 1.0)
-    return _Step(trips, factors) if np.any(factors > 1.0) else None
+    largest = int(np.abs(graph.weights[trips.weight.source.name].astype(np.int32)).max(initial=1))
+    factors = np.maximum(np.abs(bias) / (steps * _MOST), 1 / max(_UNCLIPPED // largest, 1))
+    return _Step(trips, factors) if np.any(factors != 1.0) else None
 
 
 def _is_of_matrices(trips: RoundTrips) -> bool:
@@ -109,7 +116,7 @@ def _widen(graph: Graph, step: _Step) -> None:
     shape = [-1 if dim == axis else 1 for dim in range(len(source.shape))]
     integers = np.rint(graph.weights[source.name] / step.factors.reshape(shape)).astype(np.int8)
     # A little more, so that rounding to float32 leaves nothing to be widened.
-    grown = np.where(step.factors > 1.0, step.factors * 1.000001, 1.0)
+    grown = step.factors * np.where(step.factors > 1.0, 1.000001, 1.0)
     scales = (linear_scale(graph, trips.weight) * grown).astype(np.float32)
     values = {"X": integers, "Scale": scales, "ZeroPoint": np.zeros(scales.shape, np.int32)}
     name = free_prefix(graph, f"{trips.operands.output.name}.weight", [*_ENDINGS.values(), _RESULT])

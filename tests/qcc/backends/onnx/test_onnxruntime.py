@@ -23,7 +23,7 @@ from qcc.backends.onnx.translate import to_onnx
 from qcc.calibrate.activations import scales_of
 from qcc.errors import EngineError, ModelFormatError, OutputError, TargetError
 from qcc.targets.processor import has_vnni
-from qcc.targets.table import find_target
+from qcc.targets.table import Target, find_target
 
 TARGET = find_target("onnxruntime")
 
@@ -129,6 +129,27 @@ def test_a_column_that_is_nothing_but_bias(weight_type: str, factor: list[float]
     with OnnxRuntime(tmp_path / "model.onnx") as engine:
         (found,), (expected,) = engine.run(inputs), model.run(inputs)
     assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
+
+
+@pytest.mark.slow
+def test_a_bias_beside_integers_of_few_bits(tmp_path: Path) -> None:
+    """It is a whole number of steps, and those of 2 bits are large."""
+    inputs = {"x0": floats(4, 16)}
+    net = build_model(lambda x: static.nn.fc(x, 8), (inputs["x0"],))
+    scheme = (
+        "transform{weight_type=abs_max,activation_type=moving_average_abs_max,"
+        "weight_bits=2,activation_bits=2}"
+    )
+    model = qcc.PassManager.parse("freeze,prune").run(transformed_model(net, inputs, scheme))
+    (wanted,) = prepare(model, TARGET, {}).model.run(inputs)
+
+    def off(target: Target) -> float:
+        exported(model, inputs, target, tmp_path, check=False)
+        with OnnxRuntime(tmp_path / "model.onnx") as engine:
+            (found,) = engine.run(inputs)
+        return float(np.abs(found - wanted).max() / np.ptp(wanted))
+
+    assert off(TARGET) < 0.01 < off(without("onnxruntime", "bias-range"))
 
 
 @pytest.mark.slow
