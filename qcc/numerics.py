@@ -53,19 +53,24 @@ def _per_channel(scale: np.ndarray, axis: int | None, ndim: int) -> np.ndarray:
     return scale.reshape(shape)
 
 
-def abs_max(x: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """max|x| as float32: shape [1], or [channels] along `axis`.
+def usable_scale(magnitude: np.ndarray | float) -> np.ndarray:
+    """The scale, float32, for a largest magnitude: that itself.
 
-    A maximum of 0, or one that the kernels take for 0, becomes `SCALE_FLOOR`: the integers are 0
+    A magnitude of 0, or one that the kernels take for 0, becomes `SCALE_FLOOR`: the integers are 0
     either way, and a scale is positive.
     """
+    scale = np.asarray(magnitude, np.float32)
+    return np.where(scale <= _NO_SCALE, SCALE_FLOOR, scale)
+
+
+def abs_max(x: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """The `usable_scale` of max|x|: shape [1], or [channels] along `axis`."""
     if axis is None:
         scale = np.max(np.abs(x), initial=0.0).reshape(1)
     else:
         others = tuple(dim for dim in range(x.ndim) if dim != axis)
         scale = np.max(np.abs(x), axis=others, initial=0.0)
-    scale = scale.astype(np.float32)
-    return np.where(scale <= _NO_SCALE, SCALE_FLOOR, scale)
+    return usable_scale(scale)
 
 
 def quantize_weight(w: np.ndarray, scale: np.ndarray, bits: int, axis: int | None = None) -> np.ndarray:

@@ -201,10 +201,10 @@ def smallest_limit(graph: Graph) -> float:
 
     Float32 rounding; in a quantized model, one step of an activation: on a small network the runs that are
     measured may meet no value on a rounding boundary where another run meets one, and that moves an output
-    by a step or so of what it is computed from.
+    by a step or so of what it is computed from. Where weights alone are quantized, activations are float32.
     """
     bits = [found.activation_bits for found in quantized_ops(graph)]
-    return 1 / max_int(min(bits)) if bits else ROUNDING
+    return max(ROUNDING, 1 / max_int(min(bits))) if bits else ROUNDING
 
 
 def _require_same_weights(model: Model, executor: PaddleExecutor) -> None:

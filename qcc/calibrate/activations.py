@@ -12,13 +12,13 @@ from qcc.calibrate.observers import Calibrator, observe
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
-from qcc.numerics import SCALE_FLOOR
+from qcc.numerics import usable_scale
 from qcc.passes.manager import PassManager
 from qcc.passes.static_scales import StaticScales, make_dynamic, ops_to_calibrate
 
 
 def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Batch]) -> dict[str, float]:
-    """The largest |x| that each of some variables takes on the data, at least `SCALE_FLOOR`.
+    """The largest |x| that each of some variables takes on the data, as a `usable_scale`.
 
     A batch is an array for each feed, by its name; further arrays are not used.
 
@@ -30,7 +30,7 @@ def largest_magnitudes(model: Model, names: Sequence[str], batches: Iterable[Bat
         collector.run(batch, batch.read())
     if not largest.batches:
         raise DataError("there is no data to measure scales on.")
-    return largest.magnitudes
+    return {name: float(usable_scale(magnitude)) for name, magnitude in largest.magnitudes.items()}
 
 
 def scales_of(model: Model, bits: Mapping[str, int], batches: Iterable[Batch]) -> dict[str, float]:
@@ -62,7 +62,7 @@ class _Largest:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names
         self.batches = 0
-        self.magnitudes = dict.fromkeys(names, float(SCALE_FLOOR))
+        self.magnitudes = dict.fromkeys(names, 0.0)
 
     def add(self, name: str, data_range: float, values: np.ndarray) -> float:
         """See `Counter`. The maximum of anything and a NaN is a NaN."""

@@ -17,7 +17,7 @@ import numpy as np
 from qcc.calibrate.divergence import kl_threshold
 from qcc.calibrate.histogram import Histogram
 from qcc.calibrate.rounding_error import Weighed
-from qcc.numerics import SCALE_FLOOR, max_int
+from qcc.numerics import max_int, usable_scale
 
 Calibrator = Literal["mse", "abs_max", "moving_average", "avg", "percentile", "kl", "emd"]
 CALIBRATORS: tuple[Calibrator, ...] = get_args(Calibrator)
@@ -145,8 +145,8 @@ _OBSERVERS: Mapping[Calibrator, Callable[[Seen, int], float]] = MappingProxyType
 
 
 def observe(seen: Seen, calibrator: Calibrator, bits: int = 8) -> float:
-    """The scale that a calibrator chooses, a float32 number, at least `SCALE_FLOOR`."""
-    return float(max(np.float32(_OBSERVERS[calibrator](seen, bits)), SCALE_FLOOR))
+    """The `usable_scale` that a calibrator chooses, a float32 number."""
+    return float(usable_scale(_OBSERVERS[calibrator](seen, bits)))
 
 
 def _least(peak: float, error: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.numerics import UNOBSERVED_SCALE
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.fake_quant import BETWEEN, QUANTIZE_OPS
 from qcc.passes.scales import observed
@@ -49,7 +50,7 @@ class StaticScales(Pass):
             others = f" and {counted(len(missing) - 1, 'more variable')}" if len(missing) > 1 else ""
             raise PassError(f"scales has no entry for {missing[0]!r}{others}.")
         for op in wanted:
-            scale = np.array([scales[op.input("X").name]], np.float32)
+            scale = _set_scale(scales[op.input("X").name])
             if measures_scale(op):
                 _fix(graph, op, scale)
             else:
@@ -102,6 +103,12 @@ def parse_scale(entry: str) -> tuple[str, float]:
     if not mark or not name or not (math.isfinite(scale) and scale > 0):
         raise PassError(f"{entry!r} in scales is not of the form variable=scale, with a positive scale.")
     return name, scale
+
+
+def _set_scale(scale: float) -> np.ndarray:
+    """A scale as it is stored: in place of the one that means that none was observed, the next number."""
+    stored = np.array([scale], np.float32)
+    return np.where(stored == UNOBSERVED_SCALE, np.nextafter(UNOBSERVED_SCALE, np.float32(1)), stored)
 
 
 def _fix(graph: Graph, op: Op, scale: np.ndarray) -> None:

@@ -11,7 +11,8 @@ from lite_case import F, build_model, floats, static
 from onnx_files import frozen
 
 import qcc
-from qcc.backends.reference import Reference, reference
+from qcc.backends.agreement import ROUNDING
+from qcc.backends.reference import Reference, reference, smallest_limit
 
 
 def of_a_map(side: int, folder: Path) -> Reference:
@@ -50,6 +51,13 @@ def test_where_no_ties_excuse_the_rest_single_elements_may_still_scatter(
     assert found.scatters(found.distances([few])) is few_may
     assert found.scatters(found.distances([output]))
     assert not found.scatters(found.distances([more]))
+
+
+def test_where_weights_alone_are_integers_the_rest_is_rounded_as_floats() -> None:
+    """No limit is finer than what sums of float32 in another order differ by."""
+    model = build_model(lambda x: static.nn.conv2d(x, 4, 3), (floats(1, 3, 8, 8),))
+    stored = qcc.PassManager.parse("integer-weights").run(model)
+    assert smallest_limit(stored.graph) == smallest_limit(model.graph) == ROUNDING
 
 
 @pytest.mark.parametrize(("bias", "compared"), [(0.0, "sigmoid"), (-30.0, "scale")])

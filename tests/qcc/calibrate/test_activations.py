@@ -33,6 +33,11 @@ def test_the_largest_of_all_batches_counts(model: Model) -> None:
     }
 
 
+def test_what_is_nearly_zero_has_a_scale_of_its_size(model: Model) -> None:
+    tiny = np.float32(1e-12) * floats(1, 4, 8, 8)
+    assert largest_magnitudes(model, ["x0"], [{"x0": tiny}]) == {"x0": float(np.abs(tiny).max())}
+
+
 def test_what_is_all_zero_has_a_positive_scale(model: Model) -> None:
     assert largest_magnitudes(model, ["x0"], [{"x0": np.zeros((1, 4, 8, 8), "f")}]) == {
         "x0": pytest.approx(1e-8)
@@ -78,6 +83,18 @@ def test_scales_that_were_never_observed_are_those_of_dynamic_quantization(
     assert scheme(fixed.graph)["activation_type"] == [kept]
     assert calibrated(fixed, []) is fixed
     PassManager.parse("freeze,qdq,prune").run(fixed)
+
+
+def test_the_scale_that_means_none_can_be_measured(model: Model) -> None:
+    """A constant 0.001 is frozen as any other: its scale is stored as the number next to it."""
+    inputs = {"x0": np.full((1, 4, 8, 8), UNOBSERVED_SCALE)}
+    transformed = PassManager.parse("transform{activation_type=moving_average_abs_max}").run(model)
+    fixed = calibrated(transformed, [inputs])
+    assert next(ops_to_calibrate(fixed.graph), None) is None
+    (scale,) = fixed.weights["x0@scale"]
+    assert scale == np.nextafter(UNOBSERVED_SCALE, np.float32(1))
+    found, expected = PassManager.parse("freeze,prune").run(fixed).run(inputs)[0], model.run(inputs)[0]
+    assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
 
 
 def test_scales_that_were_trained_stay(model: Model) -> None:

@@ -35,6 +35,13 @@ def test_a_constant(calibrator: Calibrator) -> None:
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
+def test_tiny_values_have_a_scale_of_their_size(calibrator: Calibrator) -> None:
+    """The kernels take no scale for 0 that is above 1e-30."""
+    values, tiny = RANDOM.standard_normal(10_000), 2.0**-70
+    assert observe(seen(values * tiny), calibrator) == observe(seen(values), calibrator) * tiny
+
+
+@pytest.mark.parametrize("calibrator", CALIBRATORS)
 def test_zeros(calibrator: Calibrator) -> None:
     assert observe(seen(np.zeros(1000)), calibrator) == SCALE_FLOOR
     assert observe(seen(np.zeros(0)), calibrator) == SCALE_FLOOR

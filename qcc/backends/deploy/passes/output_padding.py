@@ -11,6 +11,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import FIXED_SIZES, Op
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.window import Window
 
 _TYPES = ("conv2d_transpose", "depthwise_conv2d_transpose")
 
@@ -36,6 +37,9 @@ class OutputPadding(EnginePass):
         y = conv2d_transpose(Input=x, Filter=w) {paddings=[1, 0, 1, 0], strides=[2, 2]}
 
     What is larger by more than is cut off stays. Where variables hold the size, it is refused.
+
+    Padding SAME, which Paddle works out from the size of the input and others from that of the output, is
+    said in numbers, where that size is declared or there are no strides; Paddle takes dilations for 1 then.
     """
 
     name: ClassVar[str] = "output-padding"
@@ -50,7 +54,9 @@ class OutputPadding(EnginePass):
             if "output_size" in op.pointed:
                 computed = op.computed_attr("output_size")
                 raise PassError(f"{computed}, which other engines than Paddle do not read: {FIXED_SIZES}.")
-            if _is_plain(op):
+            if _is_first(op) and op.attr("padding_algorithm", "EXPLICIT") == "SAME":
+                modified |= _say_padding(graph, op)
+            if _is_first(op) and op.attr("padding_algorithm", "EXPLICIT") == "EXPLICIT":
                 modified |= self._write(graph, op)
         return PassResult(modified)
 
@@ -69,9 +75,23 @@ class OutputPadding(EnginePass):
         return True
 
 
-def _is_plain(op: Op) -> bool:
-    is_explicit = op.attr("padding_algorithm", "EXPLICIT") == "EXPLICIT"
-    return is_explicit and op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout")
+def _is_first(op: Op) -> bool:
+    """Whether channels come before height and width."""
+    return op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout")
+
+
+def _say_padding(graph: Graph, op: Op) -> bool:
+    kernel, strides = op.input("Filter").shape[2:], op.attr("strides")
+    declared = op.input("Input").shape[2:]
+    if any(size < 1 and stride > 1 for size, stride in zip(declared, strides, strict=True)):
+        return False
+    # Without strides any size has the same padding.
+    sizes = tuple(size if size > 0 else reach for size, reach in zip(declared, kernel, strict=True))
+    window = Window.of(op, kernel, sizes)
+    graph.set_attr(op, "paddings", [pad for pads in window.padding for pad in pads])
+    graph.set_attr(op, "dilations", list(window.dilations))
+    graph.set_attr(op, "padding_algorithm", "EXPLICIT")
+    return True
 
 
 def _pads(op: Op) -> list[int]:

@@ -23,6 +23,7 @@ from qcc.backends.spellings.write import is_alone, spell_out, spell_parts, write
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.rewrite import CONVOLUTIONS
 
 
 @options(frozen=True, config=OPTIONS)
@@ -47,6 +48,8 @@ class SpellOut(EnginePass):
     maps that are sampled where the kernel looks. Of the sizes of a map that is shuffled one may be open;
     those of a map that is sampled may not, which raises PassError.
 
+    A dilation of convolutions with padding SAME, which Paddle takes for 1 there, becomes 1.
+
     With reader=onednn, for Paddle's oneDNN kernels: dropout that is a factor in test runs, and nearest pixels
     of maps that do not grow by a whole factor. With reader=openvino, for OpenVINO where it reads models of
     Paddle: what it does not read there, from prelu and unfold to the interpolations of Paddle 1.
@@ -58,7 +61,8 @@ class SpellOut(EnginePass):
 
     def apply(self, graph: Graph) -> PassResult:
         spelled, in_parts, of_weights = _TABLES[self.reader]
-        modified = spell_out(graph, spelled)
+        modified = self.reader != "onednn" and _undilate(graph)
+        modified |= spell_out(graph, spelled)
         modified |= spell_parts(graph, in_parts)
         return PassResult(_spell_weights(graph, of_weights) or modified)
 
@@ -70,6 +74,23 @@ _TABLES: Mapping[
     "onednn": (FOR_ONEDNN, {}, {}),
     "openvino": (FOR_OPENVINO, IN_PARTS, OF_WEIGHTS_FOR_OPENVINO),
 }
+
+
+_CONVOLUTIONS = (*CONVOLUTIONS, "conv3d", "conv3d_transpose")
+
+
+def _undilate(graph: Graph) -> bool:
+    """Let convolutions say the dilation that Paddle computes with (`UpdatePaddingAndDilation`)."""
+    found = [
+        op
+        for op in graph.ops
+        if op.type in _CONVOLUTIONS
+        and op.attr("padding_algorithm", "EXPLICIT") == "SAME"
+        and set(op.attr("dilations", [1])) != {1}
+    ]
+    for op in found:
+        graph.set_attr(op, "dilations", [1] * len(op.attr("dilations")))
+    return bool(found)
 
 
 def _spell_weights(graph: Graph, table: Mapping[str, tuple[str, SpellWeight]]) -> bool:

@@ -1,4 +1,4 @@
-"""lite-ops: ops of types or layouts that Paddle Lite has no kernel for, by ops that it has."""
+"""lite-ops: ops of types or layouts without a kernel in Paddle Lite, or with a wrong one, by other ops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass as options
 from qcc._paddle import VarType
 from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.backends.spellings.maps import affine_channel
+from qcc.backends.spellings.step import Step, transposed
 from qcc.backends.spellings.write import write
 from qcc.ir.dtypes import dtype_name
 from qcc.ir.graph import Graph
@@ -31,7 +32,7 @@ _BY_FLOATS = frozenset(
 
 @options(frozen=True, config=OPTIONS)
 class LiteOps(LitePass):
-    """Compute by other ops what kernels of Paddle Lite do not take of some types or layouts.
+    """Compute by other ops what kernels of Paddle Lite do not take of some types or layouts, or get wrong.
 
     Before:
 
@@ -47,6 +48,8 @@ class LiteOps(LitePass):
         h = ...  as a cast to float32, transpose2, and a cast back
         i = ...  as a cast to float32, and one to bool
         j = flip(X=x)  {axis = [3]}
+
+    On x86 a softmax over another axis than the last one becomes one over the last, between two transposes.
 
     An affine_channel with data_layout NCHW stays one on ARM, which has a kernel for that.
     """
@@ -130,10 +133,27 @@ def _reverse(at: _Expansion) -> bool:
     return True
 
 
+def _softmax(at: _Expansion) -> bool:
+    """Where the axis is not the last one, the kernel of x86 takes the exponential of what it reads, with no
+    maximum taken away: from 89 on that is infinite, and the result no number."""
+    last = len(at.x.shape) - 1
+    axis = int(at.op.attr("axis", -1)) % (last + 1)
+    if at.arch == "arm" or axis == last:
+        return False
+    order = list(range(last + 1))
+    order[axis], order[last] = last, axis
+    shape = tuple(at.x.shape[place] for place in order)
+    turned = transposed("turned", at.x, tuple(order), shape)
+    shares = Step("shares", "softmax", {"X": "turned"}, {"axis": -1}, shape)
+    write(at.graph, at.op, (turned, shares, transposed("back", "shares", tuple(order), at.x.shape)))
+    return True
+
+
 _REWRITES: dict[str, Callable[[_Expansion], bool]] = {
     "affine_channel": _affine_channel,
     "cast": _cast,
     "reverse": _reverse,
+    "softmax": _softmax,
     "transpose": _transpose,
     "transpose2": _transpose,
 }

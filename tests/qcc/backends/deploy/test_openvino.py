@@ -73,10 +73,10 @@ def unpooled(x: Any) -> Any:
     return F.max_unpool2d(pooled - 0.5, index, 2, 2)
 
 
-def transposed(**larger: Any) -> Callable[[Any], Any]:
+def transposed(**options: Any) -> Callable[[Any], Any]:
     def build(x: Any) -> Any:
         filters = static.create_parameter([8, 4, 3, 3], "float32")
-        return F.conv2d_transpose(x, filters, stride=2, padding=1, **larger)
+        return F.conv2d_transpose(x, filters, **{"stride": 2, "padding": 1, **options})
 
     return build
 
@@ -117,6 +117,7 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "pad, five dimensions": lambda x: paddle.flatten(
         F.pad(paddle.reshape(x, [-1, 2, 4, 12, 12]), [0, 0, 0, 0, 0, 0, 1, 2, 0, 3], value=-1.0), 1, 2
     ),
+    "dilated, SAME": lambda x: static.nn.conv2d(x, 8, 3, padding="SAME", dilation=2),
     "circular": lambda x: F.pad(x, [1, 2, 0, 1], mode="circular"),
     "flatten2": flat(1),
     "flatten2, later": flat(2),
@@ -148,6 +149,8 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "unbind": lambda x: paddle.stack(paddle.unbind(x, -2)[2:5], 2),
     "unstack": lambda x: paddle.stack(paddle.unstack(x, 1)[::-1], 1),
     "transposed, larger": transposed(output_padding=[1, 0]),
+    "transposed, SAME": transposed(padding="SAME"),
+    "transposed, SAME, dilated": transposed(padding="SAME", stride=1, dilation=2),
     "transposed, to a size": transposed(output_size=[24, 23]),
     "unpool": unpooled,
     "prelu": with_prelu("channel"),
@@ -178,6 +181,7 @@ OF_ANY_SIZE: dict[str, Callable[[Any], Any]] = {
     "channel_shuffle": lambda x: F.channel_shuffle(F.relu(x), 4),
     "gather": lambda x: paddle.gather(x, paddle.to_tensor([2, 0, 1, 5, 6, 7, 4, 3]), 1),
     "index_select": lambda x: paddle.index_select(x, paddle.to_tensor([2, 0, 1, 5, 6, 7, 4, 3]), -3),
+    "transposed, SAME": transposed(padding="SAME", stride=1),
     "pixel_shuffle": lambda x: F.pixel_shuffle(x, 2),
     "unbind": lambda x: paddle.stack(paddle.unbind(x, 1)[::-1], 1),
 }

@@ -88,3 +88,14 @@ def test_the_same_variable_fetched_twice(tmp_path: Path) -> None:
     with LiteRuntime(tmp_path / "a.nb") as runner:
         found = runner.run(inputs)
     assert_close(found, [np.maximum(inputs["x0"], 0), inputs["x0"], np.maximum(inputs["x0"], 0)])
+
+
+@pytest.mark.lite
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_a_softmax_of_large_values(axis: int, tmp_path: Path) -> None:
+    """Over another axis than the last one, the kernel's exponentials are infinite."""
+    x = floats(2, 4, 5, 6, low=-500.0, high=500.0)
+    model = build_model(lambda x: paddle.nn.functional.softmax(x, axis), (x,))
+    export(model, tmp_path / "a.nb", arch="x86", check=False)
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        assert_close(runtime.run({"x0": x}), model.run({"x0": x}))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_nets import NETS, assert_its_case_is_there, frozen_engine_net
+from frozen_models import transformed_model
 from lite_case import F, build_model, floats, static
 from onnx_files import HEAVY, exported, frozen, heavy_conv, ops_of, residual, without
 
@@ -22,7 +23,7 @@ from qcc.backends.onnx.translate import to_onnx
 from qcc.calibrate.activations import scales_of
 from qcc.errors import EngineError, ModelFormatError, OutputError, TargetError
 from qcc.targets.processor import has_vnni
-from qcc.targets.table import find_target
+from qcc.targets.table import Target, find_target
 
 TARGET = find_target("onnxruntime")
 
@@ -109,6 +110,46 @@ def test_a_channel_that_is_nothing_but_bias(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"the engine, ONNX Runtime, beside that: .*, which is wrong"):
         exported(model, inputs, without("onnxruntime", "bias-range"), tmp_path / "out")
     exported(model, inputs, "onnxruntime", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("weight_type", "factor"), [("channel_wise_abs_max", [1e-9, 1e-9, 1, 1]), ("abs_max", [1e-7])]
+)
+def test_a_column_that_is_nothing_but_bias(weight_type: str, factor: list[float], tmp_path: Path) -> None:
+    """The bias of a product of matrices is an integer, too, also where one scale serves all columns."""
+    inputs = {"x0": floats(4, 16)}
+    net = build_model(lambda x: static.nn.fc(static.nn.fc(x, 4, activation="relu"), 3), (inputs["x0"],))
+    net.weights["fc_0.w_0"] = net.weights["fc_0.w_0"] * np.array(factor, np.float32)
+    scheme = f"transform{{weight_type={weight_type},activation_type=moving_average_abs_max}}"
+    model = qcc.PassManager.parse("freeze,prune").run(transformed_model(net, inputs, scheme))
+    with pytest.raises(OutputError, match=r"the engine, ONNX Runtime, beside that: .*, which is wrong"):
+        exported(model, inputs, without("onnxruntime", "bias-range"), tmp_path / "out")
+    exported(model, inputs, "onnxruntime", tmp_path)
+    with OnnxRuntime(tmp_path / "model.onnx") as engine:
+        (found,), (expected,) = engine.run(inputs), model.run(inputs)
+    assert np.abs(found - expected).max() < 0.02 * np.ptp(expected)
+
+
+@pytest.mark.slow
+def test_a_bias_beside_integers_of_few_bits(tmp_path: Path) -> None:
+    """It is a whole number of steps, and those of 2 bits are large."""
+    inputs = {"x0": floats(4, 16)}
+    net = build_model(lambda x: static.nn.fc(x, 8), (inputs["x0"],))
+    scheme = (
+        "transform{weight_type=abs_max,activation_type=moving_average_abs_max,"
+        "weight_bits=2,activation_bits=2}"
+    )
+    model = qcc.PassManager.parse("freeze,prune").run(transformed_model(net, inputs, scheme))
+    (wanted,) = prepare(model, TARGET, {}).model.run(inputs)
+
+    def off(target: Target) -> float:
+        exported(model, inputs, target, tmp_path, check=False)
+        with OnnxRuntime(tmp_path / "model.onnx") as engine:
+            (found,) = engine.run(inputs)
+        return float(np.abs(found - wanted).max() / np.ptp(wanted))
+
+    assert off(TARGET) < 0.01 < off(without("onnxruntime", "bias-range"))
 
 
 @pytest.mark.slow

@@ -188,6 +188,10 @@ WRONG: dict[str, Build] = {
     "softplus of another threshold": lambda x: F.softplus(x * 3.0, 1.0, 1.0),
     "gelu by a tanh": lambda x: F.gelu(x, approximate=True),
     "conv2d_transpose of a size": enlarged,
+    "conv2d of padding SAME, dilated": lambda x: static.nn.conv2d(x, 4, 3, padding="SAME", dilation=2),
+    "conv2d_transpose of padding SAME": lambda x: static.nn.conv2d_transpose(
+        x[:, :, :11, :11], 4, filter_size=4, stride=2, padding="SAME"
+    ),
     "unfold, padded across": lambda x: F.unfold(x, [3, 2], [2, 1], [0, 2], [1, 2]),
     "roi_align of as many samples as fit": pooled_regions,
 }
@@ -230,6 +234,7 @@ CRASHES = {
     "p_norm of all": "input_shape_size == size was false",
     "adaptive_max_pool to more than there is": "SIGFPE",
     "circular padding": "RUNTIME_EXCEPTION",
+    "conv2d of padding SAME, dilated": "Dilation not supported",
     "expand_as of an open batch": "must be >= 0",
     "roi_align of as many samples as fit": "Sampling ratio should be >=0",
 }
