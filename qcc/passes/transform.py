@@ -149,6 +149,13 @@ class Transform(Pass):
                 plan.notes.append(f"{found.op} stays float: {reason}.")
                 return
             axis = found.channel_axis
+        other = None if found.weight in plan.present else plan.quantizers.get(found.weight)
+        if other is not None and other.axis != axis:
+            plan.notes.append(
+                f"{found.op} stays float: another op has its weight {found.weight.name!r} quantized along axis"
+                f" {other.axis}, and it would be along axis {axis}."
+            )
+            return
         plan.want(found.weight, self._quantizer(self.weight_type, self.weight_bits, axis), found.op)
         plan.want(found.data, self._quantizer(self.activation_type, self.activation_bits), found.op)
         plan.chosen.append(found)
