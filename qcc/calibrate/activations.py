@@ -84,12 +84,22 @@ def calibrated(model: Model, batches: Iterable[Batch]) -> Model:
 
     Raises DataError when there is no batch, the model does not run on one, or a value is not finite.
     """
+    scales = measured(model, batches)
+    return with_scales(model, scales) if scales else model
+
+
+def measured(model: Model, batches: Iterable[Batch]) -> dict[str, float]:
+    """The scales of `calibrated`, by variable; one that is never anything but zero has `SCALE_FLOOR`."""
     names = list(dict.fromkeys(op.input("X").name for op in ops_to_calibrate(model.graph)))
     if not names:
-        return model
+        return {}
     measuring = model.copy()
     # With the values that they start with, they would clip nearly all of what is to be measured behind them.
     make_dynamic(measuring.graph)
-    scales = largest_magnitudes(measuring, names, batches)
+    return largest_magnitudes(measuring, names, batches)
+
+
+def with_scales(model: Model, scales: Mapping[str, float]) -> Model:
+    """The model with these scales, fixed."""
     entries = tuple(f"{name}={scale!r}" for name, scale in scales.items())
     return PassManager((StaticScales(scales=entries),)).run(model)

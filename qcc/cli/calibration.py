@@ -127,7 +127,8 @@ class CalibrationData:
 
         Raises ModelFormatError when the model has no scale that could be measured.
         """
-        from qcc.calibrate.activations import calibrated
+        from qcc.calibrate.activations import measured, with_scales
+        from qcc.numerics import SCALE_FLOOR
         from qcc.passes.static_scales import ops_to_calibrate
 
         count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
@@ -135,12 +136,19 @@ class CalibrationData:
             raise ModelFormatError(_nothing_to_calibrate(model))
         batches = self.batches(model)
         with progress(_LABEL, len(batches), Console(stderr=True)) as report:
-            result = calibrated(model, used(batches, report))
+            scales = measured(model, used(batches, report))
         echo(
             f"calibrated {counted(count, 'activation scale')} on {counted(len(batches), 'batch')} of"
             f" {self.path}."
         )
-        return result
+        zero = [name for name, scale in scales.items() if scale == SCALE_FLOOR]
+        if zero:
+            others = f", as {counted(len(zero) - 1, 'other scale')}" if len(zero) > 1 else ""
+            echo(
+                f"notice: {zero[0]!r} is zero on all of the data{others}: whatever else it is later is lost;"
+                " give data on which it is not."
+            )
+        return with_scales(model, scales)
 
     def first_batch(self, model: Model) -> Batch | None:
         """The first batch, cut to one sample where the model takes any number, for comparing runs of the

@@ -152,8 +152,8 @@ class Transform(Pass):
         other = None if found.weight in plan.present else plan.quantizers.get(found.weight)
         if other is not None and other.axis != axis:
             plan.notes.append(
-                f"{found.op} stays float: another op has its weight {found.weight.name!r} quantized along axis"
-                f" {other.axis}, and it would be along axis {axis}."
+                f"{found.op} stays float: another op has its weight {found.weight.name!r} quantized along"
+                f" axis {other.axis}, and it would be along axis {axis}."
             )
             return
         plan.want(found.weight, self._quantizer(self.weight_type, self.weight_bits, axis), found.op)

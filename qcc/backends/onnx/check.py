@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from qcc.backends.again import Both, Outcome, run_both, weigh, with_other_size
-from qcc.backends.agreement import distances, furthest
+from qcc.backends.agreement import MOST, distances, furthest
 from qcc.backends.apart import Apart, Wrong, blamed
 from qcc.backends.check import NO_CHECK
 from qcc.backends.engines.onnx_engines import ONNX_ENGINES, OnnxRunning
@@ -172,6 +172,8 @@ def _form(subject: Subject, found: Reference, place: Path) -> Iterator[Check]:
     words = f"{distance} on {found.sample.source}"
     if subject.prepared.same and not all_within(seen, list(compress(found.limits(), kept))):
         raise subject.error(f"{_GIVEN}: {words}, which is wrong: a pass of qcc changed what it computes")
+    if distance.mean > MOST:
+        raise subject.error(f"{_GIVEN}: {words}, which is wrong however it is rounded")
     if distance.mean > _MUCH:
         yield Check(_GIVEN, f"{words}, which is much: evaluate the file on data of yours", good=False)
     else:
