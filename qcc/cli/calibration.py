@@ -143,7 +143,7 @@ class CalibrationData:
         )
         zero = [name for name, scale in scales.items() if scale == SCALE_FLOOR]
         if zero:
-            others = f", as {counted(len(zero) - 1, 'other scale')}" if len(zero) > 1 else ""
+            others = f", the first of {len(zero)} that are" if len(zero) > 1 else ""
             echo(
                 f"notice: {zero[0]!r} is zero on all of the data{others}: whatever else it is later is lost;"
                 " give data on which it is not."

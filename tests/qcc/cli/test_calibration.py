@@ -78,7 +78,7 @@ def test_what_is_zero_on_all_of_the_data_is_told(
     np.save(tmp_path / "black.npy", np.zeros((1, 3, 12, 12), np.float32))
     freeze = ("freeze", folder / "untrained", "--save", tmp_path / "forms")
     text = said(capsys, *freeze, "--calibrate", tmp_path / "black.npy")
-    assert "notice: 'image' is zero on all of the data, as 1 other scale: whatever else it is" in text
+    assert "notice: 'image' is zero on all of the data, the first of 3 that are: whatever else it is" in text
 
 
 def test_images_are_prepared_as_stands_beside_the_model(
