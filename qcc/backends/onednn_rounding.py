@@ -33,8 +33,8 @@ ACTIVATIONS = (
 def as_onednn_rounds(graph: Graph, int8_ops: Collection[str]) -> Graph:
     """A copy that rounds activations where, and as finely as, oneDNN's int8 engine does.
 
-    It takes all quantize ops out, and puts its own in front of what it runs in int8, `int8_ops`. Those of
-    unsigned activations have 255 steps, where the graph has 127.
+    It takes all quantize ops out, also those of ops without a weight, and puts its own in front of what it
+    runs in int8, `int8_ops`. Those of unsigned activations have 255 steps, where the graph has 127.
 
     Before, frozen, where x is what a relu gives:
 
@@ -58,6 +58,7 @@ def as_onednn_rounds(graph: Graph, int8_ops: Collection[str]) -> Graph:
         x = scale(X=x.steps, scale=x@scale / 255)
     """
     found = graph.copy()
+    _leave_out_others(found)
     _give_steps(found, int8_ops)
     for quantized in list(quantized_ops(found)):
         rounded = quantized.op.type in int8_ops
@@ -178,6 +179,20 @@ def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
         elif is_unsigned(source):
             scale = scale_of(graph, quantize, "Scale")
             graph.replace_input(op, var, _unsigned(graph, quantize, var, scale, scale / _UINT8))
+
+
+def _leave_out_others(graph: Graph) -> None:
+    """Let ops without a weight read what stands in front of their pairs, as other tools put there."""
+    layers = {one.op for one in quantized_ops(graph)}
+    for op in graph.ops:
+        quantize = op.input("X").producer if op.type == "dequantize_linear" else None
+        if quantize is None or quantize.type != "quantize_linear":
+            continue
+        for reader in [reader for reader in op.output("Y").consumers if reader not in layers]:
+            graph.replace_input(reader, op.output("Y"), quantize.input("X"))
+        for idle in (op, quantize):
+            if not idle.output("Y").consumers and not is_fetched(graph, idle.output("Y")):
+                graph.remove_op(idle)  # its scale stays, since all weights are read from one file
 
 
 def _replace_quantize(graph: Graph, op: Op, rounded: bool) -> None:

@@ -19,6 +19,7 @@ from qcc.backends.onednn_rounding import as_onednn_rounds, is_unsigned, rounded_
 from qcc.backends.predictor import PaddleExecutor, Predictor
 from qcc.backends.reference import reference, write_opened
 from qcc.model import Model
+from qcc.passes.round_trip import linear_attrs
 from qcc.quantization import quantized_ops
 
 LISTED = ("conv2d", "depthwise_conv2d", "fused_conv2d")
@@ -47,6 +48,32 @@ def test_ops_of_unsigned_activations_give_what_the_engine_gives(tmp_path: Path) 
     _, far, rounding = distances(given, apart.wanted)
     assert near.mean < 1e-6 < 1e-4 < far.mean
     assert product.mean < 1e-6 < 1e-4 < rounding.mean
+
+
+def test_pairs_of_ops_without_a_weight_are_left_out(tmp_path: Path) -> None:
+    """The PTQ of Paddle 3 puts them in front of sums and pools; the engine takes all of them out."""
+    model, inputs = channel_wise()
+    model = qcc.load(qcc.save(model, tmp_path / "qdq", form="qdq", check=False).files[0].parent)
+    graph = model.graph
+    relu = next(op for op in graph.ops if op.type == "relu")
+    var = relu.output("Out")
+    attrs = linear_attrs(8, -1)
+    scale = graph.add_var("coarse", "float32", (1,), np.array([8.0], np.float32))
+    zero = graph.add_var("zero", "int32", (1,), np.zeros(1, np.int32))
+    integers, rounded = graph.add_var_like("integers", var), graph.add_var_like("rounded", var)
+    slots = {"Scale": scale, "ZeroPoint": zero}
+    result = graph.add_var_like("result", var)
+    for op_type, x, slot, out in (
+        ("quantize_linear", var, "Y", integers),
+        ("dequantize_linear", integers, "Y", rounded),
+    ):
+        graph.add_op(op_type, {"X": x, **slots}, {slot: out}, attrs)
+    graph.add_op("relu", {"X": rounded}, {"Out": result}, {})
+    graph.fetches = (*graph.fetches, result.name)
+    saved = qcc.save(model, tmp_path / "engine", form="qdq", check=inputs)
+    assert all(check.good for check in saved.checks), saved.checks
+    found = as_onednn_rounds(graph, LISTED)
+    assert found.var("result").producer.input("X").name == var.name
 
 
 def channel_wise() -> tuple[Model, dict[str, np.ndarray]]:
