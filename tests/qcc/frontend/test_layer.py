@@ -343,7 +343,7 @@ def test_what_forward_keeps_is_no_weight(loss: Any) -> None:
     expected = computed(layer)  # from now on it has `image` as a buffer
     traced = trace(layer, SPEC, loss, LABEL)
     others = {name: value for name, value in traced.values.items() if name not in layer.state_dict()}
-    assert [list(value) for value in others.values()] == [[2.0, 2.0, 2.0]]
+    assert [list(value) for value in others.values()] == [[2.0, 2.0, 2.0]], [*others, *layer.state_dict()]
     assert {var.name for var in traced.program.list_vars() if var.persistable} == set(traced.values)
     np.testing.assert_array_equal(qcc.from_layer(layer, SPEC).run({"image": IMAGES})[0], expected)
 
