@@ -49,9 +49,11 @@ class LiteKernels(LitePass):
 
     def apply(self, graph: Graph) -> PassResult:
         if graph.shell.blocks:
+            holders = [op for op in graph.ops if "sub_block" in op.desc.attr_names()]
             raise PassError(
-                f"the program has {1 + len(graph.shell.blocks)} blocks (control flow), and qcc lowers only"
-                " programs of one block: export a model without loops and conditions."
+                f"{holders[0] if holders else 'the program'} has a block of its own, a loop or a branch on"
+                " what is known only when the model runs, and a file for Paddle Lite has one block: export a"
+                " model without."
             )
         refuse_channels_last(graph, "Paddle Lite's runtime for CPUs", lambda op: True)
         chosen = {op: kernel_for(graph, op, self.arch) for op in graph.ops}

@@ -6,9 +6,15 @@ import importlib.util
 import mmap
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lite_case import build_model, floats, static
 
+from qcc._paddle import paddle
+from qcc.backends.lite.passes.kernels import LiteKernels
+from qcc.errors import PassError
+from qcc.passes.manager import PassManager
 from qcc.targets.lite import ARCHS, alternatives, find_kernel, kernel_table, kernels_for, pick_kernel
 
 
@@ -105,3 +111,12 @@ def test_the_library_has_every_kernel() -> None:
         not in symbols
     ]
     assert missing == []
+
+
+def test_a_branch_is_named() -> None:
+    def branching(x: Any) -> Any:
+        return static.nn.cond(paddle.mean(x) > 0, lambda: x * 2, lambda: x + 1)
+
+    model = build_model(branching, (floats(2, 3),))
+    with pytest.raises(PassError, match=r"Op\(conditional_block -> .*\) has a block of its own, a loop or a"):
+        PassManager((LiteKernels(),)).run(model)
