@@ -8,6 +8,7 @@ only. What must be set before Paddle's first import is set by `import qcc`; ever
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,17 @@ except ImportError as error:
     raise PaddleError(
         f"Paddle cannot be imported ({' '.join(str(error).split())}); install it with"
         " `pip install 'qcc[cpu]'` or `pip install 'qcc[gpu]'`."
+    ) from error
+except OSError as error:
+    # Paddle makes `.cache/paddle` in the home folder as it is imported.
+    raise PaddleError(
+        f"Paddle cannot be imported ({error}): set HOME to a folder that it can write to."
+    ) from error
+except TypeError as error:
+    if sys.flags.optimize < 2:
+        raise
+    raise PaddleError(
+        f"Paddle cannot be imported without docstrings ({error}): leave out -OO, and PYTHONOPTIMIZE=2."
     ) from error
 
 from paddle.base import core
