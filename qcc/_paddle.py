@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,10 @@ warnings.filterwarnings("ignore", r"(?s).*API \S+ is deprecated", module=r"qcc\.
 VarType = core.VarDesc.VarType
 MAJOR = int(paddle.__version__.partition(".")[0])
 
+TURN = threading.RLock()
+"""Held while Paddle's mode or flags are other than the caller's, which all threads share: of two that switch
+them, the second would bring back what the first had set, and run in what the first has brought back."""
+
 
 @contextmanager
 def static_mode() -> Iterator[None]:
@@ -72,19 +77,20 @@ def static_mode() -> Iterator[None]:
     `Executor` make ops without content. `paddle.disable_static` would not bring the caller's mode back: it
     makes a new tracer, without the state that `paddle.amp` keeps in the one before.
     """
-    with _dygraph_guard(None):
+    with TURN, _dygraph_guard(None):
         yield
 
 
 @contextmanager
 def dygraph_mode() -> Iterator[None]:
     """Paddle's dygraph mode inside the block; afterwards the caller's mode."""
-    if paddle.in_dynamic_mode():
-        yield
-        return
-    # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
-    with _dygraph_guard(Tracer()):
-        yield
+    with TURN:
+        if paddle.in_dynamic_mode():
+            yield
+            return
+        # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
+        with _dygraph_guard(Tracer()):
+            yield
 
 
 _SERIAL = "FLAGS_new_executor_serial_run"
@@ -99,12 +105,13 @@ def one_op_at_a_time() -> Iterator[None]:
     convolutions of both run at once, and now and then one computes something else: seen in Paddle 2.6.2 with
     a learning rate of 0, by losses that differ between steps; in one thread they never did.
     """
-    before = paddle.get_flags([_SERIAL])
-    paddle.set_flags({_SERIAL: True})
-    try:
-        yield
-    finally:
-        paddle.set_flags(before)
+    with TURN:
+        before = paddle.get_flags([_SERIAL])
+        paddle.set_flags({_SERIAL: True})
+        try:
+            yield
+        finally:
+            paddle.set_flags(before)
 
 
 def run_program(
@@ -125,6 +132,7 @@ def run_program(
 leave_copy()
 
 __all__ = [
+    "TURN",
     "IrGraph",
     "IrOpNode",
     "IrVarNode",
