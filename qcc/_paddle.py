@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from qcc.errors import PaddleError
@@ -31,7 +32,10 @@ except ImportError as error:
         " `pip install 'qcc[cpu]'` or `pip install 'qcc[gpu]'`."
     ) from error
 except OSError as error:
-    # Paddle makes `.cache/paddle` in the home folder as it is imported.
+    # Paddle makes this folder as it is imported, or one called "~" for who has no home.
+    data = Path(os.path.expanduser("~/.cache/paddle/dataset"))
+    if error.filename is None or Path(error.filename) not in (data, *data.parents):
+        raise
     raise PaddleError(
         f"Paddle cannot be imported ({error}): set HOME to a folder that it can write to."
     ) from error
