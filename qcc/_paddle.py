@@ -8,9 +8,12 @@ only. What must be set before Paddle's first import is set by `import qcc`; ever
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from qcc.errors import PaddleError
@@ -27,6 +30,20 @@ except ImportError as error:
     raise PaddleError(
         f"Paddle cannot be imported ({' '.join(str(error).split())}); install it with"
         " `pip install 'qcc[cpu]'` or `pip install 'qcc[gpu]'`."
+    ) from error
+except OSError as error:
+    # Paddle makes this folder as it is imported, or one called "~" for who has no home.
+    data = Path(os.path.expanduser("~/.cache/paddle/dataset"))
+    if error.filename is None or Path(error.filename) not in (data, *data.parents):
+        raise
+    raise PaddleError(
+        f"Paddle cannot be imported ({error}): set HOME to a folder that it can write to."
+    ) from error
+except TypeError as error:
+    if sys.flags.optimize < 2:
+        raise
+    raise PaddleError(
+        f"Paddle cannot be imported without docstrings ({error}): leave out -OO, and PYTHONOPTIMIZE=2."
     ) from error
 
 from paddle.base import core
@@ -51,6 +68,10 @@ warnings.filterwarnings("ignore", r"(?s).*API \S+ is deprecated", module=r"qcc\.
 VarType = core.VarDesc.VarType
 MAJOR = int(paddle.__version__.partition(".")[0])
 
+TURN = threading.RLock()
+"""Held while Paddle's mode or flags are other than the caller's, which all threads share: of two that switch
+them, the second would bring back what the first had set, and run in what the first has brought back."""
+
 
 @contextmanager
 def static_mode() -> Iterator[None]:
@@ -60,19 +81,20 @@ def static_mode() -> Iterator[None]:
     `Executor` make ops without content. `paddle.disable_static` would not bring the caller's mode back: it
     makes a new tracer, without the state that `paddle.amp` keeps in the one before.
     """
-    with _dygraph_guard(None):
+    with TURN, _dygraph_guard(None):
         yield
 
 
 @contextmanager
 def dygraph_mode() -> Iterator[None]:
     """Paddle's dygraph mode inside the block; afterwards the caller's mode."""
-    if paddle.in_dynamic_mode():
-        yield
-        return
-    # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
-    with _dygraph_guard(Tracer()):
-        yield
+    with TURN:
+        if paddle.in_dynamic_mode():
+            yield
+            return
+        # A tracer of its own, as `paddle.disable_static` makes: inside `static_mode` the caller's comes back.
+        with _dygraph_guard(Tracer()):
+            yield
 
 
 _SERIAL = "FLAGS_new_executor_serial_run"
@@ -87,12 +109,13 @@ def one_op_at_a_time() -> Iterator[None]:
     convolutions of both run at once, and now and then one computes something else: seen in Paddle 2.6.2 with
     a learning rate of 0, by losses that differ between steps; in one thread they never did.
     """
-    before = paddle.get_flags([_SERIAL])
-    paddle.set_flags({_SERIAL: True})
-    try:
-        yield
-    finally:
-        paddle.set_flags(before)
+    with TURN:
+        before = paddle.get_flags([_SERIAL])
+        paddle.set_flags({_SERIAL: True})
+        try:
+            yield
+        finally:
+            paddle.set_flags(before)
 
 
 def run_program(
@@ -113,6 +136,7 @@ def run_program(
 leave_copy()
 
 __all__ = [
+    "TURN",
     "IrGraph",
     "IrOpNode",
     "IrVarNode",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qcc._paddle import one_op_at_a_time, paddle
+from qcc._paddle import TURN, one_op_at_a_time, paddle
 from qcc.calibrate.data.arrays import fitting
 from qcc.calibrate.data.batches import Batch, Batches, name_of
 from qcc.errors import DataError
@@ -112,7 +112,7 @@ class Collector:
         inputs = self.fitting(batch, inputs)
         self._range = _range(inputs)
         self._peaks = {}
-        with _listening([self._count(name) for name in self._statistics.names]), one_op_at_a_time():
+        with one_op_at_a_time(), _listening([self._count(name) for name in self._statistics.names]):
             try:
                 self._runner.run(inputs, ())
             except PADDLE_FAILURES as error:
@@ -160,10 +160,11 @@ def _observe(graph: Any, var: Var, slot: int) -> None:
 
 
 def _identifier(slot: int) -> int:
-    while len(_identifiers) <= slot:
-        heard = partial(_heard, len(_identifiers))
-        _identifiers.append(paddle.static.nn.common.PyFuncRegistry(heard).id)
-    return _identifiers[slot]
+    with TURN:
+        while len(_identifiers) <= slot:
+            heard = partial(_heard, len(_identifiers))
+            _identifiers.append(paddle.static.nn.common.PyFuncRegistry(heard).id)
+        return _identifiers[slot]
 
 
 def _heard(slot: int, tensor: Any) -> None:
@@ -174,8 +175,10 @@ def _heard(slot: int, tensor: Any) -> None:
 @contextmanager
 def _listening(listeners: list[Callable[[np.ndarray], None]]) -> Iterator[None]:
     """Give what the ops observe to these functions, one for each slot, inside the block."""
-    _listeners[:] = listeners
-    try:
-        yield
-    finally:
-        _listeners.clear()
+    # What another thread's ops observe must not be counted here.
+    with TURN:
+        _listeners[:] = listeners
+        try:
+            yield
+        finally:
+            _listeners.clear()

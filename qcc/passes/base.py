@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from qcc.errors import PassError
+from qcc.errors import PassError, QccError
+from qcc.given_code import code_of_users
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 
@@ -47,6 +49,13 @@ class Pass(ABC):
     @abstractmethod
     def apply(self, graph: Graph) -> PassResult:
         """Rewrite the graph in place."""
+
+
+def code_of_pass(found: type[Pass], what: str, kind: type[QccError]) -> AbstractContextManager[None]:
+    """For a block that calls a pass: what one of another package raises is one sentence, an error of this
+    kind. What is wrong in one of qcc's own keeps its traceback."""
+    own = found.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return nullcontext() if own else code_of_users(what, kind)
 
 
 def check_free(graph: Graph, op: Op, names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from qcc.errors import PipelineError
-from qcc.passes.base import Pass
+from qcc.passes.base import Pass, code_of_pass
 from qcc.passes.pipeline import format_value, option_default
 from qcc.passes.registry import find_pass, known_passes
 from qcc.schema_words import values
@@ -57,12 +57,17 @@ def describe(name: str) -> Description:
     """One pass.  Raises PipelineError when it is not known or cannot be loaded."""
     found = find_pass(name)
     text = inspect.cleandoc(found.__doc__ or "")
+    package = known_passes()[name].package
+    with code_of_pass(
+        found, f"pass {name!r} of the package {package}, asked for its options,", PipelineError
+    ):
+        options = _options(found)
     return Description(
         name,
-        known_passes()[name].package,
+        package,
         text.partition("\n")[0],
         text,
-        _options(found),
+        options,
         found.backend,
         found.runs_in_paddle,
     )

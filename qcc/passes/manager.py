@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from qcc.errors import PassError, QccError
 from qcc.ir.collector import collector_paused
 from qcc.ir.graph import Graph
-from qcc.passes.base import Pass, PassResult
+from qcc.passes.base import Pass, PassResult, code_of_pass
 from qcc.passes.instruments import Instrument, Verification
 from qcc.passes.pipeline import build_pass, format_pass, parse_specs
 
@@ -42,7 +42,8 @@ class PassManager(Pass):
         """The model after all passes; the one given is left as it is.
 
         Instruments watch from outside; by default every pass is verified.  Raises PassError, or what
-        else a pass or instrument raises, with the name of the pass in front.
+        else a pass or instrument raises, with the name of the pass in front; what a pass of another package
+        raises is a PassError.
         """
         with collector_paused():
             graph = model.graph.copy()
@@ -76,7 +77,7 @@ class PassManager(Pass):
 def _run_step(step: Pass, graph: Graph, instruments: Sequence[Instrument]) -> PassResult:
     for instrument in instruments:
         instrument.before(step, graph)
-    with collector_paused():
+    with collector_paused(), code_of_pass(type(step), "apply()", PassError):
         result = step.apply(graph)
     if not isinstance(result, PassResult):
         raise PassError(f"apply() returned {type(result).__name__}, where a PassResult is wanted.")

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from qcc.errors import PipelineError
-from qcc.passes.base import Pass
+from qcc.passes.base import Pass, code_of_pass
 from qcc.passes.registry import find_pass
 
 _TOKEN = re.compile(
@@ -52,14 +52,16 @@ def build_pass(spec: PassSpec) -> Pass:
             near = difflib.get_close_matches(option, fields, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(fields) or 'none'}."
             raise PipelineError(f"pass {spec.name!r} has no option {option!r}; {hint}")
-    try:
-        return TypeAdapter(found).validate_python(spec.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"]) or "its options"
-        raise PipelineError(
-            f"pass {spec.name!r}, option {option}: {first['msg']}, not {first['input']!r}."
-        ) from None
+    with code_of_pass(found, f"pass {spec.name!r}, while it is made,", PipelineError):
+        try:
+            return TypeAdapter(found).validate_python(spec.options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            option = ".".join(str(part) for part in first["loc"])
+            where = f"option {option}" if option else "its options"
+            raise PipelineError(
+                f"pass {spec.name!r}, {where}: {first['msg']}, not {first['input']!r}."
+            ) from None
 
 
 def format_pass(step: Pass) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from qcc.errors import PipelineError
+from qcc.given_code import code_of_users
 from qcc.passes.base import Pass
 
 GROUP = "qcc.passes"
@@ -149,14 +150,19 @@ def find_pass(name: str) -> type[Pass]:
         raise PipelineError(f"there is no pass {name!r}; {hint}")
     target = known[name].target
     module, _, attribute = target.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PipelineError(
-            f"pass {name!r} of the package {known[name].package} cannot be imported: {error}."
-        ) from error
+    given = f"pass {name!r} of the package {known[name].package}"
+    with code_of_users(f"{given}, while it is imported,", PipelineError):
+        try:
+            found = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PipelineError(f"{given} cannot be imported: {error}.") from error
+    has_fields = is_dataclass(found)
     if not (isinstance(found, type) and issubclass(found, Pass)):
         raise PipelineError(f"{target}, registered as pass {name!r}, is not a subclass of Pass.")
+    if not has_fields:
+        raise PipelineError(
+            f"{target}, registered as pass {name!r}, is not a dataclass: its fields are options."
+        )
     if getattr(found, "name", None) != name:
         # Its text would not parse back.
         raise PipelineError(

@@ -22,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qcc.errors import TargetError
+from qcc.given_code import code_of_users
 
 GROUP = "qcc.targets"
 WITHOUT_VNNI, WITH_VNNI = "without VNNI", "+vnni"
@@ -217,10 +218,18 @@ def _check_steps(place: str, target: Target) -> None:
 
 
 def _text(entry: EntryPoint) -> str:
+    given = f"the target {entry.name!r} of {entry.value}"
+    with code_of_users(f"{given}, asked for the path of its table,", TargetError):
+        try:
+            path = entry.load()()
+        except (ImportError, AttributeError) as error:
+            raise TargetError(f"{given} cannot be imported: {error}.") from error
+    if not isinstance(path, str | Path):
+        raise TargetError(f"{given} gave a {type(path).__name__}, where the path of its table is wanted.")
     try:
-        return Path(entry.load()()).read_text(encoding="utf-8")
-    except (ImportError, AttributeError, OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"the target {entry.name!r} of {entry.value} cannot be read: {error}.") from error
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetError(f"{given} cannot be read: {error}.") from error
 
 
 def _parse(place: str, text: str) -> Target:
@@ -229,8 +238,10 @@ def _parse(place: str, text: str) -> Target:
         _check_steps(place, target)
         return target
     except yaml.YAMLError as error:
-        raise TargetError(f"{place} is no YAML: {error}.") from error
+        mark = getattr(error, "problem_mark", None)
+        where = place if mark is None else f"{place}, line {mark.line + 1} of the table,"
+        raise TargetError(f"{where} is no YAML: {getattr(error, 'problem', None) or error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "the whole table"
         raise TargetError(f"{place}: {where}: {first['msg']}.") from error

@@ -74,3 +74,21 @@ def test_whole_compiler_is_imported_and_dygraph_stays() -> None:
     )
     done = run(program)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/proc"])
+def test_a_home_folder_that_cannot_be_written_is_one_sentence(home: str) -> None:
+    done = run("from qcc.cli.main import run; import sys; sys.exit(run(['passes', 'prune']))", HOME=home)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("qcc: error: Paddle cannot be imported ([Errno ")
+    assert done.stderr.endswith(f"'{home}/.cache'): set HOME to a folder that it can write to.\n")
+
+
+def test_without_docstrings_a_command_runs_or_says_why() -> None:
+    """Paddle 2.6 fills in docstrings as it is imported; Paddle 3 does not."""
+    program = "from qcc.cli.main import run; import sys; sys.exit(run(['passes', 'prune']))"
+    done = run(program, PYTHONOPTIMIZE="2")
+    if done.returncode != 0:
+        assert done.returncode == 2
+        assert done.stderr.startswith("qcc: error: Paddle cannot be imported without docstrings (")
+        assert done.stderr.endswith("): leave out -OO, and PYTHONOPTIMIZE=2.\n")

@@ -6,6 +6,7 @@ import atexit
 import os
 import socket
 import tempfile
+import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -53,10 +54,11 @@ class _Server:
     def _order(self, order: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         control = self._process.connection
         try:
-            send(control, order, {})
-            if descriptors:
-                socket.send_fds(control, [b"."], descriptors)
-            return receive(control)[0]
+            with _ORDERS:
+                send(control, order, {})
+                if descriptors:
+                    socket.send_fds(control, [b"."], descriptors)
+                return receive(control)[0]
         except (Closed, BrokenPipeError):
             global _server
             _server = None
@@ -66,13 +68,16 @@ class _Server:
 
 
 _server: _Server | None = None
+# An order and its answer, of one thread at a time.
+_ORDERS = threading.RLock()
 
 
 def _running() -> _Server:
     global _server
-    if _server is None or not _server.usable:
-        _server = _Server()
-    return _server
+    with _ORDERS:
+        if _server is None or not _server.usable:
+            _server = _Server()
+        return _server
 
 
 class Failed(Exception):

@@ -16,6 +16,7 @@ from qcc.passes.registry import BUILT_IN, known_passes
 PASS = '''
 from dataclasses import dataclass
 from typing import ClassVar, Literal
+from qcc import Graph
 from qcc.passes import Pass, PassResult
 
 @dataclass(frozen=True)
@@ -37,15 +38,26 @@ class Fold(Pass):
         return PassResult(False)
 '''
 
+ODD = """
+
+@dataclass(frozen=True)
+class Odd(Fold):
+    name: ClassVar[str] = "odd"
+    graph: Graph | None = None
+"""
+
 
 @pytest.fixture
 def other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package `folders` with the pass `fold`, and `broken`, which cannot be imported."""
-    (tmp_path / "folding.py").write_text(PASS)
+    """A package `folders` with the pass `fold`; `broken`, which cannot be imported; and `odd`, one of whose
+    options is of a type without a schema."""
+    (tmp_path / "folding.py").write_text(PASS + ODD)
     info = tmp_path / "folders-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: folders\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[qcc.passes]\nfold = folding:Fold\nbroken = gone:Broken\n")
+    (info / "entry_points.txt").write_text(
+        "[qcc.passes]\nfold = folding:Fold\nbroken = gone:Broken\nodd = folding:Odd\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     known_passes.cache_clear()
     yield tmp_path
@@ -87,7 +99,7 @@ def test_passes_are_listed_in_groups(other_package: Path) -> None:
     assert general[:4] == ["transform", "transform-outputs", "normalize", "freeze"]
     assert "avoid-saturation" in engines
     assert {"lite-fold-bn (not computed by Paddle)", "remove-identity"} <= set(lite)
-    assert others == ["fold (from folders)", "broken (from folders)"]
+    assert others == ["fold (from folders)", "broken (from folders)", "odd (from folders)"]
     assert output("lite-fold-bn").startswith(
         "lite-fold-bn (not computed by Paddle): Fold batch normalization"
     )
@@ -108,6 +120,10 @@ def test_pass_without_options_ends_with_its_docstring() -> None:
 def test_passes_of_other_packages_are_marked(other_package: Path) -> None:
     text = output()
     assert "fold (from folders): Fold what can be folded.\n" in text
+    assert (
+        "odd (from folders): pass 'odd' of the package folders, asked for its options, raised Pydantic"
+        in text
+    )
     assert "  mode=exact: fast | exact\n" in text
     assert '  names=["a b",c]: [text, ...]\n' in text
     assert "  limit=none: integer | none\n" in text

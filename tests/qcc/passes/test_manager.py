@@ -16,6 +16,7 @@ from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes import Pass, PassManager, PassResult
 from qcc.passes.instruments import Dump, Instrument, OpCount, Progress, Timing, Verification
+from qcc.passes.prune import Prune
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Fail(Pass):
     """Raise what it is told to."""
 
     name: ClassVar[str] = "fail"
-    error: type[Exception] = PassError
+    error: type[BaseException] = PassError
 
     def apply(self, graph: Graph) -> PassResult:
         raise self.error("Op(conv2d -> y) cannot be folded: it has no bias.")
@@ -166,9 +167,24 @@ def test_a_failure_keeps_its_type(error: type[QccError], float_model: Model) -> 
     assert type(raised.value) is error
 
 
-def test_a_bug_in_a_pass_is_no_users_mistake(float_model: Model) -> None:
+def test_a_bug_in_a_pass_of_qcc_is_no_users_mistake(
+    float_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Prune, "apply", lambda self, graph: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        manager(Fail(ZeroDivisionError)).run(float_model)
+        manager(Prune()).run(float_model)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_bug_in_a_pass_of_another_package_is_told_as_its(
+    error: type[BaseException], float_model: Model
+) -> None:
+    with pytest.raises(PassError) as raised:
+        manager(Nothing(), Fail(error)).run(float_model)
+    assert str(raised.value) == (
+        "pass 'fail' (2 of 2; already run: nothing): apply() raised"
+        f" {error.__name__}: Op(conv2d -> y) cannot be folded: it has no bias."
+    )
 
 
 def test_a_failure_in_a_nested_manager_names_both(float_model: Model) -> None:

@@ -237,6 +237,29 @@ class Fold(Pass):
         return PassResult(False)
 
 
+@dataclass(frozen=True)
+class Refuse(Pass):
+    """Somebody else's pass, which refuses all of its options."""
+
+    name: ClassVar[str] = "refuse"
+    error: int = 0
+
+    def __post_init__(self) -> None:
+        raise (ValueError("no"), KeyError("never"))[self.error]
+
+    def apply(self, graph: Graph) -> PassResult:
+        return PassResult(False)
+
+
+class Bare(Pass):
+    """Somebody else's pass, without `@dataclass`."""
+
+    name: ClassVar[str] = "bare"
+
+    def apply(self, graph: Graph) -> PassResult:
+        return PassResult(False)
+
+
 class NoPass:
     pass
 
@@ -301,3 +324,30 @@ def test_what_is_registered_must_be_there(monkeypatch: pytest.MonkeyPatch) -> No
     offer(monkeypatch, ("folders", "fold", "Gone"))
     with pytest.raises(PipelineError, match=r"pass 'fold' of the package folders cannot be imported: .*Gone"):
         PassManager.parse("fold")
+
+
+def test_what_is_registered_must_be_a_dataclass(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, ("folders", "bare", "Bare"))
+    with pytest.raises(PipelineError, match=r":Bare, registered as pass 'bare', is not a dataclass"):
+        PassManager.parse("bare")
+
+
+def test_what_a_module_of_another_package_raises_is_told_as_its(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, ("folders", "fold", "Fold"))
+    monkeypatch.setattr(registry, "import_module", lambda module: 1 // 0)
+    with pytest.raises(PipelineError) as raised:
+        PassManager.parse("fold")
+    assert str(raised.value) == (
+        "pass 'fold' of the package folders, while it is imported, raised ZeroDivisionError: integer"
+        " division or modulo by zero."
+    )
+
+
+def test_what_a_pass_of_another_package_raises_of_its_options_is_told_as_its(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offer(monkeypatch, ("folders", "refuse", "Refuse"))
+    with pytest.raises(PipelineError, match="pass 'refuse', its options: Value error, no, not"):
+        PassManager.parse("refuse{error=0}")
+    with pytest.raises(PipelineError, match="pass 'refuse', while it is made, raised KeyError: 'never'"):
+        PassManager.parse("refuse{error=1}")

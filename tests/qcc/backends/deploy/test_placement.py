@@ -301,11 +301,42 @@ def test_a_table_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         find_target("my-board")
     file.write_text("name: [")
     table.known_targets.cache_clear()
-    with pytest.raises(TargetError, match=r"my_package\.targets:path is no YAML"):
+    with pytest.raises(
+        TargetError, match=r"my_package\.targets:path, line 1 of the table, is no YAML: expected"
+    ):
         find_target("my-board")
     file.write_text(text.replace("runs: int8", "runs: fast"))
     table.known_targets.cache_clear()
     with pytest.raises(TargetError, match=r"my_package.targets:path: facts.0.runs: Input should be 'int8'"):
+        find_target("my-board")
+    file.write_text("name")
+    table.known_targets.cache_clear()
+    with pytest.raises(TargetError, match=r"my_package.targets:path: the whole table: Input should be"):
+        find_target("my-board")
+    monkeypatch.undo()
+    table.known_targets.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda: None, "gave a NoneType, where the path of its table is wanted."),
+        (lambda: 1 // 0, "asked for the path of its table, raised ZeroDivisionError"),
+        (7, "asked for the path of its table, raised TypeError"),
+    ],
+)
+def test_what_another_package_does_for_a_table_is_told_as_its(
+    given: object, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Entry:
+        name, value = "my-board", "my_package.targets:path"
+
+        def load(self) -> object:
+            return given
+
+    monkeypatch.setattr(table, "entry_points", lambda group: [Entry()])
+    table.known_targets.cache_clear()
+    with pytest.raises(TargetError, match=rf"^the target 'my-board' of my_package.targets:path,? {said}"):
         find_target("my-board")
     monkeypatch.undo()
     table.known_targets.cache_clear()
