@@ -71,6 +71,6 @@ def _check_all_trained(program: Any, updated: set[str]) -> None:
     if left_out:
         raise TrainingError(
             f"{len(left_out)} of {len(trainable)} parameters get no gradient, the first is '{left_out[0]}':"
-            " the loss must depend on every trainable parameter through operators that have a gradient; what is"
-            " to stay as it is gets stop_gradient=True (trainable=False in a ParamAttr)."
+            " the loss must depend on every trainable parameter through operators that have a gradient; what"
+            " is to stay as it is gets stop_gradient=True (trainable=False in a ParamAttr)."
         )
