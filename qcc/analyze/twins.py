@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import numpy as np
 
-from qcc.calibrate.plan import FOLDS
+from qcc.backends.assumed import FOLDS
 from qcc.errors import ModelFormatError, PassError, PipelineError
 from qcc.ir.graph import Graph
 from qcc.model import Model

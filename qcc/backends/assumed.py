@@ -12,13 +12,16 @@ from qcc.passes import PassManager
 from qcc.passes.channels_first import ChannelsFirst
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
+from qcc.passes.fold_bn import FoldBn
+from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 
 SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
-TURNS = (ChannelsFirst(), EinsumToMatmul())
-"""What lets more of a float model be quantized, and run."""
+FOLDS = (ChannelsFirst(), EinsumToMatmul(), FoldConstants(), FoldBn())
+"""What a float model goes through before it is quantized. More of it is, and runs then: a weight that ops
+compute, such as that of `Conv1D`, is seen as one once they are folded."""
 _STAND_IN = 1.0
 
 
@@ -34,7 +37,7 @@ class Assumed:
 
 
 def assume_frozen(model: Model) -> Assumed:
-    """A float model quantized with `SCHEME` after `TURNS`, a transformed one frozen, scales that are not
+    """A float model quantized with `SCHEME` after `FOLDS`, a transformed one frozen, scales that are not
     known set to 1.
 
     Raises PassError.
@@ -42,7 +45,7 @@ def assume_frozen(model: Model) -> Assumed:
     quantized = state(model.graph) != "float"
     counts = OpCount()
     if not quantized:
-        model = PassManager((*TURNS, PassManager.parse(SCHEME))).run(model, (Verification(), counts))
+        model = PassManager((*FOLDS, PassManager.parse(SCHEME))).run(model, (Verification(), counts))
     frozen = _frozen(model)
     dynamic = is_dynamic(frozen.graph)
     notes = tuple(note for change in counts.changes for note in change.result.notes)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from qcc.backends.assumed import TURNS, assume_frozen
+from qcc.backends.assumed import FOLDS, assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.backends.onednn_rounding import is_unsigned
 from qcc.backends.onnx.form import between
@@ -26,8 +26,6 @@ from qcc.model import Model
 from qcc.passes.base import Pass
 from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
-from qcc.passes.fold_bn import FoldBn
-from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
 from qcc.passes.quantizable import Operands, layer_of, operands
@@ -114,10 +112,6 @@ class Plan:
         names = (*self.activations, "", *sorted(self.weights), *self.between)
         digest.update("\n".join(names).encode())
         return digest.hexdigest()
-
-
-FOLDS = (*TURNS, FoldConstants(), FoldBn())
-"""What a float model goes through before it is quantized."""
 
 
 def make_plan(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from qcc.backends.assumed import SCHEME, assume_frozen
 from qcc.backends.deploy.form import for_target
+from qcc.backends.deploy.passes.quantize_outputs import QuantizeOutputs
 from qcc.backends.deploy.placement import Placement
 from qcc.errors import TargetError
 from qcc.model import Model
@@ -51,5 +52,8 @@ def check(model: Model, target: Target) -> Report:
         raise TargetError(f"{target.name}: the model has nothing to quantize: {' '.join(assumed.notes)}")
     counts = OpCount()
     formed, placement = for_target(assumed.model, target, instruments=(counts,))
-    notes = tuple(note for change in counts.changes for note in change.result.notes)
+    # Of a float model nothing is measured yet: what quantizes it for the target measures these scales, too.
+    unsaid = () if assumed.quantized else (QuantizeOutputs.name,)
+    told = (change.result.notes for change in counts.changes if change.name not in unsaid)
+    notes = tuple(note for each in told for note in each)
     return Report(assumed.model, formed, placement, assumed.quantized, assumed.dynamic, notes)

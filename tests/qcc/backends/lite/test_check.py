@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lite_case import build_model, floats
 from lite_commands import outcome, refusal
 from lite_nets import frozen
 from lite_ops import CASES
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.lite.check import check
 from qcc.passes import PassManager
 
@@ -23,6 +25,11 @@ def test_check_of_a_float_model(tmp_path: Path) -> None:
         " transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}.",
         "in int8: 1 conv2d.",
     ]
+
+
+def test_a_weight_that_ops_compute_is_seen_as_one() -> None:
+    model = build_model(lambda x: paddle.nn.Conv1D(4, 6, 3)(x), (floats(2, 4, 9),))
+    assert check(model, "arm").int8 == {"conv2d": 1}
 
 
 def test_check_says_what_export_says(tmp_path: Path) -> None:
