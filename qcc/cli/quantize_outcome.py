@@ -147,7 +147,7 @@ class Outcome:
                 yield f"notice: {path} is what an earlier run has left."
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
-        from qcc.backends.lite.export import export
+        from qcc.backends.lite.export import GUARANTEE, export
 
         path = self.output / target / NB
         arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
@@ -155,6 +155,8 @@ class Outcome:
         saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
+        # What may not change between runs is wrong there without a word.
+        self.told += [(f"  {one.outcome}.", False) for one in saved.checks if one.what == GUARANTEE]
         self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:

@@ -209,6 +209,16 @@ def test_an_image_that_is_not_normalized_is_named(
     assert weights(tmp_path / "o", "float") == weights(tmp_path / "clean", "float")
 
 
+def test_what_may_not_change_between_runs_of_a_target_s_file_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paddle Lite's direct convolution gives other numbers there without a word."""
+    model = build_model(lambda x: static.nn.conv2d(x, 8, 3, padding=1, stride=2), (floats(1, 3, 12, 12),))
+    qcc.save(model, tmp_path / "model", check=False)
+    text = said(capsys, command(tmp_path, tmp_path / "o", "--target", "lite-x86", data="random"))
+    assert "\n  all runs of one predictor must have images of the same size.\n" in text
+
+
 def test_a_target_s_file_is_written_as_well(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
