@@ -134,10 +134,7 @@ class Analysis:
             "facts": dict(self.facts),
             "weight_bytes": dict(self.sizes),
             "batches": self.batches,
-            "agreement": [
-                {**vars(one), "largest": finite(one.largest), "mean": finite(one.mean)}
-                for one in self.agreement
-            ],
+            "agreement": [one.record() for one in self.agreement],
             "metric": None if self.scores is None else vars(self.scores),
             "distance": finite(self.outcome.distance),
             "distances": {name: finite(value) for name, value in self.outcome.by_head.items()},

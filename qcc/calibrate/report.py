@@ -73,7 +73,7 @@ class Story:
             "skipped": list(self.skipped),
             "warnings": list(self.warnings),
             "notices": list(self.notices),
-            "agreement": [vars(one) for one in self.agreement],
+            "agreement": [one.record() for one in self.agreement],
             "compared_on": self.compared_on,
             "sizes": self.sizes,
             **{section.key: section.content for section in self.sections},

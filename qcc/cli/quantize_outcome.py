@@ -202,7 +202,7 @@ class Outcome:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
         from qcc.analyze.beside import write_beside
         from qcc.calibrate.choose import losing
-        from qcc.calibrate.compare import compare
+        from qcc.calibrate.compare import compare, noisy
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
@@ -229,6 +229,7 @@ class Outcome:
             notices=[
                 *self.notices,
                 *losing(self.quantized.choices, remedy),
+                *noisy(agreement, remedy),
                 *self.quantized.notices,
                 *strangers(self.statistics, self.source.items),
             ],
@@ -266,7 +267,7 @@ class Outcome:
         if self._onnx is not None:
             found = compare(self.plan.model, self._onnx, compared)
             title = f"as {target} rounds it, against float"
-            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
+            yield Section(title, [str(one) for one in found], "in_target", [one.record() for one in found])
 
 
 def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -215,9 +215,11 @@ def test_beside_a_model_nothing_is_left_of_an_error(tmp_path: Path, monkeypatch:
 def test_what_is_not_finite_is_recorded_as_none(analysis: Analysis) -> None:
     infinite = replace(
         analysis,
-        agreement=[Agreement("out", np.inf, np.nan, None)],
+        agreement=[Agreement("out", np.inf, np.nan, np.inf, None)],
         outcome=Outcome(np.inf, {"out": np.nan}),
     )
     record = json.loads(json.dumps(infinite.record(), allow_nan=False))
     assert (record["distance"], record["distances"]) == (None, {"out": None})
-    assert record["agreement"] == [{"output": "out", "largest": None, "mean": None, "same_class": None}]
+    assert record["agreement"] == [
+        {"output": "out", "largest": None, "mean": None, "noise": None, "same_class": None}
+    ]

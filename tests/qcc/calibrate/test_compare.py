@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from lite_case import F, build_model, floats
 
 from qcc._paddle import paddle
-from qcc.calibrate.compare import compare
+from qcc.calibrate.compare import compare, noisy
 from qcc.model import Model
 
 
@@ -36,6 +37,34 @@ def test_other_classes_are_counted() -> None:
     batches = [{"x0": np.float32([[0, 1, 4], [2, 2.5, 1]])}, {"x0": np.float32([[0, 0, 0]])}]
     scores, logits = compare(classifier(1.0), classifier(-1.0), batches)
     assert scores.same_class == logits.same_class == pytest.approx(1 / 3)
+
+
+def test_noise_tells_what_a_mean_hides() -> None:
+    """A map that is zero nearly everywhere, and off where it is not."""
+    scores = np.zeros((1, 1, 32, 32), np.float32)
+    scores[0, 0, ::8, ::8] = 1
+    maps = [build_model(lambda x, by=by: paddle.scale(x, by), (scores,)) for by in (1.0, 0.5)]
+    found = compare(*maps, [{"x0": scores}])
+    assert found[0].mean == pytest.approx(0.5 / 64)
+    assert found[0].noise == pytest.approx(0.5 / np.sqrt(1 - 1 / 64))
+    assert str(found[0]).endswith(
+        "off by 0.78% of its range on average, at most by 50.00%, and by 50.4% of how much it varies"
+    )
+    (told,) = noisy(found, "Do more.")
+    assert told.startswith(
+        f"the output {found[0].output!r} is off by 50% of how much it varies, which is much"
+    )
+    assert told.endswith(" Do more.")
+    assert list(noisy([replace(found[0], noise=0.1)], "")) == []
+    assert list(noisy([replace(found[0], same_class=1.0)], "")) == []
+    assert "and 1 more by over 20%" in next(noisy(found * 2, ""))
+
+
+def test_of_what_does_not_vary_there_is_no_noise() -> None:
+    (found,) = compare(
+        *[build_model(lambda x: paddle.scale(x, 0.0), (floats(1, 5, 4),))] * 2, [{"x0": floats(1, 5, 4)}]
+    )
+    assert found.noise is None
 
 
 def test_without_batches_there_is_nothing_to_say() -> None:

@@ -24,7 +24,7 @@ def story(name: str, largest: float) -> Story:
         target=None,
         data={"kind": "images", "path": "<b>", "used": 3, "found": 3},
         skipped=[],
-        agreement=[Agreement(name, largest, math.nan, None)],
+        agreement=[Agreement(name, largest, math.nan, None, None)],
         compared_on=1,
         compared_seen=", none of which was learned from",
         seconds=1.0,
@@ -49,6 +49,8 @@ def test_names_are_no_markup_in_the_report(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_none_in_the_record(tmp_path: Path) -> None:
     story("a", math.inf).write(tmp_path)
     record = json.loads((tmp_path / "qcc.json").read_text())
-    assert record["agreement"] == [{"output": "a", "largest": None, "mean": None, "same_class": None}]
+    assert record["agreement"] == [
+        {"output": "a", "largest": None, "mean": None, "noise": None, "same_class": None}
+    ]
     assert record["training"] == {"epochs": [{"snr": None}]}
     assert "off by nan% of its range on average, at most by inf%" in (tmp_path / "report.md").read_text()
