@@ -177,7 +177,7 @@ def test_one_variable_quantized_in_two_ways_is_refused() -> None:
     assert [op.type for op in readers] == ["matmul_v2", "matmul_v2"]
 
 
-def test_a_weight_shared_along_two_axes_is_refused_per_channel() -> None:
+def test_a_weight_shared_along_two_axes_has_scales_along_one() -> None:
     model = matrices().test_model()
     graph = model.graph
     out = graph.var(graph.fetches[0])
@@ -189,10 +189,8 @@ def test_a_weight_shared_along_two_axes_is_refused_per_channel() -> None:
         )
         out = result
     graph.fetches = (out.name,)
-    with pytest.raises(
-        PassError, match=r"wants 'square' quantized as 8-bit channel_wise_abs_max along axis 0,"
-    ):
-        PassManager.parse(STATIC).run(model)
+    products = [op for op in PassManager.parse(STATIC).run(model).graph.ops if op.type == "matmul_v2"]
+    assert [op.input("Y").name for op in products[-2:]] == ["square.quantized.dequantized", "square"]
     per_tensor = PassManager.parse("transform{activation_type=abs_max}").run(model)
     with pytest.raises(PassError, match=r"'square' is shared by .* whose channels run along different axes"):
         PassManager.parse("freeze{weight_type=channel_wise_abs_max}").run(per_tensor)
