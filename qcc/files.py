@@ -126,6 +126,15 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def all_finite(value: Any) -> Any:
+    """JSON data with None for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: all_finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [all_finite(one) for one in value]
+    return finite(value) if isinstance(value, float) else value
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, atomically.  Raises OutputError."""
     with atomic_file(path) as stream:

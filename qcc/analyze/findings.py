@@ -16,7 +16,7 @@ from qcc.analyze.metric import Score, Scores
 from qcc.analyze.ranges import Range, Spread
 from qcc.analyze.twins import Layer, Twins
 from qcc.calibrate.compare import Agreement
-from qcc.files import finite
+from qcc.files import all_finite, finite
 from qcc.ir.graph import Graph
 from qcc.numerics import decibels
 
@@ -134,7 +134,7 @@ class Analysis:
             "facts": dict(self.facts),
             "weight_bytes": dict(self.sizes),
             "batches": self.batches,
-            "agreement": [one.record() for one in self.agreement],
+            "agreement": all_finite([vars(one) for one in self.agreement]),
             "metric": None if self.scores is None else vars(self.scores),
             "distance": finite(self.outcome.distance),
             "distances": {name: finite(value) for name, value in self.outcome.by_head.items()},

@@ -167,11 +167,8 @@ def _give_rounded(graph: Graph, var: Var, quantizers: list[Op]) -> None:
 
 def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
     for var in list(op.all_inputs()):
-        pair = var.producer
-        if pair is None or pair.type != "dequantize_linear":
-            continue
-        quantize = pair.input("X").producer
-        if quantize is None or quantize.type != "quantize_linear":
+        quantize = _quantize_in_front(var.producer)
+        if quantize is None:
             continue
         source = quantize.input("X")
         if not rounded:
@@ -181,12 +178,18 @@ def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
             graph.replace_input(op, var, _unsigned(graph, quantize, var, scale, scale / _UINT8))
 
 
+def _quantize_in_front(op: Op | None) -> Op | None:
+    """The first op of a linear pair, by its second; None for every other op."""
+    first = op.input("X").producer if op is not None and op.type == "dequantize_linear" else None
+    return first if first is not None and first.type == "quantize_linear" else None
+
+
 def _leave_out_others(graph: Graph) -> None:
     """Let ops without a weight read what stands in front of their pairs, as other tools put there."""
     layers = {one.op for one in quantized_ops(graph)}
     for op in graph.ops:
-        quantize = op.input("X").producer if op.type == "dequantize_linear" else None
-        if quantize is None or quantize.type != "quantize_linear":
+        quantize = _quantize_in_front(op)
+        if quantize is None:
             continue
         for reader in [reader for reader in op.output("Y").consumers if reader not in layers]:
             graph.replace_input(reader, op.output("Y"), quantize.input("X"))

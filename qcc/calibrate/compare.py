@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from qcc.backends.agreement import distances
 from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.data.batches import Batch
-from qcc.files import finite
 from qcc.ir.graph import Graph
 from qcc.model import Model, Runner
 
@@ -44,12 +42,6 @@ class Agreement:
         if self.noise is not None:
             words += f", and by {self.noise:.1%} of how much it varies"
         return words if self.same_class is None else f"{words}; same class in {self.same_class:.1%}"
-
-    def record(self) -> dict[str, Any]:
-        """For JSON, in which what is not finite is None."""
-        numbers = {name: getattr(self, name) for name in ("largest", "mean", "noise")}
-        known = {name: None if value is None else finite(value) for name, value in numbers.items()}
-        return {**vars(self), **known}
 
 
 def noisy(agreement: Sequence[Agreement], remedy: str) -> Iterator[str]:

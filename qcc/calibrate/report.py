@@ -12,7 +12,7 @@ from qcc import __version__
 from qcc._paddle import paddle
 from qcc.calibrate.choose import Choice, Quantized
 from qcc.calibrate.compare import Agreement
-from qcc.files import finite, write_json, write_text
+from qcc.files import all_finite, write_json, write_text
 from qcc.record import FILE_NAME
 from qcc.shown import counted, plain
 
@@ -55,7 +55,7 @@ class Story:
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
-        write_json(folder / FILE_NAME, _all_finite(self.record()))
+        write_json(folder / FILE_NAME, all_finite(self.record()))
         write_text(folder / REPORT, self.text())
 
     def record(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Story:
             "skipped": list(self.skipped),
             "warnings": list(self.warnings),
             "notices": list(self.notices),
-            "agreement": [one.record() for one in self.agreement],
+            "agreement": [vars(one) for one in self.agreement],
             "compared_on": self.compared_on,
             "sizes": self.sizes,
             **{section.key: section.content for section in self.sections},
@@ -155,12 +155,3 @@ def _shown(text: str) -> str:
     """A text on a line, or in a cell of a table, of Markdown: names and paths are data. Quotes stay, so that
     the file can be read as it is."""
     return html.escape(" ".join(plain(text).splitlines()), quote=False).replace("|", "\\|")
-
-
-def _all_finite(value: Any) -> Any:
-    """JSON data with None for numbers that are not finite, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _all_finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_all_finite(one) for one in value]
-    return finite(value) if isinstance(value, float) else value

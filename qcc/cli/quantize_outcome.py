@@ -267,7 +267,7 @@ class Outcome:
         if self._onnx is not None:
             found = compare(self.plan.model, self._onnx, compared)
             title = f"as {target} rounds it, against float"
-            yield Section(title, [str(one) for one in found], "in_target", [one.record() for one in found])
+            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
 
 
 def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
