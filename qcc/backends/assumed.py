@@ -10,16 +10,25 @@ from qcc.errors import PassError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.channels_first import ChannelsFirst
+from qcc.passes.constant_arguments import ConstantArguments
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
+from qcc.passes.fuse_activations import FuseActivations
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 
 SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
-FOLDS = (ChannelsFirst(), EinsumToMatmul(), FoldConstants(), FoldBn())
+FOLDS = (
+    ChannelsFirst(),
+    EinsumToMatmul(),
+    FoldConstants(),
+    ConstantArguments(),
+    FuseActivations(),
+    FoldBn(),
+)
 """What a float model goes through before it is quantized. More of it is, and runs then: a weight that ops
 compute, such as that of `Conv1D`, is seen as one once they are folded."""
 _STAND_IN = 1.0

@@ -39,6 +39,7 @@ BUILT_IN = {
     "einsum-to-matmul": "qcc.passes.einsum_to_matmul:EinsumToMatmul",
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",
     "constant-arguments": "qcc.passes.constant_arguments:ConstantArguments",
+    "fuse-activations": "qcc.passes.fuse_activations:FuseActivations",
     "fold-bn": "qcc.passes.fold_bn:FoldBn",
     "relax-relu6": "qcc.passes.relax_relu6:RelaxRelu6",
     "equalize": "qcc.passes.equalize:Equalize",

@@ -13,6 +13,7 @@ _ON_FLOATS = (
     "einsum-to-matmul",
     "fold-constants",
     "constant-arguments",
+    "fuse-activations",
     "prune",
     "spell-out",
     "output-padding",

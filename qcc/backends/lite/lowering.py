@@ -40,6 +40,7 @@ from qcc.passes.base import Pass
 from qcc.passes.channels_first import ChannelsFirst
 from qcc.passes.constant_arguments import ConstantArguments
 from qcc.passes.einsum_to_matmul import EinsumToMatmul
+from qcc.passes.fuse_activations import FuseActivations
 from qcc.passes.manager import PassManager
 from qcc.passes.prune import Prune
 from qcc.targets.lite import Arch
@@ -65,7 +66,14 @@ def lowering(
 def _passes(arch: Arch, x86_int8: bool, weight_only: Literal[8, 16] | None, rows: Rows) -> Iterator[Pass]:
     arm = arch == "arm"
     yield from (Prune(), ChannelsFirst(), EinsumToMatmul(), ConstantArguments(), LiteFoldConstants(arch=arch))
-    yield from (LiteQuantize(), LiteSpellOut(), LiteOps(arch=arch), LiteSetValue(), LiteReduce(arch=arch))
+    yield from (
+        FuseActivations(),
+        LiteQuantize(),
+        LiteSpellOut(),
+        LiteOps(arch=arch),
+        LiteSetValue(),
+        LiteReduce(arch=arch),
+    )
     if arm:
         yield LiteArmOps()
     # As in Paddle Lite's own optimizer: a bias may stand before or behind a norm.
