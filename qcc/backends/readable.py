@@ -7,12 +7,30 @@ from pathlib import Path
 
 from qcc.backends import fluid
 from qcc.backends.deploy.check import Report
+from qcc.backends.deploy.check import check as check_for_engine
 from qcc.backends.engines.openvino import OpenVino, not_read, openvino_missing
+from qcc.backends.lite.check import check as check_for_lite
 from qcc.backends.onnx import onnx_missing
 from qcc.errors import EngineError, TargetError
 from qcc.model import Model
 from qcc.quantization import stored_form
-from qcc.targets.table import Target
+from qcc.targets.lite import LITE_TARGETS
+from qcc.targets.table import Target, find_target
+
+
+def require_runs(model: Model, target: str, *, read: bool = True) -> None:
+    """Make a model, in any form, into the file for a target, and keep nothing of that: what refuses ops does
+    so before anything is measured. `read`: see also whether all ops are read, as `require_readable` does.
+
+    Raises TargetError or PassError with the ops.
+    """
+    if target in LITE_TARGETS:
+        check_for_lite(model, LITE_TARGETS[target])
+        return
+    table = find_target(target)
+    report = check_for_engine(model, table)
+    if read:
+        require_readable(report, table)
 
 
 def require_readable(report: Report, target: Target) -> str | None:

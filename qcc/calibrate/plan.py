@@ -64,6 +64,11 @@ class Plan:
         """What makes the transformed model of the folded one."""
         return _transform(self.skipped)
 
+    @property
+    def transformed(self) -> Model:
+        """The folded model with that in it, and no scale yet."""
+        return PassManager((self.transform,)).run(self.folded)
+
     @cached_property
     def even(self) -> frozenset[str]:
         """Of the `weights`, those that the target's engine halves: they are rounded to even integers."""
@@ -225,7 +230,7 @@ def first_weights(graph: Graph) -> tuple[str, ...]:
 def check_target(name: str | None) -> None:
     """Raise TargetError, with the nearest known name, for a target that there is not."""
     if name is not None and name not in LITE_TARGETS:
-        find_target(name, others=LITE_TARGETS)
+        find_target(name, others=tuple(LITE_TARGETS))
 
 
 def _transform(skipped: tuple[str, ...]) -> Transform:

@@ -15,8 +15,6 @@ from qcc.cli.stdout import echo
 if TYPE_CHECKING:
     from qcc.model import Model
 
-_ARCHS: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"}
-
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
@@ -48,12 +46,13 @@ def check(model: Path, target: str | None, model_filename: str | None, params_fi
     if target is None and (model.is_dir() or model.suffix != ".onnx"):
         raise click.UsageError("Missing option '--target'.")
     import qcc
+    from qcc.targets.lite import LITE_TARGETS
 
-    arch = None if target is None else _ARCHS.get(target)
+    arch = None if target is None else LITE_TARGETS.get(target)
     if target is not None and arch is None:
         from qcc.targets.table import find_target
 
-        find_target(target, others=tuple(_ARCHS))
+        find_target(target, others=tuple(LITE_TARGETS))
     loaded = qcc.load(model, model_filename, params_filename)
     assert target is not None
     for line in _engine_lines(loaded, target) if arch is None else _lite_lines(loaded, arch):
@@ -66,17 +65,18 @@ def _after(loaded: Model, model: Path, target: str) -> tuple[object, ...]:
     from qcc.cli.export_onnx import takes_onnx
     from qcc.passes.static_scales import ops_to_calibrate
     from qcc.quantization import state
+    from qcc.targets.lite import LITE_TARGETS
 
     form = state(loaded.graph)
     if form == "float":
         return "quantize", model, "--data", "PHOTOS", "-o", "OUT", "--target", target
     measure = () if next(ops_to_calibrate(loaded.graph), None) is None else ("--calibrate", "DATA")
-    if target not in _ARCHS and not takes_onnx(target):
+    if target not in LITE_TARGETS and not takes_onnx(target):
         return "freeze", model, "--target", target, *measure, "--save", "OUT"
     if "transformed" in form:
         return "freeze", model, *measure, "--save", "OUT"
-    if target in _ARCHS:
-        return "export", model, "--target", "lite", "--arch", _ARCHS[target], *measure, "-o", "OUT.nb"
+    if target in LITE_TARGETS:
+        return "export", model, "--target", "lite", "--arch", LITE_TARGETS[target], *measure, "-o", "OUT.nb"
     return "export", model, "--target", target, *measure, "-o", "OUT.onnx"
 
 
@@ -84,9 +84,10 @@ def _check_lite_file(file: Path, target: str | None) -> str:
     """Tell what the file holds, and give what it is for: an ARM device, which is not here, or x86."""
     from qcc.backends.lite.file_check import check_file
     from qcc.errors import TargetError
+    from qcc.targets.lite import LITE_TARGETS
 
     found = check_file(file)
-    if target is not None and _ARCHS.get(target) != found.arch:
+    if target is not None and LITE_TARGETS.get(target) != found.arch:
         raise TargetError(f"{file} is for {found.arch}, not for {target}: leave out --target.")
     for line in found.lines():
         echo(line)

@@ -30,7 +30,6 @@ _LITE = "lite"
 _LITE_OPTIONS = ("arch", "x86_int8", "rows", "cross_check", "selftest", "dump_dir")
 _ONNX_OPTIONS = ("vnni", "cut")
 # As `qcc quantize` and `qcc check` call them.
-_LITE_ON: dict[str, Literal["arm", "x86"]] = {"lite-arm": "arm", "lite-x86": "x86"}
 _BITS: dict[str, Literal[8, 16]] = {"int8": 8, "int16": 16}
 
 
@@ -136,13 +135,14 @@ def export(
     from qcc.backends.deploy.options import told
     from qcc.backends.lite.export import export as write
     from qcc.errors import TargetError
+    from qcc.targets.lite import LITE_TARGETS
     from qcc.targets.table import find_target
 
     if config_path is not None and calibrate is None:
         raise click.UsageError(no_data("-c"))
     given = calibration_data(calibrate, config_path, preprocess, model, model_filename)
-    if target in _LITE_ON:
-        target, arch = _LITE, _LITE_ON[target]
+    if target in LITE_TARGETS:
+        target, arch = _LITE, LITE_TARGETS[target]
     if target != _LITE:
         _refuse(_LITE_OPTIONS, "Paddle Lite's files")
         if weight_only == "int16":

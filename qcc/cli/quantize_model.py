@@ -147,6 +147,7 @@ def quantize_model(
     began = time.monotonic()
     import qcc
     from qcc.backends.fluid import FORMS
+    from qcc.backends.readable import require_runs
     from qcc.calibrate.plan import check_skipped, check_target, make_plan
     from qcc.cli.data import open_source
     from qcc.files import check_folder
@@ -169,6 +170,8 @@ def quantize_model(
     _check_forms(output, program, data)
     check_place(output, (*FORMS, *([] if target is None else [target])), own_files(bool(in_time)))
     source = open_source(loaded, program, data, preprocess, samples)
+    if target is not None:
+        require_runs(plan.transformed, target, read=not no_check)
     if effort == "accurate" or wanted or in_time or takes_onnx(target):
         source = source.repeatable()
     # Effort accurate finds that by itself, and judges it.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -148,11 +148,11 @@ class Outcome:
 
     def _write_lite(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         from qcc.backends.lite.export import GUARANTEE, export
+        from qcc.targets.lite import LITE_TARGETS
 
         path = self.output / target / NB
-        arch: Literal["arm", "x86"] = "arm" if target == "lite-arm" else "x86"
         x86_int8 = self.found is not None and not self.is_float
-        saved = export(self.quantized.model, path, arch=arch, x86_int8=x86_int8, check=check)
+        saved = export(self.quantized.model, path, arch=LITE_TARGETS[target], x86_int8=x86_int8, check=check)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         # What may not change between runs is wrong there without a word.

@@ -19,7 +19,7 @@ from qcc.targets.lite_arm import arm_table
 
 Arch = Literal["arm", "x86"]
 ARCHS: tuple[Arch, ...] = ("arm", "x86")
-LITE_TARGETS = tuple(f"lite-{arch}" for arch in ARCHS)
+LITE_TARGETS: Mapping[str, Arch] = {f"lite-{arch}": arch for arch in ARCHS}
 
 # The runtime's own numbers, from `paddle_place.h`.
 _TARGETS = {"host": 1, "x86": 2, "arm": 4}

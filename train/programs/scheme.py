@@ -97,7 +97,7 @@ def simulated_outputs(network: Network, strategy: QuantizationStrategy) -> Trans
     initialise(network, scope, seed=0)
     model = qcc.from_program(network.test, scope, network.test_feeds, network.outputs, for_test=True)
     try:
-        table = find_target(strategy.target, others=LITE_TARGETS)
+        table = find_target(strategy.target, others=tuple(LITE_TARGETS))
         found = simulating(assume_frozen(PassManager((transform_pass(strategy),)).run(model)).model, table)
     except (TargetError, PassError) as error:
         raise ConfigError(f"{strategy.where('target')}: {error}") from error

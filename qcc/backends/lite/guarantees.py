@@ -13,7 +13,7 @@ from qcc.backends.lite.rules.arm import findings
 from qcc.backends.lite.rules.view import Rows
 from qcc.backends.lite.rules.x86 import keeps_first_size
 from qcc.record import record_beside
-from qcc.targets.lite import Arch
+from qcc.targets.lite import LITE_TARGETS, Arch
 
 _OF_SIZES = frozenset({"winograd-hard-swish"})
 
@@ -64,5 +64,4 @@ def promised_rows(file: Path) -> Rows:
 def recorded_arch(file: Path) -> Arch | None:
     """The processor that a file was written for, as the record beside it says; None without a record."""
     record = record_beside(file)
-    forms: dict[str, Arch] = {"lite-arm": "arm", "lite-x86": "x86"}
-    return None if record is None else forms.get(record.form)
+    return None if record is None else LITE_TARGETS.get(record.form)

@@ -21,6 +21,8 @@ from PIL import Image
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
+from qcc.backends.engines.openvino import openvino_missing
+from qcc.backends.onnx import onnx_missing
 from qcc.calibrate.observers import CALIBRATORS
 from qcc.cli import quantize_model
 from qcc.cli.main import run
@@ -289,6 +291,25 @@ def test_what_is_refused(
     given = [word.format(place=place) for word in words]
     line = ["quantize", str(place / "model"), "-o", str(tmp_path / "out"), *given]
     assert told in refusal(capsys, line, tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", ["lite-arm", "lite-x86", "onnxruntime", "openvino", "tensorrt"])
+def test_an_op_that_a_target_lacks_is_told_before_anything_is_measured(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = {"openvino": openvino_missing(), "onnxruntime": onnx_missing(), "tensorrt": onnx_missing()}
+    if (reason := missing.get(target)) is not None:
+        pytest.skip(reason)
+
+    def measured(*_: object, **__: object) -> None:
+        raise AssertionError("measured first")
+
+    monkeypatch.setattr(quantize_model, "measured", measured)
+    inverse = build_model(lambda x: paddle.erfinv(static.nn.conv2d(x, 4, 3)), (floats(1, 3, 8, 8),))
+    qcc.save(inverse, tmp_path / "model", check=False)
+    out = tmp_path / "out"
+    words = ["quantize", str(tmp_path / "model"), "--data", "random", "-o", str(out), "--target", target]
+    assert "erfinv" in refusal(capsys, words, out)
 
 
 def test_how_images_were_prepared_is_recorded(
