@@ -156,8 +156,27 @@ class Outcome:
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         # What may not change between runs is wrong there without a word.
-        self.told += [(f"  {one.outcome}.", False) for one in saved.checks if one.what == GUARANTEE]
+        guaranteed = [one.outcome for one in saved.checks if one.what == GUARANTEE]
+        self.told += [(f"  {one}.", False) for one in guaranteed]
         self.told += [(f"  warning: {warning}", True) for warning in saved.warnings]
+        if guaranteed and (several := self._several_sizes()) is not None:
+            self._warnings.append(f"{target}: {guaranteed[0]}, and {several}")
+            self.told.append((f"  warning: {several}", True))
+
+    def _several_sizes(self) -> str | None:
+        """Inputs of the data that are not of one size, but for the batch, and what to do; None without."""
+        sizes: dict[str, set[tuple[int, ...]]] = {}
+        for batch in self._some(COMPARED):
+            for name, values in batch.items():
+                sizes.setdefault(name, set()).add(values.shape[1:])
+        for name, found in sizes.items():
+            if len(found) > 1:
+                first, *_, last = (" x ".join(map(str, size)) for size in sorted(found))
+                return (
+                    f"the data has {name!r} in several sizes, from {first} to {last}: use a predictor for"
+                    " each size, or bring all to one."
+                )
+        return None
 
     def _write_onnx(self, target: str, check: bool | Mapping[str, np.ndarray]) -> None:
         """Write the target's file."""

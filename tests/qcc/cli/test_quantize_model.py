@@ -221,6 +221,25 @@ def test_what_may_not_change_between_runs_of_a_target_s_file_is_said(
     assert "\n  all runs of one predictor must have images of the same size.\n" in text
 
 
+@pytest.mark.parametrize(("widths", "warned"), [((12, 12, 12), False), ((12, 16, 24), True)])
+def test_data_of_several_sizes_is_warned_of_where_a_predictor_takes_one(
+    widths: tuple[int, ...], warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = floats(1, 3, 12, 12)
+    model = build_model(lambda x: static.nn.conv2d(x, 8, 3, padding=1, stride=2), (first,), any_size=True)
+    qcc.save(model, tmp_path / "model", check=False)
+    (tmp_path / "data").mkdir()
+    for number, width in enumerate(widths):
+        np.save(tmp_path / f"data/{number}.npy", floats(1, 3, 12, width))
+    out = tmp_path / "o"
+    assert run(command(tmp_path, out, "--target", "lite-x86", data=tmp_path / "data")) == 0
+    told = (
+        "the data has 'x0' in several sizes, from 3 x 12 x 12 to 3 x 12 x 24: use a predictor for each"
+    )
+    assert (told in capsys.readouterr().err) is warned
+    assert (told in (out / "report.md").read_text()) is warned
+
+
 def test_a_target_s_file_is_written_as_well(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
