@@ -44,6 +44,8 @@ MOST_DIMENSIONS = 6
 of a reshape is the same."""
 # A sigmoid is steepest where it gives a half, and no longer exponential.
 _SAYS_MUCH = 0.5
+# The standard deviation of zeros with a one in each 400, or of ones with a zero.
+_VARIES_MUCH = 0.05
 
 
 def heads(graph: Graph) -> tuple[str, ...]:
@@ -109,7 +111,8 @@ def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray])
     sigmoid.
 
     Where it gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the outputs,
-    a step of an integer in front of it is any number. A detector's map of an image that shows nothing is one.
+    a step of an integer in front of it is any number. A detector's map of an image that shows nothing, or next
+    to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
     """
     found: dict[str, str] = {}
     for name, output in zip(names, outputs, strict=True):
@@ -117,7 +120,7 @@ def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray])
         # What has been written over since cannot be had.
         if read is None or graph.var(read.name) is not read:
             continue
-        if output.size and np.ptp(output) < _SAYS_MUCH:
+        if output.size and (np.ptp(output) < _SAYS_MUCH or np.std(output) < _VARIES_MUCH):
             found[name] = _computed(graph, read).name
     return found
 
