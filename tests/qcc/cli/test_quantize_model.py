@@ -233,9 +233,7 @@ def test_data_of_several_sizes_is_warned_of_where_a_predictor_takes_one(
         np.save(tmp_path / f"data/{number}.npy", floats(1, 3, 12, width))
     out = tmp_path / "o"
     assert run(command(tmp_path, out, "--target", "lite-x86", data=tmp_path / "data")) == 0
-    told = (
-        "the data has 'x0' in several sizes, from 3 x 12 x 12 to 3 x 12 x 24: use a predictor for each"
-    )
+    told = "the data has 'x0' in several sizes, from 3 x 12 x 12 to 3 x 12 x 24: use a predictor for each"
     assert (told in capsys.readouterr().err) is warned
     assert (told in (out / "report.md").read_text()) is warned
 
