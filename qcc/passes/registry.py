@@ -60,6 +60,7 @@ BUILT_IN = {
     "chained-products": "qcc.backends.deploy.passes.chained_products:ChainedProducts",
     "plain-copies": "qcc.backends.deploy.passes.plain_copies:PlainCopies",
     "lone-extremes": "qcc.backends.deploy.passes.lone_extremes:LoneExtremes",
+    "flat-biases": "qcc.backends.deploy.passes.flat_biases:FlatBiases",
     "fewer-dims": "qcc.backends.deploy.passes.fewer_dims:FewerDims",
     "linear-pairs": "qcc.backends.deploy.passes.linear_pairs:LinearPairs",
     "float-copies": "qcc.backends.deploy.passes.float_copies:FloatCopies",

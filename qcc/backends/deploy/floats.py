@@ -18,6 +18,7 @@ _ON_FLOATS = (
     "spell-out",
     "output-padding",
     "mul-to-matmul",
+    "flat-biases",
     "own-filters",
     "fewer-dims",
     "plain-copies",
