@@ -19,8 +19,8 @@ from qcc.quantization import quantized_ops
 
 _UINT8 = 255
 # Ops that oneDNN fuses into the convolution in front, up to the activation.
-_FUSED = ("batch_norm", "elementwise_add")
-_CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
+FUSED = ("batch_norm", "elementwise_add")
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 # Quantize ops, and the slot of their scale.
 _SCALES = {"quantize_linear": "Scale", **dict.fromkeys(QUANTIZE_OPS, "InScale")}
 # And the one behind: `GetSupportedActivations` of Paddle's `mkldnn_helper`.
@@ -113,9 +113,9 @@ def is_unsigned(var: Var) -> bool:
 
 def ends_a_convolution(op: Op | None) -> bool:
     """Whether an op is a convolution, or one of those behind that oneDNN computes together with it."""
-    while op is not None and op.type in _FUSED:
+    while op is not None and op.type in FUSED:
         op = op.input("X").producer
-    return op is not None and op.type in _CONVOLUTIONS
+    return op is not None and op.type in CONVOLUTIONS
 
 
 def _give_steps(graph: Graph, int8_ops: Collection[str]) -> None:
@@ -140,10 +140,10 @@ def _comes_from(graph: Graph, var: Var, convolutions: Collection[Op]) -> bool:
     op = var.producer
     if op is not None and op.type in ACTIVATIONS:
         op = _own_writer(graph, op, "X")
-    while op is not None and op.type in _FUSED:
+    while op is not None and op.type in FUSED:
         writers = (_own_writer(graph, op, slot) for slot in ("X", "Y") if op.inputs.get(slot))
         op = next((writer for writer in writers if writer is not None), None)
-    return op is not None and op.type in _CONVOLUTIONS and op in convolutions
+    return op is not None and op.type in CONVOLUTIONS and op in convolutions
 
 
 def _own_writer(graph: Graph, op: Op, slot: str) -> Op | None:

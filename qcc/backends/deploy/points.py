@@ -43,7 +43,7 @@ def points(graph: Graph, where: Where) -> list[Var]:
                 shortcut = _shortcut(graph, op, order)
                 found.update({} if shortcut is None else {shortcut: None})
                 continue
-            found.update((_source(var), None) for var in op.all_inputs())
+            found.update((rounded_from(var), None) for var in op.all_inputs())
             found[_end(graph, op.output("Out"))] = None
         elif where == "outputs" and is_quantized_convolution(op):
             found[_end(graph, op.output(KINDS[op.type].output))] = None
@@ -127,7 +127,7 @@ def _end(graph: Graph, var: Var) -> Var:
     return var
 
 
-def _source(var: Var) -> Var:
+def rounded_from(var: Var) -> Var:
     """The variable that was rounded, where an op reads a rounded one."""
     op = var.producer
     if op is None or op.type != "dequantize_linear":
@@ -145,7 +145,7 @@ def _shortcut(graph: Graph, add: Op, order: Mapping[Op | None, int]) -> Var | No
         return None
     # Of two convolutions the later one is fused with the addition.
     last = max(fused, key=lambda var: order[var.producer])
-    return _source(right if last is left else left)
+    return rounded_from(right if last is left else left)
 
 
 def _ends_a_convolution(graph: Graph, var: Var) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -10,11 +11,20 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.onednn_rounding import ACTIVATIONS, ends_a_convolution, is_unsigned, scale_of
+from qcc.backends.deploy.points import rounded_from
+from qcc.backends.onednn_rounding import (
+    ACTIVATIONS,
+    CONVOLUTIONS,
+    FUSED,
+    ends_a_convolution,
+    is_unsigned,
+    scale_of,
+)
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.rewrite import only_reader, scales_nothing
+from qcc.quantization import quantized_ops
 
 _KEEPING = {
     "transpose2": "X",
@@ -65,8 +75,8 @@ class OwnScales(EnginePass):
     Where an output is a part of the input (split, slice), or a mean of it (pool2d), the input gets a scale
     that is too small for it. That does no harm but where a convolution adds it to its sums, or it is such a
     sum: it would be clipped. So would be negative sums where what is added cannot be negative, since the
-    kernel gives them its type. A clip that clips nothing keeps the addition out of the convolution, which
-    still runs in int8.
+    kernel gives them its type. And where either has no scale, the convolution that adds is computed in float.
+    A clip that clips nothing keeps the addition out of the convolution, which runs in int8.
 
     A scale op multiplies where it should divide to hand a scale to its input. Where that is a convolution's
     output, `cpu_quantize_squash_pass` keeps that in integers, and clipped; so a copy is read there, too.
@@ -166,18 +176,67 @@ def _is_of_a_convolution(op: Op | None) -> bool:
 
 
 def _wrong_sums(graph: Graph, given: Mapping[Var, _Scale]) -> Iterator[tuple[Op, str]]:
-    """Additions that go wrong in the convolution whose output they read, and the slot of that."""
+    """Additions that go wrong in the convolution whose output they read, or for which one in int8 is computed
+    in float, and the slot of that output."""
+    in_int8 = {one.op for one in quantized_ops(graph)}
     for op in graph.ops:
         if op.type != "elementwise_add":
             continue
         result = _activated(graph, op)
         for slot, other in (("X", "Y"), ("Y", "X")):
             summand = op.input(other)
-            if ends_a_convolution(op.input(slot).producer) and summand in given and result in given:
-                scales = given[summand], given[result]
-                signs = {is_unsigned(summand), is_unsigned(result), *(scale.unsigned for scale in scales)}
-                if len(signs) > 1 or any(scale.narrowed for scale in scales):
+            if summand in given and result in given:
+                if ends_a_convolution(op.input(slot).producer) and _clash(given, summand, result):
                     yield op, slot
+            elif not summand.persistable:
+                convolution = _convolution(graph, op.input(slot))
+                if convolution in in_int8 and _adds(graph, convolution, summand):
+                    yield op, slot
+
+
+def _clash(given: Mapping[Var, _Scale], summand: Var, result: Var) -> bool:
+    scales = given[summand], given[result]
+    signs = {is_unsigned(summand), is_unsigned(result), *(scale.unsigned for scale in scales)}
+    return len(signs) > 1 or any(scale.narrowed for scale in scales)
+
+
+def _convolution(graph: Graph, var: Var) -> Op | None:
+    """The convolution that gives a variable, with a bias or norm if any, which one op alone reads."""
+    while only_reader(graph, var) is not None and var.producer is not None:
+        if var.producer.type in CONVOLUTIONS:
+            return var.producer
+        if var.producer.type not in FUSED:
+            break
+        var = var.producer.input("X")
+    return None
+
+
+def _adds(graph: Graph, convolution: Op, summand: Var) -> bool:
+    """Whether `conv_elementwise_add_mkldnn_fuse_pass` lets a convolution add: what stands before it; or what
+    another one gives that reads what stands before it, but not the same."""
+    other = _convolution(graph, summand)
+    if other is None:
+        return _stands_before(summand, convolution)
+    read = rounded_from(other.input("Input"))
+    return read is not rounded_from(convolution.input("Input")) and _stands_before(read, convolution)
+
+
+def _stands_before(var: Var, op: Op) -> bool:
+    """Whether an op depends on a variable that is near. All others would make the pass quadratic, and blocks
+    that something is added to are short."""
+    seen, waiting = {op}, deque([op])
+    while waiting and len(seen) < _NEAR:
+        for read in waiting.popleft().all_inputs():
+            if read is var:
+                return True
+            if read.producer is not None and read.producer not in seen:
+                seen.add(read.producer)
+                waiting.append(read.producer)
+    return False
+
+
+_NEAR = 64
+"""Ops, with those that quantize and dequantize."""
 
 
 def _activated(graph: Graph, op: Op) -> Var:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,24 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
+from onednn_program import optimized
 from onnx_files import frozen, without_step
 
 import qcc
-from qcc._paddle import core, paddle
+from qcc._paddle import paddle
 from qcc.backends import deploy
 from qcc.model import Model
-
-_OPTIMIZE = """
-import sys
-from paddle.inference import Config, create_predictor
-config = Config(sys.argv[1] + "/model.pdmodel", sys.argv[1] + "/model.pdiparams")
-config.enable_mkldnn()
-config.enable_mkldnn_int8()
-config.set_optim_cache_dir(sys.argv[2])
-config.enable_save_optim_model(True)
-create_predictor(config)
-"""
-
 
 LEAST = 4
 """Ops: feed, quantize, the convolution, fetch."""
@@ -47,15 +34,6 @@ def conv(x: Any) -> Any:
 def given(name: str) -> tuple[Model, dict[str, np.ndarray]]:
     x = floats(1, 3, 8, 8)
     return frozen(build_model(NETS[name][1], (x,)), {"x0": x}), {"x0": x}
-
-
-def optimized(model: Path, place: Path) -> list[str]:
-    """The ops that Paddle Inference makes of a model with oneDNN in int8."""
-    place.mkdir()
-    subprocess.run([sys.executable, "-c", _OPTIMIZE, model, place], check=True, capture_output=True)
-    program = core.ProgramDesc((place / "_optimized.pdmodel").read_bytes())  # the block is its own
-    block = program.block(0)
-    return [block.op(number).type() for number in range(block.op_size())]
 
 
 @pytest.mark.parametrize("name", NETS)

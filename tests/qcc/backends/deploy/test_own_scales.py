@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from engine_nets import in_paddle
 from lite_case import F, build_model, floats, static
+from onednn_program import optimized
 from onnx_files import frozen, without_step
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends import deploy
 from qcc.backends.deploy.form import for_target
 from qcc.backends.onednn_rounding import as_onednn_rounds
 from qcc.errors import PaddleError
@@ -104,14 +106,16 @@ NETS: dict[str, tuple[Callable[[Any], Any], list[str], float]] = {
     "mean of a sum": (mean_of_a_sum, ["clip"], 0.15),
     "mean of a rectified sum": (mean_of_a_rectified_sum, ["clip"], 0.1),
     "rectified summand": (rectified_summand, ["clip"], 0.3),
-    "joined": (joined, ["clip"], 0.015),
-    "joined, rectified": (joined_rectified, ["relu"], 0.008),
+    "joined": (joined, ["clip", "clip"], 0.015),
+    "joined, rectified": (joined_rectified, ["relu", "clip"], 0.008),
     "two pools": (two_pools, ["clip"], 0.3),
     "multiple of a rectified": (lambda x: conv(F.relu(conv(x)) * 0.25), ["clip"], 0.5),
     "multiple and a bias": (waiting_pool, ["clip"], 0.1),
     "two multiples": (two_multiples, ["clip", "clip"], math.inf),
 }
 KEPT: dict[str, Callable[[Any], Any]] = {
+    "two convolutions of one": lambda x: conv(F.relu(conv(x) + conv(x))),
+    "a float beside": lambda x: block(x, conv, F.sigmoid),
     "a rectified sum": lambda x: (lambda h: conv(F.relu(h + layers(h))))(F.relu(conv(x))),
     "a sum": lambda x: (lambda h: conv(h + layers(h)))(conv(x)),
     "a mean of no sum": lambda x: squeezed(F.relu(conv(x))),
@@ -121,6 +125,24 @@ KEPT: dict[str, Callable[[Any], Any]] = {
     "a multiple and a bias": lambda x: conv(F.relu(conv(x)) * 0.25 + 1.0),
     "a multiple of a convolution": lambda x: conv(conv(x) * 0.25),  # it goes into the scales
 }
+
+
+def block(x: Any, layer: Callable[[Any], Any], shortcut: Callable[[Any], Any]) -> Any:
+    h = F.relu(layer(x))
+    return conv(F.relu(layer(F.relu(layer(h))) + shortcut(h)))
+
+
+# Sums without a scale of their own, or of what is added.
+WITHOUT_A_SCALE: dict[str, Callable[[Any], Any]] = {
+    "projection": lambda x: block(x, conv, conv),
+    "normed projection": lambda x: block(x, normed, normed),
+    "projection with a bias": lambda x: block(x, biased, biased),
+    "read by no layer": lambda x: (lambda h: F.sigmoid(conv(F.relu(conv(h))) + h))(F.relu(conv(x))),
+}
+
+
+def biased(x: Any) -> Any:
+    return static.nn.conv2d(x, CHANNELS, 1)
 
 
 def net(build: Callable[[Any], Any]) -> tuple[Model, dict[str, np.ndarray]]:
@@ -153,6 +175,17 @@ def test_wrong_without_it(name: str, tmp_path: Path) -> None:
     after = off(model, inputs, TARGET, tmp_path / "with")
     assert before >= least
     assert after < min(CLOSE, before)
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_SCALE)
+def test_no_convolution_is_float_for_an_addition(name: str, tmp_path: Path) -> None:
+    model, inputs = net(WITHOUT_A_SCALE[name])
+    kinds = {}
+    for key, target in (("with", TARGET), ("without", WITHOUT)):
+        deploy.save(model, tmp_path / key, target, None, None, None, inputs)
+        ran = optimized(tmp_path / key, tmp_path / f"{key}.optimized")
+        kinds[key] = {kind for op, kind in ran if "conv2d" in op}
+    assert kinds == {"with": {"int8"}, "without": {"int8", "float32"}}
 
 
 @pytest.mark.parametrize("name", KEPT)
