@@ -345,6 +345,8 @@ def _reads_channels(graph: Graph, found: Layer, var: Var, channels: int, last_ax
 def _passes(graph: Graph, op: Op, var: Var, channels: int, last_axis: bool) -> bool:
     if op.type in _ARITHMETIC:
         return constant_in(graph, op, var, channels, last_axis=last_axis) is not None
+    if op.type == "prelu":
+        return op.input("X") is var  # whatever its slopes are
     if [read for read in op.all_inputs() if read is not var]:
         return False
     if op.type == "pool2d":

@@ -43,7 +43,17 @@ def transposed(x: Any) -> Any:
     return conv(x, 2), conv(x, 3)
 
 
-NETS = {"plain": (plain, 3), "to matrices": (to_matrices, 2), "transposed": (transposed, 2)}
+def with_slopes(x: Any) -> Any:
+    x = static.nn.prelu(conv(x, 8), "channel")
+    return conv(static.nn.prelu(conv(x, 6), "all"), 4)
+
+
+NETS = {
+    "plain": (plain, 3),
+    "with slopes": (with_slopes, 2),
+    "to matrices": (to_matrices, 2),
+    "transposed": (transposed, 2),
+}
 
 
 def spread(model: Model) -> Model:
