@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS, MATRIX_OPS, Operands
@@ -300,6 +301,39 @@ def links(graph: Graph, *, from_gains: bool = False) -> Iterator[Link]:
         if found is not None and found.var not in reached:
             reached.add(found.var)
             yield found
+
+
+@dataclass(frozen=True)
+class Unlinked:
+    """A variable that an op computes, layers alone read, and no link comes to. Its `channels` stand in
+    dimension 1, or in the last one."""
+
+    var: Var
+    op: Op
+    channels: int
+    last_axis: bool
+
+
+def unlinked(graph: Graph) -> Iterator[Unlinked]:
+    """All of them, in order."""
+    passed = {link.var for link in links(graph, from_gains=True)}
+    for one in layers(graph):
+        var, op = one.operands.data, one.operands.data.producer
+        if var in passed or op is None or not _is_plain(graph, var):
+            continue
+        passed.add(var)
+        last_axis = one.is_matrix
+        channels = int(var.shape[-1 if last_axis else 1])
+        last = [layer(graph, reader) for reader in var.consumers]
+        # Of matrices [n, channels, 1, 1] no product would stand where `gain` looks for it.
+        fits = channels > 1 and len(var.shape) > 1 and last_axis == (len(var.shape) != 4)
+        if fits and all(two and _reads_channels(graph, two, var, channels, last_axis) for two in last):
+            yield Unlinked(var, op, channels, last_axis)
+
+
+def _is_plain(graph: Graph, var: Var) -> bool:
+    single = len(graph.versions(var.name)) == 1 and not is_fetched(graph, var)
+    return single and var.dtype == VarType.FP32 and not var.persistable
 
 
 def _link(graph: Graph, first: Layer | Gain) -> Link | None:
