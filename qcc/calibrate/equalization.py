@@ -68,13 +68,17 @@ def balanced_octaves(
     return {link.var.name: octaves_of(graph, link) for link in changed}
 
 
-def revised_octaves(graph: Graph, largest: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def revised_octaves(
+    graph: Graph, largest: Mapping[str, np.ndarray], gained: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """The octaves that bring the channels of an equalized graph, which is changed, to like ranges, where some
-    are much larger, beside others, than what it was equalized by; none where that is so of none. `largest`:
-    the largest magnitude of each channel of what layers read, by its name, as far as it is known."""
+    are much larger, beside others, than what it was equalized by, or where products are put behind `gained`
+    variables; none otherwise. `largest`: the largest magnitude of each channel of what layers read, by its
+    name, as far as it is known."""
+    ChannelGains(variables=tuple(gained)).apply(graph)
     found = list(links(graph, from_gains=True))
     shifts = {link: _shift(graph, link, largest[link.var.name]) for link in found if link.var.name in largest}
-    if all(np.ptp(shift) < MUCH for shift in shifts.values()):
+    if not gained and all(np.ptp(shift) < MUCH for shift in shifts.values()):
         return {}
     for link, shift in shifts.items():
         scale_channels(graph, link, shift)

@@ -142,21 +142,27 @@ def test_layers_that_read_the_input_stay_float_where_most_is_lost_there(times: i
     assert (first not in attempt.chosen.plan.weights) == kept
 
 
-@pytest.mark.parametrize(("times", "kept"), [(300, True), (1, False)])
-def test_channels_come_to_like_ranges_behind_what_no_factor_passes(times: int, kept: bool) -> None:
-    """One of eight channels is so many times as large behind hard_swish, and all matter alike."""
-
-    def net(x: Any) -> Any:
-        return conv(4, 1)(F.hardswish(conv(8, 1)(x)))
-
+def drowned(times: int) -> tuple[Model, list[Any]]:
+    """A model and its data: one of eight channels is so many times as large behind hard_swish, and all matter
+    alike."""
     random = np.random.default_rng(0)
-    model = build_model(net, (floats(1, 4, 8, 8),))
+    model = build_model(lambda x: conv(4, 1)(F.hardswish(conv(8, 1)(x))), (floats(1, 4, 8, 8),))
     first, last = (op.input("Filter").name for op in model.graph.ops if op.type == "conv2d")
     factors = np.array([times, 1, 1, 1, 1, 1, 1, 1], np.float32)
     made, read = (random.standard_normal(shape).astype(np.float32) for shape in ((8, 4, 1, 1), (4, 8, 1, 1)))
     model.weights[first] = made * factors.reshape(8, 1, 1, 1)
     model.weights[last] = read / factors.reshape(1, 8, 1, 1)
-    batches = list(numbered([{FEED: one} for one in random.standard_normal((6, 1, 4, 8, 8), np.float32)]))
+    return model, [{FEED: one} for one in random.standard_normal((6, 1, 4, 8, 8), np.float32)]
+
+
+def products(model: Model) -> int:
+    return [op.type for op in model.graph.ops].count("elementwise_mul")
+
+
+@pytest.mark.parametrize(("times", "kept"), [(300, True), (1, False)])
+def test_channels_come_to_like_ranges_behind_what_no_factor_passes(times: int, kept: bool) -> None:
+    model, data = drowned(times)
+    batches = list(numbered(data))
     without = [step for step in STEPS if step not in ("equalization", "channel-gains")]
     steps = Improvement(
         Samples.of(batches), Judge(model, batches), collecting(batches), "mse", without=without
@@ -166,11 +172,34 @@ def test_channels_come_to_like_ranges_behind_what_no_factor_passes(times: int, k
     equalized, gained = steps.steps
     assert equalized.after is None
     assert gained.kept == kept
-    frozen = attempt.freeze().model
-    assert [op.type for op in frozen.graph.ops].count("elementwise_mul") == kept
+    assert products(attempt.freeze().model) == kept
     if kept:
         assert gained.after is not None
         assert gained.after < 0.2 * gained.before
+
+
+@pytest.mark.parametrize(
+    ("times", "target", "count"),
+    [
+        (300, "openvino", 1),
+        (300, "onnxruntime", 1),
+        (300, "paddle-x86", 0),
+        (300, None, 0),
+        (1, "openvino", 0),
+    ],
+)
+def test_without_effort_they_do_where_that_costs_nothing(times: int, target: str | None, count: int) -> None:
+    model, data = drowned(times)
+    found = qcc.quantize(model, data, target=target)
+    assert products(found) == count
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", QccWarning)
+        assert products(qcc.quantize(model, iter(data), target=target)) == 0  # which come once
+    if count:
+        plain = qcc.quantize(model, data)
+        wanted = model.run(data[0])[0]
+        errors = [np.abs(one.run(data[0])[0] - wanted).mean() for one in (found, plain)]
+        assert errors[0] < 0.2 * errors[1]
 
 
 def test_a_step_that_makes_it_worse_is_undone(spread: HardNet, monkeypatch: pytest.MonkeyPatch) -> None:
