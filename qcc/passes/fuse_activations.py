@@ -42,8 +42,9 @@ class FuseActivations(Pass):
     channels are balanced through it. Factors and summands may be weights of one element or `scale` ops, and
     stand in any order; a number counts as the one of the formula up to the rounding of float32. So does the
     result. A clip from 0 to 6, or from 0 to nowhere, as ONNX has them, is a relu6 or a relu: of these alone
-    engines, and other passes, know that nothing of theirs is negative. Left is what others read in between,
-    and what is no float32.
+    engines, and other passes, know that nothing of theirs is negative. A silu becomes a swish: oneDNN fuses
+    that alone, and of what is far below zero Paddle's gradient of silu is NaN. Left is what others read in
+    between, and what is no float32.
     """
 
     name: ClassVar[str] = "fuse-activations"
@@ -164,6 +165,11 @@ def _smooth(op: Op, line: _Line) -> _Formula:
     return _Formula(op.type, line, op.output("Out"), (*line.ops, op))
 
 
+def _silu(op: Op, line: _Line) -> _Formula | None:
+    """x * sigmoid(x) at once, of what stands before it as it is."""
+    return None if line.ops else _Formula("sigmoid", line, op.output("Out"), (op,), gates=True)
+
+
 def _tanh(op: Op, line: _Line) -> _Formula | None:
     soft = line.source.producer
     if line.ops or soft is None or soft.type != "softplus":
@@ -178,6 +184,7 @@ _BENDS: Mapping[str, Callable[[Op, _Line], _Formula | None]] = {
     "relu6": _clip,
     "hard_sigmoid": _hard_sigmoid,
     "sigmoid": _smooth,
+    "silu": _silu,
     "erf": _smooth,
     "tanh": _tanh,
 }
@@ -250,7 +257,7 @@ def _is_better(op: Op, formula: _Formula) -> bool:
     activation = _activation(formula)
     if activation is None:
         return False
-    return len(formula.ops) > 1 or (op.type == "clip" and activation[0] in RECTIFIERS)
+    return len(formula.ops) > 1 or op.type == "silu" or (op.type == "clip" and activation[0] in RECTIFIERS)
 
 
 def _longer(graph: Graph, formula: _Formula) -> Iterator[_Formula]:
