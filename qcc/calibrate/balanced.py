@@ -10,13 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from qcc.calibrate.choose import MUCH as LOST
 from qcc.calibrate.collect import Numbered, holding, numbered, unnamed
 from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.calibrate.equalization import balanced_octaves, revised_octaves, with_octaves
 from qcc.calibrate.memo import NO_MEMO, Memo
+from qcc.calibrate.observers import mse
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
+from qcc.calibrate.weights import BITS
 from qcc.errors import DataError
+from qcc.passes.channel_gains import ChannelGains
+from qcc.passes.channels import unlinked
+from qcc.passes.elementwise import OF_ONE
 
 FEW = 8
 """Batches tell which channels are large; how large they become, all of the data tells."""
@@ -56,19 +62,35 @@ def balanced(
 
 
 def revised(
-    found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None
+    found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None, *, gains: bool = True
 ) -> Balanced | None:
-    """Balanced by all of the data, where that has channels that are much larger than the few batches told;
-    None where it has none, and where that was done before. The `memo` is told."""
+    """Balanced by all of the data, where that has channels that are much larger than the few batches told, or
+    of ranges that, where `gains` may be put in, a product brings together that costs the target's engine
+    nothing; None where it has none, and where that was done before. The `memo` is told."""
     if found.revised:
         return None
     seen = ((name, statistics.channels(name)) for name in found.plan.activations)
     largest = {name: one.largest for name, one in seen if one is not None}
-    octaves = revised_octaves(found.plan.folded.graph.copy(), largest)
+    gained = _drowned(found.plan, statistics) if gains else ()
+    octaves = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
     if not octaves:
         return None
     memo.save([found.base.identity(), key], octaves, {_REVISED: 1.0})
     return _balanced(found.base, octaves, revised=True)
+
+
+def _drowned(plan: Plan, statistics: Statistics) -> list[str]:
+    """The activations that one scale does not fit, where a factor per channel in front of the layers costs
+    the target's engine nothing."""
+    if plan.table is None or not plan.table.fuses_factors:
+        return []
+    found = (one.var.name for one in unlinked(plan.folded.graph) if one.op.type in OF_ONE)
+    seen = {name: statistics.seen(name) for name in found if name in plan.activations}
+    return [
+        name
+        for name, one in seen.items()
+        if one.histogram.peak and one.relative_errors([mse(one, BITS)], BITS)[0] > LOST
+    ]
 
 
 def balanced_statistics(
@@ -82,7 +104,7 @@ def balanced_statistics(
     """The plan that is balanced well on all of the data, what was collected with it, and notices for the
     user. What does not come `once` is collected again where it takes that."""
     statistics = collect(found.plan)
-    better = revised(found, statistics, NO_MEMO if once else memo, key)
+    better = revised(found, statistics, NO_MEMO if once else memo, key, gains=not once)
     if better is None:
         return found.plan, statistics, ()
     if once:
@@ -109,7 +131,12 @@ def come_once(batches: Iterable[Batch]) -> bool:
 
 
 def _balanced(base: Plan, octaves: Mapping[str, np.ndarray], *, revised: bool = False) -> Balanced:
-    return Balanced(base, base.equalized(with_octaves(octaves)) if octaves else base, revised)
+    if not octaves:
+        return Balanced(base, base, revised)
+    step = with_octaves(octaves)
+    gained = tuple(one.var.name for one in unlinked(base.folded.graph) if one.var.name in octaves)
+    plan = base.rewritten(ChannelGains(variables=gained), step) if gained else base.equalized(step)
+    return Balanced(base, plan, revised)
 
 
 def _copied(batch: Any) -> Any:

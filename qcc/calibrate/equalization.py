@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.absorb_bias import AbsorbBias, absorbing
 from qcc.passes.base import Pass
-from qcc.passes.channels import Link, links
+from qcc.passes.channel_gains import ChannelGains
+from qcc.passes.channels import Link, links, unlinked
 from qcc.passes.equalize import Equalize, octaves_of, scale_channels
 from qcc.passes.relax_relu6 import RelaxRelu6
 
@@ -40,10 +41,23 @@ def equalizing(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:
     return (*relaxing, with_octaves(octaves)) if octaves else ()
 
 
-def balanced_octaves(model: Model, graph: Graph, batches: Iterable[Numbered]) -> dict[str, np.ndarray]:
-    """The octaves of the pass `equalize`, by variable, that bring the channels of `graph` to like ranges; it
-    computes what the model does, which is run on the batches, and is changed."""
-    found = list(links(graph, from_gains=True))
+def gaining(model: Model, batches: Sequence[Numbered], wanted: Collection[str]) -> tuple[Pass, ...]:
+    """The passes that equalize the wanted ones of what layers read, by products that are put in where no
+    factor passes; none where that is nowhere."""
+    names = tuple(one.var.name for one in unlinked(model.graph) if one.var.name in wanted)
+    graph = model.graph.copy()
+    ChannelGains(variables=names).apply(graph)
+    octaves = balanced_octaves(model, graph, batches, names)
+    return (ChannelGains(variables=tuple(octaves)), with_octaves(octaves)) if octaves else ()
+
+
+def balanced_octaves(
+    model: Model, graph: Graph, batches: Iterable[Numbered], only: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """The octaves of the pass `equalize`, by variable, that bring the channels of `graph` to like ranges,
+    or `only` of what these layers read; it computes what the model does, which is run on the batches, and is
+    changed."""
+    found = [link for link in links(graph, from_gains=True) if only is None or link.var.name in only]
     ranges = ChannelRanges({link.var.name: link.last_axis for link in found})
     measure(model, ranges, batches)
     changed = [
@@ -54,13 +68,17 @@ def balanced_octaves(model: Model, graph: Graph, batches: Iterable[Numbered]) ->
     return {link.var.name: octaves_of(graph, link) for link in changed}
 
 
-def revised_octaves(graph: Graph, largest: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def revised_octaves(
+    graph: Graph, largest: Mapping[str, np.ndarray], gained: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """The octaves that bring the channels of an equalized graph, which is changed, to like ranges, where some
-    are much larger, beside others, than what it was equalized by; none where that is so of none. `largest`:
-    the largest magnitude of each channel of what layers read, by its name, as far as it is known."""
+    are much larger, beside others, than what it was equalized by, or where products are put behind `gained`
+    variables; none otherwise. `largest`: the largest magnitude of each channel of what layers read, by its
+    name, as far as it is known."""
+    ChannelGains(variables=tuple(gained)).apply(graph)
     found = list(links(graph, from_gains=True))
     shifts = {link: _shift(graph, link, largest[link.var.name]) for link in found if link.var.name in largest}
-    if all(np.ptp(shift) < MUCH for shift in shifts.values()):
+    if not gained and all(np.ptp(shift) < MUCH for shift in shifts.values()):
         return {}
     for link, shift in shifts.items():
         scale_channels(graph, link, shift)

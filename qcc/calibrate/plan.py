@@ -17,7 +17,7 @@ from qcc.backends.assumed import FOLDS, assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.backends.onednn_rounding import is_unsigned
 from qcc.backends.onnx.form import between
-from qcc.calibrate.importance import importances
+from qcc.calibrate.importance import importances, importances_before
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, ModelFormatError
 from qcc.ir.graph import Graph
@@ -106,7 +106,7 @@ class Plan:
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
         statistics = Statistics(self.activations, importances(self.folded.graph, self.weights))
-        statistics.declare(self.between)
+        statistics.declare(self.between, importances_before(self.folded.graph, self.between))
         return statistics
 
     def identity(self) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qcc.model import Model
 
 # As in qcc.calibrate.accurate.steps, which imports more than a command line that is wrong should wait for.
-_STEPS = ("equalization", "absorption", "float-input", "bias-correction", "adaround")
+_STEPS = ("equalization", "channel-gains", "absorption", "float-input", "bias-correction", "adaround")
 _BY_DEFAULT = ("equalization", "bias-correction")
 _STEPS_FOLDER = "steps"
 COMPARED = 16

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS, MATRIX_OPS, Operands
@@ -302,6 +303,39 @@ def links(graph: Graph, *, from_gains: bool = False) -> Iterator[Link]:
             yield found
 
 
+@dataclass(frozen=True)
+class Unlinked:
+    """A variable that an op computes, layers alone read, and no link comes to. Its `channels` stand in
+    dimension 1, or in the last one."""
+
+    var: Var
+    op: Op
+    channels: int
+    last_axis: bool
+
+
+def unlinked(graph: Graph) -> Iterator[Unlinked]:
+    """All of them, in order."""
+    passed = {link.var for link in links(graph, from_gains=True)}
+    for one in layers(graph):
+        var, op = one.operands.data, one.operands.data.producer
+        if var in passed or op is None or not _is_plain(graph, var):
+            continue
+        passed.add(var)
+        last_axis = one.is_matrix
+        channels = int(var.shape[-1 if last_axis else 1])
+        last = [layer(graph, reader) for reader in var.consumers]
+        # Of matrices [n, channels, 1, 1] no product would stand where `gain` looks for it.
+        fits = channels > 1 and len(var.shape) > 1 and last_axis == (len(var.shape) != 4)
+        if fits and all(two and _reads_channels(graph, two, var, channels, last_axis) for two in last):
+            yield Unlinked(var, op, channels, last_axis)
+
+
+def _is_plain(graph: Graph, var: Var) -> bool:
+    single = len(graph.versions(var.name)) == 1 and not is_fetched(graph, var)
+    return single and var.dtype == VarType.FP32 and not var.persistable
+
+
 def _link(graph: Graph, first: Layer | Gain) -> Link | None:
     if isinstance(first, Layer):
         channels, var, last_axis = _channels(graph, first), first.operands.output, first.is_matrix
@@ -345,6 +379,8 @@ def _reads_channels(graph: Graph, found: Layer, var: Var, channels: int, last_ax
 def _passes(graph: Graph, op: Op, var: Var, channels: int, last_axis: bool) -> bool:
     if op.type in _ARITHMETIC:
         return constant_in(graph, op, var, channels, last_axis=last_axis) is not None
+    if op.type == "prelu":
+        return op.input("X") is var  # whatever its slopes are
     if [read for read in op.all_inputs() if read is not var]:
         return False
     if op.type == "pool2d":

@@ -38,11 +38,12 @@ class Equalize(Pass):
     changes. `octaves` says it otherwise, where ranges were measured: for a variable that a layer reads, such
     as "e=-3 0 1", of each channel the power of two below which the largest weight of w1 is to lie.
 
-    Between the layers there may be products and sums with a weight, relu, leaky_relu, pooling, interpolation,
-    and reshapes that only drop dimensions of size 1. Layers whose weight others read, too, stay, as does what
-    a fetch sees. With `octaves`, such a product, a layer_norm or a batch_norm may stand for the first layer:
-    its weight, which may be one number for all channels, becomes one for each (PaddleOCR's networks have it
-    behind hard_swish; behind norms it is that of Xiao et al. 2022, https://arxiv.org/abs/2211.10438).
+    Between the layers there may be products and sums with a weight, relu, leaky_relu, prelu, pooling,
+    interpolation, and reshapes that only drop dimensions of size 1. Layers whose weight others read, too,
+    stay, as does what a fetch sees. With `octaves`, such a product, a layer_norm or a batch_norm may stand
+    for the first layer: its weight, which may be one number for all channels, becomes one for each
+    (PaddleOCR's networks have it behind hard_swish; behind norms it is that of Xiao et al. 2022,
+    https://arxiv.org/abs/2211.10438).
     """
 
     name: ClassVar[str] = "equalize"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc._paddle import VarType
@@ -14,13 +15,13 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.out_thresholds import ATTRIBUTE
-from qcc.passes.rewrite import is_fetched, is_weight, only_reader, remove_op, set_attrs
+from qcc.passes.rewrite import RECTIFIERS, is_fetched, is_weight, only_reader, remove_op, set_attrs
 
 
 @options(frozen=True, config=OPTIONS)
 class FuseActivations(Pass):
-    """Write an activation that is spelled out as the one op that it is: hard_sigmoid, hard_swish, swish, gelu
-    or mish.
+    """Write an activation that is spelled out as the one op that it is: hard_sigmoid, hard_swish, swish,
+    gelu, mish, relu or relu6.
 
     Before, with weights three = [3.0] and six = [6.0]:
 
@@ -40,7 +41,10 @@ class FuseActivations(Pass):
     Engines fuse the op into the convolution before it, where they round each of several by itself, and
     channels are balanced through it. Factors and summands may be weights of one element or `scale` ops, and
     stand in any order; a number counts as the one of the formula up to the rounding of float32. So does the
-    result. Left is what others read in between, and what is no float32.
+    result. A clip from 0 to 6, or from 0 to nowhere, as ONNX has them, is a relu6 or a relu: of these alone
+    engines, and other passes, know that nothing of theirs is negative. A silu becomes a swish: oneDNN fuses
+    that alone, and of what is far below zero Paddle's gradient of silu is NaN. Left is what others read in
+    between, and what is no float32.
     """
 
     name: ClassVar[str] = "fuse-activations"
@@ -58,6 +62,8 @@ class FuseActivations(Pass):
 
 _ROUNDING = 1e-6
 """Numbers of float32 that are computed one from the other differ by less, relatively."""
+_UNBOUNDED = float(np.finfo(np.float32).max)
+"""The limit of a clip that has none."""
 _LONGEST = 4
 """Factors and summands that are looked through one behind the other: formulas have one or two. All would make
 the pass quadratic where many activations read a long chain."""
@@ -77,8 +83,8 @@ class _Line:
 class _Formula:
     """`factor` * `bend`(`slope` * x + `offset`) + `summand`, and that times x where `gates`.
 
-    Bends are "clip", between 0 and 1, "sigmoid", "erf" and "tanh(softplus)". `out` is its value and `ops` are
-    what computes it, with those that lead to it.
+    Bends are "clip", between 0 and 1, "relu", "sigmoid", "erf" and "tanh(softplus)". `out` is its value and
+    `ops` are what computes it, with those that lead to it.
     """
 
     bend: str
@@ -100,8 +106,15 @@ def _activation(formula: _Formula) -> tuple[str, Mapping[str, Any]] | None:
     Paddle computes hard_swish and swish with these parameters, whatever their attributes say.
     """
     line = formula.line
+    if formula.bend == "relu":
+        as_it_is = (line.slope, line.offset, formula.factor, formula.summand) == (1.0, 0.0, 1.0, 0.0)
+        return ("relu", {}) if as_it_is and not formula.gates else None
     if formula.bend == "clip":
-        if formula.summand or not _near(formula.factor, 1.0) or line.slope <= 0:
+        if formula.summand or line.slope <= 0:
+            return None
+        if not formula.gates and line.offset == 0 and _near(line.slope, 1 / 6) and _near(formula.factor, 6.0):
+            return "relu6", {"threshold": 6.0}
+        if not _near(formula.factor, 1.0):
             return None
         if not formula.gates:
             return "hard_sigmoid", {"slope": line.slope, "offset": line.offset}
@@ -134,8 +147,10 @@ def _clip(op: Op, line: _Line) -> _Formula | None:
         return None
     else:
         low, high = float(op.attr("min")), float(op.attr("max"))
-    if low != 0 or not 0 < high < math.inf:
+    if low != 0 or not high > 0:
         return None
+    if high >= _UNBOUNDED:
+        return _Formula("relu", line, op.output("Out"), (*line.ops, op))
     line = replace(line, slope=line.slope / high, offset=line.offset / high)
     return _Formula("clip", line, op.output("Out"), (*line.ops, op), factor=high)
 
@@ -148,6 +163,11 @@ def _hard_sigmoid(op: Op, line: _Line) -> _Formula:
 
 def _smooth(op: Op, line: _Line) -> _Formula:
     return _Formula(op.type, line, op.output("Out"), (*line.ops, op))
+
+
+def _silu(op: Op, line: _Line) -> _Formula | None:
+    """x * sigmoid(x) at once, of what stands before it as it is."""
+    return None if line.ops else _Formula("sigmoid", line, op.output("Out"), (op,), gates=True)
 
 
 def _tanh(op: Op, line: _Line) -> _Formula | None:
@@ -164,6 +184,7 @@ _BENDS: Mapping[str, Callable[[Op, _Line], _Formula | None]] = {
     "relu6": _clip,
     "hard_sigmoid": _hard_sigmoid,
     "sigmoid": _smooth,
+    "silu": _silu,
     "erf": _smooth,
     "tanh": _tanh,
 }
@@ -217,8 +238,8 @@ _WITH_A_NUMBER: Mapping[str, Callable[[float, bool], tuple[float, float] | None]
 
 
 def _whole(graph: Graph, op: Op) -> _Formula | None:
-    """The formula with this bend in it that is an activation, and is written in more than one op: with a gate
-    if there is such a one, and then the longest."""
+    """The formula with this bend in it that is an activation, and is written in more than one op, or in
+    another one: with a gate if there is such a one, and then the longest."""
     if op.type not in _BENDS or op.output("Out").dtype != VarType.FP32:
         return None
     bent = (_BENDS[op.type](op, line) for line in _lines(graph, op.input("X")))
@@ -227,9 +248,16 @@ def _whole(graph: Graph, op: Op) -> _Formula | None:
         for start in bent
         if start is not None
         for formula in _longer(graph, start)
-        if len(formula.ops) > 1 and _activation(formula) is not None
+        if _is_better(op, formula)
     ]
     return max(found, key=lambda formula: (formula.gates, len(formula.ops)), default=None)
+
+
+def _is_better(op: Op, formula: _Formula) -> bool:
+    activation = _activation(formula)
+    if activation is None:
+        return False
+    return len(formula.ops) > 1 or op.type == "silu" or (op.type == "clip" and activation[0] in RECTIFIERS)
 
 
 def _longer(graph: Graph, formula: _Formula) -> Iterator[_Formula]:

@@ -42,6 +42,7 @@ BUILT_IN = {
     "fuse-activations": "qcc.passes.fuse_activations:FuseActivations",
     "fold-bn": "qcc.passes.fold_bn:FoldBn",
     "relax-relu6": "qcc.passes.relax_relu6:RelaxRelu6",
+    "channel-gains": "qcc.passes.channel_gains:ChannelGains",
     "equalize": "qcc.passes.equalize:Equalize",
     "absorb-bias": "qcc.passes.absorb_bias:AbsorbBias",
     "correct-biases": "qcc.passes.correct_biases:CorrectBiases",

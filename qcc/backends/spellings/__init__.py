@@ -93,7 +93,6 @@ FOR_ONEDNN: Mapping[str, Spell] = {
     "nearest_interp_v2": places.nearest,
     "pad": places.pad,
     "pool2d": pools.for_onednn,
-    "silu": activations.silu,
 }
 """The same for Paddle's oneDNN kernels."""
 

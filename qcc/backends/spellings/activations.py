@@ -29,11 +29,6 @@ def as_paddle_computes(op: Op) -> Steps | None:
     return (Step("same", op.type, {"X": op.input("X")}, built_in),)
 
 
-def silu(op: Op) -> Steps:
-    """x / (1 + exp(-x)), under another name."""
-    return (Step("same", "swish", {"X": op.input("X")}, BUILT_IN["swish"]),)
-
-
 def softplus(op: Op) -> Steps | None:
     """log(1 + exp(beta * x)) / beta, and x where beta * x is above the threshold. Files have the one with a
     beta of 1."""

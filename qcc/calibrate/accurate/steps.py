@@ -13,19 +13,22 @@ import numpy as np
 
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
-from qcc.calibrate.choose import Chosen, Quantized, choose
+from qcc.calibrate.choose import MUCH, Chosen, Quantized, choose
 from qcc.calibrate.collect import Collector, Numbered, as_fed, numbered
 from qcc.calibrate.data.batches import Batch, spread
-from qcc.calibrate.equalization import absorbing_biases, equalizing
+from qcc.calibrate.equalization import absorbing_biases, equalizing, gaining
 from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.observers import Calibrator
 from qcc.calibrate.plan import Plan, first_weights
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
 from qcc.model import Model
+from qcc.passes.base import Pass
 from qcc.shown import counted
 
-StepName = Literal["equalization", "absorption", "float-input", "bias-correction", "adaround"]
+StepName = Literal[
+    "equalization", "channel-gains", "absorption", "float-input", "bias-correction", "adaround"
+]
 BY_DEFAULT: tuple[StepName, ...] = ("equalization", "bias-correction")
 """The steps that effort calibrated has as well, in a form that takes no time."""
 
@@ -36,10 +39,11 @@ HELD_BACK = 64
 _SHARE_HELD_BACK = 3
 _FEWEST = 4
 MUCH_LESS = 0.75
-"""Layers that read the input stay float where at most this share of the error is left: in int8 they gain some
-time."""
+"""Layers that read the input stay float, and products are put in, where at most this share of the error is
+left: both cost some time."""
 _NOTHING = {
     "equalization": "no two layers follow each other whose channels could be brought to like ranges.",
+    "channel-gains": "no activation of very different channels is left that a product could be put behind.",
     "absorption": "no channel between two layers with biases stays away from zero.",
     "float-input": "no other layers than those that read the input are quantized.",
 }
@@ -187,7 +191,8 @@ class Improvement:
         """The best attempt.  Raises DataError as `choose` does."""
         attempt = Attempt(self._choose(plan, statistics))
         error = self._error(attempt)
-        for name in ("equalization", "absorption"):
+        rewrites: tuple[StepName, ...] = ("equalization", "channel-gains", "absorption")
+        for name in rewrites:
             if name not in self.without:
                 attempt, error = self._rewrite(name, attempt, error)
         if "float-input" not in self.without:
@@ -204,12 +209,18 @@ class Improvement:
     def _rewrite(self, name: StepName, attempt: Attempt, error: float) -> tuple[Attempt, float]:
         self.listener.step(name)
         plan = attempt.chosen.plan
-        find = equalizing if name == "equalization" else absorbing_biases
-        passes = find(plan.folded, self.samples.learned_from)
+        passes = self._passes(name, attempt.chosen)
         if not passes:
             return self._nothing(name, attempt, error, _NOTHING[name])
         rewritten = plan.rewritten(*passes)
-        return self._judged(name, attempt, error, Attempt(self._choose(rewritten, self.collect(rewritten))))
+        tried = Attempt(self._choose(rewritten, self.collect(rewritten)))
+        return self._judged(name, attempt, error, tried, MUCH_LESS if name == "channel-gains" else 1.0)
+
+    def _passes(self, name: StepName, chosen: Chosen) -> tuple[Pass, ...]:
+        folded, batches = chosen.plan.folded, self.samples.learned_from
+        if name == "channel-gains":
+            return gaining(folded, batches, {one.name for one in chosen.choices if one.error > MUCH})
+        return (equalizing if name == "equalization" else absorbing_biases)(folded, batches)
 
     def _leave_input(self, attempt: Attempt, error: float) -> tuple[Attempt, float]:
         self.listener.step("float-input")

@@ -9,7 +9,7 @@ import pytest
 from lite_case import build_model, floats
 
 from qcc._paddle import paddle
-from qcc.calibrate.importance import Importance, importances
+from qcc.calibrate.importance import Importance, importances, importances_before
 from qcc.model import Model
 from qcc.passes.quantizable import operands
 
@@ -98,3 +98,39 @@ def test_channels_that_do_not_matter() -> None:
     np.testing.assert_array_equal(by_channel(only(model)), [2, 2 * 2.0**-30])
     set_weight(model, np.zeros((2, 2, 1, 1)))
     assert only(model).rows.count == 1
+
+
+def test_it_is_told_of_what_comes_before_activations_and_sums() -> None:
+    def net(x: Any) -> Any:
+        first = paddle.nn.functional.hardswish(paddle.nn.Conv2D(4, 4, 1)(x))
+        second = paddle.nn.Conv2D(4, 4, 1, bias_attr=False)(first)
+        layer = paddle.nn.Conv2D(4, 2, 1, bias_attr=False)
+        return layer(second + first), paddle.nn.functional.softmax(paddle.nn.Conv2D(4, 4, 1)(first))
+
+    model = build_model(net, (floats(1, 4, 4, 4),))
+    convs = [op for op in model.graph.ops if op.type == "conv2d"]
+    for op, value in zip(convs, ([1.0] * 4, [2.0, 1, 1, 1], [1.0, 4, 1, 1], [1.0] * 4), strict=True):
+        shape = model.weights[op.input("Filter").name].shape
+        model.weights[op.input("Filter").name] = np.full(shape, np.reshape(value, (1, 4, 1, 1)), np.float32)
+    names = [op.input("X").name for op in model.graph.ops if op.type == "hard_swish"]
+    sums = [convs[1].output("Output").name, convs[3].output("Output").name]
+    found = importances_before(model.graph, [*names, *sums])
+    # Four outputs of the second, two of the layer, and four of the one in front of softmax, rounded.
+    np.testing.assert_array_equal(by_channel(found[names[0]]), [16, 32, 8, 8])
+    np.testing.assert_array_equal(by_channel(found[sums[0]]), [2, 32, 2, 2])
+    assert sums[1] not in found  # what softmax reads is no layer's
+
+
+def test_it_is_told_of_what_comes_before_joins_and_factors() -> None:
+    def net(x: Any) -> Any:
+        halves = [paddle.nn.Conv2D(4, 2, 1, bias_attr=False)(x) for _ in range(2)]
+        factor = paddle.static.create_parameter([1, 4, 1, 1], "float32", name="factor")
+        return paddle.nn.Conv2D(4, 1, 1, bias_attr=False)(paddle.concat(halves, 1) * factor)
+
+    model = build_model(net, (floats(1, 4, 4, 4),))
+    *halves, last = (op for op in model.graph.ops if op.type == "conv2d")
+    model.weights["factor"] = np.float32([1, 2, 4, 8]).reshape(1, 4, 1, 1)
+    model.weights[last.input("Filter").name] = np.ones((1, 4, 1, 1), np.float32)
+    names = [half.output("Output").name for half in halves]
+    found = importances_before(model.graph, names)
+    assert [list(by_channel(found[name])) for name in names] == [[1, 4], [16, 64]]

@@ -10,11 +10,11 @@ from lite_case import F, build_model, floats, static
 
 from qcc._paddle import paddle
 from qcc.calibrate.collect import numbered
-from qcc.calibrate.equalization import absorbing_biases, equalizing
+from qcc.calibrate.equalization import absorbing_biases, equalizing, gaining
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.absorb_bias import absorbing
-from qcc.passes.channels import links
+from qcc.passes.channels import links, unlinked
 
 IMAGE = floats(2, 4, 10, 10)
 nn = paddle.nn
@@ -43,7 +43,17 @@ def transposed(x: Any) -> Any:
     return conv(x, 2), conv(x, 3)
 
 
-NETS = {"plain": (plain, 3), "to matrices": (to_matrices, 2), "transposed": (transposed, 2)}
+def with_slopes(x: Any) -> Any:
+    x = static.nn.prelu(conv(x, 8), "channel")
+    return conv(static.nn.prelu(conv(x, 6), "all"), 4)
+
+
+NETS = {
+    "plain": (plain, 3),
+    "with slopes": (with_slopes, 2),
+    "to matrices": (to_matrices, 2),
+    "transposed": (transposed, 2),
+}
 
 
 def spread(model: Model) -> Model:
@@ -99,6 +109,35 @@ def test_equalizing_from_gains_moves_no_output() -> None:
     np.testing.assert_array_equal(equalized.run({"x0": IMAGE})[0], model.run({"x0": IMAGE})[0])
     again = PassManager(passes).run(equalized)
     assert all((again.weights[name] == value).all() for name, value in equalized.weights.items())
+
+
+def smooth(x: Any) -> Any:
+    """Activations and sums that no factor passes through."""
+    x = F.hardswish(conv(x, 8))
+    x = conv(x, 8, 3, groups=8) + F.silu(conv(x, 8, 3))
+    tokens = paddle.transpose(paddle.flatten(conv(x, 6), 2), [0, 2, 1])
+    return nn.Linear(5, 3)(F.gelu(nn.Linear(6, 5)(tokens)))
+
+
+def test_gains_move_no_output_and_bring_channels_to_like_ranges() -> None:
+    model = spread(build_model(smooth, (IMAGE,)))
+    found = [one.op.type for one in unlinked(model.graph)]
+    assert found == ["hard_swish", "elementwise_add", "transpose2", "gelu"]
+    names = [one.var.name for one in unlinked(model.graph)]
+    batches = list(numbered([{"x0": IMAGE}]))
+    assert not gaining(model, batches, ())
+    passes = gaining(model, batches, names[:2])
+    gained = PassManager(passes).run(model)
+    np.testing.assert_array_equal(gained.run({"x0": IMAGE})[0], model.run({"x0": IMAGE})[0])
+    assert [one.var.name for one in unlinked(gained.graph)] == names[2:]
+
+    def apart(one: Model) -> float:
+        shown = one.copy()
+        shown.graph.fetches = (names[0],)
+        largest = np.abs(shown.run({"x0": IMAGE})[0]).max((0, 2, 3))
+        return float(largest.max() / np.median(largest))
+
+    assert apart(gained) < 2 < apart(model)
 
 
 def test_a_relu6_that_stays_below_its_limit_lets_factors_pass() -> None:

@@ -43,6 +43,10 @@ SPELLED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "sigmoid on the left": ("swish", lambda x: F.sigmoid(x) * x),
     "erf": ("gelu", lambda x: x * 0.5 * (1.0 + paddle.erf(x / 2**0.5))),
     "erf at the end": ("gelu", lambda x: 0.5 * (x * (paddle.erf(x * 0.5**0.5) + 1.0))),
+    "silu": ("swish", F.silu),
+    "clip to six": ("relu6", lambda x: paddle.clip(x, 0, 6)),
+    "six times a gate": ("relu6", lambda x: 6 * paddle.clip(x / 6, 0, 1)),
+    "clip from zero": ("relu", lambda x: paddle.clip(x, 0)),
     "softplus": ("mish", lambda x: x * paddle.tanh(F.softplus(x))),
 }
 
@@ -55,7 +59,9 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "a sigmoid and more": lambda x: x * (F.sigmoid(x) + 1),
     "a gate that falls": lambda x: paddle.clip(0.5 - 0.2 * x, 0, 1),
     "read in between": lambda x: (lambda y: x * y + y)(F.sigmoid(x)),
-    "by infinity": lambda x: paddle.clip(x + 3, 0.0, float("inf")) / 6,
+    "clip to seven": lambda x: paddle.clip(x, 0, 7),
+    "clip to one": lambda x: paddle.clip(x, 0, 1),
+    "from one": lambda x: paddle.clip(x, 1),
 }
 
 
@@ -92,7 +98,16 @@ def given(name: str) -> tuple[Model, dict[str, Any]]:
     return frozen(net(SPELLED[name][1]), inputs), inputs
 
 
-FIRST = ["product first", "gate of six", "sigmoid", "erf", "softplus"]
+FIRST = [
+    "product first",
+    "gate of six",
+    "sigmoid",
+    "erf",
+    "softplus",
+    "silu",
+    "clip to six",
+    "clip from zero",
+]
 
 
 def saved_ops(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ LEAST = 4
 NETS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     # As `paddle.nn.Conv2D` is saved, once the reshape of its bias is folded.
     "bias": ("flat-biases", lambda x: F.hardswish(conv(x) + paddle.assign(floats(1, 8, 1, 1)))),
-    "silu": ("spell-out", lambda x: F.silu(conv(x))),
+    "silu": ("fuse-activations", lambda x: F.silu(conv(x))),
 }
 
 

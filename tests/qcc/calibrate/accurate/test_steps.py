@@ -17,7 +17,7 @@ from qcc.calibrate import equalization
 from qcc.calibrate.accurate import reconstruction
 from qcc.calibrate.accurate.budget import Budget
 from qcc.calibrate.accurate.judge import Judge
-from qcc.calibrate.accurate.steps import Attempt, Improvement, Samples, collecting
+from qcc.calibrate.accurate.steps import STEPS, Attempt, Improvement, Samples, collecting
 from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import numbered
 from qcc.calibrate.memo import Memo
@@ -104,7 +104,7 @@ def test_all_hard_nets_come_back(kind: str) -> None:
 
 
 def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
-    steps = improvement(spread, without=["absorption", "float-input", "bias-correction", "adaround"])
+    steps = improvement(spread, without=[step for step in STEPS if step != "equalization"])
     run(spread, steps)
     (step,) = steps.steps
     assert step.kept
@@ -142,9 +142,69 @@ def test_layers_that_read_the_input_stay_float_where_most_is_lost_there(times: i
     assert (first not in attempt.chosen.plan.weights) == kept
 
 
+def drowned(times: int) -> tuple[Model, list[Any]]:
+    """A model and its data: one of eight channels is so many times as large behind hard_swish, and all matter
+    alike."""
+    random = np.random.default_rng(0)
+    model = build_model(lambda x: conv(4, 1)(F.hardswish(conv(8, 1)(x))), (floats(1, 4, 8, 8),))
+    first, last = (op.input("Filter").name for op in model.graph.ops if op.type == "conv2d")
+    factors = np.array([times, 1, 1, 1, 1, 1, 1, 1], np.float32)
+    made, read = (random.standard_normal(shape).astype(np.float32) for shape in ((8, 4, 1, 1), (4, 8, 1, 1)))
+    model.weights[first] = made * factors.reshape(8, 1, 1, 1)
+    model.weights[last] = read / factors.reshape(1, 8, 1, 1)
+    return model, [{FEED: one} for one in random.standard_normal((6, 1, 4, 8, 8), np.float32)]
+
+
+def products(model: Model) -> int:
+    return [op.type for op in model.graph.ops].count("elementwise_mul")
+
+
+@pytest.mark.parametrize(("times", "kept"), [(300, True), (1, False)])
+def test_channels_come_to_like_ranges_behind_what_no_factor_passes(times: int, kept: bool) -> None:
+    model, data = drowned(times)
+    batches = list(numbered(data))
+    without = [step for step in STEPS if step not in ("equalization", "channel-gains")]
+    steps = Improvement(
+        Samples.of(batches), Judge(model, batches), collecting(batches), "mse", without=without
+    )
+    plan = make_plan(model)
+    attempt = steps.run(plan, collecting(batches)(plan))
+    equalized, gained = steps.steps
+    assert equalized.after is None
+    assert gained.kept == kept
+    assert products(attempt.freeze().model) == kept
+    if kept:
+        assert gained.after is not None
+        assert gained.after < 0.2 * gained.before
+
+
+@pytest.mark.parametrize(
+    ("times", "target", "count"),
+    [
+        (300, "openvino", 1),
+        (300, "onnxruntime", 1),
+        (300, "paddle-x86", 0),
+        (300, None, 0),
+        (1, "openvino", 0),
+    ],
+)
+def test_without_effort_they_do_where_that_costs_nothing(times: int, target: str | None, count: int) -> None:
+    model, data = drowned(times)
+    found = qcc.quantize(model, data, target=target)
+    assert products(found) == count
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", QccWarning)
+        assert products(qcc.quantize(model, iter(data), target=target)) == 0  # which come once
+    if count:
+        plain = qcc.quantize(model, data)
+        wanted = model.run(data[0])[0]
+        errors = [np.abs(one.run(data[0])[0] - wanted).mean() for one in (found, plain)]
+        assert errors[0] < 0.2 * errors[1]
+
+
 def test_a_step_that_makes_it_worse_is_undone(spread: HardNet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconstruction.Products, "missing_mean", lambda self, moved: 3.0 + 0 * self.missing)
-    steps = improvement(spread, without=["absorption", "float-input", "adaround"])
+    steps = improvement(spread, without=["channel-gains", "absorption", "float-input", "adaround"])
     attempt = run(spread, steps)
     assert [step.kept for step in steps.steps] == [True, False]
     assert str(steps.steps[1]).endswith(", and was undone")
@@ -162,7 +222,7 @@ def test_it_goes_on_where_it_was_stopped(
         return solve(*given, even=even)
 
     monkeypatch.setattr(reconstruction, "adaround", counted)
-    left_out = ["equalization", "absorption", "float-input", "bias-correction"]
+    left_out = ["equalization", "channel-gains", "absorption", "float-input", "bias-correction"]
     whole = run(spread, improvement(spread, left_out)).freeze().model
     layers = len(calls)
     with pytest.raises(Stop):
@@ -260,7 +320,9 @@ def test_few_batches_are_learned_from_and_checked_by(spread: HardNet, count: int
 
 def test_one_batch_is_too_few_to_round_by(spread: HardNet) -> None:
     net = HardNet(**{**vars(spread), "calibration": spread.calibration[:1]})
-    steps = improvement(net, without=["equalization", "absorption", "float-input", "bias-correction"])
+    steps = improvement(
+        net, without=["equalization", "channel-gains", "absorption", "float-input", "bias-correction"]
+    )
     run(net, steps)
     assert str(steps.steps[0]).startswith("adaround: one batch is too few")
 
@@ -276,7 +338,7 @@ def test_a_number_of_rows_that_depends_on_values_is_told() -> None:
     random = np.random.default_rng(0)
     images = [{FEED: random.standard_normal((2000, 8)).astype(np.float32)} for _ in range(4)]
     net = HardNet(model, images, images[0])
-    steps = improvement(net, without=["equalization", "absorption", "float-input"])
+    steps = improvement(net, without=["equalization", "channel-gains", "absorption", "float-input"])
     run(net, steps)
     for step in steps.steps:
         assert "its size depends on values that rounding moves" in step.note
