@@ -111,8 +111,8 @@ def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray])
     sigmoid.
 
     Where it gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the outputs,
-    a step of an integer in front of it is any number. A detector's map of an image that shows nothing, or next
-    to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
+    a step of an integer in front of it is any number. A detector's map of an image that shows nothing, or
+    next to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
     """
     found: dict[str, str] = {}
     for name, output in zip(names, outputs, strict=True):
