@@ -12,7 +12,7 @@ import numpy as np
 from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
-from qcc.backends.heads import chosen_from, heads, is_chosen, saturated
+from qcc.backends.heads import chosen_from, heads, is_chosen, parts, saturated, small_parts
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
 from qcc.backends.samples import Feed, Sample, moved, off_by_a_step, samples
@@ -140,7 +140,8 @@ def reference(
     Raises PaddleError when Paddle cannot read them, or has read other weights than the model's; GraphError
     with Paddle's reason when the model does not run on the inputs.
     """
-    names = tuple(dict.fromkeys((*heads(model.graph), *chosen_from(model.graph))))
+    whole = (*heads(model.graph), *chosen_from(model.graph))
+    names = tuple(dict.fromkeys((*whole, *(part for name in whole for part in parts(model.graph, name)))))
     opened = _opened(model, program, names)
     executor = PaddleExecutor(opened, params)
     _require_same_weights(model, executor)
@@ -175,11 +176,15 @@ def reference(
 
 
 def _compared(graph: Graph, names: tuple[str, ...], runs: Sequence[_Run]) -> tuple[str, ...]:
-    """The same names, but what goes into sigmoids in the place of what says little behind them."""
+    """The same names without the parts of others that are not small beside these, and with what goes into
+    sigmoids in the place of what says little behind them."""
     instead: dict[str, str] = {}
+    small: set[str] = set(graph.fetches)
     for run in runs:
         instead |= saturated(graph, names, run.outputs)
-    return tuple(dict.fromkeys(instead.get(name, name) for name in names))
+        small |= small_parts(graph, dict(zip(names, run.outputs, strict=True)))
+    large = {part for name in names for part in parts(graph, name)} - small
+    return tuple(dict.fromkeys(instead.get(name, name) for name in names if name not in large))
 
 
 def _telling(graph: Graph, run: _Run, executor: PaddleExecutor, names: tuple[str, ...]) -> _Run:
