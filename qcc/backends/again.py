@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.backends.agreement import Distance, furthest
 from qcc.backends.apart import Wrong
-from qcc.backends.judge import FROM_TIES, all_within, see_movements
+from qcc.backends.judge import FROM_TIES, all_within, is_far, see_movements
 from qcc.backends.reference import Reference
 from qcc.backends.report import Check
 from qcc.errors import EngineError, LiteRuntimeError, PaddleError
@@ -43,15 +43,16 @@ def weigh(
     blame: Callable[[Wrong | None], str],
 ) -> Outcome:
     """Whether a run is right whose outputs are as far off as `seen`; where it is further than the model moves
-    by itself, `wrong_op` runs its ops one by one, and `blame` says what is wrong."""
+    by itself, or far in any case, `wrong_op` runs its ops one by one, and `blame` says what is wrong."""
     words = f"{furthest(*seen)} on {found.sample.source}"
     if not all_within(seen, found.limits()):
         # How far ties move the outputs is in the limits from now on.
         see_movements(found)
-    if all_within(seen, found.limits()):
+    allowed = all_within(seen, found.limits())
+    if allowed and not is_far(seen):
         return Outcome(True, words)
     wrong = wrong_op()
-    if wrong is None and found.moves_as_far(seen):
+    if wrong is None and (allowed or found.moves_as_far(seen)):
         return Outcome(True, f"{words}, {FROM_TIES}")
     return Outcome(False, f"{words}, which is wrong: {blame(wrong)}")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from qcc.backends.agreement import FEW, MANY, MOST, MULTIPLE, Distance, distances, furthest, range_of
-from qcc.backends.cuts import QUANTIZES, Cut, culprit, cut_apart, cut_between, part
+from qcc.backends.cuts import Cut, culprit, cut_apart, cut_between, part
 from qcc.backends.heads import is_chosen
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference, write_opened
 from qcc.backends.samples import nearer_to_zero
-from qcc.ir.graph import Graph
+from qcc.backends.steps import step_of
 from qcc.ir.nodes import Op
 from qcc.numerics import max_int
 from qcc.quantization import op_name
@@ -84,7 +84,7 @@ class Apart:
         for their last bits, it rounds to the other side.
         """
         graph = self.cut.graph
-        inputs = {name: _moved(values, _step(graph, name, values)) for name, values in self.inputs.items()}
+        inputs = {name: _moved(values, step_of(graph, name, values)) for name, values in self.inputs.items()}
         found = PaddleExecutor(self.program, self.params).run(inputs)
         return [one.times(_MEET) for one in self.distances(found)]
 
@@ -222,20 +222,6 @@ def _wider(rough: Distance, size: int) -> Distance:
     limit = furthest(rough.times(_OTHER_ROUNDING), _LAST_BIT if rough.largest else Distance())
     # What is right but rough is off by that much itself.
     return furthest(limit, Distance(np.inf)) if size >= MANY and rough.largest >= MOST else limit
-
-
-def _step(graph: Graph, name: str, values: np.ndarray) -> float:
-    """The distance of two neighbouring integers, in what is quantized; 0 for what is not."""
-    readers = list(graph.var(name).consumers)
-    if [op.type for op in readers] == ["relu"]:
-        readers = list(readers[0].output("Out").consumers)
-    quantize = next((op for op in readers if op.type in QUANTIZES), None)
-    if quantize is None:
-        return 0.0
-    found = [scale for slot in ("Scale", "InScale") for scale in quantize.inputs.get(slot, ())]
-    fixed = bool(found) and found[0].name in graph.weights
-    scale = graph.weights[found[0].name] if fixed else values
-    return float(np.abs(scale).max(initial=0)) / max_int(int(quantize.attr("bit_length", 8)))
 
 
 def _moved(values: np.ndarray, step: float) -> np.ndarray:

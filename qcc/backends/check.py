@@ -21,6 +21,7 @@ from qcc.backends.judge import (
     FROM_TIES,
     NOT_TOGETHER,
     first_wrong_op,
+    is_far,
     is_wrong_in_float,
     judge_outputs,
     opened,
@@ -169,15 +170,16 @@ def _check(found: Reference, engine: Engine, way: str | None = None) -> list[Che
 
 def _judged(found: Reference, engine: Engine, outputs: list[np.ndarray], way: str | None) -> Outcome:
     judgement = judge_outputs(found, engine, outputs)
-    if judgement.right:
+    present = state(found.graph)
+    one_by_one = engine.int8 and present not in _WAYS and is_far(judgement.found)
+    if judgement.right and not one_by_one:
         if not engine.int8:
             found.movements.append(judgement.found)
         return Outcome(True, str(judgement.distance))
     words = f"{judgement.distance} on {found.sample.source}"
-    present = state(found.graph)
     where = _WAYS[present] if present in _WAYS else _where(found, engine, way)
     # oneDNN's int8 kernels pass integers on to each other, with scales of their own.
-    if where is None and (not engine.int8 or found.scatters(judgement.found)):
+    if where is None and (judgement.right or not engine.int8 or found.scatters(judgement.found)):
         if not engine.int8:
             found.movements.append(judgement.found)
         return Outcome(True, f"{words}, {FROM_TIES}")

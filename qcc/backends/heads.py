@@ -2,16 +2,17 @@
 
 Behind a non-maximum suppression it cannot: one score that moves in its last bits adds, drops or reorders
 rows. Behind a softmax it can, but much is lost there: a class's logits may be wrong and its probability
-still 1. So what goes into either is compared, too.
+still 1. So what goes into either is compared, too; and so is what a concat joins of very different sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.backends.agreement import range_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.neutral import handed_on
@@ -42,6 +43,8 @@ _IDENTITIES = _MOVES | {"scale"}
 MOST_DIMENSIONS = 6
 """Of values where Paddle's oneDNN kernels compute. No larger ones can be fetched there; what stands in front
 of a reshape is the same."""
+# Of the range of an output: what is a tenth as large is compared ten times as roughly.
+_SMALL = 0.1
 # A sigmoid is steepest where it gives a half, and no longer exponential.
 _SAYS_MUCH = 0.5
 # The standard deviation of zeros with a one in each 400, or of ones with a zero.
@@ -106,13 +109,41 @@ def chosen_from(graph: Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(var.name for var in floats if graph.var(var.name) is var))
 
 
+def parts(graph: Graph, name: str) -> tuple[str, ...]:
+    """What layers compute of a variable that a concat joins, by way of ops that change no order of sizes."""
+    op = graph.var(name).producer
+    while op is not None and op.type in _IDENTITIES | {"transpose2"}:
+        op = op.input("X").producer
+    if op is None or op.type != "concat":
+        return ()
+    found: dict[str, None] = {}
+    for read in op.inputs["X"]:
+        var = _computed(graph, read)
+        if var.producer is not None and var.dtype == VarType.FP32 and graph.var(var.name) is var:
+            found.update(dict.fromkeys(parts(graph, var.name) or (var.name,)))
+    return tuple(found)
+
+
+def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
+    """The parts of variables, of all that have values, whose range is a small one of the whole's.
+
+    Relative to that they could be anything: a detector's scores of 0 to 1 beside boxes in pixels.
+    """
+    return {
+        part
+        for name in values
+        for part in parts(graph, name)
+        if range_of(values[part]) < _SMALL * range_of(values[name])
+    }
+
+
 def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """Of the variables that a sigmoid computes, those whose values say little: head -> what goes into its
     sigmoid.
 
     Where it gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the outputs,
-    a step of an integer in front of it is any number. A detector's map of an image that shows nothing is one,
-    or next to nothing: whether the one faint spot in it reaches a half is up to such a step.
+    a step of an integer in front of it is any number. A detector's map of an image that shows nothing, or
+    next to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
     """
     found: dict[str, str] = {}
     for name, output in zip(names, outputs, strict=True):

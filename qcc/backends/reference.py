@@ -12,11 +12,13 @@ import numpy as np
 from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
-from qcc.backends.heads import chosen_from, heads, is_chosen, saturated
+from qcc.backends.heads import chosen_from, heads, is_chosen, parts, saturated, small_parts
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.program_file import inference_program
 from qcc.backends.samples import Feed, Sample, moved, off_by_a_step, samples
 from qcc.backends.sizes import of_other_sizes, shown
+from qcc.backends.steps import steps_of
+from qcc.backends.telling import factor_of, moved_by_ties, noise, of_ties, scenes
 from qcc.errors import GraphError, PaddleError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -24,14 +26,6 @@ from qcc.numerics import max_int
 from qcc.quantization import quantized_ops
 
 _OPENED = ".opened"
-
-_OTHER_TIES = 2.0
-"""Two runs whose ties fall otherwise are each as far off as the network lets them be, and as far from each
-other; another pair is as far apart, within a factor that few draws of the same noise differ by."""
-
-_MANY_TIES = (7, 11, 13)
-"""One in so many integers: a good part of the noise of 8 bits. These are several draws, since peaks of a
-softmax move in one by ten times what they move in another."""
 
 
 @dataclass
@@ -73,7 +67,7 @@ class Reference:
         found = limits([*self.movements, *more], self.floor)
         if not self.ties:
             return found
-        return [furthest(limit, _of_ties(tie)) for limit, tie in zip(found, self.ties, strict=True)]
+        return [furthest(limit, of_ties(tie)) for limit, tie in zip(found, self.ties, strict=True)]
 
     def see_ties(self) -> None:
         """Measure how far the outputs of a quantized model move when a few integers at its inputs are off by
@@ -83,7 +77,8 @@ class Reference:
         other tie does, and last bits alone may move no value over a tie in the one run and some in the next.
         """
         if not self.ties and any(True for _ in quantized_ops(self.graph)):
-            found = self.executor.run(off_by_a_step(self.sample.inputs), self.names)
+            inputs = self.sample.inputs
+            found = self.executor.run(off_by_a_step(inputs, steps_of(self.graph, inputs)), self.names)
             self.ties.extend(self.distances(found))
 
     def moves_as_far(self, seen: Sequence[Distance]) -> bool:
@@ -112,9 +107,10 @@ class Reference:
 
     def _many_ties(self) -> list[Distance]:
         if not self.many_ties:
-            runs = (off_by_a_step(self.sample.inputs, share) for share in _MANY_TIES)
-            draws = [self.distances(self.executor.run(inputs, self.names)) for inputs in runs]
-            self.many_ties.extend(_of_ties(furthest(*seen)) for seen in zip(*draws, strict=True))
+            found = moved_by_ties(self.graph, self.sample.inputs, self.executor, self.names, self.outputs)
+            self.many_ties.extend(
+                of_ties(one, factor_of(output.size)) for one, output in zip(found, self.outputs, strict=True)
+            )
         return self.many_ties
 
     def _scattered(self, place: int, seen: Distance, tie: Distance) -> bool:
@@ -130,11 +126,6 @@ class Reference:
         return self.executor.run(self.sample.inputs, names)
 
 
-def _of_ties(seen: Distance) -> Distance:
-    # How the size of an output changes that is off everywhere by chance is one draw, and may be near zero.
-    return furthest(seen, Distance(norms=seen.largest)).times(_OTHER_TIES)
-
-
 def reference(
     model: Model,
     program: Path,
@@ -143,17 +134,23 @@ def reference(
     *,
     feeds: Sequence[Feed] = (),
 ) -> Reference:
-    """Run a model's files op for op on data, or, when that is None, on made-up inputs; where some of `feeds`
-    have open sizes, on such of another size as well, if the model runs on one.
+    """Run a model's files op for op on data, or, when that is None or says too little, on made-up inputs;
+    where some of `feeds` have open sizes, on such of another size as well, if the model runs on one.
 
     Raises PaddleError when Paddle cannot read them, or has read other weights than the model's; GraphError
     with Paddle's reason when the model does not run on the inputs.
     """
-    names = tuple(dict.fromkeys((*heads(model.graph), *chosen_from(model.graph))))
+    whole = (*heads(model.graph), *chosen_from(model.graph))
+    names = tuple(dict.fromkeys((*whole, *(part for name in whole for part in parts(model.graph, name)))))
     opened = _opened(model, program, names)
     executor = PaddleExecutor(opened, params)
     _require_same_weights(model, executor)
     runs = [_first_run(samples(model, data), executor, names)]
+    if data is not None and any(True for _ in quantized_ops(model.graph)):
+        try:
+            runs = [_telling(model.graph, runs[0], executor, names)]
+        except PaddleError:
+            executor = PaddleExecutor(opened, params)  # what was made up has ended the process
     if feeds:
         try:
             runs.append(_first_run(of_other_sizes(feeds, runs[0].sample), executor, names))
@@ -161,11 +158,9 @@ def reference(
             pass  # it takes no other size
         except PaddleError:
             executor = PaddleExecutor(opened, params)  # the run at the other size has ended the process
-    instead: dict[str, str] = {}
-    for run in runs:
-        instead |= saturated(model.graph, names, run.outputs)
-    if instead:
-        names = tuple(dict.fromkeys(instead.get(name, name) for name in names))
+    compared = _compared(model.graph, names, runs)
+    if compared != names:
+        names = compared
         opened = _opened(model, program, names)
         executor = PaddleExecutor(opened, params)
         runs = [_Run(run.sample, executor.run(run.sample.inputs, names)) for run in runs]
@@ -178,6 +173,38 @@ def reference(
         one.movements.append(one.distances(executor.run(moved(one.sample.inputs), names)))
     found[0].again = found[1] if len(found) > 1 else None
     return found[0]
+
+
+def _compared(graph: Graph, names: tuple[str, ...], runs: Sequence[_Run]) -> tuple[str, ...]:
+    """The same names without the parts of others that are not small beside these, and with what goes into
+    sigmoids in the place of what says little behind them."""
+    instead: dict[str, str] = {}
+    small: set[str] = set(graph.fetches)
+    for run in runs:
+        instead |= saturated(graph, names, run.outputs)
+        small |= small_parts(graph, dict(zip(names, run.outputs, strict=True)))
+    large = {part for name in names for part in parts(graph, name)} - small
+    return tuple(dict.fromkeys(instead.get(name, name) for name in names if name not in large))
+
+
+def _telling(graph: Graph, run: _Run, executor: PaddleExecutor, names: tuple[str, ...]) -> _Run:
+    """A run on data, or, where that does not tell right from wrong, the one that does best of it and some on
+    made-up inputs."""
+    least, best = _noise(graph, run, executor, names), run
+    if least < 1:
+        return run
+    for scene in scenes(graph, run.sample):
+        found = _Run(scene, executor.run(scene.inputs, names))
+        its_noise = _noise(graph, found, executor, names)
+        if its_noise < least:
+            least, best = its_noise, found
+    return best
+
+
+def _noise(graph: Graph, run: _Run, executor: PaddleExecutor, names: tuple[str, ...]) -> float:
+    inputs, compared = run.sample.inputs, _compared(graph, names, [run])
+    outputs = run.outputs if compared == names else executor.run(inputs, compared)
+    return noise(graph, compared, outputs, moved_by_ties(graph, inputs, executor, compared, outputs))
 
 
 def _opened(model: Model, program: Path, names: tuple[str, ...]) -> Path:

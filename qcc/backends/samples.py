@@ -16,6 +16,7 @@ from qcc.numerics import max_int
 # but strides and anchors may want more. All are multiples of 32 as detectors want them.
 _SIZES = (64, 320, 224)
 _SEED = 0
+MADE_UP = "made-up inputs"
 _LAST_BITS = 1 / 3e7
 
 
@@ -34,7 +35,7 @@ def samples(model: Model, data: Mapping[str, np.ndarray] | None) -> Iterator[Sam
         yield Sample({name: data[name] for name in model.feeds if name in data}, "data")
         return
     for size in _SIZES:
-        yield Sample(make_inputs(model, size), "made-up inputs")
+        yield Sample(make_inputs(model, size), MADE_UP)
 
 
 def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -50,15 +51,35 @@ def moved(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def off_by_a_step(inputs: Mapping[str, np.ndarray], one_in: int | None = None) -> dict[str, np.ndarray]:
-    """The same inputs, but for one in so many elements of floats, which are off by a step of 8 bits; by
-    default a few."""
+def off_by_a_step(
+    inputs: Mapping[str, np.ndarray], steps: Mapping[str, float], one_in: int | None = None
+) -> dict[str, np.ndarray]:
+    """The same inputs, but for one in so many elements of floats, by default a few, which are off by a step:
+    that of `steps`, or, where a model does not round them itself, one of 8 bits.
+
+    On an image of nearly one grey a step of its own would be far less than what the model rounds to.
+    """
     changed = dict(inputs)
     for name, array in inputs.items():
         if array.dtype.kind == "f" and array.size:
-            step = float(np.abs(array).max()) / max_int(8)
+            step = steps.get(name) or float(np.abs(array).max()) / max_int(8)
             changed[name] = nearer_to_zero(array, step, one_in)
     return changed
+
+
+def scene_like(sample: Sample, ranges: Mapping[str, float], seed: int) -> Sample:
+    """Made-up inputs of the sizes of a sample: pictures for images, and noise for others that a model rounds,
+    as large as their `ranges`, or else as the sample; what shows nothing but zeros says nothing of that."""
+    inputs = dict(sample.inputs)
+    for name, array in sample.inputs.items():
+        largest = ranges.get(name) or float(np.abs(array).max(initial=0))
+        is_image = array.ndim == 4 and min(array.shape[2:]) > 1
+        if array.dtype.kind == "f" and largest and (is_image or name in ranges):
+            values = _pictures(array.shape, seed) if is_image else _noise(array.shape, seed)
+            if array.min() >= 0:
+                values -= values.min()
+            inputs[name] = (values * (largest / np.abs(values).max())).astype(array.dtype)
+    return Sample(inputs, MADE_UP)
 
 
 _ONE_IN = (997, 101, 11, 3, 1)
@@ -148,11 +169,15 @@ def _values(feed: Feed, shape: tuple[int, ...], image: tuple[int, ...]) -> np.nd
     if dtype.kind != "f" or "scale" in name:
         return np.ones(shape, dtype)
     if len(shape) == 4 and min(shape[2:]) > 1:
-        return _pictures(shape).astype(dtype)
-    return np.random.default_rng(_SEED).standard_normal(shape).astype(dtype)
+        return _pictures(shape, _SEED).astype(dtype)
+    return _noise(shape, _SEED).astype(dtype)
 
 
-def _pictures(shape: tuple[int, ...]) -> np.ndarray:
+def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def _pictures(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """Pictures as a camera takes them, normalized as networks want them: values of about -2 to 2.
 
     Noise would not do: its mean is the same everywhere, so that deep layers see a constant. These have a
@@ -160,7 +185,7 @@ def _pictures(shape: tuple[int, ...]) -> np.ndarray:
     channels that go together.
     """
     batch, channels, height, width = shape
-    random = np.random.default_rng(_SEED)
+    random = np.random.default_rng(seed)
     planes = np.empty(shape)
     for number in range(batch):
         grey = _scene(height, width, random)

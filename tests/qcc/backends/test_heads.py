@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lite_case import F, build_model, floats
 from lite_nets import ssd, yolov3
@@ -13,7 +14,7 @@ from lite_ops import CASES
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.heads import chosen_from, heads, is_chosen
+from qcc.backends.heads import chosen_from, heads, is_chosen, parts, small_parts
 
 
 def test_fetches_as_they_are() -> None:
@@ -41,6 +42,24 @@ def test_values_are_compared_where_they_first_stand(hand_on: Callable[[Any], Any
 def test_an_inner_softmax_is_none_of_a_classifier() -> None:
     model = build_model(lambda x: paddle.matmul(F.softmax(F.relu(x)), x, transpose_y=True), (floats(2, 3),))
     assert heads(model.graph) == model.fetches
+
+
+def test_scores_beside_boxes_in_pixels_are_a_part_of_their_own() -> None:
+    """As YOLOv8 joins them: relative to the range of the boxes, scores could be anything."""
+
+    def build(x: Any) -> Any:
+        levels = paddle.concat([x * 300.0, x * 200.0], axis=1)
+        joined = paddle.concat([levels, F.sigmoid(x)], axis=1)
+        return paddle.transpose(joined, [0, 2, 1]) * 1.0
+
+    model = build_model(build, (floats(1, 2, 6),))
+    (whole,) = model.fetches
+    found = parts(model.graph, whole)
+    assert [model.graph.var(name).producer.type for name in found] == ["scale", "scale", "sigmoid"]
+    boxes, scores = np.linspace(0, 300, 12), np.linspace(0, 1, 12)
+    values = dict(zip(found, (boxes, boxes / 2, scores), strict=True))
+    values[whole] = np.concatenate([boxes, boxes / 2, scores])
+    assert small_parts(model.graph, values) == {found[-1]}
 
 
 def test_what_is_chosen_from() -> None:

@@ -11,6 +11,7 @@ from lite_case import F, build_model, floats, static
 from onnx_files import frozen
 
 import qcc
+from qcc._paddle import paddle
 from qcc.backends.agreement import ROUNDING
 from qcc.backends.reference import Reference, reference, smallest_limit
 
@@ -73,3 +74,21 @@ def test_a_map_that_shows_nothing_is_compared_before_its_sigmoid(
     assert producer is not None
     assert producer.type == compared
     assert found.distances(found.executor.run(found.sample.inputs, found.names))[0].largest == 0
+
+
+@pytest.mark.parametrize(("size", "compared"), [(300.0, ["concat", "sigmoid"]), (0.3, ["concat"])])
+def test_what_is_small_in_an_output_is_compared_by_itself(
+    size: float, compared: list[str], tmp_path: Path
+) -> None:
+    x = floats(1, 3, 20, 20)
+
+    def build(x: Any) -> Any:
+        maps = static.nn.conv2d(x, 2, 1, bias_attr=False)
+        return paddle.concat([maps * size, F.sigmoid(maps * 4)], axis=1)
+
+    model = build_model(build, (x,))
+    qcc.save(model, tmp_path, form="float", check=False)
+    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
+    producers = [found.graph.var(name).producer for name in found.names]
+    assert [op.type for op in producers if op is not None] == compared
+    assert [output.shape[1] for output in found.outputs] == [4, 2][: len(compared)]

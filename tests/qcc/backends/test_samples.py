@@ -112,7 +112,7 @@ def test_a_few_elements_are_a_step_off() -> None:
     random = np.random.default_rng(1)
     image, few = (random.standard_normal(shape).astype(np.float32) for shape in ((1, 3, 64, 64), (2, 5)))
     inputs = {"image": image, "few": few, "size": np.array([[64, 64]], np.int32), "none": image[:0]}
-    changed = off_by_a_step(inputs)
+    changed = off_by_a_step(inputs, {})
     assert changed["size"] is inputs["size"]
     assert changed["none"].size == 0
     for name, count in (("image", 13), ("few", 10)):
