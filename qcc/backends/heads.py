@@ -7,7 +7,7 @@ still 1. So what goes into either is compared, too; and so is what a concat join
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 
@@ -49,6 +49,8 @@ _SMALL = 0.1
 _SAYS_MUCH = 0.5
 # The standard deviation of zeros with a one in each 400, or of ones with a zero.
 _VARIES_MUCH = 0.05
+# `ValueClip` in Paddle's kernel of log_softmax.
+_LEAST = -64.0
 
 
 def heads(graph: Graph) -> tuple[str, ...]:
@@ -138,22 +140,36 @@ def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
 
 
 def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:
-    """Of the variables that a sigmoid computes, those whose values say little: head -> what goes into its
-    sigmoid.
+    """Of the variables that a sigmoid or a log_softmax computes, those whose values say little: head -> what
+    goes into that op.
 
-    Where it gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the outputs,
-    a step of an integer in front of it is any number. A detector's map of an image that shows nothing, or
-    next to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
+    Where a sigmoid gives nearly 0 everywhere, or nearly 1, it is exponential: relative to the range of the
+    outputs, a step of an integer in front of it is any number. A detector's map of an image that shows
+    nothing, or next to nothing, is one: whether the one faint spot in it reaches a half is up to such a step.
+    A log_softmax says nothing below the least that Paddle's kernel gives, where engines go on.
     """
     found: dict[str, str] = {}
     for name, output in zip(names, outputs, strict=True):
-        read = _behind(graph.var(name), "sigmoid", _MOVES)
-        # What has been written over since cannot be had.
-        if read is None or graph.var(read.name) is not read:
-            continue
-        if output.size and (np.ptp(output) < _SAYS_MUCH or np.std(output) < _VARIES_MUCH):
-            found[name] = _computed(graph, read).name
+        for kind, says_little in _SAYING_LITTLE.items():
+            read = _behind(graph.var(name), kind, _MOVES)
+            # What has been written over since cannot be had.
+            if read is not None and graph.var(read.name) is read and output.size and says_little(output):
+                found[name] = _computed(graph, read).name
     return found
+
+
+def _nearly_constant(output: np.ndarray) -> bool:
+    return bool(np.ptp(output) < _SAYS_MUCH or np.std(output) < _VARIES_MUCH)
+
+
+def _reaches_the_least(output: np.ndarray) -> bool:
+    return bool(output.min() <= _LEAST)
+
+
+_SAYING_LITTLE: Mapping[str, Callable[[np.ndarray], bool]] = {
+    "log_softmax": _reaches_the_least,
+    "sigmoid": _nearly_constant,
+}
 
 
 def suppressions(var: Var) -> list[Op]:

@@ -76,6 +76,26 @@ def test_a_map_that_shows_nothing_is_compared_before_its_sigmoid(
     assert found.distances(found.executor.run(found.sample.inputs, found.names))[0].largest == 0
 
 
+@pytest.mark.parametrize(("factor", "compared"), [(1.0, "log_softmax"), (200.0, "scale")])
+def test_logarithms_that_paddle_cuts_off_are_compared_before(
+    factor: float, compared: str, tmp_path: Path
+) -> None:
+    x = floats(1, 3, 8, 8)
+    model = build_model(lambda x: F.log_softmax(static.nn.conv2d(x, 4, 1, bias_attr=False) * factor, 1), (x,))
+    qcc.save(model, tmp_path, form="float", check=False)
+    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
+    (name,) = found.names
+    producer = found.graph.var(name).producer
+    assert producer is not None
+    assert producer.type == compared
+
+
+def test_logarithms_that_paddle_cuts_off_are_right_in_onednn(tmp_path: Path) -> None:
+    x = floats(1, 3, 8, 8)
+    model = build_model(lambda x: F.log_softmax(static.nn.conv2d(x, 4, 1, bias_attr=False) * 200, 1), (x,))
+    qcc.save(frozen(model, {"x0": x}), tmp_path, target="paddle-x86", check={"x0": x})
+
+
 @pytest.mark.parametrize(("size", "compared"), [(300.0, ["concat", "sigmoid"]), (0.3, ["concat"])])
 def test_what_is_small_in_an_output_is_compared_by_itself(
     size: float, compared: list[str], tmp_path: Path
