@@ -13,8 +13,8 @@ from qcc.numerics import max_int
 from qcc.passes.fake_quant import QUANTIZE_OPS, read_quantizer
 from qcc.passes.frozen import frozen_op
 from qcc.passes.quantizable import channel_axis
-from qcc.passes.rewrite import RECTIFIERS, free_name, free_prefix, is_fetched, only_reader
-from qcc.passes.round_trip import round_trips
+from qcc.passes.rewrite import RECTIFIERS, free_name, free_prefix, is_fetched, only_reader, slot_of
+from qcc.passes.round_trip import quantize_in_front, round_trips
 from qcc.quantization import quantized_ops
 
 _UINT8 = 255
@@ -156,8 +156,7 @@ def _give_rounded(graph: Graph, var: Var, quantizers: list[Op]) -> None:
     writer, scale = var.producer, scale_of(graph, quantizers[0], _SCALES[quantizers[0].type])
     assert writer is not None
     exact = graph.add_var_like(free_name(graph, var.name, ".exact"), var)
-    slot = next(name for name, outputs in writer.outputs.items() if var in outputs)
-    graph.set_output(writer, slot, [exact])
+    graph.set_output(writer, slot_of(writer, var), [exact])
     for quantize in quantizers:
         graph.set_input(quantize, "X", [exact])
     integers = _UINT8 if is_unsigned(exact) else max_int(8)
@@ -167,7 +166,7 @@ def _give_rounded(graph: Graph, var: Var, quantizers: list[Op]) -> None:
 
 def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
     for var in list(op.all_inputs()):
-        quantize = _quantize_in_front(var.producer)
+        quantize = quantize_in_front(var.producer)
         if quantize is None:
             continue
         source = quantize.input("X")
@@ -178,17 +177,11 @@ def _replace_pair(graph: Graph, op: Op, rounded: bool) -> None:
             graph.replace_input(op, var, _unsigned(graph, quantize, var, scale, scale / _UINT8))
 
 
-def _quantize_in_front(op: Op | None) -> Op | None:
-    """The first op of a linear pair, by its second; None for every other op."""
-    first = op.input("X").producer if op is not None and op.type == "dequantize_linear" else None
-    return first if first is not None and first.type == "quantize_linear" else None
-
-
 def _leave_out_others(graph: Graph) -> None:
     """Let ops without a weight read what stands in front of their pairs, as other tools put there."""
     layers = {one.op for one in quantized_ops(graph)}
     for op in graph.ops:
-        quantize = _quantize_in_front(op)
+        quantize = quantize_in_front(op)
         if quantize is None:
             continue
         for reader in [reader for reader in op.output("Y").consumers if reader not in layers]:

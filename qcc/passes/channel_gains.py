@@ -9,10 +9,9 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
 from qcc.passes.channels import Unlinked, unlinked
-from qcc.passes.rewrite import free_name
+from qcc.passes.rewrite import free_name, slot_of
 
 
 @options(frozen=True, config=OPTIONS)
@@ -57,12 +56,8 @@ def _insert(graph: Graph, found: Unlinked) -> None:
     plain = graph.add_var_like(free_name(graph, var.name, ".plain"), var)
     ones = np.ones(found.channels, np.float32)
     factor = graph.add_var(free_name(graph, var.name, ".gain"), "float32", ones.shape, ones)
-    slot = _slot(op, var)
+    slot = slot_of(op, var)
     written = [plain if one is var else one for one in op.outputs[slot]]
     graph.set_output(op, slot, written)
     attrs = {"axis": -1 if found.last_axis else 1, "op_role": 0}
     graph.add_op("elementwise_mul", {"X": plain, "Y": factor}, {"Out": var}, attrs, after=op)
-
-
-def _slot(op: Op, var: Var) -> str:
-    return next(slot for slot, variables in op.outputs.items() if var in variables)

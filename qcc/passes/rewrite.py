@@ -62,6 +62,11 @@ def adds_a_bias(graph: Graph, out: Var) -> bool:
     return bias is not None and bool(bias.any())
 
 
+def slot_of(op: Op, written: Var) -> str:
+    """The slot in which an op writes a variable."""
+    return next(slot for slot, variables in op.outputs.items() if written in variables)
+
+
 def scales_nothing(op: Op) -> bool:
     """True for a scale op that multiplies by 1 and adds 0."""
     if op.type != "scale" or op.inputs.get("ScaleTensor"):
@@ -91,7 +96,7 @@ def bypass(graph: Graph, op: Op, source: Var, result: Var) -> bool:
     producer = source.producer
     if producer is None or is_fetched(graph, source):
         return False
-    slot = next(name for name, variables in producer.outputs.items() if source in variables)
+    slot = slot_of(producer, source)
     variables = [result if var is source else var for var in producer.outputs[slot]]
     remove_op(graph, op, keep=result)
     graph.replace_uses(source, result)

@@ -76,6 +76,18 @@ def round_trip(var: Var) -> RoundTrip | None:
     return RoundTrip("stored", integers, var, (last,)) if first is None and integers.persistable else None
 
 
+def quantize_in_front(op: Op | None) -> Op | None:
+    """The first op of a linear pair, observers among them, by its second; None for every other op."""
+    first = op.input("X").producer if op is not None and op.type == "dequantize_linear" else None
+    return first if first is not None and first.type == "quantize_linear" else None
+
+
+def rounded_from(var: Var) -> Var:
+    """The variable that was rounded, where this is a rounded one; else this."""
+    quantize = quantize_in_front(var.producer)
+    return var if quantize is None else quantize.input("X")
+
+
 def linear_attrs(bits: int, axis: int) -> dict[str, Any]:
     """Attributes of a quantize_linear or dequantize_linear op; axis -1 stands for one scale.
 

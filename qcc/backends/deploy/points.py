@@ -9,7 +9,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.quantizable import KINDS
 from qcc.passes.rewrite import CONVOLUTIONS, RECTIFIERS, is_fetched, only_reader
-from qcc.passes.round_trip import round_trips
+from qcc.passes.round_trip import round_trips, rounded_from
 
 Where = Literal["outputs", "shortcuts"]
 
@@ -125,15 +125,6 @@ def _end(graph: Graph, var: Var) -> Var:
     if op is not None and op.type in RECTIFIERS:
         var = op.output("Out")
     return var
-
-
-def rounded_from(var: Var) -> Var:
-    """The variable that was rounded, where an op reads a rounded one."""
-    op = var.producer
-    if op is None or op.type != "dequantize_linear":
-        return var
-    quantize = op.input("X").producer
-    return var if quantize is None or quantize.type != "quantize_linear" else quantize.input("X")
 
 
 def _shortcut(graph: Graph, add: Op, order: Mapping[Op | None, int]) -> Var | None:

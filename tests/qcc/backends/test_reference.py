@@ -14,6 +14,19 @@ import qcc
 from qcc._paddle import paddle
 from qcc.backends.agreement import ROUNDING
 from qcc.backends.reference import Reference, reference, smallest_limit
+from qcc.model import Model
+
+
+def referred(model: Model, inputs: dict[str, np.ndarray], folder: Path) -> Reference:
+    qcc.save(model, folder, form="float", check=False)
+    return reference(model, folder / "model.pdmodel", folder / "model.pdiparams", inputs)
+
+
+def compared_ops(found: Reference) -> list[str]:
+    """Which ops compute what is compared."""
+    producers = [found.graph.var(name).producer for name in found.names]
+    assert None not in producers
+    return [op.type for op in producers if op is not None]
 
 
 def of_a_map(side: int, folder: Path) -> Reference:
@@ -25,8 +38,7 @@ def of_a_map(side: int, folder: Path) -> Reference:
 
     inputs = {"x0": x}
     model = frozen(build_model(build, (x,)), inputs)
-    qcc.save(model, folder, form="float", check=False)
-    return reference(model, folder / "model.pdmodel", folder / "model.pdiparams", inputs)
+    return referred(model, inputs, folder)
 
 
 @pytest.mark.parametrize(("side", "few_may"), [(100, True), (20, False)])
@@ -67,12 +79,8 @@ def test_a_map_that_shows_nothing_is_compared_before_its_sigmoid(
 ) -> None:
     x = floats(1, 3, 20, 20)
     model = build_model(lambda x: F.sigmoid(static.nn.conv2d(x, 1, 1, bias_attr=False) * 4 + bias), (x,))
-    qcc.save(model, tmp_path, form="float", check=False)
-    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
-    (name,) = found.names
-    producer = found.graph.var(name).producer
-    assert producer is not None
-    assert producer.type == compared
+    found = referred(model, {"x0": x}, tmp_path)
+    assert compared_ops(found) == [compared]
     assert found.distances(found.executor.run(found.sample.inputs, found.names))[0].largest == 0
 
 
@@ -82,12 +90,8 @@ def test_logarithms_that_paddle_cuts_off_are_compared_before(
 ) -> None:
     x = floats(1, 3, 8, 8)
     model = build_model(lambda x: F.log_softmax(static.nn.conv2d(x, 4, 1, bias_attr=False) * factor, 1), (x,))
-    qcc.save(model, tmp_path, form="float", check=False)
-    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
-    (name,) = found.names
-    producer = found.graph.var(name).producer
-    assert producer is not None
-    assert producer.type == compared
+    found = referred(model, {"x0": x}, tmp_path)
+    assert compared_ops(found) == [compared]
 
 
 def test_logarithms_that_paddle_cuts_off_are_right_in_onednn(tmp_path: Path) -> None:
@@ -107,8 +111,6 @@ def test_what_is_small_in_an_output_is_compared_by_itself(
         return paddle.concat([maps * size, F.sigmoid(maps * 4)], axis=1)
 
     model = build_model(build, (x,))
-    qcc.save(model, tmp_path, form="float", check=False)
-    found = reference(model, tmp_path / "model.pdmodel", tmp_path / "model.pdiparams", {"x0": x})
-    producers = [found.graph.var(name).producer for name in found.names]
-    assert [op.type for op in producers if op is not None] == compared
+    found = referred(model, {"x0": x}, tmp_path)
+    assert compared_ops(found) == compared
     assert [output.shape[1] for output in found.outputs] == [4, 2][: len(compared)]

@@ -29,7 +29,7 @@ class FlatBiases(EnginePass):
         y = elementwise_add(X=c, Y=b) {axis=1}
 
     `conv_bias_mkldnn_fuse_pass` of Paddle takes no other one into the convolution, and no activation goes
-    there without it. X2Paddle writes biases with four dimensions.
+    there without it. The biases of `paddle.nn.Conv2D` are saved with a reshape to four dimensions.
     """
 
     name: ClassVar[str] = "flat-biases"

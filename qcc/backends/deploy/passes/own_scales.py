@@ -11,7 +11,6 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.points import rounded_from
 from qcc.backends.onednn_rounding import (
     ACTIVATIONS,
     CONVOLUTIONS,
@@ -24,6 +23,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.rewrite import only_reader, scales_nothing
+from qcc.passes.round_trip import rounded_from
 from qcc.quantization import quantized_ops
 
 _KEEPING = {

@@ -15,7 +15,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.quantizable import KINDS
-from qcc.passes.rewrite import CONVOLUTIONS, RECTIFIERS, only_reader, set_weight
+from qcc.passes.rewrite import CONVOLUTIONS, RECTIFIERS, only_reader, set_weight, slot_of
 from qcc.passes.round_trip import RoundTrip, RoundTrips, round_trips
 
 _TILE = 32
@@ -208,8 +208,7 @@ def _widen(graph: Graph, step: _Step) -> None:
         shape = list(var.shape)
         shape[step.dim] = _wide(channels, step.groups)
         wide = graph.add_var(f"{var.name}.wide", "float32", shape)
-        slot = next(slot for slot, variables in op.outputs.items() if var in variables)
-        graph.set_output(op, slot, [wide])
+        graph.set_output(op, slot_of(op, var), [wide])
         if op.type == "elementwise_add":
             axis = _bias_axis(graph, op, step.dim, channels)
             assert axis is not None
