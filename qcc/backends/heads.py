@@ -113,17 +113,28 @@ def chosen_from(graph: Graph) -> tuple[str, ...]:
 
 def parts(graph: Graph, name: str) -> tuple[str, ...]:
     """What layers compute of a variable that a concat joins, by way of ops that change no order of sizes."""
+    return _parts(graph, name, {})
+
+
+def _parts(graph: Graph, name: str, known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The same; `known` has those of concats that have been asked for, which several others may join."""
+    if name not in known:
+        known[name] = tuple(_joined(graph, name, known))
+    return known[name]
+
+
+def _joined(graph: Graph, name: str, known: dict[str, tuple[str, ...]]) -> dict[str, None]:
     op = graph.var(name).producer
     while op is not None and op.type in _IDENTITIES | {"transpose2"}:
         op = op.input("X").producer
-    if op is None or op.type != "concat":
-        return ()
     found: dict[str, None] = {}
+    if op is None or op.type != "concat":
+        return found
     for read in op.inputs["X"]:
         var = _computed(graph, read)
         if var.producer is not None and var.dtype == VarType.FP32 and graph.var(var.name) is var:
-            found.update(dict.fromkeys(parts(graph, var.name) or (var.name,)))
-    return tuple(found)
+            found.update(dict.fromkeys(_parts(graph, var.name, known) or (var.name,)))
+    return found
 
 
 def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:

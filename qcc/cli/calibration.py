@@ -150,14 +150,16 @@ class CalibrationData:
             )
         return with_scales(model, scales)
 
-    def first_batch(self, model: Model) -> Batch | None:
-        """The first batch, cut to one sample where the model takes any number, for comparing runs of the
+    def one_batch(self, model: Model) -> Batch | None:
+        """An ordinary batch, cut to one sample where the model takes any number, for comparing runs of the
         model; None when there is none."""
-        batch = next(iter(self.batches(model)), None)
-        if batch is None or any(name not in batch for name in model.feeds):
+        from qcc.calibrate.data.one_sample import one_sample, ordinary
+
+        batches = self.batches(model)
+        if not len(batches):
             return None
-        shapes = {name: model.graph.var(name).shape for name in model.feeds}
-        return {name: batch[name][: 1 if shape[:1] == (-1,) else None] for name, shape in shapes.items()}
+        batch = batches.read(ordinary(batches.items, batches.read))
+        return one_sample(model, batch) if all(name in batch for name in model.feeds) else None
 
 
 def _nothing_to_calibrate(model: Model) -> str:

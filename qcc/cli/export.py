@@ -186,7 +186,7 @@ def export(
     if given is not None:
         _check_frozen(loaded)
         loaded = given.calibrated(loaded)
-        data = given.first_batch(loaded)
+        data = given.one_batch(loaded)
     found = None
     if in_time is not None:
         loaded, found = in_time.for_lite(loaded)

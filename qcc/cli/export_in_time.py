@@ -80,7 +80,7 @@ class ExportInTime:
         from qcc.measure.subjects import find_subjects
 
         if self.data is not None:
-            batch = self.data.first_batch(model)
+            batch = self.data.one_batch(model)
             if batch is not None:
                 return Sample(batch, "data")
         with tempfile.TemporaryDirectory(prefix="qcc-inputs-") as folder:

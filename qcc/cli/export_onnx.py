@@ -75,7 +75,7 @@ def write_onnx(
             echo(f"there is nothing to measure for {target.name}; the file is checked on {calibration.path}.")
         if names:
             scales = _measured(model, names, calibration)
-        data = calibration.first_batch(model)
+        data = calibration.one_batch(model)
     found = None
     if in_time is not None:
         model, known, found = in_time.for_onnx(model, target, scales, cut=cut)

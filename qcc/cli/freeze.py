@@ -151,7 +151,7 @@ def freeze(
     data = None
     if given is not None:
         loaded = given.calibrated(loaded)
-        data = given.first_batch(loaded)
+        data = given.one_batch(loaded)
         metrics = {}  # what was evaluated had other scales
     check = False if no_check else True if data is None else data
     old_names = model is not None

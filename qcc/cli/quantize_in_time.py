@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from qcc.calibrate.accurate.steps import Attempt
     from qcc.calibrate.choose import Quantized
     from qcc.calibrate.collect import Numbered
-    from qcc.calibrate.data.batches import Batch
     from qcc.calibrate.report import Section
     from qcc.cli.accurate import Told
     from qcc.measure.tradeoff.clock import Form
@@ -45,6 +44,7 @@ class InTime:
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.choose import Quantized
         from qcc.calibrate.data.batches import spread
+        from qcc.calibrate.data.one_sample import one_sample, ordinary
         from qcc.calibrate.memo import Memo
         from qcc.measure.tradeoff.models import BudgetQuality, FromFloat
 
@@ -53,14 +53,15 @@ class InTime:
         def quality(told: Told) -> Quality:
             return BudgetQuality(open_budget(self.quality, model, held_back, Memo(folder), told), models)
 
+        timed = ordinary(held_back, lambda one: one.read())
         found = search_in_time(
             self.time,
             models,
             self._form(models),
             target=self.target,
             engine=self.engine,
-            inputs=one_sample(model, held_back[0].read()),
-            source=held_back[0].name,
+            inputs=one_sample(model, timed.read()),
+            source=timed.name,
             agreement=Judge(model, spread(held_back, COMPARED)).agreement,
             quality=quality if self.quality else None,
             also_wanted=self.quality.record(),
@@ -86,9 +87,3 @@ class InTime:
 def budgets_in_time(time: WantedTime, quality: Wanted, target: str | None, effort: str) -> InTime | None:
     """The budgets, where there is one of time.  Raises what `WantedTime.check` raises."""
     return InTime(time, quality, str(target), time.check(target, effort, onnx=False)) if time else None
-
-
-def one_sample(model: Model, batch: Batch) -> Batch:
-    """A batch cut to one sample where the model takes any number of them."""
-    shapes = {name: model.graph.versions(name)[0].shape for name in model.feeds}
-    return {name: batch[name][:1] if shape[:1] == (-1,) else batch[name] for name, shape in shapes.items()}

@@ -16,7 +16,6 @@ from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.freeze import lines_about
 from qcc.cli.own_files import NB, ONNX, OwnFiles, is_page, is_record, is_report
 from qcc.cli.progress import progress
-from qcc.cli.quantize_in_time import one_sample
 from qcc.cli.stdout import echo
 from qcc.cli.time_budget import CURVE, DRAWING, Found
 from qcc.cli.trained import is_trained
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from qcc.backends.report import Saved
     from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.collect import Numbered
     from qcc.calibrate.data.batches import Batch
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
@@ -166,7 +166,7 @@ class Outcome:
     def _several_sizes(self) -> str | None:
         """Inputs of the data that are not of one size, but for the batch, and what to do; None without."""
         sizes: dict[str, set[tuple[int, ...]]] = {}
-        for batch in self._some(COMPARED):
+        for batch in self._some():
             for name, values in batch.items():
                 sizes.setdefault(name, set()).add(values.shape[1:])
         for name, found in sizes.items():
@@ -201,19 +201,28 @@ class Outcome:
 
     def _sample(self) -> Mapping[str, np.ndarray] | bool:
         """One sample of the data, where it can be read again, to run what is written on."""
-        batch = next(self._some(1), None)
-        if batch is None:
+        from qcc.calibrate.data.one_sample import one_sample, ordinary
+
+        found = self._used()
+        if not found:
             return True
-        return one_sample(self.plan.model, batch)
+        return one_sample(self.plan.model, ordinary(found, lambda one: one.read()).read())
 
-    def _some(self, count: int) -> Iterator[Mapping[str, np.ndarray]]:
-        """Batches that were used, evenly spread; none of data that can be gone through only once."""
+    def _some(self) -> Iterator[Mapping[str, np.ndarray]]:
+        """Batches to compare on, evenly spread."""
+        from qcc.calibrate.data.batches import spread
+
+        for batch in spread(self._used(), COMPARED):
+            yield batch.read()
+
+    def _used(self) -> list[Numbered]:
+        """The batches that were used; none of data that can be gone through only once."""
         from qcc.calibrate.accurate.steps import usable
-        from qcc.calibrate.data.batches import Batches, spread
+        from qcc.calibrate.data.batches import Batches
 
-        if isinstance(self.source.batches, Batches | list):
-            for batch in spread(usable(self.plan.model, self.source.batches, self.statistics), count):
-                yield batch.read()
+        if not isinstance(self.source.batches, Batches | list):
+            return []
+        return usable(self.plan.model, self.source.batches, self.statistics)
 
     def _write_story(
         self, model: str, effort: str, calibrator: str, target: str | None, seconds: float
@@ -271,7 +280,7 @@ class Outcome:
 
         if effort != "accurate":
             seen = ", most of which weights were trained on" if any(map(is_trained, self.sections)) else ""
-            return list(self._some(COMPARED)), seen
+            return list(self._some()), seen
         unseen = held_back(self.plan.model, self.source, self.statistics, effort)
         strangers = self.statistics.strangers()
         few = len(unseen) == len([one for one in self.statistics.batches if one not in strangers])

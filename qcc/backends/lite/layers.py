@@ -70,7 +70,8 @@ def first_wrong_layer(reference: Reference, lowered: Graph, folder: Path) -> str
     ):
         if not distance.within(FAR):
             return f"on equal inputs the {op.type} of {name!r} is {distance}"
-    floats, ours = found[len(made) : -len(cuts)], found[-len(cuts) :]
+    quantized = found[len(made) :]
+    floats, ours = quantized[: len(cuts)], quantized[len(cuts) :]
     for cut, values, left, right in zip(cuts, floats, integers, ours, strict=True):
         apart = _apart(values / cut.step, np.asarray(left), right)
         if apart:

@@ -20,6 +20,7 @@ from qcc.backends.lite.export import export
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer, write_naive_buffer
 from qcc.backends.lite.lowering import lowering
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.errors import OutputError
 from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.targets.lite import find_kernel
@@ -255,3 +256,22 @@ def test_ties_are_told_from_wrong_kernels(tmp_path: Path, monkeypatch: pytest.Mo
     found = export(model, tmp_path / "model.nb", arch="x86", check=inputs)
     assert not found.warnings
     assert "from ties alone: on equal inputs each layer is right" in str(found.checks[-1])
+
+
+def test_what_is_far_off_is_looked_at_layer_by_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that moves far by itself may be as far off for another reason."""
+    model, inputs = in_form("mobilenet_v1", "channel_wise_abs_max")
+    looked_at: list[str] = []
+
+    def wrong(*_: object) -> str:
+        looked_at.append("layers")
+        return "on equal inputs a layer is wrong"
+
+    monkeypatch.setattr("qcc.backends.lite.agreement.first_wrong_layer", wrong)
+    near = export(model, tmp_path / "near.nb", arch="x86", check=inputs)
+    assert not looked_at
+    assert not near.warnings
+    monkeypatch.setattr("qcc.backends.lite.agreement.is_far", lambda found: True)
+    with pytest.raises(OutputError, match="on equal inputs a layer is wrong"):
+        export(model, tmp_path / "far.nb", arch="x86", check=inputs)
+    assert not (tmp_path / "far.nb").exists()
