@@ -21,7 +21,7 @@ from qcc.passes.rewrite import RECTIFIERS, is_fetched, is_weight, only_reader, r
 @options(frozen=True, config=OPTIONS)
 class FuseActivations(Pass):
     """Write an activation that is spelled out as the one op that it is: hard_sigmoid, hard_swish, swish,
-    gelu, mish, relu or relu6.
+    gelu, mish, relu, relu6 or leaky_relu.
 
     Before, with weights three = [3.0] and six = [6.0]:
 
@@ -33,18 +33,22 @@ class FuseActivations(Pass):
         d = sigmoid(X=z)
         u = elementwise_mul(X=z, Y=d)
 
-    After:
+        p = prelu(X=q, Alpha=slope)
+
+    After, where slope = [0.25]:
 
         y = hard_swish(X=x) {offset=3.0, scale=6.0, threshold=6.0}
         u = swish(X=z) {beta=1.0}
+        p = leaky_relu(X=q) {alpha=0.25}
 
     Engines fuse the op into the convolution before it, where they round each of several by itself, and
     channels are balanced through it. Factors and summands may be weights of one element or `scale` ops, and
     stand in any order; a number counts as the one of the formula up to the rounding of float32. So does the
     result. A clip from 0 to 6, or from 0 to nowhere, as ONNX has them, is a relu6 or a relu: of these alone
     engines, and other passes, know that nothing of theirs is negative. A silu becomes a swish: oneDNN fuses
-    that alone, and of what is far below zero Paddle's gradient of silu is NaN. Left is what others read in
-    between, and what is no float32.
+    that alone, and of what is far below zero Paddle's gradient of silu is NaN. A prelu whose slopes are all
+    equal, as that of Paddle's default and PyTorch's is, becomes a leaky_relu, which engines fuse as well.
+    Left is what others read in between, and what is no float32.
     """
 
     name: ClassVar[str] = "fuse-activations"
@@ -53,10 +57,8 @@ class FuseActivations(Pass):
         check_test_graph(self, graph)
         modified = False
         for op in list(graph.ops):
-            found = _whole(graph, op)
-            if found is not None:
-                _write(graph, found)
-                modified = True
+            written = _write_leaky(graph, op) if op.type == "prelu" else _write_whole(graph, op)
+            modified = written or modified
         return PassResult(modified)
 
 
@@ -308,16 +310,38 @@ def _gated(graph: Graph, var: Var, source: Var) -> _Line | None:
     return next((line for line in _lines(graph, var) if line.source is source), None)
 
 
-def _write(graph: Graph, formula: _Formula) -> None:
+def _write_whole(graph: Graph, op: Op) -> bool:
+    """Write the activation that has this bend, if there is one, as the op that it is; whether that was so."""
+    formula = _whole(graph, op)
+    if formula is None:
+        return False
     activation = _activation(formula)
     assert activation is not None
-    kind, attrs = activation
     *before, last = dict.fromkeys(formula.ops)
+    _write(graph, last, formula.line.source, *activation)
+    for one in reversed(before):
+        if not any(var.consumers or is_fetched(graph, var) for var in one.all_outputs()):
+            remove_op(graph, one)
+    return True
+
+
+def _write_leaky(graph: Graph, op: Op) -> bool:
+    """Write a prelu with one slope as a leaky_relu; whether it is one."""
+    alpha = op.input("Alpha")
+    if op.output("Out").dtype != VarType.FP32 or not is_weight(graph, alpha):
+        return False
+    slopes = graph.weights[alpha.name].reshape(-1)
+    if not np.isfinite(slopes).all() or np.any(slopes != slopes[0]):
+        return False
+    _write(graph, op, op.input("X"), "leaky_relu", {"alpha": float(slopes[0])})
+    return True
+
+
+def _write(graph: Graph, last: Op, source: Var, kind: str, attrs: Mapping[str, Any]) -> None:
+    """Let an op of this kind compute what the last of some gives."""
     noted = {} if last.attr(ATTRIBUTE, None) is None else {ATTRIBUTE: last.attr(ATTRIBUTE)}
+    out = last.output("Out")
     graph.set_output(last, "Out", [])
-    made = graph.add_op(kind, {"X": formula.line.source}, {"Out": formula.out}, {"op_role": 0}, before=last)
+    made = graph.add_op(kind, {"X": source}, {"Out": out}, {"op_role": 0}, before=last)
     set_attrs(graph, made, {**attrs, **noted})
     remove_op(graph, last)
-    for op in reversed(before):
-        if not any(var.consumers or is_fetched(graph, var) for var in op.all_outputs()):
-            remove_op(graph, op)

@@ -155,6 +155,11 @@ IMAGE = floats(2, 4, 9, 10)
 MATRIX = floats(3, 8)
 
 
+def slopes() -> Any:
+    """What draws the slopes of a prelu, each another one."""
+    return paddle.nn.initializer.Uniform(0.1, 0.4)
+
+
 def parameter(*shape: int) -> Any:
     uniform = paddle.nn.initializer.Uniform(-1.0, 1.0)
     return paddle.create_parameter(list(shape), "float32", default_initializer=uniform)

@@ -16,6 +16,7 @@ from lite_case import (
     ints,
     paddle,
     parameter,
+    slopes,
     static,
 )
 from lite_detection_ops import detection_cases
@@ -68,7 +69,7 @@ def _cases() -> list[Case]:
         Case("relu", image, F.relu),
         Case("relu6", image, F.relu6),
         Case("leaky_relu", image, lambda x: F.leaky_relu(x, 0.2)),
-        Case("prelu", image, lambda x: static.nn.prelu(x, "channel")),
+        Case("prelu", image, lambda x: static.nn.prelu(x, "channel", slopes())),
         Case("prelu_all", image, lambda x: static.nn.prelu(x, "all")),
         Case("sigmoid", image, F.sigmoid),
         Case("tanh", image, F.tanh),

@@ -14,6 +14,7 @@ from lite_case import (
     ints,
     paddle,
     parameter,
+    slopes,
     static,
 )
 from lite_variants import decode
@@ -38,7 +39,7 @@ REFUSED = {
             decode(0.01, iou_aware=True, iou_aware_factor=0.4),
         ),
         Case("bicubic", (IMAGE,), lambda x: F.interpolate(x, scale_factor=2, mode="bicubic")),
-        Case("prelu_element", (floats(2, 4, 3, 3),), lambda x: static.nn.prelu(x, "element")),
+        Case("prelu_element", (floats(2, 4, 3, 3),), lambda x: static.nn.prelu(x, "element", slopes())),
         Case("mod_float", (floats(3, 4), floats(3, 4, low=0.5)), paddle.mod),
         Case("pow_int", (ints(3, 4, low=1, high=4),), lambda x: paddle.pow(x, 2), exact=True),
         Case("argmax_flat", (IMAGE,), lambda x: paddle.argmax(x), exact=True),

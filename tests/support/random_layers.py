@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from lite_case import F, append_op, build_model, floats, static
+from lite_case import F, append_op, build_model, floats, slopes, static
 
 from qcc._paddle import paddle
 from qcc.model import Model
@@ -166,7 +166,7 @@ SIMPLE: dict[str, Layer] = {
     "sigmoid": unary(F.sigmoid),
     "avg_pool": unary(lambda x: F.avg_pool2d(x, 3, 1, 1)),
     "scale": unary(lambda x: x * 0.5 + 0.25),
-    "prelu": unary(lambda x: static.nn.prelu(x, "channel")),
+    "prelu": unary(lambda x: static.nn.prelu(x, "channel", slopes())),
     "pad": unary(lambda x: F.pad(x, [1, 0, 0, 1])),
     "softmax": unary(lambda x: F.softmax(x, axis=1)),
     "squeeze": squeeze,

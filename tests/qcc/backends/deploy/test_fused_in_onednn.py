@@ -24,6 +24,7 @@ NETS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     # As `paddle.nn.Conv2D` is saved, once the reshape of its bias is folded.
     "bias": ("flat-biases", lambda x: F.hardswish(conv(x) + paddle.assign(floats(1, 8, 1, 1)))),
     "silu": ("fuse-activations", lambda x: F.silu(conv(x))),
+    "prelu": ("fuse-activations", lambda x: static.nn.prelu(conv(x), "all")),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_nets import NETS, engine_net
-from lite_case import F, append_op, build_model, by_name, floats, static
+from lite_case import F, append_op, build_model, by_name, floats, slopes, static
 
 import qcc
 from qcc._paddle import paddle
@@ -49,7 +49,7 @@ def test_cases(name: str, tmp_path: Path) -> None:
 
 
 def with_prelu(mode: str) -> Callable[[Any], Any]:
-    return lambda x: static.nn.prelu(x, mode)
+    return lambda x: static.nn.prelu(x, mode, slopes())
 
 
 def raw(kind: str, **attrs: Any) -> Callable[[Any], Any]:
