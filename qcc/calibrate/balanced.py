@@ -1,4 +1,5 @@
-"""Channels balanced by a few of the batches, before statistics are collected on all of them."""
+"""Channels balanced by a few of the batches, before statistics are collected on all of them, and then by
+these."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ from qcc.calibrate.data.batches import Batch, Batches, spread
 from qcc.calibrate.equalization import balanced_octaves, revised_octaves, with_octaves
 from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.observers import mse
+from qcc.calibrate.own_steps import own_steps, with_steps
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.calibrate.weights import BITS
 from qcc.errors import DataError
+from qcc.passes.base import Pass
 from qcc.passes.channel_gains import ChannelGains
 from qcc.passes.channels import unlinked
 from qcc.passes.elementwise import OF_ONE
@@ -32,51 +35,60 @@ _COME_ONCE = (
     " balanced: give batches that can be gone through twice, such as a list"
 )
 _REVISED = "revised"
+_STEPS = "steps of "
 
 
 @dataclass(frozen=True)
 class Balanced:
-    """`plan`, which brings the channels of the plan `base` to like ranges first; see the pass `equalize`.
-    `revised`: by all of the data."""
+    """`plan`, which brings the channels of the plan `base` to like ranges first, by these `octaves` of the
+    pass `equalize`, by variable; None where it is to leave them. `revised`: by all of the data."""
 
     base: Plan
     plan: Plan
+    octaves: Mapping[str, np.ndarray] | None = None
     revised: bool = False
 
 
 def balanced(
-    plan: Plan, few: Iterable[Numbered], memo: Memo = NO_MEMO, key: object = None, *, keep: bool = True
+    plan: Plan, few: Iterable[Numbered] | None, memo: Memo = NO_MEMO, key: object = None, *, keep: bool = True
 ) -> Balanced:
-    """A plan balanced by a few batches.
+    """A plan balanced by a few batches; without these, what is not `equalize` is left to all of the data.
 
     What the `memo` holds of the plan under a `key` is taken, without a look at the batches; it is told what
     was found if it is to `keep` that. Raises DataError when the network does not run on them.
     """
-    found = memo.load([plan.identity(), key])
+    found = memo.load([plan.identity(), key, few is None])
     if found is not None:
-        return _balanced(plan, found[0], revised=bool(found[1].get(_REVISED)))
-    octaves = balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
+        return _balanced(plan, found[0], equalizes=few is not None, revised=bool(found[1].get(_REVISED)))
+    octaves = {} if few is None else balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
     if keep:
-        memo.save([plan.identity(), key], octaves, {})
-    return _balanced(plan, octaves)
+        memo.save([plan.identity(), key, few is None], octaves, {})
+    return _balanced(plan, octaves, equalizes=few is not None)
 
 
 def revised(
-    found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None, *, gains: bool = True
+    found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None, *, once: bool = False
 ) -> Balanced | None:
-    """Balanced by all of the data, where that has channels that are much larger than the few batches told, or
-    of ranges that, where `gains` may be put in, a product brings together that costs the target's engine
-    nothing; None where it has none, and where that was done before. The `memo` is told."""
+    """Balanced by all of the data, where that has channels that are much larger than the few batches told; or
+    channels of ranges that, where the data does not come `once`, a product brings together: one that costs
+    the target's engine nothing, or without which it rounds coarsely. None where it has none, and where that
+    was done before. The `memo` is told."""
     if found.revised:
         return None
-    seen = ((name, statistics.channels(name)) for name in found.plan.activations)
-    largest = {name: one.largest for name, one in seen if one is not None}
-    gained = _drowned(found.plan, statistics) if gains else ()
-    octaves = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
-    if not octaves:
+    octaves: dict[str, np.ndarray] = {}
+    if found.octaves is not None:
+        seen = ((name, statistics.channels(name)) for name in found.plan.activations)
+        largest = {name: one.largest for name, one in seen if one is not None}
+        gained = () if once else _drowned(found.plan, statistics)
+        octaves = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
+    steps = {} if once else own_steps(found.plan, statistics)
+    if not octaves and not steps:
         return None
-    memo.save([found.base.identity(), key], octaves, {_REVISED: 1.0})
-    return _balanced(found.base, octaves, revised=True)
+    octaves = octaves or dict(found.octaves or {})
+    found_now = octaves | {f"{_STEPS}{name}": one for name, one in steps.items()}
+    equalizes = found.octaves is not None
+    memo.save([found.base.identity(), key, not equalizes], found_now, {_REVISED: 1.0})
+    return _balanced(found.base, found_now, equalizes=equalizes, revised=True)
 
 
 def _drowned(plan: Plan, statistics: Statistics) -> list[str]:
@@ -104,7 +116,7 @@ def balanced_statistics(
     """The plan that is balanced well on all of the data, what was collected with it, and notices for the
     user. What does not come `once` is collected again where it takes that."""
     statistics = collect(found.plan)
-    better = revised(found, statistics, NO_MEMO if once else memo, key, gains=not once)
+    better = revised(found, statistics, NO_MEMO if once else memo, key, once=once)
     if better is None:
         return found.plan, statistics, ()
     if once:
@@ -130,13 +142,18 @@ def come_once(batches: Iterable[Batch]) -> bool:
     return not isinstance(batches, Batches | Sequence)
 
 
-def _balanced(base: Plan, octaves: Mapping[str, np.ndarray], *, revised: bool = False) -> Balanced:
-    if not octaves:
-        return Balanced(base, base, revised)
-    step = with_octaves(octaves)
+def _balanced(
+    base: Plan, found: Mapping[str, np.ndarray], *, equalizes: bool, revised: bool = False
+) -> Balanced:
+    """`found`: octaves of the pass `equalize`, and those of `channel-steps`, which have a mark."""
+    steps = {name.removeprefix(_STEPS): one for name, one in found.items() if name.startswith(_STEPS)}
+    octaves = {name: one for name, one in found.items() if not name.startswith(_STEPS)}
     gained = tuple(one.var.name for one in unlinked(base.folded.graph) if one.var.name in octaves)
-    plan = base.rewritten(ChannelGains(variables=gained), step) if gained else base.equalized(step)
-    return Balanced(base, plan, revised)
+    more: list[Pass] = [with_steps(steps)] if steps else []
+    more += [ChannelGains(variables=gained)] if gained else []
+    plan = base.rewritten(*more) if more else base
+    plan = plan.equalized(with_octaves(octaves)) if octaves else plan
+    return Balanced(base, plan, octaves if equalizes else None, revised)
 
 
 def _copied(batch: Any) -> Any:

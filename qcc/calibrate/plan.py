@@ -93,7 +93,11 @@ class Plan:
 
     def rewritten(self, *passes: Pass) -> Plan:
         """The plan that runs further passes before anything is quantized."""
-        return self._for_target(make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes)))
+        plan = make_plan(self.model, self.skipped, rewrites=(*self.rewrites, *passes))
+        if not self.between:
+            return self._for_target(plan)
+        # What is rounded besides may stand in front of what they have put in.
+        return replace(plan, table=self.table, between=_between(self.table, assume_frozen(plan.folded).model))
 
     def equalized(self, step: Equalize) -> Plan:
         """The plan that equalizes first. That changes weights alone: what is quantized, and how, stays."""

@@ -65,14 +65,11 @@ def quantize(
     check_skipped(plan, skip_vars)
     if effort == "accurate" and not isinstance(batches, Batches):
         batches = list(batches)
-    notices: tuple[str, ...] = ()
+    few = None
     if effort == "calibrated" and "equalization" not in left_out:
         few, batches = few_of(batches)
-        found, once = balanced(plan, few), come_once(batches)
-        collect = partial(_collected, batches)
-        plan, statistics, notices = balanced_statistics(found, collect, once=once)
-    else:
-        statistics = _collected(batches, plan)
+    collect = partial(_collected, batches)
+    plan, statistics, notices = balanced_statistics(balanced(plan, few), collect, once=come_once(batches))
     if effort == "accurate":
         used = usable(model, batches, statistics)
         samples = Samples.of(used)

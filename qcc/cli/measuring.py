@@ -51,25 +51,21 @@ def measured(
     if worker is None:
         _tell_source(source)
     memo, key = Memo(folder / _BALANCED), [source.record, source.identity]
-    found = None
+    shown = None
     if balance:
         few, batches = few_of(source.batches)
-        source = replace(source, batches=batches)
-        found = balanced(plan, _shown(few), memo, key, keep=nproc > 1)
-        plan = found.plan
+        shown, source = _shown(few), replace(source, batches=batches)
+    found = balanced(plan, shown, memo, key, keep=nproc > 1)
     if worker is not None:
-        _collect(plan, source, State(folder, plan, source), Part(worker.rank, worker.size), skip_bad)
+        part = Part(worker.rank, worker.size)
+        _collect(found.plan, source, State(folder, found.plan, source), part, skip_bad)
         raise Exit
 
     def collect(plan: Plan) -> Statistics:
         return _statistics(plan, source, State(folder, plan, source), nproc, skip_bad)
 
-    notices: tuple[str, ...] = ()
-    if found is None:
-        statistics = collect(plan)
-    else:
-        once = come_once(source.batches)
-        plan, statistics, notices = balanced_statistics(found, collect, memo, key, once=once)
+    once = come_once(source.batches)
+    plan, statistics, notices = balanced_statistics(found, collect, memo, key, once=once)
     return Measured(plan, source, State(folder, plan, source), statistics, notices)
 
 

@@ -43,6 +43,7 @@ BUILT_IN = {
     "fold-bn": "qcc.passes.fold_bn:FoldBn",
     "relax-relu6": "qcc.passes.relax_relu6:RelaxRelu6",
     "channel-gains": "qcc.passes.channel_gains:ChannelGains",
+    "channel-steps": "qcc.passes.channel_steps:ChannelSteps",
     "equalize": "qcc.passes.equalize:Equalize",
     "absorb-bias": "qcc.passes.absorb_bias:AbsorbBias",
     "correct-biases": "qcc.passes.correct_biases:CorrectBiases",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
 from qcc.passes.batch_norm import Affine, added_per_channel, is_affine
+from qcc.passes.channel_steps import OWN_STEPS
 from qcc.passes.quantizable import KINDS
 from qcc.passes.rewrite import CONVOLUTIONS, is_weight, only_reader, remove_op
 
@@ -43,14 +45,18 @@ class FoldIntoScales(EnginePass):
     and `scale` ops are folded, as long as each is the only reader of the one before it. A channel whose a is
     zero, or that would need a scale below 1e-30, gets integers of zero.
 
-    Weights that several ops read stay, and so do transposed convolutions of several groups, and integers of
-    -128, of which there is no negative.
+    With keep_steps, products that `channel-steps` has put in stay: an engine rounds what stands in front of
+    them. Weights that several ops read stay, and so do transposed convolutions of several groups, and
+    integers of -128, of which there is no negative.
     """
 
     name: ClassVar[str] = "fold-into-scales"
 
+    keep_steps: bool = False
+
     def apply(self, graph: Graph) -> PassResult:
-        found = [step for op in graph.ops if (step := _plan(graph, op)) is not None]
+        kept = {op for op in graph.ops if self.keep_steps and op.attr(OWN_STEPS, False)}
+        found = [step for op in graph.ops if (step := _plan(graph, op, kept)) is not None]
         for step in found:
             check_free(graph, step.conv, [_bias_name(step)])
         for step in found:
@@ -75,7 +81,7 @@ class _Step:
         return last.output("Y" if last.type == "batch_norm" else "Out")
 
 
-def _plan(graph: Graph, conv: Op) -> _Step | None:
+def _plan(graph: Graph, conv: Op, kept: Set[Op]) -> _Step | None:
     weight = _own_weight(graph, conv)
     if weight is None:
         return None
@@ -84,7 +90,10 @@ def _plan(graph: Graph, conv: Op) -> _Step | None:
     a, b = np.ones(channels), np.zeros(channels)
     chain: list[Op] = []
     var = conv.output("Output")
-    while (op := only_reader(graph, var)) is not None and (step := _affine(graph, op, var, channels)):
+    while (op := only_reader(graph, var)) is not None and op not in kept:
+        step = _affine(graph, op, var, channels)
+        if step is None:
+            break
         a, b = a * step[0], b * step[0] + step[1]
         chain.append(op)
         var = op.output("Y" if op.type == "batch_norm" else "Out")

@@ -1,0 +1,67 @@
+"""Which channels an engine rounds in steps of their own, in front of activations, by what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from qcc.calibrate.choose import MUCH
+from qcc.calibrate.observers import mse
+from qcc.calibrate.plan import Plan
+from qcc.calibrate.statistics import Statistics
+from qcc.passes.channel_steps import FLAT_BELOW, ChannelSteps, Written, in_front_of_activations
+
+_MOST = 16
+"""A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
+
+
+def own_steps(plan: Plan, statistics: Statistics) -> dict[str, np.ndarray]:
+    """The octaves of the pass `channel-steps`, by variable: of what the target rounds behind convolutions,
+    in front of activations, and one scale does not fit."""
+    if not plan.between:
+        return {}
+    found: dict[str, np.ndarray] = {}
+    for one in in_front_of_activations(plan.folded.graph):
+        bits = plan.between.get(one.var.name)
+        if bits is not None and _is_coarse(statistics, one.var.name, bits):
+            octaves = _octaves(statistics, one)
+            if octaves.any():
+                found[one.var.name] = octaves
+    return found
+
+
+def with_steps(octaves: Mapping[str, np.ndarray]) -> ChannelSteps:
+    """The pass that divides channels by these octaves."""
+    return ChannelSteps(
+        octaves=tuple(f"{name}={' '.join(map(str, values))}" for name, values in octaves.items())
+    )
+
+
+def _is_coarse(statistics: Statistics, name: str, bits: int) -> bool:
+    seen = statistics.seen(name)
+    return bool(seen.histogram.peak) and seen.relative_errors([mse(seen, bits)], bits)[0] > MUCH
+
+
+def _octaves(statistics: Statistics, found: Written) -> np.ndarray:
+    """How far each channel is from the middle one; the part of it that the activation makes zero does not
+    count."""
+    channels = statistics.channels(found.var.name)
+    if channels is None:
+        return np.zeros(found.channels, np.int64)
+    ranges = np.minimum(
+        channels.largest, np.maximum(_behind(statistics, found), FLAT_BELOW[found.activation.type])
+    )
+    known = ranges > 0
+    octaves = np.zeros(ranges.size, np.int64)
+    if known.any():
+        exponents = np.log2(ranges[known])
+        octaves[known] = np.rint(exponents - np.median(exponents))
+    return np.maximum(octaves, octaves.max() - _MOST)
+
+
+def _behind(statistics: Statistics, found: Written) -> np.ndarray:
+    """The largest magnitude of each channel behind the activation, as far as it is known."""
+    name = found.activation.output("Out").name
+    behind = statistics.channels(name) if name in statistics.names else None
+    return np.full(found.channels, np.inf) if behind is None else behind.largest
