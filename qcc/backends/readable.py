@@ -20,7 +20,8 @@ from qcc.targets.table import Target, find_target
 
 def require_runs(model: Model, target: str, *, read: bool = True) -> None:
     """Make a model, in any form, into the file for a target, and keep nothing of that: what refuses ops does
-    so before anything is measured. `read`: see also whether all ops are read, as `require_readable` does.
+    so before anything is measured. `read`: see also whether all ops are read, as `require_readable` does;
+    what is to become an ONNX file is translated in any case.
 
     Raises TargetError or PassError with the ops.
     """
@@ -29,7 +30,7 @@ def require_runs(model: Model, target: str, *, read: bool = True) -> None:
         return
     table = find_target(target)
     report = check_for_engine(model, table)
-    if read:
+    if read or table.checked_in == "onnx":
         require_readable(report, table)
 
 
