@@ -24,7 +24,7 @@ def own_steps(plan: Plan, statistics: Statistics) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for one in in_front_of_activations(plan.folded.graph):
         bits = plan.between.get(one.var.name)
-        if bits is not None and _is_coarse(statistics, one.var.name, bits):
+        if bits is not None and _is_coarse(statistics, one, bits):
             octaves = _octaves(statistics, one)
             if octaves.any():
                 found[one.var.name] = octaves
@@ -38,9 +38,16 @@ def with_steps(octaves: Mapping[str, np.ndarray]) -> ChannelSteps:
     )
 
 
-def _is_coarse(statistics: Statistics, name: str, bits: int) -> bool:
-    seen = statistics.seen(name)
-    return bool(seen.histogram.peak) and seen.relative_errors([mse(seen, bits)], bits)[0] > MUCH
+def _is_coarse(statistics: Statistics, found: Written, bits: int) -> bool:
+    """Whether one scale causes a large error, relative to what the activation gives, as far as that is known:
+    of what it reads, it makes a part zero."""
+    seen = statistics.seen(found.var.name)
+    if not seen.histogram.peak:
+        return False
+    name = found.activation.output("Out").name
+    behind = statistics.seen(name) if name in statistics.names else seen
+    error = seen.matter.square_errors(np.array([mse(seen, bits)]), bits)[0]
+    return bool(error > MUCH**2 * behind.matter.squares())
 
 
 def _octaves(statistics: Statistics, found: Written) -> np.ndarray:
