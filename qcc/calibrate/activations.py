@@ -8,6 +8,7 @@ import numpy as np
 
 from qcc.calibrate.collect import Collector, numbered
 from qcc.calibrate.data.batches import Batch
+from qcc.calibrate.floors import floors
 from qcc.calibrate.observers import Calibrator, observe
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import DataError
@@ -39,7 +40,8 @@ def scales_of(model: Model, bits: Mapping[str, int], batches: Iterable[Batch]) -
 
     Raises DataError as `largest_magnitudes` does.
     """
-    statistics = Statistics(bits)
+    statistics = Statistics()
+    statistics.declare(bits, floors=floors(model.graph, bits))
     collector = Collector(model, statistics)
     for batch in numbered(batches):
         collector.run(batch, batch.read())

@@ -10,7 +10,7 @@ from qcc.calibrate.choose import MUCH
 from qcc.calibrate.observers import mse
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
-from qcc.passes.channel_steps import FLAT_BELOW, ChannelSteps, Written, in_front_of_activations
+from qcc.passes.channel_steps import ChannelSteps, Written, in_front_of_activations
 
 _MOST = 16
 """A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
@@ -39,8 +39,8 @@ def with_steps(octaves: Mapping[str, np.ndarray]) -> ChannelSteps:
 
 
 def _is_coarse(statistics: Statistics, found: Written, bits: int) -> bool:
-    """Whether one scale causes a large error, relative to what the activation gives, as far as that is known:
-    of what it reads, it makes a part zero."""
+    """Whether one scale causes a large error, relative to what the activation gives, as far as that is
+    known."""
     seen = statistics.seen(found.var.name)
     if not seen.histogram.peak:
         return False
@@ -51,24 +51,13 @@ def _is_coarse(statistics: Statistics, found: Written, bits: int) -> bool:
 
 
 def _octaves(statistics: Statistics, found: Written) -> np.ndarray:
-    """How far each channel is from the middle one; the part of it that the activation makes zero does not
-    count."""
+    """How far each channel is from the middle one."""
     channels = statistics.channels(found.var.name)
+    octaves = np.zeros(found.channels, np.int64)
     if channels is None:
-        return np.zeros(found.channels, np.int64)
-    ranges = np.minimum(
-        channels.largest, np.maximum(_behind(statistics, found), FLAT_BELOW[found.activation.type])
-    )
-    known = ranges > 0
-    octaves = np.zeros(ranges.size, np.int64)
+        return octaves
+    known = channels.largest > 0
     if known.any():
-        exponents = np.log2(ranges[known])
+        exponents = np.log2(channels.largest[known])
         octaves[known] = np.rint(exponents - np.median(exponents))
     return np.maximum(octaves, octaves.max() - _MOST)
-
-
-def _behind(statistics: Statistics, found: Written) -> np.ndarray:
-    """The largest magnitude of each channel behind the activation, as far as it is known."""
-    name = found.activation.output("Out").name
-    behind = statistics.channels(name) if name in statistics.names else None
-    return np.full(found.channels, np.inf) if behind is None else behind.largest

@@ -17,6 +17,7 @@ from qcc.backends.assumed import FOLDS, assume_frozen
 from qcc.backends.deploy.placement import place
 from qcc.backends.onednn_rounding import is_unsigned
 from qcc.backends.onnx.form import between
+from qcc.calibrate.floors import floors
 from qcc.calibrate.importance import importances, importances_before
 from qcc.calibrate.statistics import Statistics
 from qcc.errors import ConfigError, ModelFormatError
@@ -110,7 +111,8 @@ class Plan:
     def statistics(self) -> Statistics:
         """What the scales are chosen by, to be collected."""
         statistics = Statistics(self.activations, importances(self.folded.graph, self.weights))
-        statistics.declare(self.between, importances_before(self.folded.graph, self.between))
+        graph, between = self.folded.graph, self.between
+        statistics.declare(between, importances_before(graph, between), floors(graph, between))
         return statistics
 
     def identity(self) -> str:

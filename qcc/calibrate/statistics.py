@@ -33,9 +33,10 @@ class Magnitudes:
     """What is kept of one activation: histograms, by the octave of the data's range and the octave of the
     channels' importance, and, where these matter, numbers of each channel; and each batch's largest
     magnitude. So a batch that does not belong can be left out when all have been seen, and errors can be
-    weighed."""
+    weighed. What is below the `floor` counts as that (see `qcc.calibrate.floors`)."""
 
     importance: Importance | None = None
+    floor: np.ndarray | None = None
     histograms: dict[int, Histogram] = field(default_factory=dict)
     channels: dict[int, Channels] = field(default_factory=dict)
     peaks: array[float] = field(default_factory=lambda: array("f"))
@@ -82,17 +83,23 @@ class Statistics:
         self.declare(names, importances)
 
     def declare(
-        self, names: Iterable[str], importances: Mapping[str, Importance] = MappingProxyType({})
+        self,
+        names: Iterable[str],
+        importances: Mapping[str, Importance] = MappingProxyType({}),
+        floors: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
         """Ask for the magnitudes of variables; whoever asks for the same one shares them. `importances`: of
-        the channels of those whose channels do not matter alike.
+        the channels of those whose channels do not matter alike; `floors`: of those that matter down to
+        there.
 
         Raises DataError when collecting has begun.
         """
         wanted = [name for name in names if name not in self._activations]
         if wanted and self._batches:
             raise DataError(f"the statistics of {wanted[0]!r} are declared after collecting has begun.")
-        self._activations.update((name, Magnitudes(importances.get(name))) for name in wanted)
+        self._activations.update(
+            (name, Magnitudes(importances.get(name), floors.get(name))) for name in wanted
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -115,6 +122,8 @@ class Statistics:
         """Count the values of an activation on a batch whose data has this range (its largest magnitude);
         returns their largest magnitude, which is not finite where one of them is not."""
         activation, octave = self._activations[name], octave_of(data_range)
+        if activation.floor is not None:
+            values = np.maximum(values, activation.floor)
         if activation.importance is None:
             return activation.at(octave).add(values)
         rows = activation.importance.rows

@@ -24,10 +24,10 @@ OWN_STEPS = "own_steps"
 before asks for it."""
 
 FLAT_BELOW: Mapping[str, float] = MappingProxyType(
-    {"hard_swish": 3.0, "swish": 8.0, "gelu": 4.0, "mish": 8.0}
+    {"hard_swish": 3.0, "swish": 6.0, "gelu": 3.0, "mish": 6.0}
 )
-"""The activations that rounding is brought in front of, which are zero, or a few thousandths, below minus
-this."""
+"""The activations that channels are divided in front of. Below minus this they give zero, or less than the
+half of a step that reaches there."""
 
 _MOST = 24
 
