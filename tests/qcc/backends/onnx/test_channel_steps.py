@@ -14,6 +14,7 @@ import qcc
 from qcc.backends.deploy.form import for_target
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
+from qcc.calibrate.activations import scales_of
 from qcc.calibrate.balanced import balanced, balanced_statistics, revised
 from qcc.calibrate.collect import numbered
 from qcc.calibrate.memo import Memo
@@ -109,6 +110,22 @@ def test_what_the_activation_makes_zero_does_not_count() -> None:
     plan = make_plan(model, (), TARGET)
     (octaves,) = own_steps(plan, measured(plan)).values()
     assert octaves[0] <= octaves[1] - 3
+
+
+@pytest.mark.parametrize("stepped", [False, True], ids=["as it is", "with steps"])
+def test_a_scale_reaches_down_to_what_counts(stepped: bool) -> None:
+    """Of values of -40 in front of a hard_swish nothing comes, and -3 says that as well."""
+    model = net("hard_swish")
+    model.weights["spread"] = model.weights["spread"] / SIZES.reshape(-1, 1, 1, 1)
+    add = next(op for op in model.graph.ops if op.type == "elementwise_add")
+    model.weights[add.input("Y").name] = np.full(8, -40, np.float32)
+    name, divided = add.output("Out").name, 1.0
+    if stepped:
+        divided = 4.0
+        step = ChannelSteps(octaves=(f"{name}={' '.join(['2'] * 8)}",))
+        model, name = PassManager((step,)).run(model), f"{name}.level"
+    assert np.abs(Runner(model).run(DATA[0], (name,))[0]).min() > 30 / divided
+    assert scales_of(model, {name: 8}, DATA)[name] == pytest.approx(3 / divided, rel=0.05)
 
 
 def test_for_every_effort_and_no_other_target() -> None:
