@@ -60,4 +60,6 @@ def _octaves(statistics: Statistics, found: Written) -> np.ndarray:
     if known.any():
         exponents = np.log2(channels.largest[known])
         octaves[known] = np.rint(exponents - np.median(exponents))
-    return np.maximum(octaves, octaves.max() - _MOST)
+    octaves = np.maximum(octaves, octaves.max() - _MOST)
+    # Only differences count.
+    return octaves - max(int(octaves.max()) - _MOST, 0)
