@@ -170,6 +170,20 @@ class Runner:
             _release_feeds(self._scope, len(self._feeds))
 
 
+@dataclass
+class Compiled(Model):
+    """A model that its first run prepares for all others, for code that calls `run` image by image; what is
+    changed in it after that run does not reach the next one."""
+
+    _runner: Runner | None = field(default=None, init=False, repr=False, compare=False)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """As of `Model`."""
+        if self._runner is None:
+            self._runner = Runner(self)
+        return self._runner.run(inputs)
+
+
 def _release_feeds(scope: paddle.static.Scope, count: int) -> None:
     """Let go of the arrays that were fed: a scope keeps them, and Paddle keeps the scope."""
     for place in range(count):

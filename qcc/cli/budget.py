@@ -194,11 +194,15 @@ def metric_of(evaluate: str, model: Model) -> tuple[Callable[[Model], float], st
 
 def metric_function(evaluate: str) -> Callable[[Any], float]:
     """The function of a user that `--eval` names, which is given what has a `run`, as `qcc.Model` has."""
+    from qcc.model import Compiled, Model
+
     function = named_function("--eval", evaluate)
 
     def called(model: Any) -> object:
+        # A function runs it on image after image, and each would compile it anew.
+        given = Compiled(model.graph, model.provenance) if isinstance(model, Model) else model
         with code_of_users(f"--eval {evaluate}"):
-            return function(model)
+            return function(given)
 
     return _number(evaluate, called)
 

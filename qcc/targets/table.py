@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -58,7 +58,7 @@ class Fact(_Row):
 
 class Fault(_Row):
     """What the engine gets wrong, and what is written, or set, instead; `step`: the pass of the pipeline that
-    writes it."""
+    writes it, or, where the pipeline has that pass twice, the pass with its options."""
 
     what: Words
     ops: tuple[str, ...]
@@ -164,8 +164,8 @@ def _spared(faults: tuple[Fault, ...]) -> set[str]:
     return {fault.step for fault in faults} - {fault.step for fault in _kept(faults)}
 
 
-def _without(pipeline: str, steps: Collection[str]) -> str:
-    return ",".join(one for one in _COMMA.split(pipeline) if _named(one) not in steps)
+def _without(pipeline: str, steps: Set[str]) -> str:
+    return ",".join(one for one in _COMMA.split(pipeline) if not steps & {_named(one), one.strip()})
 
 
 def _named(step: str) -> str:
@@ -213,7 +213,8 @@ def own_target(file: str) -> Target:
 def _check_steps(place: str, target: Target) -> None:
     """Raise TargetError for a fault whose step is in no pipeline."""
     pipelines = (target.pipeline, "" if target.onnx is None else target.onnx.pipeline)
-    steps = {_named(step) for pipeline in pipelines for step in _COMMA.split(pipeline)}
+    written = [step.strip() for pipeline in pipelines for step in _COMMA.split(pipeline)]
+    steps = {*written, *map(_named, written)}
     for fault in (*target.faults, *(() if target.onnx is None else target.onnx.faults)):
         if fault.step and fault.step not in steps:
             raise TargetError(f"{place}: faults: the step {fault.step!r} is in no pipeline of the table.")

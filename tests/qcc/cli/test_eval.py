@@ -14,6 +14,7 @@ from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.main import run as command
+from qcc.model import Model, Runner
 
 IMAGES = floats(6, 3, 8, 8)
 METRIC = '''
@@ -80,6 +81,22 @@ def test_by_a_function(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "float", "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
     found = printed(capsys, "out/qdq", "--eval", "my_metric:accuracy")
     assert found[0].startswith("my_metric:accuracy ")
+
+
+def test_a_function_that_runs_image_by_image_compiles_once(
+    forms: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiling takes many times as long as a run of a small network: on some thousand images, minutes."""
+    compiled: list[Model] = []
+    prepare = Runner.__init__
+
+    def noted(self: Runner, model: Model) -> None:
+        compiled.append(model)
+        prepare(self, model)
+
+    monkeypatch.setattr(Runner, "__init__", noted)
+    assert printed(capsys, "float", "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize("engine", MISSING)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_nets import NETS, frozen_engine_net
+from engine_nets import NETS, engine_net, frozen_engine_net
 from lite_case import F, build_model, floats, static
 from onnx_files import HEAVY, exported, frozen, heavy_conv, needs_openvino, ops_of, without
 
@@ -33,6 +33,18 @@ def test_cases(name: str, tmp_path: Path) -> None:
         # An activation with a zero point as the right operand is computed in float.
         assert bool(engine.int8) == (name != "left_weight")
     assert np.abs(found - expected).max() < 0.05 * np.ptp(expected)
+
+
+@pytest.mark.skipif(not has_vnni(), reason="this processor has no VNNI, which the file is for")
+@pytest.mark.parametrize("name", NETS)
+def test_cases_with_vnni(name: str, tmp_path: Path) -> None:
+    """The file rounds more finely than the frozen model, and is no further from the float one."""
+    model, inputs = frozen_engine_net(name)
+    exported(model, inputs, "openvino+vnni", tmp_path)
+    with OpenVino(tmp_path / "model.onnx") as engine:
+        (found,), (float_,) = engine.run(inputs), engine_net(name)[0].run(inputs)
+    (frozen_,) = model.run(inputs)
+    assert np.abs(found - float_).mean() < 1.05 * np.abs(frozen_ - float_).mean()
 
 
 def bare(x: Any) -> Any:

@@ -37,8 +37,6 @@ def test_integers_and_scales_are_those_that_were_frozen() -> None:
         )
         assert values[f"{weight}@zero"].dtype == np.int8
         source = found.quantize.output("Out").name
-        scale = frozen.weights[found.quantize.input("InScale").name]
-        assert values[f"{source}@step"] == pytest.approx(float(scale[0]) / 127, rel=1e-6)
         # ONNX Runtime refuses to fuse additions whose scales have a dimension.
         assert values[f"{source}@step"].shape == ()
     zeros = {int(values[name]) for name in values if name.endswith("quantized@zero")}
@@ -48,6 +46,22 @@ def test_integers_and_scales_are_those_that_were_frozen() -> None:
         *("HardSigmoid", "Mul"),
     }
     assert all(len(node.input) == 3 for node in model.graph.node if node.op_type == "Conv")
+
+
+@pytest.mark.parametrize(("target", "steps"), [("openvino", 127), ("openvino+vnni", 255)])
+def test_with_vnni_steps_behind_a_relu_are_half_as_large(target: str, steps: int) -> None:
+    """Without it, sums of two products of activations up to 255 are clipped."""
+    frozen, _ = frozen_engine_net("squeeze_and_excite")
+    model = to_onnx(prepare(frozen, find_target(target), {}).model.graph, "uint8")
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    unsigned = non_negative(frozen.graph)
+    found = {}
+    for op in frozen_ops(frozen.graph):
+        source, scale = op.quantize.output("Out").name, op.quantize.input("InScale").name
+        behind_relu = op.quantize.input("X") in unsigned
+        found[behind_relu] = float(frozen.weights[scale][0] / values[f"{source}@step"])
+        assert int(values[f"{source}@zero"]) == (0 if behind_relu else 128)
+    assert found == {True: pytest.approx(steps, rel=1e-5), False: pytest.approx(127, rel=1e-5)}
 
 
 def test_a_graph_whose_rounding_is_no_round_trip() -> None:
