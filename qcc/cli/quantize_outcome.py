@@ -182,13 +182,13 @@ class Outcome:
         """Write the target's file."""
         from qcc.backends.deploy.options import told
         from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import prepare
+        from qcc.backends.onnx.form import as_rounded
         from qcc.targets.table import find_target
 
         model, table = self.quantized.model, find_target(target)
         path = self.output / target / ONNX
         saved = export(model, path, table, check=check)
-        self._onnx = prepare(model, table, {}).model
+        self._onnx = as_rounded(model, table)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
@@ -144,11 +145,13 @@ class Budget:
         return [Layer(name, error, _BYTES_SAVED * values[name].size) for name, error in alone.ranked()]
 
     def value(self, attempt: Attempt, weights: Collection[str]) -> float:
-        """How good the model is in which the layers with these weights stay float."""
+        """How good the model is in which the layers with these weights stay float, as the target's file
+        rounds it."""
         tried = attempt.leaving(weights) if weights else attempt
-        key = [self.key, tried.identity()]
+        table = tried.chosen.plan.table
+        key = [self.key, "" if table is None else table.name, tried.identity()]
         known = self.memo.load(key)
-        value = self.metric(tried.freeze().model) if known is None else known[1]["value"]
+        value = self.metric(as_rounded(tried.freeze().model, table)) if known is None else known[1]["value"]
         if known is None:
             self.memo.save(key, {}, {"value": value})
         self._tried.append(Tried(len(weights), value))

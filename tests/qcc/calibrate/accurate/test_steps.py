@@ -13,6 +13,7 @@ from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate import equalization
 from qcc.calibrate.accurate import reconstruction
 from qcc.calibrate.accurate.budget import Budget
@@ -281,6 +282,26 @@ def test_a_budget_keeps_the_layers_float_that_cost_most(spread: HardNet, tmp_pat
     # What was measured is not measured again.
     Budget(metric, 0.99, 1.0, judge, "agreement", Memo(tmp_path)).meet(attempt)
     assert asked == [5, 4]
+
+
+@pytest.mark.parametrize("target", ["onnxruntime+vnni", "openvino+vnni"])
+def test_a_budget_is_about_what_the_file_of_the_target_rounds(target: str) -> None:
+    def net(x: Any) -> Any:
+        return paddle.nn.functional.relu(conv(4, 3)(paddle.nn.functional.hardswish(conv(4, 3)(x))))
+
+    model, images = build_model(net, (floats(1, 4, 8, 8),)), [{FEED: floats(1, 4, 8, 8)}]
+    batches = list(numbered(images))
+    plan = make_plan(model, target=target)
+    attempt = Attempt(choose(plan, collecting(batches)(plan), "mse"))
+
+    def metric(model: Model) -> float:
+        return float(model.run(images[0])[0].sum())
+
+    frozen = attempt.freeze().model
+    value = Budget(metric, -np.inf, 1.0, Judge(model, batches), "").meet(attempt).value
+    assert value == metric(as_rounded(frozen, plan.table))
+    # ONNX Runtime's file rounds behind each convolution as well.
+    assert (value == metric(frozen)) == (target == "openvino+vnni")
 
 
 def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
