@@ -52,12 +52,12 @@ def points(graph: Graph, where: Where) -> list[Var]:
             operands = [rounded_from(var) for var in op.all_inputs()]
             if any(map(is_rounded, operands)):
                 found.update((var, None) for var in operands)
-                found[_end(graph, op.output("Out"))] = None
+                found[end_of(graph, op.output("Out"))] = None
         elif _moves(op):
             if any(is_rounded(rounded_from(var)) for var in op.all_inputs()):
                 moved.update(op.all_outputs())
         elif where == "outputs" and is_quantized_convolution(op):
-            found[_end(graph, op.output(KINDS[op.type].output))] = None
+            found[end_of(graph, op.output(KINDS[op.type].output))] = None
     return [var for var in found if var.producer is not None and not is_fetched(graph, var)]
 
 
@@ -127,7 +127,7 @@ def is_quantized_convolution(op: Op) -> bool:
     return found is not None and found.is_stored
 
 
-def _end(graph: Graph, var: Var) -> Var:
+def end_of(graph: Graph, var: Var) -> Var:
     """Where the work of an op ends: behind its bias and its rectifier, where these alone read it."""
     op = only_reader(graph, var)
     if op is not None and op.type == "elementwise_add" and op.input("X") is var and op.input("Y").persistable:
