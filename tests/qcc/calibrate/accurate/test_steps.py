@@ -104,6 +104,16 @@ def test_all_hard_nets_come_back(kind: str) -> None:
         assert net.agreement(calibrated) >= 0.99
 
 
+def test_steps_are_judged_by_what_the_file_of_the_target_rounds(spread: HardNet) -> None:
+    steps = improvement(spread, without=[step for step in STEPS if step != "equalization"])
+    plan = make_plan(spread.model, target="onnxruntime+vnni")
+    best = steps.run(plan, collecting(list(numbered(spread.calibration)))(plan))
+    (step,) = steps.steps
+    assert step.kept
+    assert step.after == steps.judge.error(as_rounded(best.freeze().model, plan.table))
+    assert step.after != steps.judge.error(best.freeze().model)
+
+
 def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
     steps = improvement(spread, without=[step for step in STEPS if step != "equalization"])
     run(spread, steps)
