@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from qcc.backends.report import Saved
     from qcc.calibrate.choose import Quantized
+    from qcc.calibrate.compare import Agreement
     from qcc.calibrate.data.batches import Batch
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
@@ -227,7 +228,9 @@ class Outcome:
 
         compared, seen = self._compared(effort)
         agreement = compare(self.plan.model, self.quantized.model, compared)
-        sections = [*self.sections, *self._in_onnx(target, compared)]
+        # What the target's file rounds besides, between the ops, counts in its agreement.
+        of_file = [] if self._onnx is None else compare(self.plan.model, self._onnx, compared)
+        sections = [*self.sections, *_in_target(target, of_file)]
         remedy = "Keep what reads it float with --skip-vars, or give a budget."
         if effort == "calibrated":
             remedy = "Try --effort accurate, which brings channels to like ranges."
@@ -248,7 +251,7 @@ class Outcome:
             notices=[
                 *self.notices,
                 *losing(self.quantized.choices, remedy),
-                *noisy(agreement, remedy),
+                *noisy(of_file or agreement, remedy),
                 *self.quantized.notices,
                 *strangers(self.statistics, self.source.items),
             ],
@@ -278,15 +281,13 @@ class Outcome:
         seen = "which weights were learned from" if few else "none of which was learned from"
         return [batch.read() for batch in spread(unseen, COMPARED)], f", {seen}"
 
-    def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
-        """What the target's file rounds besides, between the ops, counts in its agreement."""
-        from qcc.calibrate.compare import compare
-        from qcc.calibrate.report import Section
 
-        if self._onnx is not None:
-            found = compare(self.plan.model, self._onnx, compared)
-            title = f"as {target} rounds it, against float"
-            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
+def _in_target(target: str | None, agreement: Sequence[Agreement]) -> Iterator[Section]:
+    from qcc.calibrate.report import Section
+
+    if agreement:
+        title = f"as {target} rounds it, against float"
+        yield Section(title, [str(one) for one in agreement], "in_target", [vars(one) for one in agreement])
 
 
 def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
