@@ -82,6 +82,11 @@ def fewest(good: Callable[[int], bool], most: int, guess: int = 1) -> int | None
     return high if high <= most else None
 
 
+def tries(most: int) -> int:
+    """How many numbers `fewest` tries at most."""
+    return min(most, 2 * most.bit_length() + 1)
+
+
 @dataclass
 class Budget:
     """`metric` says how good a model is, higher is better, and `wanted` what it has to reach at least;
@@ -115,7 +120,7 @@ class Budget:
         self.listener.step("layers float")
 
         def good(count: int) -> bool:
-            self.listener.progress(len(found), len(ranked))
+            self.listener.progress(len(found), 1 + tries(len(ranked) - 1))
             found[count] = self.value(attempt, [one.weight for one in ranked[:count]])
             return found[count] >= self.wanted
 

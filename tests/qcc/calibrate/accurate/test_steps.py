@@ -16,7 +16,7 @@ from qcc._paddle import paddle
 from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate import equalization
 from qcc.calibrate.accurate import reconstruction
-from qcc.calibrate.accurate.budget import Budget
+from qcc.calibrate.accurate.budget import Budget, fewest, tries
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import STEPS, Attempt, Improvement, Samples, collecting
 from qcc.calibrate.choose import choose
@@ -328,6 +328,23 @@ def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
     assert (len(outcome.layers), outcome.value) == (1, 0.7)
     tried = [one.layers for one in outcome.tried]
     assert (tried[:2], tried[-1]) == ([0, 1], 4)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 8, 21, 101])
+def test_the_fewest_are_found_in_few_tries(most: int) -> None:
+    counts = set()
+    for guess in (1, most // 2, most + 1):
+        for enough in range(1, most + 2):
+            tried: list[int] = []
+
+            def good(count: int, tried: list[int] = tried, enough: int = enough) -> bool:
+                tried.append(count)
+                return count >= enough
+
+            assert fewest(good, most, guess) == (enough if enough <= most else None)
+            assert len(tried) == len(set(tried))
+            counts.add(len(tried))
+    assert max(counts) <= tries(most)
 
 
 def test_attempts_that_leave_other_layers_float_are_told_apart() -> None:
