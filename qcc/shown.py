@@ -31,6 +31,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'es' if noun.endswith(('ch', 'ss')) and not noun.endswith('epoch') else 's'}"
 
 
+def metric_value(value: float) -> str:
+    """What a metric gives, which may be a small error as well as a share: 0.9120, -0.000226."""
+    return f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value + 0.0:.4f}"
+
+
 def listed(numbers: Mapping[str, int]) -> str:
     """Kinds with the number of each: 3 Conv, 1 MatMul."""
     return ", ".join(f"{number} {kind}" for kind, number in sorted(numbers.items())) or "nothing"

@@ -157,12 +157,20 @@ def choose(
     An activation that was never reached, or was never anything but zero, has no scale: what reads it stays
     float.
 
-    Raises DataError when there are no statistics, or no scale at all.
+    Raises DataError when there are no statistics, no scale at all, or nothing but zeros that the model is fed
+    with.
     """
     if not statistics.batches:
         raise DataError("there is no data to measure scales on.")
     seen = {name: statistics.seen(name) for name in plan.activations}
     unknown = [name for name, one in seen.items() if not one.histogram.peak]
+    feeds = plan.folded.feeds
+    if feeds and set(feeds) <= set(unknown):
+        # What stands behind is measured on what biases alone make, and no check tells right from wrong.
+        raise DataError(
+            f"on the data, {feeds[0]!r} is nothing but zeros, and so nothing behind it has a scale that means"
+            " anything: give data like that of later use."
+        )
     if len(unknown) == len(seen):
         raise DataError("on the data, all inputs of the ops to be quantized are zero or empty.")
     notices = list(_notices(seen))

@@ -224,14 +224,15 @@ def _show(rows: Sequence[Row], subjects: Sequence[Subject], notes: Sequence[str]
         shown = [list(map(plain, cells(row))) for row in rows if row.threads == threads and not row.reason]
         widths = [max(map(len, column)) for column in zip(COLUMNS, *shown, strict=True)]
         # Two spaces stand between the columns.
-        room = max(console.width - sum(widths) + widths[_MODEL] - 2 * (len(widths) - 1), _LEAST)
-        names = short_paths([row_cells[_MODEL] for row_cells in shown], room)
-        if not console.is_terminal:  # where a name is as wide as it has to be
-            console = Console(width=max(_PIPE_WIDTH, _PIPE_WIDTH - room + max(map(len, names), default=0)))
+        others = sum(widths) - widths[_MODEL] + 2 * (len(widths) - 1)
+        names = short_paths([row_cells[_MODEL] for row_cells in shown], max(console.width - others, _LEAST))
         for row_cells, name in zip(shown, names, strict=True):
             row_cells[_MODEL] = name
             table.add_row(*map(Text, row_cells))  # texts, since "[1]" is no mark-up
-        console.print(table)
+        if console.is_terminal:
+            console.print(table)
+        else:  # where a line is as wide as it has to be
+            Console(width=max(_PIPE_WIDTH, others + max(map(len, names), default=0))).print(table)
     for line in (
         *LEGEND.splitlines(),
         *refusals(rows),

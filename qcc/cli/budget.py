@@ -21,7 +21,7 @@ from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
 from qcc.given_code import code_of_users
-from qcc.shown import counted
+from qcc.shown import counted, metric_value
 
 if TYPE_CHECKING:
     from qcc.calibrate.accurate.budget import Budget, Outcome
@@ -228,8 +228,8 @@ def _told(wanted: Wanted, outcome: Outcome, count: int, agreed: str) -> str:
             " wanted"
         )
     return (
-        f"{wanted.evaluate} gives {outcome.value:.4f}, the float model {outcome.of_float:.4f}, and"
-        f" {outcome.wanted:.4f} is wanted"
+        f"{wanted.evaluate} gives {metric_value(outcome.value)}, the float model"
+        f" {metric_value(outcome.of_float)}, and {metric_value(outcome.wanted)} is wanted"
     )
 
 

@@ -22,6 +22,7 @@ from qcc.cli.training_options import (
     overrides_option,
     skip_bad_option,
 )
+from qcc.shown import metric_value
 
 if TYPE_CHECKING:
     from qcc.measure.engines import Case
@@ -185,7 +186,7 @@ def _print_in_engine(engine: str, model: Path, measure: _ByFunction | _ByConfig,
 
 def _print(metrics: Metrics) -> None:
     for name, value in metrics.items():
-        echo(f"{name} {value:.4f}")
+        echo(f"{name} {metric_value(value)}")
 
 
 def _compare_epochs(folder: Path, config: ClassifierConfig | DetectorConfig, task: Task) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,22 +39,27 @@ class ExportInTime:
         from qcc.measure.tradeoff.models import FromFrozen
 
         models = FromFrozen(model)
-        return self._search(models, lite_form(x86_int8=True))
+        return self._search(models, lite_form(x86_int8=True), lambda candidate: candidate)
 
     def for_onnx(
         self, model: Model, target: Target, measured: dict[str, float], *, cut: Cut | None
     ) -> tuple[Model, dict[str, float], Found]:
         """What is to be written as ONNX file, the scales that were known of it, and what was found;
         `measured`: scales that the target wants besides."""
+        from qcc.backends.onnx.form import as_rounded
         from qcc.measure.tradeoff.forms import onnx_form
         from qcc.measure.tradeoff.models import FromFrozen
 
         models = FromFrozen(model)
-        form = onnx_form(target, self.engine, {**models.scales, **measured}, cut)
-        chosen, found = self._search(models, form)
+        scales = {**models.scales, **measured}
+        form = onnx_form(target, self.engine, scales, cut)
+        chosen, found = self._search(models, form, lambda candidate: as_rounded(candidate, target, scales))
         return chosen, models.scales, found
 
-    def _search(self, models: FromFrozen, form: Form) -> tuple[Model, Found]:
+    def _search(
+        self, models: FromFrozen, form: Form, rounded: Callable[[Model], Model]
+    ) -> tuple[Model, Found]:
+        """`rounded`: a candidate with all that its file rounds."""
         everything = frozenset(models.layers)
         of_float = models.model(everything)
         sample, judge = self._sample(of_float), self._judge(of_float)
@@ -65,7 +71,7 @@ class ExportInTime:
             engine=self.engine,
             inputs=sample.inputs,
             source=sample.source,
-            agreement=None if judge is None else judge.agreement,
+            agreement=None if judge is None else lambda one: judge.agreement(rounded(one)),
         )
         found.tell()
         for notice in found.notices():

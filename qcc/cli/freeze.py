@@ -21,6 +21,7 @@ from qcc.cli.training_options import (
     overrides_option,
     skip_bad_option,
 )
+from qcc.shown import metric_value
 
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
@@ -145,7 +146,7 @@ def freeze(
         task = build_task(config, dataset_dir, skip_bad, output_eval)
         metrics = evaluate(loaded, task)
         for name, value in metrics.items():
-            echo(f"{name} {value:.4f}")
+            echo(f"{name} {metric_value(value)}")
         for note in task.left_out():
             echo(note)
     data = None

@@ -41,6 +41,7 @@ class InTime:
 
         Raises EngineError when the engine does not run the model.
         """
+        from qcc.backends.onnx.form import as_rounded
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.choose import Quantized
         from qcc.calibrate.data.batches import spread
@@ -49,6 +50,10 @@ class InTime:
         from qcc.measure.tradeoff.models import BudgetQuality, FromFloat
 
         models = FromFloat(model, attempt)
+        judge = Judge(model, spread(held_back, COMPARED))
+
+        def agreement(candidate: Model) -> float:
+            return judge.agreement(as_rounded(candidate, attempt.chosen.plan.table))
 
         def quality(told: Told) -> Quality:
             return BudgetQuality(open_budget(self.quality, model, held_back, Memo(folder), told), models)
@@ -62,7 +67,7 @@ class InTime:
             engine=self.engine,
             inputs=one_sample(model, timed.read()),
             source=timed.name,
-            agreement=Judge(model, spread(held_back, COMPARED)).agreement,
+            agreement=agreement,
             quality=quality if self.quality else None,
             also_wanted=self.quality.record(),
         )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from qcc.backends.report import Saved
     from qcc.calibrate.choose import Quantized
     from qcc.calibrate.collect import Numbered
+    from qcc.calibrate.compare import Agreement
     from qcc.calibrate.data.batches import Batch
     from qcc.calibrate.data.sources import Source
     from qcc.calibrate.plan import Plan
@@ -182,13 +183,13 @@ class Outcome:
         """Write the target's file."""
         from qcc.backends.deploy.options import told
         from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import prepare
+        from qcc.backends.onnx.form import as_rounded
         from qcc.targets.table import find_target
 
         model, table = self.quantized.model, find_target(target)
         path = self.output / target / ONNX
         saved = export(model, path, table, check=check)
-        self._onnx = prepare(model, table, {}).model
+        self._onnx = as_rounded(model, table)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
@@ -236,7 +237,9 @@ class Outcome:
 
         compared, seen = self._compared(effort)
         agreement = compare(self.plan.model, self.quantized.model, compared)
-        sections = [*self.sections, *self._in_onnx(target, compared)]
+        # What the target's file rounds besides, between the ops, counts in its agreement.
+        of_file = [] if self._onnx is None else compare(self.plan.model, self._onnx, compared)
+        sections = [*self.sections, *_in_target(target, of_file)]
         remedy = "Keep what reads it float with --skip-vars, or give a budget."
         if effort == "calibrated":
             remedy = "Try --effort accurate, which brings channels to like ranges."
@@ -257,7 +260,7 @@ class Outcome:
             notices=[
                 *self.notices,
                 *losing(self.quantized.choices, remedy),
-                *noisy(agreement, remedy),
+                *noisy(of_file or agreement, remedy),
                 *self.quantized.notices,
                 *strangers(self.statistics, self.source.items),
             ],
@@ -287,15 +290,13 @@ class Outcome:
         seen = "which weights were learned from" if few else "none of which was learned from"
         return [batch.read() for batch in spread(unseen, COMPARED)], f", {seen}"
 
-    def _in_onnx(self, target: str | None, compared: Sequence[Mapping[str, np.ndarray]]) -> Iterator[Section]:
-        """What the target's file rounds besides, between the ops, counts in its agreement."""
-        from qcc.calibrate.compare import compare
-        from qcc.calibrate.report import Section
 
-        if self._onnx is not None:
-            found = compare(self.plan.model, self._onnx, compared)
-            title = f"as {target} rounds it, against float"
-            yield Section(title, [str(one) for one in found], "in_target", [vars(one) for one in found])
+def _in_target(target: str | None, agreement: Sequence[Agreement]) -> Iterator[Section]:
+    from qcc.calibrate.report import Section
+
+    if agreement:
+        title = f"as {target} rounds it, against float"
+        yield Section(title, [str(one) for one in agreement], "in_target", [vars(one) for one in agreement])
 
 
 def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

@@ -19,7 +19,7 @@ from qcc.cli.accurate import Told
 from qcc.cli.stdout import echo
 from qcc.cli.trained import TRAINED
 from qcc.errors import ConfigError
-from qcc.shown import counted
+from qcc.shown import counted, metric_value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +142,8 @@ class Found:
             words.append("no slower is wanted")
         if chosen.value is not None:
             words.append(
-                f"the other budget gives {chosen.value:.4f}, and {curve.wanted['wanted']:.4f} is wanted"
+                f"the other budget gives {metric_value(chosen.value)}, and"
+                f" {metric_value(curve.wanted['wanted'])} is wanted"
             )
         return ", ".join(words)
 

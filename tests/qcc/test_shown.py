@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qcc.shown import counted, markup, plain, short_paths
+from qcc.shown import counted, markup, metric_value, plain, short_paths
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,11 @@ from qcc.shown import counted, markup, plain, short_paths
 )
 def test_plain(text: str, seen: str) -> None:
     assert plain(text) == seen
+
+
+def test_metrics_may_be_shares_or_small_errors() -> None:
+    shown = [metric_value(value) for value in (0.912, 1.0, -0.0, 0.0, -0.00022558, 3e-08, 12.5, 0.0125)]
+    assert shown == ["0.9120", "1.0000", "0.0000", "0.0000", "-0.000226", "3e-08", "12.5000", "0.0125"]
 
 
 def test_counts() -> None:

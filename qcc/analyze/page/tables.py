@@ -15,7 +15,7 @@ from qcc.analyze.page.plots import bar, channels, histogram
 from qcc.analyze.page.words import TIMES, decibel, number, percent
 from qcc.analyze.ranges import Spread
 from qcc.analyze.twins import Layer
-from qcc.shown import counted
+from qcc.shown import counted, metric_value
 
 CHANNELS = (
     "weight's channels",
@@ -84,7 +84,7 @@ def _cells(one: OpFinding, place: Place, most: float, scores: Scores | None) -> 
         op_name(one.layer, place),
         cell(alone, None if one.effect is None else one.effect.alone),
         cell(off, None if one.effect is None else one.effect.off),
-        *(cell("" if fall is None else f"{fall:.4f}", fall) for fall in falls),
+        *(cell("" if fall is None else metric_value(fall), fall) for fall in falls),
         *(
             cell(decibel(value), value)
             for value in (damage.both, damage.channels, damage.weight, damage.activation, damage.among)

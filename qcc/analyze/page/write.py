@@ -18,7 +18,7 @@ from qcc.analyze.page.tables import FILTER, left_float, op_rows, scrolled, stays
 from qcc.analyze.page.words import TIMES, decibel, kilobytes, percent
 from qcc.files import write_text
 from qcc.ir.graph import Graph
-from qcc.shown import counted
+from qcc.shown import counted, metric_value
 
 _FEW_DECIBELS = (10.0, 20.0, 30.0, 40.0)
 
@@ -70,8 +70,8 @@ def _summary(analysis: Analysis) -> list[Html]:
             else [
                 tile(
                     analysis.scores.name,
-                    f"{analysis.scores.quantized:.4f}",
-                    f"{analysis.scores.of_float:.4f} in float",
+                    metric_value(analysis.scores.quantized),
+                    f"{metric_value(analysis.scores.of_float)} in float",
                 )
             ]
         ),
@@ -131,12 +131,14 @@ def told_scores(analysis: Analysis) -> str:
     scores = analysis.scores
     if scores is None:
         return ""
-    words = f"{scores.name} gives {scores.quantized:.4f}, and {scores.of_float:.4f} in float"
+    words = (
+        f"{scores.name} gives {metric_value(scores.quantized)}, and {metric_value(scores.of_float)} in float"
+    )
     known = [(one.score, one) for one in analysis.ops if one.score is not None]
     score, best = max(known, key=lambda pair: pair[0].off, default=(None, None))
     if score is None or best is None or score.off <= scores.quantized:
         return f"{words}."
-    return f"{words}; with {best.layer.output} float it gives {score.off:.4f}: {_left_float(best)}."
+    return f"{words}; with {best.layer.output} float it gives {metric_value(score.off)}: {_left_float(best)}."
 
 
 _MUCH = 0.8

@@ -34,8 +34,14 @@ _BEFORE_SOFTMAX = ("cast", "reshape2", "scale", "squeeze2", "transpose2", "unsqu
 
 
 def points(graph: Graph, where: Where) -> list[Var]:
-    """The variables that are to be quantized, in order; without those that are fetched."""
+    """The variables that are to be quantized, in order; without those that are fetched. A residual addition
+    of floats alone, as between layers that were left float, stays one of floats."""
     found: dict[Var, None] = {}
+    moved: set[Var] = set()
+
+    def is_rounded(var: Var) -> bool:
+        return var in found or var in moved or pair_of(var) is not None
+
     order: dict[Op | None, int] = {op: number for number, op in enumerate(graph.ops)}
     for op in graph.ops:
         if is_residual_add(op) and not _makes_scores(graph, op):
@@ -43,10 +49,15 @@ def points(graph: Graph, where: Where) -> list[Var]:
                 shortcut = _shortcut(graph, op, order)
                 found.update({} if shortcut is None else {shortcut: None})
                 continue
-            found.update((rounded_from(var), None) for var in op.all_inputs())
-            found[_end(graph, op.output("Out"))] = None
+            operands = [rounded_from(var) for var in op.all_inputs()]
+            if any(map(is_rounded, operands)):
+                found.update((var, None) for var in operands)
+                found[end_of(graph, op.output("Out"))] = None
+        elif _moves(op):
+            if any(is_rounded(rounded_from(var)) for var in op.all_inputs()):
+                moved.update(op.all_outputs())
         elif where == "outputs" and is_quantized_convolution(op):
-            found[_end(graph, op.output(KINDS[op.type].output))] = None
+            found[end_of(graph, op.output(KINDS[op.type].output))] = None
     return [var for var in found if var.producer is not None and not is_fetched(graph, var)]
 
 
@@ -116,7 +127,7 @@ def is_quantized_convolution(op: Op) -> bool:
     return found is not None and found.is_stored
 
 
-def _end(graph: Graph, var: Var) -> Var:
+def end_of(graph: Graph, var: Var) -> Var:
     """Where the work of an op ends: behind its bias and its rectifier, where these alone read it."""
     op = only_reader(graph, var)
     if op is not None and op.type == "elementwise_add" and op.input("X") is var and op.input("Y").persistable:

@@ -9,13 +9,17 @@ from typing import TypeVar
 
 import numpy as np
 
+from qcc.backends.deploy.points import end_of
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
+from qcc.calibrate.choose import Chosen
 from qcc.calibrate.memo import NO_MEMO, Memo
 from qcc.calibrate.parts import Parts, Values, part
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model, Runner
+from qcc.numerics import dequantize_weight, fake_quantize
 from qcc.passes.frozen import FrozenOp, frozen_ops
 from qcc.passes.quantizable import operands
 
@@ -27,10 +31,20 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Single:
-    """The quantized ops of a layer: they read what the float network computes, and write `output`."""
+    """The quantized ops of a layer: they read what the float network computes, and write `output`, which the
+    target rounds to so many `bits` with a `scale`, where it has one."""
 
     ops: tuple[Op, ...]
     output: str
+    scale: float | None = None
+    bits: int = 8
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """The output as the target rounds it."""
+        if self.scale is None:
+            return values
+        scale = np.array(self.scale, np.float32)
+        return dequantize_weight(fake_quantize(values, scale, self.bits), scale, self.bits)
 
 
 class Alone:
@@ -113,7 +127,7 @@ class Alone:
             self._runners[name] = graph.feeds, Runner(Model(graph))
         feeds, runner = self._runners[name]
         (output,) = runner.run({feed: values[feed] for feed in feeds})
-        return {single.output: np.asarray(output)}
+        return {single.output: single.rounded(np.asarray(output))}
 
     def _whole(self, name: str) -> float:
         alone = self._attempt.leaving([other for other in self._weights if other != name])
@@ -121,7 +135,7 @@ class Alone:
         known = self._memo.load(key)
         if known is not None:
             return known[1]["value"]
-        value = self._judge.error(alone.freeze().model)
+        value = self._judge.error(as_rounded(alone.freeze().model, alone.chosen.plan.table))
         self._memo.save(key, {}, {"value": value})
         return value
 
@@ -138,8 +152,10 @@ def _singles(attempt: Attempt, folded: Graph, frozen: Graph) -> Iterator[tuple[s
         name = pair.weight.name
         if uses[name] == 1:
             single = _single(quantized[pair.output.name], biases.get(name, set()))
-            if single is not None and single.output in folded:
-                yield name, single
+            if single is not None:
+                single = _with_end(single, frozen, attempt.chosen)
+                if single.output in folded:
+                    yield name, single
 
 
 def _single(found: FrozenOp, biases: set[str]) -> Single | None:
@@ -152,6 +168,21 @@ def _single(found: FrozenOp, biases: set[str]) -> Single | None:
     if adding is None or others or biases != {var.name for var in adding.all_inputs() if var is not output}:
         return None
     return Single((*ops, adding), _only(adding).name)
+
+
+def _with_end(single: Single, frozen: Graph, chosen: Chosen) -> Single:
+    """The layer with what its target rounds behind it: behind its bias and rectifier, for ONNX Runtime."""
+    var = frozen.var(single.output)
+    end = end_of(frozen, var)
+    scale = chosen.thresholds.get(end.name)
+    if scale is None:
+        return single
+    ops = list(single.ops)
+    while var is not end:
+        (op,) = var.consumers
+        ops.append(op)
+        var = _only(op)
+    return Single(tuple(ops), end.name, scale, chosen.plan.between[end.name])
 
 
 def _only(op: Op) -> Var:

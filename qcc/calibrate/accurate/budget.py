@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
@@ -81,6 +82,11 @@ def fewest(good: Callable[[int], bool], most: int, guess: int = 1) -> int | None
     return high if high <= most else None
 
 
+def tries(most: int) -> int:
+    """How many numbers `fewest` tries at most."""
+    return min(most, 2 * most.bit_length() + 1)
+
+
 @dataclass
 class Budget:
     """`metric` says how good a model is, higher is better, and `wanted` what it has to reach at least;
@@ -114,7 +120,7 @@ class Budget:
         self.listener.step("layers float")
 
         def good(count: int) -> bool:
-            self.listener.progress(len(found), len(ranked))
+            self.listener.progress(len(found), 1 + tries(len(ranked) - 1))
             found[count] = self.value(attempt, [one.weight for one in ranked[:count]])
             return found[count] >= self.wanted
 
@@ -144,11 +150,13 @@ class Budget:
         return [Layer(name, error, _BYTES_SAVED * values[name].size) for name, error in alone.ranked()]
 
     def value(self, attempt: Attempt, weights: Collection[str]) -> float:
-        """How good the model is in which the layers with these weights stay float."""
+        """How good the model is in which the layers with these weights stay float, as the target's file
+        rounds it."""
         tried = attempt.leaving(weights) if weights else attempt
-        key = [self.key, tried.identity()]
+        table = tried.chosen.plan.table
+        key = [self.key, "" if table is None else table.name, tried.identity()]
         known = self.memo.load(key)
-        value = self.metric(tried.freeze().model) if known is None else known[1]["value"]
+        value = self.metric(as_rounded(tried.freeze().model, table)) if known is None else known[1]["value"]
         if known is None:
             self.memo.save(key, {}, {"value": value})
         self._tried.append(Tried(len(weights), value))

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
 from qcc.calibrate.choose import MUCH, Chosen, Quantized, choose
@@ -268,7 +269,7 @@ class Improvement:
         return choose(plan, statistics, self.calibrator, self.compared, correct=correct)
 
     def _error(self, attempt: Attempt) -> float:
-        return self.judge.error(attempt.freeze().model)
+        return self.judge.error(as_rounded(attempt.freeze().model, attempt.chosen.plan.table))
 
 
 def usable(model: Model, batches: Iterable[Batch], statistics: Statistics) -> list[Numbered]:

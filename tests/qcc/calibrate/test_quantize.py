@@ -135,6 +135,13 @@ def test_what_is_zero_or_constant_is_told() -> None:
     assert [choice.scale for choice in quantized.choices if choice.peak == 6] == [6]
 
 
+def test_data_of_nothing_but_zeros_is_refused(model: Model, batches: list[Arrays]) -> None:
+    zeros = [{"image": np.zeros_like(batch["image"])} for batch in batches]
+    with pytest.raises(DataError, match="'image' is nothing but zeros"):
+        qcc.quantize(model, zeros)
+    qcc.quantize(model, [*zeros, batches[0]])
+
+
 def test_what_is_never_reached_is_told() -> None:
     def net(x: Any) -> Any:
         picked = paddle.masked_select(x, x > 100.0)
@@ -174,7 +181,7 @@ def test_one_image_that_is_not_normalized_changes_nothing(model: Model, batches:
         ),
         ([{"image": [[1.0]]}], "batch 1 of the data: 'image' is a list, where an array of numpy is wanted"),
         ([{"image": np.full((1, 3, 12, 12), 3e38, "f")}], "is not finite on batch 1 of the data"),
-        ([{"image": np.zeros((1, 3, 12, 12), "f")}], "all inputs of the ops to be quantized are zero"),
+        ([{"image": np.zeros((1, 3, 12, 12), "f")}], "'image' is nothing but zeros"),
     ],
 )
 def test_data_that_gives_no_scales(model: Model, given: list[Any], words: str) -> None:

@@ -79,8 +79,12 @@ def test_a_target_s_file_is_written_as_well(
 @pytest.mark.skipif(
     find_spec("onnxruntime") is None, reason="it needs ONNX Runtime; `pip install 'qcc[onnx]'`"
 )
-def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_for_onnx_runtime(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With scales of what ONNX Runtime wants to know besides: behind each convolution."""
+    # What is much is told of what the file rounds.
+    monkeypatch.setattr("qcc.calibrate.compare.noisy", lambda found, remedy: [f"off by {found[0].mean!r}"])
     text = said(capsys, command(place / "model", place / "arrays", "onnxruntime", tmp_path / "o"))
     assert f"wrote {tmp_path / 'o/onnxruntime/model.onnx'}, " in text
     assert "onnxruntime: ONNX Runtime on x86 runs in int8: 2 conv2d, 1 mul." in text
@@ -101,6 +105,7 @@ def test_a_file_for_onnx_runtime(place: Path, tmp_path: Path, capsys: pytest.Cap
     record = json.loads((tmp_path / "o/qcc.json").read_text())
     told, *_ = record["in_target"]
     assert told["mean"] != record["agreement"][0]["mean"]
+    assert f"notice: off by {told['mean']!r}" in text
     line = (
         f"as onnxruntime rounds it, against float: {told['output']}: off by {told['mean']:.2%} of its range"
     )

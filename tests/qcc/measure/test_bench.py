@@ -226,6 +226,24 @@ def test_the_table_fits_a_hundred_columns(capsys: pytest.CaptureFixture[str]) ->
     assert all(line.split()[1].startswith("…") for line in lines[1:])
 
 
+def test_no_number_is_cut_where_names_have_little_room(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = {"int8": True, "int8_layers": 620, "layers": 640, "distance": Distance(0.123, 0.0456, 1.0, 0.1)}
+    rows = [
+        row(
+            "onnxruntime",
+            subject("transformed", shown=name),
+            [0.012, 0.93],
+            [0.1, 20],
+            size=6_850_000,
+            **numbers,
+        )
+        for name in ("o/or_ort2/float", "o/or_ort2/qdq")
+    ]
+    _show([*rows, *(replace(one, threads=2) for one in rows)], [])
+    tables = capsys.readouterr().out.splitlines()[:8]
+    assert [line.split()[-1] for line in (*tables[2:4], *tables[6:8])] == ["6.85"] * 4
+
+
 def test_what_is_compared_with_the_float_model_is_told(place: Path, tmp_path: Path) -> None:
     everything = find_subjects([place / "model", place / "out"], tmp_path)
     model, frozen, _, lite = everything

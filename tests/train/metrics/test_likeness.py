@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qcc.train.metrics.likeness import Likeness, in_decibels
+from qcc.train.metrics.likeness import Likeness, in_decibels, sure
 
 WANTED = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 
@@ -42,6 +42,19 @@ def test_of_one_sample_nothing_is_sure() -> None:
     before, after = Likeness(["map"], []), Likeness(["map"], [])
     before.update([WANTED[:1] * 1.1], [WANTED[:1]])
     after.update([WANTED[:1]], [WANTED[:1]])
+    assert not after.beats(before)
+
+
+def test_few_samples_have_to_gain_more() -> None:
+    # Student's distribution, at the level of two standard errors of a normal one.
+    for count, wanted in ((3, 4.53), (4, 3.31), (6, 2.65), (21, 2.13), (10_000, 2.0)):
+        assert sure(count) == pytest.approx(wanted, rel=0.04)
+    noise = [0.1, 0.1, 0.1]
+    before, after = Likeness(["map"], []), Likeness(["map"], [])
+    for likeness, scales in ((before, noise), (after, [0.03, 0.04, 0.09])):
+        for row, scale in enumerate(scales):
+            likeness.update([WANTED[row : row + 1] * (1 + scale)], [WANTED[row : row + 1]])
+    # Gains of 10.5, 8.0 and 0.9 dB: 2.3 standard errors.
     assert not after.beats(before)
 
 

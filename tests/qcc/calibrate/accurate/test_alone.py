@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
 
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Methods, reconstruct
@@ -66,6 +67,28 @@ def test_biases_that_were_learned_are_part_of_a_layer(model: Model) -> None:
     learned = tuple(reconstruct(attempt.chosen, batches, Methods(True, False)))
     assert any(one.values.keys() - {one.weight} for one in learned)
     check(Attempt(attempt.chosen, learned, ("bias-correction",)), Judge(model, batches))
+
+
+def test_what_the_target_rounds_behind_a_layer_is_part_of_it() -> None:
+    def net(x: Any) -> Any:
+        x = F.hardswish(static.nn.conv2d(x, 6, 3, padding=1, param_attr="first", bias_attr="first.b"))
+        x = F.relu(static.nn.conv2d(x, 6, 3, padding=1, param_attr="second", bias_attr="second.b"))
+        return F.hardswish(static.nn.conv2d(x, 4, 1, param_attr="last", bias_attr=False))
+
+    model, batches = build_model(net, (floats(1, 3, 8, 8),)), list(numbered(IMAGES[:2]))
+    judge, found = Judge(model, batches), dict[str, dict[str, float]]()
+    for target in ("onnxruntime+vnni", "openvino+vnni"):
+        plan = make_plan(model, target=target)
+        attempt = Attempt(choose(plan, collecting(batches)(plan), "mse"))
+        weights = sorted(plan.weights)
+        found[target] = dict(Alone(attempt, weights, judge).ranked())
+        # The last one reads what is not negative: ONNX Runtime has 255 steps for it, and what is frozen 127.
+        for name in ("first", "second"):
+            alone = attempt.leaving([other for other in weights if other != name]).freeze().model
+            wanted = judge.error(as_rounded(alone, plan.table))
+            assert found[target][name] == pytest.approx(wanted, rel=1e-3)
+    for name, error in found["openvino+vnni"].items():
+        assert found["onnxruntime+vnni"][name] > error
 
 
 def test_a_weight_that_two_layers_share_is_quantized_in_both() -> None:

@@ -13,9 +13,10 @@ from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.onnx.form import as_rounded
 from qcc.calibrate import equalization
 from qcc.calibrate.accurate import reconstruction
-from qcc.calibrate.accurate.budget import Budget
+from qcc.calibrate.accurate.budget import Budget, fewest, tries
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import STEPS, Attempt, Improvement, Samples, collecting
 from qcc.calibrate.choose import choose
@@ -101,6 +102,16 @@ def test_all_hard_nets_come_back(kind: str) -> None:
     assert net.agreement(accurate) >= 0.99
     if kind in FOR_CALIBRATED:
         assert net.agreement(calibrated) >= 0.99
+
+
+def test_steps_are_judged_by_what_the_file_of_the_target_rounds(spread: HardNet) -> None:
+    steps = improvement(spread, without=[step for step in STEPS if step != "equalization"])
+    plan = make_plan(spread.model, target="onnxruntime+vnni")
+    best = steps.run(plan, collecting(list(numbered(spread.calibration)))(plan))
+    (step,) = steps.steps
+    assert step.kept
+    assert step.after == steps.judge.error(as_rounded(best.freeze().model, plan.table))
+    assert step.after != steps.judge.error(best.freeze().model)
 
 
 def test_steps_can_be_left_out_and_tell_what_they_gain(spread: HardNet) -> None:
@@ -283,6 +294,26 @@ def test_a_budget_keeps_the_layers_float_that_cost_most(spread: HardNet, tmp_pat
     assert asked == [5, 4]
 
 
+@pytest.mark.parametrize("target", ["onnxruntime+vnni", "openvino+vnni"])
+def test_a_budget_is_about_what_the_file_of_the_target_rounds(target: str) -> None:
+    def net(x: Any) -> Any:
+        return paddle.nn.functional.relu(conv(4, 3)(paddle.nn.functional.hardswish(conv(4, 3)(x))))
+
+    model, images = build_model(net, (floats(1, 4, 8, 8),)), [{FEED: floats(1, 4, 8, 8)}]
+    batches = list(numbered(images))
+    plan = make_plan(model, target=target)
+    attempt = Attempt(choose(plan, collecting(batches)(plan), "mse"))
+
+    def metric(model: Model) -> float:
+        return float(model.run(images[0])[0].sum())
+
+    frozen = attempt.freeze().model
+    value = Budget(metric, -np.inf, 1.0, Judge(model, batches), "").meet(attempt).value
+    assert value == metric(as_rounded(frozen, plan.table))
+    # ONNX Runtime's file rounds behind each convolution as well.
+    assert (value == metric(frozen)) == (target == "openvino+vnni")
+
+
 def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
     plan = make_plan(spread.model)
     batches = list(numbered(spread.calibration[:3]))
@@ -297,6 +328,23 @@ def test_a_budget_that_cannot_be_met_gives_the_best(spread: HardNet) -> None:
     assert (len(outcome.layers), outcome.value) == (1, 0.7)
     tried = [one.layers for one in outcome.tried]
     assert (tried[:2], tried[-1]) == ([0, 1], 4)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 7, 8, 21, 101])
+def test_the_fewest_are_found_in_few_tries(most: int) -> None:
+    counts = set()
+    for guess in (1, most // 2, most + 1):
+        for enough in range(1, most + 2):
+            tried: list[int] = []
+
+            def good(count: int, tried: list[int] = tried, enough: int = enough) -> bool:
+                tried.append(count)
+                return count >= enough
+
+            assert fewest(good, most, guess) == (enough if enough <= most else None)
+            assert len(tried) == len(set(tried))
+            counts.add(len(tried))
+    assert max(counts) <= tries(most)
 
 
 def test_attempts_that_leave_other_layers_float_are_told_apart() -> None:
