@@ -22,6 +22,7 @@ from qcc.cli.training_options import (
     overrides_option,
     skip_bad_option,
 )
+from qcc.errors import EngineError, LiteRuntimeError, PaddleError, QccError
 from qcc.shown import metric_value
 
 if TYPE_CHECKING:
@@ -177,11 +178,21 @@ def _print_in_engine(engine: str, model: Path, measure: _ByFunction | _ByConfig,
         cases = cases_of(engine, model, Path(scratch))
         if one_only:
             only_one("--output_eval", cases)
+        refused: dict[str, QccError] = {}
         for case in cases:
-            metrics = measure.in_engine(case)
+            name = f"{case.subject.shown}, {case.subject.label}"
+            try:
+                metrics = measure.in_engine(case)
+            except (EngineError, LiteRuntimeError, PaddleError) as error:
+                refused[name] = error
+                continue
             if model.is_dir():
-                echo(f"{case.subject.shown}, {case.subject.label}:")
+                echo(f"{name}:")
             _print(metrics)
+    if len(refused) == len(cases):
+        raise next(iter(refused.values()))
+    for name, refusal in refused.items():
+        echo(f"not measured: {name}: {refusal}", err=True)
 
 
 def _print(metrics: Metrics) -> None:

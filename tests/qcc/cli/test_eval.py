@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.main import run as command
+from qcc.errors import PaddleError
+from qcc.measure.loaded import Loaded
 from qcc.model import Model, Runner
 
 IMAGES = floats(6, 3, 8, 8)
@@ -123,6 +126,32 @@ def test_an_onnx_file_runs_in_onnx_runtime_and_openvino(
     assert "does not run in Paddle Lite for x86" in refused(
         capsys, file, "--eval", "my_metric:accuracy", "--engine", "lite"
     )
+
+
+@pytest.mark.parametrize("refused_runs", [1, 2])
+def test_what_an_engine_does_not_run_is_named_and_the_rest_is_measured(
+    refused_runs: int, forms: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a frozen form beside one that was written for the engine, which goes around what ends the former."""
+    run, refused_by = Loaded.run, set[int]()
+
+    def refusing(self: Loaded, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        if len(refused_by) < refused_runs or id(self) in refused_by:
+            refused_by.add(id(self))
+            raise PaddleError("the engine was ended by SIGSEGV.")
+        return run(self, inputs)
+
+    monkeypatch.setattr(Loaded, "run", refusing)
+    words = ["eval", "out", "--eval", "my_metric:accuracy", "--engine", "paddle"]
+    capsys.readouterr()
+    code = command(words)
+    told = capsys.readouterr()
+    if refused_runs == 1:
+        assert (code, told.out.splitlines()[1]) == (0, "my_metric:accuracy 1.0000")
+        assert "not measured: out/float, frozen: the engine was ended by SIGSEGV." in told.err
+    else:
+        assert (code, told.out) == (2, "")
+        assert "error: the engine was ended by SIGSEGV." in told.err
 
 
 def test_what_does_not_go_together(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
