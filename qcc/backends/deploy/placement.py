@@ -11,6 +11,7 @@ from qcc.errors import TargetError
 from qcc.ir.graph import Graph
 from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 from qcc.passes.quantizable import operands
+from qcc.passes.unquantizable import left_float
 from qcc.shown import counted, listed
 from qcc.targets.table import Fact, Target
 
@@ -26,11 +27,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Placement:
-    """All quantized ops of a frozen graph, and how many ops with a weight are not quantized."""
+    """All quantized ops of a frozen graph, how many ops with a weight are not quantized, and what is said of
+    layers that never are."""
 
     target: Target
     places: tuple[Place, ...]
     float_ops: int
+    never: str | None = None
 
     def lines(self, condition: str = "") -> Iterator[str]:
         """What to tell a user: how many ops run in int8, under a condition where there is one, and each other
@@ -47,6 +50,8 @@ class Placement:
                 yield f"in {fact.runs}: {len(members)} {fact.op}, since {fact.why}: {names}."
         if self.float_ops:
             yield f"in float: {counted(self.float_ops, 'more op')} with a weight, not quantized."
+        if self.never is not None:
+            yield self.never
 
     def unquantized(self) -> tuple[str, ...]:
         """Outputs of the ops whose quantization has to go: float there, and the weight not kept."""
@@ -68,7 +73,7 @@ def place(graph: Graph, target: Target) -> Placement:
         )
         raise TargetError(f"{target.name} does not run {len(refused)} of the model's ops: {words}.")
     float_ops = sum(operands(op) is not None and frozen_op(op) is None for op in graph.ops)
-    return Placement(target, places, float_ops)
+    return Placement(target, places, float_ops, left_float(graph))
 
 
 def _place(found: FrozenOp, target: Target) -> Place:

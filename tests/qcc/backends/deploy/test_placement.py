@@ -121,6 +121,12 @@ std::ofstream("y.bin", std::ios::binary).write(static_cast<const char*>(y.data()
 """
 
 
+def told_in_cpp(target: Target, file: Path, *, onnx: bool) -> list[str]:
+    """The code alone, without what may be said behind it."""
+    code = "\n".join(told(target, file, onnx=onnx)).partition("in C++")[2].partition("with\n")[2]
+    return [line.strip() for line in code.splitlines() if line.startswith("    ")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("onnx", [False, True])
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++")
@@ -133,8 +139,7 @@ def test_the_code_in_cpp_compiles_and_runs(onnx: bool, tmp_path: Path) -> None:
         export(model, file, find_target("openvino"), check=False)
     else:
         qcc.save(model, file.parent, target="openvino", check=False)
-    told_cpp = "\n".join(told(find_target("openvino"), file, onnx=onnx)).partition("in C++")[2]
-    include, *lines = textwrap.dedent(told_cpp.partition("with\n")[2]).splitlines()
+    include, *lines = told_in_cpp(find_target("openvino"), file, onnx=onnx)
     x = inputs["x"]
     shape = ", ".join(map(str, x.shape))
     (tmp_path / "a.cpp").write_text(include + _CPP % ("\n".join(lines), x.size, shape))
@@ -185,8 +190,7 @@ def test_the_code_in_cpp_for_onnxruntime(tmp_path: Path) -> None:
     model, inputs = frozen_engine_net("concat_conv_and_pool")
     file, target = tmp_path / "model.onnx", find_target("onnxruntime")
     export(model, file, target, check=False)
-    told_cpp = "\n".join(told(target, file, onnx=True)).partition("in C++")[2]
-    include, *lines = textwrap.dedent(told_cpp.partition("with\n")[2]).splitlines()
+    include, *lines = told_in_cpp(target, file, onnx=True)
     x = inputs["x"]
     body = _CPP_OF_ONNXRUNTIME % ("\n".join(lines), x.size, ", ".join(map(str, x.shape)))
     (tmp_path / "a.cpp").write_text(include + body)

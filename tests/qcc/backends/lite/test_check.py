@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from lite_case import build_model, floats
+import pytest
+from lite_case import build_model, floats, static
 from lite_commands import outcome, refusal
 from lite_nets import frozen
 from lite_ops import CASES
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.deploy.check import check as check_for_engine
 from qcc.backends.lite.check import check
 from qcc.passes import PassManager
+from qcc.targets.table import find_target
 
 
 def test_check_of_a_float_model(tmp_path: Path) -> None:
@@ -30,6 +34,21 @@ def test_check_of_a_float_model(tmp_path: Path) -> None:
 def test_a_weight_that_ops_compute_is_seen_as_one() -> None:
     model = build_model(lambda x: paddle.nn.Conv1D(4, 6, 3)(x), (floats(2, 4, 9),))
     assert check(model, "arm").int8 == {"conv2d": 1}
+
+
+def test_layers_that_stay_float_are_told_with_their_share() -> None:
+    model = build_model(
+        lambda x: static.nn.fc(paddle.nn.LSTM(6, 5)(x)[0], 4, num_flatten_dims=2), (floats(2, 4, 6),)
+    )
+    # 4 gates of 5 units read 6 and 5 numbers and add two biases, beside a product of 5 x 4 with a bias.
+    theirs, others = 4 * 5 * (6 + 5 + 2), 5 * 4 + 4
+    for lines in (check(model, "arm").lines(), check_for_engine(model, find_target("openvino")).lines()):
+        said = re.search(
+            r"in float: 1 rnn, which nothing quantizes, with (\d+)% of the weights\.", "\n".join(lines)
+        )
+        assert said is not None
+        # Scales are weights as well.
+        assert int(said[1]) == pytest.approx(100 * theirs / (theirs + others), abs=3)
 
 
 def test_check_says_what_export_says(tmp_path: Path) -> None:
