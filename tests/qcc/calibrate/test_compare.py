@@ -60,6 +60,16 @@ def test_noise_tells_what_a_mean_hides() -> None:
     assert "and 1 more by over 20%" in next(noisy(found * 2, ""))
 
 
+def test_other_classes_are_told_of() -> None:
+    batches = [{"x0": floats(4, 3)}]
+    found = compare(classifier(1.0), classifier(-1.0), batches)
+    share = f"{1 - min(one.same_class or 0 for one in found):.0%}"
+    (told,) = noisy(found, "Do more.")
+    assert "which is the class of a classifier, is another one than in float in" in told
+    assert told.endswith(f" {share} of what was compared. Do more.")
+    assert list(noisy(compare(classifier(1.0), classifier(1.5), batches), "")) == []
+
+
 def test_of_what_does_not_vary_there_is_no_noise() -> None:
     (found,) = compare(
         *[build_model(lambda x: paddle.scale(x, 0.0), (floats(1, 5, 4),))] * 2, [{"x0": floats(1, 5, 4)}]
