@@ -39,7 +39,8 @@ def quantize(
 
     Weights get a scale per channel, activations one each, measured on the `batches`: mappings of an array
     for each feed, by its name, as many and as large as they come. They are gone through once, but for a few,
-    by which channels are brought to like ranges first ("equalization"); and biases take back by how much
+    by which channels are brought to like ranges first ("equalization"), and once more where the data shows
+    that other channels are to be brought there, as some targets allow; and biases take back by how much
     rounded weights move the mean of outputs ("bias-correction"). Effort "accurate" needs the batches several
     times, and holds those in memory that come once; it has the steps of `qcc.calibrate.accurate.steps`. Those
     in `without` are left out. `calibrator` chooses the scales of activations: "mse", the default, by the
