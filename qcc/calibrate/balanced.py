@@ -57,13 +57,24 @@ def balanced(
     What the `memo` holds of the plan under a `key` is taken, without a look at the batches; it is told what
     was found if it is to `keep` that. Raises DataError when the network does not run on them.
     """
-    found = memo.load([plan.identity(), key, few is None])
-    if found is not None:
-        return _balanced(plan, found[0], equalizes=few is not None, revised=bool(found[1].get(_REVISED)))
-    octaves = {} if few is None else balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
+    place = _place(plan, key, equalizes=few is not None)
+    known = memo.load(place)
+    if known is not None:
+        arrays, numbers = known
+        steps = {name.removeprefix(_STEPS): one for name, one in arrays.items() if name.startswith(_STEPS)}
+        others = {name: one for name, one in arrays.items() if not name.startswith(_STEPS)}
+        return _balanced(plan, None if few is None else others, steps, revised=bool(numbers.get(_REVISED)))
+    octaves = None
+    if few is not None:
+        octaves = balanced_octaves(plan.folded, plan.folded.graph.copy(), _readable(few))
     if keep:
-        memo.save([plan.identity(), key, few is None], octaves, {})
-    return _balanced(plan, octaves, equalizes=few is not None)
+        memo.save(place, octaves or {}, {})
+    return _balanced(plan, octaves, {})
+
+
+def _place(plan: Plan, key: object, *, equalizes: bool) -> list[object]:
+    """The key under which a memo has what was found of a plan."""
+    return [plan.identity(), key, equalizes]
 
 
 def revised(
@@ -75,20 +86,20 @@ def revised(
     was done before. The `memo` is told."""
     if found.revised:
         return None
-    octaves: dict[str, np.ndarray] = {}
-    if found.octaves is not None:
+    octaves = found.octaves
+    again: dict[str, np.ndarray] = {}
+    if octaves is not None:
         seen = ((name, statistics.channels(name)) for name in found.plan.activations)
         largest = {name: one.largest for name, one in seen if one is not None}
         gained = () if once else _drowned(found.plan, statistics)
-        octaves = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
+        again = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
+        octaves = again or octaves
     steps = {} if once else own_steps(found.plan, statistics)
-    if not octaves and not steps:
+    if not again and not steps:
         return None
-    octaves = octaves or dict(found.octaves or {})
-    found_now = octaves | {f"{_STEPS}{name}": one for name, one in steps.items()}
-    equalizes = found.octaves is not None
-    memo.save([found.base.identity(), key, not equalizes], found_now, {_REVISED: 1.0})
-    return _balanced(found.base, found_now, equalizes=equalizes, revised=True)
+    arrays = {**(octaves or {}), **{f"{_STEPS}{name}": one for name, one in steps.items()}}
+    memo.save(_place(found.base, key, equalizes=octaves is not None), arrays, {_REVISED: 1.0})
+    return _balanced(found.base, octaves, steps, revised=True)
 
 
 def _drowned(plan: Plan, statistics: Statistics) -> list[str]:
@@ -143,17 +154,19 @@ def come_once(batches: Iterable[Batch]) -> bool:
 
 
 def _balanced(
-    base: Plan, found: Mapping[str, np.ndarray], *, equalizes: bool, revised: bool = False
+    base: Plan,
+    octaves: Mapping[str, np.ndarray] | None,
+    steps: Mapping[str, np.ndarray],
+    *,
+    revised: bool = False,
 ) -> Balanced:
-    """`found`: octaves of the pass `equalize`, and those of `channel-steps`, which have a mark."""
-    steps = {name.removeprefix(_STEPS): one for name, one in found.items() if name.startswith(_STEPS)}
-    octaves = {name: one for name, one in found.items() if not name.startswith(_STEPS)}
-    gained = tuple(one.var.name for one in unlinked(base.folded.graph) if one.var.name in octaves)
+    """`octaves`: of the pass `equalize`; `steps`: those of `channel-steps`."""
+    gained = tuple(one.var.name for one in unlinked(base.folded.graph) if one.var.name in (octaves or {}))
     more: list[Pass] = [with_steps(steps)] if steps else []
     more += [ChannelGains(variables=gained)] if gained else []
     plan = base.rewritten(*more) if more else base
     plan = plan.equalized(with_octaves(octaves)) if octaves else plan
-    return Balanced(base, plan, octaves if equalizes else None, revised)
+    return Balanced(base, plan, octaves, revised)
 
 
 def _copied(batch: Any) -> Any:

@@ -58,12 +58,12 @@ def noisy(agreement: Sequence[Agreement], remedy: str) -> Iterator[str]:
             f"the output {worst.output!r} is off by {worst.noise:.0%} of how much it varies{others}, which is"
             f" much, however little of its range it is. {remedy}"
         )
-    changed = [one for one in agreement if one.same_class is not None and one.same_class < _SAME]
-    if changed:
-        most = min(changed, key=lambda one: one.same_class or 0)
+    classes = {one.output: one.same_class for one in agreement if one.same_class is not None}
+    least = min(classes, key=classes.__getitem__, default=None)
+    if least is not None and classes[least] < _SAME:
         yield (
-            f"the largest number of {most.output!r}, which is the class of a classifier, is another one than"
-            f" in float in {1 - (most.same_class or 0):.0%} of what was compared. {remedy}"
+            f"the largest number of {least!r}, which is the class of a classifier, is another one than in"
+            f" float in {1 - classes[least]:.0%} of what was compared. {remedy}"
         )
 
 

@@ -15,6 +15,7 @@ from qcc.passes.absorb_bias import AbsorbBias, absorbing
 from qcc.passes.base import Pass
 from qcc.passes.channel_gains import ChannelGains
 from qcc.passes.channels import Link, links, unlinked
+from qcc.passes.entries import as_entries
 from qcc.passes.equalize import Equalize, octaves_of, scale_channels
 from qcc.passes.relax_relu6 import RelaxRelu6
 
@@ -25,7 +26,7 @@ _DEVIATIONS = 3.0
 MUCH = 4
 """How many octaves further than others a channel has to move for all to be equalized again."""
 
-_MOST = 16
+MOST_OCTAVES = 16
 """A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
 
 
@@ -88,7 +89,7 @@ def revised_octaves(
 
 def with_octaves(octaves: Mapping[str, np.ndarray]) -> Equalize:
     """The pass that brings channels to these octaves."""
-    return Equalize(octaves=tuple(f"{name}={' '.join(map(str, values))}" for name, values in octaves.items()))
+    return Equalize(octaves=as_entries(octaves))
 
 
 def _below_limit(model: Model, batches: Sequence[Numbered]) -> list[str]:
@@ -109,17 +110,23 @@ def _shift(graph: Graph, link: Link, largest: np.ndarray) -> np.ndarray:
     """By how many octaves each channel is to become smaller, by the largest magnitude of each: how far it is
     from the middle one, which stays, since only differences count."""
     known = largest > 0
-    shift = np.zeros(octaves_of(graph, link).size, np.int64)
-    if largest.size != shift.size or not known.any():
-        return shift
+    count = octaves_of(graph, link).size
+    if largest.size != count or not known.any():
+        return np.zeros(count, np.int64)
     exponents = np.log2(largest[known])
     if not all(one.is_depthwise for one in link.last):
         # Where weights of each channel have a scale of their own, only the activation loses or gains; here
         # what one gains the other loses.
         exponents = (exponents - np.log2(_read_ranges(graph, link)[known])) / 2
+    return from_the_middle(exponents, known)
+
+
+def from_the_middle(exponents: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """How many octaves each channel is from the middle one, of the `exponents` of those that are known: one
+    at least. One that was never seen goes with the others."""
+    shift = np.zeros(known.size, np.int64)
     shift[known] = np.rint(exponents - np.median(exponents))
-    # A channel that was never seen goes with the others.
-    return np.maximum(shift, shift.max() - _MOST)
+    return np.maximum(shift, shift.max() - MOST_OCTAVES)
 
 
 def _read_ranges(graph: Graph, link: Link) -> np.ndarray:
@@ -132,7 +139,7 @@ def _read_ranges(graph: Graph, link: Link) -> np.ndarray:
         relative = one.scaled(weight, 1 / np.where(outputs > tiny, outputs, 1.0), None)
         ranges.append(one.input_ranges(relative))
     found = np.max(ranges, axis=0)
-    return np.maximum(found, max(found.max(), tiny) * 2.0**-_MOST)
+    return np.maximum(found, max(found.max(), tiny) * 2.0**-MOST_OCTAVES)
 
 
 def absorbing_biases(model: Model, batches: Sequence[Numbered]) -> tuple[Pass, ...]:

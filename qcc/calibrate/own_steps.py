@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from qcc.calibrate.choose import MUCH
+from qcc.calibrate.equalization import MOST_OCTAVES, from_the_middle
 from qcc.calibrate.observers import mse
 from qcc.calibrate.plan import Plan
 from qcc.calibrate.statistics import Statistics
 from qcc.passes.channel_steps import ChannelSteps, Written, in_front_of_activations
-
-_MOST = 16
-"""A channel is made at most 2**16 times larger: what was nearly zero on the data may not be so elsewhere."""
+from qcc.passes.entries import as_entries
 
 
 def own_steps(plan: Plan, statistics: Statistics) -> dict[str, np.ndarray]:
@@ -33,9 +32,7 @@ def own_steps(plan: Plan, statistics: Statistics) -> dict[str, np.ndarray]:
 
 def with_steps(octaves: Mapping[str, np.ndarray]) -> ChannelSteps:
     """The pass that divides channels by these octaves."""
-    return ChannelSteps(
-        octaves=tuple(f"{name}={' '.join(map(str, values))}" for name, values in octaves.items())
-    )
+    return ChannelSteps(octaves=as_entries(octaves))
 
 
 def _is_coarse(statistics: Statistics, found: Written, bits: int) -> bool:
@@ -53,13 +50,9 @@ def _is_coarse(statistics: Statistics, found: Written, bits: int) -> bool:
 def _octaves(statistics: Statistics, found: Written) -> np.ndarray:
     """How far each channel is from the middle one."""
     channels = statistics.channels(found.var.name)
-    octaves = np.zeros(found.channels, np.int64)
-    if channels is None:
-        return octaves
+    if channels is None or not channels.largest.any():
+        return np.zeros(found.channels, np.int64)
     known = channels.largest > 0
-    if known.any():
-        exponents = np.log2(channels.largest[known])
-        octaves[known] = np.rint(exponents - np.median(exponents))
-    octaves = np.maximum(octaves, octaves.max() - _MOST)
+    octaves = from_the_middle(np.log2(channels.largest[known]), known)
     # Only differences count.
-    return octaves - max(int(octaves.max()) - _MOST, 0)
+    return octaves - max(int(octaves.max()) - MOST_OCTAVES, 0)

@@ -14,10 +14,10 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult, check_test_graph
-from qcc.passes.channels import Constant, Layer, bias_of, layers
+from qcc.passes.channels import Constant, Layer, bias_of, layers, output_channels
 from qcc.passes.entries import named_numbers
 from qcc.passes.out_thresholds import ATTRIBUTE
-from qcc.passes.rewrite import free_name, is_fetched, only_reader, slot_of
+from qcc.passes.rewrite import free_name, only_reader, slot_of
 
 OWN_STEPS = "own_steps"
 """The attribute of a product that takes the octaves of channels back: what folds products into the layer
@@ -100,10 +100,9 @@ def in_front_of_activations(graph: Graph) -> Iterator[Written]:
         bias = bias_of(graph, one)
         var = one.operands.output if bias is None else bias.op.output("Out")
         activation = only_reader(graph, var)
-        single = len(graph.versions(var.name)) == 1 and not is_fetched(graph, var)
+        single = len(graph.versions(var.name)) == 1
         if single and activation is not None and activation.type in FLAT_BELOW:
-            channels = one.output_ranges(graph.weights[one.operands.weight.name]).size
-            yield Written(one, bias, var, activation, channels)
+            yield Written(one, bias, var, activation, output_channels(graph, one))
 
 
 def _insert(graph: Graph, found: Written, octaves: np.ndarray) -> None:

@@ -168,7 +168,8 @@ def constant_in(graph: Graph, op: Op, data: Var, channels: int, *, last_axis: bo
     return Constant(op, slot, value.reshape(-1), last_axis)
 
 
-def _channels(graph: Graph, found: Layer) -> int:
+def output_channels(graph: Graph, found: Layer) -> int:
+    """How many channels a layer writes."""
     return found.output_ranges(graph.weights[found.operands.weight.name]).size
 
 
@@ -189,7 +190,7 @@ def bias_of(graph: Graph, found: Layer) -> Constant | None:
     add = next(iter(out.consumers))
     if add.type != "elementwise_add" or add.input("X") is not out:
         return None
-    bias = constant_in(graph, add, out, _channels(graph, found), last_axis=found.is_matrix)
+    bias = constant_in(graph, add, out, output_channels(graph, found), last_axis=found.is_matrix)
     return bias if bias is not None and bias.value.size == int(np.prod(add.input("Y").shape)) else None
 
 
@@ -338,7 +339,7 @@ def _is_plain(graph: Graph, var: Var) -> bool:
 
 def _link(graph: Graph, first: Layer | Gain) -> Link | None:
     if isinstance(first, Layer):
-        channels, var, last_axis = _channels(graph, first), first.operands.output, first.is_matrix
+        channels, var, last_axis = output_channels(graph, first), first.operands.output, first.is_matrix
     else:
         channels, var, last_axis = first.channels, first.output, first.last_axis
     steps: list[Op] = []

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from qcc.errors import PassError
+
+
+def as_entries(numbers: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The entries of an option, of the numbers for each variable, as `named_numbers` reads them."""
+    return tuple(f"{name}={' '.join(map(str, values))}" for name, values in numbers.items())
 
 
 def named_numbers(entry: str, option: str, form: str, dtype: type[np.number]) -> tuple[str, np.ndarray]:

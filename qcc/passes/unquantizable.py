@@ -30,7 +30,7 @@ _LAYERS = frozenset(
 )
 
 
-def left_float(graph: Graph) -> str | None:
+def never_quantized(graph: Graph) -> str | None:
     """A sentence that tells these layers of a graph, and how much of the weights is theirs; None where there
     are none."""
     found = [op for op in graph.ops if op.type in _LAYERS]

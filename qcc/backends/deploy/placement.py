@@ -11,7 +11,7 @@ from qcc.errors import TargetError
 from qcc.ir.graph import Graph
 from qcc.passes.frozen import FrozenOp, frozen_op, frozen_ops
 from qcc.passes.quantizable import operands
-from qcc.passes.unquantizable import left_float
+from qcc.passes.unquantizable import never_quantized
 from qcc.shown import counted, listed
 from qcc.targets.table import Fact, Target
 
@@ -73,7 +73,7 @@ def place(graph: Graph, target: Target) -> Placement:
         )
         raise TargetError(f"{target.name} does not run {len(refused)} of the model's ops: {words}.")
     float_ops = sum(operands(op) is not None and frozen_op(op) is None for op in graph.ops)
-    return Placement(target, places, float_ops, left_float(graph))
+    return Placement(target, places, float_ops, never_quantized(graph))
 
 
 def _place(found: FrozenOp, target: Target) -> Place:

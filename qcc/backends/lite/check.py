@@ -16,7 +16,7 @@ from qcc.model import Model
 from qcc.passes import PassManager
 from qcc.passes.instruments import OpCount
 from qcc.passes.unpack import Unpack
-from qcc.passes.unquantizable import left_float
+from qcc.passes.unquantizable import never_quantized
 from qcc.quantization import state
 from qcc.shown import listed
 from qcc.targets.lite import Arch, find_kernel
@@ -65,7 +65,7 @@ def check(model: Model, arch: Arch) -> Report:
     notes += [note for change in counts.changes for note in change.result.notes]
     notes += [f"{found.outcome}." for found in saved.checks if found.what == GUARANTEE]
     notes += [f"warning: {found}." for found in saved.warnings]
-    never = left_float(assumed.model.graph)
+    never = never_quantized(assumed.model.graph)
     notes += [] if never is None else [never]
     found = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
     kernels = [kernel for kernel in found if kernel.op not in ("feed", "fetch")]
