@@ -13,13 +13,13 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.elementwise import OF_ONE, OF_TWO
-from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
+from qcc.passes.fake_quant import FUSED_OPS, LINEAR_OPS, QUANTIZE_OPS
 from qcc.passes.rewrite import free_name, is_fetched, remove_op, set_attrs
 
 _LAYOUTS = ("data_format", "data_layout")
 _OTHER_MAPS = (3, 5)
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
-_QUANTIZED = frozenset({*QUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
+_QUANTIZED = frozenset({*QUANTIZE_OPS, *FUSED_OPS, *LINEAR_OPS})
 _REDUCTIONS = frozenset(f"reduce_{kind}" for kind in ("mean", "sum", "max", "min"))
 
 

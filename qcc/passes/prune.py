@@ -11,12 +11,12 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.ir.program import OpProto
 from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, LINEAR_OPS, QUANTIZE_OPS
 
 # Ops that matter although nothing reads what they write.
 SIDE_EFFECTS = frozenset({"assert", "print", "py_func", "save", "save_combine", "send_v2"})
 # Ops whose output depends on nothing but inputs and attributes, and that converters like to double.
-_PURE = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, "quantize_linear", "dequantize_linear"})
+_PURE = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *LINEAR_OPS})
 
 
 @options(frozen=True, config=OPTIONS)
