@@ -70,20 +70,31 @@ def noisy(agreement: Sequence[Agreement], remedy: str) -> Iterator[str]:
 def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Agreement]:
     """Run both on some batches, and compare the outputs: in front of an NMS, and in front of a softmax as
     well as behind it."""
-    names = tuple(name for name in heads(model.graph) if name in quantized.graph)
-    runners = Runner(model), Runner(quantized)
-    pairs: list[tuple[list[np.ndarray], ...]] = []
+    (found,) = compare_each(model, [quantized], batches)
+    return found
+
+
+def compare_each(model: Model, quantized: Sequence[Model], batches: Iterable[Batch]) -> list[list[Agreement]]:
+    """Run a model and each of several others on some batches, and compare each with it, as `compare` does."""
+    names = heads(model.graph)
+    runner = Runner(model)
+    others = [(Runner(one), tuple(name for name in names if name in one.graph)) for one in quantized]
+    wanted: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    found: list[dict[str, list[np.ndarray]]] = [{name: [] for name in kept} for _, kept in others]
     for batch in batches:
         inputs = {name: batch[name] for name in model.feeds}
-        pairs.append(tuple(runner.run(inputs, names) for runner in runners))
-    if not pairs:
-        return []
+        _append(wanted, runner.run(inputs, names))
+        for (other, kept), outputs in zip(others, found, strict=True):
+            _append(outputs, other.run(inputs, kept))
     return [
-        _agreement(
-            model.graph, name, [wanted[index] for wanted, _ in pairs], [found[index] for _, found in pairs]
-        )
-        for index, name in enumerate(names)
+        [_agreement(model.graph, name, wanted[name], outputs[name]) for name in outputs if wanted[name]]
+        for outputs in found
     ]
+
+
+def _append(outputs: dict[str, list[np.ndarray]], values: Iterable[np.ndarray]) -> None:
+    for kept, value in zip(outputs.values(), values, strict=True):
+        kept.append(value)
 
 
 def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> Agreement:

@@ -82,14 +82,6 @@ def prepare(
     return Prepared(_LAST.run(prepared), _unpacked(given), False, (*placement.lines(condition), *notes))
 
 
-def as_rounded(model: Model, target: Target | None, scales: Mapping[str, float] | None = None) -> Model:
-    """A float or frozen model with all that the target's file rounds, where that is an ONNX file alone; else
-    the model itself, which computes what the file does. `scales`: as in `prepare`, whose errors it raises."""
-    if target is None or target.checked_in != "onnx" or state(model.graph) == "float":
-        return model
-    return prepare(model, target, scales or {}).model
-
-
 def between(model: Model, target: Target) -> dict[str, int]:
     """The variables of a model, besides the inputs of quantized ops, that its target rounds: what residual
     additions read and convolutions write, say, as the target's table wants it; and to how many bits.
