@@ -21,17 +21,35 @@ from qcc.passes.rewrite import become_weight, is_fetched, is_weight
 # Another result at every run.
 _RANDOM = (
     "bernoulli",
+    "class_center_sample",
+    "dirichlet",
     "dropout",
+    "dropout_nd",
     "exponential",
+    "fused_dropout_add",
+    "gaussian_inplace",
     "gaussian_random",
+    "gaussian_random_batch_size_like",
+    "graph_khop_sampler",
+    "graph_sample_neighbors",
+    "gumbel_softmax",
     "multinomial",
+    "nce",
     "poisson",
     "randint",
+    "random_crop",
     "randperm",
+    "rrelu",
     "sampling_id",
     "seed",
+    "shuffle_batch",
+    "tdm_sampler",
+    "top_p_sampling",
     "truncated_gaussian_random",
     "uniform_random",
+    "uniform_random_batch_size_like",
+    "uniform_random_inplace",
+    "weighted_sample_neighbors",
 )
 # What is quantized stands as integers in the file, and is turned into floats by the op behind it.
 _QUANTIZATION = ("fake_", "quantize_linear", "dequantize_linear")
@@ -109,12 +127,13 @@ def can_be_folded(graph: Graph, op: Op) -> bool:
 
 
 def _results(constant: Mapping[Op, None], chosen: Set[Op]) -> Iterator[Var]:
-    """What the ops that stay read of those that go."""
+    """What is read of the ops that go and have an output that those read which stay: all of it, since such an
+    op goes as a whole, and what reads another output may be an op that has to stay."""
     for op in constant:
         if op in chosen:
-            yield from (
-                var for var in op.all_outputs() if any(reader not in chosen for reader in var.consumers)
-            )
+            read = [var for var in op.all_outputs() if var.consumers]
+            if any(reader not in chosen for var in read for reader in var.consumers):
+                yield from read
 
 
 def _needed(constant: Mapping[Op, None], results: Sequence[Var]) -> list[Op]:
