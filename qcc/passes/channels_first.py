@@ -187,7 +187,9 @@ def _joined(turning: _Turning, op: Op) -> None:
     if op.inputs.get("AxisTensor") or not all(map(_is_map, (*op.inputs["X"], *op.outputs["Out"]))):
         return
     turning.along(op, ["X"], ["Out"])
-    turning.set_attr(op, "axis", _axis(int(op.attr("axis", -1))))
+    # What Paddle takes where the attribute is missing.
+    usual = -1 if op.type == "softmax" else 0
+    turning.set_attr(op, "axis", _axis(int(op.attr("axis", usual))))
 
 
 def _reduced(turning: _Turning, op: Op) -> None:
