@@ -152,6 +152,12 @@ class Op:
             return list(desc._blocks_attr_ids(name))
         return desc.attr(name)
 
+    @property
+    def has_block(self) -> bool:
+        """True for a loop or a branch, whose block knows variables by their names."""
+        desc = self.desc
+        return desc.has_attr("sub_block") or desc.has_attr("blocks")
+
     def computed_attr(self, name: str) -> str:
         """For errors, as a clause: that variables hold an attribute's value."""
         names = ", ".join(repr(var.name) for var in self.pointed[name])

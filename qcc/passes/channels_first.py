@@ -14,7 +14,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.elementwise import OF_ONE, OF_TWO
 from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
-from qcc.passes.rewrite import free_name, is_fetched, remove_op, set_attrs
+from qcc.passes.rewrite import free_name, is_fetched, keeps_name, remove_op, set_attrs
 
 _LAYOUTS = ("data_format", "data_layout")
 _OTHER_MAPS = (3, 5)
@@ -148,8 +148,9 @@ class _Turning:
             self._first[out] = x
         elif order == _TO_FIRST and x in self._first:
             first = self._first[x]
-            self._graph.replace_uses(out, first)
-            if is_fetched(self._graph, out):
+            for reader in [one for one in out.consumers if not one.has_block]:
+                self._graph.replace_input(reader, out, first)
+            if keeps_name(self._graph, out):
                 self._graph.set_output(op, "Out", [])
                 self._graph.add_op("assign", {"X": first}, {"Out": out}, {"op_role": 0}, before=op)
             remove_op(self._graph, op, keep=x)

@@ -113,7 +113,7 @@ def can_be_folded(graph: Graph, op: Op) -> bool:
     """Whether weights may take the place of what an op gives, if its inputs are known."""
     if op.type in SIDE_EFFECTS or op.type in _RANDOM or op.type.startswith(_QUANTIZATION):
         return False
-    if any(name in op.desc.attr_names() for name in ("sub_block", "blocks")):
+    if op.has_block:
         return False
     outputs = list(op.all_outputs())
     return bool(outputs) and all(
