@@ -16,7 +16,7 @@ from qcc._paddle import IrGraph, VarType, core, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
-from qcc.ir.dtypes import dtype_number
+from qcc.ir.dtypes import dtype_name, dtype_number, numpy_dtype
 from qcc.ir.linking import LastVersions, Linked, read_ops, share_ops
 from qcc.ir.nodes import Op, Var
 from qcc.ir.order import topological
@@ -152,12 +152,13 @@ class Graph:
 
         Raises GraphError when the name is taken or the value has another dtype or shape.
         """
-        if value is not None and (value.dtype != np.dtype(dtype) or value.shape != tuple(shape)):
+        number = dtype_number(dtype)
+        if value is not None and (value.dtype != numpy_dtype(number) or value.shape != tuple(shape)):
             raise GraphError(
                 f"variable {name!r} is declared {dtype}{list(shape)} but its value is"
                 f" {value.dtype}{list(value.shape)}."
             )
-        var = self._declare(name, dtype_number(dtype), shape, persistable=value is not None)
+        var = self._declare(name, number, shape, persistable=value is not None)
         if value is not None:
             self.weights[name] = value
         return var
@@ -181,7 +182,10 @@ class Graph:
 
     def add_weight_like(self, name: str, var: Var, value: np.ndarray) -> Var:
         """A new weight that is marked as another one is (a parameter, trainable), with its own value."""
-        weight = self.add_var(name, str(value.dtype), value.shape, value)
+        # Of bfloat16 numpy knows the bits alone.
+        alike = value.dtype == numpy_dtype(var.dtype)
+        dtype = dtype_name(var.dtype) if alike else str(value.dtype)
+        weight = self.add_var(name, dtype, value.shape, value)
         marked, desc = var.desc, weight.desc
         if marked.has_is_parameter():
             desc.set_is_parameter(marked.is_parameter())
