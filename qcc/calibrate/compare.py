@@ -28,8 +28,8 @@ class Agreement:
     same place, None for other outputs.
 
     `noise`: the root mean square of the difference, relative to that of what the float model's values differ
-    from their mean; None where they do not. Its square is the reciprocal of the signal-to-quantization-noise
-    ratio. Of a map that is zero nearly everywhere it tells what a mean hides.
+    from their mean, as far as both are finite; None where they do not. Its square is the reciprocal of the
+    signal-to-quantization-noise ratio. Of a map that is zero nearly everywhere it tells what a mean hides.
     """
 
     output: str
@@ -94,10 +94,13 @@ def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np
 
 
 def _noise(values: np.ndarray, exact: np.ndarray) -> float | None:
-    if values.shape != exact.shape or exact.dtype.kind != "f" or not np.ptp(exact):
+    if values.shape != exact.shape or exact.dtype.kind != "f":
         return None
-    varies = exact - exact.mean(dtype=np.float64).astype(exact.dtype)
-    return float(np.linalg.norm(values - exact) / np.linalg.norm(varies))
+    finite = np.isfinite(values) & np.isfinite(exact)
+    # Squares of small and of large numbers are none of float32.
+    values, exact = (one[finite].astype(np.float64) for one in (values, exact))
+    varies = exact - exact.mean() if exact.size and np.ptp(exact) else np.zeros(0)
+    return float(np.linalg.norm(values - exact) / np.linalg.norm(varies)) if varies.any() else None
 
 
 def same_class_of(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> float | None:
