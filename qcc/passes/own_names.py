@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic.dataclasses import dataclass as options
@@ -44,23 +44,39 @@ class OwnNames(Pass):
 
     def apply(self, graph: Graph) -> PassResult:
         check_test_graph(self, graph)
-        inner = graph.shell.names_in_blocks()
-        names = dict.fromkeys(var.name for var in graph.vars)
-        overwritten = [name for name in names if _can_be_named(graph.versions(name))]
-        renamed = [var for name in overwritten if name not in inner for var in _without_name(graph, name)]
-        order = {op: place for place, op in enumerate(graph.ops)}
-        copied = [
-            (var, readers)
-            for name in overwritten
-            if name in inner
-            for var in graph.versions(name)[:-1]
-            if (readers := sorted((op for op in var.consumers if op.type in _READERS), key=order.__getitem__))
-        ]
-        for var in renamed:
-            _rename(graph, var)
-        for var, readers in copied:
-            _copy(graph, var, readers)
-        return PassResult(bool(renamed or copied))
+        return PassResult(bool(_name(graph)))
+
+
+def own_names(graph: Graph) -> Mapping[str, str]:
+    """The names that the pass would give to values of a graph, which stays, with those that they have."""
+    return _name(graph.copy()) if any(map(_can_be_named, _all_versions(graph))) else {}
+
+
+def _name(graph: Graph) -> dict[str, str]:
+    inner = graph.shell.names_in_blocks()
+    overwritten = [versions for versions in _all_versions(graph) if _can_be_named(versions)]
+    renamed = [
+        var
+        for versions in overwritten
+        if versions[0].name not in inner
+        for var in _without_name(graph, versions)
+    ]
+    order = {op: place for place, op in enumerate(graph.ops)}
+    copied = [
+        (var, readers)
+        for versions in overwritten
+        if versions[0].name in inner
+        for var in versions[:-1]
+        if (readers := sorted((op for op in var.consumers if op.type in _READERS), key=order.__getitem__))
+    ]
+    names = {_rename(graph, var): var.name for var in renamed}
+    return names | {_copy(graph, var, readers): var.name for var, readers in copied}
+
+
+def _all_versions(graph: Graph) -> Iterator[tuple[Var, ...]]:
+    """The values of each variable."""
+    for name in dict.fromkeys(var.name for var in graph.vars):
+        yield graph.versions(name)
 
 
 def _can_be_named(versions: tuple[Var, ...]) -> bool:
@@ -79,15 +95,16 @@ def _keeps_state(op: Op, var: Var) -> bool:
     )
 
 
-def _without_name(graph: Graph, name: str) -> tuple[Var, ...]:
-    """The values of a variable that are to get another name."""
-    versions = graph.versions(name)
-    if name not in graph.feeds:
-        return versions[:-1] if versions[0].producer is not None else ()
-    return versions[1:-1] if is_fetched(graph, versions[-1]) else versions[1:]
+def _without_name(graph: Graph, versions: tuple[Var, ...]) -> tuple[Var, ...]:
+    """Those of a variable's values that are to get another name."""
+    first, *_, last = versions
+    if first.name not in graph.feeds:
+        return versions[:-1] if first.producer is not None else ()
+    return versions[1:-1] if is_fetched(graph, last) else versions[1:]
 
 
-def _rename(graph: Graph, var: Var) -> None:
+def _rename(graph: Graph, var: Var) -> str:
+    """Give a value a name of its own, which is returned."""
     op = var.producer
     assert op is not None
     ending = ".after" if var.name in graph.feeds else ".before"
@@ -96,11 +113,13 @@ def _rename(graph: Graph, var: Var) -> None:
     graph.replace_uses(var, named)
     graph.set_output(op, slot, [named if one is var else one for one in op.outputs[slot]])
     graph.remove_var(var)
+    return named.name
 
 
-def _copy(graph: Graph, var: Var, readers: Sequence[Op]) -> None:
-    """Let some ops, given in their order, read a copy."""
+def _copy(graph: Graph, var: Var, readers: Sequence[Op]) -> str:
+    """Let some ops, given in their order, read a copy, whose name is returned."""
     copy = graph.add_var_like(free_name(graph, var.name, ".before"), var)
     graph.add_op("assign", {"X": var}, {"Out": copy}, {"op_role": 0}, before=readers[0])
     for op in readers:
         graph.replace_input(op, var, copy)
+    return copy.name

@@ -13,6 +13,7 @@ from qcc.calibrate.quantize import Effort
 from qcc.ir.text import parse_graph
 from qcc.model import Model
 from qcc.passes import PassManager
+from qcc.quantization import op_name, quantized_ops
 
 static = paddle.static
 IMAGES = [{"x": floats(2, 4, 6, 6) * np.float32(size)} for size in (0.3, 1, 0.5, 0.8, 0.9, 0.7)]
@@ -20,20 +21,23 @@ IMAGES = [{"x": floats(2, 4, 6, 6) * np.float32(size)} for size in (0.3, 1, 0.5,
 OVERWRITTEN = """\
 graph {for_test=true}
 feeds [x]
-fetches [y, z]
+fetches [y, u]
 usual var {persistable=false}
 
 weight w1: float32[8, 4, 1, 1] = uniform(seed=1, low=-1.0, high=1.0)
 weight w2: float32[3, 8, 1, 1] = uniform(seed=2, low=-1.0, high=1.0)
+weight w3: float32[3, 8, 1, 1] = uniform(seed=3, low=-1.0, high=1.0)
 var x: float32[-1, 4, 6, 6]
 var c: float32[-1, 8, 6, 6]
 var y: float32[-1, 3, 6, 6]
 var z: float32[-1, 8, 6, 6]
+var u: float32[-1, 3, 6, 6]
 
 c = conv2d(Filter=w1, Input=x) {groups=1}
 y = conv2d(Filter=w2, Input=c) {groups=1}
 c#1 = scale(X=c) {scale=1000.0}
 z = relu(X=c#1)
+u = conv2d(Filter=w3, Input=z) {groups=1}
 """
 
 
@@ -82,3 +86,10 @@ def test_scales_of_what_is_transformed() -> None:
     fixed = calibrated(transformed, IMAGES)
     assert far(model, fixed) < 0.03
     assert far(model, PassManager.parse("freeze,prune").run(fixed)) < 0.03
+
+
+@pytest.mark.parametrize("pattern", ["c", "[c]"])
+def test_who_skips_a_variable_means_each_of_its_values(pattern: str) -> None:
+    model = overwritten()
+    quantized = qcc.quantize(model, IMAGES, skip_vars=[pattern])
+    assert [op_name(found.op) for found in quantized_ops(quantized.graph)] == ["u"]
