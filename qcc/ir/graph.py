@@ -17,8 +17,8 @@ from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
 from qcc.ir.dtypes import dtype_name, dtype_number, numpy_dtype
-from qcc.ir.linking import LastVersions, Linked, read_ops, share_ops
-from qcc.ir.nodes import Op, Var
+from qcc.ir.linking import KEEPING, LastVersions, Linked, read_ops, share_ops
+from qcc.ir.nodes import EMPTY_NAME, Op, Var
 from qcc.ir.order import topological
 from qcc.ir.weights import Weights
 
@@ -85,11 +85,20 @@ class Graph:
                 var.consumers[op] = None
             for slot, names in sorted(written.items()):
                 op.outputs[slot] = [last.write(name, op) for name in names]
+            if op.type in KEEPING:
+                self._keep(op)
             self._ops[op] = None
         self._order = tuple(self._ops)
         self._last_rank = len(self._order)
         # What no op of this block touches.
         versions.update((name, [var]) for name, var in declared.items())
+
+    def _keep(self, op: Op) -> None:
+        """Let an op that may leave a part of what it overwrites as it was depend on that."""
+        before = (self._versions[var.name] for var in op.all_outputs() if var.name != EMPTY_NAME)
+        op.kept = tuple(chain[-2] for chain in before if len(chain) > 1 and op not in chain[-2].consumers)
+        for var in op.kept:
+            var.consumers[op] = None
 
     # ------------------------------------------------------------------ looking
 

@@ -93,3 +93,27 @@ def test_who_skips_a_variable_means_each_of_its_values(pattern: str) -> None:
     model = overwritten()
     quantized = qcc.quantize(model, IMAGES, skip_vars=[pattern])
     assert [op_name(found.op) for found in quantized_ops(quantized.graph)] == ["u"]
+
+
+def with_a_list() -> Model:
+    """Maps are put into an array one by one, and stacked."""
+    main, startup, scope = static.Program(), static.Program(), static.Scope()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, startup):
+        x = static.data("x", [2, 4, 6, 6])
+        found = paddle.tensor.create_array("float32")
+        for place in range(3):
+            x = static.nn.conv2d(x, 4, 1)
+            index = paddle.full([1], place, "int64")
+            found = paddle.tensor.array_write(x, index, found)
+        stacked, _ = paddle.tensor.manipulation.tensor_array_to_tensor(found, axis=1)
+        output = static.nn.conv2d(paddle.reshape(stacked, [2, 12, 6, 6]), 3, 1)
+    paddle.seed(1)
+    with static.scope_guard(scope):
+        static.Executor(paddle.CPUPlace()).run(startup)
+    return qcc.from_program(main, scope, ["x"], [output.name], for_test=True)
+
+
+@pytest.mark.parametrize("effort", ["calibrated", "accurate"])
+def test_elements_of_an_array(effort: Effort) -> None:
+    model = with_a_list()
+    assert far(model, qcc.quantize(model, IMAGES, effort)) < 0.03
