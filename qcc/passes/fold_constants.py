@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Annotated, ClassVar
 
@@ -95,9 +96,12 @@ def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassR
             constant[op] = None
     chosen = {op for op in constant if wanted(op)}
     results = list(_results(constant, chosen))
+    # What is declared as too large is not computed to see that it is; an open size makes a product negative.
+    large = {var.producer for var in results if math.prod(var.shape) > max_elements}
+    results = [var for var in results if var.producer not in large]
     needed = _needed(constant, results)
     values = dict(zip(results, compute(graph, needed, results), strict=True))
-    large = {var.producer for var, value in values.items() if value.size > max_elements}
+    large |= {var.producer for var, value in values.items() if value.size > max_elements}
     for var, value in values.items():
         if var.producer not in large:
             become_weight(graph, var, value)
