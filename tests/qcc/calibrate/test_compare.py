@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,3 +117,16 @@ def test_the_noise_beside_a_mask() -> None:
     batches = [{"x0": np.float32([[0, 1, -np.inf]])}]
     *_, logits = compare(classifier(1.0), classifier(1.5), batches)
     assert logits.noise == pytest.approx(0.5 / np.sqrt(0.5))
+
+
+def test_outputs_are_held_of_one_batch_at_a_time() -> None:
+    one = 1 << 18
+    models = [build_model(partial(paddle.scale, scale=factor), (floats(1, one),)) for factor in (1.0, 1.1)]
+    tracemalloc.start()
+    try:
+        (found,) = compare(*models, ({"x0": floats(1, one)} for _ in range(40)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.mean > 0
+    assert peak < 20 * 4 * one
