@@ -10,7 +10,6 @@ import numpy as np
 from qcc.backends.agreement import range_of
 from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.data.batches import Batch
-from qcc.ir.graph import Graph
 from qcc.model import Model, Runner
 
 _NOISY = 0.2
@@ -107,7 +106,7 @@ class _Sums:
     def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
         """Count what both give on a batch."""
         if self.of_classes:
-            same = _same_class(wanted, found)
+            same = same_class(wanted, found)
             self.same, self.rows = self.same + int(np.count_nonzero(same)), self.rows + same.size
         # Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked.
         if found.size != wanted.size or found.dtype != wanted.dtype:
@@ -151,15 +150,7 @@ class _Sums:
         return Agreement(output, self.largest / scale, self.total / max(self.count, 1) / scale, noise, same)
 
 
-def same_class_of(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> float | None:
-    """The share of rows of an output's batches whose largest value stands in the same place; None for an
-    output that is no scores of classes."""
-    if not scores_classes(graph, name):
-        return None
-    return float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
-
-
-def _same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
+def same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Of each row, whether its largest value stands in the same place; never, where there are not as many
     rows, for their number may depend on the values."""
     if wanted.shape != found.shape:
