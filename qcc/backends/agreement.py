@@ -49,8 +49,7 @@ class Distance:
     `largest` and `mean` are those of the differences of its elements, relative to the range of the values
     that are expected (their largest minus their smallest); of integers and booleans, the share that differs.
     `norms`: how far the ratio of the norms, found to expected, is from 1; 0 of `FEW` elements. All are
-    infinite where shapes or dtypes are others than expected, or values are not finite where those expected
-    are.
+    infinite where shapes or dtypes are others than expected, or what is not finite is not the same.
     """
 
     largest: float = 0.0
@@ -109,15 +108,17 @@ def _limit(movement: Distance, floor: float) -> Distance:
 
 
 def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
-    # Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked.
-    if array.size != expected.size or array.dtype != expected.dtype:
+    if not _is_shaped_like(array, expected) or array.dtype != expected.dtype:
         return _UNSOUND
     if expected.dtype.kind not in "fc":
         share = float(np.mean(array.ravel() != expected.ravel())) if expected.size else 0.0
         return Distance(share, share)
     left, right = array.ravel().astype(np.float64), expected.ravel().astype(np.float64)
     finite = np.isfinite(right)
-    if not np.array_equal(np.isfinite(left), finite):
+    if (
+        not np.array_equal(left[~finite], right[~finite], equal_nan=True)
+        or not np.isfinite(left[finite]).all()
+    ):
         return _UNSOUND
     left, right = left[finite], right[finite]
     difference = np.abs(left - right)
@@ -129,6 +130,11 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     ratio = norms[0] / norms[1] if norms[1] > _NEGLIGIBLE else np.inf
     apart = 0.0 if array.size <= FEW else abs(ratio - 1)
     return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, apart, ratio)
+
+
+def _is_shaped_like(array: np.ndarray, expected: np.ndarray) -> bool:
+    """Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked."""
+    return array.shape == expected.shape or {array.shape, expected.shape} == {(), (1,)}
 
 
 def range_of(values: np.ndarray) -> float:

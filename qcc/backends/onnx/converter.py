@@ -21,6 +21,7 @@ from qcc.model import Model
 OPSET = 13
 """The first with a scale for each channel; paddle2onnx takes a higher one where an op needs it."""
 _UNKNOWN = re.compile(r"operators not supported yet, including ([a-z_0-9,]*[a-z_0-9])")
+_INSIDE = "what a branch or a loop computes"
 _CENTERED = 16
 """The first whose RoiAlign knows that a pixel lies around its center, which paddle2onnx does not ask for."""
 
@@ -67,10 +68,10 @@ def _refusal(words: str, graph: Graph) -> str:
     if unknown is None:
         return f"{known} {words}."
     types = unknown[1].split(",")
-    first = next(var.name for op in graph.ops if op.type in types for var in op.all_outputs())
+    found = (repr(var.name) for op in graph.ops if op.type in types for var in op.all_outputs())
     return (
-        f"{known} does not know {' and '.join(types)}, first for {first!r}: such a model runs in Paddle, in"
-        " int8 on x86 by --target paddle-x86."
+        f"{known} does not know {' and '.join(types)}, first for {next(found, _INSIDE)}: such a model runs in"
+        " Paddle, in int8 on x86 by --target paddle-x86."
     )
 
 

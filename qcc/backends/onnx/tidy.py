@@ -12,6 +12,9 @@ from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 from qcc.backends.onnx.nested import read_by, with_inner
 
+_IMAGES = 4
+"""Dimensions of images, and of the weights of their convolutions."""
+
 
 def tidy(graph: GraphProto, names: Collection[str], kept: Collection[str]) -> None:
     """Rewrite a graph in place; `names`: of Paddle's variables, `kept`: of those whose node must stay.
@@ -115,7 +118,7 @@ def _final(renamed: dict[str, str], name: str) -> str:
 
 
 def _fold_biases(graph: GraphProto, kept: Collection[str]) -> None:
-    """Conv and an Add of one value for each channel become a Conv with a bias."""
+    """Conv and an Add of one value for each channel become a Conv with a bias, of images."""
     outputs = outputs_of(graph)
     constants = {tensor.name: tensor for tensor in graph.initializer}
     readers = Counter(name for node in graph.node for name in read_by(node))
@@ -145,9 +148,9 @@ def _fold_biases(graph: GraphProto, kept: Collection[str]) -> None:
 
 
 def _channels(conv: NodeProto, constants: Mapping[str, TensorProto]) -> int | None:
-    """How many channels a convolution computes; None where its weight is computed."""
+    """How many channels a convolution of images computes; None where its weight is computed."""
     weight = constants.get(conv.input[1])
-    if weight is None:
+    if weight is None or len(weight.dims) != _IMAGES:
         return None
     if conv.op_type == "Conv":
         return int(weight.dims[0])
@@ -157,7 +160,7 @@ def _channels(conv: NodeProto, constants: Mapping[str, TensorProto]) -> int | No
 
 def _is_per_channel(value: np.ndarray, channels: int) -> bool:
     """Whether there is one value for each channel, or one for all."""
-    return value.ndim <= 4 and (
+    return value.ndim <= _IMAGES and (
         value.size == 1 or (value.ndim >= 3 and value.size == channels == value.shape[-3])
     )
 

@@ -73,6 +73,18 @@ def test_not_finite_in_the_same_places() -> None:
     assert not distance(with_nan, np.array([0.0, 1.0], np.float32)).sound
 
 
+@pytest.mark.parametrize(("wanted", "given"), [(np.inf, -np.inf), (np.inf, np.nan), (np.nan, -np.inf)])
+def test_what_is_not_finite_is_the_same(wanted: float, given: float) -> None:
+    """A mask of minus infinity that becomes NaN is no mask."""
+    expected, found = (np.array([value, 1.0], np.float32) for value in (wanted, given))
+    assert not distance(found, expected).sound
+
+
+@pytest.mark.parametrize("shape", [(6,), (3, 2), (1, 2, 3)])
+def test_as_many_elements_of_another_shape(shape: tuple[int, ...]) -> None:
+    assert not distance(np.zeros(shape, np.float32), np.zeros((2, 3), np.float32)).sound
+
+
 @pytest.mark.parametrize("other", [np.zeros(2, np.float32), np.zeros(3, np.float64)], ids=["shape", "dtype"])
 def test_other_shape_or_dtype(other: np.ndarray) -> None:
     found = distance(other, ONE)

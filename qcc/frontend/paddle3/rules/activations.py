@@ -33,7 +33,7 @@ def thresholded_relu(call: Call) -> None:
 def round_(call: Call) -> None:
     if call.integer("decimals", 0) != 0:
         raise Unsupported("Paddle 2.6 rounds to integers alone")
-    call.emit("round", {"X": call["x"]}, {"Out": call.out("out")})
+    rint(call)
 
 
 @rule("cast")
@@ -85,10 +85,21 @@ def gammaln(call: Call) -> None:
 
 @rule("masked_fill")
 def masked_fill(call: Call) -> None:
-    """where(mask, value, x); the value is one number."""
+    """where(mask, value, x); the value is one number, and 2.6's op does not broadcast mask or x."""
     kind = call.result_type("out")
     numbers = call.numbers("value")
     x, mask = call["x"], call["mask"]
+    shapes = call.type("x").shape, call.type("mask").shape
+    if kind.shape not in shapes:
+        raise Unsupported(
+            "Paddle 2.6 fills what is as large as the result, by a mask that is smaller or as large"
+        )
+    if shapes[1] != kind.shape:
+        mask = call.new(
+            "expand_as_v2", {"X": mask, "Y": x}, kind.with_dtype("bool"), target_shape=list(kind.shape)
+        )
+    elif shapes[0] != kind.shape:
+        x = call.new("expand_as_v2", {"X": x, "Y": mask}, kind, target_shape=list(kind.shape))
     if numbers is not None and len(numbers) == 1:
         value = call.new("fill_any_like", {"X": x}, kind, value=float(numbers[0]))
     else:

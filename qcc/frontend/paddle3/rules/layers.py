@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from qcc.frontend.paddle3.by_table import convert_by_table
@@ -122,6 +123,9 @@ def norm_pooling(call: Call) -> None:
     kernel = call.integers("kernel_size")
     if len(kernel) != 2 or attrs["global_pooling"] or attrs["adaptive"] or power == 0:
         raise Unsupported("Paddle 2.6 computes it for windows of one given size")
+    if attrs["ceil_mode"] or attrs["padding_algorithm"] == "SAME" or not math.isfinite(power):
+        # Its averages divide by what of a window is on the map.
+        raise Unsupported("Paddle 2.6 computes it of whole windows, and with a finite norm")
     raised = call.new("pow", {"X": call["x"]}, call.type("x"), factor=power)
     mean = call.new("pool2d", {"X": raised}, kind, ksize=kernel, **attrs)
     total = call.new("scale", {"X": mean}, kind, scale=float(kernel[0] * kernel[1]))

@@ -79,6 +79,28 @@ def test_what_paddle2onnx_does_not_translate_is_one_sentence() -> None:
         to_onnx(qcc.PassManager.parse("cut-nms").run(ssd()[0]).graph, "uint8")
 
 
+def test_what_it_does_not_translate_inside_a_branch() -> None:
+    def build(x: Any) -> Any:
+        return static.nn.cond(paddle.mean(x) > 0, lambda: paddle.lgamma(x), lambda: x * 2.0)
+
+    with pytest.raises(TargetError, match=r"does not know .*lgamma.*: such a model runs in Paddle"):
+        to_onnx(build_model(build, (floats(1, 4, 8, 8),)).graph, "uint8")
+
+
+def test_what_is_added_along_the_depth_of_a_volume_is_no_bias(tmp_path: Path) -> None:
+    """Where it is as deep as it has channels."""
+    x = floats(1, 2, 5, 6, 6)
+
+    def build(x: Any) -> Any:
+        depths = paddle.nn.initializer.Assign(np.arange(5, dtype=np.float32).reshape(5, 1, 1))
+        added = static.create_parameter([5, 1, 1], "float32", default_initializer=depths)
+        return static.nn.conv3d(x, 5, 3, padding=1, bias_attr=False) + added
+
+    model = build_model(build, (x,))
+    saved = export(model, tmp_path / "model.onnx", find_target("onnxruntime"), check={"x0": x})
+    assert all(check.good for check in saved.checks)
+
+
 def test_a_fetch_that_is_written_over(tmp_path: Path) -> None:
     """As in models that Paddle's tools have saved twice."""
 

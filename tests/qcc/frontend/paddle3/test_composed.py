@@ -91,10 +91,26 @@ def test_a_sum_without_nan(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.nansum(x, 2), rtol=1e-6)
 
 
-def test_rint_takes_the_even_one_of_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize("op", ["rint", "round"])
+def test_the_even_one_of_two_is_taken(op: str, tmp_path: Path) -> None:
+    """By Paddle 3, where 2.6 rounds halves away from zero."""
     x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 0.49999997, 8388609.0, -3.7], np.float32)
-    (found,) = run(tmp_path, "rint", {"x": x}, [tensor(x.shape)], {})
+    (found,) = run(tmp_path, op, {"x": x}, [tensor(x.shape)], {})
     np.testing.assert_array_equal(found, np.rint(x))
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "mask_shape"), [((2, 3, 4, 4), (2, 1, 1, 4)), ((1, 4), (3, 4)), ((2, 3), (2, 3))]
+)
+def test_a_mask_is_laid_over_all_heads(
+    x_shape: tuple[int, ...], mask_shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    """As in attention: a mask for each sentence."""
+    x = RNG.uniform(-1, 1, x_shape).astype(np.float32)
+    mask = RNG.uniform(-1, 1, mask_shape) > 0
+    shape = np.broadcast_shapes(x_shape, mask_shape)
+    (found,) = run(tmp_path, "masked_fill", {"x": x, "mask": mask}, [tensor(shape)], {}, [[-5]])
+    np.testing.assert_array_equal(found, np.where(mask, np.float32(-5), x))
 
 
 @pytest.mark.parametrize("keep", [True, False])
