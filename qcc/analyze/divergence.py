@@ -183,10 +183,13 @@ def _goes_on(reader: Op) -> bool:
 
 
 def _comparable(graph: Graph, var: Var) -> bool:
+    # What a branch writes has no value where the other one is taken.
+    branches = var.producer is not None and var.producer.has_block
     return (
         var.is_tensor
         and var.dtype == VarType.FP32
         and not var.persistable
+        and not branches
         and len(graph.versions(var.name)) == 1
     )
 

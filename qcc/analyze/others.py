@@ -27,6 +27,7 @@ from qcc.frontend.suffixes import LITE_SUFFIX, ONNX_SUFFIX
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.passes.unpack import Unpack
+from qcc.passes.zero_points import with_zero_points
 from qcc.quantization import state, stored_form
 from qcc.targets.table import find_target
 
@@ -181,7 +182,9 @@ def for_openvino(path: Path, model: Model | None) -> Iterator[Path]:
         if state(model.graph) == "float":
             yield write_float_for(model, find_target("openvino"), Path(folder))
         else:
-            yield _saved(model, Path(folder), model.fetches)[0]
+            form = stored_form(model.graph)
+            stored = with_zero_points(model.graph)
+            yield fluid.write(model, Path(folder), form, fluid.file_names(), None, stored=stored).files[0]
 
 
 FILES: dict[str, type[InLite] | type[InOnnx]] = {LITE_SUFFIX: InLite, ONNX_SUFFIX: InOnnx}

@@ -38,7 +38,7 @@ _MEET = 4.0
 """Ties are not spread evenly: all pixels of one brightness may be on one, and meet in a sum."""
 
 
-_TOGETHER = 2**25
+_TOGETHER = 2**24
 """Bytes of what ops give that are run apart together: of a detector on a large image, all activations take
 hundreds of megabytes, and whoever compares them holds them several times."""
 
@@ -91,13 +91,17 @@ class Apart:
     def wrong(
         self,
         outputs: Sequence[np.ndarray],
-        rough: Sequence[Distance] = (),
+        rough: Callable[[], Sequence[Distance]] = tuple,
         wanted: Sequence[np.ndarray] | None = None,
     ) -> Wrong | None:
-        """The op that is furthest off, if ties do not excuse it; these are drawn only where it takes them."""
-        if self.worst(outputs, (), rough, wanted) is None:
+        """The op that is furthest off, if neither roughness nor ties excuse it; these are measured only where
+        it takes them."""
+        if self.worst(outputs, wanted=wanted) is None:
             return None
-        return self.worst(outputs, self.moved_by_ties(), rough, wanted)
+        known = rough()
+        if known and self.worst(outputs, (), known, wanted) is None:
+            return None
+        return self.worst(outputs, self.moved_by_ties(), known, wanted)
 
     def worst(
         self,
@@ -180,10 +184,12 @@ def one_by_one(reference: Reference, end: str) -> Iterator[Apart]:
 
 
 def _parts(reference: Reference, whole: Cut, suffix: str) -> Iterator[Apart]:
-    names = list(dict.fromkeys([*whole.given.values(), *whole.ends]))
-    values = dict(zip(names, reference.values(names), strict=True))
-    for number, ends in enumerate(_groups({end: values[end].nbytes for end in whole.ends})):
+    sizes = dict(zip(whole.ends, reference.bytes_of(whole.ends), strict=True))
+    for number, ends in enumerate(_groups(sizes)):
         cut = part(whole, ends)
+        # Those of all groups at once take as much as all activations.
+        names = list(dict.fromkeys([*cut.given.values(), *ends]))
+        values = dict(zip(names, reference.values(names), strict=True))
         program = reference.beside(f"{suffix}{number}")
         write_opened(cut.graph, cut.ends, program)
         sample = {name: array for name, array in reference.sample.inputs.items() if name in cut.graph.feeds}

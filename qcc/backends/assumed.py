@@ -17,11 +17,13 @@ from qcc.passes.fold_bn import FoldBn
 from qcc.passes.fold_constants import FoldConstants
 from qcc.passes.fuse_activations import FuseActivations
 from qcc.passes.instruments import OpCount, Verification
+from qcc.passes.own_names import OwnNames
 from qcc.passes.static_scales import StaticScales, dynamic_ops, is_dynamic
 from qcc.quantization import state
 
 SCHEME = "transform{weight_type=channel_wise_abs_max,activation_type=moving_average_abs_max}"
 FOLDS = (
+    OwnNames(),
     ChannelsFirst(),
     EinsumToMatmul(),
     FoldConstants(),

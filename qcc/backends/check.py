@@ -71,11 +71,16 @@ class Written:
 
 def read_back(model: Model, files: Written) -> Model:
     """Read written files; they must hold the model's program and weights.  Raises OutputError."""
-    program = read_program(files.program)
-    weights = read_weights(program, combined(program, files.params)) if files.params else Weights()
-    loaded = Model(program.graph(weights, for_test=True))
+    loaded = Model(read_files(files.program, files.params))
     _require_equal(model.graph, loaded.graph, files)
     return loaded
+
+
+def read_files(program: Path, params: Path | None) -> Graph:
+    """The graph of a program file and the parameters beside."""
+    found = read_program(program)
+    weights = read_weights(found, combined(found, params)) if params else Weights()
+    return found.graph(weights, for_test=True)
 
 
 def check_turned_back(packed: Model, original: Model, files: Written) -> Check:

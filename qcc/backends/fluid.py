@@ -17,6 +17,7 @@ from qcc.files import publish, staging, write_json
 from qcc.frontend.layout import PARAMS_NAMES
 from qcc.frontend.program_file import ProgramFile
 from qcc.frontend.suffixes import PARAMS_SUFFIX, PROGRAM_SUFFIX
+from qcc.ir.graph import Graph
 from qcc.ir.tensor_stream import write_tensor
 from qcc.ir.verify import verify
 from qcc.model import Model
@@ -55,15 +56,17 @@ def write(
     names: tuple[str, str],
     check: Callable[[Written], list[Check]] | None,
     engine: dict[str, Any] | None = None,
+    stored: Graph | None = None,
 ) -> Saved:
     """Write a model as it is, under these names of program and parameters, as one change.
 
-    `check` looks at the files before they appear; `engine` goes into the record.
+    `check` looks at the files before they appear; `engine` goes into the record. `stored`: what the files
+    hold, where Paddle would compute something else from it (see `qcc.passes.zero_points`).
     """
     verify(model.graph, scales=False)
     with staging(folder) as staged:
         try:
-            written = _write(model, staged, names)
+            written = write_files(model.graph if stored is None else stored, staged, names)
         except OSError as error:
             raise OutputError(f"{folder} cannot be written to: {error.strerror}.") from error
         files = Written(staged / names[0], staged / names[1] if written[1:] else None, folder)
@@ -127,22 +130,22 @@ def in_form(model: Model, form: str) -> Model:
     return PassManager.parse(form).run(model)
 
 
-def _write(model: Model, folder: Path, names: tuple[str, str]) -> list[str]:
+def write_files(graph: Graph, folder: Path, names: tuple[str, str]) -> list[str]:
     """Write program and parameters; a model without parameters has no parameter file, as in Paddle."""
-    program = inference_program(model.graph)
+    program = inference_program(graph)
     program_name, params_name = names
     (folder / program_name).write_bytes(program.SerializeToString(deterministic=True))
-    persistables = ProgramFile(folder / program_name, program, model.feeds, model.fetches).persistables
+    persistables = ProgramFile(folder / program_name, program, graph.feeds, graph.fetches).persistables
     if not persistables:
         return [program_name]
-    missing = [name for name in persistables if name not in model.weights]
+    missing = [name for name in persistables if name not in graph.weights]
     if missing:
         raise TargetError(
             f"{len(missing)} persistable variables have no value, the first being {missing[0]!r}."
         )
     with (folder / params_name).open("wb") as stream:
         for name, var in persistables.items():
-            write_tensor(stream, model.weights[name], var.type.lod_tensor.tensor.data_type)
+            write_tensor(stream, graph.weights[name], var.type.lod_tensor.tensor.data_type)
     return [program_name, params_name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,8 +54,12 @@ def judge_outputs(reference: Reference, engine: Engine, outputs: Sequence[np.nda
     if not engine.int8 or all_within(found, reference.limits()):
         return Judgement(all_within(found, reference.limits()), furthest(*found), found)
     expected = _as_rounded(reference, engine, reference.graph, reference.names, reference.sample.inputs)
+    exact = distances(outputs, expected.values)
+    right = _within(reference, [(exact, [])])
+    if right is not None:
+        return Judgement(True, furthest(*right), right)
     ways: list[_Way] = [
-        (distances(outputs, expected.values), expected.rough),
+        (exact, expected.rough),
         # What is no further off than the roughest is right as well where both round to other steps.
         (found, reference.distances(expected.roughest)),
     ]
@@ -62,7 +67,7 @@ def judge_outputs(reference: Reference, engine: Engine, outputs: Sequence[np.nda
     if right is None and any(_may_be_right(seen, reference.outputs) for seen, _ in ways):
         see_movements(reference)
         right = _within(reference, ways)
-    seen = ways[0][0] if right is None else right
+    seen = exact if right is None else right
     return Judgement(right is not None, furthest(*seen), seen)
 
 
@@ -90,7 +95,7 @@ def _wrong_in(reference: Reference, engine: Engine, apart: Apart) -> Wrong | Non
     if not engine.int8:
         return apart.worst(found)
     expected = _as_rounded(reference, engine, apart.cut.graph, apart.cut.ends, apart.inputs)
-    return apart.wrong(found, expected.rough, expected.values)
+    return apart.wrong(found, lambda: expected.rough, expected.values)
 
 
 def is_wrong_in_float(reference: Reference, wrong: Wrong) -> bool:
@@ -99,14 +104,29 @@ def is_wrong_in_float(reference: Reference, wrong: Wrong) -> bool:
     return as_float is not None and op_name(as_float.op) == op_name(wrong.op)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Expected:
-    """`values`: what is right in an int8 engine; `roughest`: what is as rough as it may be, `rough`: how far
-    off that is."""
+    """What is right in an int8 engine, and what is as rough as it may be; see `_as_rounded`."""
 
-    values: list[np.ndarray]
-    roughest: list[np.ndarray]
-    rough: list[Distance]
+    executor: PaddleExecutor
+    inputs: Mapping[str, np.ndarray]
+    names: Sequence[str]
+    coarse: Sequence[str]
+
+    def __post_init__(self) -> None:
+        self.values = self.executor.run(self.inputs, self.names)
+
+    @cached_property
+    def roughest(self) -> list[np.ndarray]:
+        """The values where weights lose their last bit, if the engine rounds some once more."""
+        if not self.coarse:
+            return self.values
+        return self.executor.run(self.inputs, self.names, self.coarse)
+
+    @cached_property
+    def rough(self) -> list[Distance]:
+        """How far the roughest are off."""
+        return distances(self.roughest, self.values)
 
 
 def _as_rounded(
@@ -121,10 +141,7 @@ def _as_rounded(
     program = reference.beside(_ROUNDED)
     write_opened(as_onednn_rounds(graph, listed), names, program)
     executor = PaddleExecutor(program, reference.params)
-    values = executor.run(inputs, names)
-    again = rounded_again(graph, listed, has_vnni())
-    roughest = executor.run(inputs, names, again)
-    return _Expected(values, roughest, distances(roughest, values))
+    return _Expected(executor, inputs, names, rounded_again(graph, listed, has_vnni()))
 
 
 def see_movements(reference: Reference) -> None:

@@ -13,6 +13,7 @@ from qcc.backends.lite.check import check as check_for_lite
 from qcc.backends.onnx import onnx_missing
 from qcc.errors import EngineError, TargetError
 from qcc.model import Model
+from qcc.passes.zero_points import with_zero_points
 from qcc.quantization import stored_form
 from qcc.targets.lite import LITE_TARGETS
 from qcc.targets.table import Target, find_target
@@ -64,8 +65,8 @@ def _translate(frozen: Model, target: Target) -> None:
 
 def _load(formed: Model) -> None:
     with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
-        names = fluid.file_names()
-        fluid.write(formed, Path(folder), stored_form(formed.graph), names, None)
+        names, stored = fluid.file_names(), with_zero_points(formed.graph)
+        fluid.write(formed, Path(folder), stored_form(formed.graph), names, None, stored=stored)
         try:
             OpenVino(Path(folder) / names[0]).close()
         except EngineError as error:

@@ -20,12 +20,13 @@ from qcc.backends.sizes import of_other_sizes, shown
 from qcc.backends.steps import steps_of
 from qcc.backends.telling import factor_of, moved_by_ties, noise, of_ties, scenes
 from qcc.errors import GraphError, PaddleError
+from qcc.ir.dtypes import numpy_dtype
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.numerics import max_int
 from qcc.quantization import quantized_ops
 
-_OPENED = ".opened"
+_OPENED, _SIZES = ".opened", ".sizes"
 
 
 @dataclass
@@ -124,6 +125,20 @@ class Reference:
     def values(self, names: Sequence[str]) -> list[np.ndarray]:
         """The values of any variables."""
         return self.executor.run(self.sample.inputs, names)
+
+    def bytes_of(self, names: Sequence[str]) -> list[int]:
+        """How many bytes the values of variables take, which are not held for this all at once."""
+        graph = self.graph.copy()
+        shapes = [graph.add_var(f"{name}@shape", "int32", (-1,)) for name in names]
+        for name, shape in zip(names, shapes, strict=True):
+            graph.add_op("shape", {"Input": graph.var(name)}, {"Out": shape}, {"op_role": 0})
+        program = self.beside(_SIZES)
+        write_opened(graph, [shape.name for shape in shapes], program)
+        found = PaddleExecutor(program, self.params).run(self.sample.inputs)
+        widths = [numpy_dtype(graph.var(name).dtype).itemsize for name in names]
+        return [
+            int(np.prod(shape, dtype=np.int64)) * width for shape, width in zip(found, widths, strict=True)
+        ]
 
 
 def reference(

@@ -15,6 +15,7 @@ from qcc.errors import DataError
 from qcc.model import Model
 from qcc.numerics import usable_scale
 from qcc.passes.manager import PassManager
+from qcc.passes.own_names import OwnNames
 from qcc.passes.static_scales import StaticScales, make_dynamic, ops_to_calibrate
 
 
@@ -92,13 +93,17 @@ def calibrated(model: Model, batches: Iterable[Batch]) -> Model:
 
 def measured(model: Model, batches: Iterable[Batch]) -> dict[str, float]:
     """The scales of `calibrated`, by variable; one that is never anything but zero has `SCALE_FLOOR`."""
-    names = list(dict.fromkeys(op.input("X").name for op in ops_to_calibrate(model.graph)))
-    if not names:
+    wanted = [op.input("X").name for op in ops_to_calibrate(model.graph)]
+    if not wanted:
         return {}
     measuring = model.copy()
     # With the values that they start with, they would clip nearly all of what is to be measured behind them.
     make_dynamic(measuring.graph)
-    return largest_magnitudes(measuring, names, batches)
+    # What is measured by its name is the last value of a variable, and not each is that.
+    OwnNames().apply(measuring.graph)
+    names = [op.input("X").name for op in ops_to_calibrate(measuring.graph)]
+    largest = largest_magnitudes(measuring, list(dict.fromkeys(names)), batches)
+    return {name: largest[own] for name, own in zip(wanted, names, strict=True)}
 
 
 def with_scales(model: Model, scales: Mapping[str, float]) -> Model:

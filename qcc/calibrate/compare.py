@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qcc.backends.agreement import distances
+from qcc.backends.agreement import range_of
 from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.data.batches import Batch
-from qcc.ir.graph import Graph
 from qcc.model import Model, Runner
 
 _NOISY = 0.2
@@ -28,8 +27,8 @@ class Agreement:
     same place, None for other outputs.
 
     `noise`: the root mean square of the difference, relative to that of what the float model's values differ
-    from their mean; None where they do not. Its square is the reciprocal of the signal-to-quantization-noise
-    ratio. Of a map that is zero nearly everywhere it tells what a mean hides.
+    from their mean, as far as both are finite; None where they do not. Its square is the reciprocal of the
+    signal-to-quantization-noise ratio. Of a map that is zero nearly everywhere it tells what a mean hides.
     """
 
     output: str
@@ -70,45 +69,97 @@ def noisy(agreement: Sequence[Agreement], remedy: str) -> Iterator[str]:
 def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Agreement]:
     """Run both on some batches, and compare the outputs: in front of an NMS, and in front of a softmax as
     well as behind it."""
-    names = tuple(name for name in heads(model.graph) if name in quantized.graph)
-    runners = Runner(model), Runner(quantized)
-    pairs: list[tuple[list[np.ndarray], ...]] = []
+    (found,) = compare_each(model, [quantized], batches)
+    return found
+
+
+def compare_each(model: Model, quantized: Sequence[Model], batches: Iterable[Batch]) -> list[list[Agreement]]:
+    """Run a model and each of several others on some batches, and compare each with it, as `compare` does.
+    Outputs are held of one batch at a time: maps of classes are large."""
+    names = heads(model.graph)
+    runner = Runner(model)
+    others = [(Runner(one), tuple(name for name in names if name in one.graph)) for one in quantized]
+    sums = [{name: _Sums(scores_classes(model.graph, name)) for name in kept} for _, kept in others]
+    ran = False
     for batch in batches:
         inputs = {name: batch[name] for name in model.feeds}
-        pairs.append(tuple(runner.run(inputs, names) for runner in runners))
-    if not pairs:
-        return []
-    return [
-        _agreement(
-            model.graph, name, [wanted[index] for wanted, _ in pairs], [found[index] for _, found in pairs]
-        )
-        for index, name in enumerate(names)
-    ]
+        wanted = dict(zip(names, runner.run(inputs, names), strict=True))
+        for (other, kept), seen in zip(others, sums, strict=True):
+            for name, found in zip(kept, other.run(inputs, kept), strict=True):
+                seen[name].add(found, wanted[name])
+        ran = True
+    return [[one.agreement(name) for name, one in seen.items()] if ran else [] for seen in sums]
 
 
-def _agreement(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> Agreement:
-    values, exact = (np.concatenate([one.ravel() for one in side]) for side in (found, wanted))
-    (distance,) = distances([values], [exact])
-    same = same_class_of(graph, name, wanted, found)
-    return Agreement(name, distance.largest, distance.mean, _noise(values, exact), same)
+@dataclass
+class _Sums:
+    """What has been seen of an output so far: of its values, and of their differences.
+
+    `low`, `high`, `mean` and `spread`, the sum of the squares of what differs from the mean, are those of the
+    float model's values; `same`: the number of rows with the same class, of so many `rows`.
+    """
+
+    of_classes: bool
+    sound: bool = True
+    count: int = 0
+    largest: float = 0.0
+    total: float = 0.0
+    squares: float = 0.0
+    low: float = np.inf
+    high: float = -np.inf
+    mean: float = 0.0
+    spread: float = 0.0
+    same: int = 0
+    rows: int = 0
+
+    def add(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        """Count what both give on a batch."""
+        if self.of_classes:
+            same = same_class(wanted, found)
+            self.same, self.rows = self.same + int(np.count_nonzero(same)), self.rows + same.size
+        # Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked.
+        if found.size != wanted.size or found.dtype != wanted.dtype:
+            self.sound = False
+        elif wanted.dtype.kind != "f":
+            differ = int(np.count_nonzero(found.ravel() != wanted.ravel()))
+            self.count, self.total = self.count + wanted.size, self.total + differ
+        else:
+            self._add_floats(found.ravel(), wanted.ravel())
+
+    def _add_floats(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        known = np.isfinite(found), np.isfinite(wanted)
+        self.sound &= np.array_equal(*known)
+        # Squares of small and of large numbers are none of float32.
+        values, exact = (one[known[0] & known[1]].astype(np.float64) for one in (found, wanted))
+        if not exact.size:
+            return
+        off = np.abs(values - exact)
+        self.largest = max(self.largest, float(off.max()))
+        self.total += float(off.sum())
+        self.squares += float(np.dot(off, off))
+        self.low, self.high = min(self.low, float(exact.min())), max(self.high, float(exact.max()))
+        # The spread of all is that within both parts, and that between their means.
+        mean, count = float(exact.mean()), self.count + exact.size
+        exact -= mean
+        step = mean - self.mean
+        self.spread += float(np.dot(exact, exact)) + step**2 * self.count * exact.size / count
+        self.mean += step * exact.size / count
+        self.count = count
+
+    def agreement(self, output: str) -> Agreement:
+        """Of all batches."""
+        same = self.same / max(self.rows, 1) if self.of_classes else None
+        noise = float(np.sqrt(self.squares / self.spread)) if self.high > self.low and self.spread else None
+        if not self.sound:
+            return Agreement(output, np.inf, np.inf, noise, same)
+        if self.low > self.high:  # of integers, or of nothing
+            share = self.total / max(self.count, 1)
+            return Agreement(output, share, share, None, same)
+        scale = range_of(np.array([self.low, self.high]))
+        return Agreement(output, self.largest / scale, self.total / max(self.count, 1) / scale, noise, same)
 
 
-def _noise(values: np.ndarray, exact: np.ndarray) -> float | None:
-    if values.shape != exact.shape or exact.dtype.kind != "f" or not np.ptp(exact):
-        return None
-    varies = exact - exact.mean(dtype=np.float64).astype(exact.dtype)
-    return float(np.linalg.norm(values - exact) / np.linalg.norm(varies))
-
-
-def same_class_of(graph: Graph, name: str, wanted: list[np.ndarray], found: list[np.ndarray]) -> float | None:
-    """The share of rows of an output's batches whose largest value stands in the same place; None for an
-    output that is no scores of classes."""
-    if not scores_classes(graph, name):
-        return None
-    return float(np.mean(np.concatenate(list(map(_same_class, wanted, found)))))
-
-
-def _same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
+def same_class(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
     """Of each row, whether its largest value stands in the same place; never, where there are not as many
     rows, for their number may depend on the values."""
     if wanted.shape != found.shape:

@@ -123,9 +123,12 @@ def _shift(graph: Graph, link: Link, largest: np.ndarray) -> np.ndarray:
 
 def from_the_middle(exponents: np.ndarray, known: np.ndarray) -> np.ndarray:
     """How many octaves each channel is from the middle one, of the `exponents` of those that are known: one
-    at least. One that was never seen goes with the others."""
+    at least. One that was never seen goes with the others. Channels that are nearly zero beside the largest,
+    as weight decay leaves them, have no part in what the middle is: were they most of them, the others would
+    be moved beyond what scales are made for."""
     shift = np.zeros(known.size, np.int64)
-    shift[known] = np.rint(exponents - np.median(exponents))
+    middle = np.median(exponents[exponents >= exponents.max() - MOST_OCTAVES])
+    shift[known] = np.rint(exponents - middle)
     return np.maximum(shift, shift.max() - MOST_OCTAVES)
 
 

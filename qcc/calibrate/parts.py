@@ -172,5 +172,5 @@ def _can_cross(graph: Graph, var: Var) -> bool:
     versions = graph.versions(var.name)
     if var.persistable:
         return len(versions) > 1
-    branches = var.producer is not None and var.producer.attr("sub_block") is not None
+    branches = var.producer is not None and var.producer.has_block
     return var.is_tensor and len(versions) == 1 and not branches

@@ -29,6 +29,7 @@ from qcc.passes.equalize import Equalize
 from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.instruments import OpCount, Verification
 from qcc.passes.manager import PassManager
+from qcc.passes.own_names import own_names
 from qcc.passes.quantizable import Operands, layer_of, operands
 from qcc.passes.static_scales import ops_to_calibrate
 from qcc.passes.transform import Transform
@@ -150,8 +151,16 @@ def make_plan(
         raise ModelFormatError("the model is a training graph: quantize the test graph.")
     folded = PassManager((*FOLDS, *rewrites)).run(model)
     table = _table(target)
+    skipped = tuple(skipped)
+    # Who names a variable that is overwritten means each of its values.
+    others = (
+        name
+        for name, known in own_names(model.graph).items()
+        if any(fnmatchcase(known, pattern) for pattern in skipped)
+    )
     assumed = None if table is None else assume_frozen(folded).model
-    kept = tuple(dict.fromkeys((*skipped, *map(escape, _float_on(folded, table, assumed)))))
+    more = (*others, *_float_on(folded, table, assumed))
+    kept = tuple(dict.fromkeys((*skipped, *map(escape, more))))
     counts = OpCount()
     transformed = PassManager((_transform(kept),)).run(folded, (Verification(), counts))
     notes = tuple(note for change in counts.changes for note in change.result.notes)
@@ -192,7 +201,9 @@ def check_skipped(plan: Plan, skip_vars: Iterable[str]) -> None:
     writes: what it means would be quantized."""
     graphs = (plan.model.graph, plan.folded.graph)
     names = dict.fromkeys(name for graph in graphs for op in graph.ops for name in _touched(op))
-    could_be = {name for op in plan.folded.graph.ops if operands(op) is not None for name in _touched(op)}
+    own = own_names(plan.model.graph)
+    touched = {name for op in plan.folded.graph.ops if operands(op) is not None for name in _touched(op)}
+    could_be = {*touched, *(own[name] for name in touched & own.keys())}
     for pattern in skip_vars:
         meant = [name for name in names if fnmatchcase(name, pattern)]
         if not meant:

@@ -46,7 +46,7 @@ class ExportInTime:
     ) -> tuple[Model, dict[str, float], Found]:
         """What is to be written as ONNX file, the scales that were known of it, and what was found;
         `measured`: scales that the target wants besides."""
-        from qcc.backends.onnx.form import as_rounded
+        from qcc.backends.rounded import as_rounded
         from qcc.measure.tradeoff.forms import onnx_form
         from qcc.measure.tradeoff.models import FromFrozen
 

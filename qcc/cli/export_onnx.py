@@ -57,8 +57,12 @@ def write_onnx(
     from qcc.backends.onnx.export import export
     from qcc.backends.onnx.form import unmeasured
     from qcc.errors import ModelFormatError
+    from qcc.passes.manager import PassManager
+    from qcc.passes.own_names import OwnNames
     from qcc.passes.static_scales import ops_to_calibrate
 
+    # Scales are measured, and told to passes, by name.
+    model = PassManager((OwnNames(),)).run(model)
     data = None
     scales: dict[str, float] = {}
     if calibration is not None:

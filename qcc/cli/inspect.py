@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from qcc.shown import plain
 if TYPE_CHECKING:
     from qcc.analyze.inspection import Inspection
 
+# Lists of options, such as a scale for each activation, that are too long to be read; --json has them.
+_LONG = re.compile(r"\[[^\[\]]{80,}\]")
 # A title and its rows: a name and what there is to say about it.
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -68,7 +71,7 @@ def _summary(found: Inspection, pipelines: tuple[str, ...], stale: bool) -> Sect
         advice = "train the model, or measure them by `qcc freeze --calibrate`"
         rows.append(("scales", f"{found.unobserved_scales} never observed; {advice}"))
     if pipelines:
-        rows.append(("made by", " | ".join(pipelines)))
+        rows.append(("made by", _LONG.sub("[...]", " | ".join(pipelines))))
     if stale:
         rows.append(("made by", "unknown: the qcc.json beside it is of other files"))
     rows.append(("ops", str(sum(found.ops.values()))))

@@ -41,7 +41,7 @@ class InTime:
 
         Raises EngineError when the engine does not run the model.
         """
-        from qcc.backends.onnx.form import as_rounded
+        from qcc.backends.rounded import as_rounded
         from qcc.calibrate.accurate.judge import Judge
         from qcc.calibrate.choose import Quantized
         from qcc.calibrate.data.batches import spread

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from qcc.calibrate.plan import Plan
     from qcc.calibrate.report import Section
     from qcc.calibrate.statistics import Statistics
-    from qcc.model import Model
 
 
 def own_files(timed: bool) -> OwnFiles:
@@ -65,7 +64,6 @@ class Outcome:
 
     def __post_init__(self) -> None:
         self._sizes: dict[str, int] = {}
-        self._onnx: Model | None = None
         self._warnings: list[str] = []
         # Scales alone are chosen of what is quantized.
         self.is_float = not self.quantized.choices
@@ -183,13 +181,11 @@ class Outcome:
         """Write the target's file."""
         from qcc.backends.deploy.options import told
         from qcc.backends.onnx.export import export
-        from qcc.backends.onnx.form import as_rounded
         from qcc.targets.table import find_target
 
         model, table = self.quantized.model, find_target(target)
         path = self.output / target / ONNX
         saved = export(model, path, table, check=check)
-        self._onnx = as_rounded(model, table)
         self._note(saved, target)
         self.told.append((f"wrote {path}, {self._sizes[target]} bytes.", False))
         self.told += [(f"  {one}" if one.good else f"  warning: {one}", not one.good) for one in saved.checks]
@@ -230,15 +226,19 @@ class Outcome:
     ) -> None:
         """Compare with the float model, and tell of all, in the folder and in `told`."""
         from qcc.analyze.beside import write_beside
+        from qcc.backends.rounded import as_rounded
         from qcc.calibrate.choose import losing
-        from qcc.calibrate.compare import compare, noisy
+        from qcc.calibrate.compare import compare_each, noisy
         from qcc.calibrate.quantize import strangers
         from qcc.calibrate.report import REPORT, Story
 
         compared, seen = self._compared(effort)
-        agreement = compare(self.plan.model, self.quantized.model, compared)
-        # What the target's file rounds besides, between the ops, counts in its agreement.
-        of_file = [] if self._onnx is None else compare(self.plan.model, self._onnx, compared)
+        # What the target's engine rounds besides, or more finely, counts in its agreement.
+        models = [self.quantized.model]
+        if self.plan.table is not None and not self.is_float:
+            models.append(as_rounded(self.quantized.model, self.plan.table))
+        agreement, *in_target = compare_each(self.plan.model, models, compared)
+        of_file = in_target[0] if in_target else []
         sections = [*self.sections, *_in_target(target, of_file)]
         remedy = "Keep what reads it float with --skip-vars, or give a budget."
         if effort == "calibrated":

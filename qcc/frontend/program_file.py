@@ -27,6 +27,8 @@ from qcc.ir.program import (
 )
 from qcc.ir.weights import Weights
 from qcc.numerics import linear_range
+from qcc.passes.fake_quant import LINEAR_OPS
+from qcc.passes.zero_points import read_zero_points
 
 # Persistable variables that hold no value in files (`is_persistable` in paddle/static/io.py).
 _VALUELESS = (VarTypeProto.FEED_MINIBATCH, VarTypeProto.FETCH_LIST, VarTypeProto.READER, VarTypeProto.RAW)
@@ -81,9 +83,11 @@ class ProgramFile:
             stored_attrs=_stored_attrs(self.program),
         )
         try:
-            return Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
+            graph = Graph(desc, shell, self.feeds, self.fetches, weights, for_test=for_test)
         except GraphError as error:
             raise ModelFormatError(f"{self.path}: {error}") from error
+        read_zero_points(graph)
+        return graph
 
     def _declaring(self, weights: Weights) -> ProgramProto:
         """The program, with the dtype of each value in the weight's declaration, and ranges of integers."""
@@ -111,7 +115,7 @@ def _bits(op: OpProto) -> int:
 def _lacks_range(op: OpProto) -> bool:
     """True where Paddle 3, which reads qmin and qmax alone, would compute with 8 bits instead of others."""
     return (
-        op.type in ("quantize_linear", "dequantize_linear")
+        op.type in LINEAR_OPS
         and _bits(op) != 8
         and not any(attr.name in ("qmin", "qmax") for attr in op.attrs)
     )

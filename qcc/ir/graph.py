@@ -16,9 +16,9 @@ from qcc._paddle import IrGraph, VarType, core, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.ir import program as programs
 from qcc.ir.collector import collector_paused
-from qcc.ir.dtypes import dtype_number
-from qcc.ir.linking import LastVersions, Linked, read_ops, share_ops
-from qcc.ir.nodes import Op, Var
+from qcc.ir.dtypes import dtype_name, dtype_number, numpy_dtype
+from qcc.ir.linking import KEEPING, LastVersions, Linked, read_ops, share_ops
+from qcc.ir.nodes import EMPTY_NAME, Op, Var
 from qcc.ir.order import topological
 from qcc.ir.weights import Weights
 
@@ -85,11 +85,20 @@ class Graph:
                 var.consumers[op] = None
             for slot, names in sorted(written.items()):
                 op.outputs[slot] = [last.write(name, op) for name in names]
+            if op.type in KEEPING:
+                self._keep(op)
             self._ops[op] = None
         self._order = tuple(self._ops)
         self._last_rank = len(self._order)
         # What no op of this block touches.
         versions.update((name, [var]) for name, var in declared.items())
+
+    def _keep(self, op: Op) -> None:
+        """Let an op that may leave a part of what it overwrites as it was depend on that."""
+        before = (self._versions[var.name] for var in op.all_outputs() if var.name != EMPTY_NAME)
+        op.kept = tuple(chain[-2] for chain in before if len(chain) > 1 and op not in chain[-2].consumers)
+        for var in op.kept:
+            var.consumers[op] = None
 
     # ------------------------------------------------------------------ looking
 
@@ -152,12 +161,13 @@ class Graph:
 
         Raises GraphError when the name is taken or the value has another dtype or shape.
         """
-        if value is not None and (value.dtype != np.dtype(dtype) or value.shape != tuple(shape)):
+        number = dtype_number(dtype)
+        if value is not None and (value.dtype != numpy_dtype(number) or value.shape != tuple(shape)):
             raise GraphError(
                 f"variable {name!r} is declared {dtype}{list(shape)} but its value is"
                 f" {value.dtype}{list(value.shape)}."
             )
-        var = self._declare(name, dtype_number(dtype), shape, persistable=value is not None)
+        var = self._declare(name, number, shape, persistable=value is not None)
         if value is not None:
             self.weights[name] = value
         return var
@@ -181,7 +191,10 @@ class Graph:
 
     def add_weight_like(self, name: str, var: Var, value: np.ndarray) -> Var:
         """A new weight that is marked as another one is (a parameter, trainable), with its own value."""
-        weight = self.add_var(name, str(value.dtype), value.shape, value)
+        # Of bfloat16 numpy knows the bits alone.
+        alike = value.dtype == numpy_dtype(var.dtype)
+        dtype = dtype_name(var.dtype) if alike else str(value.dtype)
+        weight = self.add_var(name, dtype, value.shape, value)
         marked, desc = var.desc, weight.desc
         if marked.has_is_parameter():
             desc.set_is_parameter(marked.is_parameter())

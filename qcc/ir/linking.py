@@ -16,6 +16,10 @@ Linked = tuple[Op, Names, Names, Names]
 
 _name = attrgetter("name")
 
+KEEPING = frozenset({"conditional_block", "conditional_block_infer", "while", "write_to_array"})
+"""Ops that may leave what they write as it was, or a part of it: branches and loops that are not run, and
+what sets one element of an array."""
+
 
 class LastVersions(dict[str, Var]):
     """Name -> the last version so far, of a program that is gone through op by op.

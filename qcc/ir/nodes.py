@@ -89,9 +89,12 @@ class Op:
 
     `pointed` maps an attribute's name to the variables that hold its value, such as the `output_size` of a
     `conv2d_transpose` that was computed from shapes. Few ops have any. The op reads these as well.
+
+    `kept` are values that the op overwrites and may leave as they were, or a part of them, without naming
+    them as inputs: the other elements of an array, say. What needs the op needs them, too.
     """
 
-    __slots__ = ("desc", "inputs", "outputs", "owner", "pointed", "rank", "shared", "type")
+    __slots__ = ("desc", "inputs", "kept", "outputs", "owner", "pointed", "rank", "shared", "type")
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class Op:
         self.outputs: dict[str, list[Var]] = {}
         # The variables keep alive what Paddle's description points to.
         self.pointed = _NOTHING
+        self.kept: tuple[Var, ...] = ()
 
     def input(self, slot: str) -> Var:
         """The only variable of an input slot."""
@@ -124,9 +128,10 @@ class Op:
         return var
 
     def all_inputs(self) -> Iterator[Var]:
-        """All that the op reads: in its slots, and behind them what its attributes name."""
+        """All that the op reads: in its slots, behind them what its attributes name, and what it keeps."""
         for variables in chain(self.inputs.values(), self.pointed.values()):
             yield from variables
+        yield from self.kept
 
     def all_outputs(self) -> Iterator[Var]:
         for variables in self.outputs.values():
@@ -151,6 +156,12 @@ class Op:
         if kind == _BLOCKS:
             return list(desc._blocks_attr_ids(name))
         return desc.attr(name)
+
+    @property
+    def has_block(self) -> bool:
+        """True for a loop or a branch, whose block knows variables by their names."""
+        desc = self.desc
+        return desc.has_attr("sub_block") or desc.has_attr("blocks")
 
     def computed_attr(self, name: str) -> str:
         """For errors, as a clause: that variables hold an attribute's value."""

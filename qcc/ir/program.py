@@ -89,11 +89,19 @@ class Shell:
     def names_read_in_blocks(self) -> list[str]:
         """Names that ops of the further blocks read; some are variables of the main block."""
         names: dict[str, None] = {}
-        for block in self.blocks:
-            for op in BlockProto.FromString(block).ops:
-                for slot in op.inputs:
-                    names.update(dict.fromkeys(slot.arguments))
+        for op in self._inner_ops():
+            for slot in op.inputs:
+                names.update(dict.fromkeys(slot.arguments))
         return list(names)
+
+    def names_in_blocks(self) -> set[str]:
+        """Names that ops of the further blocks read or write."""
+        written = (name for op in self._inner_ops() for slot in op.outputs for name in slot.arguments)
+        return {*self.names_read_in_blocks(), *written}
+
+    def _inner_ops(self) -> Iterator[Any]:
+        for block in self.blocks:
+            yield from BlockProto.FromString(block).ops
 
     def fill(self, ops: Iterable[core.OpDesc], variables: Iterable[core.VarDesc | None]) -> ProgramProto:
         """The whole program again; variables come sorted by name, as Paddle itself writes them."""

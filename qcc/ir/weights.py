@@ -25,7 +25,8 @@ class Weights(MutableMapping[str, np.ndarray]):
         return self._arrays[name]
 
     def __setitem__(self, name: str, array: np.ndarray) -> None:
-        self.adopt(name, np.array(array))
+        # Row by row, so that a reshape of a copy is a view.
+        self.adopt(name, np.array(array, order="C"))
 
     def adopt(self, name: str, array: np.ndarray) -> None:
         """Set without a copy: the caller gives the array away and does not write to it again."""

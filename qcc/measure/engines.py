@@ -252,6 +252,8 @@ def in_lite(subjects: Sequence[Subject], scratch: Path) -> Found:
     for number, subject in enumerate(subjects):
         if subject.kind == "lite":
             yield _lite_case(subject, subject.program)
+        elif subject.form == "qdq" and (reason := _for_another(subject, "lite-x86")):
+            yield Refusal("lite", subject, reason)
         elif subject.form in ("float", "frozen") or (subject.form == "qdq" and subject.home not in frozen):
             yield _exported(subject, scratch / f"{number}.nb")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qcc._paddle import VarType
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.passes.rewrite import is_weight
@@ -42,23 +43,25 @@ class Affine:
 
 
 def is_affine(norm: Op) -> bool:
-    """All values of a `batch_norm` over the second dimension are weights, statistics are not taken from the
-    batch, and nobody reads them."""
+    """All values of a `batch_norm` over the second dimension are weights of float32, statistics are not taken
+    from the batch, and nobody reads them."""
     if norm.attr("data_layout", "NCHW") not in ("NCHW", "AnyLayout"):
         return False
     if not (norm.attr("is_test", False) or norm.attr("use_global_stats", False)):
         return False
     # A test graph writes its running statistics onto themselves.
     sources = [norm.input(slot) for slot in _STATISTICS]
-    if any(not var.persistable or var.producer is not None for var in sources):
+    if any(not var.persistable or var.producer is not None or var.dtype != VarType.FP32 for var in sources):
         return False
     return not any(var.consumers for slot, vs in norm.outputs.items() if slot != "Y" for var in vs)
 
 
 def has_own_filter(graph: Graph, conv: Op) -> bool:
-    """The filter of a convolution is a weight, and its output's channels are the second dimension."""
-    layout = conv.attr("data_format", "NCHW")
-    return is_weight(graph, conv.input("Filter")) and layout in ("NCHW", "AnyLayout")
+    """The filter of a convolution is a weight of float32, and its output's channels are the second
+    dimension."""
+    weight, layout = conv.input("Filter"), conv.attr("data_format", "NCHW")
+    floats = is_weight(graph, weight) and weight.dtype == VarType.FP32
+    return floats and layout in ("NCHW", "AnyLayout")
 
 
 def along_channels(a: np.ndarray, conv: Op, weight: np.ndarray) -> np.ndarray:

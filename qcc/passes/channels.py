@@ -18,19 +18,9 @@ from qcc.passes.rewrite import is_fetched, is_weight, set_weight
 _ARITHMETIC = ("elementwise_add", "elementwise_mul")
 _NORMS = ("layer_norm", "batch_norm")
 _POOLS = ("avg", "max")
-# f(a * x) = a * f(x) for a > 0, value by value or place by place.
-_PASSED = frozenset(
-    {
-        "relu",
-        "leaky_relu",
-        "pool2d",
-        "nearest_interp",
-        "nearest_interp_v2",
-        "bilinear_interp",
-        "bilinear_interp_v2",
-        "assign",
-    }
-)
+# f(a * x) = a * f(x) for a > 0, value by value.
+_PASSED = frozenset({"assign", "leaky_relu", "relu"})
+_RESIZED = frozenset({"bilinear_interp", "bilinear_interp_v2", "nearest_interp", "nearest_interp_v2"})
 _RESHAPES = frozenset({"reshape2", "flatten_contiguous_range", "flatten2", "squeeze2"})
 
 
@@ -384,8 +374,12 @@ def _passes(graph: Graph, op: Op, var: Var, channels: int, last_axis: bool) -> b
         return op.input("X") is var  # whatever its slopes are
     if [read for read in op.all_inputs() if read is not var]:
         return False
+    # These go over the places of a map, which are not its channels.
     if op.type == "pool2d":
-        return op.attr("pooling_type", "max") in _POOLS and op.attr("data_format", "NCHW") == "NCHW"
+        known = op.attr("pooling_type", "max") in _POOLS and op.attr("data_format", "NCHW") == "NCHW"
+        return known and not last_axis
+    if op.type in _RESIZED:
+        return op.attr("data_layout", "NCHW") == "NCHW" and not last_axis
     if op.type in _RESHAPES:
         return tuple(var.shape[1:]) == (channels, 1, 1) and tuple(_result(op).shape[1:]) == (channels,)
     return op.type in _PASSED

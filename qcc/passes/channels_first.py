@@ -13,13 +13,13 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, Pass, PassResult
 from qcc.passes.elementwise import OF_ONE, OF_TWO
-from qcc.passes.fake_quant import FUSED_OPS, QUANTIZE_OPS
-from qcc.passes.rewrite import free_name, is_fetched, remove_op, set_attrs
+from qcc.passes.fake_quant import FUSED_OPS, LINEAR_OPS, QUANTIZE_OPS
+from qcc.passes.rewrite import free_name, is_fetched, keeps_name, remove_op, set_attrs
 
 _LAYOUTS = ("data_format", "data_layout")
 _OTHER_MAPS = (3, 5)
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
-_QUANTIZED = frozenset({*QUANTIZE_OPS, *FUSED_OPS, "quantize_linear", "dequantize_linear"})
+_QUANTIZED = frozenset({*QUANTIZE_OPS, *FUSED_OPS, *LINEAR_OPS})
 _REDUCTIONS = frozenset(f"reduce_{kind}" for kind in ("mean", "sum", "max", "min"))
 
 
@@ -148,8 +148,9 @@ class _Turning:
             self._first[out] = x
         elif order == _TO_FIRST and x in self._first:
             first = self._first[x]
-            self._graph.replace_uses(out, first)
-            if is_fetched(self._graph, out):
+            for reader in [one for one in out.consumers if not one.has_block]:
+                self._graph.replace_input(reader, out, first)
+            if keeps_name(self._graph, out):
                 self._graph.set_output(op, "Out", [])
                 self._graph.add_op("assign", {"X": first}, {"Out": out}, {"op_role": 0}, before=op)
             remove_op(self._graph, op, keep=x)
@@ -187,7 +188,9 @@ def _joined(turning: _Turning, op: Op) -> None:
     if op.inputs.get("AxisTensor") or not all(map(_is_map, (*op.inputs["X"], *op.outputs["Out"]))):
         return
     turning.along(op, ["X"], ["Out"])
-    turning.set_attr(op, "axis", _axis(int(op.attr("axis", -1))))
+    # What Paddle takes where the attribute is missing.
+    usual = -1 if op.type == "softmax" else 0
+    turning.set_attr(op, "axis", _axis(int(op.attr("axis", usual))))
 
 
 def _reduced(turning: _Turning, op: Op) -> None:

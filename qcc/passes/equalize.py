@@ -16,6 +16,7 @@ from qcc.passes.entries import named_numbers
 
 _MOST = 24
 _SWEEPS = 100
+_FURTHEST = 100
 
 
 @options(frozen=True, config=OPTIONS)
@@ -103,10 +104,16 @@ def _bring(graph: Graph, found: Mapping[str, Link], wanted: Mapping[str, np.ndar
                 f"octaves names {name!r}, which is not read by layers alone, behind a layer and what factors"
                 " pass through."
             )
-        channels = octaves_of(graph, found[name]).size
-        if octaves.size != channels:
+        present = octaves_of(graph, found[name])
+        if octaves.size != present.size:
             raise PassError(
-                f"octaves has {octaves.size} numbers for {name!r}, which has {channels} channels."
+                f"octaves has {octaves.size} numbers for {name!r}, which has {present.size} channels."
+            )
+        furthest = int(np.argmax(np.abs(present - octaves)))
+        if abs(present[furthest] - octaves[furthest]) > _FURTHEST:
+            raise PassError(
+                f"octaves has {octaves[furthest]} for channel {furthest} of {name!r}, whose weights are at"
+                f" {present[furthest]}; {_FURTHEST} octaves is the most, for float32 to hold what comes out."
             )
     modified = False
     # In their order: a layer's outputs are brought to theirs when its inputs have their factors.

@@ -33,6 +33,7 @@ FUSED_OPS = {
 """Op that quantizes and dequantizes at once, as dynamic graphs hold it -> quantization type."""
 
 DEQUANTIZE_OPS = ("fake_dequantize_max_abs", "fake_channel_wise_dequantize_max_abs")
+LINEAR_OPS = ("quantize_linear", "dequantize_linear")
 
 
 @dataclass(frozen=True)

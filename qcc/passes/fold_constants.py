@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Annotated, ClassVar
 
@@ -21,17 +22,35 @@ from qcc.passes.rewrite import become_weight, is_fetched, is_weight
 # Another result at every run.
 _RANDOM = (
     "bernoulli",
+    "class_center_sample",
+    "dirichlet",
     "dropout",
+    "dropout_nd",
     "exponential",
+    "fused_dropout_add",
+    "gaussian_inplace",
     "gaussian_random",
+    "gaussian_random_batch_size_like",
+    "graph_khop_sampler",
+    "graph_sample_neighbors",
+    "gumbel_softmax",
     "multinomial",
+    "nce",
     "poisson",
     "randint",
+    "random_crop",
     "randperm",
+    "rrelu",
     "sampling_id",
     "seed",
+    "shuffle_batch",
+    "tdm_sampler",
+    "top_p_sampling",
     "truncated_gaussian_random",
     "uniform_random",
+    "uniform_random_batch_size_like",
+    "uniform_random_inplace",
+    "weighted_sample_neighbors",
 )
 # What is quantized stands as integers in the file, and is turned into floats by the op behind it.
 _QUANTIZATION = ("fake_", "quantize_linear", "dequantize_linear")
@@ -77,9 +96,12 @@ def fold(graph: Graph, max_elements: int, wanted: Callable[[Op], bool]) -> PassR
             constant[op] = None
     chosen = {op for op in constant if wanted(op)}
     results = list(_results(constant, chosen))
+    # What is declared as too large is not computed to see that it is; an open size makes a product negative.
+    large = {var.producer for var in results if math.prod(var.shape) > max_elements}
+    results = [var for var in results if var.producer not in large]
     needed = _needed(constant, results)
     values = dict(zip(results, compute(graph, needed, results), strict=True))
-    large = {var.producer for var, value in values.items() if value.size > max_elements}
+    large |= {var.producer for var, value in values.items() if value.size > max_elements}
     for var, value in values.items():
         if var.producer not in large:
             become_weight(graph, var, value)
@@ -95,7 +117,7 @@ def can_be_folded(graph: Graph, op: Op) -> bool:
     """Whether weights may take the place of what an op gives, if its inputs are known."""
     if op.type in SIDE_EFFECTS or op.type in _RANDOM or op.type.startswith(_QUANTIZATION):
         return False
-    if any(name in op.desc.attr_names() for name in ("sub_block", "blocks")):
+    if op.has_block:
         return False
     outputs = list(op.all_outputs())
     return bool(outputs) and all(
@@ -109,12 +131,13 @@ def can_be_folded(graph: Graph, op: Op) -> bool:
 
 
 def _results(constant: Mapping[Op, None], chosen: Set[Op]) -> Iterator[Var]:
-    """What the ops that stay read of those that go."""
+    """What is read of the ops that go and have an output that those read which stay: all of it, since such an
+    op goes as a whole, and what reads another output may be an op that has to stay."""
     for op in constant:
         if op in chosen:
-            yield from (
-                var for var in op.all_outputs() if any(reader not in chosen for reader in var.consumers)
-            )
+            read = [var for var in op.all_outputs() if var.consumers]
+            if any(reader not in chosen for var in read for reader in var.consumers):
+                yield from read
 
 
 def _needed(constant: Mapping[Op, None], results: Sequence[Var]) -> list[Op]:

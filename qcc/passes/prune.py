@@ -8,15 +8,16 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
+from qcc.ir.nodes import Op
 from qcc.ir.program import OpProto
 from qcc.passes.base import OPTIONS, Pass, PassResult
-from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, LINEAR_OPS, QUANTIZE_OPS
+from qcc.passes.rewrite import keeps_name
 
 # Ops that matter although nothing reads what they write.
 SIDE_EFFECTS = frozenset({"assert", "print", "py_func", "save", "save_combine", "send_v2"})
 # Ops whose output depends on nothing but inputs and attributes, and that converters like to double.
-_PURE = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, "quantize_linear", "dequantize_linear"})
+_PURE = frozenset({*QUANTIZE_OPS, *DEQUANTIZE_OPS, *LINEAR_OPS})
 
 
 @options(frozen=True, config=OPTIONS)
@@ -85,14 +86,10 @@ def _merge_duplicates(graph: Graph) -> bool:
             continue
         for slot, variables in op.outputs.items():
             for var, kept in zip(variables, original.outputs[slot], strict=True):
-                if var.consumers and not _fetched(graph, var):
+                if var.consumers and not keeps_name(graph, var):
                     graph.replace_uses(var, kept)
                     merged = True
     return merged
-
-
-def _fetched(graph: Graph, var: Var) -> bool:
-    return var.name in graph.fetches and graph.var(var.name) is var
 
 
 def _signature(op: Op) -> object:

@@ -44,6 +44,11 @@ OP_TYPES = tuple(KINDS)
 MATRIX_OPS = ("mul", "matmul", "matmul_v2")
 
 
+def multiplies_by(var: Var) -> bool:
+    """Whether a product of matrices reads a variable as its right operand."""
+    return any(op.type in MATRIX_OPS and var in op.inputs.get("Y", ()) for op in var.consumers)
+
+
 @dataclass(frozen=True)
 class Operands:
     """An op's activation, weight and output. `swapped`: the weight stands in the activation's slot."""

@@ -35,6 +35,7 @@ BUILT_IN = {
     "qdq": "qcc.passes.qdq:Qdq",
     "prune": "qcc.passes.prune:Prune",
     "unquantize": "qcc.passes.unquantize:Unquantize",
+    "own-names": "qcc.passes.own_names:OwnNames",
     "channels-first": "qcc.passes.channels_first:ChannelsFirst",
     "einsum-to-matmul": "qcc.passes.einsum_to_matmul:EinsumToMatmul",
     "fold-constants": "qcc.passes.fold_constants:FoldConstants",

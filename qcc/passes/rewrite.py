@@ -20,6 +20,12 @@ def is_fetched(graph: Graph, var: Var) -> bool:
     return var.name in graph.fetches and graph.var(var.name) is var
 
 
+def keeps_name(graph: Graph, var: Var) -> bool:
+    """True when a fetch sees this version of the variable, or an op with a block of its own reads it: the
+    block knows it by its name."""
+    return is_fetched(graph, var) or any(op.has_block for op in var.consumers)
+
+
 def only_reader(graph: Graph, var: Var) -> Op | None:
     """The one op that reads a temporary variable; None when others read it, or a fetch sees it."""
     if len(var.consumers) != 1 or var.persistable or is_fetched(graph, var):
@@ -86,15 +92,15 @@ def absorb(graph: Graph, op: Op, slot: str, absorbed: Op, output: str) -> None:
 def bypass(graph: Graph, op: Op, source: Var, result: Var) -> bool:
     """Take an op that changes nothing out of the way from `source` to `result`.
 
-    False, and nothing done, where both names have to stay: `result` is fetched, and `source` is fed, a
-    weight or fetched as well.
+    False, and nothing done, where both names have to stay: `result` is fetched or read in a block, and
+    `source` is fed, a weight or such a one as well.
     """
-    if not is_fetched(graph, result):
+    if not keeps_name(graph, result):
         graph.replace_uses(result, source)
         remove_op(graph, op)
         return True
     producer = source.producer
-    if producer is None or is_fetched(graph, source):
+    if producer is None or keeps_name(graph, source):
         return False
     slot = slot_of(producer, source)
     variables = [result if var is source else var for var in producer.outputs[slot]]

@@ -11,7 +11,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import bits_for, linear_range
-from qcc.passes.fake_quant import FUSED_OPS, Quantizer, pair_behind, read_quantizer
+from qcc.passes.fake_quant import FUSED_OPS, LINEAR_OPS, Quantizer, pair_behind, read_quantizer
 from qcc.passes.quantizable import KINDS, Operands
 
 Shape = Literal["pair", "fused", "linear", "stored"]
@@ -102,7 +102,7 @@ def linear_attrs(bits: int, axis: int) -> dict[str, Any]:
 
 def is_observer(op: Op) -> bool:
     """True for a quantize_linear or dequantize_linear op that hands its input on and only knows its scale."""
-    return op.type in ("quantize_linear", "dequantize_linear") and bool(op.attr("only_observer", False))
+    return op.type in LINEAR_OPS and bool(op.attr("only_observer", False))
 
 
 @dataclass(frozen=True)

@@ -198,9 +198,14 @@ class _Plan:
                 names = pair_names(var, self.quantizers[var], for_test=graph.for_test)
                 check_free(graph, found.op, names)
                 if made.setdefault(var.name, var) is not var:
+                    way_out = (
+                        "run own-names before"
+                        if graph.for_test
+                        else "name the output of one of them in skip_vars"
+                    )
                     raise PassError(
                         f"{found.op} reads {var.name!r}, which the program overwrites after another op that"
-                        " is to be quantized read it; name the output of one of them in skip_vars."
+                        f" is to be quantized read it; {way_out}."
                     )
 
 

@@ -60,3 +60,17 @@ def several_blocks() -> Model:
         static.Executor(paddle.CPUPlace()).run(startup)
     scope.find_var("weight").get_tensor().set(np.eye(3, dtype=np.float32), paddle.CPUPlace())
     return qcc.from_program(main, scope, ["x"], [y.name], for_test=True)
+
+
+def with_a_branch() -> Model:
+    """A map that both branches and a convolution read; the mean of the image `x` says which one is taken."""
+    main, startup, scope = static.Program(), static.Program(), static.Scope()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, startup):
+        x = static.data("x", [2, 4, 6, 6])
+        shared = paddle.nn.functional.dropout(static.nn.conv2d(x, 8, 1), training=False)
+        chosen = static.nn.cond(paddle.mean(x) > 0, lambda: shared * 2, lambda: shared * 3)
+        output = static.nn.conv2d(shared, 3, 1)
+    paddle.seed(1)
+    with static.scope_guard(scope):
+        static.Executor(paddle.CPUPlace()).run(startup)
+    return qcc.from_program(main, scope, ["x"], [output.name, chosen.name], for_test=True)

@@ -94,7 +94,7 @@ def _is_left(op: Op, strategy: QuantizationStrategy) -> bool:
 
 def _why_float(op: Op) -> str | None:
     """Why an op is not quantized that reads a weight and something else; None for those of other kinds."""
-    if op.attr("sub_block") is not None:
+    if op.has_block:
         return "read in a loop or a branch that depends on data"
     if op.type in _OTHERS:
         return f"{op.type} is not quantized"

@@ -34,7 +34,7 @@ def as_training_graph(graph: Graph) -> Graph:
     """
     copy = graph.copy()
     for op in copy.ops:
-        if op.attr("sub_block") is not None:
+        if op.has_block:
             raise ModelFormatError(f"{op} holds ops of its own, through which a weight cannot be trained.")
         if op.type == "dropout":
             _become_factor(copy, op)

@@ -17,6 +17,7 @@ from qcc.backends.report import Check, Saved
 from qcc.errors import TargetError
 from qcc.model import Model
 from qcc.passes.instruments import OpCount, Verification
+from qcc.passes.zero_points import read_zero_points, with_zero_points
 from qcc.quantization import stored_form
 from qcc.targets.processor import lacks
 from qcc.targets.table import Target
@@ -45,6 +46,12 @@ def save(
     counts = OpCount()
     prepared, placement = for_target(model, target, (Verification(), counts))
     notes = [note for change in counts.changes for note in change.result.notes]
+    stored = None
+    if target.checked_in == "openvino":
+        stored = with_zero_points(prepared.graph)
+        # Scales are float32: those that the file holds count.
+        prepared = Model(stored.copy(), prepared.provenance)
+        read_zero_points(prepared.graph)
 
     def checked(files: Written) -> list[Check]:
         read_back(prepared, files)
@@ -61,5 +68,11 @@ def save(
     # Where nothing is left that is quantized, the model is stored as floats.
     written = stored_form(prepared.graph)
     return fluid.write(
-        prepared, folder, written, names, None if check is False else checked, options.record(target)
+        prepared,
+        folder,
+        written,
+        names,
+        None if check is False else checked,
+        options.record(target),
+        stored,
     )

@@ -14,6 +14,7 @@ from qcc.backends.agreement import ROUNDING
 from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.fluid import write
 from qcc.backends.onnx.boxes import OPS, SUPPRESSIONS
+from qcc.backends.onnx.nested import read_by
 from qcc.backends.predictor import PaddleExecutor
 from qcc.backends.reference import Reference
 from qcc.ir.nodes import Op
@@ -142,7 +143,7 @@ def _behind(
     needed, nodes = set(wanted), []
     for node in reversed(model.graph.node):
         if any(name in needed and name not in fed for name in node.output):
-            needed.update(node.input)
+            needed.update(read_by(node))
             nodes.append(node)
     inputs = [_info(name, value, value.shape) for name, value in fed.items()]
     results = [_info(name, value, None) for name, value in wanted.items()]

@@ -13,6 +13,7 @@ from qcc.backends.engines.process import start
 from qcc.backends.engines.wire import Closed, receive, send
 from qcc.backends.fluid import write
 from qcc.backends.onnx import onnx_missing
+from qcc.backends.onnx.nested import with_inner
 from qcc.errors import MissingDependencyError, TargetError
 from qcc.ir.graph import Graph
 from qcc.model import Model
@@ -53,7 +54,7 @@ def _name_outputs(graph: onnx.GraphProto, fetches: Sequence[str]) -> None:
     pairs = zip(graph.output, fetches, strict=True)
     last = {value.name: name for value, name in pairs if value.name != name}
     renamed = {name: f"{name}.before" for name in last.values()} | last
-    for names in (names for node in graph.node for names in (node.input, node.output)):
+    for names in (names for node in with_inner(graph.node) for names in (node.input, node.output)):
         names[:] = [renamed.get(name, name) for name in names]
     for value in graph.output:
         value.name = renamed.get(value.name, value.name)

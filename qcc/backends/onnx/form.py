@@ -12,7 +12,7 @@ from qcc.backends.deploy.passes.output_padding import OutputPadding
 from qcc.backends.deploy.passes.quantize_outputs import BITS, QuantizeOutputs
 from qcc.backends.deploy.passes.spell_out import SpellOut
 from qcc.backends.deploy.passes.uneven_pools import UnevenPools
-from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, UnsignedActivations
+from qcc.backends.deploy.passes.unsigned_activations import UnsignedActivations
 from qcc.backends.deploy.points import inherited_scales, pair_of, points
 from qcc.backends.deploy.signs import non_negative
 from qcc.backends.layout import is_convolution, refuse_channels_last
@@ -28,6 +28,7 @@ from qcc.passes.manager import PassManager
 from qcc.passes.out_thresholds import thresholds
 from qcc.passes.transform_outputs import TransformOutputs
 from qcc.passes.unpack import Unpack
+from qcc.passes.zero_points import UNSIGNED
 from qcc.quantization import state
 from qcc.targets.table import OnnxForm, Target
 
@@ -79,14 +80,6 @@ def prepare(
     lacks_scales = any(one.name == QuantizeOutputs.name and one.result.notes for one in counts.changes)
     condition = "where the scale behind it is measured, too" if lacks_scales else ""
     return Prepared(_LAST.run(prepared), _unpacked(given), False, (*placement.lines(condition), *notes))
-
-
-def as_rounded(model: Model, target: Target | None, scales: Mapping[str, float] | None = None) -> Model:
-    """A float or frozen model with all that the target's file rounds, where that is an ONNX file alone; else
-    the model itself, which computes what the file does. `scales`: as in `prepare`, whose errors it raises."""
-    if target is None or target.checked_in != "onnx" or state(model.graph) == "float":
-        return model
-    return prepare(model, target, scales or {}).model
 
 
 def between(model: Model, target: Target) -> dict[str, int]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
+from qcc.backends.onnx.nested import read_by
 from qcc.backends.onnx.tidy import outputs_of, replace_nodes
 
 _MOST = 2.0**30
@@ -29,7 +30,7 @@ def products_to_gemm(graph: GraphProto, ranks: Mapping[str, int]) -> None:
     """
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = Counter(name for node in graph.node for name in read_by(node))
     fixed = outputs_of(graph)
     nodes: list[NodeProto] = []
     gone: list[NodeProto] = []

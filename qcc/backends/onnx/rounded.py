@@ -10,6 +10,7 @@ from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.numerics import max_int
 from qcc.passes.integer_weights import dequantize_stored
+from qcc.passes.quantizable import multiplies_by
 from qcc.passes.rewrite import become_weight, remove_op
 from qcc.passes.round_trip import RoundTrip, is_observer, linear_scale, round_trip
 
@@ -17,11 +18,13 @@ from qcc.passes.round_trip import RoundTrip, is_observer, linear_scale, round_tr
 @dataclass(frozen=True)
 class RoundedActivation:
     """`step`: what one integer stands for, float32 scalar; `bits`: of a symmetric quantization, the sign
-    among them; `integers`: the name of the variable that holds them."""
+    among them; `integers`: the name of the variable that holds them; `is_right`: whether a product of
+    matrices reads it as its right operand."""
 
     integers: str
     step: np.ndarray
     bits: int
+    is_right: bool
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,12 @@ def take_out(graph: Graph) -> tuple[Graph, dict[str, Rounded]]:
 def _activation(graph: Graph, trip: RoundTrip) -> RoundedActivation:
     (scale,), quantizer = linear_scale(graph, trip), trip.quantizer
     quantize, dequantize = trip.ops
+    is_right = multiplies_by(trip.result)
     remove_op(graph, dequantize, keep=trip.result)
     attrs = {"op_role": 0}
     graph.add_op("assign", {"X": trip.source}, {"Out": trip.result}, attrs, after=quantize)
     step = np.array(scale / np.float32(max_int(quantizer.bits)), np.float32)
-    return RoundedActivation(quantize.output("Y").name, step, quantizer.bits)
+    return RoundedActivation(quantize.output("Y").name, step, quantizer.bits, is_right)
 
 
 def _weight(graph: Graph, trip: RoundTrip) -> RoundedWeight:

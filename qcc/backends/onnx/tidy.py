@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
+from qcc.backends.onnx.nested import read_by, with_inner
+
 
 def tidy(graph: GraphProto, names: Collection[str], kept: Collection[str]) -> None:
     """Rewrite a graph in place; `names`: of Paddle's variables, `kept`: of those whose node must stay.
@@ -38,7 +40,10 @@ def in_order(graph: GraphProto) -> None:
     needs = networkx.DiGraph()
     needs.add_nodes_from(range(len(nodes)))
     needs.add_edges_from(
-        (writer[name], number) for number, node in enumerate(nodes) for name in node.input if name in writer
+        (writer[name], number)
+        for number, node in enumerate(nodes)
+        for name in read_by(node)
+        if name in writer
     )
     replace_nodes(graph, [nodes[number] for number in networkx.lexicographical_topological_sort(needs)])
 
@@ -95,7 +100,7 @@ def _drop_identities(graph: GraphProto, names: Collection[str], kept: Collection
             renamed[result] = source
         else:
             nodes.append(node)
-    for node in nodes:
+    for node in with_inner(nodes):
         for place, name in enumerate(node.input):
             node.input[place] = _final(renamed, name)
         for place, name in enumerate(node.output):
@@ -113,7 +118,7 @@ def _fold_biases(graph: GraphProto, kept: Collection[str]) -> None:
     """Conv and an Add of one value for each channel become a Conv with a bias."""
     outputs = outputs_of(graph)
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = Counter(name for node in graph.node for name in read_by(node))
     convolutions = {
         node.output[0]: node
         for node in graph.node
@@ -163,7 +168,7 @@ def drop_unused(graph: GraphProto) -> None:
     nodes = []
     for node in reversed(graph.node):
         if any(name in needed for name in node.output):
-            needed.update(node.input)
+            needed.update(read_by(node))
             nodes.append(node)
     replace_nodes(graph, reversed(nodes))
     initializers = [tensor for tensor in graph.initializer if tensor.name in needed]

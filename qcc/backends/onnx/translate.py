@@ -9,13 +9,13 @@ import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED
 from qcc.backends.onnx.boxes import TakenOut, take_out_boxes
 from qcc.backends.onnx.converter import float_onnx
 from qcc.backends.onnx.gemm import products_to_gemm
 from qcc.backends.onnx.rounded import Rounded, RoundedActivation, RoundedWeight, take_out
 from qcc.backends.onnx.tidy import drop_unused, replace_nodes, tidy
 from qcc.ir.graph import Graph
+from qcc.passes.zero_points import UNSIGNED
 
 Signed = Literal["uint8", "int8"]
 """How activations of 8 bits are stored that may be negative: with zero point 128, or 0."""
@@ -27,9 +27,9 @@ def to_onnx(graph: Graph, signed: Signed, *, gemm: bool = False) -> onnx.ModelPr
     """Translate a graph; where it rounds, there stand QuantizeLinear and DequantizeLinear with its integers
     and scales.
 
-    Activations of 8 bits become uint8 with zero point 128, or int8 with zero point 0; those of 9 bits, whose
-    half below zero is not used (see the pass `unsigned-activations`), uint8 with zero point 0. Weights are
-    INT8 with a DequantizeLinear only.
+    Activations of 8 bits become uint8 with zero point 128, or int8 with zero point 0, as all become by which
+    a product of matrices multiplies; those of 9 bits, whose half below zero is not used (see the pass
+    `unsigned-activations`), uint8 with zero point 0. Weights are INT8 with a DequantizeLinear only.
 
     With `gemm`, products of matrices with a bias become what `products_to_gemm` makes.
 
@@ -143,7 +143,8 @@ def _zero_point(found: RoundedActivation, signed: Signed) -> np.ndarray:
     # Scalars: ONNX Runtime refuses to fuse additions whose scales have a dimension.
     if found.bits == UNSIGNED:
         return np.array(0, np.uint8)
-    return np.array(128, np.uint8) if signed == "uint8" else np.array(0, np.int8)
+    # A product of bytes has a signed one on the right.
+    return np.array(128, np.uint8) if signed == "uint8" and not found.is_right else np.array(0, np.int8)
 
 
 def _constant(graph: GraphProto, name: str, value: np.ndarray) -> str:

@@ -117,7 +117,7 @@ def reverse(op: Op) -> Steps:
 def expand_as(op: Op) -> Steps | None:
     """To the size that another value has when it runs. paddle2onnx takes the declared one, open sizes and
     all."""
-    if not op.inputs.get("Y") or min(op.attr("target_shape", [-1])) >= 0:
+    if not op.inputs.get("Y") or min(op.attr("target_shape", []), default=-1) >= 0:
         return None
     target = op.input("Y")
     return (
@@ -128,8 +128,8 @@ def expand_as(op: Op) -> Steps | None:
 
 def nearest(op: Op) -> Steps | None:
     """The pixel at floor(ratio * place), or with aligned corners the nearest one, taken by number. oneDNN
-    takes the one nearest to the middle, which is the same where a map grows by a whole factor. None where a
-    size is open."""
+    takes the one nearest to the middle, which is the same where each is repeated. None where a size is
+    open."""
     x, out = op.input("X"), op.output("Out")
     if op.attr("data_layout", "NCHW") != "NCHW" or len(x.shape) != 4:
         return None
@@ -140,10 +140,12 @@ def nearest(op: Op) -> Steps | None:
     given = [] if op.type == "nearest_interp" else op.attr("scale", [])
     scales = [*given, 0.0, 0.0][:2]
     sizes = list(zip(x.shape[2:], out.shape[2:], scales, strict=True))
-    if not aligned and all(after % before == 0 for before, after, _ in sizes):
-        return None
     places = {axis: _nearest(*size, aligned=aligned) for axis, size in enumerate(sizes, 2)}
-    return _taken(x, places)
+    return (
+        None
+        if not aligned and all(map(_is_each_repeated, x.shape[2:], places.values()))
+        else _taken(x, places)
+    )
 
 
 def is_sized_in_a_run(op: Op) -> bool:
@@ -179,9 +181,12 @@ def transpose(op: Op) -> Steps:
 
 
 def flatten(op: Op) -> Steps | None:
-    """Of Paddle 1: a matrix, of what is in front of an axis and what follows. None where that is open."""
+    """Of Paddle 1: a matrix, of what is in front of an axis and what follows. None where that is open, and
+    something is in front."""
     x, axis = op.input("X"), op.attr("axis", 1)
-    if axis == 0 or min(x.shape[axis:]) < 1:
+    if axis == 0:
+        return (Step("flat", "reshape2", {"X": x}, {"shape": [1, -1]}),)
+    if min(x.shape[axis:], default=1) < 1:
         return None
     return (reshaped("flat", x, (-1, math.prod(x.shape[axis:])), batch=-1),)
 
@@ -292,6 +297,14 @@ def _nearest(before: int, after: int, scale: float, *, aligned: bool) -> np.ndar
         ratio, half = np.float32(1 / scale if scale > 0 else before / after), 0.0
     return np.minimum(
         (ratio * np.arange(after, dtype=np.float32) + np.float32(half)).astype(np.int64), before - 1
+    )
+
+
+def _is_each_repeated(before: int, places: np.ndarray) -> bool:
+    """Whether each pixel of a side stands as many times as every other one: a factor of 2.3 makes six of
+    three otherwise."""
+    return len(places) % before == 0 and np.array_equal(
+        places, np.repeat(np.arange(before), len(places) // before)
     )
 
 

@@ -23,6 +23,7 @@ from qcc.backends.spellings.step import (
     weight,
 )
 from qcc.ir.nodes import Op
+from qcc.passes.window import Window
 
 
 def adaptive_max(op: Op) -> Steps | None:
@@ -56,8 +57,8 @@ def pool(op: Op) -> Steps | None:
 
 
 def for_onednn(op: Op) -> Steps | None:
-    """See `same_padding` and `mean_beyond`."""
-    return same_padding(op) or mean_beyond(op)
+    """See `mean_beyond` and `same_padding`."""
+    return mean_beyond(op) or same_padding(op)
 
 
 def same_padding(op: Op) -> Steps | None:
@@ -117,34 +118,35 @@ def _shares(name: str, axis: int, parts: int) -> Iterator[Step]:
 
 def mean_beyond(op: Op) -> Steps | None:
     """Means over windows that count what is padded, and not what the last ones reach beyond that, of which
-    engines take other numbers. All is padded before, so that windows are whole, and what the last ones count
-    too much is made up for (`Pool2dFunctor` in phi/kernels/funcs/pooling.cc). None where a size is open,
-    or a window sees nothing."""
+    engines take other numbers. Paddle takes what is padded behind for as much as in front. All is padded
+    before, so that windows are whole, and what the last ones count too much is made up for (`Pool2dFunctor`
+    in phi/kernels/funcs/pooling.cc). None where a size is open, or a window sees nothing."""
     x, out = op.input("X"), op.output("Out")
-    beyond = not op.attr("exclusive", True) and op.attr("ceil_mode", False)
     if (
         op.attr("pooling_type", "max") != "avg"
-        or not beyond
+        or op.attr("exclusive", True)
         or op.attr("adaptive", False)
         or op.attr("global_pooling", False)
     ):
         return None
-    if op.attr("data_format", "NCHW") != "NCHW" or op.attr("padding_algorithm", "EXPLICIT") != "EXPLICIT":
+    if op.attr("data_format", "NCHW") not in ("NCHW", "AnyLayout") or min(*x.shape[2:], *out.shape[2:]) < 1:
         return None
-    before, window, strides = op.attr("paddings"), op.attr("ksize"), op.attr("strides")
-    if min(*x.shape[2:], *out.shape[2:]) < 1 or len(before) != 2:
-        return None
+    window, strides = op.attr("ksize"), op.attr("strides")
+    padding = Window.of(op, tuple(window), x.shape[2:]).padding
     ends = [np.arange(out.shape[axis + 2]) * strides[axis] + window[axis] for axis in (0, 1)]
-    larger = tuple(int(end[-1]) for end in ends)
-    behind = [larger[axis] - x.shape[axis + 2] - before[axis] for axis in (0, 1)]
+    last = [int(end[-1]) for end in ends]
+    before = [pads[0] for pads in padding]
     counted = [
         np.minimum(ends[axis], x.shape[axis + 2] + 2 * before[axis]) - ends[axis] + window[axis]
         for axis in (0, 1)
     ]
-    if min(np.min(count) for count in counted) < 1:
+    least = [np.min(count) for count in counted]
+    if least == window or min(least) < 1:
         return None
+    behind = [max(last[axis] - x.shape[axis + 2] - before[axis], 0) for axis in (0, 1)]
+    larger = tuple(x.shape[axis + 2] + before[axis] + behind[axis] for axis in (0, 1))
     shares = np.outer(window[0] / counted[0], window[1] / counted[1]).astype(np.float32)
-    padding = {
+    attrs = {
         "paddings": [before[1], behind[1], before[0], behind[0], 0, 0],
         "mode": "constant",
         "value": 0.0,
@@ -154,7 +156,7 @@ def mean_beyond(op: Op) -> Steps | None:
     # What files pad is volumes.
     return (
         Step("volume", "unsqueeze2", {"X": x}, {"axes": [2]}, (batch, channels, 1, *size)),
-        Step("larger", "pad3d", {"X": "volume"}, padding, (batch, channels, 1, *larger)),
+        Step("larger", "pad3d", {"X": "volume"}, attrs, (batch, channels, 1, *larger)),
         Step("padded", "squeeze2", {"X": "larger"}, {"axes": [2]}, (batch, channels, *larger)),
         Step("mean", "pool2d", {"X": "padded"}, _plain("avg", window, strides)),
         weight("shares", shares),

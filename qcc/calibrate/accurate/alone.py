@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from qcc.backends.deploy.points import end_of
-from qcc.backends.onnx.form import as_rounded
+from qcc.backends.rounded import as_rounded
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener
 from qcc.calibrate.choose import Chosen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qcc.backends.onnx.form import as_rounded
+from qcc.backends.rounded import as_rounded
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import SILENT, Attempt, Listener

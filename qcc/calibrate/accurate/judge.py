@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.backends.heads import heads, scores_classes
 from qcc.calibrate.collect import Numbered
-from qcc.calibrate.compare import same_class_of
+from qcc.calibrate.compare import same_class
 from qcc.model import Model, Runner
 
 Outputs = Mapping[str, np.ndarray]
@@ -53,16 +53,16 @@ class Judge:
     def agreement(self, model: Model) -> float:
         """Of a classifier, the share of rows whose largest value stands in the same place; of other networks,
         1 - error. At most 1."""
-        outputs = list(self._run(model))
-        shares = [
-            same
-            for name in self.heads
-            if name in outputs[0]
-            and (same := same_class_of(self._graph, name, *self._sides(name, outputs))) is not None
-        ]
-        if shares:
-            return min(shares)
-        return 1 - self.error_of(self.off(place, found) for place, found in enumerate(outputs))
+        names = [name for name in self.heads if name in model.graph and scores_classes(self._graph, name)]
+        same: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        off = []
+        for place, found in enumerate(self._run(model)):
+            off.append(self.off(place, found))
+            for name, rows in same.items():
+                rows.append(same_class(self._wanted[place][name], found[name]))
+        if names:
+            return min(float(np.mean(np.concatenate(rows))) for rows in same.values())
+        return 1 - self.error_of(off)
 
     def off(self, place: int, found: Outputs) -> np.ndarray:
         """How far outputs are off on the batch at a place: for each of them the sum of the differences, in
@@ -87,10 +87,6 @@ class Judge:
         runner, names = Runner(model), tuple(name for name in self.heads if name in model.graph)
         for batch in self.batches:
             yield dict(zip(names, map(np.asarray, runner.run(self.inputs(batch), names)), strict=True))
-
-    def _sides(self, name: str, outputs: Sequence[Outputs]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """What the float model and the other one compute of an output, batch by batch."""
-        return [one[name] for one in self._wanted], [one[name] for one in outputs]
 
 
 def _unit(wanted: Sequence[np.ndarray]) -> float:

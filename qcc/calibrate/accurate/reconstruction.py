@@ -244,8 +244,11 @@ def _steps(wanted: Graph, given: Graph) -> Iterator[_Step]:
         found = layer(wanted, op)
         if found is None or op.type == "conv2d_transpose":
             continue
+        # Of a variable that a loop overwrites, the last value is another op's.
         twin = given.var(found.operands.output.name).producer
-        if twin is None or twin.input(found.operands.data_slot).name == found.operands.data.name:
+        if twin is None or twin.type != op.type:
+            continue
+        if twin.input(found.operands.data_slot).name == found.operands.data.name:
             continue
         bias = bias_of(wanted, found)
         if bias is not None and len(bias.op.input("Y").consumers) > 1:

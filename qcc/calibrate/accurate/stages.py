@@ -75,7 +75,7 @@ def _interface(graph: Graph, ops: Sequence[Op], inner: set[str]) -> tuple[set[st
     reads: set[str] = set()
     writes: set[str] = set()
     for op in ops:
-        names = {var.name for var in op.all_inputs()} | (inner if _has_block(op) else set())
+        names = {var.name for var in op.all_inputs()} | (inner if op.has_block else set())
         reads |= {name for name in names if name in graph and not _is_constant(graph, name)} - writes
         writes |= {var.name for var in op.all_outputs() if not _is_constant(graph, var.name)}
     return reads, writes
@@ -88,10 +88,6 @@ def _check_dense(graph: Graph, names: set[str]) -> None:
                 raise DataError(
                     f"the model cannot be run in parts: {name!r}, between two layers, is no dense tensor."
                 )
-
-
-def _has_block(op: Op) -> bool:
-    return op.attr("sub_block", None) is not None
 
 
 class Advance:

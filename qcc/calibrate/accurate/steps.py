@@ -11,7 +11,7 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from qcc.backends.onnx.form import as_rounded
+from qcc.backends.rounded import as_rounded
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Learned, Methods, reconstruct
 from qcc.calibrate.choose import MUCH, Chosen, Quantized, choose

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import several_blocks
+from nets import several_blocks, with_a_branch
 from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 
 import qcc
@@ -201,3 +201,11 @@ def test_an_engine_that_does_not_open_leaves_no_folder(
         InEngine(NET.frozen.graph, NET.frozen, Engine())
     assert not list(tmp_path.iterdir())
     assert "does not open" in str(caught.value)
+
+
+def test_what_a_branch_leaves_unwritten_is_not_compared() -> None:
+    model = with_a_branch()
+    batches = [{"x": np.full((2, 4, 6, 6), size, np.float32)} for size in (0.5, -0.5)]
+    found = compare_layers(model.graph, InPaddle(model.graph, model), batches, ROUNDED)
+    assert found.first is None
+    assert {one.output for one in found.layers} >= {model.fetches[1]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -99,3 +101,32 @@ def test_other_numbers_of_rows_agree_nowhere() -> None:
     batch = {"x0": np.float32([[1, 0, 0], [3, 0, 0], [5, 0, 0]])}
     scores, _ = compare(net(0.0), net(2.0), [batch])
     assert scores.same_class == 0
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_the_noise_of_small_and_of_large_numbers(size: float) -> None:
+    """Their squares are none of float32."""
+    batches = [{"x0": np.float32([[0, 1, 4]]) * np.float32(size)}]
+    *_, logits = compare(classifier(1.0), classifier(1.5), batches)
+    varies = np.array([0, 1, 4]) - 5 / 3
+    assert logits.noise == pytest.approx(np.sqrt(0.25 + 4) / np.linalg.norm(varies))
+
+
+def test_the_noise_beside_a_mask() -> None:
+    """Minus infinity, where nothing is to be seen, is the same in both."""
+    batches = [{"x0": np.float32([[0, 1, -np.inf]])}]
+    *_, logits = compare(classifier(1.0), classifier(1.5), batches)
+    assert logits.noise == pytest.approx(0.5 / np.sqrt(0.5))
+
+
+def test_outputs_are_held_of_one_batch_at_a_time() -> None:
+    one = 1 << 18
+    models = [build_model(partial(paddle.scale, scale=factor), (floats(1, one),)) for factor in (1.0, 1.1)]
+    tracemalloc.start()
+    try:
+        (found,) = compare(*models, ({"x0": floats(1, one)} for _ in range(40)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.mean > 0
+    assert peak < 20 * 4 * one

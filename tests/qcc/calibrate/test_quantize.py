@@ -89,8 +89,8 @@ def test_scales_are_recorded_and_repeat(model: Model, batches: list[Arrays]) -> 
     assert first.graph.to_proto() == second.graph.to_proto()
     (pipeline,) = first.provenance.pipelines
     assert pipeline.startswith(
-        "channels-first,einsum-to-matmul,fold-constants,constant-arguments,fuse-activations,fold-bn,"
-        "correct-biases{biases=["
+        "own-names,channels-first,einsum-to-matmul,fold-constants,constant-arguments,fuse-activations,"
+        "fold-bn,correct-biases{biases=["
     )
     again = qcc.PassManager.parse(pipeline).run(model)
     for name, value in first.weights.items():

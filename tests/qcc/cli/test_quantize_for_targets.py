@@ -14,11 +14,14 @@ from lite_case import build_model, floats, static
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.engines.onnxruntime import OnnxRuntime
-from qcc.backends.engines.openvino import openvino_missing
+from qcc.backends.engines.openvino import OpenVino, openvino_missing
 from qcc.backends.onnx import onnx_missing
+from qcc.backends.predictor import Engine, Predictor
 from qcc.cli import quantize_model
 from qcc.cli.main import run
 from qcc.model import Runner
+from qcc.targets.processor import has_vnni
+from qcc.targets.table import WITH_VNNI, find_target
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +119,34 @@ def test_a_file_for_onnx_runtime(
         pairs = [(engine.run(batch)[0], runner.run(batch)[0]) for batch in batches]
     found, wanted = (np.concatenate(side) for side in zip(*pairs, strict=True))
     assert told["mean"] == pytest.approx(np.abs(found - wanted).mean() / np.ptp(wanted), rel=1e-2)
+
+
+@pytest.mark.parametrize("engine", ["openvino", "paddle-x86"])
+def test_what_is_told_of_a_target_is_what_its_engine_gives(
+    engine: str, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It rounds more finely than the frozen form, whose agreement stands beside."""
+    if engine == "openvino" and openvino_missing() is not None:
+        pytest.skip(openvino_missing())
+    target = engine + WITH_VNNI if has_vnni() else engine
+    text = said(capsys, command(place / "model", place / "arrays", target, tmp_path / "o"))
+    record = json.loads((tmp_path / "o/qcc.json").read_text())
+    (told,) = record["in_target"]
+    assert f"as {target} rounds it, against float: {told['output']}: off by {told['mean']:.2%}" in text
+    batches = [{"image": np.load(path)} for path in sorted((place / "arrays").iterdir())]
+    program, params = (tmp_path / f"o/qdq/model.{kind}" for kind in ("pdmodel", "pdiparams"))
+    if engine == "openvino":
+        with OpenVino(program) as opened:
+            found = [opened.run(batch)[0] for batch in batches]
+    else:
+        listed = find_target(target).int8_ops
+        opened_there = Predictor(program, params, Engine(onednn=True, int8=True, int8_ops=listed))
+        found = [opened_there.run(batch)[0] for batch in batches]
+    runner = Runner(qcc.load(place / "model"))
+    wanted = np.concatenate([runner.run(batch)[0] for batch in batches])
+    off = np.abs(np.concatenate(found) - wanted).mean() / np.ptp(wanted)
+    assert told["mean"] == pytest.approx(off, rel=1e-2)
+    assert told["mean"] != record["agreement"][0]["mean"]
 
 
 @pytest.mark.parametrize("target", ["lite-arm", "lite-x86", "onnxruntime", "openvino", "tensorrt"])

@@ -212,3 +212,9 @@ def test_a_refused_edit_changes_nothing(models: dict[str, Model]) -> None:
         graph.set_output(graph.ops[0], "Output", [graph.var("relu_0.tmp_0")])
     assert_mirrors(graph)
     assert graph.to_proto().SerializeToString() == before
+
+
+def test_weights_lie_row_by_row() -> None:
+    weights = Weights({"w": np.arange(6, dtype=np.float32).reshape(2, 3).T})
+    assert weights["w"].flags.c_contiguous
+    assert weights["w"].tolist() == [[0, 3], [1, 4], [2, 5]]

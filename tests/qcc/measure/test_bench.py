@@ -182,8 +182,9 @@ def test_paddle_lite_runs_what_is_exported_here(measured: dict[str, Any]) -> Non
         pytest.skip("the Paddle Lite runtime cannot be imported")
     of_float, frozen, arm, qdq = rows_of(measured, "lite")
     assert frozen["off_by"]["largest"] < 0.02
-    assert all(one["bytes"] > 0 and one["cpu_ms"] for one in (of_float, frozen, qdq))
+    assert all(one["bytes"] > 0 and one["cpu_ms"] for one in (of_float, frozen))
     assert "is for ARM" in arm["reason"]
+    assert qdq["reason"] == "it is written for openvino"
 
 
 def test_the_drawing_has_a_bar_for_each_row(measured: dict[str, Any], place: Path) -> None:

@@ -13,8 +13,7 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.base import OPTIONS, PassResult
-
-_LINEAR = ("quantize_linear", "dequantize_linear")
+from qcc.passes.fake_quant import LINEAR_OPS
 
 
 @options(frozen=True, config=OPTIONS)
@@ -40,7 +39,7 @@ class EightBitGrid(EnginePass):
         bits: dict[Var, int] = {}
         narrow: list[Op] = []
         for op in graph.ops:
-            if op.type not in _LINEAR:
+            if op.type not in LINEAR_OPS:
                 continue
             scale, own = op.input("Scale"), int(op.attr("bit_length", 8))
             if bits.setdefault(scale, own) != own:

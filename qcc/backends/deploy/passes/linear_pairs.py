@@ -12,12 +12,11 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, LINEAR_OPS
 from qcc.passes.rewrite import free_name, remove_op
 from qcc.passes.round_trip import RoundTrip, linear_attrs, round_trip
 
 _ROUNDING = frozenset({*FUSED_OPS, *DEQUANTIZE_OPS})
-_LINEAR = ("quantize_linear", "dequantize_linear")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -99,7 +98,7 @@ def _give_dimensions(graph: Graph) -> bool:
     """Let linear ops read scales and zero points of one dimension; whether there were others."""
     with_one = dict[str, Var]()
     for op in graph.ops:
-        for slot in ("Scale", "ZeroPoint") if op.type in _LINEAR else ():
+        for slot in ("Scale", "ZeroPoint") if op.type in LINEAR_OPS else ():
             var = op.input(slot)
             value = graph.weights.get(var.name)
             if value is None or value.shape:

@@ -40,6 +40,7 @@ class OutputPadding(EnginePass):
 
     Padding SAME, which Paddle works out from the size of the input and others from that of the output, is
     said in numbers, where that size is declared or there are no strides; Paddle takes dilations for 1 then.
+    So is padding VALID, which is none, where the output is larger.
     """
 
     name: ClassVar[str] = "output-padding"
@@ -54,9 +55,9 @@ class OutputPadding(EnginePass):
             if "output_size" in op.pointed:
                 computed = op.computed_attr("output_size")
                 raise PassError(f"{computed}, which other engines than Paddle do not read: {FIXED_SIZES}.")
-            if _is_first(op) and op.attr("padding_algorithm", "EXPLICIT") == "SAME":
+            if _is_first(op) and (_is_padded(op, "SAME") or (_is_padded(op, "VALID") and _is_larger(op))):
                 modified |= _say_padding(graph, op)
-            if _is_first(op) and op.attr("padding_algorithm", "EXPLICIT") == "EXPLICIT":
+            if _is_first(op) and _is_padded(op, "EXPLICIT"):
                 modified |= self._write(graph, op)
         return PassResult(modified)
 
@@ -80,10 +81,21 @@ def _is_first(op: Op) -> bool:
     return op.attr("data_format", "NCHW") in ("NCHW", "AnyLayout")
 
 
+def _is_padded(op: Op, algorithm: str) -> bool:
+    return bool(op.attr("padding_algorithm", "EXPLICIT") == algorithm)
+
+
+def _is_larger(op: Op) -> bool:
+    """Whether it says how large its output is, or by how much larger."""
+    return bool(op.attr("output_size", []) or op.attr("output_padding", []))
+
+
 def _say_padding(graph: Graph, op: Op) -> bool:
     kernel, strides = op.input("Filter").shape[2:], op.attr("strides")
     declared = op.input("Input").shape[2:]
-    if any(size < 1 and stride > 1 for size, stride in zip(declared, strides, strict=True)):
+    if _is_padded(op, "SAME") and any(
+        size < 1 and stride > 1 for size, stride in zip(declared, strides, strict=True)
+    ):
         return False
     # Without strides any size has the same padding.
     sizes = tuple(size if size > 0 else reach for size, reach in zip(declared, kernel, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
@@ -12,9 +13,9 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.rewrite import free_name, is_weight, set_attrs
+from qcc.passes.round_trip import rounded_from
 
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
-_PLACED = ("strides", "paddings", "dilations")
 
 
 @options(frozen=True, config=OPTIONS)
@@ -36,9 +37,10 @@ class OwnFilters(EnginePass):
 
     OpenVINO 2026.4 gives one of two grouped convolutions that read the same integers other numbers.
 
-    With reader=onednn, for Paddle's oneDNN kernels: a filter, in integers or float, that convolutions of
-    several strides, paddings or dilations read is copied for all but the first of these, as in a pyramid of
-    dilations with one filter. Paddle 2.6 keeps a kernel under the filter's name, and takes it for them all.
+    With reader=onednn, for Paddle's oneDNN kernels: a filter, in integers or float, that convolutions of one
+    map read is copied for all but the first of these, as in a pyramid of dilations with one filter. Paddle
+    2.6 keeps a kernel, with how it is laid, its bias and what is computed behind, under the names of both,
+    and takes it for them all.
     """
 
     name: ClassVar[str] = "own-filters"
@@ -46,7 +48,7 @@ class OwnFilters(EnginePass):
     reader: Literal["openvino", "onednn"] = "openvino"
 
     def apply(self, graph: Graph) -> PassResult:
-        separate = _grouped if self.reader == "openvino" else _otherwise_placed
+        separate = _grouped if self.reader == "openvino" else _on_one_map
         found = [(filters, readers) for filters in _filters(graph) for readers in separate(filters)]
         for filters, readers in found:
             _give_own(graph, filters, readers)
@@ -79,13 +81,17 @@ def _grouped(filters: Var) -> list[list[Op]]:
     return [[op] for op in readers if op.type in _CONVOLUTIONS and int(op.attr("groups", 1)) > 1]
 
 
-def _otherwise_placed(filters: Var) -> list[list[Op]]:
-    """The convolutions of each way to lay a filter on a map, but for those of the first."""
-    ways = dict[tuple[object, ...], list[Op]]()
+def _on_one_map(filters: Var) -> list[list[Op]]:
+    """The convolutions that read a map together with the filter as the second ones, the third ones, and so
+    on: those of several maps may share a copy."""
+    turns = defaultdict[int, list[Op]](list)
+    read = Counter[str]()
     for op in filters.consumers:
         if op.type in _CONVOLUTIONS:
-            ways.setdefault(tuple(tuple(op.attr(name)) for name in _PLACED), []).append(op)
-    return list(ways.values())[1:]
+            name = rounded_from(op.input("Input")).name
+            turns[read[name]].append(op)
+            read[name] += 1
+    return list(turns.values())[1:]
 
 
 def _give_own(graph: Graph, filters: Var, readers: Sequence[Op]) -> None:

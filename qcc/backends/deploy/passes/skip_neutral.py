@@ -12,7 +12,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.neutral import handed_on
 from qcc.passes.quantizable import KINDS
-from qcc.passes.rewrite import is_fetched, remove_op
+from qcc.passes.rewrite import keeps_name, remove_op
 
 
 @options(frozen=True, config=OPTIONS)
@@ -34,7 +34,8 @@ class SkipNeutral(EnginePass):
 
     ONNX Runtime takes them out by itself, and where there are pairs of Q and DQ in front and behind, it makes
     one of the two, whose scale has a dimension then. Its additions, products and average pools refuse such a
-    scale, and with it the file. What is fetched keeps its op, and a layer a bias of zeros.
+    scale, and with it the file. What is fetched, or read in a block, keeps its op, and a layer a bias of
+    zeros.
     """
 
     name: ClassVar[str] = "skip-neutral"
@@ -43,7 +44,7 @@ class SkipNeutral(EnginePass):
         modified = False
         for op in graph.ops:
             source = handed_on(graph, op)
-            if source is None or _is_bias(op, source) or is_fetched(graph, op.output("Out")):
+            if source is None or _is_bias(op, source) or keeps_name(graph, op.output("Out")):
                 continue
             # What is written over has another value by the time that others read it.
             if len(graph.versions(source.name)) > 1:

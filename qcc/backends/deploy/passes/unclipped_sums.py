@@ -9,11 +9,12 @@ import numpy as np
 from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
-from qcc.backends.deploy.passes.unsigned_activations import UNSIGNED, Grid
+from qcc.backends.deploy.passes.unsigned_activations import Grid
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.round_trip import RoundTrips, round_trips
+from qcc.passes.zero_points import UNSIGNED
 
 _INT16, _UINT8 = 32767, 255
 

@@ -13,11 +13,10 @@ from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.numerics import linear_range, max_int
 from qcc.passes.base import OPTIONS, PassResult
+from qcc.passes.quantizable import multiplies_by
+from qcc.passes.zero_points import UNSIGNED
 
 Grid = Literal["trained", "full"]
-
-UNSIGNED = 9
-"""The bits of a symmetric quantization whose half that is not negative is that of uint8."""
 
 
 @options(frozen=True, config=OPTIONS)
@@ -35,6 +34,9 @@ class UnsignedActivations(EnginePass):
     With grid=trained, x@scale becomes 4.0 * 255 / 127: each integer stands for what it stood for, so that the
     rounding is the one that was frozen, but values beyond the scale are clipped at twice of it. With
     grid=full, x@scale stays: the steps are half as large, and values are clipped where they were.
+
+    What a product of matrices multiplies by, its weight being the left operand, stays signed: engines have no
+    kernels for unsigned bytes there.
     """
 
     name: ClassVar[str] = "unsigned-activations"
@@ -63,8 +65,11 @@ class UnsignedActivations(EnginePass):
 
 
 def _alone(quantize: Op) -> list[Op] | None:
-    """A quantize op with the ops that read its integers; None where others use its scale."""
+    """A quantize op with the ops that read its integers; None where others use its scale or zero point."""
     readers = list(quantize.output("Y").consumers)
     ops = [quantize, *readers]
-    plain = all(reader.type == "dequantize_linear" for reader in readers)
-    return ops if plain and set(quantize.input("Scale").consumers) <= set(ops) else None
+    plain = all(
+        reader.type == "dequantize_linear" and not multiplies_by(reader.output("Y")) for reader in readers
+    )
+    told = {reader for slot in ("Scale", "ZeroPoint") for reader in quantize.input(slot).consumers}
+    return ops if plain and told <= set(ops) else None

@@ -14,6 +14,7 @@ from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult, check_free
+from qcc.passes.fake_quant import LINEAR_OPS
 from qcc.passes.quantizable import KINDS
 from qcc.passes.rewrite import CONVOLUTIONS, RECTIFIERS, only_reader, set_weight, slot_of
 from qcc.passes.round_trip import RoundTrip, RoundTrips, round_trips
@@ -138,7 +139,7 @@ def _behind(graph: Graph, trips: RoundTrips) -> Iterator[Op]:
         if op.type == "elementwise_add":
             if op.input("X") is not var or _bias_axis(graph, op, dim, channels) is None:
                 return
-        elif op.type in ("quantize_linear", "dequantize_linear"):
+        elif op.type in LINEAR_OPS:
             if op.input("X") is not var or int(op.attr("quant_axis", -1)) >= 0:
                 return
         elif op.type not in RECTIFIERS:
@@ -150,7 +151,7 @@ def _behind(graph: Graph, trips: RoundTrips) -> Iterator[Op]:
 
 
 def _result(op: Op) -> Var:
-    return op.output("Y" if op.type in ("quantize_linear", "dequantize_linear") else "Out")
+    return op.output("Y" if op.type in LINEAR_OPS else "Out")
 
 
 def _bias_axis(graph: Graph, add: Op, dim: int, channels: int) -> int | None:

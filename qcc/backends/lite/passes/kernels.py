@@ -49,7 +49,7 @@ class LiteKernels(LitePass):
 
     def apply(self, graph: Graph) -> PassResult:
         if graph.shell.blocks:
-            holders = [op for op in graph.ops if "sub_block" in op.desc.attr_names()]
+            holders = [op for op in graph.ops if op.has_block]
             raise PassError(
                 f"{holders[0] if holders else 'the program'} has a block of its own, a loop or a branch on"
                 " what is known only when the model runs, and a file for Paddle Lite has one block: export a"

@@ -57,11 +57,14 @@ SPELLED: dict[str, Callable[[Any], Any]] = {
     "computed filters, same": lambda x: F.relu(of_computed_filters(x, padding="SAME")),
     "dropout": kept_by_halves,
     "mean beyond what is padded": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True, exclusive=False),
+    "mean padded behind": lambda x: F.avg_pool2d(x, 3, 2, [0, 1, 0, 1], exclusive=False),
+    "mean padded the same": lambda x: F.avg_pool2d(x, 3, 2, "SAME", ceil_mode=True, exclusive=False),
     "same padding of odd maps": lambda x: F.avg_pool2d(x[:, :, :7, :7], 2, 2, "SAME", ceil_mode=True),
     "pad": lambda x: F.pad(x, [0, 0, 0, 0, 1, 2, 3, 0]),
     "nearest, half as large": lambda x: F.interpolate(x, size=[4, 4]),
     "nearest, half as large again": lambda x: F.interpolate(x, size=[12, 13]),
     "nearest, by a factor": lambda x: F.interpolate(x, scale_factor=1.4),
+    "nearest, by a factor to a multiple": lambda x: F.interpolate(x[:, :, :3, :3], scale_factor=2.3),
     "nearest, by a factor of Paddle 1": lambda x: append_op(
         "nearest_interp", {"X": x}, {"Out": "float32"}, {**NEAREST, "out_h": -1, "out_w": -1, "scale": 1.7}
     )[0],

@@ -187,7 +187,12 @@ WRONG: dict[str, Build] = {
     "bent softplus": lambda x: F.softplus(x * 3.0, 0.5, 1.0),
     "softplus of another threshold": lambda x: F.softplus(x * 3.0, 1.0, 1.0),
     "gelu by a tanh": lambda x: F.gelu(x, approximate=True),
+    "mean padded behind": lambda x: F.avg_pool2d(x, 3, 2, [0, 1, 0, 1], exclusive=False),
+    "mean padded the same": lambda x: F.avg_pool2d(x, 3, 2, "SAME", exclusive=False),
     "conv2d_transpose of a size": enlarged,
+    "conv2d_transpose of a size, VALID": lambda x: F.conv2d_transpose(
+        x, static.create_parameter([8, 4, 3, 3], "float32"), stride=2, padding="VALID", output_size=[26, 25]
+    ),
     "conv2d of padding SAME, dilated": lambda x: static.nn.conv2d(x, 4, 3, padding="SAME", dilation=2),
     "conv2d_transpose of padding SAME": lambda x: static.nn.conv2d_transpose(
         x[:, :, :11, :11], 4, filter_size=4, stride=2, padding="SAME"

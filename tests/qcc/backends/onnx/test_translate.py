@@ -10,11 +10,13 @@ import pytest
 from engine_nets import engine_net, frozen_engine_net
 from lite_case import F, build_model, floats, static
 from lite_nets import ssd
+from nets import with_a_branch
 from onnx import numpy_helper
 
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.deploy.signs import non_negative
+from qcc.backends.engines.onnxruntime import OnnxRuntime
 from qcc.backends.onnx.export import export
 from qcc.backends.onnx.form import prepare
 from qcc.backends.onnx.translate import to_onnx
@@ -107,3 +109,15 @@ def test_what_cannot_be_negative() -> None:
     graph = build_model(build, (floats(1, 4, 8, 8),)).graph
     found = {var.name for var in non_negative(graph)}
     assert [name in found for name in graph.fetches] == [True, False, False, True, False, True]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_branch_reads_values_of_the_graph_around_it(sign: int, tmp_path: Path) -> None:
+    model, x = with_a_branch(), np.float32(sign) * np.abs(floats(2, 4, 6, 6))
+    file = tmp_path / "model.onnx"
+    prepared = prepare(model, find_target("onnxruntime"), {})
+    file.write_bytes(to_onnx(prepared.model.graph, "uint8").SerializeToString())
+    with OnnxRuntime(file, optimize=False) as engine:
+        found = engine.run({"x": x})
+    for one, wanted in zip(found, model.run({"x": x}), strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-5, atol=1e-5)

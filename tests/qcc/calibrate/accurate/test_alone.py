@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from lite_case import F, build_model, floats, static
 
-from qcc.backends.onnx.form import as_rounded
+from qcc.backends.rounded import as_rounded
 from qcc.calibrate.accurate.alone import Alone
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.reconstruction import Methods, reconstruct

@@ -13,7 +13,7 @@ from lite_case import F, build_model, conv, floats
 
 import qcc
 from qcc._paddle import paddle
-from qcc.backends.onnx.form import as_rounded
+from qcc.backends.rounded import as_rounded
 from qcc.calibrate import equalization
 from qcc.calibrate.accurate import reconstruction
 from qcc.calibrate.accurate.budget import Budget, fewest, tries
