@@ -53,16 +53,16 @@ def classifier(x: object) -> object:
 
 @pytest.fixture
 def forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a float model, what `qcc quantize` made of it, and a module `my_metric`."""
+    """A folder with a float model, what `qcc quantize` made of it, and a module `eval_metric`."""
     model = build_model(classifier, (IMAGES,))
     qcc.save(model, tmp_path / "float", check=False)
     np.savez(tmp_path / "data.npz", x0=IMAGES)
     np.save(tmp_path / "images.npy", IMAGES)
     np.save(tmp_path / "labels.npy", model.run({"x0": IMAGES})[0].argmax(1))
     paths = {name: str(tmp_path / f"{name}.npy") for name in ("images", "labels")}
-    (tmp_path / "my_metric.py").write_text(METRIC.format(**paths))
+    (tmp_path / "eval_metric.py").write_text(METRIC.format(**paths))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_metric", raising=False)
+    monkeypatch.delitem(sys.modules, "eval_metric", raising=False)
     asked = ["quantize", "float", "--data", "data.npz", "-o", "out", "--no-check"]
     assert command([*asked, "--target", "onnxruntime"]) == 0
     return tmp_path
@@ -81,9 +81,9 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_by_a_function(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys, "float", "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
-    found = printed(capsys, "out/qdq", "--eval", "my_metric:accuracy")
-    assert found[0].startswith("my_metric:accuracy ")
+    assert printed(capsys, "float", "--eval", "eval_metric:accuracy") == ["eval_metric:accuracy 1.0000"]
+    found = printed(capsys, "out/qdq", "--eval", "eval_metric:accuracy")
+    assert found[0].startswith("eval_metric:accuracy ")
 
 
 def test_a_function_that_runs_image_by_image_compiles_once(
@@ -98,7 +98,7 @@ def test_a_function_that_runs_image_by_image_compiles_once(
         prepare(self, model)
 
     monkeypatch.setattr(Runner, "__init__", noted)
-    assert printed(capsys, "float", "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
+    assert printed(capsys, "float", "--eval", "eval_metric:accuracy") == ["eval_metric:accuracy 1.0000"]
     assert len(compiled) == 1
 
 
@@ -107,14 +107,14 @@ def test_in_every_engine(engine: str, forms: Path, capsys: pytest.CaptureFixture
     missing = MISSING[engine]
     if missing is not None:
         pytest.skip(missing)
-    words = ("--eval", "my_metric:accuracy", "--engine", engine)
-    assert printed(capsys, "float", *words) == ["float, float:", "my_metric:accuracy 1.0000"]
+    words = ("--eval", "eval_metric:accuracy", "--engine", engine)
+    assert printed(capsys, "float", *words) == ["float, float:", "eval_metric:accuracy 1.0000"]
     if engine == "openvino":
         assert command(["quantize", "float", "--data", "data.npz", "-o", "out", "--target", engine]) == 0
     found = printed(capsys, "out", *words)
-    assert found[1::2] == ["my_metric:accuracy 1.0000"] * (len(found) // 2)
-    fed = ("--eval", "my_metric:fed", "--engine", engine)
-    assert printed(capsys, "float", *fed)[1] == "my_metric:fed 1.0000"
+    assert found[1::2] == ["eval_metric:accuracy 1.0000"] * (len(found) // 2)
+    fed = ("--eval", "eval_metric:fed", "--engine", engine)
+    assert printed(capsys, "float", *fed)[1] == "eval_metric:fed 1.0000"
 
 
 @pytest.mark.skipif(onnxruntime_missing() is not None, reason=str(onnxruntime_missing()))
@@ -122,9 +122,9 @@ def test_an_onnx_file_runs_in_onnx_runtime_and_openvino(
     forms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(next(forms.glob("out/onnxruntime*/model.onnx")).relative_to(forms))
-    assert printed(capsys, file, "--eval", "my_metric:accuracy") == ["my_metric:accuracy 1.0000"]
+    assert printed(capsys, file, "--eval", "eval_metric:accuracy") == ["eval_metric:accuracy 1.0000"]
     assert "does not run in Paddle Lite for x86" in refused(
-        capsys, file, "--eval", "my_metric:accuracy", "--engine", "lite"
+        capsys, file, "--eval", "eval_metric:accuracy", "--engine", "lite"
     )
 
 
@@ -142,12 +142,12 @@ def test_what_an_engine_does_not_run_is_named_and_the_rest_is_measured(
         return run(self, inputs)
 
     monkeypatch.setattr(Loaded, "run", refusing)
-    words = ["eval", "out", "--eval", "my_metric:accuracy", "--engine", "paddle"]
+    words = ["eval", "out", "--eval", "eval_metric:accuracy", "--engine", "paddle"]
     capsys.readouterr()
     code = command(words)
     told = capsys.readouterr()
     if refused_runs == 1:
-        assert (code, told.out.splitlines()[1]) == (0, "my_metric:accuracy 1.0000")
+        assert (code, told.out.splitlines()[1]) == (0, "eval_metric:accuracy 1.0000")
         assert "not measured: out/float, frozen: the engine was ended by SIGSEGV." in told.err
     else:
         assert (code, told.out) == (2, "")
@@ -156,15 +156,15 @@ def test_what_an_engine_does_not_run_is_named_and_the_rest_is_measured(
 
 def test_what_does_not_go_together(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Give -c CONFIG, or --eval" in refused(capsys, "float")
-    assert "go with -c" in refused(capsys, "float", "--eval", "my_metric:accuracy", "--skip-bad")
-    named = ("--eval", "my_metric:fed", "--engine", "paddle", "--model-filename", "model.pdmodel")
+    assert "go with -c" in refused(capsys, "float", "--eval", "eval_metric:accuracy", "--skip-bad")
+    named = ("--eval", "eval_metric:fed", "--engine", "paddle", "--model-filename", "model.pdmodel")
     assert "go without --engine" in refused(capsys, "float", *named)
     assert "does not run in OpenVINO: " in refused(
-        capsys, "out/int8", "--eval", "my_metric:fed", "--engine", "openvino"
+        capsys, "out/int8", "--eval", "eval_metric:fed", "--engine", "openvino"
     )
 
 
 def test_what_a_function_may_do_wrong(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "gave a str, and not a number" in refused(capsys, "float", "--eval", "my_metric:wrong")
-    words = ("float", "--eval", "my_metric:raises", "--engine", "paddle")
+    assert "gave a str, and not a number" in refused(capsys, "float", "--eval", "eval_metric:wrong")
+    words = ("float", "--eval", "eval_metric:raises", "--engine", "paddle")
     assert "the model is fed by ['x0'], but the inputs given are ['another']" in refused(capsys, *words)
