@@ -80,10 +80,10 @@ def _place(plan: Plan, key: object, *, equalizes: bool) -> list[object]:
 def revised(
     found: Balanced, statistics: Statistics, memo: Memo = NO_MEMO, key: object = None, *, once: bool = False
 ) -> Balanced | None:
-    """Balanced by all of the data, where that has channels that are much larger than the few batches told; or
-    channels of ranges that, where the data does not come `once`, a product brings together: one that costs
-    the target's engine nothing, or without which it rounds coarsely. None where it has none, and where that
-    was done before. The `memo` is told."""
+    """Balanced by all of the data, where that has channels that are much larger than the few batches told,
+    and drown others; or channels of ranges that, where the data does not come `once`, a product brings
+    together: one that costs the target's engine nothing, or without which it rounds coarsely. None where it
+    has none, and where that was done before. The `memo` is told."""
     if found.revised:
         return None
     octaves = found.octaves
@@ -92,7 +92,8 @@ def revised(
         seen = ((name, statistics.channels(name)) for name in found.plan.activations)
         largest = {name: one.largest for name, one in seen if one is not None}
         gained = () if once else _drowned(found.plan, statistics)
-        again = revised_octaves(found.plan.folded.graph.copy(), largest, gained)
+        drowns = partial(_drowns, statistics)
+        again = revised_octaves(found.plan.folded.graph.copy(), largest, gained, drowns)
         octaves = again or octaves
     steps = {} if once else own_steps(found.plan, statistics)
     if not again and not steps:
@@ -108,12 +109,13 @@ def _drowned(plan: Plan, statistics: Statistics) -> list[str]:
     if plan.table is None or not plan.table.fuses_factors:
         return []
     found = (one.var.name for one in unlinked(plan.folded.graph) if one.op.type in OF_ONE)
-    seen = {name: statistics.seen(name) for name in found if name in plan.activations}
-    return [
-        name
-        for name, one in seen.items()
-        if one.histogram.peak and one.relative_errors([mse(one, BITS)], BITS)[0] > LOST
-    ]
+    return [name for name in found if name in plan.activations and _drowns(statistics, name)]
+
+
+def _drowns(statistics: Statistics, name: str) -> bool:
+    """Whether one scale does not fit an activation."""
+    seen = statistics.seen(name)
+    return bool(seen.histogram.peak and seen.relative_errors([mse(seen, BITS)], BITS)[0] > LOST)
 
 
 def balanced_statistics(

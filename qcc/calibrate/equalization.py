@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -70,16 +70,20 @@ def balanced_octaves(
 
 
 def revised_octaves(
-    graph: Graph, largest: Mapping[str, np.ndarray], gained: Sequence[str] = ()
+    graph: Graph,
+    largest: Mapping[str, np.ndarray],
+    gained: Sequence[str] = (),
+    drowns: Callable[[str], bool] = lambda name: True,
 ) -> dict[str, np.ndarray]:
     """The octaves that bring the channels of an equalized graph, which is changed, to like ranges, where some
-    are much larger, beside others, than what it was equalized by, or where products are put behind `gained`
-    variables; none otherwise. `largest`: the largest magnitude of each channel of what layers read, by its
-    name, as far as it is known."""
+    are much larger, beside others, than what it was equalized by, and one scale `drowns` these, or where
+    products are put behind `gained` variables; none otherwise. `largest`: the largest magnitude of each
+    channel of what layers read, by its name, as far as it is known."""
     ChannelGains(variables=tuple(gained)).apply(graph)
     found = list(links(graph, from_gains=True))
     shifts = {link: _shift(graph, link, largest[link.var.name]) for link in found if link.var.name in largest}
-    if not gained and all(np.ptp(shift) < MUCH for shift in shifts.values()):
+    moved = (link.var.name for link, shift in shifts.items() if np.ptp(shift) >= MUCH)
+    if not gained and not any(drowns(name) for name in moved):
         return {}
     for link, shift in shifts.items():
         scale_channels(graph, link, shift)

@@ -270,6 +270,22 @@ def test_what_was_revised_is_not_revised_again(tmp_path: Path) -> None:
     assert len(asked) == 3
 
 
+def test_channels_that_are_nearly_dead_are_nothing_to_measure_again_for() -> None:
+    model, batches = kinds(40)
+    for number, batch in enumerate(batches):
+        batch["x0"][:, :8] = np.abs(np.random.default_rng(number).standard_normal((1, 8, 6, 6)))
+        batch["x0"][:, 8:] = 0 if number < FEW else 1e-5
+    asked = list[Plan]()
+
+    def collect(plan: Plan) -> Statistics:
+        asked.append(plan)
+        return collecting(list(numbered(batches)))(plan)
+
+    found = balanced(make_plan(model), few_of(iter(batches))[0])
+    plan, _, notices = balanced_statistics(found, collect, once=False)
+    assert (plan, notices, len(asked)) == (found.plan, (), 1)
+
+
 def far(found: Model, model: Model, batches: list[Batch]) -> float:
     errors = [found.run(dict(batch))[0] - model.run(dict(batch))[0] for batch in batches]
     return float(np.sqrt(np.mean(np.square(errors))))
