@@ -21,6 +21,8 @@ _LARGEST = 4 << 30
 Id = int | str
 Length = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+# COCO rates what is no larger than that, and silently nothing else.
+Area = Annotated[float, Field(ge=0, le=1e10)]
 Flag = bool | Annotated[int, Field(ge=0, le=1)]
 
 
@@ -47,7 +49,7 @@ class _Annotation(_Entry):
     category_id: Id
     bbox: Annotated[list[Number], Field(min_length=4, max_length=4)]
     iscrowd: Flag = 0
-    area: Number | None = None
+    area: Area | None = None
 
 
 _E = TypeVar("_E", bound=_Entry)

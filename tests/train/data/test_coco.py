@@ -165,6 +165,8 @@ def test_nothing_found(tmp_path: Path) -> None:
         ("annotations", {"id": 2}, "annotation 2: its id 2 stands twice"),
         ("annotations", {"id": "1"}, "annotation 2: its id 2 is of another type than those before it"),
         ("annotations", {"iscrowd": 7}, "annotation 1: iscrowd: Input should be 0 or 1"),
+        ("annotations", {"area": -1}, "annotation 1: area: Input should be greater than or equal to 0"),
+        ("annotations", {"area": 1e11}, "annotation 1: area: Input should be less than or equal to 1"),
         ("images", {"file_name": ""}, "image 7: file_name: String should have at least 1 character"),
         ("images", {"file_name": "a\0b.png"}, "image 7: file_name: String should match pattern"),
         ("images", {"file_name": 5}, "image 7: file_name: Input should be a valid string"),
@@ -213,6 +215,18 @@ def test_ids_may_be_words(tmp_path: Path) -> None:
         item["id"] = f"photo {item['id']}"
     for item in content["annotations"]:
         item["image_id"] = f"photo {item['image_id']}"
+    data = read(write(tmp_path, content))
+    metric = CocoAp(data)
+    for item in data.images:
+        metric.add(np.column_stack([item.labels, np.full(len(item.labels), 0.9), item.boxes]), item)
+    assert metric.result()["box_ap"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("first", [0, "a", 10**400])
+def test_whatever_their_ids_annotations_are_found(tmp_path: Path, first: int | str) -> None:
+    content = description()
+    for number, item in enumerate(content["annotations"]):
+        item["id"] = f"{first}{number}" if isinstance(first, str) else first + number
     data = read(write(tmp_path, content))
     metric = CocoAp(data)
     for item in data.images:
