@@ -31,6 +31,10 @@ class BoxedImage:
     labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
 
+    def has_boxes(self) -> bool:
+        """Whether there is a box that counts, one that is not difficult."""
+        return not self.difficult.all()
+
 
 @dataclass
 class BadData:
@@ -72,8 +76,8 @@ class DetectionSet:
         return len(self.images)
 
     def has_boxes(self) -> bool:
-        """Whether there is a box that counts, one that is not difficult."""
-        return any(not image.difficult.all() for image in self.images)
+        """Whether an image has a box that counts."""
+        return any(image.has_boxes() for image in self.images)
 
 
 def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ from qcc.model import Model
 from qcc.train.models.detector import IMAGE
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
+from qcc.train.tasks.detector import is_nothing
 from qcc.train.tasks.task import Feeds, Run, Trainable
 
 
@@ -50,7 +51,8 @@ def one_by_one(feeds: Sequence[str], run: Run) -> Run:
     def singly(batch: Feeds) -> list[NDArray[Any]]:
         size = len(batch[feeds[0]])
         runs = [run({name: batch[name][i : i + 1] for name in feeds}) for i in range(size)]
-        return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
+        found = zip(*runs, strict=True)
+        return [np.concatenate([one for one in each if not is_nothing(one)] or each[:1]) for each in found]
 
     return singly
 

@@ -63,8 +63,8 @@ class CocoAp:
 
 
 def _numbered(coco: COCO) -> COCO:
-    """The same with annotations numbered from 1: COCOeval keeps of each detection the id of the annotation that
-    it found, as a number of which 0 means none."""
+    """The same with annotations numbered from 1: COCOeval keeps of each detection the id of the annotation
+    that it found, as a number of which 0 means none."""
     numbered = COCO()
     annotations = [{**item, "id": number} for number, item in enumerate(coco.dataset["annotations"], 1)]
     numbered.dataset = {**coco.dataset, "annotations": annotations}

@@ -189,15 +189,19 @@ class DetectorTask:
 
     def evaluate(self, run: Run) -> dict[str, float]:
         data, feed = self.test_set, self._config.yolo_eval_feed
-        metric, results = self._metric(data), []
+        metric, results, rated = self._metric(data), [], False
         batches = split_batches(range(len(data)), feed.batch_size, drop_last=False)
         for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
-                _check_classes(found, self._config.num_classes)
+                item = data.images[index]
+                _check_found(found, item, self._config.num_classes)
                 if index not in bad:
-                    metric.add(found, data.images[index])
-                    results += coco_results(found, data.images[index], category_ids(data))
+                    metric.add(found, item)
+                    results += coco_results(found, item, category_ids(data))
+                    rated = rated or item.has_boxes()
+        if not rated:
+            raise _nothing_to_rate(data)
         if self._output_eval is not None:
             write_json(self._output_eval / DETECTIONS, results)
         return metric.result()
@@ -205,10 +209,7 @@ class DetectorTask:
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
         """Raises DataError where no detection could be right, so that there is nothing to rate."""
         if not data.has_boxes():
-            raise DataError(
-                f"{data.source} has no box that counts, one neither difficult nor of a crowd, so there is"
-                f" nothing to rate{data.bad.left_out()}."
-            )
+            raise _nothing_to_rate(data)
         if self._config.metric == "VOC":
             return VocMap(data.class_names, self._config.map_type)
         if isinstance(data, CocoSet):
@@ -296,10 +297,21 @@ DETECTIONS = "bbox.json"
 DETECTION_SIZE = 6  # class, score and box
 
 
-def _check_classes(found: NDArray[Any], count: int) -> None:
-    largest = int(found[:, 0].max(initial=-1))
-    if largest >= count:
-        raise DataError(f"the model finds class number {largest}, but num_classes is {count}.")
+def _nothing_to_rate(data: DetectionSet) -> DataError:
+    return DataError(
+        f"{data.source} has no box that counts, one neither difficult nor of a crowd, so there is"
+        f" nothing to rate{data.bad.left_out()}."
+    )
+
+
+def _check_found(found: NDArray[Any], item: BoxedImage, count: int) -> None:
+    """Raise DataError for what no metric can rate: a box that is no number compares as if it overlapped
+    everything."""
+    if not np.isfinite(found).all():
+        raise DataError(f"the model finds boxes or scores in {item.path} that are not finite numbers.")
+    for number in (int(found[:, 0].min(initial=0)), int(found[:, 0].max(initial=0))):
+        if not 0 <= number < count:
+            raise DataError(f"the model finds class number {number}, but num_classes is {count}.")
 
 
 def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -310,19 +322,34 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
     when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
-    if outputs[0].ndim != 2 or outputs[0].shape[1] != DETECTION_SIZE:
+    if not is_nothing(outputs[0]) and outputs[0].shape[1:] != (DETECTION_SIZE,):
         raise DataError(
             f"the model's first output is {list(outputs[0].shape)}, and detections are"
             f" [M, {DETECTION_SIZE}]: it is no detector."
         )
     if len(outputs) > 1:
-        yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])
+        counts = outputs[1].reshape(-1)
+        if len(counts) != len(images) or counts.sum() != len(outputs[0]):
+            raise DataError(
+                f"the model's second output is {list(outputs[1].shape)}, and does not tell how many of"
+                f" {len(outputs[0])} detections belong to each of {len(images)} images."
+            )
+        yield from np.split(outputs[0], np.cumsum(counts)[:-1])
         return
     if len(images) == 1:
-        yield outputs[0]
+        yield _rows(outputs[0])
         return
     for number in range(len(images)):
-        yield run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0]
+        yield _rows(run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0])
+
+
+def is_nothing(output: NDArray[Any]) -> bool:
+    """Whether it is the -1 that `multiclass_nms` writes where it finds nothing at all."""
+    return output.shape == (1, 1) and bool(output.item() == -1)
+
+
+def _rows(output: NDArray[Any]) -> NDArray[Any]:
+    return np.empty((0, DETECTION_SIZE), np.float32) if is_nothing(output) else output
 
 
 def _checked_image(item: BoxedImage) -> NDArray[np.uint8]:
