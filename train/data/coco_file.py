@@ -84,6 +84,8 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path, _LARGEST, DataError, "it describes the images"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}.") from error
+    except ValueError as error:  # of numbers with thousands of digits
+        raise DataError(f"{path} cannot be read: {error}.") from error
     except RecursionError as error:
         raise DataError(f"{path} is not in COCO's format: it is nested too deep.") from error
     if not isinstance(content, dict):

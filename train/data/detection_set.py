@@ -89,6 +89,17 @@ def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:
     return numbers
 
 
+def absence(path: Path) -> str | None:
+    """What completes "PATH ..." where there is no such file, or None."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
+
+
 def fitted(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:
     """A box (left, top, right, bottom) cut at the edges of its image, if it reaches over them by a pixel at
     most, as rounding makes it; one that reaches further stays as it is."""

@@ -100,6 +100,17 @@ def test_missing_image(tmp_path: Path) -> None:
         read(tmp_path)
 
 
+def test_a_name_longer_than_a_file_system_takes(tmp_path: Path) -> None:
+    content = description()
+    write(tmp_path, content)
+    content["images"][1]["file_name"] = "x" * 300
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=r"image 9: .* cannot be read: File name too long"):
+        read(tmp_path)
+    assert len(read(tmp_path, skip=True)) == 1
+
+
 def test_no_json(tmp_path: Path) -> None:
     (tmp_path / "instances.json").write_text('{"images": [\n]')
 
@@ -250,6 +261,7 @@ def test_boxes_over_the_edge_by_rounding_are_cut(tmp_path: Path, bbox: list[floa
         ("größe".encode("latin-1"), "is no text in UTF-8"),
         (b"[" * 100_000, "nested too deep"),
         (b"[]", "its top is no object"),
+        (b"[" + b"1" * 5000 + b"]", r"json cannot be read: Exceeds the limit"),
     ],
 )
 def test_a_file_that_is_none(tmp_path: Path, data: bytes, message: str) -> None:
