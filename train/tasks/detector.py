@@ -140,11 +140,12 @@ class DetectorTask:
         data_pass, batch_in_pass = divmod(batch, self.batches_per_pass)
         index = int(_order(seed, data_pass, len(self.train_set))[batch_in_pass * self.batch_size + slot])
         random = sample_generator(seed, data_pass, index)
-        sample, bad = self._load(self.train_set, index)
+        sample, number = self._load(self.train_set, index)
+        bad = [number]
         if data_pass < feed.mixup_epoch:
             # No check that the two differ: the original has none.
-            other, other_bad = self._load(self.train_set, int(random.integers(len(self.train_set))))
-            sample, bad = augment.mixup(sample, other, random, *self._mixup), max(bad, other_bad)
+            other, number = self._load(self.train_set, int(random.integers(len(self.train_set))))
+            sample, bad = augment.mixup(sample, other, random, *self._mixup), [*bad, number]
         sample = augment.apply_all(self._transforms, sample, random)
         side = int(batch_generator(seed, data_pass, batch_in_pass).choice(feed.random_shapes))
         interpolation = augment.INTERPOLATIONS[random.integers(len(augment.INTERPOLATIONS))]
@@ -152,7 +153,8 @@ class DetectorTask:
         return image, *augment.padded_boxes(sample, feed.num_max_boxes), np.array(bad)
 
     def _load(self, data: DetectionSet, index: int) -> tuple[Sample, int]:
-        """Image `index` or, when that is bad and may be left out, the next good one; and what was bad."""
+        """Image `index` or, when that is bad and may be left out, the next good one; and whether it was bad:
+        its number, or `_GOOD`. Others that are bad are told when it is their turn."""
         bad = _GOOD
         for offset in range(len(data)):
             number = (index + offset) % len(data)
@@ -162,7 +164,7 @@ class DetectorTask:
             except DataError:
                 if not data.bad.skip:
                     raise
-                bad = number
+                bad = index
                 continue
             return Sample(image, item.boxes, item.labels, np.ones(len(item.boxes), np.float32)), bad
         raise DataError(f"{data.source}: not one of its {len(data)} images can be read.")

@@ -143,6 +143,17 @@ def test_truncated_image_is_left_out_and_counted(path: Path, workers: int) -> No
     assert "trainval_3.jpg" in told[0]
 
 
+@pytest.mark.parametrize("mixup_epoch", [0, 1])
+def test_each_bad_image_is_counted_in_one_pass(path: Path, mixup_epoch: int) -> None:
+    for number in (3, 4, 5, 9):
+        damage(path, f"trainval_{number}.jpg")
+    whole = ("YoloTrainFeed.batch_size=2", f"YoloTrainFeed.mixup_epoch={mixup_epoch}")
+    skipping = task(path, *whole, skip_bad=True)
+
+    assert len(list(skipping.train_batches(0, 0))) == 7
+    assert skipping.left_out()[-1] == "left out 4 bad images."
+
+
 def test_image_of_another_size_than_annotated(path: Path) -> None:
     annotation = path.parent / "data/Annotations/trainval_0.xml"
     annotation.write_text(annotation.read_text().replace("<width>64", "<width>65"))
