@@ -197,7 +197,8 @@ class DetectorTask:
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
                 item = data.images[index]
-                _check_found(found, item, self._config.num_classes)
+                check_finite(found, item.path)
+                _check_classes(found, self._config.num_classes)
                 if index not in bad:
                     metric.add(found, item)
                     results += coco_results(found, item, category_ids(data))
@@ -306,11 +307,13 @@ def _nothing_to_rate(data: DetectionSet) -> DataError:
     )
 
 
-def _check_found(found: NDArray[Any], item: BoxedImage, count: int) -> None:
-    """Raise DataError for what no metric can rate: a box that is no number compares as if it overlapped
-    everything."""
+def check_finite(found: NDArray[Any], where: object) -> None:
+    """Raise DataError for boxes that are no numbers: they compare as if they overlapped everything."""
     if not np.isfinite(found).all():
-        raise DataError(f"the model finds boxes or scores in {item.path} that are not finite numbers.")
+        raise DataError(f"the model finds boxes or scores in {where} that are not finite numbers.")
+
+
+def _check_classes(found: NDArray[Any], count: int) -> None:
     for number in (int(found[:, 0].min(initial=0)), int(found[:, 0].max(initial=0))):
         if not 0 <= number < count:
             raise DataError(f"the model finds class number {number}, but num_classes is {count}.")
