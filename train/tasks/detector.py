@@ -327,7 +327,7 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
     when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
-    if not is_nothing(outputs[0]) and outputs[0].shape[1:] != (DETECTION_SIZE,):
+    if not _is_nothing(outputs[0]) and outputs[0].shape[1:] != (DETECTION_SIZE,):
         raise DataError(
             f"the model's first output is {list(outputs[0].shape)}, and detections are"
             f" [M, {DETECTION_SIZE}]: it is no detector."
@@ -342,19 +342,20 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
         yield from np.split(outputs[0], np.cumsum(counts)[:-1])
         return
     if len(images) == 1:
-        yield _rows(outputs[0])
+        yield rows_of(outputs[0])
         return
     for number in range(len(images)):
-        yield _rows(run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0])
+        yield rows_of(run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0])
 
 
-def is_nothing(output: NDArray[Any]) -> bool:
+def _is_nothing(output: NDArray[Any]) -> bool:
     """Whether it is the -1 that `multiclass_nms` writes where it finds nothing at all."""
     return output.shape == (1, 1) and bool(output.item() == -1)
 
 
-def _rows(output: NDArray[Any]) -> NDArray[Any]:
-    return np.empty((0, DETECTION_SIZE), np.float32) if is_nothing(output) else output
+def rows_of(output: NDArray[Any]) -> NDArray[Any]:
+    """What a model has found, one row each."""
+    return np.empty((0, DETECTION_SIZE), np.float32) if _is_nothing(output) else output
 
 
 def _checked_image(item: BoxedImage) -> NDArray[np.uint8]:

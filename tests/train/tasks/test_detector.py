@@ -312,6 +312,21 @@ def test_a_model_without_counts_is_run_image_by_image() -> None:
     assert sizes[1:] == [1, 1, 1]
 
 
+def test_an_engine_runs_each_image_once() -> None:
+    seen: list[float] = []
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        seen.append(float(feeds["image"].max()))
+        return [np.full((int(seen[-1]), 6), seen[-1], np.float32)]
+
+    images = np.stack([np.full((3, 2, 2), value) for value in (2, 0, 1)])
+
+    found = list(detections(one_by_one(["image"], run), images, np.zeros((3, 2), np.int32)))
+
+    assert [rows[:, 0].tolist() for rows in found] == [[2, 2], [], [1]]
+    assert seen == [2, 0, 1]
+
+
 def test_models_of_other_tasks(path: Path, tiny_config: Path) -> None:
     detector, classifier = task(path), build_task(load_config(tiny_config))
     with pytest.raises(DataError, match=r"first output is \[2, 10\], and detections are \[M, 6\]"):
