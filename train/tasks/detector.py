@@ -59,7 +59,7 @@ class DetectorTask:
         self.group = group
         self._config = config
         self._dataset_dir = dataset_dir
-        self._bad = BadData(skip_bad)
+        self._skip_bad, self._bad = skip_bad, list[BadData]()
         self._output_eval = output_eval
         if output_eval is not None:
             check_folder(output_eval)
@@ -103,7 +103,8 @@ class DetectorTask:
         return notes
 
     def left_out(self) -> list[str]:
-        messages = self._bad.messages
+        # An image may stand in both sets.
+        messages = list(dict.fromkeys(message for bad in self._bad for message in bad.messages))
         left_out = f"left out {counted(len(messages), 'bad image')}."
         return [*messages[:_MOST_TOLD], left_out] if messages else []
 
@@ -228,12 +229,7 @@ class DetectorTask:
         height, width = self._config.yolo_eval_feed.image_shape[1:]
         sample, bad = self._load(data, index)
         image = augment.network_input(sample.image, (height, width), cv2.INTER_CUBIC)
-        return (
-            image,
-            np.array(sample.size, np.int32),
-            np.array(index),
-            np.array(index if bad != _GOOD else bad),
-        )
+        return image, np.array(sample.size, np.int32), np.array(index), np.array(bad)
 
     # ------------------------------------------------------------------ data
 
@@ -251,16 +247,18 @@ class DetectorTask:
         folder = self._dataset_dir or source.dataset_dir
         if not source.annotation:
             raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
+        bad = BadData(self._skip_bad)
+        self._bad.append(bad)
         if source.annotation.endswith(".json"):
-            data = read_coco(folder, source.annotation, self._bad, source.image_dir)
+            data = read_coco(folder, source.annotation, bad, source.image_dir)
             _check_count(self._config, data.class_names, data.source)
             return data
         names = _voc_names(self._config, source, folder)
-        return read_voc(folder, source.annotation, names, self._bad, source.image_dir)
+        return read_voc(folder, source.annotation, names, bad, source.image_dir)
 
     def _note_bad(self, data: DetectionSet, numbers: NDArray[Any]) -> None:
         for number in numbers[numbers != _GOOD]:
-            self._bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
+            data.bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
 
 
 def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -> tuple[str, ...]:

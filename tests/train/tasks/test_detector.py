@@ -189,6 +189,18 @@ def test_without_a_box_there_is_nothing_to_rate(path: Path) -> None:
             rate()
 
 
+def test_each_set_tells_what_was_left_out_of_itself(path: Path) -> None:
+    without_objects(path.parent, "test")
+    for number in (2, 3):
+        (path.parent / f"data/Annotations/trainval_{number}.xml").unlink()
+    detector = task(path, skip_bad=True)
+
+    assert len(detector.train_set) == 12
+    with pytest.raises(DataError, match=r"nothing to rate\.$"):
+        detector.check()
+    assert detector.left_out()[-1] == "left out 2 bad images."
+
+
 def test_difficult_boxes_alone_are_nothing_to_rate(path: Path) -> None:
     for annotation in (path.parent / "data/Annotations").glob("test_*.xml"):
         annotation.write_text(annotation.read_text().replace("<difficult>0", "<difficult>1"))
