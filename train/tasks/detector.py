@@ -236,17 +236,18 @@ class DetectorTask:
     @cached_property
     def train_set(self) -> DetectionSet:
         """The images to train on."""
-        return self._read(self._config.yolo_train_feed.dataset)
+        return self._read("YoloTrainFeed", self._config.yolo_train_feed.dataset)
 
     @cached_property
     def test_set(self) -> DetectionSet:
         """The images to evaluate on."""
-        return self._read(self._config.yolo_eval_feed.dataset)
+        return self._read("YoloEvalFeed", self._config.yolo_eval_feed.dataset)
 
-    def _read(self, source: DetectionDataset) -> DetectionSet:
+    def _read(self, feed: str, source: DetectionDataset) -> DetectionSet:
         folder = self._dataset_dir or source.dataset_dir
         if not source.annotation:
-            raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
+            where = self._config.where(feed, "dataset", "annotation")
+            raise ConfigError(f"{where} is missing: it is the file that lists the images.")
         bad = BadData(self._skip_bad)
         self._bad.append(bad)
         if source.annotation.endswith(".json"):

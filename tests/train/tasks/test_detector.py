@@ -189,6 +189,11 @@ def test_without_a_box_there_is_nothing_to_rate(path: Path) -> None:
             rate()
 
 
+def test_the_feed_without_a_list_is_named(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"YoloEvalFeed\.dataset\.annotation is missing: it is the file"):
+        _ = task(path, "YoloEvalFeed.dataset={}").test_set
+
+
 def test_each_set_tells_what_was_left_out_of_itself(path: Path) -> None:
     without_objects(path.parent, "test")
     for number in (2, 3):
