@@ -202,7 +202,8 @@ class DetectorTask:
                 _check_classes(found, self._config.num_classes)
                 if index not in bad:
                     metric.add(found, item)
-                    results += coco_results(found, item, category_ids(data))
+                    if self._output_eval is not None:
+                        results += coco_results(found, item, category_ids(data))
                     rated = rated or item.has_boxes()
         if not rated:
             raise _nothing_to_rate(data)
