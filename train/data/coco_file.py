@@ -103,7 +103,7 @@ def _entries(
     path: Path, word: str, found: list[Any], kind: type[_E], bad: BadData, left_out: set[Id] | None = None
 ) -> list[_E]:
     """The good entries, each with an id of its own; the images of bad annotations go into `left_out`, and of
-    each of these the first fault is reported."""
+    each of these the first fault is reported. Raises DataError for an annotation that tells no image."""
     good: dict[Id, _E] = {}
     for number, item in enumerate(found):
         fault: str | None
@@ -115,12 +115,17 @@ def _entries(
         if fault is None:
             good[entry.id] = entry
             continue
-        image = item.get("image_id") if isinstance(item, dict) else None
-        if left_out is not None and isinstance(image, int | str):
+        message = f"{path}, {word} {_name(item, number)}: {fault}."
+        if left_out is not None:
+            image = item.get("image_id") if isinstance(item, dict) else None
+            if isinstance(image, bool) or not isinstance(
+                image, int | str
+            ):  # so that nobody knows which image lacks it
+                raise DataError(message)
             if image in left_out:
                 continue
             left_out.add(image)
-        bad.found(f"{path}, {word} {_name(item, number)}: {fault}.")
+        bad.found(message)
     return list(good.values())
 
 

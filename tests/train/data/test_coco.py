@@ -92,6 +92,16 @@ def test_an_image_with_several_bad_boxes_is_one_bad_image(tmp_path: Path) -> Non
     assert "annotation 70: bbox" in skipping.messages[0]
 
 
+@pytest.mark.parametrize("image", [None, True, [7]])
+def test_a_box_that_tells_no_image_is_not_left_out_of_some_image(tmp_path: Path, image: object) -> None:
+    content = description()
+    content["annotations"][0]["image_id"] = image
+    write(tmp_path, content)
+
+    with pytest.raises(DataError, match="annotation 1: image_id: Input should be an integer or text"):
+        read(tmp_path, skip=True)
+
+
 def test_missing_image(tmp_path: Path) -> None:
     write(tmp_path, description())
     (tmp_path / "images/b.png").unlink()
