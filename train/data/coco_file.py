@@ -118,9 +118,8 @@ def _entries(
         message = f"{path}, {word} {_name(item, number)}: {fault}."
         if left_out is not None:
             image = item.get("image_id") if isinstance(item, dict) else None
-            if isinstance(image, bool) or not isinstance(
-                image, int | str
-            ):  # so that nobody knows which image lacks it
+            # Nobody knows which image lacks it.
+            if isinstance(image, bool) or not isinstance(image, int | str):
                 raise DataError(message)
             if image in left_out:
                 continue

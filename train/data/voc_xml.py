@@ -21,6 +21,8 @@ from qcc.inputs import read_input
 # Thousands of objects have some hundred thousand elements.
 _LARGEST, _MOST_ELEMENTS = 1 << 26, 1_000_000
 _ENCODING = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
+# What is read byte by byte cannot be that: programs on Windows write so into files of UTF-8.
+_WIDE = (b"utf-16", b"utf-32")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -103,6 +105,8 @@ def _in_utf8(path: Path) -> bytes:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     declared = _ENCODING.match(data)
+    if declared and declared[1].lower().startswith(_WIDE):
+        declared = None
     encoding = declared[1].decode() if declared else "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
     try:
         text = data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)

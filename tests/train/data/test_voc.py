@@ -210,6 +210,13 @@ def test_encodings_of_annotations(folder: Path, encoding: str) -> None:
     assert len(read_annotation(path).objects) == 1
 
 
+def test_utf_8_that_says_it_were_utf_16(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    text = path.read_text().replace("<object>", "<folder>\u4eba</folder><object>", 1)
+    path.write_text(f'<?xml version="1.0" encoding="utf-16"?>\n{text}', encoding="utf-8")
+    assert len(read_annotation(path).objects) == 1
+
+
 @pytest.mark.parametrize("encoding", ["gb2312", "klingon", "undefined"])
 def test_text_that_is_not_in_its_encoding(folder: Path, encoding: str) -> None:
     path = folder / "Annotations/trainval_0.xml"
