@@ -211,6 +211,8 @@ class YoloTestFeed(YoloEvalFeed):
 
     batch_size: PositiveInt = 1
     """Has no effect: images are looked at one at a time."""
+    num_workers: NonNegativeInt = 0
+    """Has no effect, for the same reason."""
 
 
 class DetectorConfig(TrainingConfig):

@@ -7,7 +7,7 @@ The grammar is that of Paddle's Compressor (fluid.contrib.slim): `version`, `inc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,7 +110,7 @@ def default_slim(epochs: int) -> Slim:
 def load_slim(path: Path) -> Slim:
     """Read a slim file and those that it includes. Raises ConfigError with file, line and key."""
     document = _read(path)
-    parts = _Parts({}, {})
+    parts = _Parts()
     parts.add(document, (path.resolve(),))
     content = document.data.get("compressor")
     if content is None:
@@ -166,10 +166,11 @@ def _named(name: Any, known: Mapping[str, Any], what: str, where: str) -> Any:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a slim file and those that it includes define, by name."""
+    """What a slim file and those that it includes define, by name; `included`: those, each read once."""
 
-    strategies: dict[str, Strategy]
-    distillers: dict[str, Distiller]
+    strategies: dict[str, Strategy] = field(default_factory=dict)
+    distillers: dict[str, Distiller] = field(default_factory=dict)
+    included: set[Path] = field(default_factory=set)
 
     def add(self, document: Document, including: tuple[Path, ...]) -> None:
         """Add the definitions of a file, whose path is the last of `including`, and of those it includes."""
@@ -178,6 +179,9 @@ class _Parts:
             path, place = (including[-1].parent / included).resolve(), document.place(["include", index])
             if path in including:
                 raise ConfigError(f"{place}: {included} includes itself.")
+            if path in self.included:
+                continue  # by another file, too
+            self.included.add(path)
             if not path.is_file():
                 raise ConfigError(f"{place}: include: there is no file {path}.")
             inner = _read(path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.errors import DataError
 from qcc.train.data.coco_file import Id, annotations_of, read_coco_file
-from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet, box_fault, fitted
+from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet, absence, box_fault, fitted
 
 
 class CocoSet(DetectionSet):
@@ -63,8 +63,8 @@ def _boxed_image(
 ) -> BoxedImage:
     facts = coco.imgs[image_id]
     path = image_dir / facts["file_name"]
-    if not path.exists():
-        raise DataError(f"{source}, image {image_id}: {path} does not exist.")
+    if absent := absence(path):
+        raise DataError(f"{source}, image {image_id}: {path} {absent}.")
     boxes, labels = [], []
     for item in annotations_of(coco, image_id):
         place = f"{source}, annotation {item['id']}"

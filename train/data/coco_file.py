@@ -21,6 +21,8 @@ _LARGEST = 4 << 30
 Id = int | str
 Length = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+# COCO rates what is no larger than that, and silently nothing else.
+Area = Annotated[float, Field(ge=0, le=1e10)]
 Flag = bool | Annotated[int, Field(ge=0, le=1)]
 
 
@@ -47,7 +49,7 @@ class _Annotation(_Entry):
     category_id: Id
     bbox: Annotated[list[Number], Field(min_length=4, max_length=4)]
     iscrowd: Flag = 0
-    area: Number | None = None
+    area: Area | None = None
 
 
 _E = TypeVar("_E", bound=_Entry)
@@ -82,6 +84,8 @@ def _json(path: Path) -> dict[str, Any]:
         content = json.loads(read_text(path, _LARGEST, DataError, "it describes the images"))
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}.") from error
+    except ValueError as error:  # of numbers with thousands of digits
+        raise DataError(f"{path} cannot be read: {error}.") from error
     except RecursionError as error:
         raise DataError(f"{path} is not in COCO's format: it is nested too deep.") from error
     if not isinstance(content, dict):
@@ -99,7 +103,7 @@ def _entries(
     path: Path, word: str, found: list[Any], kind: type[_E], bad: BadData, left_out: set[Id] | None = None
 ) -> list[_E]:
     """The good entries, each with an id of its own; the images of bad annotations go into `left_out`, and of
-    each of these the first fault is reported."""
+    each of these the first fault is reported. Raises DataError for an annotation that tells no image."""
     good: dict[Id, _E] = {}
     for number, item in enumerate(found):
         fault: str | None
@@ -111,12 +115,16 @@ def _entries(
         if fault is None:
             good[entry.id] = entry
             continue
-        image = item.get("image_id") if isinstance(item, dict) else None
-        if left_out is not None and isinstance(image, int | str):
+        message = f"{path}, {word} {_name(item, number)}: {fault}."
+        if left_out is not None:
+            image = item.get("image_id") if isinstance(item, dict) else None
+            # Nobody knows which image lacks it.
+            if isinstance(image, bool) or not isinstance(image, int | str):
+                raise DataError(message)
             if image in left_out:
                 continue
             left_out.add(image)
-        bad.found(f"{path}, {word} {_name(item, number)}: {fault}.")
+        bad.found(message)
     return list(good.values())
 
 

@@ -31,6 +31,10 @@ class BoxedImage:
     labels: NDArray[np.int64]
     difficult: NDArray[np.bool_]
 
+    def has_boxes(self) -> bool:
+        """Whether there is a box that counts, one that is not difficult."""
+        return not self.difficult.all()
+
 
 @dataclass
 class BadData:
@@ -72,8 +76,8 @@ class DetectionSet:
         return len(self.images)
 
     def has_boxes(self) -> bool:
-        """Whether there is a box that counts, one that is not difficult."""
-        return any(not image.difficult.all() for image in self.images)
+        """Whether an image has a box that counts."""
+        return any(image.has_boxes() for image in self.images)
 
 
 def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:
@@ -83,6 +87,17 @@ def class_numbers(names: Sequence[str], source: str) -> dict[str, int]:
         twice = next(name for name in names if list(names).count(name) > 1)
         raise DataError(f"{source}: class '{twice}' stands twice.")
     return numbers
+
+
+def absence(path: Path) -> str | None:
+    """What completes "PATH ..." where there is no such file, or None."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
 
 
 def fitted(box: Sequence[float], width: int, height: int) -> tuple[float, float, float, float]:

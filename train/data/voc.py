@@ -14,6 +14,7 @@ from qcc.train.data.detection_set import (
     BadData,
     BoxedImage,
     DetectionSet,
+    absence,
     box_fault,
     class_numbers,
     fitted,
@@ -69,18 +70,18 @@ def read_voc(
     A line holds an image's and an annotation's path, relative to `folder` (the image's to `image_dir` in
     it), as PaddleDetection writes them; or one id, as in VOC's ImageSets, which stands for
     JPEGImages/ID.jpg and Annotations/ID.xml, with or without the flag -1, 0 or 1 of a list per class. A list
-    is also looked for in ImageSets/Main. Bad data is reported to `bad` with file and line; of an empty
-    set DataError is raised in any case.
+    is also looked for in ImageSets/Main. An image's number is its place in the list, from 0. Bad data is
+    reported to `bad` with file and line; of an empty set DataError is raised in any case.
     """
     path = _list_path(folder, annotation)
     numbers = class_numbers(class_names, str(folder / LABEL_LIST))
     images: list[BoxedImage] = []
-    for place, line in read_lines(path, "it lists the images"):
+    for number, (place, line) in enumerate(read_lines(path, "it lists the images")):
         try:
             image, xml = _pair(line, place, folder, path, image_dir)
-            if not xml.exists():
-                raise DataError(f"{place}: the annotation {xml} does not exist.")
-            images.append(_boxed_image(image, read_annotation(xml), len(images), numbers, place))
+            if absent := absence(xml):
+                raise DataError(f"{place}: the annotation {xml} {absent}.")
+            images.append(_boxed_image(image, read_annotation(xml), number, numbers, place))
         except DataError as error:
             bad.found(str(error))
     return DetectionSet(str(path), class_names, tuple(images), bad)
@@ -90,7 +91,7 @@ def _list_path(folder: Path, annotation: str) -> Path:
     """The list itself, or, in a folder as VOC has them, that of its name in ImageSets/Main."""
     path = folder / annotation
     usual = folder / "ImageSets" / "Main" / annotation
-    return usual if not path.exists() and usual.exists() else path
+    return usual if absence(path) and not absence(usual) else path
 
 
 def _pair(line: str, place: str, folder: Path, list_path: Path, image_dir: str) -> tuple[Path, Path]:
@@ -101,7 +102,9 @@ def _pair(line: str, place: str, folder: Path, list_path: Path, image_dir: str) 
     ]
     if named:
         # Where names hold blanks, what both name files is meant; else the longest name of an image.
-        return next(((image, xml) for image, xml in named if image.exists() and xml.exists()), named[0])
+        return next(
+            ((image, xml) for image, xml in named if not absence(image) and not absence(xml)), named[0]
+        )
     identifier = _FLAG.sub("", line)
     if len(identifier.split()) != 1:
         raise DataError(f"{place}: expected 'IMAGE ANNOTATION.xml' or one image id, not {line!r}.")
@@ -125,14 +128,14 @@ def _splits(line: str) -> Iterator[tuple[str, str]]:
 
 def _existing(stem: Path, suffixes: tuple[str, ...]) -> Path:
     candidates = [stem.with_name(stem.name + suffix) for suffix in suffixes]
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+    return next((candidate for candidate in candidates if not absence(candidate)), candidates[0])
 
 
 def _boxed_image(
     path: Path, annotation: VocAnnotation, number: int, class_of: dict[str, int], place: str
 ) -> BoxedImage:
-    if not path.exists():
-        raise DataError(f"{place}: the image {path} does not exist.")
+    if absent := absence(path):
+        raise DataError(f"{place}: the image {path} {absent}.")
     for item in annotation.objects:
         if item.class_name not in class_of:
             raise DataError(

@@ -11,14 +11,18 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from xml.parsers import expat
 
 from qcc.errors import DataError
 from qcc.inputs import read_input
 
-_LARGEST = 1 << 28
+# Thousands of objects have some hundred thousand elements.
+_LARGEST, _MOST_ELEMENTS = 1 << 26, 1_000_000
 _ENCODING = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
+# What is read byte by byte cannot be that: programs on Windows write so into files of UTF-8.
+_WIDE = (b"utf-16", b"utf-32")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -92,8 +96,8 @@ def _object(item: Element) -> VocObject:
     return VocObject(bounds.place, item.one("name").text.strip(), box, difficult)
 
 
-def _text(path: Path) -> str:
-    """A file's text, in the encoding that it declares. (expat itself knows UTF-8, UTF-16 and Latin-1.)"""
+def _in_utf8(path: Path) -> bytes:
+    """A file's text, read in the encoding that it declares. (expat knows UTF-8, UTF-16 and Latin-1.)"""
     try:
         data = read_input(path, _LARGEST)
     except FileNotFoundError as error:
@@ -101,20 +105,28 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     declared = _ENCODING.match(data)
+    if declared and declared[1].lower().startswith(_WIDE):
+        declared = None
     encoding = declared[1].decode() if declared else "utf-16" if data[:2] in _UTF_16 else "utf-8-sig"
     try:
-        return data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
-    except (UnicodeDecodeError, LookupError) as error:
+        text = data.decode("utf-8-sig" if encoding.lower() == "utf-8" else encoding)
+        # Some codecs give halves of characters, which no encoding holds.
+        return text.encode()
+    except (UnicodeError, LookupError) as error:
         raise DataError(f"{path} is no text in the encoding {encoding}: {error}.") from error
 
 
 def _parse(path: Path) -> Element:
     parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True  # or each line is a piece of text
     top = Element("", f"{path}, line 1")
-    stack = [top]
+    stack, numbers = [top], count(1)
 
     def start(tag: str, _attributes: dict[str, str]) -> None:
-        element = Element(tag, f"{path}, line {parser.CurrentLineNumber}")
+        place = f"{path}, line {parser.CurrentLineNumber}"
+        if next(numbers) > _MOST_ELEMENTS:
+            raise DataError(f"{place}: there are more than {_MOST_ELEMENTS:,} elements.")
+        element = Element(tag, place)
         stack[-1].children.append(element)
         stack.append(element)
 
@@ -130,7 +142,7 @@ def _parse(path: Path) -> Element:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.EntityDeclHandler = text, refuse_entity
     try:
-        parser.Parse(_text(path).encode(), True)
+        parser.Parse(_in_utf8(path), True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
         raise DataError(f"{path}, line {error.lineno}: this is not XML: {reason}.") from error

@@ -21,6 +21,7 @@ from qcc.model import Model
 from qcc.train.models.detector import IMAGE
 from qcc.train.programs.kernels import choose_kernels, running
 from qcc.train.programs.scope import move_scope
+from qcc.train.tasks.detector import rows_of
 from qcc.train.tasks.task import Feeds, Run, Trainable
 
 
@@ -45,12 +46,15 @@ def evaluate_in(case: Case, task: Trainable) -> dict[str, float]:
 
 
 def one_by_one(feeds: Sequence[str], run: Run) -> Run:
-    """Runs the images of a batch singly, fed by these names."""
+    """Runs the images of a batch singly, fed by these names; behind a single output, it tells how many rows
+    of it belong to each image, as a detector does, or every image would be run again."""
 
     def singly(batch: Feeds) -> list[NDArray[Any]]:
         size = len(batch[feeds[0]])
         runs = [run({name: batch[name][i : i + 1] for name in feeds}) for i in range(size)]
-        return [np.concatenate(outputs) for outputs in zip(*runs, strict=True)]
+        outputs = [list(map(rows_of, found)) for found in zip(*runs, strict=True)]
+        counts = [np.array(list(map(len, outputs[0])))] if len(outputs) == 1 else []
+        return [np.concatenate(found) for found in outputs] + counts
 
     return singly
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -26,12 +27,14 @@ from qcc.train.evaluation.evaluate import ModelRunner, checked_run
 from qcc.train.evaluation.timing import COUNTED_RUNS, WARM_UP_RUNS, clocked, milliseconds
 from qcc.train.models.detector import IM_SIZE, IMAGE
 from qcc.train.parallel.device import choose_device, is_cpu
-from qcc.train.tasks.detector import detections
+from qcc.train.tasks.detector import check_finite, detections
 from qcc.train.tasks.task import Feeds, Run
 
 
 def find_images(folder: Path | None, image: Path | None) -> list[Path]:
     """The image files of a folder, sorted by name, or one image. Raises DataError when there is none."""
+    if image is not None and folder is not None:
+        raise ConfigError(f"give either --infer_img or --infer_dir, not both {image} and {folder}.")
     if image is not None:
         return [image]
     if folder is None:
@@ -58,6 +61,7 @@ class Detector:
         """What is in an image, uint8 [H, W, 3] in RGB order, with a score of `least_score` or more."""
         feeds = image_feeds(image, self._size)
         (rows,) = detections(self._run, feeds[IMAGE], feeds[IM_SIZE])
+        check_finite(rows, "a picture")
         return [self._detection(row) for row in rows if row[1] >= least_score]
 
     def time(self, image: NDArray[np.uint8]) -> float:
@@ -116,14 +120,15 @@ def infer(
     detector: Detector, images: Sequence[Path], folder: Path, least_score: float
 ) -> Iterator[tuple[Path, list[Detection]]]:
     """Write `NAME.png` and `NAME.json` into `folder` for each image; yields the picture and what is in it."""
-    names = [path.stem for path in images]
+    # Two images may differ in their suffix alone, or one have its suffix behind another's name.
+    stems, names = Counter(path.stem for path in images), {path.name for path in images}
+    looked_at = {_identity(path) for path in images if path.exists()}
     for path in images:
-        # Two images may differ in their suffix alone.
-        name = path.stem if names.count(path.stem) == 1 else path.name
+        name = path.stem if stems[path.stem] == 1 and path.stem not in names else path.name
         image = read_image(path)
         found = detector.find(image, least_score)
         picture = folder / f"{name}.png"
-        if picture.exists() and any(picture.samefile(one) for one in images if one.exists()):
+        if picture.exists() and _identity(picture) in looked_at:
             raise OutputError(f"{picture} would be overwritten by its drawing: give another --output_dir.")
         _write_picture(picture, draw(image, found))
         write_json(
@@ -137,6 +142,12 @@ def infer(
             },
         )
         yield picture, found
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What is equal for two paths of one file."""
+    facts = path.stat()
+    return facts.st_dev, facts.st_ino
 
 
 def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from qcc.train.data.coco import CocoSet
@@ -50,8 +51,8 @@ class CocoAp:
         if not self._results:
             return {"box_ap": 0.0}
         with contextlib.redirect_stdout(io.StringIO()):
-            found = self._data.coco.loadRes(self._results)
-            evaluation = COCOeval(self._data.coco, found, "bbox")
+            wanted = _numbered(self._data.coco)
+            evaluation = COCOeval(wanted, wanted.loadRes(self._results), "bbox")
             evaluation.params.imgIds = self._image_ids
             evaluation.evaluate()
             evaluation.accumulate()
@@ -59,3 +60,13 @@ class CocoAp:
         figures = np.asarray(evaluation.stats)
         # -1 stands for "nothing to count".
         return {name: float(value) for name, value in zip(_NAMES, figures, strict=True) if value >= 0}
+
+
+def _numbered(coco: COCO) -> COCO:
+    """The same with annotations numbered from 1: COCOeval keeps of each detection the id of the annotation
+    that it found, as a number of which 0 means none."""
+    numbered = COCO()
+    annotations = [{**item, "id": number} for number, item in enumerate(coco.dataset["annotations"], 1)]
+    numbered.dataset = {**coco.dataset, "annotations": annotations}
+    numbered.createIndex()
+    return numbered

@@ -34,7 +34,6 @@ class VocMap:
     """
 
     def __init__(self, class_names: tuple[str, ...], map_type: MapType) -> None:
-        self._class_names = class_names
         self._map_type = map_type
         self._classes = [_Class() for _ in class_names]
 
@@ -50,17 +49,10 @@ class VocMap:
             if len(found):
                 counted.hits += _hits(found, item.boxes[of_class], item.difficult[of_class])
 
-    def per_class(self) -> dict[str, float]:
-        """Average precision, between 0 and 1, of every class that has an object."""
-        return {
-            name: _average_precision(counted, self._map_type)
-            for name, counted in zip(self._class_names, self._classes, strict=True)
-            if counted.objects
-        }
-
     def result(self) -> dict[str, float]:
         """`box_ap`: the mean over all classes that have an object, between 0 and 1; 0 when there is none."""
-        values = list(self.per_class().values())
+        # Not by name, which several of COCO's categories may have in common.
+        values = [_average_precision(found, self._map_type) for found in self._classes if found.objects]
         return {"box_ap": float(np.mean(values)) if values else 0.0}
 
 

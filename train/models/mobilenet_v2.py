@@ -34,14 +34,16 @@ class MobileNetV2:
 
     def logits(self, image: Any, num_classes: int) -> Any:
         """Append the classifier; `image`: float32 [N, C, H, W]. Returns float32 [N, num_classes]."""
-        data = self._conv_bn(image, int(_FIRST_CHANNELS * self.scale), 3, "conv1_1", stride=2)
+        data = self._conv_bn(image, self._width(_FIRST_CHANNELS), 3, "conv1_1", stride=2)
         for number, (expansion, channels, blocks, stride) in enumerate(_GROUPS, 2):
             for block in range(blocks):
                 name = f"conv{number}_{block + 1}"
-                width = int(channels * self.scale)
-                data = self._block(data, width, stride if block == 0 else 1, expansion, name)
+                data = self._block(data, self._width(channels), stride if block == 0 else 1, expansion, name)
         data = self._conv_bn(data, int(_LAST_CHANNELS * max(1.0, self.scale)), 1, "conv9")
         return pooled_logits(data, num_classes, "fc10_weights", "fc10_offset")
+
+    def _width(self, channels: int) -> int:
+        return max(1, int(channels * self.scale))
 
     def _block(self, data: Any, channels: int, stride: int, expansion: int, name: str) -> Any:
         """An inverted residual: expand, filter per channel, project without an activation."""

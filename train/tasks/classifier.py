@@ -122,6 +122,9 @@ class ClassifierTask:
                     f"the model's first output is {list(scores.shape)} for {len(images)} images, but"
                     f" num_classes is {self._config.num_classes}."
                 )
+            if not np.isfinite(scores).all():
+                # No comparison with what is no number holds, so that any class would seem right.
+                raise DataError("the model's scores are not finite numbers, so no class is the likeliest.")
             accuracy.update(scores, labels)
         return accuracy.result()
 

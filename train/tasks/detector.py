@@ -59,7 +59,7 @@ class DetectorTask:
         self.group = group
         self._config = config
         self._dataset_dir = dataset_dir
-        self._bad = BadData(skip_bad)
+        self._skip_bad, self._bad = skip_bad, list[BadData]()
         self._output_eval = output_eval
         if output_eval is not None:
             check_folder(output_eval)
@@ -103,7 +103,8 @@ class DetectorTask:
         return notes
 
     def left_out(self) -> list[str]:
-        messages = self._bad.messages
+        # An image may stand in both sets.
+        messages = list(dict.fromkeys(message for bad in self._bad for message in bad.messages))
         left_out = f"left out {counted(len(messages), 'bad image')}."
         return [*messages[:_MOST_TOLD], left_out] if messages else []
 
@@ -140,11 +141,12 @@ class DetectorTask:
         data_pass, batch_in_pass = divmod(batch, self.batches_per_pass)
         index = int(_order(seed, data_pass, len(self.train_set))[batch_in_pass * self.batch_size + slot])
         random = sample_generator(seed, data_pass, index)
-        sample, bad = self._load(self.train_set, index)
+        sample, number = self._load(self.train_set, index)
+        bad = [number]
         if data_pass < feed.mixup_epoch:
             # No check that the two differ: the original has none.
-            other, other_bad = self._load(self.train_set, int(random.integers(len(self.train_set))))
-            sample, bad = augment.mixup(sample, other, random, *self._mixup), max(bad, other_bad)
+            other, number = self._load(self.train_set, int(random.integers(len(self.train_set))))
+            sample, bad = augment.mixup(sample, other, random, *self._mixup), [*bad, number]
         sample = augment.apply_all(self._transforms, sample, random)
         side = int(batch_generator(seed, data_pass, batch_in_pass).choice(feed.random_shapes))
         interpolation = augment.INTERPOLATIONS[random.integers(len(augment.INTERPOLATIONS))]
@@ -152,7 +154,8 @@ class DetectorTask:
         return image, *augment.padded_boxes(sample, feed.num_max_boxes), np.array(bad)
 
     def _load(self, data: DetectionSet, index: int) -> tuple[Sample, int]:
-        """Image `index` or, when that is bad and may be left out, the next good one; and what was bad."""
+        """Image `index` or, when that is bad and may be left out, the next good one; and whether it was bad:
+        its number, or `_GOOD`. Others that are bad are told when it is their turn."""
         bad = _GOOD
         for offset in range(len(data)):
             number = (index + offset) % len(data)
@@ -162,7 +165,7 @@ class DetectorTask:
             except DataError:
                 if not data.bad.skip:
                     raise
-                bad = number
+                bad = index
                 continue
             return Sample(image, item.boxes, item.labels, np.ones(len(item.boxes), np.float32)), bad
         raise DataError(f"{data.source}: not one of its {len(data)} images can be read.")
@@ -189,15 +192,21 @@ class DetectorTask:
 
     def evaluate(self, run: Run) -> dict[str, float]:
         data, feed = self.test_set, self._config.yolo_eval_feed
-        metric, results = self._metric(data), []
+        metric, results, rated = self._metric(data), [], False
         batches = split_batches(range(len(data)), feed.batch_size, drop_last=False)
         for images, sizes, indices, bad in load_batches(self._test_fields, batches, feed.num_workers):
             self._note_bad(data, bad)
             for index, found in zip(indices, detections(run, images, sizes), strict=True):
+                item = data.images[index]
+                check_finite(found, item.path)
                 _check_classes(found, self._config.num_classes)
                 if index not in bad:
-                    metric.add(found, data.images[index])
-                    results += coco_results(found, data.images[index], category_ids(data))
+                    metric.add(found, item)
+                    if self._output_eval is not None:
+                        results += coco_results(found, item, category_ids(data))
+                    rated = rated or item.has_boxes()
+        if not rated:
+            raise _nothing_to_rate(data)
         if self._output_eval is not None:
             write_json(self._output_eval / DETECTIONS, results)
         return metric.result()
@@ -205,10 +214,7 @@ class DetectorTask:
     def _metric(self, data: DetectionSet) -> CocoAp | VocMap:
         """Raises DataError where no detection could be right, so that there is nothing to rate."""
         if not data.has_boxes():
-            raise DataError(
-                f"{data.source} has no box that counts, one neither difficult nor of a crowd, so there is"
-                f" nothing to rate{data.bad.left_out()}."
-            )
+            raise _nothing_to_rate(data)
         if self._config.metric == "VOC":
             return VocMap(data.class_names, self._config.map_type)
         if isinstance(data, CocoSet):
@@ -224,39 +230,37 @@ class DetectorTask:
         height, width = self._config.yolo_eval_feed.image_shape[1:]
         sample, bad = self._load(data, index)
         image = augment.network_input(sample.image, (height, width), cv2.INTER_CUBIC)
-        return (
-            image,
-            np.array(sample.size, np.int32),
-            np.array(index),
-            np.array(index if bad != _GOOD else bad),
-        )
+        return image, np.array(sample.size, np.int32), np.array(index), np.array(bad)
 
     # ------------------------------------------------------------------ data
 
     @cached_property
     def train_set(self) -> DetectionSet:
         """The images to train on."""
-        return self._read(self._config.yolo_train_feed.dataset)
+        return self._read("YoloTrainFeed", self._config.yolo_train_feed.dataset)
 
     @cached_property
     def test_set(self) -> DetectionSet:
         """The images to evaluate on."""
-        return self._read(self._config.yolo_eval_feed.dataset)
+        return self._read("YoloEvalFeed", self._config.yolo_eval_feed.dataset)
 
-    def _read(self, source: DetectionDataset) -> DetectionSet:
+    def _read(self, feed: str, source: DetectionDataset) -> DetectionSet:
         folder = self._dataset_dir or source.dataset_dir
         if not source.annotation:
-            raise ConfigError("the data set of the feed has no 'annotation', the file that lists its images.")
+            where = self._config.where(feed, "dataset", "annotation")
+            raise ConfigError(f"{where} is missing: it is the file that lists the images.")
+        bad = BadData(self._skip_bad)
+        self._bad.append(bad)
         if source.annotation.endswith(".json"):
-            data = read_coco(folder, source.annotation, self._bad, source.image_dir)
+            data = read_coco(folder, source.annotation, bad, source.image_dir)
             _check_count(self._config, data.class_names, data.source)
             return data
         names = _voc_names(self._config, source, folder)
-        return read_voc(folder, source.annotation, names, self._bad, source.image_dir)
+        return read_voc(folder, source.annotation, names, bad, source.image_dir)
 
     def _note_bad(self, data: DetectionSet, numbers: NDArray[Any]) -> None:
         for number in numbers[numbers != _GOOD]:
-            self._bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
+            data.bad.found(f"{data.images[number].path} cannot be read or has another size than annotated.")
 
 
 def infer_class_names(config: DetectorConfig, dataset_dir: Path | None = None) -> tuple[str, ...]:
@@ -296,10 +300,23 @@ DETECTIONS = "bbox.json"
 DETECTION_SIZE = 6  # class, score and box
 
 
+def _nothing_to_rate(data: DetectionSet) -> DataError:
+    return DataError(
+        f"{data.source} has no box that counts, one neither difficult nor of a crowd, so there is"
+        f" nothing to rate{data.bad.left_out()}."
+    )
+
+
+def check_finite(found: NDArray[Any], where: object) -> None:
+    """Raise DataError for boxes that are no numbers: they compare as if they overlapped everything."""
+    if not np.isfinite(found).all():
+        raise DataError(f"the model finds boxes or scores in {where} that are not finite numbers.")
+
+
 def _check_classes(found: NDArray[Any], count: int) -> None:
-    largest = int(found[:, 0].max(initial=-1))
-    if largest >= count:
-        raise DataError(f"the model finds class number {largest}, but num_classes is {count}.")
+    for number in (int(found[:, 0].min(initial=0)), int(found[:, 0].max(initial=0))):
+        if not 0 <= number < count:
+            raise DataError(f"the model finds class number {number}, but num_classes is {count}.")
 
 
 def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -310,19 +327,35 @@ def detections(run: Run, images: NDArray[Any], sizes: NDArray[Any]) -> Iterator[
     when what comes out are no detections.
     """
     outputs = run({IMAGE: images, IM_SIZE: sizes})
-    if outputs[0].ndim != 2 or outputs[0].shape[1] != DETECTION_SIZE:
+    if not _is_nothing(outputs[0]) and outputs[0].shape[1:] != (DETECTION_SIZE,):
         raise DataError(
             f"the model's first output is {list(outputs[0].shape)}, and detections are"
             f" [M, {DETECTION_SIZE}]: it is no detector."
         )
     if len(outputs) > 1:
-        yield from np.split(outputs[0], np.cumsum(outputs[1])[:-1])
+        counts = outputs[1].reshape(-1)
+        if len(counts) != len(images) or counts.sum() != len(outputs[0]):
+            raise DataError(
+                f"the model's second output is {list(outputs[1].shape)}, and does not tell how many of"
+                f" {len(outputs[0])} detections belong to each of {len(images)} images."
+            )
+        yield from np.split(outputs[0], np.cumsum(counts)[:-1])
         return
     if len(images) == 1:
-        yield outputs[0]
+        yield rows_of(outputs[0])
         return
     for number in range(len(images)):
-        yield run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0]
+        yield rows_of(run({IMAGE: images[number : number + 1], IM_SIZE: sizes[number : number + 1]})[0])
+
+
+def _is_nothing(output: NDArray[Any]) -> bool:
+    """Whether it is the -1 that `multiclass_nms` writes where it finds nothing at all."""
+    return output.shape == (1, 1) and bool(output.item() == -1)
+
+
+def rows_of(output: NDArray[Any]) -> NDArray[Any]:
+    """What a model has found, one row each."""
+    return np.empty((0, DETECTION_SIZE), np.float32) if _is_nothing(output) else output
 
 
 def _checked_image(item: BoxedImage) -> NDArray[np.uint8]:

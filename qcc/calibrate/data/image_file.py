@@ -27,7 +27,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with open_input(path) as stream, Image.open(stream) as image:
-            return np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert("RGB"))
+            return np.asarray(_eight_bits(ImageOps.exif_transpose(image), image.format).convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
     except UnidentifiedImageError as error:
@@ -36,10 +36,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} cannot be decoded: {why(error)}.") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
     """Raises ValueError for an image whose values have no known range."""
-    if image.mode in ("I", "F"):
+    # Portable grey maps have 16 bits at most, which Pillow keeps, spread over that range, in 32.
+    has_16_bits = image.mode.startswith("I;16") or (image.mode == "I" and file_format == "PPM")
+    if image.mode in ("I", "F") and not has_16_bits:
         raise ValueError("its pixels have 32 bits; save it with 8 or 16")
-    if image.mode.startswith("I;16"):
+    if has_16_bits:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     return image

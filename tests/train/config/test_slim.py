@@ -160,6 +160,15 @@ def test_include(path: Path, tmp_path: Path) -> None:
         load_slim(path)
 
 
+def test_files_that_include_the_same_ones(path: Path, tmp_path: Path) -> None:
+    path.write_text("include: [0.yaml]\ncompressor: {epoch: 3, strategies: [q]}\n")
+    for number in range(40):  # each twice: 2 ** 40 readings, were it read anew each time
+        (tmp_path / f"{number}.yaml").write_text(f"include: [{number + 1}.yaml, ./{number + 1}.yaml]\n")
+    (tmp_path / "40.yaml").write_text("strategies:\n  q: {class: QuantizationStrategy, weight_bits: 4}\n")
+
+    assert load_slim(path).strategy.weight_bits == 4
+
+
 def test_include_cannot_redefine(path: Path, tmp_path: Path) -> None:
     path.write_text("include: [common.yaml]\n" + ORIGINAL)
     (tmp_path / "common.yaml").write_text(

@@ -92,12 +92,33 @@ def test_an_image_with_several_bad_boxes_is_one_bad_image(tmp_path: Path) -> Non
     assert "annotation 70: bbox" in skipping.messages[0]
 
 
+@pytest.mark.parametrize("image", [None, True, [7]])
+def test_a_box_that_tells_no_image_is_not_left_out_of_some_image(tmp_path: Path, image: object) -> None:
+    content = description()
+    content["annotations"][0]["image_id"] = image
+    write(tmp_path, content)
+
+    with pytest.raises(DataError, match="annotation 1: image_id: Input should be an integer or text"):
+        read(tmp_path, skip=True)
+
+
 def test_missing_image(tmp_path: Path) -> None:
     write(tmp_path, description())
     (tmp_path / "images/b.png").unlink()
 
     with pytest.raises(DataError, match=r"image 9: .*b\.png does not exist"):
         read(tmp_path)
+
+
+def test_a_name_longer_than_a_file_system_takes(tmp_path: Path) -> None:
+    content = description()
+    write(tmp_path, content)
+    content["images"][1]["file_name"] = "x" * 300
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+
+    with pytest.raises(DataError, match=r"image 9: .* cannot be read: File name too long"):
+        read(tmp_path)
+    assert len(read(tmp_path, skip=True)) == 1
 
 
 def test_no_json(tmp_path: Path) -> None:
@@ -165,6 +186,8 @@ def test_nothing_found(tmp_path: Path) -> None:
         ("annotations", {"id": 2}, "annotation 2: its id 2 stands twice"),
         ("annotations", {"id": "1"}, "annotation 2: its id 2 is of another type than those before it"),
         ("annotations", {"iscrowd": 7}, "annotation 1: iscrowd: Input should be 0 or 1"),
+        ("annotations", {"area": -1}, "annotation 1: area: Input should be greater than or equal to 0"),
+        ("annotations", {"area": 1e11}, "annotation 1: area: Input should be less than or equal to 1"),
         ("images", {"file_name": ""}, "image 7: file_name: String should have at least 1 character"),
         ("images", {"file_name": "a\0b.png"}, "image 7: file_name: String should match pattern"),
         ("images", {"file_name": 5}, "image 7: file_name: Input should be a valid string"),
@@ -220,6 +243,18 @@ def test_ids_may_be_words(tmp_path: Path) -> None:
     assert metric.result()["box_ap"] == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("first", [0, "a", 10**400])
+def test_whatever_their_ids_annotations_are_found(tmp_path: Path, first: int | str) -> None:
+    content = description()
+    for number, item in enumerate(content["annotations"]):
+        item["id"] = f"{first}{number}" if isinstance(first, str) else first + number
+    data = read(write(tmp_path, content))
+    metric = CocoAp(data)
+    for item in data.images:
+        metric.add(np.column_stack([item.labels, np.full(len(item.labels), 0.9), item.boxes]), item)
+    assert metric.result()["box_ap"] == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("bbox", "box"), [([-0.5, 0, 20, 80.6], [0, 0, 19.5, 80]), ([60, 10, 41, 40], [60, 10, 100, 50])]
 )
@@ -236,6 +271,7 @@ def test_boxes_over_the_edge_by_rounding_are_cut(tmp_path: Path, bbox: list[floa
         ("größe".encode("latin-1"), "is no text in UTF-8"),
         (b"[" * 100_000, "nested too deep"),
         (b"[]", "its top is no object"),
+        (b"[" + b"1" * 5000 + b"]", r"json cannot be read: Exceeds the limit"),
     ],
 )
 def test_a_file_that_is_none(tmp_path: Path, data: bytes, message: str) -> None:

@@ -210,12 +210,42 @@ def test_encodings_of_annotations(folder: Path, encoding: str) -> None:
     assert len(read_annotation(path).objects) == 1
 
 
-@pytest.mark.parametrize("encoding", ["gb2312", "klingon"])
+def test_utf_8_that_says_it_were_utf_16(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    text = path.read_text().replace("<object>", "<folder>\u4eba</folder><object>", 1)
+    path.write_text(f'<?xml version="1.0" encoding="utf-16"?>\n{text}', encoding="utf-8")
+    assert len(read_annotation(path).objects) == 1
+
+
+@pytest.mark.parametrize("encoding", ["gb2312", "klingon", "undefined"])
 def test_text_that_is_not_in_its_encoding(folder: Path, encoding: str) -> None:
     path = folder / "Annotations/trainval_0.xml"
     path.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?>\n'.encode() + b"<annotation>\xff\xff")
     with pytest.raises(DataError, match=rf"trainval_0\.xml is no text in the encoding {encoding}"):
         read_annotation(path)
+
+
+def test_an_encoding_that_gives_halves_of_characters(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    path.write_bytes(b'<?xml version="1.0" encoding="utf-7"?><annotation>+2AA-</annotation>')
+    with pytest.raises(DataError, match=r"trainval_0\.xml is no text in the encoding utf-7: .* surrogates"):
+        read_annotation(path)
+
+
+def test_more_elements_than_objects_have(folder: Path) -> None:
+    path = folder / "Annotations/trainval_0.xml"
+    path.write_bytes(b"<annotation>\n" + b"<a/>" * 1_000_000 + b"</annotation>")
+    with pytest.raises(DataError, match=r"trainval_0\.xml, line 2: there are more than 1,000,000 elements"):
+        read_annotation(path)
+
+
+@pytest.mark.parametrize("line", ["x" * 300, f"{'x' * 300}.jpg Annotations/trainval_0.xml"])
+def test_names_longer_than_a_file_system_takes(folder: Path, line: str) -> None:
+    (folder / "long.txt").write_text(f"{line}\nJPEGImages/trainval_0.jpg Annotations/trainval_0.xml\n")
+    with pytest.raises(DataError, match=r"long\.txt, line 1: the .* cannot be read: File name too long"):
+        read(folder, "long.txt")
+    (image,) = read(folder, "long.txt", skip=True).images
+    assert image.image_id == 1  # its place in the list, whatever is left out before it
 
 
 @pytest.mark.parametrize("number", ["inf", "nan", "-inf", "1e999", ""])

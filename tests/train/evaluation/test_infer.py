@@ -7,10 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from tiny_detector import write_detector_config
 
-from qcc.errors import ConfigError, DataError
+from qcc.errors import ConfigError, DataError, OutputError
+from qcc.train.config import DetectorConfig, load_config
 from qcc.train.evaluation.drawing import Detection, class_colour, draw
-from qcc.train.evaluation.infer import find_images
+from qcc.train.evaluation.infer import Detector, find_images, infer
 
 GREY = np.full((100, 200, 3), 90, np.uint8)
 
@@ -87,6 +90,49 @@ def test_nothing_to_look_at(tmp_path: Path) -> None:
         find_images(tmp_path / "none", None)
     with pytest.raises(ConfigError, match="give --infer_img"):
         find_images(None, None)
+    with pytest.raises(ConfigError, match="give either --infer_img or --infer_dir, not both"):
+        find_images(tmp_path, tmp_path / "a.png")
+
+
+class Blind(Detector):
+    """One that finds nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def find(self, image: NDArray[np.uint8], least_score: float) -> list[Detection]:
+        return []
+
+
+def test_each_image_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    images = [tmp_path / name for name in ("a.jpg", "a.png", "a.png.jpg", "b.jpg", "c.d.jpg")]
+    for path in images:
+        cv2.imwrite(str(path), GREY)
+
+    pictures = [picture.name for picture, _ in infer(Blind(), images, tmp_path / "out", 0.5)]
+
+    assert pictures == ["a.jpg.png", "a.png.png", "a.png.jpg.png", "b.png", "c.d.png"]
+    assert len(list((tmp_path / "out").glob("*.json"))) == 5
+    assert len(list(infer(Blind(), images, tmp_path / "out", 0.5))) == 5
+
+
+def test_no_image_is_overwritten(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), GREY)
+    (tmp_path / "link.png").symlink_to("a.png")
+
+    for name in ("a.png", "link.png"):
+        with pytest.raises(OutputError, match="would be overwritten by its drawing"):
+            list(infer(Blind(), [tmp_path / name], tmp_path, 0.5))
+
+
+def test_boxes_that_are_no_numbers(tmp_path: Path) -> None:
+    config = load_config(write_detector_config(tmp_path))
+    assert isinstance(config, DetectorConfig)
+    found = np.array([[0, 0.9, 1, 2, np.nan, 4]], np.float32)
+    detector = Detector(lambda feeds: [found], lambda feeds: 0.0, config, ["a", "b"])
+
+    with pytest.raises(DataError, match="boxes or scores in a picture that are not finite numbers"):
+        detector.find(GREY, 0.5)
 
 
 def test_opencv_writes_what_was_drawn() -> None:

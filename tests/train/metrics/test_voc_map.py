@@ -80,7 +80,13 @@ def test_classes_without_objects_do_not_count() -> None:
     metric = VocMap(("cat", "dog", "cow"), "11point")
     metric.add(rows((0, 0.9, FIRST), (1, 0.9, FIRST)), boxed([FIRST, SECOND], [0, 2]))
 
-    assert metric.per_class() == pytest.approx({"cat": 1.0, "cow": 0.0})
+    assert metric.result()["box_ap"] == pytest.approx(0.5)
+
+
+def test_classes_of_one_name_are_two() -> None:
+    metric = VocMap(("cat", "cat"), "11point")
+    metric.add(rows((1, 0.9, SECOND)), boxed([FIRST, SECOND], [0, 1]))
+
     assert metric.result()["box_ap"] == pytest.approx(0.5)
 
 

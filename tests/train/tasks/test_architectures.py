@@ -44,6 +44,13 @@ def test_parameters_of_classifiers(net: Any, millions: float) -> None:
     assert network.outputs == ("fc_0.tmp_2",)
 
 
+@pytest.mark.parametrize("net", [MobileNetV1, MobileNetV2])
+def test_a_scale_leaves_a_channel_at_least(net: Any) -> None:
+    network = build_classifier(lambda image: net(0.01).logits(image, 10), (1, 32, 32))
+
+    assert all(side > 0 for parameter in network.train.all_parameters() for side in parameter.shape)
+
+
 def detector(backbone: Any, maps: tuple[int, ...]) -> Network:
     head = Yolov3Head(80, ANCHORS, MASKS)
     return build_detector(lambda image: [backbone.features(image)[number] for number in maps], head, 50)

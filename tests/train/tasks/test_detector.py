@@ -12,6 +12,7 @@ from tiny_detector import write_detector_config
 
 from qcc.errors import ConfigError, DataError
 from qcc.train.config import DetectorConfig, load_config
+from qcc.train.evaluation.evaluate import one_by_one
 from qcc.train.parallel.group import Alone
 from qcc.train.tasks.build import build_task
 from qcc.train.tasks.detector import DetectorTask, detections
@@ -142,6 +143,17 @@ def test_truncated_image_is_left_out_and_counted(path: Path, workers: int) -> No
     assert "trainval_3.jpg" in told[0]
 
 
+@pytest.mark.parametrize("mixup_epoch", [0, 1])
+def test_each_bad_image_is_counted_in_one_pass(path: Path, mixup_epoch: int) -> None:
+    for number in (3, 4, 5, 9):
+        damage(path, f"trainval_{number}.jpg")
+    whole = ("YoloTrainFeed.batch_size=2", f"YoloTrainFeed.mixup_epoch={mixup_epoch}")
+    skipping = task(path, *whole, skip_bad=True)
+
+    assert len(list(skipping.train_batches(0, 0))) == 7
+    assert skipping.left_out()[-1] == "left out 4 bad images."
+
+
 def test_image_of_another_size_than_annotated(path: Path) -> None:
     annotation = path.parent / "data/Annotations/trainval_0.xml"
     annotation.write_text(annotation.read_text().replace("<width>64", "<width>65"))
@@ -175,6 +187,23 @@ def test_without_a_box_there_is_nothing_to_rate(path: Path) -> None:
     for rate in (task(path).check, lambda: task(path).evaluate(lambda feeds: [])):
         with pytest.raises(DataError, match=r"test\.txt has no box that counts, .* nothing to rate\."):
             rate()
+
+
+def test_the_feed_without_a_list_is_named(path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"YoloEvalFeed\.dataset\.annotation is missing: it is the file"):
+        _ = task(path, "YoloEvalFeed.dataset={}").test_set
+
+
+def test_each_set_tells_what_was_left_out_of_itself(path: Path) -> None:
+    without_objects(path.parent, "test")
+    for number in (2, 3):
+        (path.parent / f"data/Annotations/trainval_{number}.xml").unlink()
+    detector = task(path, skip_bad=True)
+
+    assert len(detector.train_set) == 12
+    with pytest.raises(DataError, match=r"nothing to rate\.$"):
+        detector.check()
+    assert detector.left_out()[-1] == "left out 2 bad images."
 
 
 def test_difficult_boxes_alone_are_nothing_to_rate(path: Path) -> None:
@@ -230,6 +259,61 @@ def test_bad_test_images_do_not_count(path: Path) -> None:
     assert detector.left_out()[-1] == "left out 1 bad image."
 
 
+def test_images_that_cannot_be_read_may_be_all_that_had_boxes(path: Path) -> None:
+    detector = task(path, skip_bad=True)
+    for item in detector.test_set.images:
+        if item.has_boxes():
+            damage(path, item.path.name)
+    one = detector.test_set.images[0].path
+    (path.parent / "data/Annotations" / f"{one.stem}.xml").write_text(
+        "<annotation><size><width>64</width><height>64</height></size></annotation>"
+    )
+    one.write_bytes((path.parent / "data/JPEGImages/trainval_1.jpg").read_bytes())
+
+    with pytest.raises(DataError, match=r"has no box that counts.*; 5 bad images left out"):
+        task(path, skip_bad=True).evaluate(
+            lambda feeds: [np.zeros((0, 6)), np.zeros(len(feeds["image"]), int)]
+        )
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_what_is_no_number_is_not_rated(path: Path, place: int) -> None:
+    detector = task(path)
+    found = answers(detector)
+    for rows in found.values():
+        rows[:, place] = np.nan
+
+    with pytest.raises(DataError, match=r"boxes or scores in .*test_0\.jpg that are not finite numbers"):
+        detector.evaluate(perfect(found))
+
+
+def test_a_classifiers_scores_that_are_no_numbers_are_not_rated(tiny_config: Path) -> None:
+    classifier = build_task(load_config(tiny_config))
+
+    with pytest.raises(DataError, match="scores are not finite numbers"):
+        classifier.evaluate(lambda feeds: [np.full((len(feeds["image"]), 10), np.nan, np.float32)])
+
+
+@pytest.mark.parametrize("counts", [[[0], [1]], [2, 3], [1]])
+def test_a_second_output_that_holds_no_counts(counts: list[Any]) -> None:
+    found = [np.zeros((2, 6), np.float32), np.array(counts)]
+
+    with pytest.raises(DataError, match="does not tell how many of 2 detections belong to each of 2 images"):
+        list(detections(lambda feeds: found, np.zeros((2, 3, 32, 32)), np.zeros((2, 2), np.int32)))
+
+
+def test_nothing_found_as_multiclass_nms_writes_it() -> None:
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        seen = feeds["image"].any()
+        return [np.full((1, 6), 1.0) if seen else np.full((1, 1), -1.0)]
+
+    images, sizes = np.stack([np.full((3, 2, 2), value) for value in (0, 1, 0)]), np.zeros((3, 2), np.int32)
+    for runs in (run, one_by_one(["image"], run)):
+        for some, counts in ((images, [0, 1, 0]), (images[::2], [0, 0]), (images[:1], [0])):
+            found = list(detections(runs, some, sizes[: len(some)]))
+            assert [rows.shape for rows in found] == [(count, 6) for count in counts]
+
+
 def test_a_model_without_counts_is_run_image_by_image() -> None:
     sizes = []
 
@@ -245,12 +329,29 @@ def test_a_model_without_counts_is_run_image_by_image() -> None:
     assert sizes[1:] == [1, 1, 1]
 
 
+def test_an_engine_runs_each_image_once() -> None:
+    seen: list[float] = []
+
+    def run(feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+        seen.append(float(feeds["image"].max()))
+        return [np.full((int(seen[-1]), 6), seen[-1], np.float32)]
+
+    images = np.stack([np.full((3, 2, 2), value) for value in (2, 0, 1)])
+
+    found = list(detections(one_by_one(["image"], run), images, np.zeros((3, 2), np.int32)))
+
+    assert [rows[:, 0].tolist() for rows in found] == [[2, 2], [], [1]]
+    assert seen == [2, 0, 1]
+
+
 def test_models_of_other_tasks(path: Path, tiny_config: Path) -> None:
     detector, classifier = task(path), build_task(load_config(tiny_config))
     with pytest.raises(DataError, match=r"first output is \[2, 10\], and detections are \[M, 6\]"):
         detector.evaluate(lambda feeds: [np.zeros((2, 10), np.float32)])
     with pytest.raises(DataError, match="the model finds class number 7, but num_classes is"):
-        detector.evaluate(lambda feeds: [np.full((1, 6), 7, np.float32), np.array([1] + [0] * 99)])
+        detector.evaluate(lambda feeds: [np.full((1, 6), 7, np.float32), np.array([1] + [0] * 3)])
+    with pytest.raises(DataError, match="the model finds class number -1, but num_classes is"):
+        detector.evaluate(lambda feeds: [np.full((1, 6), -1, np.float32), np.array([1] + [0] * 3)])
     with pytest.raises(DataError, match=r"first output is \[1, 6\] for 10 images, but num_classes is 10\."):
         classifier.evaluate(lambda feeds: [np.zeros((1, 6), np.float32)])
 

@@ -40,6 +40,16 @@ def test_thirty_two_bits_are_refused(tmp_path: Path, dtype: type) -> None:
         read_image(tmp_path / "x.tif")
 
 
+def test_sixteen_bits_of_a_portable_grey_map(tmp_path: Path) -> None:
+    deep = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    assert cv2.imwrite(str(tmp_path / "deep.pgm"), deep)
+    shallow = tmp_path / "shallow.pgm"  # whose white is 1000
+    shallow.write_bytes(b"P5 2 1 1000\n" + np.array([0, 1000], ">u2").tobytes())
+
+    assert np.array_equal(read_image(tmp_path / "deep.pgm")[:, :, 0], deep >> 8)
+    assert read_image(shallow)[:, :, 1].tolist() == [[0, 255]]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_image_is_turned_as_it_is_to_be_seen(tmp_path: Path, orientation: int) -> None:
     values = np.zeros((16, 32, 3), np.uint8)
