@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ METRICS = "metrics.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
 _WRITTEN = ".tmp"
+# What checkpoints are called; everything else in their folder is somebody else's.
+_NAMES = re.compile(rf"0|[1-9][0-9]*|{INTERRUPTED}", re.ASCII)
 _LARGEST = 1 << 30
 
 
@@ -144,13 +147,13 @@ class CheckpointStore:
             yield
 
     def _clear(self) -> None:
-        for leftover in self.root.glob(f".*{_WRITTEN}"):
+        for leftover in self.root.glob(f".*{_WRITTEN}/"):
+            if not _NAMES.fullmatch(_name_of(leftover)):
+                continue
             if (leftover / MARKER).exists():
                 self._settle(_name_of(leftover))
-            elif leftover.is_dir():
+            else:
                 shutil.rmtree(leftover)
-            else:  # of a version that named unfinished files so
-                leftover.unlink()
         clear(self.root)
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
@@ -188,7 +191,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
-        return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
+        return sorted(int(name) for name in self._whole() if name != INTERRUPTED)
 
     def last_good(self) -> str:
         """Which checkpoint is the last good one, in words."""
@@ -218,7 +221,8 @@ class CheckpointStore:
         """Name -> folder of what is whole, in place or, written later, about to take it."""
         settled = {marker.parent.name: marker.parent for marker in self.root.glob(f"[!.]*/{MARKER}")}
         written = [marker.parent for marker in self.root.glob(f".*{_WRITTEN}/{MARKER}")]
-        return settled | {_name_of(folder): folder for folder in written}
+        found = settled | {_name_of(folder): folder for folder in written}
+        return {name: folder for name, folder in found.items() if _NAMES.fullmatch(name)}
 
 
 def read_json(path: Path) -> Any:
@@ -239,10 +243,11 @@ def _files(folder: Path) -> list[Path]:
 
 def files_of(folder: Path, part: str) -> list[str]:
     """The files that a whole checkpoint was written with in its folder `part`."""
-    return [name for name in _digests(folder) if name.startswith(f"{part}/")]
+    return [name for name in digests_of(folder) if name.startswith(f"{part}/")]
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests_of(folder: Path) -> dict[str, str]:
+    """The digests of a whole checkpoint's files as they were written, by their names in its folder."""
     found = read_json(folder / MARKER)
     if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
         raise CheckpointError(f"{folder / MARKER} does not hold the digests of the checkpoint's files.")
@@ -251,7 +256,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def check_digests(folder: Path, names: Iterable[str]) -> None:
     """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
-    digests = _digests(folder)
+    digests = digests_of(folder)
     for name in names:
         path = folder / name
         if not path.is_file() or sha256(path) != digests.get(name):

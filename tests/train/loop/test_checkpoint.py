@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +73,22 @@ def test_a_failed_write_leaves_the_old_checkpoint(store: CheckpointStore) -> Non
 def test_what_a_kill_leaves_behind_is_cleared_away(store: CheckpointStore) -> None:
     (store.root / ".3.tmp").mkdir()
     (store.root / ".3.tmp" / "state.npz").write_bytes(b"half")
-    (store.root / ".metrics.json.123.tmp").write_bytes(b"half")
     with store.lock():
         assert [path.name for path in store.root.iterdir()] == [".lock"]
+
+
+def test_what_is_not_a_checkpoint_is_left_alone(store: CheckpointStore) -> None:
+    kept = store.write("0", state(1).write)
+    for name in ("00", "copy", ".notes.tmp", ".01.tmp"):
+        shutil.copytree(kept, store.root / name)
+    (store.root / ".cache.tmp").mkdir()
+    (store.root / ".list.tmp").write_bytes(b"mine")
+    names = sorted(path.name for path in store.root.iterdir())
+    with store.lock():
+        assert sorted(path.name for path in store.root.iterdir()) == sorted([*names, ".lock"])
+        assert store.epochs() == [0]
+    shutil.rmtree(kept)
+    assert store.newest() is None
 
 
 def test_writing_again_replaces(store: CheckpointStore) -> None:
