@@ -26,7 +26,7 @@ from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.float_training import check_backbone, train_float
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
-from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, check_digests, read_json
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.stepper import Stepper
 from qcc.train.models.network import Network
@@ -173,6 +173,7 @@ class QuantizationPhase:
             raise ConfigError(
                 f"{where}, and was trained before quantization was inserted; let end_epoch be a later one."
             )
+        check_digests(store.epoch(epoch), [SCHEME])
         trained = read_json(store.epoch(epoch) / SCHEME)["pipeline"]
         if trained != self._pipeline:
             raise ConfigError(
