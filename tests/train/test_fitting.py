@@ -18,6 +18,7 @@ from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
 from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
 from qcc.train.config import QuantizationStrategy
+from qcc.train.config.optimization import Adam, OptimizerBuilder
 from qcc.train.loop.checkpoint import CheckpointStore
 
 nn = paddle.nn
@@ -69,11 +70,15 @@ def broken(epoch: int) -> list[Any]:
 
 
 def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_path: Path) -> None:
+    def mistaken(predict: Callable[..., Any]) -> Any:
+        return predict(IMAGES.astype(np.float64))
+
+    mistaken.__name__ = "accuracy"
     with pytest.raises(DataError, match=r"`train`, in epoch 1, raised ZeroDivisionError: none is left\.$"):
         fitted(layer, tmp_path, broken)
     assert (tmp_path / "interrupted").is_dir()  # behind two batches
     with pytest.raises(DataError, match=r"'image' is float64.* give it `\.astype"):
-        fitted(layer, tmp_path, metric=lambda predict: predict(IMAGES.astype(np.float64)))
+        fitted(layer, tmp_path, metric=mistaken)
     again = fitted(layer, tmp_path)
     for name, value in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
@@ -189,6 +194,35 @@ def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -
     (tmp_path / "origin.json").unlink()
     with pytest.raises(CheckpointError, match=r"first weights: None -> "):
         fitted(layer, tmp_path, epochs=1)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_another_metric_or_optimizer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -> None:
+    def agreeing(predict: Callable[..., Any]) -> float:
+        return 0.5
+
+    fitted(layer, tmp_path, epochs=1)
+    before = contents(tmp_path)
+    told = r"epochs that were evaluated by accuracy, and the metric is now agreeing: give the function of then"
+    with pytest.raises(CheckpointError, match=told):
+        fitted(layer, tmp_path, epochs=1, metric=agreeing)
+    adam = OptimizerBuilder(optimizer=Adam(type="Adam"))
+    with pytest.raises(CheckpointError, match=r"is that of another optimizer: \d+ variables differ, the first"):
+        fitted(layer, tmp_path, epochs=2, optimizer=adam)
+    assert contents(tmp_path) == before
+
+
+def test_fewer_epochs_than_were_trained_in_float(layer: nn.Layer, tmp_path: Path) -> None:
+    def until(epoch: int) -> list[Any]:
+        return Breaking(batches(1)) if epoch == 2 else batches(epoch)
+
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        fitted(layer, tmp_path, until, quantization=QuantizationStrategy(start_epoch=2, end_epoch=2))
+    with pytest.raises(CheckpointError, match=r"has 2 epochs already, none of them quantized, and 1 in all"):
+        fitted(layer, tmp_path, epochs=1, quantization=QuantizationStrategy())
 
 
 def test_static_programs(tmp_path: Path) -> None:

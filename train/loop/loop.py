@@ -103,13 +103,14 @@ class Loop:
             position, sums, self._history = state.position, state.sums, state.history
             if group.rank == 0:
                 self._tell_resumed(state)
+        # First: a state that is refused, such as another network's, leaves the folder as it is.
+        self._phase.start(state)
         if group.rank == 0:
             self._rewind(position.step)
             if self._history:
                 self._write_summary()  # a kill may have come between the last checkpoint and this
-        self._phase.start(state)
-        if group.rank == 0 and self._keep is not None:
-            self._thin_out(self._keep)  # as a run that kept more did not
+            if self._keep is not None:
+                self._thin_out(self._keep)  # as a run that kept more did not
         with self._naming_last_good():
             while position.epoch < self._phase.epochs:
                 position = self._run_epoch(position, sums, stop)

@@ -13,7 +13,7 @@ from qcc.train.programs.appending import appending
 from qcc.train.programs.clipping import clip_by_global_norm
 
 # A prefix of its own keeps the names of the optimizer's variables apart from the network's.
-_PREFIX = "optimizer/"
+OPTIMIZER_PREFIX = "optimizer/"
 
 
 def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 1) -> str:
@@ -26,7 +26,7 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
     Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
     a parameter gets no gradient.
     """
-    with appending(network.train, network.startup, _PREFIX):
+    with appending(network.train, network.startup, OPTIMIZER_PREFIX):
         optimizer = _optimizer(builder)
         block = network.train.global_block()
         updated = optimizer.backward(block.var(network.loss))
@@ -50,7 +50,7 @@ def restart_optimizer(network: Network, scope: Any) -> None:
     startup = network.startup.clone()
     block = startup.global_block()
     for index in reversed(range(len(block.ops))):
-        if not any(name.startswith(_PREFIX) for name in block.ops[index].output_arg_names):
+        if not any(name.startswith(OPTIMIZER_PREFIX) for name in block.ops[index].output_arg_names):
             block._remove_op(index)
     paddle.static.Executor(core.CPUPlace()).run(startup, scope=scope)
 
