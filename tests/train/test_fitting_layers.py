@@ -15,7 +15,7 @@ import qcc
 from qcc._paddle import dygraph_mode, paddle
 from qcc.errors import ConfigError, GraphError
 from qcc.quantization import quantized_ops
-from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Sgd
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Regularizer, Sgd
 
 nn = paddle.nn
 
@@ -93,6 +93,18 @@ def test_a_loss_starts_from_its_weights(tmp_path: Path) -> None:
     found = fitted(layer, tmp_path, loss=loss, epochs=1, learning_rate=1e-9).weights
     np.testing.assert_allclose(found["loss.factor"], [2.5], rtol=1e-6)
     np.testing.assert_allclose(found["loss.mixing"], np.eye(2), atol=1e-6)
+
+
+def test_a_regularizer_spares_batch_norms(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Small()
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    builder = OptimizerBuilder(optimizer=Sgd(type="SGD"), regularizer=Regularizer(factor=100.0))
+    rate = LearningRate(base_lr=1e-3)
+    found = fitted(layer, tmp_path, epochs=1, optimizer=builder, learning_rate=rate).weights
+    for name, kept in (("norm.weight", 1.0), ("conv.weight", 0.9**4), ("fc.weight", 0.9**4)):
+        np.testing.assert_allclose(found[name], kept * before[name], atol=1e-2, err_msg=name)
 
 
 class Permuting(Small):

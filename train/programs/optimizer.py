@@ -29,6 +29,8 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
     with appending(network.train, network.startup, OPTIMIZER_PREFIX):
         optimizer = _optimizer(builder)
         block = network.train.global_block()
+        if builder.regularizer is not None:
+            _spare_norms(block)
         updated = optimizer.backward(block.var(network.loss))
         _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
         if processes > 1:
@@ -63,6 +65,16 @@ def _optimizer(builder: OptimizerBuilder) -> Any:
         weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
         **builder.optimizer.model_dump(exclude={"type"}),
     )
+
+
+def _spare_norms(block: Any) -> None:
+    """Let nothing pull scales and offsets of batch norms towards zero but a regularizer of their own."""
+    for op in block.ops:
+        if op.type == "batch_norm":
+            for name in (*op.input("Scale"), *op.input("Bias")):
+                parameter = block.var(name)
+                if getattr(parameter, "regularizer", None) is None:
+                    parameter.regularizer = paddle.regularizer.L2Decay(0.0)
 
 
 def _check_all_trained(program: Any, updated: set[str]) -> None:
