@@ -225,28 +225,39 @@ def test_fewer_epochs_than_were_trained_in_float(layer: nn.Layer, tmp_path: Path
         fitted(layer, tmp_path, epochs=1, quantization=QuantizationStrategy())
 
 
-def test_static_programs(tmp_path: Path) -> None:
+def static_network(temperature: bool = False) -> tuple[Network, dict[str, np.ndarray]]:
+    """Programs and the values of their parameters; `temperature`: the test program has one more of these."""
     static = paddle.static
     train, startup = static.Program(), static.Program()
     with static.program_guard(train, startup), paddle.utils.unique_name.guard():
         image = static.data("image", [None, 1, 6, 6])
         label = static.data("label", [None, 1], "int64")
         scores = static.nn.fc(nn.functional.relu(static.nn.conv2d(image, 4, 3)), 2)
+        test = train.clone(for_test=True)
         loss = paddle.mean(nn.functional.cross_entropy(scores, label))
+    output = scores.name
+    if temperature:
+        with static.program_guard(test, startup):
+            factor = static.create_parameter([2], "float32", name="temperature")
+            output = paddle.multiply(test.global_block().var(output), factor).name
     scope = static.Scope()
     static.Executor().run(startup, scope=scope)
     network = Network(
         train=train,
-        test=train.clone(for_test=True),
+        test=test,
         startup=startup,
         train_feeds=("image", "label"),
         loss=loss.name,
         train_outputs=(),
         test_feeds=("image",),
-        outputs=(scores.name,),
+        outputs=(output,),
     )
-    names = [parameter.name for parameter in train.all_parameters()]
-    weights = {name: np.array(scope.find_var(name).get_tensor()) for name in names}
+    names = [parameter.name for parameter in test.all_parameters()]
+    return network, {name: np.array(scope.find_var(name).get_tensor()) for name in names}
+
+
+def test_static_programs(tmp_path: Path) -> None:
+    network, weights = static_network()
     with pytest.raises(ConfigError, match="give their `weights`, by name"):
         fit(network, batches, accuracy, folder=tmp_path, epochs=1)
     console = Console(file=io.StringIO())
@@ -262,6 +273,20 @@ def test_static_programs(tmp_path: Path) -> None:
     )
     assert set(found.weights) == set(weights)
     assert state(found.model.graph) == "frozen"
+
+
+def test_what_the_test_program_alone_reads_is_there_when_it_goes_on(tmp_path: Path) -> None:
+    network, weights = static_network(temperature=True)
+    weights["temperature"][:] = [3.0, -3.0]
+    given = {"epochs": 2, "weights": weights, "console": Console(file=io.StringIO())}
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        fit(network, broken, accuracy, folder=tmp_path / "stopped", **given)
+    found = fit(network, batches, accuracy, folder=tmp_path / "stopped", **given)
+    whole = fit(network, batches, accuracy, folder=tmp_path / "whole", **given)
+    np.testing.assert_array_equal(found.weights["temperature"], [3.0, -3.0])
+    assert [one["accuracy"] for one in found.records] == [one["accuracy"] for one in whole.records]
+    for name, value in whole.model.weights.items():
+        np.testing.assert_array_equal(found.model.weights[name], value)
 
 
 def test_what_is_to_stay_float(layer: nn.Layer, tmp_path: Path) -> None:
