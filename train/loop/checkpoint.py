@@ -15,7 +15,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,8 @@ class TrainingState:
     `arrays`: every persistable variable of the training program. `sums`: of the running epoch's scores.
     `history`: one record per finished epoch. `settings`: the configuration, to tell what has changed.
     `quantized`: whether quantization has been inserted. `distiller_optimizer`: whether the optimizer's state
-    is that of DistillerOptimizer.
+    is that of DistillerOptimizer. `steps_per_epoch`: of how many batches `position.batch` are done; 0: not
+    told, by an earlier version.
     """
 
     arrays: Arrays
@@ -64,6 +65,7 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     distiller_optimizer: bool = False
+    steps_per_epoch: int = 0
 
     def write(self, folder: Path) -> None:
         with atomic_file(folder / _TENSORS) as stream:
@@ -90,6 +92,17 @@ class TrainingState:
         facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "arrays"}
         return facts | {"position": asdict(self.position)}
 
+    def among(self, steps_per_epoch: int) -> TrainingState:
+        """The same share of the epoch done where an epoch has so many batches, as with other batch sizes or
+        numbers of processes; rather a few samples twice than left out."""
+        done, steps = self.position.batch, self.steps_per_epoch
+        if steps in (0, steps_per_epoch) or done == 0:
+            return self
+        batch = done * steps_per_epoch // steps
+        sums = {name: total * batch / done for name, total in self.sums.items()}
+        position = replace(self.position, batch=batch)
+        return replace(self, position=position, sums=sums, steps_per_epoch=steps_per_epoch)
+
     @classmethod
     def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
         """The state that `facts` came from."""
@@ -114,6 +127,7 @@ class _Facts(BaseModel):
     history: list[dict[str, Any]] = []
     settings: dict[str, Any] = {}
     distiller_optimizer: bool = False
+    steps_per_epoch: NonNegativeInt = 0
 
 
 class CheckpointStore:

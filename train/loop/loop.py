@@ -100,6 +100,7 @@ class Loop:
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}
         if state is not None:
+            state = state.among(self._task.steps_per_epoch)
             position, sums, self._history = state.position, state.sums, state.history
             if group.rank == 0:
                 self._tell_resumed(state)
@@ -233,6 +234,7 @@ class Loop:
             self._history,
             self._settings,
             self._phase.distiller_optimizer,
+            self._task.steps_per_epoch,
         )
 
     def _write_checkpoint(

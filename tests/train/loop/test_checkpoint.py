@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,17 @@ def test_damage_is_noticed(store: CheckpointStore, name: str) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"{name} is not what was written there; remove .*0 to go on"):
         store.newest()
+
+
+def test_the_share_of_an_epoch_that_is_done() -> None:
+    stopped = replace(state(2, batch=60), sums={"loss": 120.0}, steps_per_epoch=100)
+    assert stopped.among(100) is stopped
+    halved = stopped.among(50)  # as with twice as many processes
+    assert (halved.position, halved.sums) == (replace(stopped.position, batch=30), {"loss": 60.0})
+    assert stopped.among(33).position.batch == 19
+    trained = replace(stopped, position=Position(2, 100, 300))
+    assert trained.among(33).position.batch == 33
+    assert replace(stopped, steps_per_epoch=0).among(50).position.batch == 60
 
 
 def test_nothing_there(store: CheckpointStore) -> None:
