@@ -215,6 +215,19 @@ def test_another_metric_or_optimizer_does_not_go_on_with_it(layer: nn.Layer, tmp
     assert contents(tmp_path) == before
 
 
+def test_a_kill_behind_the_checkpoint_leaves_no_epoch_out_of_the_records(
+    layer: nn.Layer, tmp_path: Path
+) -> None:
+    fitted(layer, tmp_path, epochs=2)
+    records = tmp_path / "metrics.jsonl"
+    whole = records.read_bytes()
+    assert whole.count(b'"kind": "epoch"') == 2
+    records.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    for _ in range(2):
+        fitted(layer, tmp_path, epochs=2)
+        assert records.read_bytes() == whole
+
+
 def test_fewer_epochs_than_were_trained_in_float(layer: nn.Layer, tmp_path: Path) -> None:
     def until(epoch: int) -> list[Any]:
         return Breaking(batches(1)) if epoch == 2 else batches(epoch)

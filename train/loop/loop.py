@@ -107,7 +107,7 @@ class Loop:
         # First: a state that is refused, such as another network's, leaves the folder as it is.
         self._phase.start(state)
         if group.rank == 0:
-            self._rewind(position.step)
+            self._rewind(position)
             if self._history:
                 self._write_summary()  # a kill may have come between the last checkpoint and this
             if self._keep is not None:
@@ -266,15 +266,20 @@ class Loop:
 
     # ------------------------------------------------------------------ telling
 
-    def _rewind(self, step: int) -> None:
-        """Let the records go on after `step`; a new board is told what came before."""
-        self._journal.rewind(step)
+    def _rewind(self, position: Position) -> None:
+        """Let the records go on from `position`; a new board is told what came before."""
+        self._journal.rewind(position.step)
+        records = self._journal.records()
         if self._board is not None and self._board.is_new():
             self._board.rewind(0)
-            for record in self._journal.records():
-                self._board.write(record.pop("step"), record)
+            for record in records:
+                self._board.write(record["step"], record)
         elif self._board is not None:
-            self._board.rewind(step)
+            self._board.rewind(position.step)
+        told = [record.get("epoch") for record in records if record.get("kind") == "epoch"]
+        if position.batch == 0 and self._history and self._history[-1]["epoch"] not in told:
+            # A kill has come between the epoch's checkpoint and this.
+            self._record(position.step, {"kind": "epoch", **self._history[-1]})
 
     def _record(self, step: int, record: Record) -> None:
         self._journal.write(step, record)
