@@ -20,6 +20,8 @@ from qcc.train import FitResult, Network, fit
 from qcc.train.config import QuantizationStrategy
 from qcc.train.config.optimization import Adam, OptimizerBuilder
 from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.scope import write_scope
 
 nn = paddle.nn
 
@@ -226,6 +228,25 @@ def test_a_kill_behind_the_checkpoint_leaves_no_epoch_out_of_the_records(
     for _ in range(2):
         fitted(layer, tmp_path, epochs=2)
         assert records.read_bytes() == whole
+
+
+def test_what_is_not_finite_is_not_kept(
+    layer: nn.Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Stepper.step
+
+    def spoilt(stepper: Stepper, feeds: Any, number: int) -> Any:
+        done = step(stepper, feeds, number)
+        if number == 5:
+            write_scope(stepper.scope, {"norm._mean": np.full(4, np.nan, np.float32)})
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", spoilt)
+        with pytest.raises(TrainingError, match=r"'norm\._mean'.* the last good checkpoint is .*/0\.$"):
+            fitted(layer, tmp_path, broken)
+    assert not (tmp_path / "interrupted").exists()
+    assert [record["epoch"] for record in fitted(layer, tmp_path).records] == [0, 1, 2]
 
 
 def test_fewer_epochs_than_were_trained_in_float(layer: nn.Layer, tmp_path: Path) -> None:

@@ -195,13 +195,15 @@ class Loop:
         sums: dict[str, float],
         stop: StopRequest,
     ) -> Feeds | None:
-        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C. When a process
-        that loads it has ended, TrainingError is raised; Interrupted where the same signal has asked this
-        process to stop."""
+        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C, if it is finite. When
+        a process that loads it has ended, TrainingError is raised; Interrupted where the same signal has asked
+        this process to stop."""
         try:
             return next(batches, None)
         except QccError as error:
             if self._task.group.rank == 0:
+                # What is not finite is not kept: no run could go on from it.
+                stepper.check_finite(position.step - 1)
                 self._write_interrupted(stepper, position, sums)
             if not isinstance(error, WorkerError):
                 raise
