@@ -195,9 +195,11 @@ class Loop:
         sums: dict[str, float],
         stop: StopRequest,
     ) -> Feeds | None:
-        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C, if it is finite. When
-        a process that loads it has ended, TrainingError is raised; Interrupted where the same signal has asked
-        this process to stop."""
+        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C, if it is finite.
+
+        When a process that loads it has ended, TrainingError is raised; Interrupted where the same signal has
+        asked this process to stop.
+        """
         try:
             return next(batches, None)
         except QccError as error:
