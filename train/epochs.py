@@ -9,9 +9,9 @@ from qcc.model import Model
 from qcc.train.config.slim import Compressor
 from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.freeze import eval_model, is_quantized
-from qcc.train.loop.checkpoint import CheckpointStore, files_of
+from qcc.train.loop.checkpoint import CheckpointStore, digests_of, files_of
 from qcc.train.loop.loop import Record
-from qcc.train.saving import EVAL_FOLDER, PRUNED
+from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, PRUNED
 from qcc.train.tasks.task import Task
 
 
@@ -31,15 +31,16 @@ def evaluate_epochs(store: CheckpointStore, task: Task, check: Callable[[Model],
         raise CheckpointError(f"{store.root} has no whole checkpoints.")
     without = epochs_without_model(store)
     epochs = [epoch for epoch in epochs if epoch not in without] or epochs
-    # A graph for the epochs before quantization, and one for those with it.
-    evaluations = {quantized: RepeatedEvaluation(task) for quantized in (False, True)}
+    # By the digest of the program: it changes when quantization is inserted, and with the configuration.
+    evaluations: dict[str, RepeatedEvaluation] = {}
     records = []
     for epoch in epochs:
         folder = store.epoch(epoch)
         quantized = is_quantized(folder)
         model = eval_model(folder)
         check(model)
-        metrics = evaluations[quantized](model)
+        program = digests_of(folder)[f"{EVAL_FOLDER}/{EVAL_MODEL}"]
+        metrics = evaluations.setdefault(program, RepeatedEvaluation(task))(model)
         records.append({"epoch": epoch, "quantized": quantized, **metrics})
     return records
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from qcc._paddle import paddle, static_mode
 from qcc.backends import Saved
-from qcc.errors import ConfigError
+from qcc.errors import CheckpointError, ConfigError
 from qcc.frontend.alignment import align
 from qcc.frontend.layer import Loss, Specs, like_returned, trace
 from qcc.frontend.reshaped import reshaped
@@ -27,7 +27,7 @@ from qcc.train.config.optimization import CosineDecay, LearningRate, LinearWarmu
 from qcc.train.config.schema import TrainingConfig
 from qcc.train.config.slim import Compressor, Slim
 from qcc.train.data.digest import digest_of
-from qcc.train.freeze import checkpoint_model, freeze_to
+from qcc.train.freeze import checkpoint_model, freeze_to, metrics_among
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 from qcc.train.loop.interrupt import interruptible
 from qcc.train.loop.loop import Loop, Record, best_record
@@ -132,6 +132,7 @@ def fit(
             "quantization": slim.strategy.model_dump(mode="json", include=_SCHEME),
         }
         check_origin(store, origin)
+        _check_metric(store, task.main_metric)
         if stay_float:
             console.print(plain(f"these weights stay float: {shown(stay_float)}."), markup=False)
         phase = QuantizationPhase(
@@ -139,7 +140,11 @@ def fit(
         )
         records = Loop(task, phase, store, settings(config, slim), console).run(stop)
     best = best_record(records, task.main_metric)
-    assert best is not None  # every epoch is quantized and evaluated
+    if best is None:  # of an earlier call, of which quantization.start_epoch was a later one
+        raise CheckpointError(
+            f"{root} has {counted(len(records), 'epoch')} already, none of them quantized, and {epochs} in"
+            " all are asked for: let `epochs` be more, or give another folder."
+        )
     transformed = checkpoint_model(store, best["epoch"])
     state = TrainingState.read(store.epoch(best["epoch"]))
     return FitResult(
@@ -149,6 +154,19 @@ def fit(
         best=best,
         checkpoints=root,
     )
+
+
+def _check_metric(store: CheckpointStore, metric: str) -> None:
+    """Raise CheckpointError where epochs were evaluated by another metric, with which those to come cannot be
+    compared."""
+    newest = store.newest()
+    for record in [] if newest is None else newest.history:
+        if metric not in record:
+            known = ", ".join(sorted(metrics_among(record)))
+            raise CheckpointError(
+                f"{store.root} has epochs that were evaluated by {known}, and the metric is now {metric}:"
+                " give the function of then, under its name, or another folder."
+            )
 
 
 def _check_kinds(folder: Any, loss: Any, optimizer: Any, quantization: Any, skip_vars: Any) -> None:

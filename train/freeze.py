@@ -13,7 +13,8 @@ from qcc.errors import CheckpointError, ModelFormatError
 from qcc.files import one_change
 from qcc.model import Model
 from qcc.quantization import scheme, state
-from qcc.train.loop.checkpoint import METRICS, CheckpointStore, check_digests, files_of, read_json
+from qcc.train.loop.checkpoint import METRICS, CheckpointStore, check_digests, digests_of, files_of, read_json
+from qcc.train.loop.loop import Record
 from qcc.train.programs.scheme import forms, freeze, save_form
 from qcc.train.saving import EVAL_FOLDER, EVAL_MODEL, SCHEME
 
@@ -52,17 +53,30 @@ def checkpoint_metrics(store: CheckpointStore, epoch: int | None) -> dict[str, f
     """
     checkpoint = store.epoch(best_epoch(store) if epoch is None else epoch)
     check_digests(checkpoint, [METRICS])
+    return metrics_among(read_json(checkpoint / METRICS))
+
+
+def metrics_among(record: Record) -> dict[str, float]:
+    """What the record of an epoch says that it was evaluated to, by the metrics' names."""
     return {
         name: value
-        for name, value in read_json(checkpoint / METRICS).items()
+        for name, value in record.items()
         if isinstance(value, float) and name != "seconds" and not name.startswith("train_")
     }
 
 
 def is_quantized(checkpoint: Path) -> bool:
-    """Whether the model of a checkpoint's folder has fake quantization in it."""
-    path = checkpoint / SCHEME
-    return path.exists() and read_json(path) is not None
+    """Whether the model of a checkpoint's folder has fake quantization in it.
+
+    Raises CheckpointError for a checkpoint of float training, which holds no model.
+    """
+    if SCHEME not in digests_of(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint} is a checkpoint of float training, which holds no model: give the folder of those"
+            " that quantized training has written."
+        )
+    check_digests(checkpoint, [SCHEME])
+    return read_json(checkpoint / SCHEME) is not None
 
 
 def eval_model(checkpoint: Path) -> Model:
@@ -74,7 +88,7 @@ def eval_model(checkpoint: Path) -> Model:
             " with float_model_save_path in the slim file, the same `qcc quantize` saves the form of epoch"
             " end_epoch."
         )
-    check_digests(checkpoint, (*written, SCHEME))
+    check_digests(checkpoint, written)
     return qcc.load(checkpoint / EVAL_FOLDER, model_filename=EVAL_MODEL, params_filename="__params__")
 
 

@@ -26,7 +26,7 @@ from qcc.train.evaluation.evaluate import RepeatedEvaluation
 from qcc.train.float_training import check_backbone, train_float
 from qcc.train.loop.agreement import check_weights
 from qcc.train.loop.board import board_in
-from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, read_json
+from qcc.train.loop.checkpoint import CheckpointStore, TrainingState, check_digests, read_json
 from qcc.train.loop.loop import Loop, Record, best_record
 from qcc.train.loop.stepper import Stepper
 from qcc.train.models.network import Network
@@ -109,6 +109,8 @@ class QuantizationPhase:
         if state is None:
             write_scope(self._scope, self._fitting_first_weights())
             self._averages.start(self._scope)
+        else:
+            write_scope(self._scope, self._untrained_weights())
         self._use(Stage(), plain)
         if state is not None:
             own = state.distiller_optimizer and self._config.distiller_optimizer is not None
@@ -173,6 +175,7 @@ class QuantizationPhase:
             raise ConfigError(
                 f"{where}, and was trained before quantization was inserted; let end_epoch be a later one."
             )
+        check_digests(store.epoch(epoch), [SCHEME])
         trained = read_json(store.epoch(epoch) / SCHEME)["pipeline"]
         if trained != self._pipeline:
             raise ConfigError(
@@ -188,7 +191,7 @@ class QuantizationPhase:
         """Makes the test model that was evaluated when quantized training had come to `state`."""
         scope = paddle.static.Scope()
         arrays, averages = split_averages(state.arrays)
-        write_scope(scope, arrays)
+        write_scope(scope, self._untrained_weights() | arrays)
         return lambda feeds, fetches: self._model_in(scope, averages, state.quantized, feeds, fetches)
 
     # ------------------------------------------------------------------ programs
@@ -241,6 +244,14 @@ class QuantizationPhase:
                 f"{str(error).removesuffix('.')}; given as compressor.init_model of a slim file, it gives its"
                 " shapes to the network."
             ) from error
+
+    def _untrained_weights(self) -> Arrays:
+        """What the test program alone reads, so that no training state holds it."""
+        trained = set(persistable_names(self._network.train))
+        if trained.issuperset(persistable_names(self._network.test)):
+            return {}
+        first = self._fitting_first_weights().items()
+        return {name: value for name, value in first if name not in trained}
 
     def _check_distillations(self, epoch: int) -> None:
         """Refuse those of `epoch` and later ones before any training is spent on them."""

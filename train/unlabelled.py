@@ -73,8 +73,9 @@ class Budget:
     minutes: float | None = None
 
     def __post_init__(self) -> None:
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise ConfigError(f"minutes is {self.minutes}, where a number above 0 is wanted.")
+        is_number = isinstance(self.minutes, int | float)
+        if self.minutes is not None and not (is_number and 0 < self.minutes < math.inf):
+            raise ConfigError(f"minutes is {self.minutes!r}, where a number above 0 is wanted.")
         if type(self.steps) is not int or self.steps < 1:
             raise ConfigError(f"steps is {self.steps!r}, where a whole number from 1 on is wanted.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,34 @@ def test_detections_of_a_finished_run_are_refused(folder: Path, capfd: Any, monk
     (folder / "found").mkdir()
     (folder / "found/bbox.json").write_text("[]")
     assert command([*map(str, words)]) == 0
+
+
+def test_each_epoch_is_evaluated_as_it_was_trained(
+    finished: Path, tmp_path: Path, tiny_images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_config(tmp_path, tiny_images)
+    shutil.copytree(finished / "run/float", tmp_path / "run/float")
+    run(config, write_slim(tmp_path / "run", 1, **SCHEME))
+    run(config, write_slim(tmp_path / "run", 2, end_epoch=1, activation_bits=3, **SCHEME))
+    programs = list[str]()
+
+    def evaluate(task: ClassifierTask, run: Any) -> dict[str, float]:
+        programs.append(str(run.__self__._program))
+        return {"top1": 0.5}
+
+    monkeypatch.setattr(ClassifierTask, "evaluate", evaluate)
+    assert command(["eval", str(tmp_path / "run"), "-c", str(config), "--all-epochs"]) == 0
+    assert [sorted(set(re.findall(r"bit_length = (\d)", text))) for text in programs] == [["8"], ["3", "8"]]
+
+
+def test_checkpoints_of_float_training_hold_no_model(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = "run/float/0 is a checkpoint of float training, which holds no model"
+    assert command(["eval", f"{folder}/run/float", "-c", f"{folder}/tiny.yml", "--all-epochs"]) == 2
+    assert told in capsys.readouterr().err
+    assert command(["freeze", "--checkpoint", f"{folder}/run/float", "--epoch", "0", "--save", "x"]) == 2
+    assert told in capsys.readouterr().err
+    (folder / "run/2/scheme.json").unlink()
+    assert command(["freeze", "--checkpoint", f"{folder}/run", "--epoch", "2", "--save", "x"]) == 2
+    assert "run/2/scheme.json is not what was written there" in capsys.readouterr().err

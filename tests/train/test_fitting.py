@@ -18,7 +18,10 @@ from qcc.errors import CheckpointError, ConfigError, DataError, TrainingError
 from qcc.quantization import quantized_ops, state
 from qcc.train import FitResult, Network, fit
 from qcc.train.config import QuantizationStrategy
+from qcc.train.config.optimization import Adam, OptimizerBuilder
 from qcc.train.loop.checkpoint import CheckpointStore
+from qcc.train.loop.stepper import Stepper
+from qcc.train.programs.scope import write_scope
 
 nn = paddle.nn
 
@@ -69,11 +72,15 @@ def broken(epoch: int) -> list[Any]:
 
 
 def test_it_goes_on_with_the_same_bits(layer: nn.Layer, result: FitResult, tmp_path: Path) -> None:
+    def mistaken(predict: Callable[..., Any]) -> Any:
+        return predict(IMAGES.astype(np.float64))
+
+    mistaken.__name__ = "accuracy"
     with pytest.raises(DataError, match=r"`train`, in epoch 1, raised ZeroDivisionError: none is left\.$"):
         fitted(layer, tmp_path, broken)
     assert (tmp_path / "interrupted").is_dir()  # behind two batches
     with pytest.raises(DataError, match=r"'image' is float64.* give it `\.astype"):
-        fitted(layer, tmp_path, metric=lambda predict: predict(IMAGES.astype(np.float64)))
+        fitted(layer, tmp_path, metric=mistaken)
     again = fitted(layer, tmp_path)
     for name, value in result.weights.items():
         np.testing.assert_array_equal(again.weights[name], value)
@@ -191,28 +198,100 @@ def test_another_layer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -
         fitted(layer, tmp_path, epochs=1)
 
 
-def test_static_programs(tmp_path: Path) -> None:
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_another_metric_or_optimizer_does_not_go_on_with_it(layer: nn.Layer, tmp_path: Path) -> None:
+    def agreeing(predict: Callable[..., Any]) -> float:
+        return 0.5
+
+    fitted(layer, tmp_path, epochs=1)
+    before = contents(tmp_path)
+    told = r"epochs that were evaluated by accuracy, and the metric is now agreeing: give the function"
+    with pytest.raises(CheckpointError, match=told):
+        fitted(layer, tmp_path, epochs=1, metric=agreeing)
+    adam = OptimizerBuilder(optimizer=Adam(type="Adam"))
+    with pytest.raises(CheckpointError, match=r"is that of another optimizer: \d+ variables differ"):
+        fitted(layer, tmp_path, epochs=2, optimizer=adam)
+    assert contents(tmp_path) == before
+
+
+def test_a_kill_behind_the_checkpoint_leaves_no_epoch_out_of_the_records(
+    layer: nn.Layer, tmp_path: Path
+) -> None:
+    fitted(layer, tmp_path, epochs=2)
+    records = tmp_path / "metrics.jsonl"
+    whole = records.read_bytes()
+    assert whole.count(b'"kind": "epoch"') == 2
+    records.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+    for _ in range(2):
+        fitted(layer, tmp_path, epochs=2)
+        assert records.read_bytes() == whole
+
+
+def test_what_is_not_finite_is_not_kept(
+    layer: nn.Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Stepper.step
+
+    def spoilt(stepper: Stepper, feeds: Any, number: int) -> Any:
+        done = step(stepper, feeds, number)
+        if number == 5:
+            write_scope(stepper.scope, {"norm._mean": np.full(4, np.nan, np.float32)})
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stepper, "step", spoilt)
+        with pytest.raises(TrainingError, match=r"'norm\._mean'.* the last good checkpoint is .*/0\.$"):
+            fitted(layer, tmp_path, broken)
+    assert not (tmp_path / "interrupted").exists()
+    assert [record["epoch"] for record in fitted(layer, tmp_path).records] == [0, 1, 2]
+
+
+def test_fewer_epochs_than_were_trained_in_float(layer: nn.Layer, tmp_path: Path) -> None:
+    def until(epoch: int) -> list[Any]:
+        return Breaking(batches(1)) if epoch == 2 else batches(epoch)
+
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        fitted(layer, tmp_path, until, quantization=QuantizationStrategy(start_epoch=2, end_epoch=2))
+    with pytest.raises(CheckpointError, match=r"has 2 epochs already, none of them quantized, and 1 in all"):
+        fitted(layer, tmp_path, epochs=1, quantization=QuantizationStrategy())
+
+
+def static_network(temperature: bool = False) -> tuple[Network, dict[str, np.ndarray]]:
+    """Programs and the values of their parameters; `temperature`: the test program has one more of these."""
     static = paddle.static
     train, startup = static.Program(), static.Program()
     with static.program_guard(train, startup), paddle.utils.unique_name.guard():
         image = static.data("image", [None, 1, 6, 6])
         label = static.data("label", [None, 1], "int64")
         scores = static.nn.fc(nn.functional.relu(static.nn.conv2d(image, 4, 3)), 2)
+        test = train.clone(for_test=True)
         loss = paddle.mean(nn.functional.cross_entropy(scores, label))
+    output = scores.name
+    if temperature:
+        with static.program_guard(test, startup):
+            factor = static.create_parameter([2], "float32", name="temperature")
+            output = paddle.multiply(test.global_block().var(output), factor).name
     scope = static.Scope()
     static.Executor().run(startup, scope=scope)
     network = Network(
         train=train,
-        test=train.clone(for_test=True),
+        test=test,
         startup=startup,
         train_feeds=("image", "label"),
         loss=loss.name,
         train_outputs=(),
         test_feeds=("image",),
-        outputs=(scores.name,),
+        outputs=(output,),
     )
-    names = [parameter.name for parameter in train.all_parameters()]
-    weights = {name: np.array(scope.find_var(name).get_tensor()) for name in names}
+    names = [parameter.name for parameter in test.all_parameters()]
+    return network, {name: np.array(scope.find_var(name).get_tensor()) for name in names}
+
+
+def test_static_programs(tmp_path: Path) -> None:
+    network, weights = static_network()
     with pytest.raises(ConfigError, match="give their `weights`, by name"):
         fit(network, batches, accuracy, folder=tmp_path, epochs=1)
     console = Console(file=io.StringIO())
@@ -228,6 +307,20 @@ def test_static_programs(tmp_path: Path) -> None:
     )
     assert set(found.weights) == set(weights)
     assert state(found.model.graph) == "frozen"
+
+
+def test_what_the_test_program_alone_reads_is_there_when_it_goes_on(tmp_path: Path) -> None:
+    network, weights = static_network(temperature=True)
+    weights["temperature"][:] = [3.0, -3.0]
+    given = {"epochs": 2, "weights": weights, "console": Console(file=io.StringIO())}
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        fit(network, broken, accuracy, folder=tmp_path / "stopped", **given)
+    found = fit(network, batches, accuracy, folder=tmp_path / "stopped", **given)
+    whole = fit(network, batches, accuracy, folder=tmp_path / "whole", **given)
+    np.testing.assert_array_equal(found.weights["temperature"], [3.0, -3.0])
+    assert [one["accuracy"] for one in found.records] == [one["accuracy"] for one in whole.records]
+    for name, value in whole.model.weights.items():
+        np.testing.assert_array_equal(found.model.weights[name], value)
 
 
 def test_what_is_to_stay_float(layer: nn.Layer, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import qcc
 from qcc._paddle import dygraph_mode, paddle
 from qcc.errors import ConfigError, GraphError
 from qcc.quantization import quantized_ops
-from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Sgd
+from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Regularizer, Sgd
 
 nn = paddle.nn
 
@@ -73,6 +73,64 @@ def test_all_that_was_trained_comes_back(tmp_path: Path) -> None:
     weights = {f"{part}.{kind}" for part in ("rows", "fc", "aside") for kind in ("weight", "bias")}
     assert moved == {"conv.weight", *weights}
     assert result.weights["loss.weight"] != loss.weight.numpy()
+
+
+class Scaled(nn.Layer):  # type: ignore[misc]
+    """A loss with weights that are trained already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = self.create_parameter([1], default_initializer=nn.initializer.Constant(2.5))
+        self.mixing = self.create_parameter([2, 2], default_initializer=nn.initializer.Assign(np.eye(2)))
+
+    def forward(self, found, label):  # type: ignore[no-untyped-def]
+        return nn.functional.cross_entropy(paddle.matmul(found, self.mixing) * self.factor, label)
+
+
+def test_a_loss_starts_from_its_weights(tmp_path: Path) -> None:
+    with dygraph_mode():
+        layer, loss = Small(), Scaled()
+    found = fitted(layer, tmp_path, loss=loss, epochs=1, learning_rate=1e-9).weights
+    np.testing.assert_allclose(found["loss.factor"], [2.5], rtol=1e-6)
+    np.testing.assert_allclose(found["loss.mixing"], np.eye(2), atol=1e-6)
+
+
+def test_a_regularizer_spares_batch_norms(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Small()
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    builder = OptimizerBuilder(optimizer=Sgd(type="SGD"), regularizer=Regularizer(factor=100.0))
+    rate = LearningRate(base_lr=1e-3)
+    found = fitted(layer, tmp_path, epochs=1, optimizer=builder, learning_rate=rate).weights
+    for name, kept in (("norm.weight", 1.0), ("conv.weight", 0.9**4), ("fc.weight", 0.9**4)):
+        np.testing.assert_allclose(found[name], kept * before[name], atol=1e-2, err_msg=name)
+
+
+class Permuting(Small):
+    """Has buffers of whole numbers, by one of which it selects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("order", paddle.to_tensor(np.arange(64)[::-1].copy()))
+        self.register_buffer("kept", paddle.to_tensor(np.arange(64) % 3 > 0))
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        found = nn.functional.relu(self.norm(self.conv(image))).flatten(1)
+        found = paddle.where(self.kept, found, paddle.zeros_like(found))
+        return self.fc(paddle.index_select(found, self.order, axis=1))
+
+
+def test_buffers_of_whole_numbers(tmp_path: Path) -> None:
+    with dygraph_mode():
+        paddle.seed(3)
+        layer = Permuting()
+    result = fitted(layer, tmp_path)
+    assert result.best["accuracy"] > 0.7
+    np.testing.assert_array_equal(result.weights["order"], np.arange(64)[::-1])
+    assert result.weights["kept"].dtype == np.bool_
+    qcc.into_layer(result.weights, layer)
+    result.save(tmp_path / "saved", check=False)
 
 
 class Sparing(Small):

@@ -390,6 +390,7 @@ def test_the_command(
         ({"steps": 2.5}, r"steps is 2\.5, where"),
         ({"minutes": 0.0}, r"minutes is 0\.0, where a number above 0 is wanted"),
         ({"minutes": float("inf")}, "minutes is inf, where"),
+        ({"minutes": "5"}, "minutes is '5', where"),
         ({"minutes": float("nan")}, "minutes is nan, where"),
     ],
 )

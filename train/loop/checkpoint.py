@@ -11,10 +11,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ METRICS = "metrics.json"
 INTERRUPTED = "interrupted"
 _TENSORS, _STATE = "state.npz", "state.json"
 _WRITTEN = ".tmp"
+# What checkpoints are called; everything else in their folder is somebody else's.
+_NAMES = re.compile(rf"0|[1-9][0-9]*|{INTERRUPTED}", re.ASCII)
 _LARGEST = 1 << 30
 
 
@@ -51,7 +54,8 @@ class TrainingState:
     `arrays`: every persistable variable of the training program. `sums`: of the running epoch's scores.
     `history`: one record per finished epoch. `settings`: the configuration, to tell what has changed.
     `quantized`: whether quantization has been inserted. `distiller_optimizer`: whether the optimizer's state
-    is that of DistillerOptimizer.
+    is that of DistillerOptimizer. `steps_per_epoch`: of how many batches `position.batch` are done; 0: not
+    told, by an earlier version.
     """
 
     arrays: Arrays
@@ -61,6 +65,7 @@ class TrainingState:
     history: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     distiller_optimizer: bool = False
+    steps_per_epoch: int = 0
 
     def write(self, folder: Path) -> None:
         with atomic_file(folder / _TENSORS) as stream:
@@ -87,6 +92,17 @@ class TrainingState:
         facts = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "arrays"}
         return facts | {"position": asdict(self.position)}
 
+    def among(self, steps_per_epoch: int) -> TrainingState:
+        """The same share of the epoch done where an epoch has so many batches, as with other batch sizes or
+        numbers of processes; rather a few samples twice than left out."""
+        done, steps = self.position.batch, self.steps_per_epoch
+        if steps in (0, steps_per_epoch) or done == 0:
+            return self
+        batch = done * steps_per_epoch // steps
+        sums = {name: total * batch / done for name, total in self.sums.items()}
+        position = replace(self.position, batch=batch)
+        return replace(self, position=position, sums=sums, steps_per_epoch=steps_per_epoch)
+
     @classmethod
     def of(cls, facts: dict[str, Any], arrays: Arrays) -> TrainingState:
         """The state that `facts` came from."""
@@ -111,6 +127,7 @@ class _Facts(BaseModel):
     history: list[dict[str, Any]] = []
     settings: dict[str, Any] = {}
     distiller_optimizer: bool = False
+    steps_per_epoch: NonNegativeInt = 0
 
 
 class CheckpointStore:
@@ -144,13 +161,13 @@ class CheckpointStore:
             yield
 
     def _clear(self) -> None:
-        for leftover in self.root.glob(f".*{_WRITTEN}"):
+        for leftover in self.root.glob(f".*{_WRITTEN}/"):
+            if not _NAMES.fullmatch(_name_of(leftover)):
+                continue
             if (leftover / MARKER).exists():
                 self._settle(_name_of(leftover))
-            elif leftover.is_dir():
+            else:
                 shutil.rmtree(leftover)
-            else:  # of a version that named unfinished files so
-                leftover.unlink()
         clear(self.root)
 
     def write(self, name: str, fill: Callable[[Path], None]) -> Path:
@@ -188,7 +205,7 @@ class CheckpointStore:
 
     def epochs(self) -> list[int]:
         """The epochs that have a whole checkpoint, in order."""
-        return sorted(int(name) for name in self._whole() if name.isascii() and name.isdigit())
+        return sorted(int(name) for name in self._whole() if name != INTERRUPTED)
 
     def last_good(self) -> str:
         """Which checkpoint is the last good one, in words."""
@@ -218,7 +235,8 @@ class CheckpointStore:
         """Name -> folder of what is whole, in place or, written later, about to take it."""
         settled = {marker.parent.name: marker.parent for marker in self.root.glob(f"[!.]*/{MARKER}")}
         written = [marker.parent for marker in self.root.glob(f".*{_WRITTEN}/{MARKER}")]
-        return settled | {_name_of(folder): folder for folder in written}
+        found = settled | {_name_of(folder): folder for folder in written}
+        return {name: folder for name, folder in found.items() if _NAMES.fullmatch(name)}
 
 
 def read_json(path: Path) -> Any:
@@ -239,10 +257,11 @@ def _files(folder: Path) -> list[Path]:
 
 def files_of(folder: Path, part: str) -> list[str]:
     """The files that a whole checkpoint was written with in its folder `part`."""
-    return [name for name in _digests(folder) if name.startswith(f"{part}/")]
+    return [name for name in digests_of(folder) if name.startswith(f"{part}/")]
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def digests_of(folder: Path) -> dict[str, str]:
+    """The digests of a whole checkpoint's files as they were written, by their names in its folder."""
     found = read_json(folder / MARKER)
     if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
         raise CheckpointError(f"{folder / MARKER} does not hold the digests of the checkpoint's files.")
@@ -251,7 +270,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def check_digests(folder: Path, names: Iterable[str]) -> None:
     """Raise CheckpointError when one of a whole checkpoint's files is not what was written."""
-    digests = _digests(folder)
+    digests = digests_of(folder)
     for name in names:
         path = folder / name
         if not path.is_file() or sha256(path) != digests.get(name):

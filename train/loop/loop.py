@@ -100,16 +100,18 @@ class Loop:
         state = shared_state(group, self._store.newest() if group.rank == 0 else None)
         position, sums = Position(), {}
         if state is not None:
+            state = state.among(self._task.steps_per_epoch)
             position, sums, self._history = state.position, state.sums, state.history
             if group.rank == 0:
                 self._tell_resumed(state)
+        # First: a state that is refused, such as another network's, leaves the folder as it is.
+        self._phase.start(state)
         if group.rank == 0:
-            self._rewind(position.step)
+            self._rewind(position)
             if self._history:
                 self._write_summary()  # a kill may have come between the last checkpoint and this
-        self._phase.start(state)
-        if group.rank == 0 and self._keep is not None:
-            self._thin_out(self._keep)  # as a run that kept more did not
+            if self._keep is not None:
+                self._thin_out(self._keep)  # as a run that kept more did not
         with self._naming_last_good():
             while position.epoch < self._phase.epochs:
                 position = self._run_epoch(position, sums, stop)
@@ -193,13 +195,17 @@ class Loop:
         sums: dict[str, float],
         stop: StopRequest,
     ) -> Feeds | None:
-        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C. When a process
-        that loads it has ended, TrainingError is raised; Interrupted where the same signal has asked this
-        process to stop."""
+        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C, if it is finite.
+
+        When a process that loads it has ended, TrainingError is raised; Interrupted where the same signal has
+        asked this process to stop.
+        """
         try:
             return next(batches, None)
         except QccError as error:
             if self._task.group.rank == 0:
+                # What is not finite is not kept: no run could go on from it.
+                stepper.check_finite(position.step - 1)
                 self._write_interrupted(stepper, position, sums)
             if not isinstance(error, WorkerError):
                 raise
@@ -232,6 +238,7 @@ class Loop:
             self._history,
             self._settings,
             self._phase.distiller_optimizer,
+            self._task.steps_per_epoch,
         )
 
     def _write_checkpoint(
@@ -263,15 +270,20 @@ class Loop:
 
     # ------------------------------------------------------------------ telling
 
-    def _rewind(self, step: int) -> None:
-        """Let the records go on after `step`; a new board is told what came before."""
-        self._journal.rewind(step)
+    def _rewind(self, position: Position) -> None:
+        """Let the records go on from `position`; a new board is told what came before."""
+        self._journal.rewind(position.step)
+        records = self._journal.records()
         if self._board is not None and self._board.is_new():
             self._board.rewind(0)
-            for record in self._journal.records():
-                self._board.write(record.pop("step"), record)
+            for record in records:
+                self._board.write(record["step"], record)
         elif self._board is not None:
-            self._board.rewind(step)
+            self._board.rewind(position.step)
+        told = [record.get("epoch") for record in records if record.get("kind") == "epoch"]
+        if position.batch == 0 and self._history and self._history[-1]["epoch"] not in told:
+            # A kill has come between the epoch's checkpoint and this.
+            self._record(position.step, {"kind": "epoch", **self._history[-1]})
 
     def _record(self, step: int, record: Record) -> None:
         self._journal.write(step, record)

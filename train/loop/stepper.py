@@ -19,6 +19,7 @@ from qcc.train.programs.averages import Averages, split_averages, with_averages
 from qcc.train.programs.distillation import TEACHER_PREFIX
 from qcc.train.programs.drawing import drawing
 from qcc.train.programs.kernels import choose_kernels, running
+from qcc.train.programs.optimizer import OPTIMIZER_PREFIX
 from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.scope import Arrays, move_scope, persistable_names, read_scope, write_scope
 from qcc.train.tasks.task import Feeds
@@ -116,7 +117,7 @@ class Stepper:
     def set_state(self, arrays: Arrays) -> None:
         """Take over what `state` returned in an earlier run, which may have kept no averages.
 
-        Raises CheckpointError when it is the state of another network or quantization scheme.
+        Raises CheckpointError when it is the state of another network, quantization scheme or optimizer.
         """
         arrays, averages = split_averages(arrays)
         present = self._variables()
@@ -124,10 +125,11 @@ class Stepper:
             name for name in present if present[name].shape != arrays[name].shape
         )
         if other:
+            of_optimizer = all(name.startswith(OPTIMIZER_PREFIX) for name in other)
+            what = "optimizer" if of_optimizer else "network or quantization scheme"
             raise CheckpointError(
-                f"the checkpoint is that of another network or quantization scheme: {len(other)} variables"
-                f" differ, the first is '{other[0]}'; choose another checkpoint_path or save_dir to start"
-                " anew."
+                f"the checkpoint is that of another {what}: {len(other)} variables differ, the first is"
+                f" '{other[0]}'; train on with that {what}, or start anew in another folder."
             )
         write_scope(self.scope, arrays, self._device)
         self._averages.start(self.scope)

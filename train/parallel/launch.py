@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
-from qcc.starting import INTERRUPTED_EXIT_CODE
+from qcc.starting import INTERRUPTED_EXIT_CODE, SIGNALS
 from qcc.train.parallel.environment import Place, gpu_variable
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -94,8 +94,12 @@ def _passing_signals_on(workers: Sequence[_Worker]) -> Iterator[None]:
             if worker.process.poll() is None:
                 worker.process.send_signal(number)
 
-    previous = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     try:
+        for number, handler in previous.items():
+            # What is ignored stays so, in the processes, too, as for who trains in one alone.
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, pass_on)
         yield
     finally:
         for number, handler in previous.items():

@@ -13,7 +13,7 @@ from qcc.train.programs.appending import appending
 from qcc.train.programs.clipping import clip_by_global_norm
 
 # A prefix of its own keeps the names of the optimizer's variables apart from the network's.
-_PREFIX = "optimizer/"
+OPTIMIZER_PREFIX = "optimizer/"
 
 
 def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 1) -> str:
@@ -26,9 +26,11 @@ def add_optimizer(network: Network, builder: OptimizerBuilder, processes: int = 
     Returns the name of the variable, float32 [1], that holds the learning rate. Raises TrainingError when
     a parameter gets no gradient.
     """
-    with appending(network.train, network.startup, _PREFIX):
+    with appending(network.train, network.startup, OPTIMIZER_PREFIX):
         optimizer = _optimizer(builder)
         block = network.train.global_block()
+        if builder.regularizer is not None:
+            _spare_norms(block)
         updated = optimizer.backward(block.var(network.loss))
         _check_all_trained(network.train, {parameter.name for parameter, _ in updated})
         if processes > 1:
@@ -50,7 +52,7 @@ def restart_optimizer(network: Network, scope: Any) -> None:
     startup = network.startup.clone()
     block = startup.global_block()
     for index in reversed(range(len(block.ops))):
-        if not any(name.startswith(_PREFIX) for name in block.ops[index].output_arg_names):
+        if not any(name.startswith(OPTIMIZER_PREFIX) for name in block.ops[index].output_arg_names):
             block._remove_op(index)
     paddle.static.Executor(core.CPUPlace()).run(startup, scope=scope)
 
@@ -63,6 +65,16 @@ def _optimizer(builder: OptimizerBuilder) -> Any:
         weight_decay=None if regularizer is None else paddle.regularizer.L2Decay(regularizer.factor),
         **builder.optimizer.model_dump(exclude={"type"}),
     )
+
+
+def _spare_norms(block: Any) -> None:
+    """Let nothing pull scales and offsets of batch norms towards zero but a regularizer of their own."""
+    for op in block.ops:
+        if op.type == "batch_norm":
+            for name in (*op.input("Scale"), *op.input("Bias")):
+                parameter = block.var(name)
+                if getattr(parameter, "regularizer", None) is None:
+                    parameter.regularizer = paddle.regularizer.L2Decay(0.0)
 
 
 def _check_all_trained(program: Any, updated: set[str]) -> None:

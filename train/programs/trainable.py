@@ -59,6 +59,8 @@ def _leave_test_mode(graph: Graph, op: Op) -> None:
         graph.set_flag(op, "use_global_stats", True)
     if op.attr("is_test", False):
         graph.set_flag(op, "is_test", False)
+        if op.attr("dropout_prob", 0.0):  # of recurrent layers, between one and the next
+            graph.set_attr(op, "dropout_prob", 0.0)
     for slot in OpProtoHolder.instance().get_op_proto(op.type).outputs:
         # Of some ops Paddle 3 calls them extra, as it does what may be left out anyway.
         for_gradient = slot.intermediate or (slot.extra and not slot.dispensable)

@@ -15,6 +15,7 @@ from qcc.array_files import ArraysError, load_arrays, write_arrays
 from qcc.errors import CheckpointError
 from qcc.files import atomic_file
 from qcc.inputs import open_input
+from qcc.ir.dtypes import numpy_dtype
 from qcc.model import Model
 from qcc.quantization import state
 from qcc.train.config.inputs import refuse_address
@@ -84,21 +85,33 @@ def put_weights(network: Network, scope: Any, weights: Mapping[str, NDArray[Any]
 
 
 def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> Arrays:
-    """The test program's weights out of `weights`; what `source` holds beyond them is left out.
+    """The network's weights out of `weights`, of the dtypes that they have there: all of the test program,
+    and what else the training program has and `weights` give, such as those of a loss. What `source` holds
+    beyond them is left out.
 
-    Raises CheckpointError when one is missing or has another shape.
+    Raises CheckpointError when one is missing or has another shape, or a dtype that loses what it holds.
     """
     check_complete(network, weights, source)
-    shapes = {var.name: tuple(var.shape) for var in network.test.list_vars() if var.persistable}
-    names = persistable_names(network.test)
-    for name in names:
-        if weights[name].shape != shapes[name]:
+    wanted = {
+        var.name: var
+        for program in (network.train, network.test)
+        for var in program.list_vars()
+        if var.persistable and var.name in weights
+    }
+    for name, var in wanted.items():
+        if weights[name].shape != tuple(var.shape):
             raise CheckpointError(
                 f"{source}: '{name}' has shape {list(weights[name].shape)} where the network has"
-                f" {list(shapes[name])}; it belongs to another network, or to one of another width or number"
+                f" {list(var.shape)}; it belongs to another network, or to one of another width or number"
                 " of classes."
             )
-    return {name: weights[name].astype(np.float32) for name in names}
+        dtype = numpy_dtype(var.dtype)
+        if not np.can_cast(weights[name].dtype, dtype, "same_kind"):
+            raise CheckpointError(
+                f"{source}: '{name}' is {weights[name].dtype} where the network has {dtype}; it belongs to"
+                " another network."
+            )
+    return {name: weights[name].astype(numpy_dtype(var.dtype)) for name, var in wanted.items()}
 
 
 def check_complete(network: Network, weights: Mapping[str, NDArray[Any]], source: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +74,22 @@ def test_a_failed_write_leaves_the_old_checkpoint(store: CheckpointStore) -> Non
 def test_what_a_kill_leaves_behind_is_cleared_away(store: CheckpointStore) -> None:
     (store.root / ".3.tmp").mkdir()
     (store.root / ".3.tmp" / "state.npz").write_bytes(b"half")
-    (store.root / ".metrics.json.123.tmp").write_bytes(b"half")
     with store.lock():
         assert [path.name for path in store.root.iterdir()] == [".lock"]
+
+
+def test_what_is_not_a_checkpoint_is_left_alone(store: CheckpointStore) -> None:
+    kept = store.write("0", state(1).write)
+    for name in ("00", "copy", ".notes.tmp", ".01.tmp"):
+        shutil.copytree(kept, store.root / name)
+    (store.root / ".cache.tmp").mkdir()
+    (store.root / ".list.tmp").write_bytes(b"mine")
+    names = sorted(path.name for path in store.root.iterdir())
+    with store.lock():
+        assert sorted(path.name for path in store.root.iterdir()) == sorted([*names, ".lock"])
+        assert store.epochs() == [0]
+    shutil.rmtree(kept)
+    assert store.newest() is None
 
 
 def test_writing_again_replaces(store: CheckpointStore) -> None:
@@ -106,6 +121,17 @@ def test_damage_is_noticed(store: CheckpointStore, name: str) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"{name} is not what was written there; remove .*0 to go on"):
         store.newest()
+
+
+def test_the_share_of_an_epoch_that_is_done() -> None:
+    stopped = replace(state(2, batch=60), sums={"loss": 120.0}, steps_per_epoch=100)
+    assert stopped.among(100) is stopped
+    halved = stopped.among(50)  # as with twice as many processes
+    assert (halved.position, halved.sums) == (replace(stopped.position, batch=30), {"loss": 60.0})
+    assert stopped.among(33).position.batch == 19
+    trained = replace(stopped, position=Position(2, 100, 300))
+    assert trained.among(33).position.batch == 33
+    assert replace(stopped, steps_per_epoch=0).among(50).position.batch == 60
 
 
 def test_nothing_there(store: CheckpointStore) -> None:

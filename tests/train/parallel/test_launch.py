@@ -35,6 +35,17 @@ def test_all_know_their_place(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     assert (tmp_path / "log/workerlog.2").read_text() == "2 3 3 2\n"
 
 
+def test_what_is_ignored_stays_so(tmp_path: Path) -> None:
+    """As SIGINT is by what a script starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        launch(python("print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"), 2, tmp_path)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (tmp_path / "workerlog.1").read_text() == "True\n"
+
+
 @pytest.mark.parametrize(
     ("death", "message"),
     [

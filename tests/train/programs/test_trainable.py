@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from saved_models import MAJOR
 
 import qcc
 from qcc._paddle import paddle
@@ -51,6 +52,20 @@ def test_it_computes_the_same(model: Model) -> None:
     for found, wanted in zip(Model(graph).run({"image": IMAGE}), model.run({"image": IMAGE}), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert any(op.type == "dropout" for op in model.graph.ops)
+
+
+@pytest.mark.skipif(MAJOR >= 3, reason="Paddle 3 does not make recurrent layers of the old IR")
+def test_recurrent_layers_drop_nothing() -> None:
+    main, startup, scope = static.Program(), static.Program(), static.Scope()
+    with paddle.utils.unique_name.guard(), static.program_guard(main, startup):
+        rows = static.data("rows", [-1, 5, 6])
+        found, _ = paddle.nn.LSTM(6, 8, num_layers=2, dropout=0.5)(rows)
+        output = static.nn.fc(found, 3, num_flatten_dims=2)
+    static.Executor().run(startup, scope=scope)
+    model = qcc.from_program(main.clone(for_test=True), scope, ["rows"], [output.name], for_test=True)
+    feeds = {"rows": np.random.default_rng(0).standard_normal((2, 5, 6)).astype(np.float32)}
+    trained = Model(as_training_graph(model.graph))
+    np.testing.assert_allclose(trained.run(feeds)[0], model.run(feeds)[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

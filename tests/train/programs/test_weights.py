@@ -72,6 +72,8 @@ def test_put_weights_checks_names_and_shapes() -> None:
         CheckpointError, match=r"'fc_0\.w_0' has shape \[5, 3\] where the network has \[4, 3\]"
     ):
         put_weights(network(), scope, {**weights, "fc_0.w_0": np.ones((5, 3))}, source)
+    with pytest.raises(CheckpointError, match=r"'fc_0\.b_0' is complex64 where the network has float32"):
+        put_weights(network(), scope, {**weights, "fc_0.b_0": np.ones(3, np.complex64)}, source)
 
 
 def test_web_addresses_are_not_fetched() -> None:
