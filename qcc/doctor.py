@@ -101,6 +101,8 @@ def examine() -> list[Finding]:
     installed = {
         re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower(): distribution.version
         for distribution in distributions()
+        # What pip leaves of a package when it is interrupted has no name.
+        if "Name" in distribution.metadata
     }
     return [
         python(),

@@ -38,9 +38,11 @@ def linear_range(bits: int) -> tuple[int, int]:
 def bits_for(q: np.ndarray) -> int:
     """The fewest bits (at least 2) whose symmetric range holds the integers q.
 
-    For -128 they are 8: INT8 holds it, and quantize_linear clips there.
+    For -128 they are 8: INT8 holds it, and quantize_linear clips there. What is not finite is no integer, and
+    does not count.
     """
-    highest, lowest = int(np.max(q, initial=0)), int(np.min(q, initial=0))
+    known = q[np.isfinite(q)]
+    highest, lowest = int(np.max(known, initial=0)), int(np.min(known, initial=0))
     return max(2, max(highest, -lowest - (lowest == -128)).bit_length() + 1)
 
 

@@ -255,7 +255,13 @@ class _Sums:
         self.batches += 1
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             self.noise = np.inf
-        elif wanted.size:
+            return
+        # What is masked out is minus infinity in both.
+        finite = np.isfinite(wanted)
+        if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+            self.noise = np.inf
+        elif finite.any():
+            found, wanted = found[finite], wanted[finite]
             off = np.subtract(found, wanted, dtype=np.float64)
             self.signal += float(np.sum(np.square(wanted, dtype=np.float64)))
             self.noise += float(np.sum(np.square(off)))

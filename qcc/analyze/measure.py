@@ -51,8 +51,8 @@ class Measurement:
                 the share of the noise in the signal, of each channel at most 1, on average over the channels
     AMONG       of an op's output in the quantized network: the sum of the squares of what it is off by, its
                 product with the float one, and the sum of its squares
-    OUTPUT      of the network: for each head the number of elements, the least and the largest of the float
-                network, and the sum and the largest of the differences of the quantized one
+    OUTPUT      of the network: for each head the number of finite elements, the least and the largest of the
+                float network, and the sum and the largest of the differences of the quantized one
     ALONE       for each head the sum and the largest of the differences from the float network when this op
                 alone is quantized
     OFF         likewise, when all are but this one
@@ -80,7 +80,8 @@ class Measurement:
 
     def _measure_batch(self, number: int, read: Callable[[], Values], control: Control) -> None:
         layers = self.twins.layers
-        wanted = [layer for layer in layers if not self._has(BY_ITSELF, number, layer)]
+        # AMONG is put last: whoever is killed in between has BY_ITSELF alone.
+        wanted = [layer for layer in layers if not self._has(AMONG, number, layer)]
         if wanted or self.journal.get(key(OUTPUT, number)) is None:
             inputs = read()
             plain, rounded = self._float.run(inputs), self._quantized.run(inputs)
@@ -154,8 +155,9 @@ class Measurement:
         off = self._differences([rounded[name] for name in self.heads], plain)
         numbers: Numbers = []
         for index, array in enumerate(plain[name] for name in self.heads):
-            limits = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-            numbers += [float(array.size), *limits, *off[2 * index : 2 * index + 2]]
+            known = array[np.isfinite(array)]
+            limits = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+            numbers += [float(known.size), *limits, *off[2 * index : 2 * index + 2]]
         return numbers
 
     def _differences(self, found: Sequence[np.ndarray], plain: Values) -> Numbers:
@@ -163,7 +165,7 @@ class Measurement:
         numbers: Numbers = []
         for name, left in zip(self.heads, found, strict=True):
             _check_shapes(name, left, plain[name])
-            off = np.abs(left.astype(np.float64) - plain[name])
+            off = _off(left, plain[name])
             numbers += [float(off.sum()), float(off.max(initial=0.0))]
         return numbers
 
@@ -200,6 +202,14 @@ def _check_shapes(name: str, found: np.ndarray, wanted: np.ndarray) -> None:
             f"{name!r} is of shape {list(wanted.shape)} in the float network and {list(found.shape)} in the"
             " quantized one, so that ops cannot be compared: its size depends on values that rounding moves."
         )
+
+
+def _off(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How far values are off, float64: not at all where both are the same that is not finite, such as the
+    minus infinity of what is masked out."""
+    left, right = found.astype(np.float64), wanted.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    return np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))
 
 
 def _squares(values: np.ndarray) -> float:

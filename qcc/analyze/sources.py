@@ -75,10 +75,12 @@ def find_models(
     if not record:
         return Given(inside, names, model, None, None)
     source = Path(record["model"])
-    if not source.exists():
+    try:
+        found = load(source)
+    except ModelFormatError:
+        # The name may be relative, and mean another place here, or none.
         note = f"the float model {source}, which {folder / FILE_NAME} names, is not there: give it by --float"
         return Given(inside, names, model, None, None, (note,))
-    found = _load_float(source)
     if found.provenance.source != record["source"]:
         note = (
             f"the float model {source} has changed since it was quantized: give the one that was by --float"
@@ -109,7 +111,7 @@ def _record(path: Path) -> tuple[Path, dict[str, Any]]:
     for folder in folders:
         try:
             found = json.loads(read_input(folder / FILE_NAME, _MAX_SIZE))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         match found:
             case {"model": str(), "source": str() | None, "activations": dict(), "data": dict()}:

@@ -15,7 +15,7 @@ from qcc._paddle import VarType
 from qcc.backends.agreement import range_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.neutral import handed_on
+from qcc.passes.neutral import handed_on, is_bias
 from qcc.passes.quantizable import KINDS
 
 SUPPRESSIONS = frozenset(
@@ -73,11 +73,13 @@ def heads(graph: Graph) -> tuple[str, ...]:
 
 def _computed(graph: Graph, var: Var) -> Var:
     """The variable in which a value first stands: ops that only hand it on are left out in files for engines,
-    as those are that X2Paddle puts behind every layer."""
+    as those are that X2Paddle puts behind every layer. Of a layer and its bias these have the sum alone."""
     op = var.producer
     while op is not None:
         source = handed_on(graph, op)
         if source is None or source.producer is None or graph.var(source.name) is not source:
+            break
+        if is_bias(op, source):
             break
         var, op = source, source.producer
     return var

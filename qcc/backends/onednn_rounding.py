@@ -9,7 +9,7 @@ import numpy as np
 
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.numerics import max_int
+from qcc.numerics import max_int, usable_scale
 from qcc.passes.fake_quant import QUANTIZE_OPS, read_quantizer
 from qcc.passes.frozen import frozen_op
 from qcc.passes.quantizable import channel_axis
@@ -239,5 +239,5 @@ def _factor(scale: float) -> dict[str, Any]:
 
 
 def scale_of(graph: Graph, quantize: Op, slot: str) -> float:
-    """The one scale of a quantize op."""
-    return float(graph.weights[quantize.input(slot).name].reshape(-1)[0])
+    """The one scale of a quantize op; of a dead activation, where other tools write 0, a usable one."""
+    return float(usable_scale(graph.weights[quantize.input(slot).name].reshape(-1)[0]))

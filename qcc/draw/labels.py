@@ -16,6 +16,8 @@ from qcc.passes.quantizable import KINDS
 
 _BY = "\N{MULTIPLICATION SIGN}"
 
+_COMPUTED = "?"
+
 # Attributes worth a line, by op type.
 _KEY_ATTRS = {
     "clip": ("min", "max"),
@@ -87,16 +89,27 @@ def _compute_facts(op: Op) -> Sequence[str]:
     if op.type in ("conv2d", "depthwise_conv2d", "conv2d_transpose"):
         return [_convolution_fact(op)]
     if op.type == "pool2d":
-        if op.attr("global_pooling", False) or op.attr("adaptive", False):
-            return [f"{op.attr('pooling_type', '')}, whole image"]
-        return [f"{op.attr('pooling_type', '')} {_by(op.attr('ksize', []))}{_stride(op)}"]
+        return [_pool_fact(op)]
     if op.type in KINDS:
         kind = KINDS[op.type]
         return [shape_text(op.input(kind.weight))]
-    shown = [(name, op.attr(name)) for name in _KEY_ATTRS.get(op.type, ())]
+    shown = [(name, _known(op, name)) for name in _KEY_ATTRS.get(op.type, ())]
     lines = [f"{name} {_value(value)}" for name, value in shown if value is not None]
     block = op.attr("sub_block")
     return [*lines, f"block {block}"] if isinstance(block, int) else lines
+
+
+def _known(op: Op, name: str) -> object:
+    """An attribute's value, or that it is known only at run time."""
+    return _COMPUTED if name in op.pointed else op.attr(name)
+
+
+def _pool_fact(op: Op) -> str:
+    kind, adaptive = op.attr("pooling_type", ""), op.attr("adaptive", False)
+    size = _COMPUTED if "ksize" in op.pointed else _by(op.attr("ksize", []))
+    if op.attr("global_pooling", False) or (adaptive and size == _by([1, 1])):
+        return f"{kind}, whole image"
+    return f"{kind} to {size}" if adaptive else f"{kind} {size}{_stride(op)}"
 
 
 def _convolution_fact(op: Op) -> str:

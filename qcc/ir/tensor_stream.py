@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -33,6 +34,8 @@ from qcc.ir.program import DecodeError, TensorProto
 _LOD_HEAD = struct.Struct("<IQ")
 _TENSOR_HEAD = struct.Struct("<Ii")
 _MAX_DESCRIPTION = 1 << 16
+_MOST_DIMENSIONS = 32
+"""Of numpy's arrays, whose sizes without zeros also make a number of bytes that a machine can count."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ class TensorReader:
             raise self._error(
                 name, f"needs {header.nbytes} bytes for shape {list(header.shape)}, but {self._left} are left"
             )
+        without_zeros = TensorHeader(header.dtype, tuple(size or 1 for size in header.shape))
+        if len(header.shape) > _MOST_DIMENSIONS or without_zeros.nbytes > sys.maxsize:
+            raise self._error(name, f"has the shape {list(header.shape)}, which no array has")
         return header
 
     def _description(self, data: bytes, name: str) -> TensorHeader:

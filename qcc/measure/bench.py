@@ -136,6 +136,9 @@ class Bench:
                     found = running.times(self.inputs, 1, runs)
                 except QccError as error:
                     row.reason = str(error).rstrip(".")
+                    # Some turns are no measurement.
+                    row.wall.clear()
+                    row.cpu.clear()
                     continue
                 row.wall.append(statistics.median(found.wall))
                 row.cpu.append(statistics.median(found.cpu))

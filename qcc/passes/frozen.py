@@ -99,7 +99,7 @@ def frozen_ops(graph: Graph) -> Iterator[FrozenOp]:
 def are_whole(graph: Graph, found: FrozenOp) -> bool:
     """Whether the weights of a frozen op are the integers that they stand for."""
     weight = graph.weights[found.weight.name]
-    return np.array_equal(weight, np.round(weight))
+    return bool(np.isfinite(weight).all()) and np.array_equal(weight, np.round(weight))
 
 
 def check_frozen(graph: Graph, found: FrozenOp) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
-from qcc.passes.rewrite import is_weight, scales_nothing
+from qcc.passes.quantizable import KINDS
+from qcc.passes.rewrite import CONVOLUTIONS, is_weight, scales_nothing
 
 _NEUTRAL = {"elementwise_add": 0.0, "elementwise_sub": 0.0, "elementwise_mul": 1.0, "elementwise_div": 1.0}
 _EITHER_WAY = ("elementwise_add", "elementwise_mul")
@@ -17,6 +18,13 @@ def handed_on(graph: Graph, op: Op) -> Var | None:
     if op.type in ("assign", "cast"):
         return op.input("X") if op.input("X").dtype == op.output("Out").dtype else None
     return op.input("X") if is_identity(graph, op) else _unweighted(graph, op)
+
+
+def is_bias(op: Op, source: Var) -> bool:
+    """Whether an op that hands on what it reads adds it, as a bias of zeros, to what a layer computes: files
+    for engines have one op for both, which writes what this one does."""
+    layer = source.producer
+    return op.type == "elementwise_add" and layer is not None and layer.type in {*KINDS, *CONVOLUTIONS}
 
 
 def is_identity(graph: Graph, op: Op) -> bool:

@@ -93,14 +93,20 @@ def bypass(graph: Graph, op: Op, source: Var, result: Var) -> bool:
     """Take an op that changes nothing out of the way from `source` to `result`.
 
     False, and nothing done, where both names have to stay: `result` is fetched or read in a block, and
-    `source` is fed, a weight or such a one as well.
+    `source` is fed, a weight or such a one as well. Likewise where `source` is written over later: it has
+    another value by the time that others read `result`.
     """
+    if graph.var(source.name) is not source:
+        return False
     if not keeps_name(graph, result):
         graph.replace_uses(result, source)
         remove_op(graph, op)
         return True
     producer = source.producer
     if producer is None or keeps_name(graph, source):
+        return False
+    # Written earlier, `result` would come before the last of those that read an earlier value of it.
+    if graph.versions(result.name)[0] is not result:
         return False
     slot = slot_of(producer, source)
     variables = [result if var is source else var for var in producer.outputs[slot]]

@@ -33,6 +33,15 @@ def test_real_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert "oneDNN: yes" in lines
 
 
+def test_what_is_left_of_a_package_is_none(
+    fake_package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (fake_package / "~umpy-1.0.dist-info").mkdir()
+    monkeypatch.syspath_prepend(str(fake_package))
+    assert run(["doctor"]) == 0
+    assert f"{PADDLE}: {paddle.__version__}" in capsys.readouterr().out
+
+
 @pytest.mark.lite
 def test_real_lite_runtime() -> None:
     assert doctor.lite({"paddlelite": "2.13rc0"}) == Finding(LITE, "2.13rc0")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
+from lite_case import F, build_model, floats
 from nets import build, residual_net, several_blocks
 
 import qcc
+from qcc._paddle import paddle
 from qcc.draw import Picture, Stages, around, difference, to_dot, view
 from qcc.draw.dot import _LOOKS
 from qcc.draw.picture import Change, Edge, Key, Node, Role
@@ -16,6 +19,7 @@ from qcc.errors import GraphError
 from qcc.ir.text import parse_graph
 from qcc.model import Model
 
+TIMES = "\N{MULTIPLICATION SIGN}"
 TEXT = """
 graph {for_test=true}
 feeds [image]
@@ -105,6 +109,18 @@ def test_an_observed_scale_is_shown_and_one_that_was_never_observed_says_so(mode
     assert node(view(transformed.graph), "image@scale").facts == ("0.001", "not observed yet")
     transformed.weights["image@scale"] = np.array([2.5], np.float32)
     assert node(view(transformed.graph), "image@scale").facts == ("2.5",)
+
+
+def test_pools_say_into_what_and_what_is_computed_has_a_question_mark() -> None:
+    def net(x: Any) -> Any:
+        size = paddle.shape(x)[2] // 4
+        pools = [F.adaptive_avg_pool2d(x, to) for to in (1, 4, [size, size])]
+        dropped = F.dropout(x, p=paddle.mean(x) * 0.0 + 0.5)
+        return [*pools, F.avg_pool2d(x, 2), dropped]
+
+    facts = [node.facts for node in view(build_model(net, [floats(1, 3, 16, 16)]).graph).nodes.values()]
+    for fact in ("avg, whole image", "avg to 4x4", "avg to ?", "avg 2x2, stride 2", "dropout_prob ?"):
+        assert (fact.replace("4x4", f"4{TIMES}4").replace("2x2", f"2{TIMES}2"),) in facts
 
 
 def test_a_qdq_graph(model: Model) -> None:

@@ -133,6 +133,27 @@ def test_in_openvino(quantized: bool) -> None:
     assert found.kernels == "OpenVINO"
 
 
+def test_what_is_not_finite_in_both_is_not_off() -> None:
+    def masked(value: float) -> Model:
+        other = NET.model.copy()
+        out = other.graph.var(other.fetches[0])
+        mask = np.zeros((1, out.shape[-1]), np.float32)
+        mask[0, 0] = value
+        inputs = {"X": out, "Y": other.graph.add_var("mask", "float32", mask.shape, mask)}
+        result = other.graph.add_var_like("masked", out)
+        other.graph.add_op("elementwise_add", inputs, {"Out": result}, {"axis": -1})
+        other.graph.fetches = ("masked",)
+        return other
+
+    for value in (-np.inf, np.nan):
+        same = compared(masked(value), masked(value), SAME_FLOATS)
+        assert all(one.whole.noise == one.whole.largest == 0 for one in same.layers)
+    found = compared(masked(-np.inf), masked(np.inf))
+    assert found.first is not None
+    assert found.first.output == "masked"
+    assert found.first.whole.noise == np.inf
+
+
 def test_what_has_another_shape_is_said_to() -> None:
     assert str(Off(np.inf, np.inf)) == "of another shape, or with values that are not finite"
 

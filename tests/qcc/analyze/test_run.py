@@ -147,6 +147,39 @@ def test_interrupted_anywhere_it_goes_on_to_the_same(analysis: Analysis, tmp_pat
     assert run(tmp_path).record() == analysis.record()
 
 
+def test_killed_after_any_piece_it_goes_on_to_the_same(tmp_path: Path) -> None:
+    def runs() -> Analysis:
+        return analyze("net", twins(NET.frozen, NET.model), sample(), journal, Wanted(1, silent), facts={})[0]
+
+    journal = tmp_path / "journal"
+    wanted = runs().record()
+    pieces = journal.read_bytes().splitlines(keepends=True)
+    for count in range(1, 7):
+        journal.write_bytes(b"".join(pieces[:count]))
+        assert runs().record() == wanted
+
+
+def test_what_is_masked_out_is_not_off(tmp_path: Path) -> None:
+    models = [masked(one) for one in (NET.frozen, NET.model)]
+    found, _ = analyze("net", twins(*models), sample(), tmp_path / "journal", Wanted(None, silent), facts={})
+    assert 0 < found.outcome.distance < 0.1
+    assert all(one.effect is not None and one.effect.alone < 0.1 for one in found.ops)
+
+
+def masked(model: Model) -> Model:
+    """A model whose second class is never told: its score is minus infinity."""
+    graph = model.graph.copy()
+    (name,) = graph.fetches
+    scores = graph.var(name)
+    mask = np.zeros((1, scores.shape[-1]), np.float32)
+    mask[0, 1] = -np.inf
+    out = graph.add_var_like("masked", scores)
+    inputs = {"X": scores, "Y": graph.add_var("mask", "float32", mask.shape, mask)}
+    graph.add_op("elementwise_add", inputs, {"Out": out}, {"axis": -1})
+    graph.fetches = ("masked",)
+    return Model(graph)
+
+
 def test_of_the_top_ops_alone_the_effect_is_measured(analysis: Analysis, tmp_path: Path) -> None:
     found = run(tmp_path, top=1)
     measured = [one.layer.output for one in found.ops if one.effect is not None]

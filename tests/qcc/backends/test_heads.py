@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lite_case import F, build_model, floats
+from lite_case import F, build_model, floats, static
 from lite_nets import ssd, yolov3
 from lite_ops import CASES
 
@@ -37,6 +37,16 @@ def test_values_are_compared_where_they_first_stand(hand_on: Callable[[Any], Any
     assert heads(model.graph) == (*model.fetches, "relu_0.tmp_0")
     model = build_model(lambda x: paddle.topk(hand_on(F.relu(x)), 2)[0], (x,))
     assert chosen_from(model.graph) == ("relu_0.tmp_0",)
+
+
+def test_a_bias_of_zeros_is_the_end_of_its_layer() -> None:
+    """Files for engines have one op for both."""
+    for layer in (lambda x: static.nn.conv2d(x, 4, 1), lambda x: static.nn.fc(x, 4)):
+        model = build_model(lambda x, layer=layer: F.softmax(layer(x), 1), (floats(1, 3, 2, 2),), batch=1)
+        graph = model.graph
+        (bias,) = [op for op in graph.ops if op.type == "elementwise_add"]
+        graph.weights[bias.input("Y").name] = np.zeros(4, np.float32)
+        assert heads(graph)[1:] == (bias.output("Out").name,)
 
 
 def test_an_inner_softmax_is_none_of_a_classifier() -> None:

@@ -22,6 +22,7 @@ from qcc.model import Model
 from qcc.passes.round_trip import linear_attrs
 from qcc.quantization import quantized_ops
 
+QUANTIZE = "fake_quantize_moving_average_abs_max"
 LISTED = ("conv2d", "depthwise_conv2d", "fused_conv2d")
 
 
@@ -120,6 +121,18 @@ def test_what_is_not_listed_reads_what_is_not_rounded(saved: tuple[Model, Path])
     share = np.abs(runs[1] - runs[0]) / np.ptp(runs[0])
     assert 0 < share.max() < 1e-4
     program.unlink()
+
+
+def test_a_scale_of_zero_gives_zeros(saved: tuple[Model, Path]) -> None:
+    """As other tools write it where an activation is dead."""
+    model = saved[0].copy()
+    quantizes = [op for op in model.graph.ops if op.type in ("quantize_linear", QUANTIZE)]
+    (unsigned,) = [op for op in quantizes if is_unsigned(op.input("X"))]
+    scale = unsigned.input("Scale" if unsigned.type == "quantize_linear" else "InScale").name
+    model.weights[scale] = np.zeros_like(model.weights[scale])
+    found, inputs = Model(as_onednn_rounds(model.graph, LISTED)), small()[1]
+    # Up to the steps of what is rounded elsewhere.
+    assert np.abs(found.run(inputs)[0] - model.run(inputs)[0]).max() < 0.01
 
 
 def test_only_what_a_relu_gives_is_unsigned(saved: tuple[Model, Path]) -> None:

@@ -112,11 +112,21 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
     told = capsys.readouterr().out
     assert f"notice: the float model {tmp_path / 'gone'}" in told
     assert "notice: the weights of the model are rounded already" in told
-    shutil.copytree(place / "model", tmp_path / "gone")
+    # As a name that is relative means another folder elsewhere.
+    (tmp_path / "gone").mkdir()
+    assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
+    assert f"notice: the float model {tmp_path / 'gone'}" in capsys.readouterr().out
+    shutil.copytree(place / "model", tmp_path / "gone", dirs_exist_ok=True)
     record["source"] = "another"
     (tmp_path / "out/qcc.json").write_text(json.dumps(record))
     assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
     assert "has changed since it was quantized" in capsys.readouterr().out
+
+
+def test_a_record_that_is_nested_without_end_is_none(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "out", tmp_path / "out")
+    (tmp_path / "out/qcc.json").write_text("[" * 100_000)
+    assert analyze(tmp_path, "out/float", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
 
 
 def test_the_times_of_a_page_are_kept(

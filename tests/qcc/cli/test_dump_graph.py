@@ -102,6 +102,7 @@ def test_without_graphviz_the_source_is_written_all_the_same(
     [
         (["--diff"], "--diff marks what passes did, so it needs -p or --after."),
         (["--diff", "-p", "transform", "--folded"], "--diff marks single ops, and --folded draws several"),
+        (["--svg", "OUT.dot"], "out.dot is to hold two files of this command"),
         (["--depth", "2"], "--depth says how far from a variable, so it needs --around."),
         (["--around", "hh"], "no op of the graph reads or writes a variable 'hh'; the nearest names are h."),
         (["-p", "transform", "--after", "freeze"], "--after freeze: the pipeline has no such pass"),
@@ -113,6 +114,7 @@ def test_mistakes_give_one_sentence_and_no_file(
     model: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = model.with_name("out.dot")
+    options = [str(target) if word == "OUT.dot" else word for word in options]
     assert run(["dump-graph", str(model), "--dot", str(target), *options]) == 2
     assert message in capsys.readouterr().err
     assert not target.exists()

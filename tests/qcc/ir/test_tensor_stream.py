@@ -163,6 +163,8 @@ def with_description(path: Path, values: bytes = b"", **fields: object) -> Path:
     [
         ({"data_type": VarType.FP32, "dims": [1 << 60, 1 << 60]}, "needs .* bytes for shape"),
         ({"data_type": VarType.FP32, "dims": [1 << 40]}, "needs 4398046511104 bytes"),
+        ({"data_type": VarType.FP32, "dims": [0, 1 << 62]}, "which no array has"),
+        ({"data_type": VarType.FP32, "dims": [1] * 33}, "which no array has"),
         ({"data_type": VarType.FP32, "dims": [-1, 4]}, "negative size -1"),
         ({"data_type": VarType.RAW, "dims": [1]}, "is not one of Paddle's"),
         ({"dims": [1]}, "without a data type"),

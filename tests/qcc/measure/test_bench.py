@@ -24,14 +24,14 @@ from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.engines.process import wanted
 from qcc.backends.engines.tensorrt import tensorrt_missing
-from qcc.backends.engines.timing import timed
+from qcc.backends.engines.timing import Times, timed
 from qcc.backends.lite.runtime import runtime_missing
 from qcc.cli.bench import _show, _tell_next
 from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.main import run
 from qcc.errors import EngineError
 from qcc.measure import engines
-from qcc.measure.bench import Row, Spread, simulation_of, slower
+from qcc.measure.bench import Bench, Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
 from qcc.measure.report import comparisons, verdicts
 from qcc.measure.subjects import Subject, find_subjects, left_over
@@ -307,6 +307,25 @@ def test_an_engine_without_a_float_model_is_told() -> None:
     ]
     (line,) = verdicts([*pair, alone])
     assert line == "b, 1 thread: int8 is compared with nothing, since no float model ran there."
+
+
+def test_an_engine_that_dies_between_turns_has_measured_nothing(tmp_path: Path) -> None:
+    class Dying:
+        left = 2
+
+        def times(self, inputs: Any, warm_up: int, runs: int) -> Times:
+            self.left -= 1
+            if self.left < 0:
+                raise EngineError("the engine ended with SIGKILL.")
+            return Times([0.1], [0.1])
+
+    bench = Bench([], [], INPUTS, (1,), 5, tmp_path, lambda done: None)
+    dead = row("a", subject("float"), [], [])
+    bench._take_turns([(dead, Dying(), 1)], 0)  # type: ignore[list-item]
+    assert dead.reason == "the engine ended with SIGKILL"
+    assert not dead.cpu
+    assert not dead.wall
+    assert "SIGKILL" in times([dead], {})
 
 
 def test_a_model_with_other_inputs_is_refused() -> None:

@@ -108,6 +108,7 @@ CASES = [
     (f"{STATIC};freeze", read("conv2d_0.w_0"), "int8", r"cannot become INT8, since Op\(relu -> .*\) reads"),
     (f"{STATIC};freeze", spoil("conv2d_0.w_0", 0.5), "int8", "'conv2d_0.w_0' holds no integers"),
     (f"{STATIC};freeze", spoil("conv2d_0.w_0", np.nan), "int8", "'conv2d_0.w_0' holds no integers"),
+    (f"{STATIC};freeze", spoil("conv2d_0.w_0", np.inf), "int8", "'conv2d_0.w_0' holds no integers"),
     (f"{STATIC};freeze", spoil("conv2d_0.w_0", 200), "int8", "which INT8 cannot hold: quantize with weight"),
     # qdq
     ("", nothing, "qdq", "the graph has no frozen op: run freeze first."),

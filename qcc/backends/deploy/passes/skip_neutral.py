@@ -8,10 +8,8 @@ from pydantic.dataclasses import dataclass as options
 
 from qcc.backends.deploy.passes.engine_pass import EnginePass
 from qcc.ir.graph import Graph
-from qcc.ir.nodes import Op, Var
 from qcc.passes.base import OPTIONS, PassResult
-from qcc.passes.neutral import handed_on
-from qcc.passes.quantizable import KINDS
+from qcc.passes.neutral import handed_on, is_bias
 from qcc.passes.rewrite import keeps_name, remove_op
 
 
@@ -44,7 +42,10 @@ class SkipNeutral(EnginePass):
         modified = False
         for op in graph.ops:
             source = handed_on(graph, op)
-            if source is None or _is_bias(op, source) or keeps_name(graph, op.output("Out")):
+            if source is None or keeps_name(graph, op.output("Out")):
+                continue
+            # With a bias, products run in other kernels than without.
+            if is_bias(op, source):
                 continue
             # What is written over has another value by the time that others read it.
             if len(graph.versions(source.name)) > 1:
@@ -53,9 +54,3 @@ class SkipNeutral(EnginePass):
             remove_op(graph, op)
             modified = True
         return PassResult(modified)
-
-
-def _is_bias(op: Op, source: Var) -> bool:
-    """With one, products run in other kernels than without."""
-    layer = source.producer
-    return op.type == "elementwise_add" and layer is not None and layer.type in KINDS

@@ -36,7 +36,8 @@ class LiteFoldBn(LitePass):
         y = conv2d(Input=x, Filter=w, Bias=beta)
 
     Where the weight is INT8 (`enable_int8`), its integers stay, but for the signs of channels with a
-    negative a, and its scales are multiplied by |a|. A bias of the convolution is multiplied by a.
+    negative a, and its scales are multiplied by |a|. A bias of the convolution is multiplied by a. Where such
+    a channel has an integer of -128, of which there is no negative, the norm stays.
     """
 
     name: ClassVar[str] = "lite-fold-bn"
@@ -59,7 +60,14 @@ def _can_fold(graph: Graph, conv: Op, norm: Op) -> bool:
         is_affine(norm)
         and is_weight(graph, conv.input("Filter"))
         and (bias is None or is_weight(graph, bias))
+        and not (conv.attr("enable_int8") and _has_no_negative(graph, conv, norm))
     )
+
+
+def _has_no_negative(graph: Graph, conv: Op, norm: Op) -> bool:
+    """Whether an INT8 weight holds -128 where its sign would have to change."""
+    value = graph.weights[conv.input("Filter").name]
+    return bool(np.any((along_channels(Affine.of(graph, norm).a, conv, value) < 0) & (value == -128)))
 
 
 def _fold(graph: Graph, conv: Op, norm: Op) -> None:

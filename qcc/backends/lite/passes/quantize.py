@@ -22,6 +22,7 @@ from qcc.backends.lite.passes.lite_pass import LitePass
 from qcc.errors import PassError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.numerics import bits_for
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fake_quant import DEQUANTIZE_OPS, FUSED_OPS, QUANTIZE_OPS
 from qcc.passes.frozen import broken_op, check_frozen, frozen_ops
@@ -157,6 +158,13 @@ def _check(graph: Graph, step: _Step) -> None:
             f"{op} reads {source.name!r}, quantized to {step.activation_bits} bits, and Paddle Lite quantizes"
             f" activations to {ACTIVATION_BITS} bits: quantize with activation_bits=8."
         )
+    weight = graph.weights[step.operands.weight.name]
+    if bits_for(weight) > np.iinfo(_stored_as(step.weight_bits)).bits:
+        raise PassError(
+            f"{op} reads {step.operands.weight.name!r}, said to be quantized to {step.weight_bits} bits,"
+            f" which hold no {np.abs(weight).max():g}: the parameters are those of another model; save both"
+            " files again."
+        )
     if step.dequantize is not None:
         accumulator = step.operands.output
         if len(accumulator.consumers) > 1 or is_fetched(graph, accumulator):
@@ -241,9 +249,14 @@ def _convert(graph: Graph, step: _Step, packed: dict[Var, Var], readers: set[Op]
         _remove_unread(graph, var)
 
 
+def _stored_as(bits: int) -> type[np.signedinteger]:
+    """The type of a weight of so many bits in the file."""
+    return np.int8 if bits <= ACTIVATION_BITS else np.int16
+
+
 def _pack(graph: Graph, stored: Var, bits: int, readers: set[Op]) -> Var:
     """The weight as INT8 (INT16 above 8 bits), under its own name where only converted ops read it."""
-    dtype = np.int8 if bits <= ACTIVATION_BITS else np.int16
+    dtype = _stored_as(bits)
     value = graph.weights[stored.name]
     if value.dtype == dtype:
         return stored

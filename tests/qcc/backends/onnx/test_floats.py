@@ -44,6 +44,14 @@ def test_a_bias(shape: list[int], tmp_path: Path) -> None:
     np.testing.assert_allclose(outputs(model, tmp_path / "x.onnx"), expected, atol=1e-4)
 
 
+def test_a_bias_of_zeros_in_front_of_a_softmax(tmp_path: Path) -> None:
+    model = build_model(lambda x: F.softmax(static.nn.conv2d(x, 4, 1), 1), (IMAGE,), batch=1)
+    (bias,) = [name for name, value in model.weights.items() if value.ndim == 1]
+    model.weights[bias] = np.zeros(4, np.float32)
+    saved = export(model, tmp_path / "x.onnx", ONNXRUNTIME, check={"x0": IMAGE})
+    assert all(check.good for check in saved.checks)
+
+
 def test_a_weight_that_two_convolutions_read(tmp_path: Path) -> None:
     def build(x: Any) -> Any:
         attr = paddle.ParamAttr(name="shared.w")
