@@ -108,10 +108,9 @@ class _Canvas:
         self.shape = _size(self.image)
         self.factor = (self.shape[0] / old[0], self.shape[1] / old[1])
 
-    def scale(self, ratio: float, interpolation: str, multiple: int = 1, up: bool = False) -> None:
-        """Resize by a ratio, to whole multiples of pixels."""
-        turn = np.ceil if up else np.round
-        height, width = (max(int(turn(side * ratio / multiple)), 1) * multiple for side in _size(self.image))
+    def scale(self, ratio: float, interpolation: str) -> None:
+        """Resize by a ratio, to the nearest whole pixels."""
+        height, width = (round(side * ratio) for side in _size(self.image))
         self.resize(height, width, interpolation)
 
     def pad(self, height: int, width: int, value: Value, top: int = 0, left: int = 0) -> None:
@@ -138,13 +137,17 @@ class _Canvas:
         return DataError(f"{self._name}, {height} x {width} pixels by then, {what}.")
 
 
+def _up(side: int, multiple: int) -> int:
+    return -(-side // multiple) * multiple
+
+
 def _resize(canvas: _Canvas, step: Resize) -> None:
     height, width = step.size
     if step.keep_ratio:
         sides = canvas.image.shape[:2]
         ratio = min(min(step.size) / min(sides), max(step.size) / max(sides))
         height, width = (max(int(np.round(side * ratio)), 1) for side in sides)
-    height, width = (-(-side // step.multiple) * step.multiple for side in (height, width))
+    height, width = (_up(side, step.multiple) for side in (height, width))
     canvas.resize(height, width, step.interpolation)
 
 
@@ -153,13 +156,20 @@ def _resize_short(canvas: _Canvas, step: ResizeShort) -> None:
 
 
 def _resize_long(canvas: _Canvas, step: ResizeLong) -> None:
-    canvas.scale(step.length / max(canvas.image.shape[:2]), step.interpolation, step.multiple, up=True)
+    ratio = step.length / max(canvas.image.shape[:2])
+    whole = round if step.rounding == "nearest" else int
+    sides = (max(whole(side * ratio), 1) for side in canvas.image.shape[:2])
+    height, width = (_up(side, step.multiple) for side in sides)
+    canvas.resize(height, width, step.interpolation)
 
 
 def _resize_limit(canvas: _Canvas, step: ResizeLimit) -> None:
     short, long = sorted(canvas.image.shape[:2])
     ratio = max(step.length / short, 1.0) if step.side == "short" else min(step.length / long, 1.0)
-    canvas.scale(ratio, step.interpolation, step.multiple)
+    # PaddleOCR cuts to whole pixels before it rounds, and so finds ties.
+    sides = (int(side * ratio) / step.multiple for side in canvas.image.shape[:2])
+    height, width = (max(round(side), 1) * step.multiple for side in sides)
+    canvas.resize(height, width, step.interpolation)
 
 
 def _limit_side(canvas: _Canvas, step: LimitSide) -> None:
@@ -187,7 +197,7 @@ def _fit(canvas: _Canvas, step: Fit) -> None:
 
 def _fit_height(canvas: _Canvas, step: FitHeight) -> None:
     height, (least, most) = step.size[0], (step.size[1], step.widest or step.size[1])
-    exact = canvas.image.shape[1] * height / canvas.image.shape[0]
+    exact = height * (canvas.image.shape[1] / canvas.image.shape[0])
     width = min(max(int(exact), least), max(least, most))  # rounded as PaddleOCR does
     canvas.resize(height, min(int(np.ceil(exact)), width), step.interpolation)
     canvas.pad(height, width, step.value)
@@ -202,7 +212,7 @@ def _pad(canvas: _Canvas, step: Pad) -> None:
 
 
 def _pad_stride(canvas: _Canvas, step: PadStride) -> None:
-    height, width = (-(-side // step.stride) * step.stride for side in canvas.image.shape[:2])
+    height, width = (_up(side, step.stride) for side in canvas.image.shape[:2])
     canvas.pad(height, width, step.value)
 
 

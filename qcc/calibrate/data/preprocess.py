@@ -53,6 +53,8 @@ class ResizeLong(Section):
     """Which step it is."""
     length: PositiveInt
     """Of the longer side, in pixels."""
+    rounding: Literal["nearest", "down"] = "nearest"
+    """How both sides become whole pixels: PaddleSeg takes the nearest number, PaddleOCR rounds down."""
     multiple: PositiveInt = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"

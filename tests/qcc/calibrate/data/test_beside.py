@@ -256,8 +256,12 @@ TransformsMode: BGR
             {
                 **IMAGENET,
                 "channels": "BGR",
-                "steps": [{"type": "ResizeLong", "length": 960, "multiple": 128}],
+                "steps": [{"type": "ResizeLong", "length": 960, "rounding": "down", "multiple": 128}],
             },
+        ),
+        (
+            PAGES % "{resize_long: 960, limit_side_len: 640}",  # of which DetResizeForTest takes the second
+            {**IMAGENET, "channels": "BGR", "steps": [{"type": "ResizeLimit", "length": 640}]},
         ),
         (
             PAGES % "{limit_side_len: 960, limit_type: max}",
@@ -285,7 +289,10 @@ TransformsMode: BGR
             {
                 **IMAGENET,
                 "channels": "BGR",
-                "steps": [{"type": "ResizeLong", "length": 488}, {"type": "Pad", "size": [488, 488]}],
+                "steps": [
+                    {"type": "ResizeLong", "length": 488, "rounding": "down"},
+                    {"type": "Pad", "size": [488, 488]},
+                ],
             },
         ),
         (
@@ -385,6 +392,8 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
             "Preprocess: [{type: WarpAffine, keep_res: true}]",
             "WarpAffine has options that are not known here, {'keep_res': True}",
         ),
+        (PAGES % "{image_shape: [64, 64], keep_ratio: true}", "DetResizeForTest has options"),
+        (PAGES % "{limit_side_len: 960, limit_type: resize_long}", "DetResizeForTest has options"),
         ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
         ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),

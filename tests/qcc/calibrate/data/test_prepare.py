@@ -30,7 +30,24 @@ def picture(height: int, width: int) -> np.ndarray:
         ((100, 200), {"type": "ResizeShort", "length": 50}, (50, 100)),
         ((100, 200), {"type": "ResizeLong", "length": 50}, (25, 50)),
         ((100, 200), {"type": "ResizeLong", "length": 50, "multiple": 32}, (32, 64)),
+        ((23, 57), {"type": "ResizeLong", "length": 48}, (19, 48)),
+        ((23, 57), {"type": "ResizeLong", "length": 48, "rounding": "down"}, (19, 48)),
+        ((40, 57), {"type": "ResizeLong", "length": 48}, (34, 48)),
+        ((40, 57), {"type": "ResizeLong", "length": 48, "rounding": "down"}, (33, 48)),
+        # 562 * (1280 / 562) is a little more than 1280.
+        (
+            (562, 333),
+            {"type": "ResizeLong", "length": 1280, "rounding": "down", "multiple": 128},
+            (1280, 768),
+        ),
+        (
+            (100, 333),
+            {"type": "ResizeLong", "length": 1280, "rounding": "down", "multiple": 128},
+            (384, 1280),
+        ),
         ((100, 200), {"type": "ResizeLimit", "length": 200}, (192, 384)),
+        # 272.64, of which PaddleOCR makes 272, eight and a half times 32.
+        ((25, 71), {"type": "ResizeLimit", "length": 96}, (96, 256)),
         ((300, 500), {"type": "ResizeLimit", "length": 200}, (288, 512)),
         ((300, 500), {"type": "ResizeLimit", "side": "long", "length": 250}, (160, 256)),
         ((100, 200), {"type": "Fit", "size": [64, 64]}, (64, 64)),
