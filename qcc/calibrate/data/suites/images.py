@@ -27,7 +27,9 @@ _LIMITED = {"min": "short", "max": "long"}
 
 
 def _decode(made: Made, options: Options) -> None:
-    made.content["channels"] = options.get("img_mode", "RGB")
+    """PaddleOCR names the order of channels, PaddleClas says whether OpenCV's is turned."""
+    turned_to = "RGB" if options.get("to_rgb", True) else "BGR"
+    made.content["channels"] = options.get("img_mode", turned_to)
 
 
 def _normalize(made: Made, options: Options) -> None:

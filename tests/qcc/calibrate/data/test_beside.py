@@ -127,6 +127,20 @@ Preprocess:
 - {type: Pad, fill_value: [114.0, 114.0, 114.0], size: [640, 640]}
 - {type: Permute}
 """
+TURNED_AT_THE_END = """\
+Preprocess:
+- {type: Resize, target_size: [8, 8], keep_ratio: true}
+- {type: Pad, size: [8, 8], fill_value: [1, 2, 3]}
+- {type: NormalizeImage, mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6]}
+- {type: Permute, to_bgr: true}
+"""
+PADDED_WITH_BLACK = """\
+Preprocess:
+- {type: Pad, size: [8, 8], fill_value: 0}
+- {type: NormalizeImage, mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6]}
+- {type: Permute}
+"""
+BLUE_FIRST = "PreProcess: {transform_ops: [{DecodeImage: {to_rgb: false, channel_first: false}}, ToCHWImage]}"
 TABLE = """\
 PreProcess:
   transform_ops:
@@ -223,7 +237,7 @@ TransformsMode: BGR
                         "type": "Fit",
                         "size": [640, 640],
                         "place": "center",
-                        "value": 127.5,
+                        "value": 128,  # OpenCV's pad of 127.5
                         "interpolation": "area",
                     }
                 ]
@@ -285,6 +299,27 @@ TransformsMode: BGR
             },
         ),
         (
+            TURNED_AT_THE_END,
+            {
+                "channels": "BGR",
+                "mean": [0.3, 0.2, 0.1],
+                "std": [0.6, 0.5, 0.4],
+                "steps": [
+                    {"type": "Resize", "size": [8, 8], "keep_ratio": True},
+                    {"type": "Pad", "size": [8, 8], "value": [3, 2, 1]},
+                ],
+            },
+        ),
+        (
+            PADDED_WITH_BLACK,
+            {
+                "mean": [0.1, 0.2, 0.3],
+                "std": [0.4, 0.5, 0.6],
+                "steps": [{"type": "Pad", "size": [8, 8], "value": 0}],
+            },
+        ),
+        (BLUE_FIRST, {"channels": "BGR", "scale": 1.0}),
+        (
             TABLE,
             {
                 **IMAGENET,
@@ -301,7 +336,7 @@ TransformsMode: BGR
                 "mean": [0.5],
                 "std": [0.5],
                 "steps": [
-                    {"type": "PadRatio", "ratio": 1.5, "value": 127.5},
+                    {"type": "PadRatio", "ratio": 1.5, "value": 128},
                     {"type": "Resize", "size": [224, 398]},
                 ],
             },
