@@ -41,8 +41,9 @@ class Rounding:
     """How a quantized op rounds, and what it is known by: the activation that it rounds, and its output.
 
     `unflattened`: variables that hold the same values in more dimensions, where only the quantized network
-    flattens them; the nearest first. `scale` of the activation is None where it is measured at every run. `weight` has the values that its
-    integers stand for, float32, and `step`, which broadcasts over it, what lies between two of them.
+    flattens them; the nearest first. `scale` of the activation is None where it is measured at every run.
+    `weight` has the values that its integers stand for, float32, and `step`, which broadcasts over it, what
+    lies between two of them.
     """
 
     data: str
