@@ -8,11 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from qcc.calibrate.data.preprocess import (
     CenterCrop,
     Fit,
     FitHeight,
+    Library,
     LimitSide,
     Pad,
     PadRatio,
@@ -33,6 +35,13 @@ _INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
     "lanczos": cv2.INTER_LANCZOS4,
+}
+_OF_PILLOW = {
+    "nearest": Image.Resampling.NEAREST,
+    "linear": Image.Resampling.BILINEAR,
+    "cubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+    "lanczos": Image.Resampling.LANCZOS,
 }
 
 
@@ -98,20 +107,31 @@ class _Canvas:
         self.shape = _size(image)
         self.factor = (1.0, 1.0)
 
-    def resize(self, height: int, width: int, interpolation: str) -> None:
+    def resize(self, height: int, width: int, interpolation: str, library: Library = "opencv") -> None:
         old = self.image.shape[:2]
         size = (max(width, 1), max(height, 1))
-        resized = cv2.resize(
-            np.ascontiguousarray(self.image), size, interpolation=_INTERPOLATIONS[interpolation]
-        )
+        image = np.ascontiguousarray(self.image)
+        if library == "pillow":
+            resized = self._by_pillow(image, size, interpolation)
+        else:
+            resized = cv2.resize(image, size, interpolation=_INTERPOLATIONS[interpolation])
         self.image = resized.reshape(*_size(resized), -1)  # of one channel, OpenCV drops the dimension
         self.shape = _size(self.image)
         self.factor = (self.shape[0] / old[0], self.shape[1] / old[1])
 
-    def scale(self, ratio: float, interpolation: str) -> None:
+    def _by_pillow(self, image: np.ndarray, size: Size, interpolation: str) -> np.ndarray:
+        if image.dtype != np.uint8:
+            raise self.wrong(
+                "has pixels that are no whole numbers, as Pillow wants them: resize it before it is padded"
+            )
+        # Of one channel, Pillow wants no dimension for it.
+        picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+        return np.asarray(picture.resize(size, _OF_PILLOW[interpolation]))
+
+    def scale(self, ratio: float, interpolation: str, library: Library = "opencv") -> None:
         """Resize by a ratio, to the nearest whole pixels."""
         height, width = (round(side * ratio) for side in _size(self.image))
-        self.resize(height, width, interpolation)
+        self.resize(height, width, interpolation, library)
 
     def pad(self, height: int, width: int, value: Value, top: int = 0, left: int = 0) -> None:
         """Set the image into a larger one."""
@@ -148,11 +168,11 @@ def _resize(canvas: _Canvas, step: Resize) -> None:
         ratio = min(min(step.size) / min(sides), max(step.size) / max(sides))
         height, width = (max(int(np.round(side * ratio)), 1) for side in sides)
     height, width = (_up(side, step.multiple) for side in (height, width))
-    canvas.resize(height, width, step.interpolation)
+    canvas.resize(height, width, step.interpolation, step.library)
 
 
 def _resize_short(canvas: _Canvas, step: ResizeShort) -> None:
-    canvas.scale(step.length / min(canvas.image.shape[:2]), step.interpolation)
+    canvas.scale(step.length / min(canvas.image.shape[:2]), step.interpolation, step.library)
 
 
 def _resize_long(canvas: _Canvas, step: ResizeLong) -> None:

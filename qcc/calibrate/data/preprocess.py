@@ -12,6 +12,7 @@ from qcc.grammar.section import Section, validate
 
 Size = tuple[PositiveInt, PositiveInt]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
+Library = Literal["opencv", "pillow"]
 # Of a padded pixel: of all channels, or of each in their order.
 Value = float | tuple[float, ...] | None
 
@@ -33,6 +34,9 @@ class Resize(Section):
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
+    library: Library = "opencv"
+    """By which library: pillow, which some classifiers of PaddleClas want, averages over all pixels where it
+    makes an image smaller."""
 
 
 class ResizeShort(Section):
@@ -44,6 +48,9 @@ class ResizeShort(Section):
     """Of the shorter side, in pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
+    library: Library = "opencv"
+    """By which library: pillow, which some classifiers of PaddleClas want, averages over all pixels where it
+    makes an image smaller."""
 
 
 class ResizeLong(Section):

@@ -22,6 +22,13 @@ from qcc.calibrate.data.suites.made import (
 
 # As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
 _WIDEST_LINE = 3200
+_OF_PILLOW = {
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "box": "area",
+    "lanczos": "lanczos",
+}
 # By the side that DetResizeForTest's `limit_type` measures.
 _LIMITED = {"min": "short", "max": "long"}
 
@@ -47,11 +54,21 @@ def _number(value: Any) -> float:
 
 
 def _classes_resize(made: Made, options: Options) -> None:
-    how = interpolated(options.get("interpolation"))
+    how = _by_library(options.get("backend", "cv2"), options.get("interpolation"))
     if options.get("resize_short"):
         by_short(made, options["resize_short"], **how)
     else:
         made.step("Resize", size=turned(options["size"]), **how)
+
+
+def _by_library(library: str, interpolation: Any) -> Options:
+    """PaddleClas' `backend`, by which photos are resized; where nothing says how, Pillow's way is cubic."""
+    if library.lower() == "cv2":
+        return interpolated(interpolation)
+    if library.lower() != "pil":
+        raise ValueError
+    how = "bicubic" if interpolation is None else interpolation.lower()
+    return {"library": "pillow", "interpolation": _OF_PILLOW[how]}
 
 
 def _crop(made: Made, options: Options) -> None:

@@ -91,6 +91,12 @@ PreProcess:
   - NormalizeImage: {scale: 1.0/255.0}
   - ToCHWImage:
 """
+BY_PILLOW = """\
+PreProcess:
+  transform_ops:
+  - ResizeImage: {resize_short: 256, interpolation: bicubic, backend: pil}
+  - ToCHWImage:
+"""
 PAGES = """\
 PreProcess:
   transform_ops:
@@ -266,6 +272,15 @@ TransformsMode: BGR
             {**IMAGENET, "steps": [{"type": "Resize", "size": [80, 160], "interpolation": "cubic"}]},
         ),
         (
+            BY_PILLOW,
+            {
+                "scale": 1.0,
+                "steps": [
+                    {"type": "ResizeShort", "length": 256, "interpolation": "cubic", "library": "pillow"}
+                ],
+            },
+        ),
+        (
             PAGES % "{resize_long: 960}",
             {
                 **IMAGENET,
@@ -429,6 +444,7 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
         ),
         (PAGES % "{image_shape: [64, 64], keep_ratio: true}", "DetResizeForTest has options"),
         (PAGES % "{limit_side_len: 960, limit_type: resize_long}", "DetResizeForTest has options"),
+        ("PreProcess: {transform_ops: [{ResizeImage: {size: 8, backend: x}}]}", "ResizeImage has options"),
         ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
         ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),

@@ -77,6 +77,26 @@ def test_sizes(size: tuple[int, int], step: dict[str, object], wanted: tuple[int
     assert prepare(picture(*size), step).image.shape == (3, *wanted)
 
 
+@pytest.mark.parametrize(
+    "step", [{"type": "Resize", "size": [20, 40]}, {"type": "ResizeShort", "length": 20}]
+)
+def test_pillow_averages_where_it_makes_smaller(step: dict[str, object]) -> None:
+    image = picture(100, 200)
+    by_pillow = {**step, "library": "pillow", "interpolation": "cubic"}
+    found = prepare(image, by_pillow, scale=1.0, layout="NHWC").image
+    wanted = Image.fromarray(image).resize((40, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(found, wanted)
+    found = prepare(image, by_pillow, scale=1.0, channels="GRAY").image
+    assert found.shape == (1, 20, 40)
+    assert found.std() < prepare(image, step, scale=1.0, channels="GRAY").image.std()
+
+
+def test_pillow_does_not_resize_what_is_padded() -> None:
+    steps = ({"type": "Pad", "size": [8, 8]}, {"type": "Resize", "size": [4, 4], "library": "pillow"})
+    with pytest.raises(DataError, match=r"a\.png, 8 x 8 pixels by then, .*resize it before it is padded"):
+        prepare(picture(4, 5), *steps)
+
+
 def test_numbers() -> None:
     image = picture(4, 5)
     mean, std = [0.4, 0.5, 0.6], [0.1, 0.2, 0.3]
