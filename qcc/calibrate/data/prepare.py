@@ -44,6 +44,8 @@ _OF_PILLOW = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+_MOST_PIXELS = 1 << 27
+"""More than cameras take, and what a file from a stranger could ask for would fill the memory."""
 
 Size = tuple[int, int]
 
@@ -110,6 +112,7 @@ class _Canvas:
     def resize(self, height: int, width: int, interpolation: str, library: Library = "opencv") -> None:
         old = self.image.shape[:2]
         size = (max(width, 1), max(height, 1))
+        self._check_size(*size)
         image = np.ascontiguousarray(self.image)
         if library == "pillow":
             resized = self._by_pillow(image, size, interpolation)
@@ -140,6 +143,7 @@ class _Canvas:
             return
         if height < inner[0] or width < inner[1]:
             raise self.wrong(f"cannot be padded to {height} x {width}")
+        self._check_size(width, height)
         padded = np.empty((height, width, self.image.shape[2]), np.float32)
         padded[...] = self._nothing if value is None else np.asarray(value, np.float32)
         padded[top : top + inner[0], left : left + inner[1]] = self.image
@@ -151,6 +155,10 @@ class _Canvas:
             raise self.wrong(f"has no middle of {height} x {width} to be cut out: resize it before")
         top, left = (inner[0] - height) // 2, (inner[1] - width) // 2
         self.image = self.image[top : top + height, left : left + width]
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > _MOST_PIXELS:
+            raise self.wrong(f"would become one of {height} x {width}, more than {_MOST_PIXELS:,} pixels")
 
     def wrong(self, what: str) -> DataError:
         height, width = self.image.shape[:2]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from qcc.grammar.document import read_document
 from qcc.grammar.section import Section, validate
 
-Size = tuple[PositiveInt, PositiveInt]
+# In pixels.
+Length = Annotated[int, Field(ge=1, le=1 << 16)]
+Size = tuple[Length, Length]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 Library = Literal["opencv", "pillow"]
 # Of a padded pixel: of all channels, or of each in their order.
@@ -30,7 +32,7 @@ class Resize(Section):
     """Height and width."""
     keep_ratio: bool = False
     """Keep the ratio of height to width."""
-    multiple: PositiveInt = 1
+    multiple: Length = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -44,7 +46,7 @@ class ResizeShort(Section):
 
     type: Literal["ResizeShort"]
     """Which step it is."""
-    length: PositiveInt
+    length: Length
     """Of the shorter side, in pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -58,11 +60,11 @@ class ResizeLong(Section):
 
     type: Literal["ResizeLong"]
     """Which step it is."""
-    length: PositiveInt
+    length: Length
     """Of the longer side, in pixels."""
     rounding: Literal["nearest", "down"] = "nearest"
     """How both sides become whole pixels: PaddleSeg takes the nearest number, PaddleOCR rounds down."""
-    multiple: PositiveInt = 1
+    multiple: Length = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -78,9 +80,9 @@ class ResizeLimit(Section):
     """Which step it is."""
     side: Literal["short", "long"] = "short"
     """short: the shorter side gets at least the length; long: the longer side gets at most the length."""
-    length: PositiveInt = 736
+    length: Length = 736
     """In pixels."""
-    multiple: PositiveInt = 32
+    multiple: Length = 32
     """Both sides become the nearest multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -93,9 +95,9 @@ class LimitSide(Section):
     """Which step it is."""
     side: Literal["short", "long"]
     """Which side is measured, the shorter or the longer one."""
-    least: PositiveInt | None = None
+    least: Length | None = None
     """As short as it may be, in pixels."""
-    most: PositiveInt | None = None
+    most: Length | None = None
     """As long as it may be, in pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -106,7 +108,7 @@ class ResizeMultiple(Section):
 
     type: Literal["ResizeMultiple"]
     """Which step it is."""
-    multiple: PositiveInt = 32
+    multiple: Length = 32
     """In pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -135,7 +137,7 @@ class FitHeight(Section):
     """Which step it is."""
     size: Size
     """Height and width."""
-    widest: PositiveInt | None = None
+    widest: Length | None = None
     """What would be wider than the size is as wide as it comes out, up to so many pixels; null: it is
     squeezed into the size, as it is for a model that declares its width."""
     value: Value = None
@@ -169,7 +171,7 @@ class PadStride(Section):
 
     type: Literal["PadStride"]
     """Which step it is."""
-    stride: PositiveInt
+    stride: Length
     """Height and width become multiples of it."""
     value: Value = None
     """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""

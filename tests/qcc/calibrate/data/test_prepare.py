@@ -162,6 +162,9 @@ def test_sizes_that_other_feeds_tell() -> None:
     [
         ({"type": "CenterCrop", "size": [50, 60]}, "a.png, 20 x 30 pixels by then, has no middle of 50 x 60"),
         ({"type": "Pad", "size": [10, 60]}, "a.png, 20 x 30 pixels by then, cannot be padded to 10 x 60"),
+        ({"type": "Resize", "size": [60000, 60000]}, "would become one of 60000 x 60000, more than"),
+        ({"type": "PadStride", "stride": 60000}, "would become one of 60000 x 60000, more than"),
+        ({"type": "PadRatio", "ratio": 1e300}, "would become one of 20 x .*, more than 134,217,728 pixels"),
     ],
 )
 def test_images_that_do_not_fit(step: dict[str, object], words: str) -> None:
@@ -193,6 +196,7 @@ def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
         ("steps:\n  - {type: Resize}", "key 'size' is missing"),
         ("mean: [0.5, 0.5]", "mean needs one value or 3 with channels RGB, not 2"),
         ("channels: GRAY\nstd: [0.5, 0.5, 0.5]", "std needs one value with channels GRAY, not 3"),
+        ("steps: [{type: Resize, size: [3000000000, 2]}]", "size.*less than or equal to 65536"),
         ("mean: []", "mean needs one value or 3 with channels RGB, not 0"),
         ("std: [0.5, 0.5, 0]", "std.*greater than 0"),
     ],
