@@ -59,3 +59,26 @@ def test_a_file_of_others_is_in_the_way_of_a_selftest(forms: Path) -> None:
         f"{forms}/README.md is in the way: qcc replaces only what it wrote"
     )
     assert not (forms / "x.nb").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("apply", "-p", "prune"), "model.pdmodel"),
+        (("convert",), "inference.pdiparams"),
+        (("convert", "--name", "__model__"), "__model__"),
+        (("convert",), "inference.yml"),
+    ],
+)
+def test_a_model_of_others_is_in_the_way(forms: Path, arguments: tuple[str, ...], name: str) -> None:
+    (forms / "float/inference.yml").write_text("PreProcess: {transform_ops: []}\n")
+    out = forms / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    command, *others = arguments
+    result = invoke(command, forms / "float", *others, "-o", out)
+    assert str(result.exception).startswith(f"{out / name} is in the way: qcc replaces only what it wrote")
+    assert [path.name for path in out.iterdir()] == [name]
+    (out / name).unlink()
+    for _ in range(2):
+        assert invoke(command, forms / "float", *others, "-o", out).exit_code == 0
