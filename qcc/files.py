@@ -98,11 +98,13 @@ def check_folder(folder: Path) -> None:
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, or
-    is one of those that are read."""
+    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, is
+    named twice, or is one of those that are read."""
     found = list(outputs)
-    for output in found:
+    for number, output in enumerate(found):
         check_folder(output.parent)
+        if os.path.realpath(output) in map(os.path.realpath, found[:number]):
+            raise OutputError(f"{output} is to be written twice: give each output a file of its own.")
     refuse_inputs(found, inputs)
 
 

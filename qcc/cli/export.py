@@ -142,7 +142,7 @@ def export(
         raise click.UsageError(no_data("-c"))
     given = calibration_data(calibrate, config_path, preprocess, model, model_filename)
     if target in LITE_TARGETS:
-        target, arch = _LITE, LITE_TARGETS[target]
+        target, arch = _LITE, _arch_of(target, LITE_TARGETS[target], arch)
     if target != _LITE:
         _refuse(_LITE_OPTIONS, "Paddle Lite's files")
         if weight_only == "int16":
@@ -222,10 +222,22 @@ def _write_curve(found: Found | None, output: Path) -> None:
 
 def _refuse(options: tuple[str, ...], what: str) -> None:
     """Refuse options that say nothing about the file that is asked for."""
-    context = click.get_current_context()
     for name in options:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if _is_given(name):
             raise click.UsageError(f"--{name.replace('_', '-')} is about {what}.")
+
+
+def _arch_of(
+    target: str, of_target: Literal["arm", "x86"], given: Literal["arm", "x86"]
+) -> Literal["arm", "x86"]:
+    """The processor that a target names, which --arch may repeat."""
+    if given != of_target and _is_given("arch"):
+        raise click.UsageError(f"--target {target} is for {of_target}, and --arch {given} for another.")
+    return of_target
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _check_frozen(model: Model) -> None:

@@ -47,6 +47,27 @@ def test_what_is_read_is_not_written_over(forms: Path, arguments: tuple[str, ...
     assert {path: path.read_bytes() for path in model.iterdir()} == before
 
 
+def test_two_outputs_are_two_files(forms: Path) -> None:
+    result = invoke("bench", forms / "float", "--json", forms / "x", "--plot", forms / "y/../x")
+    assert f"{forms}/y/../x is to be written twice" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "{model}", "--target", "lite-arm", "--arch", "x86", "-o", "{forms}/x.nb"), "is for arm"),
+        (("export", "{model}", "--target", "lite-x86", "--arch", "arm", "-o", "{forms}/x.nb"), "is for x86"),
+        (("freeze", "-m", "{model}", "--epoch", "3", "--save", "{forms}"), "--epoch says which checkpoint"),
+        (("freeze", "--checkpoint", "{forms}", "--epoch", "²"), "'²' is neither the number of an epoch"),
+    ],
+)
+def test_options_that_contradict_each_other(forms: Path, arguments: tuple[str, ...], words: str) -> None:
+    result = invoke(*(argument.format(model=forms / "float", forms=forms) for argument in arguments))
+    assert result.exit_code == 2
+    assert words in result.output
+    assert sorted(path.name for path in forms.iterdir()) == ["float"]
+
+
 def test_a_drawing_may_stand_beside_the_model(forms: Path) -> None:
     for _ in range(2):
         assert invoke("dump-graph", forms / "float", "--dot", forms / "float" / "graph.dot").exit_code == 0
