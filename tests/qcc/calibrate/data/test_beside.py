@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qcc.calibrate.data.beside import copy_beside, load_preprocess, preprocess_beside
+from qcc.calibrate.data.beside import copy_beside, load_preprocess, preprocess_beside, recorded_preprocess
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.calibrate.data.suites import NAMES, read_foreign
 from qcc.errors import ConfigError
@@ -407,6 +407,14 @@ def test_the_files_that_are_looked_for(tmp_path: Path) -> None:
     found = preprocess_beside(tmp_path / "model.pdmodel")
     assert found is not None
     assert found[1].name == "infer_cfg.yml"
+
+
+def test_a_record_is_found_above_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "qcc.json").write_text('{"data": {"preprocess": {"channels": "BGR"}}}')
+    (tmp_path / "qdq").mkdir()
+    monkeypatch.chdir(tmp_path / "qdq")
+    found = recorded_preprocess([Path()])
+    assert found == (Preprocess(channels="BGR"), tmp_path / "qcc.json")
 
 
 @pytest.mark.parametrize("name", NAMES)
