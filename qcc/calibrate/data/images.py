@@ -78,6 +78,11 @@ def image_feed(model: Model) -> Var:
     return images[0]
 
 
+def batch_size(model: Model) -> int:
+    """How many images a batch holds: as many as the model declares, or one.  Raises DataError."""
+    return max(image_feed(model).shape[0], 1)
+
+
 def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -> Batches[tuple[Path, ...]]:
     """A batch for each image, or for as many as the model's declared batch holds.
 
@@ -85,7 +90,7 @@ def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -
     it. Raises DataError for feeds that are made neither from an image nor from its size.
     """
     feed = image_feed(model)
-    size = max(feed.shape[0], 1)
+    size = batch_size(model)
     if len(files) < size:
         raise DataError(f"the model takes batches of {size} images, and there are {len(files)}.")
     others = [model.graph.versions(name)[0] for name in model.feeds if name != feed.name]
