@@ -149,15 +149,17 @@ def _check(feed: Var, one: Prepared, file: Path) -> None:
 
 
 _SIZES = ("im_shape", "scale_factor", "im_size", "im_info")
+_OF_FILE = 3
 
 
 def _sizes(var: Var, prepared: Sequence[Prepared]) -> np.ndarray:
     """The rows of a feed that tells about sizes: [batch, 2], or [batch, 3] for im_info (height, width,
-    scale)."""
+    scale) and for the im_shape of PaddleDetection 0.x (of the file, and 1)."""
+    of_file = var.shape[-1] == _OF_FILE
     rows = {
-        "im_shape": [one.im_shape for one in prepared],
+        "im_shape": [(*one.im_size, 1.0) if of_file else one.im_shape for one in prepared],
         "scale_factor": [one.scale_factor for one in prepared],
         "im_size": [one.im_size for one in prepared],
-        "im_info": [(*one.im_shape, one.scale_factor[0]) for one in prepared],
+        "im_info": [(*one.size, one.scale_factor[0]) for one in prepared],
     }
     return np.array(rows[var.name], numpy_dtype(var.dtype))

@@ -55,13 +55,15 @@ class Prepared:
     """An image as a model takes it.
 
     `image`: float32 [C, H, W], or [H, W, C] in the layout NHWC. `im_shape`: height and width behind the last
-    resize; `scale_factor`: what that has multiplied them by; `im_size`: height and width of the file.
+    resize; `scale_factor`: what that has multiplied them by, before they were rounded where the ratio stays;
+    `im_size`: height and width of the file; `size`: those of `image`.
     """
 
     image: np.ndarray
     im_shape: Size
     scale_factor: tuple[float, float]
     im_size: Size
+    size: Size
 
 
 class Preparation:
@@ -86,7 +88,8 @@ class Preparation:
         image = (canvas.image.astype(np.float32) * self._scale - self._mean) / self._std
         if self._first:
             image = image.transpose(2, 0, 1)
-        return Prepared(np.ascontiguousarray(image), canvas.shape, canvas.factor, _size(pixels))
+        sizes = canvas.shape, canvas.factor, _size(pixels), _size(canvas.image)
+        return Prepared(np.ascontiguousarray(image), *sizes)
 
 
 def _channels(pixels: np.ndarray, wanted: str) -> np.ndarray:
@@ -171,12 +174,15 @@ def _up(side: int, multiple: int) -> int:
 
 def _resize(canvas: _Canvas, step: Resize) -> None:
     height, width = step.size
+    ratio = None
     if step.keep_ratio:
         sides = canvas.image.shape[:2]
         ratio = min(min(step.size) / min(sides), max(step.size) / max(sides))
         height, width = (max(int(np.round(side * ratio)), 1) for side in sides)
     height, width = (_up(side, step.multiple) for side in (height, width))
     canvas.resize(height, width, step.interpolation, step.library)
+    if ratio is not None and step.multiple == 1:
+        canvas.factor = (ratio, ratio)  # as PaddleDetection has it
 
 
 def _resize_short(canvas: _Canvas, step: ResizeShort) -> None:
@@ -218,6 +224,7 @@ def _fit(canvas: _Canvas, step: Fit) -> None:
     sides = canvas.image.shape[:2]
     ratio = min(size / length for size, length in zip(step.size, sides, strict=True))
     canvas.resize(round(sides[0] * ratio), round(sides[1] * ratio), step.interpolation)
+    canvas.factor = (ratio, ratio)
     spare = [size - length for size, length in zip(step.size, canvas.shape, strict=True)]
     top, left = (room // 2 for room in spare) if step.place == "center" else (0, 0)
     canvas.pad(*step.size, step.value, top, left)

@@ -211,7 +211,8 @@ class Preprocess(Section):
     An image is decoded to pixels of 0 to 255, goes through the steps, and becomes (pixel * scale - mean) /
     std. Feeds besides the image are known by their names: im_shape is height and width behind the last
     resize, scale_factor what that resize has multiplied them by, im_size height and width of the file
-    (float or integer, as the model declares them).
+    (float or integer, as the model declares them), im_info height and width of what comes out, with the
+    scale. An im_shape of three numbers, as of PaddleDetection 0.x, is height and width of the file, and 1.
     """
 
     steps: tuple[Step, ...] = ()

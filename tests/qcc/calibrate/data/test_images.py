@@ -85,6 +85,18 @@ def test_feeds_that_tell_sizes(tmp_path: Path) -> None:
     assert batch["image"].shape == (1, 3, 8, 8)
 
 
+def test_feeds_that_tell_sizes_as_paddledetection_0_did(tmp_path: Path) -> None:
+    model = fed_by(
+        image=([-1, 3, -1, -1], "float32"), im_info=([-1, 3], "float32"), im_shape=([-1, 3], "float32")
+    )
+    steps = [{"type": "Resize", "size": [10, 80], "keep_ratio": True}, {"type": "PadStride", "stride": 32}]
+    preprocess = Preprocess.model_validate({"steps": steps})
+    (batch,) = image_batches(model, [save(tmp_path / "a.png", 16, 41)], preprocess)
+    assert batch["image"].shape == (1, 3, 32, 32)
+    assert batch["im_info"].tolist() == [[32, 32, 0.625]]  # of what is padded; 41 became 26, not 25.625
+    assert batch["im_shape"].tolist() == [[16, 41, 1]]
+
+
 def test_a_batch_of_declared_size(tmp_path: Path) -> None:
     files = [save(tmp_path / f"{number}.png", value=number) for number in range(5)]
     model = fed_by(image=([2, 3, 8, 8], "float32"))

@@ -154,7 +154,9 @@ def test_sizes_that_other_feeds_tell() -> None:
         picture(100, 200), {"type": "Resize", "size": [50, 400]}, {"type": "PadStride", "stride": 64}
     )
     assert (found.im_shape, found.scale_factor, found.im_size) == ((50, 400), (0.5, 2.0), (100, 200))
-    assert found.image.shape == (3, 64, 448)
+    assert (found.image.shape, found.size) == ((3, 64, 448), (64, 448))
+    for step in ({"type": "Resize", "size": [10, 80], "keep_ratio": True}, {"type": "Fit", "size": [10, 80]}):
+        assert prepare(picture(16, 41), step).scale_factor == (0.625, 0.625)
 
 
 @pytest.mark.parametrize(
