@@ -75,7 +75,7 @@ def dump_graph(
     if diff and folded:
         raise click.UsageError("--diff marks single ops, and --folded draws several as one.")
     from qcc.draw import around, to_dot, write_dot, write_picture
-    from qcc.files import refuse_inputs
+    from qcc.files import check_outputs
     from qcc.frontend.saved import model_files as files_of
     from qcc.ir.verify import verify
 
@@ -83,7 +83,7 @@ def dump_graph(
     pictures: list[tuple[Path, Literal["svg", "png"]]] = []
     pictures += [(svg, "svg")] if svg is not None else []
     pictures += [(png, "png")] if png is not None else []
-    refuse_inputs([dot, *(path for path, _ in pictures)], read)
+    check_outputs([dot, *(path for path, _ in pictures)], read)
     loaded = _read(model, model_filename, params_filename)
     if model.suffix == ".txt" and (pipeline is not None or after is not None):
         # A graph from text may lack values: that is enough to draw it, and not for passes.
