@@ -98,15 +98,15 @@ def check_folder(folder: Path) -> None:
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, or
-    is one of those that are read, or another one of them."""
+    """Raise OutputError when one of the files to write cannot be written, as far as that shows beforehand, is
+    named twice, or is one of those that are read."""
     found = list(outputs)
     places: set[str] = set()
     for output in found:
         check_folder(output.parent)
         place = os.path.realpath(output)
         if place in places:
-            raise OutputError(f"{output} is to hold two files of this command: give each another place.")
+            raise OutputError(f"{output} is to be written twice: give each output a file of its own.")
         places.add(place)
     refuse_inputs(found, inputs)
 

@@ -107,7 +107,8 @@ def _load_float(path: Path) -> Model:
 def _record(path: Path) -> tuple[Path, dict[str, Any]]:
     """The folder that `qcc quantize MODEL` has written a model into, and its record; an empty one where the
     model comes from elsewhere."""
-    folders = (path, path.parent) if path.is_dir() else (path.parent.parent,)
+    above = path.absolute().parent  # of ".", too
+    folders = (path, above) if path.is_dir() else (above.parent,)
     for folder in folders:
         try:
             found = json.loads(read_input(folder / FILE_NAME, _MAX_SIZE))

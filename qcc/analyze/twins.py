@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from qcc.backends.assumed import FOLDS
 from qcc.errors import ModelFormatError, PassError, PipelineError
 from qcc.ir.graph import Graph
+from qcc.ir.nodes import Var
 from qcc.model import Model
 from qcc.numerics import abs_max, dequantize_weight, quantize_weight
 from qcc.passes.base import Pass
@@ -28,6 +29,8 @@ from qcc.passes.unquantize import Unquantize
 from qcc.shown import counted
 
 _TRANSFORM = "transform"
+# What targets' forms have in front of a product that flattens by itself.
+_FLATTEN = "flatten_contiguous_range"
 _MANY_STEPS = 1.5
 """Rounding moves a weight by half a step, and what chooses how to round, such as adaround, by one."""
 _SOME = 0.01
@@ -37,8 +40,10 @@ _SOME = 0.01
 class Rounding:
     """How a quantized op rounds, and what it is known by: the activation that it rounds, and its output.
 
-    `scale` of the activation is None where it is measured at every run. `weight` has the values that its
-    integers stand for, float32, and `step`, which broadcasts over it, what lies between two of them.
+    `unflattened`: variables that hold the same values in more dimensions, where only the quantized network
+    flattens them; the nearest first. `scale` of the activation is None where it is measured at every run.
+    `weight` has the values that its integers stand for, float32, and `step`, which broadcasts over it, what
+    lies between two of them.
     """
 
     data: str
@@ -49,6 +54,7 @@ class Rounding:
     step: np.ndarray
     weight_bits: int
     per_channel: bool
+    unflattened: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,7 @@ def _of_frozen(graph: Graph, found: FrozenOp) -> Rounding:
         dequantize_weight(np.ones([1] * integers.ndim, np.float32), scale, bits, axis),
         bits,
         found.per_channel,
+        tuple(_unflattened(found.operands.data)),
     )
 
 
@@ -166,7 +173,14 @@ def _of_round_trips(graph: Graph, found: RoundTrips) -> Rounding:
         dequantize_weight(np.ones([1] * weight.ndim, np.float32), scale, quantizer.bits, quantizer.axis),
         quantizer.bits,
         quantizer.axis is not None,
+        tuple(_unflattened(found.data.source)),
     )
+
+
+def _unflattened(var: Var) -> Iterator[str]:
+    while var.producer is not None and var.producer.type == _FLATTEN:
+        var = var.producer.input("X")
+        yield var.name
 
 
 # ---------------------------------------------------------------------- the float twin
@@ -236,8 +250,9 @@ def _pairs(graph: Graph, found: list[Rounding]) -> Iterator[tuple[Operands, Roun
         one = None if pair is None else by_output.get(pair.output.name)
         if pair is None or one is None:
             continue
-        if graph.weights[pair.weight.name].shape == one.weight.shape:
-            yield pair, one
+        data = next((name for name in (one.data, *one.unflattened) if name in graph), None)
+        if data is not None and graph.weights[pair.weight.name].shape == one.weight.shape:
+            yield pair, replace(one, data=data)
 
 
 def _matched(

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
+from qcc.cli.own_files import check_model_place
 from qcc.cli.paths import FOLDER
 from qcc.cli.stdout import echo
 from qcc.shown import plain
@@ -81,6 +82,7 @@ def apply(
     if output is not None:
         read = files_of(model, model_filename, params_filename)
         check_outputs([output / name for name in (*file_names(), FILE_NAME)], read)
+        check_model_place(output, find_program(model, model_filename), file_names())
     counts, times = OpCount(), Timing()
     # The first stands outermost: what is timed is the pass alone, and a graph is dumped before it is checked.
     instruments: list[Instrument] = [counts]

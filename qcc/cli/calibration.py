@@ -87,14 +87,21 @@ class CalibrationData:
     preprocess: Path | None
     program: Path | None
 
+    @property
+    def of_images(self) -> bool:
+        """Whether it names images, to be prepared, and not a training configuration or arrays."""
+        from qcc.calibrate.data.arrays import has_arrays
+
+        return self.path.suffix not in CONFIG_SUFFIXES and not has_arrays(self.path)
+
     def batches(self, model: Model) -> Batches[Any]:
         """Raises DataError or ConfigError when it is neither a training configuration, nor files of arrays,
         nor images."""
-        from qcc.calibrate.data.arrays import has_arrays, read_batches
+        from qcc.calibrate.data.arrays import read_batches
 
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist: there is no data to measure scales on.")
-        if self.path.suffix in CONFIG_SUFFIXES or has_arrays(self.path):
+        if not self.of_images:
             if self.preprocess is not None:
                 raise ConfigError(
                     f"--preprocess says how images are prepared, and --calibrate {self.path} gives none."

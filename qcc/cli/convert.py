@@ -8,7 +8,7 @@ import click
 
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
-from qcc.cli.own_files import refuse_folder
+from qcc.cli.own_files import check_model_place, refuse_folder
 from qcc.cli.paths import FOLDER
 from qcc.cli.stdout import echo
 
@@ -43,6 +43,7 @@ def convert(
     qcc convert PP-OCRv5_mobile_det -o OUT
     """
     import qcc
+    from qcc.backends.fluid import file_names
     from qcc.calibrate.data.beside import copy_beside
     from qcc.files import one_change
     from qcc.frontend.layout import find_program
@@ -51,6 +52,7 @@ def convert(
     loaded = qcc.load(model, model_filename, params_filename)
     program = find_program(model, model_filename)
     refuse_folder(program, output)
+    check_model_place(output, program, file_names(name))
     with one_change(output):
         saved = qcc.save(loaded, output, form=stored_form(loaded.graph), model_filename=name)
         copies = copy_beside(program, output)

@@ -23,6 +23,7 @@ from qcc.shown import counted
 if TYPE_CHECKING:
     from qcc.backends.report import Saved
     from qcc.calibrate.data.batches import Batch
+    from qcc.cli.calibration import CalibrationData
     from qcc.model import Model
     from qcc.passes.instruments import Instrument
 
@@ -138,11 +139,11 @@ def export(
     from qcc.targets.lite import LITE_TARGETS
     from qcc.targets.table import find_target
 
-    if config_path is not None and calibrate is None:
-        raise click.UsageError(no_data("-c"))
     given = calibration_data(calibrate, config_path, preprocess, model, model_filename)
+    if config_path is not None:
+        _check_config(given)
     if target in LITE_TARGETS:
-        target, arch = _LITE, LITE_TARGETS[target]
+        target, arch = _LITE, _arch_of(target, LITE_TARGETS[target], arch)
     if target != _LITE:
         _refuse(_LITE_OPTIONS, "Paddle Lite's files")
         if weight_only == "int16":
@@ -222,10 +223,32 @@ def _write_curve(found: Found | None, output: Path) -> None:
 
 def _refuse(options: tuple[str, ...], what: str) -> None:
     """Refuse options that say nothing about the file that is asked for."""
-    context = click.get_current_context()
     for name in options:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if _is_given(name):
             raise click.UsageError(f"--{name.replace('_', '-')} is about {what}.")
+
+
+def _check_config(given: CalibrationData | None) -> None:
+    """Raise UsageError where -c says nothing, or what another option says."""
+    if given is None:
+        raise click.UsageError(no_data("-c"))
+    if given.preprocess is not None:
+        raise click.UsageError("-c and --preprocess both say how images are prepared: give one of them.")
+    if not given.of_images:
+        raise click.UsageError(f"-c says how images are prepared, and --calibrate {given.path} gives none.")
+
+
+def _arch_of(
+    target: str, of_target: Literal["arm", "x86"], given: Literal["arm", "x86"]
+) -> Literal["arm", "x86"]:
+    """The processor that a target names, which --arch may repeat."""
+    if given != of_target and _is_given("arch"):
+        raise click.UsageError(f"--target {target} is for {of_target}, and --arch {given} for another.")
+    return of_target
+
+
+def _is_given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _check_frozen(model: Model) -> None:

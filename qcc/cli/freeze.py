@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from qcc.cli.calibration import calibration_data, calibration_options
 from qcc.cli.next import tell_next
@@ -36,7 +37,7 @@ class EpochOrBest(click.ParamType):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         if value == "best":
             return None
-        if not str(value).isdigit():
+        if not str(value).isdecimal():
             self.fail(f"'{value}' is neither the number of an epoch nor 'best'.", param, ctx)
         return int(str(value))
 
@@ -114,6 +115,9 @@ def freeze(
     """
     if config_path is None and (dataset_dir or overrides or output_eval or skip_bad):
         raise click.UsageError("-d, -o, --output_eval and --skip-bad are about evaluating, which needs -c.")
+    source = click.get_current_context().get_parameter_source("epoch")
+    if checkpoint is None and source is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--epoch says which checkpoint of --checkpoint DIR, and there is none.")
     from qcc.targets.table import find_target
 
     given = calibration_data(calibrate, config_path, preprocess, model, model_filename)

@@ -49,6 +49,22 @@ def refuse_folder(program: Path, *outputs: Path) -> None:
             raise OutputError(f"{place} holds the model that is read: give -o another folder.")
 
 
+def check_model_place(output: Path, program: Path, names: Iterable[str]) -> None:
+    """Raise OutputError where files of a model of others are in the way of one that is written to `output`
+    under these names, with what stands beside `program`."""
+    from qcc.calibrate.data.suites import NAMES
+
+    beside = (name for name in NAMES if (program.parent / name).exists())
+    check_place(output, (), dict.fromkeys((*names, *beside), is_recorded))
+
+
+def is_recorded(path: Path) -> bool:
+    """Whether a file stands beside the record of a model that qcc wrote."""
+    from qcc.record import FILE_NAME
+
+    return is_record(path.with_name(FILE_NAME))
+
+
 def is_page(path: Path) -> bool:
     """Whether a file is a page that qcc wrote, such as a report.html."""
     from qcc.analyze.page.frame import read_page

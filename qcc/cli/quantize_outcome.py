@@ -249,7 +249,7 @@ class Outcome:
             effort=effort,
             calibrator=calibrator,
             target=target,
-            data={**self.source.record, "used": len(self.statistics.batches)},
+            data={**self.source.record, "used": self.source.used(len(self.statistics.batches))},
             skipped=list(self.statistics.skipped.values()),
             agreement=agreement,
             compared_on=len(compared),

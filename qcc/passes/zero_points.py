@@ -30,6 +30,16 @@ _LOWEST = -128
 _STEPS = max_int(UNSIGNED) / max_int(8)
 
 
+def right_instead(bits: int, trained: str) -> str:
+    """What would be right in place of more bits than an engine knows; `trained`: what was to be trained."""
+    if bits != UNSIGNED:
+        return trained
+    return (
+        "so a form that is written for OpenVINO holds what is never negative: take float/ or int8/ beside it,"
+        f" of which any form is made; where it was trained with {UNSIGNED} bits, {trained}"
+    )
+
+
 def with_zero_points(graph: Graph) -> Graph:
     """What a file for OpenVINO holds, of which Paddle would compute something else: a copy, or the graph
     itself where it has no such activation."""

@@ -60,7 +60,7 @@ def recorded_preprocess(places: Iterable[Path]) -> tuple[Preprocess, Path] | Non
     Raises ConfigError for a record that is damaged.
     """
     for place in places:
-        for folder in (place, *place.parents[:2]):
+        for folder in (place, *place.absolute().parents[:2]):
             path = folder / FILE_NAME
             content = _recorded(path) if path.is_file() else None
             if content is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from qcc.errors import DataError
 from qcc.inputs import open_input, why
@@ -27,13 +27,33 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with open_input(path) as stream, Image.open(stream) as image:
-            return np.asarray(_eight_bits(ImageOps.exif_transpose(image), image.format).convert("RGB"))
+            return np.asarray(_eight_bits(_turned(image), image.format).convert("RGB"))
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} is no image file that can be read.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path} cannot be decoded: {why(error)}.") from error
+
+
+# What EXIF's orientation says is to be done, by its number; 1 is nothing.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """As Pillow's `exif_transpose` does, which writes all notes anew, and fails where another one is
+    damaged."""
+    image.load()  # by which a TIFF is turned already
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:

@@ -78,6 +78,11 @@ def image_feed(model: Model) -> Var:
     return images[0]
 
 
+def batch_size(model: Model) -> int:
+    """How many images a batch holds: as many as the model declares, or one.  Raises DataError."""
+    return max(image_feed(model).shape[0], 1)
+
+
 def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -> Batches[tuple[Path, ...]]:
     """A batch for each image, or for as many as the model's declared batch holds.
 
@@ -85,7 +90,7 @@ def image_batches(model: Model, files: Sequence[Path], preprocess: Preprocess) -
     it. Raises DataError for feeds that are made neither from an image nor from its size.
     """
     feed = image_feed(model)
-    size = max(feed.shape[0], 1)
+    size = batch_size(model)
     if len(files) < size:
         raise DataError(f"the model takes batches of {size} images, and there are {len(files)}.")
     others = [model.graph.versions(name)[0] for name in model.feeds if name != feed.name]
@@ -144,15 +149,17 @@ def _check(feed: Var, one: Prepared, file: Path) -> None:
 
 
 _SIZES = ("im_shape", "scale_factor", "im_size", "im_info")
+_OF_FILE = 3
 
 
 def _sizes(var: Var, prepared: Sequence[Prepared]) -> np.ndarray:
     """The rows of a feed that tells about sizes: [batch, 2], or [batch, 3] for im_info (height, width,
-    scale)."""
+    scale) and for the im_shape of PaddleDetection 0.x (of the file, and 1)."""
+    of_file = var.shape[-1] == _OF_FILE
     rows = {
-        "im_shape": [one.im_shape for one in prepared],
+        "im_shape": [(*one.im_size, 1.0) if of_file else one.im_shape for one in prepared],
         "scale_factor": [one.scale_factor for one in prepared],
         "im_size": [one.im_size for one in prepared],
-        "im_info": [(*one.im_shape, one.scale_factor[0]) for one in prepared],
+        "im_info": [(*one.size, one.scale_factor[0]) for one in prepared],
     }
     return np.array(rows[var.name], numpy_dtype(var.dtype))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from qcc.grammar.document import read_document
 from qcc.grammar.section import Section, validate
 
-Size = tuple[PositiveInt, PositiveInt]
+# In pixels.
+Length = Annotated[int, Field(ge=1, le=1 << 16)]
+Size = tuple[Length, Length]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
+Library = Literal["opencv", "pillow"]
 # Of a padded pixel: of all channels, or of each in their order.
 Value = float | tuple[float, ...] | None
 
@@ -29,10 +32,13 @@ class Resize(Section):
     """Height and width."""
     keep_ratio: bool = False
     """Keep the ratio of height to width."""
-    multiple: PositiveInt = 1
+    multiple: Length = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
+    library: Library = "opencv"
+    """By which library: pillow, which some classifiers of PaddleClas want, averages over all pixels where it
+    makes an image smaller."""
 
 
 class ResizeShort(Section):
@@ -40,10 +46,13 @@ class ResizeShort(Section):
 
     type: Literal["ResizeShort"]
     """Which step it is."""
-    length: PositiveInt
+    length: Length
     """Of the shorter side, in pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
+    library: Library = "opencv"
+    """By which library: pillow, which some classifiers of PaddleClas want, averages over all pixels where it
+    makes an image smaller."""
 
 
 class ResizeLong(Section):
@@ -51,9 +60,11 @@ class ResizeLong(Section):
 
     type: Literal["ResizeLong"]
     """Which step it is."""
-    length: PositiveInt
+    length: Length
     """Of the longer side, in pixels."""
-    multiple: PositiveInt = 1
+    rounding: Literal["nearest", "down"] = "nearest"
+    """How both sides become whole pixels: PaddleSeg takes the nearest number, PaddleOCR rounds down."""
+    multiple: Length = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -69,9 +80,9 @@ class ResizeLimit(Section):
     """Which step it is."""
     side: Literal["short", "long"] = "short"
     """short: the shorter side gets at least the length; long: the longer side gets at most the length."""
-    length: PositiveInt = 736
+    length: Length = 736
     """In pixels."""
-    multiple: PositiveInt = 32
+    multiple: Length = 32
     """Both sides become the nearest multiples of it."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -84,9 +95,9 @@ class LimitSide(Section):
     """Which step it is."""
     side: Literal["short", "long"]
     """Which side is measured, the shorter or the longer one."""
-    least: PositiveInt | None = None
+    least: Length | None = None
     """As short as it may be, in pixels."""
-    most: PositiveInt | None = None
+    most: Length | None = None
     """As long as it may be, in pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -97,7 +108,7 @@ class ResizeMultiple(Section):
 
     type: Literal["ResizeMultiple"]
     """Which step it is."""
-    multiple: PositiveInt = 32
+    multiple: Length = 32
     """In pixels."""
     interpolation: Interpolation = "linear"
     """How pixels between pixels are computed."""
@@ -126,7 +137,7 @@ class FitHeight(Section):
     """Which step it is."""
     size: Size
     """Height and width."""
-    widest: PositiveInt | None = None
+    widest: Length | None = None
     """What would be wider than the size is as wide as it comes out, up to so many pixels; null: it is
     squeezed into the size, as it is for a model that declares its width."""
     value: Value = None
@@ -160,7 +171,7 @@ class PadStride(Section):
 
     type: Literal["PadStride"]
     """Which step it is."""
-    stride: PositiveInt
+    stride: Length
     """Height and width become multiples of it."""
     value: Value = None
     """A pixel of 0 to 255 to pad with, or one for each channel; null: what normalizing makes 0."""
@@ -200,7 +211,8 @@ class Preprocess(Section):
     An image is decoded to pixels of 0 to 255, goes through the steps, and becomes (pixel * scale - mean) /
     std. Feeds besides the image are known by their names: im_shape is height and width behind the last
     resize, scale_factor what that resize has multiplied them by, im_size height and width of the file
-    (float or integer, as the model declares them).
+    (float or integer, as the model declares them), im_info height and width of what comes out, with the
+    scale. An im_shape of three numbers, as of PaddleDetection 0.x, is height and width of the file, and 1.
     """
 
     steps: tuple[Step, ...] = ()

@@ -13,7 +13,7 @@ import numpy as np
 from qcc.backends.samples import make_inputs
 from qcc.calibrate.data.arrays import read_batches
 from qcc.calibrate.data.batches import Batch, Batches, name_of, spread
-from qcc.calibrate.data.images import find_images, image_batches, others_beside
+from qcc.calibrate.data.images import batch_size, find_images, image_batches, others_beside
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.errors import DataError
 from qcc.model import Model
@@ -49,6 +49,11 @@ class Source:
         ]
         return [_identity(part) for part in files]
 
+    def used(self, batches: int) -> int:
+        """How many of what was found so many batches hold: images, or batches themselves."""
+        items = self.batches.items if isinstance(self.batches, Batches) else ()
+        return batches * (len(items[0]) if items and isinstance(items[0], tuple) else 1)
+
     @property
     def items(self) -> list[str]:
         """What the batches are read from, by name, where that is known before they are read."""
@@ -77,20 +82,20 @@ def array_source(model: Model, data: Path, samples: int) -> Source:
 def image_source(
     model: Model, data: Path, samples: int, preprocess: Preprocess, said_by: Path | None
 ) -> Source:
-    """The images of a folder or a list, at most so many of them, evenly spread; `said_by`: the file that
-    says how they are prepared.  Raises DataError."""
+    """The images of a folder or a list, evenly spread, at most so many of them, but those of one batch at
+    least; `said_by`: the file that says how they are prepared.  Raises DataError."""
     found = find_images(data)
-    chosen = spread(found, samples)
+    batches = image_batches(model, spread(found, max(samples, batch_size(model))), preprocess)
     record = {
         "kind": "images",
         "path": str(data),
         "found": len(found),
-        "used": len(chosen),
+        "used": sum(map(len, batches.items)),
         "others": others_beside(data),
         "preprocess": preprocess.model_dump(mode="json"),
         "preprocess_from": None if said_by is None else str(said_by),
     }
-    return Source(image_batches(model, chosen, preprocess), record)
+    return Source(batches, record)
 
 
 def random_source(model: Model, samples: int) -> Source:

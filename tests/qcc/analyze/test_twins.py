@@ -9,8 +9,10 @@ from quantized_net import OUTPUTS, quantized_net
 
 import qcc
 from qcc.analyze.twins import as_quantized, twins
+from qcc.backends.deploy.form import for_target
 from qcc.errors import ModelFormatError
 from qcc.model import Model, Provenance
+from qcc.targets.table import find_target
 
 NET = quantized_net()
 
@@ -29,6 +31,16 @@ def test_every_form_has_the_same_rounding(name: str) -> None:
         assert layer.rounding.scale == wanted.rounding.scale
         assert np.array_equal(layer.rounding.weight, wanted.rounding.weight)
         assert (layer.rounding.weight_bits, layer.rounding.activation.bits) == (8, 8)
+
+
+@pytest.mark.parametrize("target", ["paddle-x86", "openvino"])
+def test_a_form_for_a_target_flattens_what_the_float_network_does_not(target: str) -> None:
+    written, _ = for_target(NET.frozen, find_target(target))
+    found = twins(written, NET.model)
+    assert tuple(layer.output for layer in found.layers) == OUTPUTS
+    assert all(layer.rounding.data in found.float_graph for layer in found.layers)
+    assert all(layer.rounding.data in found.quantized for layer in found.layers)
+    assert found.notes == ()
 
 
 def test_the_float_twin_has_its_norms_folded_as_what_was_quantized() -> None:

@@ -102,7 +102,7 @@ def test_without_graphviz_the_source_is_written_all_the_same(
     [
         (["--diff"], "--diff marks what passes did, so it needs -p or --after."),
         (["--diff", "-p", "transform", "--folded"], "--diff marks single ops, and --folded draws several"),
-        (["--svg", "OUT.dot"], "out.dot is to hold two files of this command"),
+        (["--svg", "OUT.dot"], "out.dot is to be written twice"),
         (["--depth", "2"], "--depth says how far from a variable, so it needs --around."),
         (["--around", "hh"], "no op of the graph reads or writes a variable 'hh'; the nearest names are h."),
         (["-p", "transform", "--after", "freeze"], "--after freeze: the pipeline has no such pass"),

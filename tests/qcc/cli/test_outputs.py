@@ -47,6 +47,34 @@ def test_what_is_read_is_not_written_over(forms: Path, arguments: tuple[str, ...
     assert {path: path.read_bytes() for path in model.iterdir()} == before
 
 
+def test_two_outputs_are_two_files(forms: Path) -> None:
+    result = invoke("dump-graph", forms / "float", "--dot", forms / "x", "--svg", forms / "x")
+    assert f"{forms}/x is to be written twice" in str(result.exception)
+    result = invoke("bench", forms / "float", "--json", forms / "x", "--plot", forms / "y/../x")
+    assert f"{forms}/y/../x is to be written twice" in str(result.exception)
+
+
+EXPORT = ("export", "{model}", "-o", "{forms}/x.nb", "--calibrate", "{model}", "-c", "c.yml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "{model}", "--target", "lite-arm", "--arch", "x86", "-o", "{forms}/x.nb"), "is for arm"),
+        (("export", "{model}", "--target", "lite-x86", "--arch", "arm", "-o", "{forms}/x.nb"), "is for x86"),
+        ((*EXPORT, "--preprocess", "p.yml"), "-c and --preprocess both say"),
+        ((*EXPORT, "--calibrate", "{forms}/x.npy"), "--calibrate {forms}/x.npy gives none"),
+        (("freeze", "-m", "{model}", "--epoch", "3", "--save", "{forms}"), "--epoch says which checkpoint"),
+        (("freeze", "--checkpoint", "{forms}", "--epoch", "²"), "'²' is neither the number of an epoch"),
+    ],
+)
+def test_options_that_contradict_each_other(forms: Path, arguments: tuple[str, ...], words: str) -> None:
+    result = invoke(*(argument.format(model=forms / "float", forms=forms) for argument in arguments))
+    assert result.exit_code == 2
+    assert words.format(forms=forms) in " ".join(result.output.split())
+    assert sorted(path.name for path in forms.iterdir()) == ["float"]
+
+
 def test_a_drawing_may_stand_beside_the_model(forms: Path) -> None:
     for _ in range(2):
         assert invoke("dump-graph", forms / "float", "--dot", forms / "float" / "graph.dot").exit_code == 0
@@ -59,3 +87,26 @@ def test_a_file_of_others_is_in_the_way_of_a_selftest(forms: Path) -> None:
         f"{forms}/README.md is in the way: qcc replaces only what it wrote"
     )
     assert not (forms / "x.nb").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("apply", "-p", "prune"), "model.pdmodel"),
+        (("convert",), "inference.pdiparams"),
+        (("convert", "--name", "__model__"), "__model__"),
+        (("convert",), "inference.yml"),
+    ],
+)
+def test_a_model_of_others_is_in_the_way(forms: Path, arguments: tuple[str, ...], name: str) -> None:
+    (forms / "float/inference.yml").write_text("PreProcess: {transform_ops: []}\n")
+    out = forms / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    command, *others = arguments
+    result = invoke(command, forms / "float", *others, "-o", out)
+    assert str(result.exception).startswith(f"{out / name} is in the way: qcc replaces only what it wrote")
+    assert [path.name for path in out.iterdir()] == [name]
+    (out / name).unlink()
+    for _ in range(2):
+        assert invoke(command, forms / "float", *others, "-o", out).exit_code == 0

@@ -14,6 +14,7 @@ from qcc.ir.nodes import Op, Var
 from qcc.numerics import max_int
 from qcc.passes.base import OPTIONS, PassResult
 from qcc.passes.fake_quant import LINEAR_OPS
+from qcc.passes.zero_points import right_instead
 
 
 @options(frozen=True, config=OPTIONS)
@@ -45,7 +46,8 @@ class EightBitGrid(EnginePass):
             if bits.setdefault(scale, own) != own:
                 raise PassError(f"{op} reads {scale.name!r} with {own} bits, another op with {bits[scale]}.")
             if own > 8:
-                raise PassError(f"{op} has {own} bits, more than engines run: quantize with 8 or fewer.")
+                right = right_instead(own, "quantize with 8 or fewer")
+                raise PassError(f"{op} has {own} bits, more than engines run: {right}.")
             if own < 8:
                 narrow.append(op)
         for scale, own in bits.items():

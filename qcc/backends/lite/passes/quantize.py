@@ -38,6 +38,7 @@ from qcc.passes.round_trip import (
     round_trips,
     stored_integers,
 )
+from qcc.passes.zero_points import right_instead
 
 _LOWEST_LINEAR = -128
 _UNDOING = (*DEQUANTIZE_OPS, "dequantize_linear")
@@ -154,9 +155,10 @@ def _check(graph: Graph, step: _Step) -> None:
             " activation_type=moving_average_abs_max or range_abs_max."
         )
     if step.activation_bits != ACTIVATION_BITS:
+        right = right_instead(step.activation_bits, "quantize with activation_bits=8")
         raise PassError(
             f"{op} reads {source.name!r}, quantized to {step.activation_bits} bits, and Paddle Lite quantizes"
-            f" activations to {ACTIVATION_BITS} bits: quantize with activation_bits=8."
+            f" activations to {ACTIVATION_BITS} bits: {right}."
         )
     weight = graph.weights[step.operands.weight.name]
     if bits_for(weight) > np.iinfo(_stored_as(step.weight_bits)).bits:

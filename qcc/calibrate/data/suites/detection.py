@@ -38,11 +38,12 @@ def permute(made: Made, options: Options) -> None:
     if options.get("channel_first", True):
         made.content["layout"] = "NCHW"
     if options.get("to_bgr", False):
-        made.content["channels"] = "BGR"
+        made.swap_channels()
 
 
 def _letter_box(made: Made, options: Options) -> None:
-    made.pad("Fit", 127.5, size=pair(options["target_size"]), place="center", interpolation="area")
+    size = pair(options["target_size"])
+    made.pad("Fit", 127.5, whole=True, size=size, place="center", interpolation="area")
 
 
 def _top_down(made: Made, options: Options) -> None:
@@ -56,14 +57,14 @@ def _warp(made: Made, options: Options) -> None:
     size = [int(options.get(key, 512)) for key in ("input_h", "input_w")]
     if options.get("keep_res", False) or size[0] != size[1]:
         raise ValueError("only a square is known here")
-    made.content["channels"] = "BGR"
+    made.swap_channels()
     made.pad("Fit", 0, size=size, place="center")
 
 
 def _pad(made: Made, options: Options) -> None:
     size = options.get("size") or 640
     size = pair(size[-2:] if isinstance(size, list) else size)
-    made.pad("Pad", options.get("fill_value") or 127.5, size=size)
+    made.pad("Pad", options.get("fill_value", 127.5), size=size)
 
 
 def _pad_stride(made: Made, options: Options) -> None:

@@ -22,10 +22,21 @@ from qcc.calibrate.data.suites.made import (
 
 # As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
 _WIDEST_LINE = 3200
+_OF_PILLOW = {
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "box": "area",
+    "lanczos": "lanczos",
+}
+# By the side that DetResizeForTest's `limit_type` measures.
+_LIMITED = {"min": "short", "max": "long"}
 
 
 def _decode(made: Made, options: Options) -> None:
-    made.content["channels"] = options.get("img_mode", "RGB")
+    """PaddleOCR names the order of channels, PaddleClas says whether OpenCV's is turned."""
+    turned_to = "RGB" if options.get("to_rgb", True) else "BGR"
+    made.content["channels"] = options.get("img_mode", turned_to)
 
 
 def _normalize(made: Made, options: Options) -> None:
@@ -43,11 +54,21 @@ def _number(value: Any) -> float:
 
 
 def _classes_resize(made: Made, options: Options) -> None:
-    how = interpolated(options.get("interpolation"))
+    how = _by_library(options.get("backend", "cv2"), options.get("interpolation"))
     if options.get("resize_short"):
         by_short(made, options["resize_short"], **how)
     else:
         made.step("Resize", size=turned(options["size"]), **how)
+
+
+def _by_library(library: str, interpolation: Any) -> Options:
+    """PaddleClas' `backend`, by which photos are resized; where nothing says how, Pillow's way is cubic."""
+    if library.lower() == "cv2":
+        return interpolated(interpolation)
+    if library.lower() != "pil":
+        raise ValueError
+    how = "bicubic" if interpolation is None else interpolation.lower()
+    return {"library": "pillow", "interpolation": _OF_PILLOW[how]}
 
 
 def _crop(made: Made, options: Options) -> None:
@@ -55,15 +76,16 @@ def _crop(made: Made, options: Options) -> None:
 
 
 def _page_resize(made: Made, options: Options) -> None:
-    """DetResizeForTest, by the one of its options that is given."""
+    """DetResizeForTest, by the first of its options that is given, in the order in which it asks for them."""
     if options.get("image_shape"):
-        size, keep_ratio = pair(options["image_shape"]), bool(options.get("keep_ratio"))
-        made.step("Resize", size=size, keep_ratio=keep_ratio)
-    elif options.get("resize_long"):
-        made.step("ResizeLong", length=int(options["resize_long"]), multiple=128)
-    else:
-        side = "long" if options.get("limit_type", "min") == "max" else "short"
+        if options.get("keep_ratio"):
+            raise ValueError("the width that this gives is known to no step")
+        made.step("Resize", size=pair(options["image_shape"]))
+    elif options.get("limit_side_len") or not options.get("resize_long"):
+        side = _LIMITED[options.get("limit_type", "min")]
         made.step("ResizeLimit", side=side, length=int(options.get("limit_side_len") or 736))
+    else:
+        made.step("ResizeLong", length=int(options["resize_long"]), rounding="down", multiple=128)
 
 
 def _line(made: Made, options: Options) -> None:
@@ -79,7 +101,7 @@ def _line_as_wide_as_it_is(made: Made, options: Options) -> None:
 
 
 def _table(made: Made, options: Options) -> None:
-    made.step("ResizeLong", length=int(options["max_len"]))
+    made.step("ResizeLong", length=int(options["max_len"]), rounding="down")
 
 
 def _table_pad(made: Made, options: Options) -> None:

@@ -38,9 +38,25 @@ class Made:
         self.content |= {"scale": scale, "mean": list(mean), "std": list(std)}
         self._normalized = True
 
-    def pad(self, kind: str, value: Any, **options: Any) -> None:
-        """A step that pads with a value, or one for each channel: of the image as it is by then."""
-        self.step(kind, value=self._pixel(np.asarray(floats(value), np.float64)), **options)
+    def swap_channels(self) -> None:
+        """Turn RGB to BGR: what is known of each channel so far was said in the old order."""
+        self.content["channels"] = "BGR" if self.content.get("channels", "RGB") == "RGB" else "RGB"
+        said = [
+            (self.content, "mean"),
+            (self.content, "std"),
+            *((step, "value") for step in self.content["steps"]),
+        ]
+        for where, key in said:
+            if isinstance(where.get(key), list):
+                where[key] = where[key][::-1]
+
+    def pad(self, kind: str, value: Any, *, whole: bool = False, **options: Any) -> None:
+        """A step that pads with a value, or one for each channel: of the image as it is by then. `whole`: by
+        OpenCV, whose pixels are whole numbers until something normalizes."""
+        values = np.asarray(floats(value), np.float64)
+        if whole and not self._normalized:
+            values = np.rint(values)
+        self.step(kind, value=self._pixel(values), **options)
 
     def _pixel(self, values: np.ndarray) -> float | list[float] | None:
         """What becomes these values, as the grammar wants it: one pixel, that of each channel, or None for

@@ -85,7 +85,7 @@ def _make(made: Made, suite: _Suite, operations: Iterable[tuple[str, Options]], 
             )
         try:
             suite.operations[name](made, options)
-        except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise ConfigError(
                 f"{path}: {name} has options that are not known here, {options}: say by --preprocess FILE.yml"
                 " how images are prepared (`qcc config help Preprocess`)."

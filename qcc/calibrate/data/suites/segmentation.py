@@ -52,11 +52,13 @@ def _to_multiple(made: Made, options: Options) -> None:
 
 
 def _pad(made: Made, options: Options) -> None:
-    made.pad("Pad", options.get("im_padding_value", 127.5), size=turned(options["target_size"]))
+    value = options.get("im_padding_value", 127.5)
+    made.pad("Pad", value, whole=True, size=turned(options["target_size"]))
 
 
 def _pad_ratio(made: Made, options: Options) -> None:
-    made.pad("PadRatio", options.get("im_padding_value", 127.5), ratio=float(options.get("aspect_ratio", 1)))
+    value = options.get("im_padding_value", 127.5)
+    made.pad("PadRatio", value, whole=True, ratio=float(options.get("aspect_ratio", 1)))
 
 
 def _normalize(made: Made, options: Options) -> None:

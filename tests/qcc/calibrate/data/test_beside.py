@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qcc.calibrate.data.beside import copy_beside, load_preprocess, preprocess_beside
+from qcc.calibrate.data.beside import copy_beside, load_preprocess, preprocess_beside, recorded_preprocess
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.calibrate.data.suites import NAMES, read_foreign
 from qcc.errors import ConfigError
@@ -91,6 +91,12 @@ PreProcess:
   - NormalizeImage: {scale: 1.0/255.0}
   - ToCHWImage:
 """
+BY_PILLOW = """\
+PreProcess:
+  transform_ops:
+  - ResizeImage: {resize_short: 256, interpolation: bicubic, backend: pil}
+  - ToCHWImage:
+"""
 PAGES = """\
 PreProcess:
   transform_ops:
@@ -127,6 +133,20 @@ Preprocess:
 - {type: Pad, fill_value: [114.0, 114.0, 114.0], size: [640, 640]}
 - {type: Permute}
 """
+TURNED_AT_THE_END = """\
+Preprocess:
+- {type: Resize, target_size: [8, 8], keep_ratio: true}
+- {type: Pad, size: [8, 8], fill_value: [1, 2, 3]}
+- {type: NormalizeImage, mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6]}
+- {type: Permute, to_bgr: true}
+"""
+PADDED_WITH_BLACK = """\
+Preprocess:
+- {type: Pad, size: [8, 8], fill_value: 0}
+- {type: NormalizeImage, mean: [0.1, 0.2, 0.3], std: [0.4, 0.5, 0.6]}
+- {type: Permute}
+"""
+BLUE_FIRST = "PreProcess: {transform_ops: [{DecodeImage: {to_rgb: false, channel_first: false}}, ToCHWImage]}"
 TABLE = """\
 PreProcess:
   transform_ops:
@@ -223,7 +243,7 @@ TransformsMode: BGR
                         "type": "Fit",
                         "size": [640, 640],
                         "place": "center",
-                        "value": 127.5,
+                        "value": 128,  # OpenCV's pad of 127.5
                         "interpolation": "area",
                     }
                 ]
@@ -252,12 +272,25 @@ TransformsMode: BGR
             {**IMAGENET, "steps": [{"type": "Resize", "size": [80, 160], "interpolation": "cubic"}]},
         ),
         (
+            BY_PILLOW,
+            {
+                "scale": 1.0,
+                "steps": [
+                    {"type": "ResizeShort", "length": 256, "interpolation": "cubic", "library": "pillow"}
+                ],
+            },
+        ),
+        (
             PAGES % "{resize_long: 960}",
             {
                 **IMAGENET,
                 "channels": "BGR",
-                "steps": [{"type": "ResizeLong", "length": 960, "multiple": 128}],
+                "steps": [{"type": "ResizeLong", "length": 960, "rounding": "down", "multiple": 128}],
             },
+        ),
+        (
+            PAGES % "{resize_long: 960, limit_side_len: 640}",  # of which DetResizeForTest takes the second
+            {**IMAGENET, "channels": "BGR", "steps": [{"type": "ResizeLimit", "length": 640}]},
         ),
         (
             PAGES % "{limit_side_len: 960, limit_type: max}",
@@ -281,11 +314,35 @@ TransformsMode: BGR
             },
         ),
         (
+            TURNED_AT_THE_END,
+            {
+                "channels": "BGR",
+                "mean": [0.3, 0.2, 0.1],
+                "std": [0.6, 0.5, 0.4],
+                "steps": [
+                    {"type": "Resize", "size": [8, 8], "keep_ratio": True},
+                    {"type": "Pad", "size": [8, 8], "value": [3, 2, 1]},
+                ],
+            },
+        ),
+        (
+            PADDED_WITH_BLACK,
+            {
+                "mean": [0.1, 0.2, 0.3],
+                "std": [0.4, 0.5, 0.6],
+                "steps": [{"type": "Pad", "size": [8, 8], "value": 0}],
+            },
+        ),
+        (BLUE_FIRST, {"channels": "BGR", "scale": 1.0}),
+        (
             TABLE,
             {
                 **IMAGENET,
                 "channels": "BGR",
-                "steps": [{"type": "ResizeLong", "length": 488}, {"type": "Pad", "size": [488, 488]}],
+                "steps": [
+                    {"type": "ResizeLong", "length": 488, "rounding": "down"},
+                    {"type": "Pad", "size": [488, 488]},
+                ],
             },
         ),
         (
@@ -294,7 +351,7 @@ TransformsMode: BGR
                 "mean": [0.5],
                 "std": [0.5],
                 "steps": [
-                    {"type": "PadRatio", "ratio": 1.5, "value": 127.5},
+                    {"type": "PadRatio", "ratio": 1.5, "value": 128},
                     {"type": "Resize", "size": [224, 398]},
                 ],
             },
@@ -352,6 +409,14 @@ def test_the_files_that_are_looked_for(tmp_path: Path) -> None:
     assert found[1].name == "infer_cfg.yml"
 
 
+def test_a_record_is_found_above_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "qcc.json").write_text('{"data": {"preprocess": {"channels": "BGR"}}}')
+    (tmp_path / "qdq").mkdir()
+    monkeypatch.chdir(tmp_path / "qdq")
+    found = recorded_preprocess([Path()])
+    assert found == (Preprocess(channels="BGR"), tmp_path / "qcc.json")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_files_of_other_tools_are_not_looked_at(name: str, tmp_path: Path) -> None:
     """Such as Kubernetes' deploy.yaml: several documents, of other tags."""
@@ -385,6 +450,12 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
             "Preprocess: [{type: WarpAffine, keep_res: true}]",
             "WarpAffine has options that are not known here, {'keep_res': True}",
         ),
+        (PAGES % "{image_shape: [64, 64], keep_ratio: true}", "DetResizeForTest has options"),
+        (PAGES % "{limit_side_len: 960, limit_type: resize_long}", "DetResizeForTest has options"),
+        ("PreProcess: {transform_ops: [{ResizeImage: {size: 8, backend: x}}]}", "ResizeImage has options"),
+        ("Preprocess: [{type: Resize, target_size: .inf}]", "Resize has options"),
+        ("PreProcess: {transform_ops: [{NormalizeImage: {scale: 1/0}}]}", "NormalizeImage has options"),
+        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], max_val: [0]}}]", "Normalize has options"),
         ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
         ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),

@@ -13,6 +13,7 @@ from qcc.calibrate.data.batches import spread
 from qcc.calibrate.data.image_file import IMAGE_SUFFIXES
 from qcc.calibrate.data.images import find_images, image_batches, others_beside
 from qcc.calibrate.data.preprocess import Preprocess
+from qcc.calibrate.data.sources import image_source
 from qcc.errors import DataError
 from qcc.model import Model
 
@@ -84,6 +85,18 @@ def test_feeds_that_tell_sizes(tmp_path: Path) -> None:
     assert batch["image"].shape == (1, 3, 8, 8)
 
 
+def test_feeds_that_tell_sizes_as_paddledetection_0_did(tmp_path: Path) -> None:
+    model = fed_by(
+        image=([-1, 3, -1, -1], "float32"), im_info=([-1, 3], "float32"), im_shape=([-1, 3], "float32")
+    )
+    steps = [{"type": "Resize", "size": [10, 80], "keep_ratio": True}, {"type": "PadStride", "stride": 32}]
+    preprocess = Preprocess.model_validate({"steps": steps})
+    (batch,) = image_batches(model, [save(tmp_path / "a.png", 16, 41)], preprocess)
+    assert batch["image"].shape == (1, 3, 32, 32)
+    assert batch["im_info"].tolist() == [[32, 32, 0.625]]  # of what is padded; 41 became 26, not 25.625
+    assert batch["im_shape"].tolist() == [[16, 41, 1]]
+
+
 def test_a_batch_of_declared_size(tmp_path: Path) -> None:
     files = [save(tmp_path / f"{number}.png", value=number) for number in range(5)]
     model = fed_by(image=([2, 3, 8, 8], "float32"))
@@ -94,6 +107,17 @@ def test_a_batch_of_declared_size(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match="batches of 2 images, and there are 1"):
         image_batches(model, files[:1], RESIZE)
+
+
+def test_images_that_are_used_are_those_of_whole_batches(tmp_path: Path) -> None:
+    for number in range(5):
+        save(tmp_path / f"{number}.png", value=number)
+    model = fed_by(image=([2, 3, 8, 8], "float32"))
+    for samples, batches in ((1, 1), (2, 1), (3, 1), (256, 2)):
+        source = image_source(model, tmp_path, samples, RESIZE, None)
+        assert (source.total, source.record["found"], source.record["used"]) == (batches, 5, 2 * batches)
+        assert source.used(batches) == 2 * batches
+    assert image_source(fed_by(image=([-1, 3, 8, 8], "float32")), tmp_path, 3, RESIZE, None).used(3) == 3
 
 
 def test_lines_of_text_are_as_wide_as_the_model_lets_them_be(tmp_path: Path) -> None:

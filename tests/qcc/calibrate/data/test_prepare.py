@@ -30,7 +30,24 @@ def picture(height: int, width: int) -> np.ndarray:
         ((100, 200), {"type": "ResizeShort", "length": 50}, (50, 100)),
         ((100, 200), {"type": "ResizeLong", "length": 50}, (25, 50)),
         ((100, 200), {"type": "ResizeLong", "length": 50, "multiple": 32}, (32, 64)),
+        ((23, 57), {"type": "ResizeLong", "length": 48}, (19, 48)),
+        ((23, 57), {"type": "ResizeLong", "length": 48, "rounding": "down"}, (19, 48)),
+        ((40, 57), {"type": "ResizeLong", "length": 48}, (34, 48)),
+        ((40, 57), {"type": "ResizeLong", "length": 48, "rounding": "down"}, (33, 48)),
+        # 562 * (1280 / 562) is a little more than 1280.
+        (
+            (562, 333),
+            {"type": "ResizeLong", "length": 1280, "rounding": "down", "multiple": 128},
+            (1280, 768),
+        ),
+        (
+            (100, 333),
+            {"type": "ResizeLong", "length": 1280, "rounding": "down", "multiple": 128},
+            (384, 1280),
+        ),
         ((100, 200), {"type": "ResizeLimit", "length": 200}, (192, 384)),
+        # 272.64, of which PaddleOCR makes 272, eight and a half times 32.
+        ((25, 71), {"type": "ResizeLimit", "length": 96}, (96, 256)),
         ((300, 500), {"type": "ResizeLimit", "length": 200}, (288, 512)),
         ((300, 500), {"type": "ResizeLimit", "side": "long", "length": 250}, (160, 256)),
         ((100, 200), {"type": "Fit", "size": [64, 64]}, (64, 64)),
@@ -58,6 +75,26 @@ def picture(height: int, width: int) -> np.ndarray:
 )
 def test_sizes(size: tuple[int, int], step: dict[str, object], wanted: tuple[int, int]) -> None:
     assert prepare(picture(*size), step).image.shape == (3, *wanted)
+
+
+@pytest.mark.parametrize(
+    "step", [{"type": "Resize", "size": [20, 40]}, {"type": "ResizeShort", "length": 20}]
+)
+def test_pillow_averages_where_it_makes_smaller(step: dict[str, object]) -> None:
+    image = picture(100, 200)
+    by_pillow = {**step, "library": "pillow", "interpolation": "cubic"}
+    found = prepare(image, by_pillow, scale=1.0, layout="NHWC").image
+    wanted = Image.fromarray(image).resize((40, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(found, wanted)
+    found = prepare(image, by_pillow, scale=1.0, channels="GRAY").image
+    assert found.shape == (1, 20, 40)
+    assert found.std() < prepare(image, step, scale=1.0, channels="GRAY").image.std()
+
+
+def test_pillow_does_not_resize_what_is_padded() -> None:
+    steps = ({"type": "Pad", "size": [8, 8]}, {"type": "Resize", "size": [4, 4], "library": "pillow"})
+    with pytest.raises(DataError, match=r"a\.png, 8 x 8 pixels by then, .*resize it before it is padded"):
+        prepare(picture(4, 5), *steps)
 
 
 def test_numbers() -> None:
@@ -117,7 +154,9 @@ def test_sizes_that_other_feeds_tell() -> None:
         picture(100, 200), {"type": "Resize", "size": [50, 400]}, {"type": "PadStride", "stride": 64}
     )
     assert (found.im_shape, found.scale_factor, found.im_size) == ((50, 400), (0.5, 2.0), (100, 200))
-    assert found.image.shape == (3, 64, 448)
+    assert (found.image.shape, found.size) == ((3, 64, 448), (64, 448))
+    for step in ({"type": "Resize", "size": [10, 80], "keep_ratio": True}, {"type": "Fit", "size": [10, 80]}):
+        assert prepare(picture(16, 41), step).scale_factor == (0.625, 0.625)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +164,9 @@ def test_sizes_that_other_feeds_tell() -> None:
     [
         ({"type": "CenterCrop", "size": [50, 60]}, "a.png, 20 x 30 pixels by then, has no middle of 50 x 60"),
         ({"type": "Pad", "size": [10, 60]}, "a.png, 20 x 30 pixels by then, cannot be padded to 10 x 60"),
+        ({"type": "Resize", "size": [60000, 60000]}, "would become one of 60000 x 60000, more than"),
+        ({"type": "PadStride", "stride": 60000}, "would become one of 60000 x 60000, more than"),
+        ({"type": "PadRatio", "ratio": 1e300}, "would become one of 20 x .*, more than 134,217,728 pixels"),
     ],
 )
 def test_images_that_do_not_fit(step: dict[str, object], words: str) -> None:
@@ -156,6 +198,7 @@ def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
         ("steps:\n  - {type: Resize}", "key 'size' is missing"),
         ("mean: [0.5, 0.5]", "mean needs one value or 3 with channels RGB, not 2"),
         ("channels: GRAY\nstd: [0.5, 0.5, 0.5]", "std needs one value with channels GRAY, not 3"),
+        ("steps: [{type: Resize, size: [3000000000, 2]}]", "size.*less than or equal to 65536"),
         ("mean: []", "mean needs one value or 3 with channels RGB, not 0"),
         ("std: [0.5, 0.5, 0]", "std.*greater than 0"),
     ],
