@@ -14,6 +14,7 @@ from qcc.frontend.paddle3.rules import (  # noqa: F401  (each registers its rule
     layers,
     quantization,
     reductions,
+    resizing,
     shapes,
 )
 from qcc.frontend.paddle3.rules.refused import why_not
