@@ -12,6 +12,7 @@ from qcc.frontend.paddle3.rules import (  # noqa: F401  (each registers its rule
     indexing,
     interface,
     layers,
+    picking,
     quantization,
     reductions,
     resizing,

@@ -114,6 +114,7 @@ def assign_value(call: Call) -> None:
     if not isinstance(values, list):
         raise Unsupported("its values are no list")
     numbers = [_number(value, dtype.name) for value in values]
+    _note_written(call, numbers)
     if dtype.name == "float64" and len(set(numbers)) == 1:
         # As a number for all: Paddle 3.3 reads no list of doubles in a program of 2.6.
         _fill(call, {}, {"shape": call.attr("shape")}, numbers[0], dtype)
@@ -126,6 +127,16 @@ def assign_value(call: Call) -> None:
         dtype=dtype,
         **{_VALUES[dtype.name]: numbers},
     )
+
+
+def _note_written(call: Call, numbers: list[Any]) -> None:
+    """What is written into a constant that nobody reads any more holds these numbers from here on."""
+    if call.op.name != "pd_op.assign_value_" or call.type("output").dtype not in ("int32", "int64"):
+        return
+    last = call.state.last_use[call.id("output")] == call.op.number
+    result = call.result("out")
+    if last and result is not None and result.id not in call.state.mutable:
+        call.state.sizes[result.id] = tuple(numbers)
 
 
 def _number(value: Any, dtype: str) -> Any:
