@@ -7,9 +7,9 @@ from typing import Any
 
 from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
-from qcc.frontend.paddle3.int_arrays import narrowed
+from qcc.frontend.paddle3.int_arrays import one_by_one
 from qcc.frontend.paddle3.output import OutOp, Unsupported
-from qcc.frontend.paddle3.program import Tensor, Vector
+from qcc.frontend.paddle3.program import Tensor
 from qcc.frontend.paddle3.rules.registry import rule
 from qcc.frontend.paddle3.tables import find, rows
 
@@ -70,23 +70,11 @@ def transposed_convolution(call: Call) -> None:
     """Where a run computes the size of the output, 2.6 has the variables of it as an attribute."""
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
     numbers = call.numbers("output_size") if "output_size" in call else ()
-    pointed = {"output_size": _sizes(call, "output_size")} if numbers is None else {}
+    pointed = {"output_size": one_by_one(call, "output_size")} if numbers is None else {}
     if numbers is not None:
         attrs["output_size"] = list(numbers)
     inputs = {"Input": call["x"], "Filter": call["filter"]}
     _biased(call, call.short.removesuffix("_bias"), inputs, **attrs).pointed = pointed
-
-
-def _sizes(call: Call, operand: str) -> list[str]:
-    """The variables of an operand that holds a height and a width, one for each."""
-    if isinstance(call.kind(call.id(operand)), Vector):
-        return [narrowed(call, name, kind) for name, kind in call.elements(operand)]
-    both = narrowed(call, call[operand], call.type(operand))
-    one = Tensor("int32", (1,))
-    return [
-        call.new("slice", {"Input": both}, one, axes=[0], starts=[place], ends=[place + 1], decrease_axis=[])
-        for place in range(2)
-    ]
 
 
 @rule("deformable_conv")

@@ -15,6 +15,7 @@ import qcc
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (2, 3, 4)).astype(np.float32)
 IMAGE = RNG.uniform(-1, 1, (1, 4, 5, 5)).astype(np.float32)
+FAR = (1 << 31) - 1
 NULL: Json = {"#": "NULL"}
 
 
@@ -306,3 +307,16 @@ def test_what_is_the_last_of_a_long_sum(tmp_path: Path) -> None:
     target = np.zeros((3, 1), np.float32)
     (found,) = run(tmp_path, "reduce_as", {"x": X, "target": target}, [tensor([3, 1])], {})
     np.testing.assert_allclose(found, X.sum((0, 2)).reshape(3, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_values_from_a_place_on_that_a_run_computes(tmp_path: Path) -> None:
+    """x[n:, 0] = 9: the places are one tensor, of which 2.6 wants each by itself."""
+    program = Program()
+    x, start = program.feed("x", [-1, 4]), program.feed("n", [2], "int64")
+    attrs = {"axes": [0, 1], "decrease_axes": [1], "none_axes": [], "shape": [1], "values": [9.0]}
+    operands = [x, start, program.ints([FAR, 1]), program.ints([1, 1])]
+    program.fetch(program.op("set_value", operands, [tensor([-1, 4])], attrs)[0])
+    given = np.arange(12, dtype=np.float32).reshape(3, 4)
+    (found,) = qcc.load(save(program, tmp_path, {})).run({"x": given, "n": np.array([1, 0])})
+    given[1:, 0] = 9
+    np.testing.assert_array_equal(found, given)
