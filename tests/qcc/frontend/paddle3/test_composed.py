@@ -309,6 +309,23 @@ def test_what_is_the_last_of_a_long_sum(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, X.sum((0, 2)).reshape(3, 1), rtol=1e-5, atol=1e-6)
 
 
+def test_counts_are_read_whatever_their_dtype(tmp_path: Path) -> None:
+    """Paddle 2.6 reads them as int32, and sizes that a run computes are int64."""
+    program = Program()
+    x = program.feed("x", [-1, 4])
+    shape = program.op("shape64", [x], [tensor([2], "int64")], {})[0]
+    cut = {"axes": [0], "infer_flags": [1], "decrease_axis": [0]}
+    rows = program.op("slice", [shape, program.ints([0]), program.ints([1])], [tensor([], "int64")], cut)[0]
+    ends = [program.full(number, "float32") for number in (0, 1)]
+    attrs = {"dtype": ("dtype", "float32")}
+    program.fetch(program.op("linspace", [*ends, rows], [tensor([-1])], attrs)[0])
+    mask = program.op("sequence_mask", [shape, rows], [tensor([2, -1])], {"out_dtype": ("dtype", "float32")})
+    program.fetch(mask[0], 1)
+    line, below = qcc.load(save(program, tmp_path, {})).run({"x": np.ones((5, 4), np.float32)})
+    np.testing.assert_allclose(line, np.linspace(0, 1, 5), rtol=1e-6)
+    np.testing.assert_array_equal(below, np.arange(5) < [[5], [4]])
+
+
 def test_values_from_a_place_on_that_a_run_computes(tmp_path: Path) -> None:
     """x[n:, 0] = 9: the places are one tensor, of which 2.6 wants each by itself."""
     program = Program()
