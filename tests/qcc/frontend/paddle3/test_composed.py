@@ -326,6 +326,18 @@ def test_counts_are_read_whatever_their_dtype(tmp_path: Path) -> None:
     np.testing.assert_array_equal(below, np.arange(5) < [[5], [4]])
 
 
+def test_sums_with_the_shape_of_a_scalar_are_empty() -> None:
+    program = Program()
+    x = program.feed("x", [])
+    shape = program.op("shape64", [x], [tensor([0], "int64")], {})[0]
+    added = program.op("add", [shape, program.ints([1])], [tensor([0], "int64")], {})[0]
+    program.fetch(program.op("concat", [
+        program.combine([added, program.ints([7])], [tensor([0], "int64"), tensor([1], "int64")]),
+        program.full(0, "int32"),
+    ], [tensor([1], "int64")], {})[0])  # fmt: skip
+    assert program.converted().fetches
+
+
 def test_values_from_a_place_on_that_a_run_computes(tmp_path: Path) -> None:
     """x[n:, 0] = 9: the places are one tensor, of which 2.6 wants each by itself."""
     program = Program()
