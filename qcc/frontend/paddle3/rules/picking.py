@@ -65,16 +65,41 @@ def _constant_from_the_front(call: Call, axes: range) -> str:
 
 @rule("take_along_axis", "put_along_axis")
 def along_axis(call: Call) -> None:
-    """At a negative place Paddle 2.6 reads and writes beside the tensor."""
+    """At a negative place Paddle 2.6 reads and writes beside the tensor, and at wrong ones where an index is
+    shorter than the tensor: only that part of the tensor is taken, or written back.
+    """
+    kind, lengths = call.type("arr"), call.type("indices").shape
     axis = _axis(call, "arr", call.integer("axis"))
     index = _from_the_front(call, "indices", "arr", axis)
+    shorter = [
+        place
+        for place, (size, length) in enumerate(zip(kind.shape, lengths, strict=False))
+        if place != axis and 0 <= length < size
+    ]
+    ends = [lengths[place] for place in shorter]
+    x, part = call["arr"], kind
+    if shorter:
+        sizes = [lengths[at] if at in shorter else size for at, size in enumerate(kind.shape)]
+        part = Tensor(kind.dtype, tuple(sizes))
+        x = _beginning(call, x, part, shorter, ends)
     if call.short == "take_along_axis":
-        inputs = {"Input": call["arr"], "Index": index}
-        call.emit("take_along_axis", inputs, {"Result": call.out("out")}, Axis=axis)
+        call.emit("take_along_axis", {"Input": x, "Index": index}, {"Result": call.out("out")}, Axis=axis)
         return
     attrs = {"Include_self": call.flag("include_self", True), "Reduce": call.text("reduce", "assign")}
-    inputs = {"Input": call["arr"], "Index": index, "Value": call["values"]}
-    call.emit("put_along_axis", inputs, {"Result": call.out("out")}, Axis=axis, **attrs)
+    inputs = {"Input": x, "Index": index, "Value": call["values"]}
+    if not shorter:
+        call.emit("put_along_axis", inputs, {"Result": call.out("out")}, Axis=axis, **attrs)
+        return
+    written = call.new("put_along_axis", inputs, part, slot="Result", Axis=axis, **attrs)
+    place = {"axes": shorter, "starts": [0] * len(shorter), "ends": ends, "steps": [1] * len(shorter)}
+    whole = {"Input": call["arr"], "ValueTensor": written}
+    call.emit("set_value", whole, {"Out": call.out("out")}, dtype=DType(kind.dtype), shape=[], **place)
+
+
+def _beginning(call: Call, x: str, part: Tensor, axes: list[int], ends: list[int]) -> str:
+    """What stands before these ends."""
+    attrs: dict[str, Any] = {"starts": [0] * len(axes), "ends": ends, "infer_flags": [1] * len(axes)}
+    return call.new("slice", {"Input": x}, part, axes=axes, decrease_axis=[], **attrs)
 
 
 def _from_the_front(call: Call, operand: str, x: str, axis: int) -> str:

@@ -65,3 +65,23 @@ def test_what_a_run_tells_along_an_axis(size: int, tmp_path: Path) -> None:
     wanted = X.copy()
     np.put_along_axis(wanted, index, np.take_along_axis(X, index, 1), 1)
     np.testing.assert_array_equal(written, wanted)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_an_index_that_is_shorter_than_the_tensor(axis: int, tmp_path: Path) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    index = np.array([[[1, 0], [0, 1]], [[0, 0], [1, 1]]])
+    program = Program()
+    operand, places = program.feed("x", x.shape), program.feed("index", index.shape, "int64")
+    taken = program.op("take_along_axis", [operand, places], [tensor(index.shape)], {"axis": axis})[0]
+    twice = program.op("add", [taken, taken], [tensor(index.shape)], {})[0]
+    attrs = {"axis": axis, "reduce": "assign", "include_self": True}
+    put = program.op("put_along_axis", [operand, places, twice], [tensor(x.shape)], attrs)[0]
+    program.fetch(taken)
+    program.fetch(put, 1)
+    took, written = qcc.load(save(program, tmp_path, {})).run({"x": x, "index": index})
+    part = x[: 2 if axis != 0 else None, :2, : 2 if axis != 2 else None]
+    wanted = np.take_along_axis(part, index, axis)
+    np.testing.assert_array_equal(took, wanted)
+    np.put_along_axis(part, index, 2 * wanted, axis)  # a view of x
+    np.testing.assert_array_equal(written, x)
