@@ -76,11 +76,10 @@ def full_like(call: Call) -> None:
     dtype = call.dtype("dtype", DType("Undefined"))
     value = {"zeros_like": 0.0, "empty_like": 0.0, "ones_like": 1.0}.get(call.short)
     numbers = (value,) if value is not None else call.numbers("value")
-    outputs = {"Out": call.out("out")}
+    outputs, result = {"Out": call.out("out")}, call.result_type("out")
     if numbers is not None and len(numbers) == 1:
-        call.emit("fill_any_like", {"X": call["x"]}, outputs, value=float(numbers[0]), dtype=dtype)
+        call.emit_like(call["x"], result, numbers[0], outputs["Out"], dtype)
         return
-    result = call.result_type("out")
     ones = call.new("fill_any_like", {"X": call["x"]}, result, value=1.0, dtype=dtype)
     number = call.cast(call["value"], call.type("value"), result.dtype)
     call.emit("elementwise_mul", {"X": ones, "Y": number}, outputs)
