@@ -9,7 +9,7 @@ from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
 from qcc.frontend.paddle3.int_arrays import one_by_one
 from qcc.frontend.paddle3.output import OutOp, Unsupported
-from qcc.frontend.paddle3.program import Tensor
+from qcc.frontend.paddle3.program import Tensor, Type
 from qcc.frontend.paddle3.rules.registry import rule
 from qcc.frontend.paddle3.tables import find, rows
 
@@ -176,12 +176,58 @@ def fully_connected(call: Call) -> None:
 
 @rule("baddbmm")
 def baddbmm(call: Call) -> None:
-    """beta * input + alpha * x y."""
+    """beta * input + alpha * x y; with a beta of 0 the input is not looked at, which may hold anything."""
     kind = call.result_type("out")
     product = call.new("bmm", {"X": call["x"], "Y": call["y"]}, kind)
+    if call.real("beta") == 0:
+        call.emit("scale", {"X": product}, {"Out": call.out("out")}, scale=call.attr("alpha"))
+        return
     scaled = call.new("scale", {"X": product}, kind, scale=call.attr("alpha"))
     added = call.new("scale", {"X": call["input"]}, call.type("input"), scale=call.attr("beta"))
     call.emit("elementwise_add", {"X": scaled, "Y": added}, {"Out": call.out("out")})
+
+
+@rule("einsum")
+def einsum(call: Call) -> None:
+    """An axis of size 1 beside a larger one goes, which Paddle 2.6 does not broadcast.
+
+    dij,djk->dik of x[2, 3, 4] and y[1, 4, 5]  ->  dij,jk->dik of x and squeeze(y, 0)
+    """
+    equation = call.text("equation").replace(" ", "")
+    operands, arrow, result = equation.partition("->")
+    terms, given = operands.split(","), call.elements("x")
+    large = {
+        letter
+        for term, (_, kind) in zip(terms, given, strict=False)
+        if isinstance(kind, Tensor)
+        for letter, size in zip(term, kind.shape, strict=False)
+        if size != 1
+    }
+    names = []
+    for place, (name, kind) in enumerate(given):
+        single = _single_axes(terms[place], kind, large) if place < len(terms) else []
+        if single and isinstance(kind, Tensor):
+            name = _squeezed(call, name, kind, single)
+            terms[place] = "".join(letter for at, letter in enumerate(terms[place]) if at not in single)
+        names.append(name)
+    outputs = {
+        slot: call.outs(output)
+        for slot, output in (("Out", "out"), ("InnerCache", "inner_cache"), ("XShape", "xshape"))
+    }
+    call.emit("einsum", {"Operands": names}, outputs, equation=f"{','.join(terms)}{arrow}{result}")
+
+
+def _single_axes(term: str, kind: Type, large: set[str]) -> list[int]:
+    if not isinstance(kind, Tensor) or len(term) != len(kind.shape):
+        return []
+    return [at for at, size in enumerate(kind.shape) if size == 1 and term[at] in large]
+
+
+def _squeezed(call: Call, name: str, kind: Tensor, axes: list[int]) -> str:
+    left = Tensor(kind.dtype, tuple(size for at, size in enumerate(kind.shape) if at not in axes))
+    squeezed, x_shape = call.new_variable(left), call.new_variable(Tensor(kind.dtype, (0, *kind.shape)))
+    call.emit("squeeze2", {"X": name}, {"Out": squeezed, "XShape": x_shape}, axes=axes)
+    return squeezed
 
 
 @rule("fast_ln")
