@@ -16,21 +16,24 @@ from qcc.frontend.paddle3.tables import find, rows
 
 @rule("batch_norm", "sync_batch_norm")
 def batch_norm(call: Call) -> None:
-    """The running mean and variance are changed in place: outputs of the same names."""
+    """The running mean and variance are changed in place: outputs of the same names. Paddle 2.6 ends in a
+    segmentation fault where scale or bias is absent, which are 1 and 0.
+    """
     statistics = {
         "SavedMean": call.out("saved_mean"),
         "SavedVariance": call.out("saved_variance"),
         "ReserveSpace": call.outs("reserve_space"),
     }
     mean, variance = call["mean"], call["variance"]
+    each = call.type("mean")
     call.bind("mean_out", mean)
     call.bind("variance_out", variance)
     inputs = {
         "X": call["x"],
         "Mean": mean,
         "Variance": variance,
-        "Scale": call.optional("scale"),
-        "Bias": call.optional("bias"),
+        "Scale": call.optional("scale") or call.full(1, each),
+        "Bias": call.optional("bias") or call.full(0, each),
     }
     outputs = {"Y": call.out("out"), "MeanOut": mean, "VarianceOut": variance, **statistics}
     attrs = {

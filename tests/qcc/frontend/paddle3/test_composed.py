@@ -349,3 +349,25 @@ def test_values_from_a_place_on_that_a_run_computes(tmp_path: Path) -> None:
     (found,) = qcc.load(save(program, tmp_path, {})).run({"x": given, "n": np.array([1, 0])})
     given[1:, 0] = 9
     np.testing.assert_array_equal(found, given)
+
+
+@pytest.mark.parametrize("given", [(), ("scale",), ("bias",)])
+def test_a_batch_norm_without_scale_or_bias(given: tuple[str, ...], tmp_path: Path) -> None:
+    """Paddle 2.6 would end in a segmentation fault."""
+    program = Program()
+    each = {name: RNG.uniform(0.5, 1, 4).astype(np.float32) for name in ("mean", "variance", *given)}
+    feeds = {"x": IMAGE, **each}
+    numbers = {name: program.feed(name, value.shape) for name, value in feeds.items()}
+    attrs = {
+        "is_test": True, "momentum": 0.9, "epsilon": 1e-3, "data_format": "NCHW", "use_global_stats": False,
+        "trainable_statistics": False,
+    }  # fmt: skip
+    operands = [numbers.get(name, 0) for name in ("x", "mean", "variance", "scale", "bias")]
+    results = [tensor(IMAGE.shape), *[tensor([4])] * 4, NULL]
+    program.fetch(program.op("batch_norm_", operands, results, attrs)[0])
+    (found,) = qcc.load(save(program, tmp_path, {})).run(feeds)
+    turned = {name: value.reshape(1, 4, 1, 1) for name, value in each.items()}
+    wanted = (IMAGE - turned["mean"]) / np.sqrt(turned["variance"] + 1e-3)
+    np.testing.assert_allclose(
+        found, wanted * turned.get("scale", 1) + turned.get("bias", 0), rtol=1e-4, atol=1e-5
+    )
