@@ -65,6 +65,20 @@ def test_attention_of_gpus(causal: bool, masked: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.einsum("bhij,bjhd->bihd", weights, v), rtol=1e-5, atol=1e-6)
 
 
+def test_attention_with_fewer_keys_than_queries(tmp_path: Path) -> None:
+    """Grouped queries: heads that stand together share a head of keys and of values."""
+    q, k, v = (RNG.uniform(-1, 1, (2, 5, heads, 4)).astype(np.float32) for heads in (6, 2, 2))
+    program = Program()
+    given = [program.feed(name, value.shape) for name, value in {"q": q, "k": k, "v": v}.items()]
+    attrs = {"dropout": 0.0, "causal": False, "return_softmax": False, "is_test": True, "rng_name": ""}
+    program.fetch(program.op("flash_attn", [*given, 0, 0], [tensor(q.shape), NULL, NULL, NULL], attrs)[0])
+    found = np.asarray(qcc.load(save(program, tmp_path, {})).run({"q": q, "k": k, "v": v})[0])
+    weights = np.exp(np.einsum("bihd,bjhd->bhij", q, k.repeat(3, 2)) / 2)
+    weights /= weights.sum(-1, keepdims=True)
+    wanted = np.einsum("bhij,bjhd->bihd", weights, v.repeat(3, 2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("op", "attrs", "ddof", "root"),
     [
