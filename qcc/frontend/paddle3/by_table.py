@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from qcc.frontend.paddle3.conversion import Call
-from qcc.frontend.paddle3.int_arrays import SLOTS, int_array
+from qcc.frontend.paddle3.int_arrays import SLOTS, int_array, narrowed
 from qcc.frontend.paddle3.output import OutOp, Unsupported
 from qcc.frontend.paddle3.tables import Row, legacy_ops
+
+# Counts that 2.6 reads as int32, whatever they are.
+_NARROW = frozenset((("linspace", "number"), ("logspace", "number"), ("sequence_mask", "max_len")))
 
 
 def convert_by_table(call: Call, row: Row, **attrs: Any) -> OutOp:
@@ -53,6 +56,8 @@ def _put_operand(
         # A constant of one number is that number, or a list of one, as the attribute's type wants it.
         text = legacy_ops()[row.legacy].attrs[attr][0] == "STRING"
         attrs[attr] = str(numbers[0]) if text and len(numbers) == 1 else list(numbers)
+    elif (row.legacy, operand) in _NARROW:
+        inputs[slot] = [narrowed(call, call[operand], call.type(operand))]
     elif slot:
         inputs[slot] = call.all(operand)
     else:

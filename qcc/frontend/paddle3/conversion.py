@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -433,6 +434,18 @@ class Call:
             value=float(value),
             str_value=number_text(value),
         )
+
+    def emit_like(self, x: str, kind: Tensor, value: float, out: str, dtype: DType | None = None) -> None:
+        """A variable that holds this number everywhere, in the shape of another; `kind` is its own type,
+        `dtype` what the file says of it.
+        """
+        if math.isnan(value) or float(np.float32(value)) == value:
+            self.emit("fill_any_like", {"X": x}, {"Out": out}, value=float(value), dtype=dtype)
+            return
+        # The attribute is float32.
+        zeros = self.new("fill_any_like", {"X": x}, kind, value=0.0, dtype=dtype)
+        number = self.full(value, Tensor(kind.dtype, (1,)))
+        self.emit("elementwise_add", {"X": zeros, "Y": number}, {"Out": out})
 
 
 def number_text(value: float) -> str:

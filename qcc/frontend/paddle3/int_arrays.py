@@ -52,16 +52,37 @@ def int_array(
     attrs = {attr: known(sizes)} if sizes is not None else {}
     kind = call.state.types.get(call.id(operand))
     if isinstance(kind, Vector) and each:
-        names = [narrowed(call, name, element) for name, element in call.elements(operand)]
+        names = one_by_one(call, operand)
         return {each: names}, attrs or {attr: [-1] * len(names)}
     if isinstance(kind, Tensor) and single:
         count = kind.shape[0] if len(kind.shape) == 1 else 1
         if count > MAX_RANK:
             raise Unsupported(f"its operand {operand} holds {count} sizes")
         return {single: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1] * max(count, 0)}
-    if isinstance(kind, Tensor) and kind.shape in ((), (1,)):
-        return {each: [narrowed(call, call[operand], kind)]}, attrs or {attr: [-1]}
+    if isinstance(kind, Tensor) and (
+        kind.shape == () or (len(kind.shape) == 1 and 0 < kind.shape[0] <= MAX_RANK)
+    ):
+        names = one_by_one(call, operand)
+        return {each: names}, attrs or {attr: [-1] * len(names)}
     raise Unsupported(f"its operand {operand} is computed, where Paddle 2.6 takes a constant")
+
+
+def one_by_one(call: Call, operand: str) -> list[str]:
+    """The int32 variables of an operand with several integers, one for each: those of a vector, or parts of a
+    tensor whose size is known.
+    """
+    kind = call.kind(call.id(operand))
+    if isinstance(kind, Vector):
+        return [narrowed(call, name, element) for name, element in call.elements(operand)]
+    whole = narrowed(call, call[operand], kind)
+    shape = call.type(operand).shape
+    if shape in ((), (1,)):
+        return [whole]
+    one = Tensor("int32", (1,))
+    return [
+        call.new("slice", {"Input": whole}, one, axes=[0], starts=[place], ends=[place + 1], decrease_axis=[])
+        for place in range(shape[0])
+    ]
 
 
 def known(sizes: Sequence[Size]) -> list[int]:

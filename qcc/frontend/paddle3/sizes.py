@@ -156,6 +156,11 @@ def _same(state: State, op: Op) -> Any:
     return None
 
 
+def _repeated(sizes: Sizes, length: int) -> Sizes:
+    """As many elements, of as many or one."""
+    return sizes if len(sizes) == length else sizes * length
+
+
 def _arithmetic(compute: Callable[[int, int], int]) -> Callable[[State, Op], Sizes | None]:
     """Element by element, on constants alone; what holds an unknown size is itself neither."""
 
@@ -165,8 +170,9 @@ def _arithmetic(compute: Callable[[int, int], int]) -> Callable[[State, Op], Siz
             return None
         if len(one) != len(other) and 1 not in (len(one), len(other)):
             return None
-        length = max(len(one), len(other))
-        pairs = zip(one * (length // len(one)), other * (length // len(other)), strict=True)
+        # The shape of a scalar has no elements, and stays so beside one number.
+        length = min(len(one), len(other)) and max(len(one), len(other))
+        pairs = zip(_repeated(one, length), _repeated(other, length), strict=True)
         return tuple(compute(a, b) if isinstance(a, int) and isinstance(b, int) else None for a, b in pairs)
 
     return known

@@ -12,8 +12,10 @@ from qcc.frontend.paddle3.rules import (  # noqa: F401  (each registers its rule
     indexing,
     interface,
     layers,
+    picking,
     quantization,
     reductions,
+    resizing,
     shapes,
 )
 from qcc.frontend.paddle3.rules.refused import why_not

@@ -29,6 +29,22 @@ def thresholded_relu(call: Call) -> None:
     )
 
 
+@rule("floor", "ceil")
+def to_integer(call: Call) -> None:
+    """Of integers, which Paddle 2.6 does not take, it is themselves."""
+    if _copied_integers(call):
+        return
+    call.emit(call.short, {"X": call["x"]}, {"Out": call.out("out")})
+
+
+def _copied_integers(call: Call) -> bool:
+    """Write the copy that is the result where the operand holds integers; False where it does not."""
+    integers = call.type("x").dtype.startswith(("int", "uint"))
+    if integers:
+        call.emit("assign", {"X": call["x"]}, {"Out": call.out("out")})
+    return integers
+
+
 @rule("round")
 def round_(call: Call) -> None:
     if call.integer("decimals", 0) != 0:
@@ -63,6 +79,8 @@ def rint(call: Call) -> None:
 
     where(|x - trunc(x)| = 0.5, 2 round(x / 2), round(x))
     """
+    if _copied_integers(call):
+        return
     kind = call.type("x")
     x = call["x"]
     off = call.new("abs", {"X": _minus(call, x, call.new("trunc", {"X": x}, kind))}, kind)
@@ -101,7 +119,8 @@ def masked_fill(call: Call) -> None:
     elif shapes[0] != kind.shape:
         x = call.new("expand_as_v2", {"X": x, "Y": mask}, kind, target_shape=list(kind.shape))
     if numbers is not None and len(numbers) == 1:
-        value = call.new("fill_any_like", {"X": x}, kind, value=float(numbers[0]))
+        value = call.new_variable(kind)
+        call.emit_like(x, kind, numbers[0], value)
     else:
         zero = call.new("fill_any_like", {"X": x}, kind, value=0.0)
         number = call.cast(call["value"], call.type("value"), kind.dtype)

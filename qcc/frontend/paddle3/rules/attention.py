@@ -27,6 +27,7 @@ def flash_attention(call: Call) -> None:
     if len(queries.shape) != 4 or queries.shape[3] <= 0:
         raise Unsupported("the width of its heads is not known")
     batch, tokens, heads, width = queries.shape
+    k, v = (_for_each_head(call, name, turned, heads) for name, turned in (("k", k), ("v", v)))
     scores = Tensor(queries.dtype, (batch, heads, tokens, keys.shape[1]))
     scaled = call.new("scale", {"X": q}, _turned(queries), scale=1 / math.sqrt(width))
     found = call.new("matmul_v2", {"X": scaled, "Y": k}, scores, trans_x=False, trans_y=True)
@@ -52,6 +53,18 @@ def _heads_first(call: Call, name: str) -> str:
     x_shape = call.new_variable(Tensor(kind.dtype, (0, *kind.shape)))
     call.emit("transpose2", {"X": call[name]}, {"Out": turned, "XShape": x_shape}, axis=_HEADS_FIRST)
     return turned
+
+
+def _for_each_head(call: Call, name: str, turned: str, heads: int) -> str:
+    """Keys or values of as many heads as the queries have, where each serves several that stand together."""
+    kind = _turned(call.type(name))
+    batch, own, tokens, width = kind.shape
+    if own == heads:
+        return turned
+    if own <= 0 or heads % own:
+        raise Unsupported(f"its operand {name} has {own} heads where the queries have {heads}")
+    wide = Tensor(kind.dtype, (batch, heads, tokens, width))
+    return call.new("repeat_interleave", {"X": turned}, wide, Repeats=heads // own, dim=1)
 
 
 def _later(call: Call, scores: str, kind: Tensor) -> str:

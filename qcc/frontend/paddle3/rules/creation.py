@@ -76,11 +76,10 @@ def full_like(call: Call) -> None:
     dtype = call.dtype("dtype", DType("Undefined"))
     value = {"zeros_like": 0.0, "empty_like": 0.0, "ones_like": 1.0}.get(call.short)
     numbers = (value,) if value is not None else call.numbers("value")
-    outputs = {"Out": call.out("out")}
+    outputs, result = {"Out": call.out("out")}, call.result_type("out")
     if numbers is not None and len(numbers) == 1:
-        call.emit("fill_any_like", {"X": call["x"]}, outputs, value=float(numbers[0]), dtype=dtype)
+        call.emit_like(call["x"], result, numbers[0], outputs["Out"], dtype)
         return
-    result = call.result_type("out")
     ones = call.new("fill_any_like", {"X": call["x"]}, result, value=1.0, dtype=dtype)
     number = call.cast(call["value"], call.type("value"), result.dtype)
     call.emit("elementwise_mul", {"X": ones, "Y": number}, outputs)
@@ -114,6 +113,7 @@ def assign_value(call: Call) -> None:
     if not isinstance(values, list):
         raise Unsupported("its values are no list")
     numbers = [_number(value, dtype.name) for value in values]
+    _note_written(call, numbers)
     if dtype.name == "float64" and len(set(numbers)) == 1:
         # As a number for all: Paddle 3.3 reads no list of doubles in a program of 2.6.
         _fill(call, {}, {"shape": call.attr("shape")}, numbers[0], dtype)
@@ -126,6 +126,16 @@ def assign_value(call: Call) -> None:
         dtype=dtype,
         **{_VALUES[dtype.name]: numbers},
     )
+
+
+def _note_written(call: Call, numbers: list[Any]) -> None:
+    """What is written into a constant that nobody reads any more holds these numbers from here on."""
+    if call.op.name != "pd_op.assign_value_" or call.type("output").dtype not in ("int32", "int64"):
+        return
+    last = call.state.last_use[call.id("output")] == call.op.number
+    result = call.result("out")
+    if last and result is not None and result.id not in call.state.mutable:
+        call.state.sizes[result.id] = tuple(numbers)
 
 
 def _number(value: Any, dtype: str) -> Any:

@@ -13,11 +13,15 @@ _COMMUTATIVE = frozenset(("add", "multiply", "maximum", "minimum"))
 
 @rule("add", "subtract", "multiply", "divide", "maximum", "minimum")
 def biased(call: Call) -> None:
-    """The bias of a convolution comes as a reshaped parameter; 2.6 aligns the parameter itself.
+    """The bias of a convolution comes as a reshaped parameter; 2.6 aligns the parameter itself. Truth values,
+    which 2.6 does not add, are true where one is.
 
     add(x, reshape(b, [1, -1, 1, 1]))  ->  elementwise_add(X=x, Y=b, axis=1)
     """
     x, y = call.id("x"), call.id("y")
+    if call.short == "add" and call.type("x").dtype == "bool":
+        call.emit("logical_or", {"X": call["x"], "Y": call["y"]}, {"Out": call.out("out")})
+        return
     biases = call.state.biases
     if y not in biases and x in biases and call.short in _COMMUTATIVE:
         x, y = y, x
@@ -61,9 +65,10 @@ def copysign(call: Call) -> None:
     size = call.new("abs", {"X": x}, kind)
     zero = call.new("fill_any_like", {"X": y}, kind, value=0.0)
     truth = kind.with_dtype("bool")
-    below = call.new("less_than", {"X": y, "Y": zero}, truth)
-    upended = call.new("less_than", {"X": call.new("reciprocal", {"X": y}, kind), "Y": zero}, truth)
-    minus = call.new("logical_or", {"X": below, "Y": upended}, truth)
+    minus = call.new("less_than", {"X": y, "Y": zero}, truth)
+    if kind.dtype.startswith("float"):
+        upended = call.new("less_than", {"X": call.new("reciprocal", {"X": y}, kind), "Y": zero}, truth)
+        minus = call.new("logical_or", {"X": minus, "Y": upended}, truth)
     wide = call.new("elementwise_add", {"X": size, "Y": zero}, kind)
     mask = call.new("logical_and", {"X": call.new("equal", {"X": wide, "Y": wide}, truth), "Y": minus}, truth)
     negative = call.new("scale", {"X": wide}, kind, scale=-1.0)
@@ -72,16 +77,19 @@ def copysign(call: Call) -> None:
 
 @rule("bitwise_left_shift", "bitwise_right_shift")
 def shift(call: Call) -> None:
-    """x * 2**y, and floor(x / 2**y), which are exact as long as float64 holds the numbers."""
+    """x * 2**y, of which the bits that do not fit are lost, and (x - x mod 2**y) / 2**y, in int64."""
     kind = call.result_type("out")
     if not call.flag("is_arithmetic", True):
         raise Unsupported("it moves bits without a sign")
-    exact = kind.with_dtype("float64")
-    x = call.cast(call["x"], call.type("x"), "float64")
+    wide, exact = kind.with_dtype("int64"), call.type("y").with_dtype("float64")
+    x = call.cast(call["x"], call.type("x"), "int64")
     y = call.cast(call["y"], call.type("y"), "float64")
     two = call.new("fill_any_like", {"X": y}, exact, value=2.0)
-    power = call.new("elementwise_pow", {"X": two, "Y": y}, exact)
-    left = call.short == "bitwise_left_shift"
-    moved = call.new("elementwise_mul" if left else "elementwise_div", {"X": x, "Y": power}, exact)
-    whole = call.new("floor", {"X": moved}, exact)
-    call.emit_cast(whole, "float64", call.out("out"), kind.dtype)
+    power = call.cast(call.new("elementwise_pow", {"X": two, "Y": y}, exact), exact, "int64")
+    if call.short == "bitwise_left_shift":
+        moved = call.new("elementwise_mul", {"X": x, "Y": power}, wide)
+    else:
+        rest = call.new("elementwise_mod", {"X": x, "Y": power}, wide)
+        whole = call.new("elementwise_sub", {"X": x, "Y": rest}, wide)
+        moved = call.new("elementwise_floordiv", {"X": whole, "Y": power}, wide)
+    call.emit_cast(moved, "int64", call.out("out"), kind.dtype)

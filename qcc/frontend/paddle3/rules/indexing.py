@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qcc.frontend.paddle3.conversion import Call
@@ -35,7 +36,23 @@ def slice_(call: Call) -> None:
             flags = [flag if index in known else -1 for index, flag in enumerate(flags)]
         inputs |= more
         attrs[operand] = _clamped(numbers[operand])
+    if inputs.keys() == {"Input"} and len(axes) == len(attrs["starts"]) == len(attrs["ends"]):
+        shape = call.type("input").shape if isinstance(call.kind(call.id("input")), Tensor) else ()
+        attrs["ends"] = _not_before(attrs["starts"], attrs["ends"], axes, shape)
     call.emit("slice", inputs, {"Out": call.out("out")}, infer_flags=flags, **attrs)
+
+
+def _not_before(starts: list[int], ends: list[int], axes: list[int], shape: Sequence[int]) -> list[int]:
+    """Ends of which none stands before its start, where Paddle 2.6 refuses what is empty in Paddle 3."""
+    found = []
+    for start, end, axis in zip(starts, ends, axes, strict=True):
+        size = shape[axis] if -len(shape) <= axis < len(shape) else -1
+        if (start < 0) == (end < 0):
+            empty = end < start
+        else:
+            empty = size >= 0 and (end + size < start if end < 0 else end < start + size)
+        found.append(start if empty else end)
+    return found
 
 
 @rule("strided_slice")

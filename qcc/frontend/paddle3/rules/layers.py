@@ -7,30 +7,33 @@ from typing import Any
 
 from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call
-from qcc.frontend.paddle3.int_arrays import narrowed
+from qcc.frontend.paddle3.int_arrays import one_by_one
 from qcc.frontend.paddle3.output import OutOp, Unsupported
-from qcc.frontend.paddle3.program import Tensor, Vector
+from qcc.frontend.paddle3.program import Tensor, Type
 from qcc.frontend.paddle3.rules.registry import rule
 from qcc.frontend.paddle3.tables import find, rows
 
 
 @rule("batch_norm", "sync_batch_norm")
 def batch_norm(call: Call) -> None:
-    """The running mean and variance are changed in place: outputs of the same names."""
+    """The running mean and variance are changed in place: outputs of the same names. Paddle 2.6 ends in a
+    segmentation fault where scale or bias is absent, which are 1 and 0.
+    """
     statistics = {
         "SavedMean": call.out("saved_mean"),
         "SavedVariance": call.out("saved_variance"),
         "ReserveSpace": call.outs("reserve_space"),
     }
     mean, variance = call["mean"], call["variance"]
+    each = call.type("mean")
     call.bind("mean_out", mean)
     call.bind("variance_out", variance)
     inputs = {
         "X": call["x"],
         "Mean": mean,
         "Variance": variance,
-        "Scale": call.optional("scale"),
-        "Bias": call.optional("bias"),
+        "Scale": call.optional("scale") or call.full(1, each),
+        "Bias": call.optional("bias") or call.full(0, each),
     }
     outputs = {"Y": call.out("out"), "MeanOut": mean, "VarianceOut": variance, **statistics}
     attrs = {
@@ -70,23 +73,11 @@ def transposed_convolution(call: Call) -> None:
     """Where a run computes the size of the output, 2.6 has the variables of it as an attribute."""
     attrs = {name: call.attr(name) for name in (*_CONVOLUTION, "output_padding")}
     numbers = call.numbers("output_size") if "output_size" in call else ()
-    pointed = {"output_size": _sizes(call, "output_size")} if numbers is None else {}
+    pointed = {"output_size": one_by_one(call, "output_size")} if numbers is None else {}
     if numbers is not None:
         attrs["output_size"] = list(numbers)
     inputs = {"Input": call["x"], "Filter": call["filter"]}
     _biased(call, call.short.removesuffix("_bias"), inputs, **attrs).pointed = pointed
-
-
-def _sizes(call: Call, operand: str) -> list[str]:
-    """The variables of an operand that holds a height and a width, one for each."""
-    if isinstance(call.kind(call.id(operand)), Vector):
-        return [narrowed(call, name, kind) for name, kind in call.elements(operand)]
-    both = narrowed(call, call[operand], call.type(operand))
-    one = Tensor("int32", (1,))
-    return [
-        call.new("slice", {"Input": both}, one, axes=[0], starts=[place], ends=[place + 1], decrease_axis=[])
-        for place in range(2)
-    ]
 
 
 @rule("deformable_conv")
@@ -188,12 +179,58 @@ def fully_connected(call: Call) -> None:
 
 @rule("baddbmm")
 def baddbmm(call: Call) -> None:
-    """beta * input + alpha * x y."""
+    """beta * input + alpha * x y; with a beta of 0 the input is not looked at, which may hold anything."""
     kind = call.result_type("out")
     product = call.new("bmm", {"X": call["x"], "Y": call["y"]}, kind)
+    if call.real("beta") == 0:
+        call.emit("scale", {"X": product}, {"Out": call.out("out")}, scale=call.attr("alpha"))
+        return
     scaled = call.new("scale", {"X": product}, kind, scale=call.attr("alpha"))
     added = call.new("scale", {"X": call["input"]}, call.type("input"), scale=call.attr("beta"))
     call.emit("elementwise_add", {"X": scaled, "Y": added}, {"Out": call.out("out")})
+
+
+@rule("einsum")
+def einsum(call: Call) -> None:
+    """An axis of size 1 beside a larger one goes, which Paddle 2.6 does not broadcast.
+
+    dij,djk->dik of x[2, 3, 4] and y[1, 4, 5]  ->  dij,jk->dik of x and squeeze(y, 0)
+    """
+    equation = call.text("equation").replace(" ", "")
+    operands, arrow, result = equation.partition("->")
+    terms, given = operands.split(","), call.elements("x")
+    large = {
+        letter
+        for term, (_, kind) in zip(terms, given, strict=False)
+        if isinstance(kind, Tensor)
+        for letter, size in zip(term, kind.shape, strict=False)
+        if size != 1
+    }
+    names = []
+    for place, (name, kind) in enumerate(given):
+        single = _single_axes(terms[place], kind, large) if place < len(terms) else []
+        if single and isinstance(kind, Tensor):
+            name = _squeezed(call, name, kind, single)
+            terms[place] = "".join(letter for at, letter in enumerate(terms[place]) if at not in single)
+        names.append(name)
+    outputs = {
+        slot: call.outs(output)
+        for slot, output in (("Out", "out"), ("InnerCache", "inner_cache"), ("XShape", "xshape"))
+    }
+    call.emit("einsum", {"Operands": names}, outputs, equation=f"{','.join(terms)}{arrow}{result}")
+
+
+def _single_axes(term: str, kind: Type, large: set[str]) -> list[int]:
+    if not isinstance(kind, Tensor) or len(term) != len(kind.shape):
+        return []
+    return [at for at, size in enumerate(kind.shape) if size == 1 and term[at] in large]
+
+
+def _squeezed(call: Call, name: str, kind: Tensor, axes: list[int]) -> str:
+    left = Tensor(kind.dtype, tuple(size for at, size in enumerate(kind.shape) if at not in axes))
+    squeezed, x_shape = call.new_variable(left), call.new_variable(Tensor(kind.dtype, (0, *kind.shape)))
+    call.emit("squeeze2", {"X": name}, {"Out": squeezed, "XShape": x_shape}, axes=axes)
+    return squeezed
 
 
 @rule("fast_ln")

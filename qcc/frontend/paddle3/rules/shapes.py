@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qcc.frontend.paddle3.conversion import Call, Size, Unknown
-from qcc.frontend.paddle3.int_arrays import int_array, narrowed
+from qcc.frontend.paddle3.int_arrays import int_array
 from qcc.frontend.paddle3.program import Tensor
 from qcc.frontend.paddle3.rules.registry import rule
 
@@ -95,27 +95,6 @@ def shape(call: Call) -> None:
     wide = call.out("out")
     call.emit_cast(narrow, "int32", wide, kind.dtype)
     call.state.narrow[wide] = narrow
-
-
-@rule("nearest_interp", "bilinear_interp", "bicubic_interp", "linear_interp", "trilinear_interp")
-def interpolate(call: Call) -> None:
-    """Sizes that are constant are attributes, others tensors of int32."""
-    attrs: dict[str, Any] = {
-        name: call.attr(name) for name in ("out_d", "out_h", "out_w", "align_corners", "align_mode", "scale")
-    }
-    inputs: dict[str, Any] = {"X": call["x"]}
-    for operand, slot in (("size_tensor", "SizeTensor"), ("out_size", "OutSize")):
-        if operand not in call:
-            continue
-        sizes = call.numbers(operand)
-        if sizes is not None and 1 <= len(sizes) <= 3:
-            attrs |= dict(zip(("out_d", "out_h", "out_w")[-len(sizes) :], sizes, strict=True))
-        else:
-            inputs[slot] = [narrowed(call, name, kind) for name, kind in call.elements(operand)]
-    if "scale_tensor" in call:
-        inputs["Scale"] = call["scale_tensor"]
-    attrs |= {"data_layout": call.attr("data_format"), "interp_method": call.attr("interp_method")}
-    call.emit(f"{call.short}_v2", inputs, {"Out": call.out("output")}, **attrs)
 
 
 @rule("view_shape")

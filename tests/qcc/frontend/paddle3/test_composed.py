@@ -15,6 +15,7 @@ import qcc
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (2, 3, 4)).astype(np.float32)
 IMAGE = RNG.uniform(-1, 1, (1, 4, 5, 5)).astype(np.float32)
+FAR = (1 << 31) - 1
 NULL: Json = {"#": "NULL"}
 
 
@@ -62,6 +63,20 @@ def test_attention_of_gpus(causal: bool, masked: bool, tmp_path: Path) -> None:
     scores = np.where(np.tri(5, dtype=bool) | (not causal), scores, -np.inf)
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     np.testing.assert_allclose(found, np.einsum("bhij,bjhd->bihd", weights, v), rtol=1e-5, atol=1e-6)
+
+
+def test_attention_with_fewer_keys_than_queries(tmp_path: Path) -> None:
+    """Grouped queries: heads that stand together share a head of keys and of values."""
+    q, k, v = (RNG.uniform(-1, 1, (2, 5, heads, 4)).astype(np.float32) for heads in (6, 2, 2))
+    program = Program()
+    given = [program.feed(name, value.shape) for name, value in {"q": q, "k": k, "v": v}.items()]
+    attrs = {"dropout": 0.0, "causal": False, "return_softmax": False, "is_test": True, "rng_name": ""}
+    program.fetch(program.op("flash_attn", [*given, 0, 0], [tensor(q.shape), NULL, NULL, NULL], attrs)[0])
+    found = np.asarray(qcc.load(save(program, tmp_path, {})).run({"q": q, "k": k, "v": v})[0])
+    weights = np.exp(np.einsum("bihd,bjhd->bhij", q, k.repeat(3, 2)) / 2)
+    weights /= weights.sum(-1, keepdims=True)
+    wanted = np.einsum("bhij,bjhd->bihd", weights, v.repeat(3, 2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -306,3 +321,67 @@ def test_what_is_the_last_of_a_long_sum(tmp_path: Path) -> None:
     target = np.zeros((3, 1), np.float32)
     (found,) = run(tmp_path, "reduce_as", {"x": X, "target": target}, [tensor([3, 1])], {})
     np.testing.assert_allclose(found, X.sum((0, 2)).reshape(3, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_counts_are_read_whatever_their_dtype(tmp_path: Path) -> None:
+    """Paddle 2.6 reads them as int32, and sizes that a run computes are int64."""
+    program = Program()
+    x = program.feed("x", [-1, 4])
+    shape = program.op("shape64", [x], [tensor([2], "int64")], {})[0]
+    cut = {"axes": [0], "infer_flags": [1], "decrease_axis": [0]}
+    rows = program.op("slice", [shape, program.ints([0]), program.ints([1])], [tensor([], "int64")], cut)[0]
+    ends = [program.full(number, "float32") for number in (0, 1)]
+    attrs = {"dtype": ("dtype", "float32")}
+    program.fetch(program.op("linspace", [*ends, rows], [tensor([-1])], attrs)[0])
+    mask = program.op("sequence_mask", [shape, rows], [tensor([2, -1])], {"out_dtype": ("dtype", "float32")})
+    program.fetch(mask[0], 1)
+    line, below = qcc.load(save(program, tmp_path, {})).run({"x": np.ones((5, 4), np.float32)})
+    np.testing.assert_allclose(line, np.linspace(0, 1, 5), rtol=1e-6)
+    np.testing.assert_array_equal(below, np.arange(5) < [[5], [4]])
+
+
+def test_sums_with_the_shape_of_a_scalar_are_empty() -> None:
+    program = Program()
+    x = program.feed("x", [])
+    shape = program.op("shape64", [x], [tensor([0], "int64")], {})[0]
+    added = program.op("add", [shape, program.ints([1])], [tensor([0], "int64")], {})[0]
+    program.fetch(program.op("concat", [
+        program.combine([added, program.ints([7])], [tensor([0], "int64"), tensor([1], "int64")]),
+        program.full(0, "int32"),
+    ], [tensor([1], "int64")], {})[0])  # fmt: skip
+    assert program.converted().fetches
+
+
+def test_values_from_a_place_on_that_a_run_computes(tmp_path: Path) -> None:
+    """x[n:, 0] = 9: the places are one tensor, of which 2.6 wants each by itself."""
+    program = Program()
+    x, start = program.feed("x", [-1, 4]), program.feed("n", [2], "int64")
+    attrs = {"axes": [0, 1], "decrease_axes": [1], "none_axes": [], "shape": [1], "values": [9.0]}
+    operands = [x, start, program.ints([FAR, 1]), program.ints([1, 1])]
+    program.fetch(program.op("set_value", operands, [tensor([-1, 4])], attrs)[0])
+    given = np.arange(12, dtype=np.float32).reshape(3, 4)
+    (found,) = qcc.load(save(program, tmp_path, {})).run({"x": given, "n": np.array([1, 0])})
+    given[1:, 0] = 9
+    np.testing.assert_array_equal(found, given)
+
+
+@pytest.mark.parametrize("given", [(), ("scale",), ("bias",)])
+def test_a_batch_norm_without_scale_or_bias(given: tuple[str, ...], tmp_path: Path) -> None:
+    """Paddle 2.6 would end in a segmentation fault."""
+    program = Program()
+    each = {name: RNG.uniform(0.5, 1, 4).astype(np.float32) for name in ("mean", "variance", *given)}
+    feeds = {"x": IMAGE, **each}
+    numbers = {name: program.feed(name, value.shape) for name, value in feeds.items()}
+    attrs = {
+        "is_test": True, "momentum": 0.9, "epsilon": 1e-3, "data_format": "NCHW", "use_global_stats": False,
+        "trainable_statistics": False,
+    }  # fmt: skip
+    operands = [numbers.get(name, 0) for name in ("x", "mean", "variance", "scale", "bias")]
+    results = [tensor(IMAGE.shape), *[tensor([4])] * 4, NULL]
+    program.fetch(program.op("batch_norm_", operands, results, attrs)[0])
+    (found,) = qcc.load(save(program, tmp_path, {})).run(feeds)
+    turned = {name: value.reshape(1, 4, 1, 1) for name, value in each.items()}
+    wanted = (IMAGE - turned["mean"]) / np.sqrt(turned["variance"] + 1e-3)
+    np.testing.assert_allclose(
+        found, wanted * turned.get("scale", 1) + turned.get("bias", 0), rtol=1e-4, atol=1e-5
+    )

@@ -58,6 +58,9 @@ KNOWN = {
     "slice": ["attribute infer_flags"],
     "strided_slice": ["attribute infer_flags"],
     "unpool": ["attribute unpooling_type"],  # there is but one
+    # Places that are counted from the end are made ones from the front.
+    "take_along_axis": ["input Index"],
+    "put_along_axis": ["input Index"],
     "cast": ["ops ['assign']"],  # to the type that it has; the output has to be a variable of its own
 }
 FEEDS = ("pd_op.data", "pd_op.feed")
