@@ -44,7 +44,7 @@ class Judge:
         """The mean difference of the outputs, relative to the mean deviation of the float model's from their
         mean, the mean of all outputs; of an output of integers, the share that differs. It is 1 of an output
         whose shape differs, as it may where rounding decides how much is found, and infinite of one of floats
-        that holds a number that is not finite.
+        that holds a number that is not finite, and not the same of the float model, as where a mask is.
 
         Not the root mean square, which a few images that are hard for any quantization would decide.
         """
@@ -90,17 +90,16 @@ class Judge:
 
 
 def _unit(wanted: Sequence[np.ndarray]) -> float:
-    """What the error of an output is relative to; 1 for integers, and infinite where one is not finite."""
+    """What the error of an output is relative to, by what is finite of it; 1 for integers."""
     if wanted[0].dtype.kind != "f":
         return 1.0
-    size = sum(one.size for one in wanted)
+    known = [one[np.isfinite(one)] for one in wanted]
+    size = sum(one.size for one in known)
     if not size:
         return 1.0
-    if not all(np.isfinite(one).all() for one in wanted):
-        return math.inf
-    mean = sum(one.sum(dtype=np.float64) for one in wanted) / size
-    deviation = sum(np.abs(one - np.float32(mean)).sum(dtype=np.float64) for one in wanted) / size
-    return float(deviation or max(np.abs(one).max(initial=0) for one in wanted) or 1.0)
+    mean = sum(one.sum(dtype=np.float64) for one in known) / size
+    deviation = sum(np.abs(one - np.float32(mean)).sum(dtype=np.float64) for one in known) / size
+    return float(deviation or max(np.abs(one).max(initial=0) for one in known) or 1.0)
 
 
 def _difference(wanted: np.ndarray, found: np.ndarray, unit: float) -> float:
@@ -108,5 +107,7 @@ def _difference(wanted: np.ndarray, found: np.ndarray, unit: float) -> float:
         return math.nan
     if wanted.dtype.kind != "f":
         return float(np.count_nonzero(wanted != found))
-    off = float(np.abs(wanted - found).sum(dtype=np.float64))
-    return off / unit if math.isfinite(off) and math.isfinite(unit) else math.inf
+    with np.errstate(invalid="ignore"):
+        off = np.where(wanted == found, 0, np.abs(wanted - found))  # also where both are infinite
+    total = float(off.sum(dtype=np.float64))
+    return total / unit if math.isfinite(total) else math.inf

@@ -76,3 +76,19 @@ def test_numbers_that_are_not_finite_are_infinitely_off() -> None:
     judge = Judge(model, BATCHES)
     assert judge.error(shifted(model, np.nan)) == np.inf
     assert judge.agreement(shifted(model, np.nan)) < 1
+
+
+def test_what_is_masked_out_is_not_off() -> None:
+    """Minus infinity, where nothing is to be seen, is the same in both."""
+    model = build_model(linear, (floats(4, 6),))
+    (bias,) = (name for name, value in model.weights.items() if value.ndim == 1)
+    masked = model.copy()
+    masked.weights[bias] = np.float32([0, 0, 0, 0, -np.inf])
+    judge = Judge(masked, BATCHES)
+    assert judge.error(masked) == 0
+    values = np.concatenate([masked.run(dict(batch.read()))[0][:, :4].ravel() for batch in BATCHES])
+    wanted = 0.5 / 5 / np.abs(values - values.mean()).mean()
+    assert judge.error(shifted(masked, 0.5)) == pytest.approx(wanted, rel=1e-4)
+    other = masked.copy()
+    other.weights[bias] = -masked.weights[bias]
+    assert judge.error(other) == np.inf
