@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import mmap
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
 
 import numpy as np
 
@@ -17,12 +20,16 @@ Outputs = Mapping[str, np.ndarray]
 
 class Judge:
     """Compares models with the float one on some batches, by the outputs in front of an NMS, and in front of
-    a softmax as well as behind it; what the float one computes is kept."""
+    a softmax as well as behind it; what the float one computes is kept, in a temporary
+    file."""
 
     def __init__(self, model: Model, batches: Sequence[Numbered]) -> None:
         self._graph, self.batches = model.graph, batches
         self.heads = heads(model.graph)
-        self._wanted = list(self._run(model))
+        with tempfile.TemporaryFile() as file:
+            self._wanted = [
+                {name: _kept(file, one) for name, one in found.items()} for found in self._run(model)
+            ]
         self._units = {name: _unit([one[name] for one in self._wanted]) for name in self.heads}
 
     @property
@@ -89,17 +96,33 @@ class Judge:
             yield dict(zip(names, map(np.asarray, runner.run(self.inputs(batch), names)), strict=True))
 
 
+def _kept(file: IO[bytes], array: np.ndarray) -> np.ndarray:
+    """The same array, as it lies in a file, behind what is there: many maps of classes are larger than
+    memory."""
+    if not array.size:
+        return array
+    start = -(-file.tell() // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+    file.seek(start)
+    file.write(np.ascontiguousarray(array).data)
+    file.flush()
+    lent = mmap.mmap(file.fileno(), array.nbytes, access=mmap.ACCESS_READ, offset=start)
+    return np.frombuffer(lent, array.dtype).reshape(array.shape)
+
+
 def _unit(wanted: Sequence[np.ndarray]) -> float:
     """What the error of an output is relative to, by what is finite of it; 1 for integers."""
     if wanted[0].dtype.kind != "f":
         return 1.0
-    known = [one[np.isfinite(one)] for one in wanted]
-    size = sum(one.size for one in known)
+    size = sum(_known(one).size for one in wanted)
     if not size:
         return 1.0
-    mean = sum(one.sum(dtype=np.float64) for one in known) / size
-    deviation = sum(np.abs(one - np.float32(mean)).sum(dtype=np.float64) for one in known) / size
-    return float(deviation or max(np.abs(one).max(initial=0) for one in known) or 1.0)
+    mean = sum(_known(one).sum(dtype=np.float64) for one in wanted) / size
+    deviation = sum(np.abs(_known(one) - np.float32(mean)).sum(dtype=np.float64) for one in wanted) / size
+    return float(deviation or max(np.abs(_known(one)).max(initial=0) for one in wanted) or 1.0)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
 
 
 def _difference(wanted: np.ndarray, found: np.ndarray, unit: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from lite_case import F, build_model, floats
 from qcc._paddle import paddle
 from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.collect import Numbered, numbered
+from qcc.calibrate.data.batches import Batches
 from qcc.model import Model
 
 BATCHES: list[Numbered] = list(numbered([{"x0": floats(4, 6) + number} for number in range(3)]))
@@ -76,6 +78,20 @@ def test_numbers_that_are_not_finite_are_infinitely_off() -> None:
     judge = Judge(model, BATCHES)
     assert judge.error(shifted(model, np.nan)) == np.inf
     assert judge.agreement(shifted(model, np.nan)) < 1
+
+
+def test_what_the_float_model_computes_is_not_held() -> None:
+    one = 1 << 18
+    model = build_model(lambda x: paddle.scale(x, 1.5), (floats(1, one),))
+    batches = list(numbered(Batches(range(40), lambda number: {"x0": floats(1, one) + number})))
+    tracemalloc.start()
+    try:
+        judge = Judge(model, batches)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert judge.error(model) == 0
+    assert peak < 20 * 4 * one
 
 
 def test_what_is_masked_out_is_not_off() -> None:
