@@ -19,7 +19,7 @@ def _resize(made: Made, options: Options) -> None:
     if keep_ratio and size[0] != size[1]:
         raise WrongOption("keep_ratio is known here for squares alone")
     how = options.interpolated("interp")
-    made.step("Resize", size=size, keep_ratio=keep_ratio, **how)
+    made.step("Resize", size=size, keep_ratio=keep_ratio, sampled_by="size", **how)
 
 
 def _crop(made: Made, options: Options) -> None:

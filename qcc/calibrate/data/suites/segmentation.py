@@ -25,6 +25,7 @@ def _resize(made: Made, options: Options) -> None:
         "Resize",
         size=options.turned("target_size", 512),
         keep_ratio=options.flag("keep_ratio", False),
+        sampled_by="size",
         multiple=options.whole("size_divisor", 1),
         **options.interpolated("interp"),
     )
@@ -40,7 +41,7 @@ def by_short_of(made: Made, options: Options) -> None:
     most = options.number("max_size", -1)
     length, how = options.whole("short_size"), options.interpolated("interp")
     if 0 < most < _NO_LIMIT:
-        made.step("Resize", size=[length, int(most)], keep_ratio=True, **how)
+        made.step("Resize", size=[length, int(most)], keep_ratio=True, sampled_by="size", **how)
     else:
         made.step("ResizeShort", length=length, **how)
 

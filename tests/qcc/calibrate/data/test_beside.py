@@ -352,7 +352,7 @@ TransformsMode: BGR
                 "std": [0.5],
                 "steps": [
                     {"type": "PadRatio", "ratio": 1.5, "value": 128},
-                    {"type": "Resize", "size": [224, 398]},
+                    {"type": "Resize", "size": [224, 398], "sampled_by": "size"},
                 ],
             },
         ),
@@ -386,7 +386,7 @@ TransformsMode: BGR
                 **IMAGENET,
                 "channels": "BGR",
                 "steps": [
-                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True, "sampled_by": "size"},
                     {"type": "PadStride", "stride": 32},
                 ],
             },
