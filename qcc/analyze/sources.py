@@ -77,11 +77,13 @@ def find_models(
         return Given(inside, names, model, float_path, _load_float(float_path))
     if not record:
         return Given(inside, names, model, None, None)
-    note = f"the float model {record['model']}, which {folder / FILE_NAME} names, is not there"
+    named, note = f"the float model {record['model']}, which {folder / FILE_NAME} names,", None
     for source in _places(folder, record):
         try:
             found = load(source)
-        except ModelFormatError:
+        except ModelFormatError as error:
+            # Of the place that it was given as, where it is not found at either.
+            note = note or f"{named} cannot be read ({str(error).removesuffix('.')})"
             continue
         if found.provenance.source == record["source"]:
             return Given(inside, names, model, source, found)
