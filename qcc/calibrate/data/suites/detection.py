@@ -11,15 +11,32 @@ from qcc.calibrate.data.suites.made import (
 )
 from qcc.calibrate.data.suites.options import Options, WrongOption
 
+# Pillow's own numbers, which are not OpenCV's.
+_OF_PILLOW = {0: "nearest", 1: "lanczos", 2: "linear", 3: "cubic", 4: "area"}
+
 
 def resize(made: Made, options: Options) -> None:
-    how = options.interpolated("interp", 1)
     if options.says("max_size"):
-        # Of PaddleDetection 0.x: the shorter side, and what the longer one may be.
-        size, keep_ratio = [options.whole("target_size"), options.whole("max_size")], True
+        _resize_short(made, options)
+    elif options.flag("use_cv2", True):
+        keep_ratio, how = options.flag("keep_ratio", False), options.interpolated("interp", 1)
+        made.step("Resize", size=options.pair("target_size"), keep_ratio=keep_ratio, **how)
     else:
-        size, keep_ratio = options.pair("target_size"), options.flag("keep_ratio", False)
-    made.step("Resize", size=size, keep_ratio=keep_ratio, **how)
+        # Of PaddleDetection 0.x, as its SSD has it.
+        by_pillow = {"library": "pillow", "interpolation": options.choice("interp", _OF_PILLOW, 1)}
+        made.step("Resize", size=options.pair("target_size"), **by_pillow)
+
+
+def _resize_short(made: Made, options: Options) -> None:
+    """Of PaddleDetection 0.x: the shorter side, and what the longer one may be; a network of one size gets a
+    square of that."""
+    most = options.whole("max_size")
+    how = options.interpolated("interp", 1)
+    if not options.flag("use_cv2", True):
+        raise WrongOption("max_size goes with use_cv2: true alone")
+    made.step("Resize", size=[options.whole("target_size"), most], keep_ratio=True, **how)
+    if options.get("image_shape") is not None:
+        made.pad("Pad", [0.0], size=[most, most])
 
 
 def normalize(made: Made, options: Options) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 _OF_OPENCV = ("nearest", "linear", "cubic", "area", "lanczos")
@@ -99,11 +99,7 @@ class Options:
         value = self.get(key, default)
         if value is None:
             return {}
-        known = value.lower() if isinstance(value, str) else value
-        if isinstance(known, bool | list | dict) or known not in _INTERPOLATIONS:
-            words = ", ".join(str(word) for word in _INTERPOLATIONS if word != "")
-            raise _wrong(key, value, f"one of {words}")
-        return {"interpolation": _INTERPOLATIONS[known]}
+        return {"interpolation": _INTERPOLATIONS[_one_of(key, value, _INTERPOLATIONS)]}
 
     def number(self, key: str, default: float) -> float:
         return _number(key, self._or_default(key, default))
@@ -117,11 +113,10 @@ class Options:
             raise _wrong(key, value, "a number")
         return above / below[0] if below else above
 
-    def choice(self, key: str, known: Mapping[str, Choice], default: str) -> Choice:
+    def choice(self, key: str, known: Mapping[Any, Choice], default: Any) -> Choice:
+        """What one of some words or numbers stands for."""
         value = self._or_default(key, default)
-        if not isinstance(value, str) or value.lower() not in known:
-            raise _wrong(key, value, f"one of {', '.join(known)}")
-        return known[value.lower()]
+        return known[_one_of(key, value, known)]
 
     def check_spelling(self) -> None:
         """Raise WrongOption for a key that nobody asked for, and that is like one that was, and is absent."""
@@ -134,6 +129,13 @@ class Options:
 
 def _wrong(key: str, value: Any, wanted: str) -> WrongOption:
     return WrongOption(f"{key} should be {wanted}, not {value!r}")
+
+
+def _one_of(key: str, value: Any, known: Collection[Any]) -> Any:
+    word = value.lower() if isinstance(value, str) else value
+    if isinstance(word, bool | list | dict) or word not in known:
+        raise _wrong(key, value, "one of " + ", ".join(str(one) for one in known if one != ""))
+    return word
 
 
 def _whole(key: str, value: Any) -> int:

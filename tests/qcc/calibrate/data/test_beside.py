@@ -66,6 +66,13 @@ Preprocess:
 - {is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], type: Normalize}
 - {channel_first: true, to_bgr: false, type: Permute}
 """
+OF_PILLOW = "Preprocess: [{type: Resize, interp: 1, max_size: 0, target_size: 300, use_cv2: false}]"
+OF_ONE_SIZE = """\
+Preprocess:
+- {type: Normalize, is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+- {type: Resize, image_shape: [3, 1333, 1333], interp: 1, max_size: 1333, target_size: 800, use_cv2: true}
+- {type: Permute, channel_first: true, to_bgr: false}
+"""
 CLASSES = """\
 Global: {model_name: PP-LCNet_x1_0}
 PreProcess:
@@ -260,6 +267,26 @@ TransformsMode: BGR
             },
         ),
         (OLD, {**IMAGENET, "steps": [{"type": "Resize", "size": [608, 608], "interpolation": "cubic"}]}),
+        (
+            OF_PILLOW,
+            {
+                "scale": 1.0,
+                "layout": "NHWC",
+                "steps": [
+                    {"type": "Resize", "size": [300, 300], "interpolation": "lanczos", "library": "pillow"}
+                ],
+            },
+        ),
+        (
+            OF_ONE_SIZE,
+            {
+                **IMAGENET,
+                "steps": [
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "Pad", "size": [1333, 1333]},
+                ],
+            },
+        ),
         (
             CLASSES,
             {
@@ -509,6 +536,14 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
         ("Preprocess: [{type: Resize, target_size: [8.5, 8]}]", "should be a whole number, not 8.5"),
         ("Preprocess: [{type: Resize, target_size: [8, 8, 8]}]", "target_size should be one size, or two"),
         ("Preprocess: [{type: Resize, target_size: 8, interp: 9}]", "interp should be one of 0, 1, 2"),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, interp: 5, use_cv2: false}]",
+            "interp should be one of 0, 1, 2, 3, 4, not 5",
+        ),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, max_size: 9, use_cv2: false}]",
+            "Resize: max_size goes with use_cv2: true alone",
+        ),
         ("Preprocess: [{type: NormalizeImage, mean: true}]", "mean should be a number, not True"),
         ("Preprocess: [{Resize: 8}]", "Resize: its options should be keys with values, not 8"),
         (
