@@ -41,7 +41,10 @@ def _resize_short(made: Made, options: Options) -> None:
 
 def normalize(made: Made, options: Options) -> None:
     scale = 1 / 255 if options.flag("is_scale", True) else 1.0
-    if options.get("norm_type", "mean_std") == "none":
+    norm_type = options.get("norm_type", "mean_std")
+    if norm_type not in ("mean_std", "none", None):
+        raise WrongOption(f"norm_type should be mean_std or none, not {norm_type!r}")
+    if norm_type != "mean_std":
         made.normalize(scale, [0.0], [1.0])
     else:
         made.normalize(scale, *(options.floats(key, IMAGENET[key]) for key in ("mean", "std")))

@@ -544,6 +544,7 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
             "Preprocess: [{type: Resize, target_size: 8, max_size: 9, use_cv2: false}]",
             "Resize: max_size goes with use_cv2: true alone",
         ),
+        ("Preprocess: [{type: NormalizeImage, norm_type: std}]", "should be mean_std or none, not 'std'"),
         ("Preprocess: [{type: NormalizeImage, mean: true}]", "mean should be a number, not True"),
         ("Preprocess: [{Resize: 8}]", "Resize: its options should be keys with values, not 8"),
         (
