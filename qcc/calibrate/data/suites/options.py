@@ -149,5 +149,5 @@ def _number(key: str, value: Any) -> float:
         raise _wrong(key, value, "a number")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _wrong(key, value, "a number") from error

@@ -545,6 +545,7 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
             "Resize: max_size goes with use_cv2: true alone",
         ),
         ("Preprocess: [{type: NormalizeImage, norm_type: std}]", "should be mean_std or none, not 'std'"),
+        (f"Preprocess: [{{type: NormalizeImage, mean: 1{'0' * 400}}}]", "mean should be a number, not 1000"),
         ("Preprocess: [{type: NormalizeImage, mean: true}]", "mean should be a number, not True"),
         ("Preprocess: [{Resize: 8}]", "Resize: its options should be keys with values, not 8"),
         (
