@@ -12,6 +12,7 @@ from qcc.backends import Saved
 from qcc.errors import CheckpointError, ModelFormatError
 from qcc.files import one_change
 from qcc.model import Model
+from qcc.passes.zero_points import UNSIGNED, right_instead
 from qcc.quantization import scheme, state
 from qcc.train.loop.checkpoint import METRICS, CheckpointStore, check_digests, digests_of, files_of, read_json
 from qcc.train.loop.loop import Record
@@ -130,11 +131,16 @@ def freeze_to(
 
 
 def check_form(model: Model, weight_type: str | None = None) -> None:
-    """Raise ModelFormatError for a model that `freeze_to` cannot freeze."""
+    """Raise ModelFormatError for a model that `freeze_to` cannot freeze, or that is written for OpenVINO: of
+    such a one come forms that no engine runs in int8."""
     present = state(model.graph)
     if present in ("float", "weight-only"):
         raise ModelFormatError(_nothing_to_freeze(present))
-    types = scheme(model.graph)["weight_type"]
+    found = scheme(model.graph)
+    if present == "qdq" and UNSIGNED in found["activation_bits"]:
+        right = right_instead(UNSIGNED, "freeze what was trained")
+        raise ModelFormatError(f"the model has activations of {UNSIGNED} bits: {right}.")
+    types = found["weight_type"]
     if weight_type is not None and present != "transformed" and types != [weight_type]:
         raise ModelFormatError(
             f"the model is {present}: its weights are integers of type {'/'.join(types)} already, which"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -211,15 +211,30 @@ def common(graph: Graph, other: Graph) -> tuple[str, ...]:
 
 def usual_limit(graph: Graph, other: Graph) -> Limit:
     """How far a layer may be off, whose networks hold the same numbers in the same form, or others."""
-    same = all(
-        np.array_equal(value, other.weights[name])
-        for name, value in graph.weights.items()
-        if name in other.weights and value.shape == other.weights[name].shape
-    )
+    same = all(np.array_equal(one, another) for one, another in _alike(graph, other))
     quantized = (state(graph) != "float", state(other) != "float")
     if not same or quantized[0] != quantized[1]:
         return ROUNDED
     return SAME_INTEGERS if quantized[0] else SAME_FLOATS
+
+
+def _alike(graph: Graph, other: Graph) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Weights of one shape that stand in the same place of two networks: those of one name, and those that
+    the ops read, whatever they are called, which compute a variable that both have."""
+    names = [(name, name) for name in graph.weights]
+    for op in graph.ops:
+        twins = (other.var(var.name).producer for var in op.all_outputs() if var.name in other)
+        for twin in twins:
+            if twin is not None and twin.type == op.type:
+                names += (
+                    (var.name, its.name)
+                    for slot, variables in op.inputs.items()
+                    for var, its in zip(variables, twin.inputs.get(slot, []), strict=False)
+                )
+    for name, its in dict.fromkeys(names):
+        one, another = graph.weights.get(name), other.weights.get(its)
+        if one is not None and another is not None and one.shape == another.shape:
+            yield one, another
 
 
 def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit: Limit) -> Comparison:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qcc.analyze.twins import Twins, twins
+from qcc.calibrate.report import FROM_HERE
 from qcc.errors import ModelFormatError
 from qcc.frontend.layout import find_program
 from qcc.frontend.saved import load, model_files
@@ -74,19 +77,26 @@ def find_models(
         return Given(inside, names, model, float_path, _load_float(float_path))
     if not record:
         return Given(inside, names, model, None, None)
-    source = Path(record["model"])
-    try:
-        found = load(source)
-    except ModelFormatError:
-        # The name may be relative, and mean another place here, or none.
-        note = f"the float model {source}, which {folder / FILE_NAME} names, is not there: give it by --float"
-        return Given(inside, names, model, None, None, (note,))
-    if found.provenance.source != record["source"]:
-        note = (
-            f"the float model {source} has changed since it was quantized: give the one that was by --float"
-        )
-        return Given(inside, names, model, None, None, (note,))
-    return Given(inside, names, model, source, found)
+    named, note = f"the float model {record['model']}, which {folder / FILE_NAME} names,", None
+    for source in _places(folder, record):
+        try:
+            found = load(source)
+        except ModelFormatError as error:
+            # Of the place that it was given as, where it is not found at either.
+            note = note or f"{named} cannot be read ({str(error).removesuffix('.')})"
+            continue
+        if found.provenance.source == record["source"]:
+            return Given(inside, names, model, source, found)
+        note = f"the float model {source} is not the one that was quantized, or has changed since"
+    return Given(inside, names, model, None, None, (f"{note}: give it by --float",))
+
+
+def _places(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
+    """Where the float model of a record may be: as it was given, which may mean another place here, or none;
+    and as seen from the record, which older versions did not note."""
+    yield Path(record["model"])
+    if isinstance(record.get(FROM_HERE), str):
+        yield Path(os.path.normpath(folder.resolve() / record[FROM_HERE]))
 
 
 def model_folder(path: Path) -> Path:

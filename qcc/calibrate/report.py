@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ from qcc.record import FILE_NAME
 from qcc.shown import counted, plain
 
 REPORT = "report.md"
+FROM_HERE = "model_from_here"
+"""The key of the record under which the float model's path stands as seen from its folder; `model` is as it
+was given, which means another place elsewhere."""
 _WORST = 10
 
 
@@ -55,15 +59,16 @@ class Story:
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
-        write_json(folder / FILE_NAME, all_finite(self.record()))
+        write_json(folder / FILE_NAME, all_finite(self.record(folder)))
         write_text(folder / REPORT, self.text())
 
-    def record(self) -> dict[str, Any]:
-        """What `qcc.json` holds."""
+    def record(self, folder: Path) -> dict[str, Any]:
+        """What `qcc.json` holds in this folder."""
         return {
             "qcc": __version__,
             "paddle": paddle.__version__,
             "model": self.model,
+            FROM_HERE: _from(folder, Path(self.model)),
             "source": self.quantized.model.provenance.source,
             "effort": self.effort,
             "calibrator": self.calibrator,
@@ -108,6 +113,11 @@ class Story:
                 "",
             ]
         )
+
+
+def _from(folder: Path, model: Path) -> str:
+    """A path as seen from a folder. What the path names may be a link, whose name tells what is beside it."""
+    return os.path.relpath(model.parent.resolve() / model.name, folder.resolve())
 
 
 def told(data: dict[str, Any]) -> str:

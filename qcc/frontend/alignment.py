@@ -15,7 +15,25 @@ from qcc._paddle import VarType, core, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.drawn import Trace, read_by, written_by
 from qcc.frontend.layer import Traced
-from qcc.ir.program import BlockProto, OpProto, VarProto, drop_call_stacks, message_of, runtime_defaults
+from qcc.ir.program import (
+    AttrType,
+    BlockProto,
+    OpProto,
+    VarProto,
+    drop_call_stacks,
+    message_of,
+    runtime_defaults,
+)
+from qcc.ir.text.usual import BOOKKEEPING
+
+# Attributes that say which mode it is, or how much is drawn, and what Paddle notes of where an op comes from.
+_OF_MODES = frozenset(
+    {*BOOKKEEPING, "fix_seed", "is_test", "seed", "trainable_statistics", "use_global_stats"}
+)
+_OF_DROPOUTS = "dropout"
+# They number what Paddle keeps elsewhere, or name variables.
+_NO_VALUES = frozenset({AttrType.BLOCK, AttrType.BLOCKS, AttrType.VAR, AttrType.VARS})
+_OF_FUNCTIONS = "callable_id"
 
 
 def align(train: Traced, test: Traced) -> Traced:
@@ -128,7 +146,7 @@ class _Pairing:
         if number in self._train.shaken:
             source = self._test.shaken.get(other)
             return source is not None and self.undrawn(self._train.shaken[number]) == self.name(source)
-        if self._train.is_fixed(op) and _attributes(op) != _attributes(twin):
+        if _attributes(op) != _attributes(twin):
             return False
         return [self.undrawn(name) for name in read_by(op)] == [self.name(name) for name in read_by(twin)]
 
@@ -143,15 +161,30 @@ class _Pairing:
         return self._again.get(name, name)
 
     def _key(self, op: OpProto) -> Any:
-        return op.type, *_attributes(op), *map(self.undrawn, read_by(op))
+        return op.type, *_attributes(op).values(), *map(self.undrawn, read_by(op))
 
 
-def _attributes(op: OpProto) -> list[bytes]:
-    named = sorted(op.attrs, key=lambda attr: attr.name)
-    return [attr.SerializeToString() for attr in named if not attr.var_name and not attr.vars_name]
+def _attributes(op: OpProto) -> dict[str, bytes]:
+    """What an op says of what it computes."""
+    return {
+        attr.name: attr.SerializeToString()
+        for attr in sorted(op.attrs, key=lambda attr: attr.name)
+        if attr.name not in _OF_MODES
+        and attr.type not in _NO_VALUES
+        and _OF_DROPOUTS not in attr.name
+        and _OF_FUNCTIONS not in attr.name
+    }
 
 
 def _differ(trained: OpProto | None, evaluated: OpProto | None) -> GraphError:
+    if trained is not None and evaluated is not None and trained.type == evaluated.type:
+        one, other = _attributes(trained), _attributes(evaluated)
+        for name in sorted(one.keys() | other.keys()):
+            if one.get(name) != other.get(name):
+                return GraphError(
+                    f"forward computes {trained.type} with another {name!r} in evaluation than in training:"
+                    " it has to take the same way in both modes."
+                )
     found, wanted = (op.type if op is not None else "nothing more" for op in (evaluated, trained))
     return GraphError(
         f"forward computes {found} in evaluation where it computes {wanted} in training: it has to take the"

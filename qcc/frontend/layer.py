@@ -61,8 +61,11 @@ def from_layer(
     brings them back. Paddle's mode and the layer stay as they were.
 
     Raises GraphError for a layer that cannot be traced, such as one whose control flow looks at values that
-    are known only when it runs, for what it returns besides tensors, and for two specs of one name.
+    are known only when it runs, for what it returns besides tensors, for two specs of one name, and for
+    labels without a loss.
     """
+    if loss is None and label_spec:
+        raise GraphError("label_spec is about a loss, and there is none: give one, or leave it out.")
     traced = trace(layer, input_spec, loss, label_spec)
     fetches = traced.outputs if traced.loss is None else (traced.loss, *traced.outputs)
     with static_mode():
@@ -76,7 +79,8 @@ def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> Non
 
     One that the layer has under several names is given under one of them at least.
 
-    Raises GraphError when one is missing or has another shape or dtype; the layer is then left as it was.
+    Raises GraphError when one is missing, has another shape or dtype, or other values under another one of
+    its names; the layer is then left as it was.
     """
     _check_layer(layer)
     if not isinstance(weights, Mapping):
@@ -84,7 +88,7 @@ def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> Non
     with dygraph_mode():
         wanted = layer.state_dict()
         given = {tensor.name for name, tensor in wanted.items() if name in weights}
-        arrays = {name: np.asarray(weights[name]) for name in wanted if name in weights}
+        arrays = {name: _array(name, weights[name]) for name in wanted if name in weights}
         for name, tensor in wanted.items():
             if tensor.name not in given:
                 raise GraphError(f"there are no weights {name!r}, which the layer has.")
@@ -94,8 +98,22 @@ def into_layer(weights: Mapping[str, np.ndarray], layer: paddle.nn.Layer) -> Non
                     f"the weights {name!r} are {array.dtype}{list(array.shape)}, and the layer's are"
                     f" {before.dtype}{list(before.shape)}."
                 )
+        names = dict[str, str]()
+        for name, array in arrays.items():
+            first = names.setdefault(wanted[name].name, name)
+            if not np.array_equal(arrays[first], array, equal_nan=array.dtype.kind == "f"):
+                raise GraphError(
+                    f"the weights {first!r} and {name!r} differ, and are one in the layer: give one of both."
+                )
         for name, array in arrays.items():
             wanted[name].set_value(array)
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise GraphError(f"the weights {name!r} are no array: {error}.") from error
 
 
 def trace(
@@ -103,6 +121,8 @@ def trace(
 ) -> Traced:
     """Trace a layer: in evaluation mode, or with a `loss` in training mode. See `from_layer`."""
     _check_layer(layer)
+    if loss is not None and not callable(loss):
+        raise GraphError(f"a loss is a function or a layer, and this is a {type(loss).__name__}.")
     inputs = _named("input_spec", input_spec, layer.forward)
     labels = [] if loss is None else _named("label_spec", label_spec, loss, inputs, skip=1)
     with dygraph_mode():
@@ -232,16 +252,28 @@ def _named(
         raise GraphError(f"{what} has to be a list of a paddle.static.InputSpec each.")
     if isinstance(function, paddle.nn.Layer):
         function = function.forward
-    arguments = list(inspect.signature(function).parameters.values())[skip:]
-    single = [one.name for one in arguments if one.kind is one.POSITIONAL_OR_KEYWORD]
-    taken, named = {spec.name for spec in before}, []
-    for index, spec in enumerate(specs):
+    single = _arguments(function)[skip:]
+    taken = {spec.name for spec in before}
+    for spec in specs:
         if spec.name in taken:
             raise GraphError(f"{what} gives a second feed the name {spec.name!r}: each needs its own.")
+        if spec.name:
+            taken.add(spec.name)
+    named = []
+    for index, spec in enumerate(specs):
         name = spec.name or _free(single[index] if index < len(single) else f"input_{index}", taken)
         taken.add(name)
         named.append(paddle.static.InputSpec(spec.shape, spec.dtype, name))
     return named
+
+
+def _arguments(function: Callable[..., Any]) -> list[str]:
+    """What a function calls its arguments, as far as it has names for them and Python knows these."""
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except ValueError:  # of a function that is written in C
+        return []
+    return [one.name for one in arguments if one.kind is one.POSITIONAL_OR_KEYWORD]
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -6,12 +6,14 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from qcc._paddle import paddle
+from qcc._paddle import core, paddle
 from qcc.errors import GraphError
-from qcc.frontend.params import as_declared
+from qcc.frontend.params import as_declared, stored_types
 from qcc.frontend.program_checks import check_program
 from qcc.frontend.program_file import ProgramFile, take_off_interface
+from qcc.ir.dtypes import dtype_name, numpy_dtype
 from qcc.ir.nodes import EMPTY_NAME
 from qcc.ir.program import BlockProto, OpProto, ProgramProto, drop_call_stacks, message_of
 from qcc.ir.verify import verify
@@ -41,14 +43,18 @@ def from_program(
 
     Every persistable tensor that an op uses is copied out of the scope.
 
-    Raises GraphError for unknown feeds and fetches, for a fetch that needs data which is not fed, for
-    values that the scope lacks, and for backward ops in a program that is said to be a test program.
+    Raises GraphError for unknown feeds and fetches, for none of these or one feed twice, for a fetch that
+    needs data which is not fed, for values that the scope lacks or has of another type, for backward ops in a
+    program that is said to be a test program, and for what is no program or scope.
     """
+    _check_kinds(program, scope)
     proto = message_of(program.desc)
     drop_call_stacks(proto)
     pointed = check_program(proto, _HERE)
     take_off_interface(proto, _HERE)
     file = ProgramFile(_HERE, proto, _names(proto, feeds, "feed"), _names(proto, fetches, "fetch"))
+    if not file.fetches:
+        raise GraphError("no fetch is given, and a model has to give something.")
     if for_test:
         _refuse_backward(proto)
         _drop_starved_ops(file)
@@ -60,9 +66,28 @@ def from_program(
     return Model(graph)
 
 
+def _check_kinds(program: Any, scope: Any) -> None:
+    # The programs of Paddle 3's new IR have no description of the old one.
+    if not isinstance(getattr(program, "desc", None), core.ProgramDesc):
+        raise GraphError(
+            f"a paddle.static.Program is wanted, and this is a {type(program).__name__}: of another kind of"
+            " program, give qcc.load what paddle.static.save_inference_model writes."
+        )
+    if not isinstance(scope, core._Scope):
+        raise GraphError(
+            f"a scope with the program's values is wanted, such as paddle.static.global_scope(), and this is"
+            f" a {type(scope).__name__}."
+        )
+
+
 def _names(proto: ProgramProto, wanted: Names, kind: str) -> tuple[str, ...]:
+    known = (str, paddle.static.Variable)
+    if isinstance(wanted, known) or not all(isinstance(item, known) for item in wanted):
+        raise GraphError(f"a list is wanted of each {kind}'s name or variable, and this is {wanted!r}.")
     declared = [var.name for var in proto.blocks[0].vars]
     names = tuple(item if isinstance(item, str) else item.name for item in wanted)
+    if kind == "feed" and len(set(names)) < len(names):
+        raise GraphError(f"one of the feeds {list(names)} is named twice: name each once.")
     for name in names:
         if name not in declared:
             near = difflib.get_close_matches(name, declared, n=1)
@@ -123,7 +148,13 @@ def _copy_values(file: ProgramFile, scope: paddle.static.Scope) -> Weights:
     names = file.persistables
     weights = Weights()
     for name, array in values_in_scope(scope, list(names)).items():
-        weights.adopt(name, as_declared(array, names[name].type.lod_tensor.tensor))
+        declared = names[name].type.lod_tensor.tensor
+        if array.dtype not in map(numpy_dtype, stored_types(declared)):
+            raise GraphError(
+                f"the value of {name!r} in the scope is {array.dtype}, and the program declares it as"
+                f" {dtype_name(declared.data_type)}: put it there in that type."
+            )
+        weights.adopt(name, as_declared(array, declared))
     return weights
 
 

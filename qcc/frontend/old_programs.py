@@ -10,9 +10,13 @@ no other end is. Neither minds who has written a program.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-from qcc._paddle import MAJOR
+from qcc._paddle import MAJOR, core
+from qcc.errors import ModelFormatError
 from qcc.ir.program import AttrProto, BlockProto, OpProto, ProgramProto, VarTypeProto
 from qcc.ir.text.usual import BOOKKEEPING, extra_attributes, usual_attributes
 
@@ -75,13 +79,15 @@ _MAJOR = 1_000_000
 _FAR = -(2**31)
 
 
-def reword(program: ProgramProto) -> None:
-    """State what the ops of a program leave to be understood, or what the Paddle here takes otherwise."""
-    counts_otherwise = (program.version.version // _MAJOR >= 3) != (MAJOR >= 3)
+def reword(program: ProgramProto, path: Path) -> None:
+    """State what the ops of a program leave to be understood, or what the Paddle here takes otherwise.
+
+    Raises ModelFormatError, with the path in front, for what no attribute can say to the Paddle here.
+    """
+    if (program.version.version // _MAJOR >= 3) != (MAJOR >= 3):
+        _recount_ends(program, path)
     for block in program.blocks:
         for op in block.ops:
-            if counts_otherwise and op.type == "strided_slice":
-                _recount(block, op)
             if op.type in _RENAMED and _slots(op) == _MOVES:
                 _rename(block, op)
             # What quantizes has its own reader, see `program_file` and `passes.fake_quant`.
@@ -100,14 +106,54 @@ def _rename(block: BlockProto, op: OpProto) -> None:
     op.outputs.add(parameter="XShape", arguments=[shape.name])
 
 
-def _recount(block: BlockProto, op: OpProto) -> None:
-    attrs = {attr.name: attr for attr in op.attrs}
-    (source,) = (name for slot in op.inputs if slot.parameter == "Input" for name in slot.arguments)
-    shape = next(var.type.lod_tensor.tensor.dims for var in block.vars if var.name == source)
-    ends = attrs["ends"].ints
-    for place, (axis, stride) in enumerate(zip(attrs["axes"].ints, attrs["strides"].ints, strict=True)):
+def _recount_ends(program: ProgramProto, path: Path) -> None:
+    """Let slices that go backwards end where they do for the Paddle that wrote the program, which says from
+    then on that the Paddle here has written it: what is saved of it is not to be recounted."""
+    sliced = [(block, op) for block in program.blocks for op in block.ops if op.type == "strided_slice"]
+    backwards = [(block, op) for block, op in sliced if _goes_backwards(op, path)]
+    if not backwards:
+        return
+    shapes = [{var.name: var.type.lod_tensor.tensor.dims for var in one.vars} for one in program.blocks]
+    for block, op in backwards:
+        (source,) = (name for slot in op.inputs if slot.parameter == "Input" for name in slot.arguments)
+        number = block.idx
+        while number > 0 and source not in shapes[number]:
+            number = program.blocks[number].parent_idx
+        _recount(op, shapes[number].get(source, ()), path)
+    program.version.version = core.ProgramDesc()._version()
+
+
+def _goes_backwards(op: OpProto, path: Path) -> bool:
+    """Whether a stride is negative.  Raises ModelFormatError where it, or the end of such a slice, is known
+    only when the network runs."""
+    given = {slot.parameter for slot in op.inputs if slot.arguments}
+    open_strides = not given.isdisjoint(("StridesTensor", "StridesTensorList"))
+    if not open_strides and all(stride >= 0 for stride in _numbers(op, "strides")):
+        return False
+    if open_strides or not given.isdisjoint(("EndsTensor", "EndsTensorList")):
+        raise ModelFormatError(
+            f"{path}: a strided_slice takes its strides, or the ends of a slice that goes backwards, from a"
+            " variable, and Paddle 2 and 3 count such ends otherwise: load it under the Paddle that wrote it."
+        )
+    return True
+
+
+def _recount(op: OpProto, shape: Sequence[int], path: Path) -> None:
+    axes, strides, ends = (_numbers(op, name) for name in ("axes", "strides", "ends"))
+    sizes = dict(enumerate(shape))
+    if not len(axes) == len(strides) == len(ends) or not sizes.keys() >= set(axes):
+        raise ModelFormatError(
+            f"{path}: a strided_slice of {list(shape)} has the axes {list(axes)}, the strides {list(strides)}"
+            f" and the ends {list(ends)}, which do not belong together."
+        )
+    for place, (axis, stride) in enumerate(zip(axes, strides, strict=True)):
         if stride < 0:
-            ends[place] = _end(ends[place], shape[axis])
+            ends[place] = _end(ends[place], sizes[axis])
+
+
+def _numbers(op: OpProto, name: str) -> Any:
+    """The numbers of an attribute, to be changed in place; none where it is absent, or holds a variable."""
+    return next((attr.ints or attr.longs for attr in op.attrs if attr.name == name), [])
 
 
 def _end(end: int, size: int) -> int:

@@ -84,7 +84,8 @@ def _read(program: ProgramFile, file: ParamsFile, weights: Weights | None) -> No
         for name in file.names:
             header = reader.header(name)
             declared = program.persistables[name].type.lod_tensor.tensor
-            if not _can_stand_for(header, declared):
+            fits = _squeezed(header.shape) == _squeezed(declared.dims)
+            if not fits or header.dtype not in stored_types(declared):
                 raise _misfit(program, file.path, name, header)
             if weights is None:
                 reader.skip(header)
@@ -93,11 +94,9 @@ def _read(program: ProgramFile, file: ParamsFile, weights: Weights | None) -> No
         reader.finish()
 
 
-def _can_stand_for(header: TensorHeader, declared: TensorProto) -> bool:
-    smaller = declared.data_type == VarType.FP32 and header.dtype in _SMALLER
-    return (smaller or header.dtype == declared.data_type) and _squeezed(header.shape) == _squeezed(
-        declared.dims
-    )
+def stored_types(declared: TensorProto) -> tuple[int, ...]:
+    """The types of which the values of a variable may be that is declared so."""
+    return (declared.data_type, *(_SMALLER if declared.data_type == VarType.FP32 else ()))
 
 
 def _squeezed(shape: Iterable[int]) -> tuple[int, ...]:

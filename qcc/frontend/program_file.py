@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -159,10 +160,11 @@ def read_program(path: Path) -> ProgramFile:
 
 
 def is_program(path: Path) -> bool:
-    """True when the file's content, whatever its name, is a Paddle program."""
+    """True when the file's content, whatever its name, is a Paddle program; of what else may stand in a
+    folder, such as a log, no more is read than a program can have."""
     with open_input(path) as stream:
         first = stream.read(1)
-        if first != FIRST_BYTE:
+        if first != FIRST_BYTE or os.fstat(stream.fileno()).st_size > _MAX_SIZE:
             return False
         program = _parse(first + stream.read())
     return program is not None and program.IsInitialized() and len(program.blocks) > 0

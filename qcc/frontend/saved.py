@@ -73,7 +73,7 @@ def _locate(path: str | os.PathLike[str], model_filename: str | None, params_fil
         if is_paddle3(program_path):
             return _of_paddle3(program_path, params_filename)
         program = read_program(program_path)
-        reword(program.program)
+        reword(program.program, program_path)
         return _Found(program.path, find_params(program, params_filename), lambda: program)
     except OSError as error:
         raise ModelFormatError(f"{error.filename or path} cannot be read: {error.strerror}.") from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from qcc._paddle import paddle
+
+_CONTAINERS = (list, deque, dict, set)
 
 
 @contextmanager
@@ -31,14 +34,14 @@ def left_as_it_was(layer: paddle.nn.Layer) -> Iterator[None]:
 def _shallow(held: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Values by name, with a copy of those that hold others."""
     return {
-        name: (value, copy.copy(value) if isinstance(value, list | dict | set) else None)
+        name: (value, copy.copy(value) if isinstance(value, _CONTAINERS) else None)
         for name, value in held.items()
     }
 
 
 def _fill(container: Any, content: Any) -> None:
     container.clear()
-    if isinstance(container, list):
+    if isinstance(container, list | deque):
         container.extend(content)
     else:
         container.update(content)

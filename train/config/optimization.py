@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from qcc.grammar.section import Section
@@ -11,6 +13,9 @@ from qcc.train.config import schedule
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+# Optimizers take the rate as a float32.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class PiecewiseDecay(Section):
@@ -71,6 +76,14 @@ class LearningRate(Section):
     """The rate before schedulers act on it."""
     schedulers: tuple[Scheduler, ...] = ()
     """Each multiplies the rate by a factor of its own."""
+
+    @model_validator(mode="after")
+    def _every_rate_is_a_number(self) -> LearningRate:
+        decays = [one for one in self.schedulers if isinstance(one, PiecewiseDecay)]
+        grown = sum(len(one.milestones) * math.log(max(one.gamma, 1)) for one in decays)
+        if math.log(self.base_lr) + grown > math.log(_LARGEST):
+            raise ValueError(f"base_lr, times gamma at each milestone, must stay below {_LARGEST:.3g}")
+        return self
 
     def schedule(self) -> schedule.Schedule:
         return schedule.Schedule(self.base_lr, tuple(scheduler.part() for scheduler in self.schedulers))

@@ -23,7 +23,7 @@ Length = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 # COCO rates what is no larger than that, and silently nothing else.
 Area = Annotated[float, Field(ge=0, le=1e10)]
-Flag = bool | Annotated[int, Field(ge=0, le=1)]
+Flag = bool | Annotated[int, Field(ge=0, le=1)] | None
 
 
 class _Entry(BaseModel):
@@ -57,7 +57,7 @@ _E = TypeVar("_E", bound=_Entry)
 
 def read_coco_file(path: Path, bad: BadData) -> COCO:
     """pycocotools' index of a file's good entries. What is wrong with one is reported to `bad`, and its image
-    left out. `iscrowd` and `area` may be missing; an area is then that of the box.
+    left out. `iscrowd` and `area` may be missing, or null; an area is then that of the box.
 
     Raises DataError that names the file when it is not in COCO's format as a whole, or a category is not.
     """
@@ -159,7 +159,7 @@ def _dumped(image: _Image) -> dict[str, Any]:
 
 def _completed(item: _Annotation) -> dict[str, Any]:
     area = item.bbox[2] * item.bbox[3] if item.area is None else item.area
-    return {**item.model_dump(), "iscrowd": int(item.iscrowd), "area": area}
+    return {**item.model_dump(), "iscrowd": int(item.iscrowd or 0), "area": area}
 
 
 def annotations_of(coco: COCO, image: Id) -> Iterator[dict[str, Any]]:

@@ -52,8 +52,9 @@ def read_fashion_mnist(folder: Path, split: str) -> LabelledImages:
     images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(f"{images_path} holds {len(images)} images but {labels_path} {len(labels)} labels.")
-    if len(images) == 0:
-        raise DataError(f"{images_path} holds no image.")
+    if images.size == 0:
+        count, height, width = images.shape
+        raise DataError(f"{images_path} holds no image: {count} of {height} x {width} pixels.")
     if labels.max() >= NUM_CLASSES:
         position = int(np.argmax(labels >= NUM_CLASSES))
         raise DataError(

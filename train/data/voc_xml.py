@@ -23,6 +23,7 @@ _LARGEST, _MOST_ELEMENTS = 1 << 26, 1_000_000
 _ENCODING = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
 # What is read byte by byte cannot be that: programs on Windows write so into files of UTF-8.
 _WIDE = (b"utf-16", b"utf-32")
+_UNSET = ("", "unspecified")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -92,8 +93,13 @@ def read_annotation(path: Path) -> VocAnnotation:
 def _object(item: Element) -> VocObject:
     bounds = item.one("bndbox")
     box = (bounds.number("xmin"), bounds.number("ymin"), bounds.number("xmax"), bounds.number("ymax"))
-    difficult = any(bool(item.number("difficult")) for _ in item.all("difficult"))
+    difficult = any(_is_set(item, child) for child in item.all("difficult"))
     return VocObject(bounds.place, item.one("name").text.strip(), box, difficult)
+
+
+def _is_set(item: Element, child: Element) -> bool:
+    """A flag. Tools leave it empty, or write "Unspecified", where nobody has set it."""
+    return child.text.strip().lower() not in _UNSET and bool(item.number(child.tag))
 
 
 def _in_utf8(path: Path) -> bytes:

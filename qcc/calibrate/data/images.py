@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ from qcc.model import Model
 from qcc.text_lines import read_lines
 
 LIST_SUFFIX = ".txt"
+# In characters: of a path that systems take, and of a line that a message shows.
+_LONGEST_PATH, _SHOWN = 4096, 200
 
 
 def find_images(data: Path) -> list[Path]:
@@ -26,6 +30,8 @@ def find_images(data: Path) -> list[Path]:
     lists, one a line; or the one that it is.
 
     A line of a list may go on behind the path, as those with labels do, and paths are relative to the list.
+    What it names more than once is one image.
+
     Raises DataError when there is none, or a listed one is not there.
     """
     if data.is_dir():
@@ -53,17 +59,27 @@ def _listed(file: Path) -> list[Path]:
     found = []
     for place, line in read_lines(file, "it lists the images"):
         words = line.partition("\t")[0].strip()
-        path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
+        path = next((file.parent / name for name in _beginnings(words) if _is_file(file, name)), None)
         if path is None:
-            raise DataError(f"{place}: {words!r} is no file in {file.parent.absolute()}.")
+            raise DataError(f"{place}: {words[:_SHOWN]!r} is no file in {file.parent.absolute()}.")
         found.append(path)
     if not found:
         raise DataError(f"{file} lists no image.")
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _beginnings(words: str) -> Iterator[str]:
+    """All of it, the first word, and what stands in front of each other blank, the longest first: a path may
+    hold blanks itself, and boxes may follow by the hundred."""
+    yield words
+    yield words.split(maxsplit=1)[0]
+    blanks = [match.start() for match in re.finditer(r"\s+", words[:_LONGEST_PATH])]
+    yield from (words[:blank] for blank in reversed(blanks))
 
 
 def _is_file(file: Path, name: str) -> bool:
-    return (file.parent / name).is_file()
+    """False for what is too long for a name, too, where `Path.is_file` raises."""
+    return os.path.isfile(file.parent / name)
 
 
 def image_feed(model: Model) -> Var:

@@ -112,13 +112,23 @@ class _Canvas:
         self.shape = _size(image)
         self.factor = (1.0, 1.0)
 
-    def resize(self, height: int, width: int, interpolation: str, library: Library = "opencv") -> None:
+    def resize(
+        self,
+        height: int,
+        width: int,
+        interpolation: str,
+        library: Library = "opencv",
+        ratio: float | None = None,
+    ) -> None:
+        """`ratio`: by which OpenCV is to find pixels, and not by the size that comes out of it."""
         old = self.image.shape[:2]
         size = (max(width, 1), max(height, 1))
         self._check_size(*size)
         image = np.ascontiguousarray(self.image)
         if library == "pillow":
             resized = self._by_pillow(image, size, interpolation)
+        elif ratio is not None:
+            resized = cv2.resize(image, None, None, ratio, ratio, _INTERPOLATIONS[interpolation])
         else:
             resized = cv2.resize(image, size, interpolation=_INTERPOLATIONS[interpolation])
         self.image = resized.reshape(*_size(resized), -1)  # of one channel, OpenCV drops the dimension
@@ -178,9 +188,11 @@ def _resize(canvas: _Canvas, step: Resize) -> None:
     if step.keep_ratio:
         sides = canvas.image.shape[:2]
         ratio = min(min(step.size) / min(sides), max(step.size) / max(sides))
-        height, width = (max(int(np.round(side * ratio)), 1) for side in sides)
-    height, width = (_up(side, step.multiple) for side in (height, width))
-    canvas.resize(height, width, step.interpolation, step.library)
+        height, width = (int(np.round(side * ratio)) for side in sides)
+    # OpenCV takes no ratio that leaves nothing of a side.
+    sampled = ratio if step.sampled_by == "ratio" and step.multiple == 1 and min(height, width) > 0 else None
+    height, width = (_up(max(side, 1), step.multiple) for side in (height, width))
+    canvas.resize(height, width, step.interpolation, step.library, sampled)
     if ratio is not None and step.multiple == 1:
         canvas.factor = (ratio, ratio)  # as PaddleDetection has it
 

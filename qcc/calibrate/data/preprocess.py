@@ -32,6 +32,10 @@ class Resize(Section):
     """Height and width."""
     keep_ratio: bool = False
     """Keep the ratio of height to width."""
+    sampled_by: Literal["ratio", "size"] = "ratio"
+    """With keep_ratio, how pixels are found that are computed: by the ratio itself, as PaddleDetection does,
+    or by the whole number of pixels that comes out, as PaddleSeg and PaddleX do. By the size, too, where
+    `multiple` changes it, and by pillow."""
     multiple: Length = 1
     """Both sides are then rounded up to multiples of it."""
     interpolation: Interpolation = "linear"

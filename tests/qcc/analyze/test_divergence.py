@@ -166,6 +166,19 @@ def test_how_far_a_layer_may_be_off() -> None:
     assert usual_limit(NET.model.graph, moved.graph) == ROUNDED
 
 
+def test_weights_may_be_called_otherwise() -> None:
+    def renamed(factor: float) -> Model:
+        model = NET.model.copy()
+        old = model.graph.var("fc_0.w_0")
+        value = model.weights["fc_0.w_0"] * np.float32(factor)
+        model.graph.replace_uses(old, model.graph.add_weight_like("another", old, value))
+        model.graph.remove_var(old)
+        return model
+
+    assert usual_limit(NET.model.graph, renamed(1).graph) == SAME_FLOATS
+    assert usual_limit(NET.model.graph, renamed(2).graph) == ROUNDED
+
+
 def test_two_networks_have_nothing_to_compare() -> None:
     with pytest.raises(ModelFormatError, match="no variable in common"):
         InPaddle(NET.model.graph, several_blocks())

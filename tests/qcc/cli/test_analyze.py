@@ -106,7 +106,7 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
 ) -> None:
     shutil.copytree(place / "out", tmp_path / "out")
     record = json.loads((tmp_path / "out/qcc.json").read_text())
-    record["model"] = str(tmp_path / "gone")
+    record["model"], record["model_from_here"] = str(tmp_path / "gone"), "../gone"
     (tmp_path / "out/qcc.json").write_text(json.dumps(record))
     assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
     told = capsys.readouterr().out
@@ -120,7 +120,25 @@ def test_a_float_model_that_has_gone_or_changed_is_not_used(
     record["source"] = "another"
     (tmp_path / "out/qcc.json").write_text(json.dumps(record))
     assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
-    assert "has changed since it was quantized" in capsys.readouterr().out
+    assert "is not the one that was quantized, or has changed since" in capsys.readouterr().out
+
+
+def test_the_float_model_is_found_from_anywhere(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it has been moved along with what was made of it."""
+    for name in ("model", "out"):
+        shutil.copytree(place / name, tmp_path / name)
+    record = json.loads((tmp_path / "out/qcc.json").read_text())
+    assert record["model_from_here"] == "../model"
+    record["model"] = "model"  # as it was given in another folder
+    (tmp_path / "out/qcc.json").write_text(json.dumps(record))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert analyze(tmp_path, "out", tmp_path / "r.html", "--data", place / "arrays", "--top", 0) == 0
+    assert "notice: the float model" not in capsys.readouterr().out
+    facts = json.loads((tmp_path / "r.json").read_text())["facts"]
+    assert facts["float model"] == str(tmp_path / "model")
 
 
 def test_a_record_that_is_nested_without_end_is_none(place: Path, tmp_path: Path) -> None:

@@ -178,9 +178,15 @@ def lowered(found: Any, training: bool) -> Any:
     return functional.dropout(found, 0.3, axis=[0, 1], training=training, mode="downscale_in_infer")
 
 
+def scaled_otherwise(found: Any, training: bool) -> Any:
+    """What is measured in training is half of what is computed in evaluation."""
+    return found * (1.5 if training else 3.0)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (scaled_otherwise, "computes scale with another 'scale' in evaluation than in training"),
         (activated, "computes relu in evaluation where it computes conv2d in training"),
         (mixed, "computes conv2d in evaluation where it computes uniform_random in training"),
         (lowered, "computes scale in evaluation where it computes conv2d in training"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, namedtuple
+from collections import defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -149,6 +149,19 @@ def test_a_weight_with_two_names_comes_back(mode: bool) -> None:
     assert "back.weight" not in weights
     qcc.into_layer(weights, target)
     np.testing.assert_array_equal(computed(source), computed(target))
+    before = computed(target)
+    both = {**weights, "back.weight": weights["there.weight"] + 1}
+    with pytest.raises(
+        GraphError, match=r"'there.weight' and 'back.weight' differ, and are one in the layer"
+    ):
+        qcc.into_layer(both, target)
+    ragged: Any = {**weights, "there.weight": [[1], [1, 2]]}
+    with pytest.raises(
+        GraphError, match=r"the weights 'there.weight' are no array: setting an array element"
+    ):
+        qcc.into_layer(ragged, target)
+    np.testing.assert_array_equal(computed(target), before)
+    qcc.into_layer({**weights, "back.weight": weights["there.weight"]}, target)
 
 
 def test_what_cannot_be_traced_is_told(mode: bool) -> None:
@@ -323,6 +336,27 @@ def test_an_input_and_a_label_are_two_feeds() -> None:
         qcc.from_layer(made(Scaling), named * 2)
 
 
+class Adding(nn.Layer):  # type: ignore[misc]
+    def forward(self, image, other):  # type: ignore[no-untyped-def]
+        return image + other
+
+
+def test_names_that_are_given_come_before_those_of_arguments() -> None:
+    shape = [None, 1, 8, 8]
+    specs = [paddle.static.InputSpec(shape), paddle.static.InputSpec(shape, name="image")]
+    assert qcc.from_layer(made(Adding), specs).feeds == ("image_1", "image")
+
+
+def test_a_loss_is_called_and_labels_are_its_own() -> None:
+    none: Any = 5
+    with pytest.raises(GraphError, match="a loss is a function or a layer, and this is a int"):
+        qcc.from_layer(made(), SPEC, loss=none)
+    with pytest.raises(GraphError, match="label_spec is about a loss, and there is none"):
+        qcc.from_layer(made(), SPEC, label_spec=LABEL)
+    with pytest.raises(GraphError, match="cannot be traced"):
+        qcc.from_layer(made(), SPEC, loss=max, label_spec=LABEL)  # which Python knows no arguments of
+
+
 class Keeping(Net):
     """Keeps what it computes, and reads a buffer that no file holds."""
 
@@ -330,10 +364,12 @@ class Keeping(Net):
         super().__init__()
         self.register_buffer("scale", paddle.full([3], 2.0), persistable=False)
         self.seen: list[Any] = []
+        self.last = deque[Any](maxlen=3)
 
     def forward(self, image):  # type: ignore[no-untyped-def]
         self.image = image
         self.seen.append(image)
+        self.last.append(image)
         return Net.forward(self, image) * self.scale
 
 
@@ -357,3 +393,4 @@ def test_a_traced_layer_is_left_as_it_was(kind: type) -> None:
     for part, held in before:
         assert vars(part) == held
     assert not getattr(layer, "seen", [])
+    assert not getattr(layer, "last", [])

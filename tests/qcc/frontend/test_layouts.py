@@ -13,6 +13,7 @@ from saved_models import PaddleModel, control_flow, no_weights, two_feeds
 
 import qcc
 from qcc.errors import ModelFormatError
+from qcc.frontend import program_file
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,21 @@ def test_folder_with_two_files(
     assert model.feeds == ("image", "extra")
     assert model.fetches == tuple(paddle_model.saved_fetches)
     assert_runs_like(model, paddle_model)
+
+
+def test_a_file_that_is_too_large_for_a_program_is_not_read(
+    original: Path, folder: Path, paddle_model: PaddleModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a log, which may begin as a program does."""
+    put(original, folder, "graph.bin", "values.bin")
+    with (folder / "log").open("wb") as stream:
+        stream.write(b"\n")
+        stream.truncate((1 << 31) + 1)
+    parsed = list[int]()
+    parse = program_file._parse
+    monkeypatch.setattr(program_file, "_parse", lambda data: parsed.append(len(data)) or parse(data))
+    assert_runs_like(qcc.load(folder), paddle_model)
+    assert max(parsed) < 1 << 20
 
 
 def test_prefix_and_program_file(original: Path, paddle_model: PaddleModel) -> None:

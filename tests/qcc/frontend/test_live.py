@@ -179,12 +179,35 @@ def test_convolutions_of_both_apis_are_read_as_they_are_written(tmp_path: Path) 
             "fetch 'fc_1.tmp_9' is not a variable .* the nearest name is 'fc_1.tmp_1'",
         ),
         (["image"], ["mean_0.tmp_0"], "fetch 'mean_0.tmp_0' needs 'label', which is not among the feeds"),
+        (["image", "image"], ["fc_1.tmp_1"], "one of the feeds .* is named twice"),
+        (["image"], [], "no fetch is given"),
+        ("image", ["fc_1.tmp_1"], "a list is wanted of each feed's name or variable, and this is 'image'"),
+        (["image"], [3], r"a list is wanted of each fetch's name or variable, and this is \[3\]"),
         ([], ["fc_1.tmp_1"], "fetch 'fc_1.tmp_1' needs 'image', which is not among the feeds"),
     ],
 )
-def test_wrong_names(script: Script, feeds: list[str], fetches: list[str], complaint: str) -> None:
+def test_wrong_names(script: Script, feeds: Any, fetches: Any, complaint: str) -> None:
     with pytest.raises(GraphError, match=complaint):
         qcc.from_program(script.test, script.scope, feeds, fetches, for_test=True)
+
+
+def test_what_is_no_program_or_scope(script: Script) -> None:
+    compiled: Any = static.CompiledProgram(script.test)
+    with pytest.raises(GraphError, match=r"a paddle.static.Program is wanted, and this is a CompiledProgram"):
+        qcc.from_program(compiled, script.scope, ["image"], [script.output], for_test=True)
+    none: Any = None
+    with pytest.raises(GraphError, match=r"a scope with the program's values is wanted, .* a NoneType"):
+        qcc.from_program(script.test, none, ["image"], [script.output], for_test=True)
+
+
+def test_values_of_another_type(script: Script) -> None:
+    scope = static.Scope()
+    model = qcc.from_program(script.test, script.scope, ["image"], [script.output], for_test=True)
+    model.write_weights(scope, overwrite=True)
+    wide = model.weights["fc_1.w_0"].astype(np.float64)
+    scope.var("fc_1.w_0").get_tensor().set(wide, paddle.CPUPlace())
+    with pytest.raises(GraphError, match=r"'fc_1.w_0' in the scope is float64, .* declares it as float32"):
+        qcc.from_program(script.test, scope, ["image"], [script.output], for_test=True)
 
 
 def test_training_program_without_its_data(script: Script) -> None:

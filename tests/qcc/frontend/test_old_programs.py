@@ -14,6 +14,7 @@ import qcc
 from qcc._paddle import MAJOR, core, paddle
 from qcc.backends.onnx.translate import to_onnx
 from qcc.backends.program_file import attr_value
+from qcc.errors import ModelFormatError
 from qcc.ir.program import AttrProto, OpProto, ProgramProto, drop_attr
 from qcc.ir.text.usual import BOOKKEEPING
 
@@ -145,18 +146,63 @@ def test_ends_of_slices_are_those_of_the_paddle_that_wrote_them(tmp_path: Path) 
     model = build(backwards)
     folder = model.save_separate(tmp_path / "here")
     wanted = qcc.load(folder).run({"image": image})
+    of_another_paddle(folder)
+    assert wanted[0].shape == (2, 4, 8, 8)
+    loaded = qcc.load(folder)
+    # What is saved of it is not recounted once more.
+    qcc.save(loaded, tmp_path / "again")
+    for again in (loaded, qcc.load(tmp_path / "again")):
+        for found, one in zip(again.run({"image": image}), wanted, strict=True):
+            np.testing.assert_array_equal(found, one)
+
+
+def of_another_paddle(folder: Path) -> None:
+    """Write the program in a folder as the other Paddle, 2 or 3, does."""
     program = ProgramProto.FromString((folder / "__model__").read_bytes())
     here, there = (-1, -(2**31)) if MAJOR < 3 else (-(2**31), -1)
     program.version.version = 3_003_001 if MAJOR < 3 else 2_006_002
-    for op in program.blocks[0].ops:
+    for op in (op for block in program.blocks for op in block.ops if op.type == "strided_slice"):
         attrs = {attr.name: attr for attr in op.attrs}
-        if op.type == "strided_slice":
-            for place, (end, stride) in enumerate(
-                zip(attrs["ends"].ints, attrs["strides"].ints, strict=True)
-            ):
-                if stride < 0 and end == here:
-                    attrs["ends"].ints[place] = there
+        for place, (end, stride) in enumerate(zip(attrs["ends"].ints, attrs["strides"].ints, strict=True)):
+            if stride < 0 and end == here:
+                attrs["ends"].ints[place] = there
     (folder / "__model__").write_bytes(program.SerializeToString())
-    assert wanted[0].shape == (2, 4, 8, 8)
-    for found, one in zip(qcc.load(folder).run({"image": image}), wanted, strict=True):
-        np.testing.assert_array_equal(found, one)
+
+
+def backwards_in_a_branch() -> tuple[list[Any], list[Any]]:
+    image = static.data("image", [2, 3, 8, 8])
+    hidden = static.nn.conv2d(image, 4, 1)
+    turned = static.nn.cond(paddle.mean(image) > 9, lambda: hidden * 2, lambda: hidden[:, :, ::-1] * 1)
+    return [image], [hidden, turned]
+
+
+def test_a_branch_slices_what_stands_outside_of_it(tmp_path: Path) -> None:
+    folder = build(backwards_in_a_branch).save_separate(tmp_path)
+    of_another_paddle(folder)
+    image = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
+    hidden, turned = qcc.load(folder).run({"image": image})
+    np.testing.assert_array_equal(turned, hidden[:, :, ::-1])
+
+
+@pytest.mark.parametrize("by", ["ends", "strides"])
+def test_ends_that_only_a_run_knows_cannot_be_counted_otherwise(by: str, tmp_path: Path) -> None:
+    def net() -> tuple[list[Any], list[Any]]:
+        image = static.data("image", [2, 3, 8, 8])
+        given = {"ends": [-9], "strides": [-1], by: [paddle.shape(image)[0] * 0 - 1]}
+        return [image], [paddle.strided_slice(static.nn.conv2d(image, 4, 1), [2], [7], **given)]
+
+    folder = build(net).save_separate(tmp_path)
+    of_another_paddle(folder)
+    with pytest.raises(ModelFormatError, match="__model__: a strided_slice takes its strides, or the ends"):
+        qcc.load(folder)
+
+
+def test_numbers_of_a_slice_that_do_not_belong_together(tmp_path: Path) -> None:
+    folder = build(backwards_in_a_branch).save_separate(tmp_path)
+    of_another_paddle(folder)
+    program = ProgramProto.FromString((folder / "__model__").read_bytes())
+    (op,) = (op for block in program.blocks for op in block.ops if op.type == "strided_slice")
+    next(attr for attr in op.attrs if attr.name == "axes").ints[:] = [7]
+    (folder / "__model__").write_bytes(program.SerializeToString())
+    with pytest.raises(ModelFormatError, match=r"a strided_slice of \[2, 4, 8, 8\] has the axes \[7\], the"):
+        qcc.load(folder)

@@ -92,6 +92,12 @@ def test_optimizers_know_their_own_keys_only(path: Path, optimizer: str, message
         ("base_lr: 0.1", "base_lr: fast", "line 5: LearningRate.base_lr: it should be a valid number"),
         ("base_lr: 0.1", "base_lr: -1", "LearningRate.base_lr: it should be greater than 0, not -1"),
         ("  base_lr: 0.1\n", "", "line 4: key 'base_lr' is missing in LearningRate."),
+        (
+            "gamma: 0.1",
+            "gamma: 1.0e+300",
+            "line 5: LearningRate: base_lr, times gamma at each milestone, must",
+        ),
+        ("base_lr: 0.1", "base_lr: 1.0e+39", "line 5: LearningRate: base_lr, times gamma at each milestone"),
         ("[5, 9]", "[9, 5]", "LearningRate.schedulers[0]: milestones must grow"),
         ("[1, 28, 28]", "[1, 28]", "line 3: image_shape: a value is missing after the first 2"),
         ("- !LinearWarmup\n   ", "-", "LearningRate.schedulers[1]: it needs a tag, one of !PiecewiseDecay"),

@@ -228,6 +228,9 @@ def test_what_may_be_missing(tmp_path: Path) -> None:
     data = read(write(tmp_path, content))
     assert [item.boxes.shape[0] for item in data.images] == [1, 1]
     assert data.coco.anns[2]["area"] == 2500
+    content["annotations"][0] |= {"area": None, "iscrowd": None}
+    data = read(write(tmp_path, content))
+    assert (data.coco.anns[1]["area"], data.coco.anns[1]["iscrowd"]) == (1600, 0)
 
 
 def test_ids_may_be_words(tmp_path: Path) -> None:

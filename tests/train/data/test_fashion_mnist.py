@@ -51,3 +51,12 @@ def test_label_out_of_range(tiny_images: Path, tmp_path: Path) -> None:
     (tmp_path / "copy" / "t10k-labels-idx1-ubyte").write_bytes(labels)
     with pytest.raises(DataError, match="label 10 of image 19 is not one of the 10 classes"):
         read_fashion_mnist(tmp_path / "copy", "test")
+
+
+def test_images_without_pixels(tiny_images: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_images, tmp_path / "copy")
+    (tmp_path / "copy" / "t10k-images-idx3-ubyte.gz").unlink()
+    header = bytes([0, 0, 8, 3, 0, 0, 0, 20, *([0] * 8)])
+    (tmp_path / "copy" / "t10k-images-idx3-ubyte").write_bytes(header)
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte holds no image: 20 of 0 x 0 pixels"):
+        read_fashion_mnist(tmp_path / "copy", "test")

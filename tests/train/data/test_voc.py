@@ -53,6 +53,13 @@ def test_difficult(folder: Path) -> None:
     assert [bool(item.difficult[0]) for item in read(folder).images] == [False, True, False, False]
 
 
+@pytest.mark.parametrize("unset", ["<difficult/>", "<difficult>Unspecified</difficult>", ""])
+def test_difficult_may_be_unset(folder: Path, unset: str) -> None:
+    """As tools write it where nobody has said whether an object is."""
+    edit(folder / "Annotations/trainval_1.xml", "<difficult>0</difficult>", unset)
+    assert not any(item.difficult[0] for item in read(folder).images)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [

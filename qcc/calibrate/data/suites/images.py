@@ -11,14 +11,9 @@ from qcc.calibrate.data.suites.made import (
     IMAGENET,
     Made,
     Operation,
-    Options,
-    by_short,
-    floats,
-    interpolated,
     nothing,
-    pair,
-    turned,
 )
+from qcc.calibrate.data.suites.options import Options, WrongOption
 
 # As wide as PaddleOCR reads a line of text, in pixels; a longer one is squeezed.
 _WIDEST_LINE = 3200
@@ -35,62 +30,51 @@ _LIMITED = {"min": "short", "max": "long"}
 
 def _decode(made: Made, options: Options) -> None:
     """PaddleOCR names the order of channels, PaddleClas says whether OpenCV's is turned."""
-    turned_to = "RGB" if options.get("to_rgb", True) else "BGR"
+    turned_to = "RGB" if options.flag("to_rgb", True) else "BGR"
     made.content["channels"] = options.get("img_mode", turned_to)
 
 
 def _normalize(made: Made, options: Options) -> None:
-    scale = options.get("scale")
-    mean, std = (floats(options.get(key) or IMAGENET[key]) for key in ("mean", "std"))
-    made.normalize(1 / 255 if scale is None else _number(scale), mean, std)
-
-
-def _number(value: Any) -> float:
-    """A number, or a fraction as text: "1./255."."""
-    if not isinstance(value, str):
-        return float(value)
-    above, slash, below = value.partition("/")
-    return float(above) / float(below) if slash else float(above)
+    mean, std = (options.floats(key, IMAGENET[key]) for key in ("mean", "std"))
+    made.normalize(options.fraction("scale", 1 / 255), mean, std)
 
 
 def _classes_resize(made: Made, options: Options) -> None:
-    how = _by_library(options.get("backend", "cv2"), options.get("interpolation"))
-    if options.get("resize_short"):
-        by_short(made, options["resize_short"], **how)
+    how = _by_library(options)
+    if options.says("resize_short"):
+        made.step("ResizeShort", length=options.whole("resize_short"), **how)
     else:
-        made.step("Resize", size=turned(options["size"]), **how)
+        made.step("Resize", size=options.turned("size"), **how)
 
 
-def _by_library(library: str, interpolation: Any) -> Options:
+def _by_library(options: Options) -> dict[str, Any]:
     """PaddleClas' `backend`, by which photos are resized; where nothing says how, Pillow's way is cubic."""
-    if library.lower() == "cv2":
-        return interpolated(interpolation)
-    if library.lower() != "pil":
-        raise ValueError
-    how = "bicubic" if interpolation is None else interpolation.lower()
-    return {"library": "pillow", "interpolation": _OF_PILLOW[how]}
+    if options.choice("backend", {"cv2": False, "pil": True}, "cv2"):
+        how = options.choice("interpolation", _OF_PILLOW, "bicubic")
+        return {"library": "pillow", "interpolation": how}
+    return options.interpolated("interpolation")
 
 
 def _crop(made: Made, options: Options) -> None:
-    made.step("CenterCrop", size=turned(options["size"]))
+    made.step("CenterCrop", size=options.turned("size"))
 
 
 def _page_resize(made: Made, options: Options) -> None:
     """DetResizeForTest, by the first of its options that is given, in the order in which it asks for them."""
-    if options.get("image_shape"):
-        if options.get("keep_ratio"):
-            raise ValueError("the width that this gives is known to no step")
-        made.step("Resize", size=pair(options["image_shape"]))
-    elif options.get("limit_side_len") or not options.get("resize_long"):
-        side = _LIMITED[options.get("limit_type", "min")]
-        made.step("ResizeLimit", side=side, length=int(options.get("limit_side_len") or 736))
+    if options.says("image_shape"):
+        if options.flag("keep_ratio", False):
+            raise WrongOption("the width that image_shape gives with keep_ratio is known to no step")
+        made.step("Resize", size=options.pair("image_shape"))
+    elif options.says("limit_side_len") or not options.says("resize_long"):
+        side = options.choice("limit_type", _LIMITED, "min")
+        made.step("ResizeLimit", side=side, length=options.whole("limit_side_len", 736))
     else:
-        made.step("ResizeLong", length=int(options["resize_long"]), rounding="down", multiple=128)
+        made.step("ResizeLong", length=options.whole("resize_long"), rounding="down", multiple=128)
 
 
 def _line(made: Made, options: Options) -> None:
     """A line of text, resized and normalized in one."""
-    made.step("FitHeight", size=options["image_shape"][1:])
+    made.step("FitHeight", size=options.pair("image_shape", behind_channels=True))
     made.normalize(1 / 255, [0.5], [0.5])
     made.content["layout"] = "NCHW"
 
@@ -101,11 +85,11 @@ def _line_as_wide_as_it_is(made: Made, options: Options) -> None:
 
 
 def _table(made: Made, options: Options) -> None:
-    made.step("ResizeLong", length=int(options["max_len"]), rounding="down")
+    made.step("ResizeLong", length=options.whole("max_len"), rounding="down")
 
 
 def _table_pad(made: Made, options: Options) -> None:
-    made.pad("Pad", 0.0, size=pair(options["size"]))
+    made.pad("Pad", [0.0], size=options.pair("size"))
 
 
 OPERATIONS: Mapping[str, Operation] = {

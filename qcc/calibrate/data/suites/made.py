@@ -7,27 +7,17 @@ from typing import Any
 
 import numpy as np
 
-Options = dict[str, Any]
+from qcc.calibrate.data.suites.options import Options, WrongOption
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 """What images are normalized by where a file gives no numbers, of pixels from 0 to 1."""
-
-_OF_OPENCV = ("nearest", "linear", "cubic", "area", "lanczos")
-_INTERPOLATIONS: dict[Any, str] = {
-    **dict(enumerate(_OF_OPENCV)),
-    **{name: name for name in _OF_OPENCV},
-    "bilinear": "linear",
-    "bicubic": "cubic",
-    "lanczos4": "lanczos",
-    "": "linear",
-}
 
 
 class Made:
     """The content of a `Preprocess` section. Pixels stay 0 to 255 until something normalizes."""
 
     def __init__(self, layout: str) -> None:
-        self.content: Options = {"steps": [], "layout": layout, "scale": 1.0}
+        self.content: dict[str, Any] = {"steps": [], "layout": layout, "scale": 1.0}
         self._normalized = False
 
     def step(self, kind: str, **options: Any) -> None:
@@ -50,13 +40,13 @@ class Made:
             if isinstance(where.get(key), list):
                 where[key] = where[key][::-1]
 
-    def pad(self, kind: str, value: Any, *, whole: bool = False, **options: Any) -> None:
-        """A step that pads with a value, or one for each channel: of the image as it is by then. `whole`: by
-        OpenCV, whose pixels are whole numbers until something normalizes."""
-        values = np.asarray(floats(value), np.float64)
+    def pad(self, kind: str, values: Sequence[float], *, whole: bool = False, **options: Any) -> None:
+        """A step that pads with a value for each channel, or one for all: of the image as it is by then.
+        `whole`: by OpenCV, whose pixels are whole numbers until something normalizes."""
+        padded = np.asarray(values, np.float64)
         if whole and not self._normalized:
-            values = np.rint(values)
-        self.step(kind, value=self._pixel(values), **options)
+            padded = np.rint(padded)
+        self.step(kind, value=self._pixel(padded), **options)
 
     def _pixel(self, values: np.ndarray) -> float | list[float] | None:
         """What becomes these values, as the grammar wants it: one pixel, that of each channel, or None for
@@ -65,6 +55,9 @@ class Made:
             return None
         if self._normalized:
             scale, mean, std = (np.asarray(self.content[key]) for key in ("scale", "mean", "std"))
+            if len({1, len(values), len(mean), len(std)}) > 2:
+                counts = f"{len(values)} values, where mean has {len(mean)} and std has {len(std)}"
+                raise WrongOption(f"it pads with {counts}")
             values = (values * std + mean) / scale
         return float(values[0]) if len(set(values.tolist())) == 1 else values.tolist()
 
@@ -76,37 +69,3 @@ Operations = Mapping[str, Operation]
 
 def nothing(_made: Made, _options: Options) -> None:
     """Of an operation that decodes, or is about labels or the order of results."""
-
-
-def listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value]
-
-
-def floats(values: Any) -> list[float]:
-    return [float(value) for value in listed(values)]
-
-
-def pair(size: Any) -> list[int]:
-    """A size of two, or one for both."""
-    first, second = size if isinstance(size, list) else (size, size)
-    return [int(first), int(second)]
-
-
-def turned(size: Any) -> list[int]:
-    """Height and width of a size that is written as width and height."""
-    return pair(size)[::-1]
-
-
-def interpolated(value: Any) -> Options:
-    """The option of a step; none where nothing is said."""
-    if value is None:
-        return {}
-    return {"interpolation": _INTERPOLATIONS[value.lower() if isinstance(value, str) else value]}
-
-
-def by_short(made: Made, length: Any, most: Any = None, **options: Any) -> None:
-    """The shorter side becomes a length, unless the longer one would exceed `most`, which it becomes then."""
-    if most is not None and float(most) > 0 and float(most) < 1e10:
-        made.step("Resize", size=[int(length), int(most)], keep_ratio=True, **options)
-    else:
-        made.step("ResizeShort", length=int(length), **options)

@@ -10,7 +10,8 @@ from typing import Any
 
 from qcc.calibrate.data.preprocess import Preprocess
 from qcc.calibrate.data.suites import detection, images, paddlex, segmentation
-from qcc.calibrate.data.suites.made import Made, Operations, Options
+from qcc.calibrate.data.suites.made import Made, Operations
+from qcc.calibrate.data.suites.options import Options, WrongOption
 from qcc.errors import ConfigError
 from qcc.grammar.document import LARGEST, Document, read_document
 from qcc.grammar.section import validate
@@ -74,8 +75,8 @@ def read_foreign(path: Path) -> Preprocess | None:
     return validate(Preprocess, made.content, Document(str(path), made.content), ())
 
 
-def _make(made: Made, suite: _Suite, operations: Iterable[tuple[str, Options]], path: Path) -> None:
-    for name, options in operations:
+def _make(made: Made, suite: _Suite, operations: Iterable[tuple[str, Any]], path: Path) -> None:
+    for name, written in operations:
         if name.endswith("Encode"):
             continue  # PaddleOCR's of labels
         if name not in suite.operations:
@@ -84,15 +85,23 @@ def _make(made: Made, suite: _Suite, operations: Iterable[tuple[str, Options]], 
                 " FILE.yml how they are prepared instead (`qcc config help Preprocess`), or give arrays."
             )
         try:
+            options = _options(written)
             suite.operations[name](made, options)
-        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+            options.check_spelling()
+        except WrongOption as error:
             raise ConfigError(
-                f"{path}: {name} has options that are not known here, {options}: say by --preprocess FILE.yml"
-                " how images are prepared (`qcc config help Preprocess`)."
+                f"{path}: {name}: {error}; --preprocess FILE.yml can say instead how images are prepared"
+                " (`qcc config help Preprocess`)."
             ) from error
 
 
-def _operations(content: Any) -> list[tuple[str, Options]] | None:
+def _options(written: Any) -> Options:
+    if not isinstance(written, dict) or not all(isinstance(key, str) for key in written):
+        raise WrongOption(f"its options should be keys with values, not {written!r}")
+    return Options(written)
+
+
+def _operations(content: Any) -> list[tuple[str, Any]] | None:
     """The names of operations with their options, in order; None where they are not what a suite writes."""
     match content:
         case {"transform_ops": listed} | {"transforms": listed}:

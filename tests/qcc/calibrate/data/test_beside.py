@@ -66,6 +66,13 @@ Preprocess:
 - {is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], type: Normalize}
 - {channel_first: true, to_bgr: false, type: Permute}
 """
+OF_PILLOW = "Preprocess: [{type: Resize, interp: 1, max_size: 0, target_size: 300, use_cv2: false}]"
+OF_ONE_SIZE = """\
+Preprocess:
+- {type: Normalize, is_scale: true, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}
+- {type: Resize, image_shape: [3, 1333, 1333], interp: 1, max_size: 1333, target_size: 800, use_cv2: true}
+- {type: Permute, channel_first: true, to_bgr: false}
+"""
 CLASSES = """\
 Global: {model_name: PP-LCNet_x1_0}
 PreProcess:
@@ -261,6 +268,26 @@ TransformsMode: BGR
         ),
         (OLD, {**IMAGENET, "steps": [{"type": "Resize", "size": [608, 608], "interpolation": "cubic"}]}),
         (
+            OF_PILLOW,
+            {
+                "scale": 1.0,
+                "layout": "NHWC",
+                "steps": [
+                    {"type": "Resize", "size": [300, 300], "interpolation": "lanczos", "library": "pillow"}
+                ],
+            },
+        ),
+        (
+            OF_ONE_SIZE,
+            {
+                **IMAGENET,
+                "steps": [
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "Pad", "size": [1333, 1333]},
+                ],
+            },
+        ),
+        (
             CLASSES,
             {
                 **IMAGENET,
@@ -352,7 +379,7 @@ TransformsMode: BGR
                 "std": [0.5],
                 "steps": [
                     {"type": "PadRatio", "ratio": 1.5, "value": 128},
-                    {"type": "Resize", "size": [224, 398]},
+                    {"type": "Resize", "size": [224, 398], "sampled_by": "size"},
                 ],
             },
         ),
@@ -386,7 +413,7 @@ TransformsMode: BGR
                 **IMAGENET,
                 "channels": "BGR",
                 "steps": [
-                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True},
+                    {"type": "Resize", "size": [800, 1333], "keep_ratio": True, "sampled_by": "size"},
                     {"type": "PadStride", "stride": 32},
                 ],
             },
@@ -415,6 +442,20 @@ def test_a_record_is_found_above_the_working_folder(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path / "qdq")
     found = recorded_preprocess([Path()])
     assert found == (Preprocess(channels="BGR"), tmp_path / "qcc.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Preprocess: [{type: Resize, target_size: 8, use_cv2: true}]",
+        "Preprocess: [{type: Resize, target_size: 8, keep_ratio: 0, max_size: null}]",
+        PAGES % "{resize_long: 960, max_side_limit: 4000}",
+        "Deploy: {transforms: [{type: Padding, target_size: [8, 8], label_padding_value: 255}]}",
+    ],
+)
+def test_keys_that_are_of_no_effect_may_stand_there(text: str, tmp_path: Path) -> None:
+    (tmp_path / "infer_cfg.yml").write_text(text)
+    assert preprocess_beside(tmp_path / "model.pdmodel") is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -448,25 +489,68 @@ def test_a_file_that_is_named_may_be_of_either_grammar(tmp_path: Path) -> None:
     [
         (
             "Preprocess: [{type: WarpAffine, keep_res: true}]",
-            "WarpAffine has options that are not known here, {'keep_res': True}",
+            "WarpAffine: only a square is known here, without keep_res",
         ),
-        (PAGES % "{image_shape: [64, 64], keep_ratio: true}", "DetResizeForTest has options"),
-        (PAGES % "{limit_side_len: 960, limit_type: resize_long}", "DetResizeForTest has options"),
-        ("PreProcess: {transform_ops: [{ResizeImage: {size: 8, backend: x}}]}", "ResizeImage has options"),
-        ("Preprocess: [{type: Resize, target_size: .inf}]", "Resize has options"),
-        ("PreProcess: {transform_ops: [{NormalizeImage: {scale: 1/0}}]}", "NormalizeImage has options"),
-        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], max_val: [0]}}]", "Normalize has options"),
-        ("Preprocess: [{type: Resize}]", "Resize has options that are not known here, {}"),
+        (PAGES % "{image_shape: [64, 64], keep_ratio: true}", "DetResizeForTest: the width"),
+        (
+            PAGES % "{limit_side_len: 960, limit_type: resize_long}",
+            "limit_type should be one of min, max, not",
+        ),
+        (
+            "PreProcess: {transform_ops: [{ResizeImage: {size: 8, backend: x}}]}",
+            "backend should be one of cv2, pil, not",
+        ),
+        ("Preprocess: [{type: Resize, target_size: .inf}]", "target_size should be a whole number, not inf"),
+        (
+            "PreProcess: {transform_ops: [{NormalizeImage: {scale: 1/0}}]}",
+            "scale should be a number, not '1/0'",
+        ),
+        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], max_val: [0]}}]", "one max_val above it"),
+        ("Preprocess: [{type: Resize}]", "Resize: key 'target_size' is missing"),
         ("Preprocess: [{type: Resize, target_size: [0, 3]}]", "size"),
-        ("PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}", "NormalizeImage has options"),
+        (
+            "PreProcess: {transform_ops: [{NormalizeImage: {scale: one}}]}",
+            "scale should be a number, not 'one'",
+        ),
         (
             "Transforms: [{Resize: {target_size: [320, 640], keep_ratio: true}}]",
-            "Resize has options that are not known here",
+            "Resize: keep_ratio is known here for squares alone",
         ),
-        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], min_val: [1]}}]", "Normalize has options"),
+        ("Transforms: [{Normalize: {mean: [0.5], std: [0.5], min_val: [1]}}]", "only a min_val of 0"),
         (
             "Deploy: {transforms: [{type: Padding, target_size: [8, 8], im_padding_value: [1, 2]}]}",
             "value of Pad",
+        ),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, keep_ration: true}]",
+            "'keep_ration' is unknown, and much",
+        ),
+        (
+            "Preprocess: [{type: Resize, target_szie: 8}]",
+            "'target_szie' is unknown, and much like 'target_size'",
+        ),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, keep_ratio: 'false'}]",
+            "Resize: keep_ratio should be true or false, not 'false'; --preprocess FILE.yml can say",
+        ),
+        ("Preprocess: [{type: Resize, target_size: [8.5, 8]}]", "should be a whole number, not 8.5"),
+        ("Preprocess: [{type: Resize, target_size: [8, 8, 8]}]", "target_size should be one size, or two"),
+        ("Preprocess: [{type: Resize, target_size: 8, interp: 9}]", "interp should be one of 0, 1, 2"),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, interp: 5, use_cv2: false}]",
+            "interp should be one of 0, 1, 2, 3, 4, not 5",
+        ),
+        (
+            "Preprocess: [{type: Resize, target_size: 8, max_size: 9, use_cv2: false}]",
+            "Resize: max_size goes with use_cv2: true alone",
+        ),
+        ("Preprocess: [{type: NormalizeImage, norm_type: std}]", "should be mean_std or none, not 'std'"),
+        (f"Preprocess: [{{type: NormalizeImage, mean: 1{'0' * 400}}}]", "mean should be a number, not 1000"),
+        ("Preprocess: [{type: NormalizeImage, mean: true}]", "mean should be a number, not True"),
+        ("Preprocess: [{Resize: 8}]", "Resize: its options should be keys with values, not 8"),
+        (
+            "Preprocess: [{type: NormalizeImage}, {type: Pad, size: 8, fill_value: [1, 2]}]",
+            "Pad: it pads with 2 values, where mean has 3",
         ),
         ("Deploy: {transforms: [{type: RandomNoise}]}", "images go through RandomNoise, which qcc does not"),
         ("Preprocess: [", "line 1: this is not YAML"),

@@ -49,6 +49,13 @@ def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
     listed.write_text("b/2.jpg 5\n\na/1.PNG\tlabel with words\n")
     assert find_images(listed) == [tmp_path / "b/2.jpg", tmp_path / "a/1.PNG"]
     assert find_images(files[2]) == [files[2]]
+    blank = save(tmp_path / "b/2 3.jpg")
+    boxes = " 1,2,3,4,0" * 1000
+    listed.write_text(f"b/2.jpg{boxes}\nb/2 3.jpg 7\nb/2.jpg 5\nb/2 3.jpg{boxes}\n")
+    assert find_images(listed) == [tmp_path / "b/2.jpg", blank]
+    listed.write_text(f"c.jpg{boxes}\n")
+    with pytest.raises(DataError, match=r"line 1: 'c.jpg 1,2,3,4,0 .* is no file in"):
+        find_images(listed)
 
 
 def test_where_there_is_no_image(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -147,6 +148,20 @@ def test_where_an_image_is_set_into_a_size() -> None:
     center = prepare(image, {"type": "Fit", "size": [8, 8], "place": "center"}).image[0]
     np.testing.assert_array_equal(corner.any(1), [1, 1, 1, 1, 0, 0, 0, 0])
     np.testing.assert_array_equal(center.any(1), [0, 0, 1, 1, 1, 1, 0, 0])
+
+
+def test_a_kept_ratio_may_say_which_pixels_are_looked_up() -> None:
+    """As PaddleDetection's Resize does; PaddleSeg and PaddleX look them up by the size that comes out."""
+    image, step = picture(37, 101), {"type": "Resize", "size": [64, 64], "keep_ratio": True}
+    ratio = 64 / 101
+    by_ratio = cv2.resize(image, None, fx=ratio, fy=ratio)
+    by_size = cv2.resize(image, (64, 23))
+    assert by_ratio.shape == by_size.shape
+    assert np.abs(by_ratio.astype(int) - by_size).mean() > 1
+    as_pixels = {"scale": 1.0, "layout": "NHWC"}
+    assert np.array_equal(prepare(image, step, **as_pixels).image, by_ratio)
+    assert np.array_equal(prepare(image, {**step, "sampled_by": "size"}, **as_pixels).image, by_size)
+    assert prepare(picture(1, 400), step).im_shape == (1, 64)
 
 
 def test_sizes_that_other_feeds_tell() -> None:
