@@ -53,7 +53,8 @@ def _listed(file: Path) -> list[Path]:
     found = []
     for place, line in read_lines(file, "it lists the images"):
         words = line.partition("\t")[0].strip()
-        path = next((file.parent / name for name in (words, words.split()[0]) if _is_file(file, name)), None)
+        names = (words, words.rsplit(None, 1)[0], words.split()[0])  # blanks stand in paths, too
+        path = next((file.parent / name for name in names if _is_file(file, name)), None)
         if path is None:
             raise DataError(f"{place}: {words!r} is no file in {file.parent.absolute()}.")
         found.append(path)

@@ -49,6 +49,9 @@ def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
     listed.write_text("b/2.jpg 5\n\na/1.PNG\tlabel with words\n")
     assert find_images(listed) == [tmp_path / "b/2.jpg", tmp_path / "a/1.PNG"]
     assert find_images(files[2]) == [files[2]]
+    spaced = save(tmp_path / "a b/c d.png")
+    listed.write_text("a b/c d.png 5\na b/c d.png\n")
+    assert find_images(listed) == [spaced, spaced]
 
 
 def test_where_there_is_no_image(tmp_path: Path) -> None:
