@@ -136,6 +136,7 @@ class Runner:
         self._declared = {
             name: f"{dtype_name(graph.var(name).dtype)}{list(graph.var(name).shape)}" for name in model.feeds
         }
+        self._known = frozenset(var.name for var in graph.vars)
         self._program = runnable.to_program()
         self._scope = paddle.static.Scope()
         runnable.write_weights(self._scope, overwrite=True)
@@ -147,17 +148,25 @@ class Runner:
     def run(self, inputs: Mapping[str, np.ndarray], fetches: tuple[str, ...] | None = None) -> list[Any]:
         """Arrays of `fetches` (any variables' names; by default the model's own) for these inputs.
 
-        Raises GraphError for missing or unknown inputs, and PaddleError, with Paddle's reason, what was fed
-        and what is declared, when Paddle does not compute the model on them.
+        Raises GraphError for missing or unknown inputs and for unknown variables, and PaddleError, with
+        Paddle's reason, what was fed and what is declared, when Paddle does not compute the model on them.
         """
+        if not isinstance(inputs, Mapping):
+            raise GraphError(
+                f"the inputs are a {type(inputs).__name__}, where a mapping of an array for each feed is"
+                f" wanted: {list(self._feeds)}."
+            )
         missing = [name for name in self._feeds if name not in inputs]
         unknown = [name for name in inputs if name not in self._feeds]
         if missing or unknown:
             raise GraphError(
                 f"the model is fed by {list(self._feeds)}, but the inputs given are {list(inputs)}."
             )
+        wanted = list(self._fetches if fetches is None else fetches)
+        unknown = [name for name in wanted if name not in self._known]
+        if unknown:
+            raise GraphError(f"the model has no variables {unknown} that could be fetched.")
         try:
-            wanted = list(self._fetches if fetches is None else fetches)
             return run_program(self._executor, self._program, dict(inputs), wanted, self._scope)
         except PADDLE_FAILURES as error:
             fed = ", ".join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,12 +41,14 @@ class Other(Protocol):
     """What is compared with a model: a program that runs another one.
 
     `names`: of what it gives, as they are called in the model that is compared with it; `inner`: whether that
-    is more than its outputs; `kernels`: what computes it, in words.
+    is more than its outputs; `kernels`: what computes it, in words. `bounds`: of what it clips where it
+    writes it, the largest magnitude.
     """
 
     names: tuple[str, ...]
     inner: bool
     kernels: str
+    bounds: Mapping[str, float]
 
     def run(self, inputs: Values) -> Values:
         """Its values by name."""
@@ -245,7 +247,7 @@ def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit:
         values = network.run(inputs)
         found, apart = other.run(inputs), other.apart(values)
         for name in other.names:
-            whole[name].add(found[name], values[name])
+            whole[name].add(*_clipped(found[name], values[name], other.bounds.get(name)))
             if apart is not None:
                 own[name].add(apart[name], values[name])
     layers = tuple(
@@ -253,6 +255,13 @@ def compare_layers(graph: Graph, other: Other, batches: Iterable[Values], limit:
         for name in other.names
     )
     return Comparison(layers, _first(layers, limit), limit, other.kernels)
+
+
+def _clipped(found: np.ndarray, wanted: np.ndarray, bound: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """What one network clips where it writes it, the other one clips where it is read."""
+    if bound is None:
+        return found, wanted
+    return np.clip(found, -bound, bound), np.clip(wanted, -bound, bound)
 
 
 @dataclass

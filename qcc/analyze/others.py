@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from qcc.backends.engines.openvino import OpenVino
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.judge import first_wrong_op, judge
 from qcc.backends.lite.runtime import LiteRuntime
+from qcc.backends.onednn_rounding import static_scale
 from qcc.backends.predictor import Engine, Predictor
 from qcc.backends.reference import reference
 from qcc.calibrate.parts import Parts, Values
@@ -37,6 +38,7 @@ class InPaddle:
 
     kernels = "Paddle's kernels, op for op"
     inner = True
+    bounds: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, graph: Graph, model: Model) -> None:
         other = model.graph.copy()
@@ -60,10 +62,12 @@ class InEngine:
     """
 
     inner = True
+    bounds: Mapping[str, float]
 
     def __init__(self, graph: Graph, model: Model, engine: Engine) -> None:
         self.kernels = f"paddle.inference, {engine}"
         self.names = common(graph, model.graph)
+        self.bounds = _bounds(model.graph, self.names) if engine.int8 else {}
         self._model, self._engine = model, engine
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="qcc-"))
@@ -105,6 +109,7 @@ class InFile:
 
     kernels: str
     inner = False
+    bounds: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, graph: Graph, path: Path, runtime: Runtime) -> None:
         self._runtime, self._path, self._outputs = runtime, path, graph.fetches
@@ -189,6 +194,17 @@ def for_openvino(path: Path, model: Model | None) -> Iterator[Path]:
 
 FILES: dict[str, type[InLite] | type[InOnnx]] = {LITE_SUFFIX: InLite, ONNX_SUFFIX: InOnnx}
 """What runs a file that is no Paddle model, by its suffix."""
+
+
+def _bounds(graph: Graph, names: Iterable[str]) -> dict[str, float]:
+    """What oneDNN's int8 kernels clip where they write it: values that all readers quantize by one scale,
+    with that scale."""
+    found = {}
+    for name in names:
+        scales = {static_scale(graph, reader) for reader in graph.var(name).consumers}
+        if len(scales) == 1 and (scale := scales.pop()) is not None:
+            found[name] = scale
+    return found
 
 
 def _saved(model: Model, folder: Path, fetches: tuple[str, ...]) -> tuple[Path, Path | None]:

@@ -85,7 +85,10 @@ def file_names(program: str | None = None, params: str | None = None) -> tuple[s
         elif program in PARAMS_NAMES:
             params = PARAMS_NAMES[program][0]
         else:
-            raise OutputError(f"with the model_filename {program!r}, params_filename must be given, too.")
+            raise OutputError(
+                f"{program!r} does not tell what its parameters are to be called: call the program"
+                f" NAME{PROGRAM_SUFFIX}, {' or '.join(PARAMS_NAMES)}, or from Python give params_filename."
+            )
     for name in (program, params):
         if not name or Path(name).name != name or name.startswith(".") or name == record.FILE_NAME:
             raise OutputError(f"{name!r} cannot be the name of a model's file inside its folder.")

@@ -238,6 +238,12 @@ def _factor(scale: float) -> dict[str, Any]:
     return {"scale": scale, "bias": 0.0, "bias_after_scale": True}
 
 
+def static_scale(graph: Graph, op: Op) -> float | None:
+    """The scale by which an op quantizes; None where it does not, or measures the scale at every run."""
+    slot = _SCALES.get(op.type, "")
+    return scale_of(graph, op, slot) if op.inputs.get(slot) else None
+
+
 def scale_of(graph: Graph, quantize: Op, slot: str) -> float:
     """The one scale of a quantize op; of a dead activation, where other tools write 0, a usable one."""
     return float(usable_scale(graph.weights[quantize.input(slot).name].reshape(-1)[0]))

@@ -129,16 +129,20 @@ class CalibrationData:
         assert isinstance(source.batches, Batches)
         return source.batches
 
-    def calibrated(self, model: Model) -> Model:
+    def calibrated(self, model: Model, *, is_run: bool = False) -> Model:
         """The model with fixed activation scales.
 
-        Raises ModelFormatError when the model has no scale that could be measured.
+        Raises ModelFormatError when the model has no scale that could be measured, unless what is written
+        of it `is_run` on the data.
         """
         from qcc.calibrate.activations import measured, with_scales
         from qcc.numerics import SCALE_FLOOR
         from qcc.passes.static_scales import ops_to_calibrate
 
         count = len({op.input("X").name for op in ops_to_calibrate(model.graph)})
+        if not count and is_run:
+            echo(f"there are no scales to measure; what is written is run on {self.path}.")
+            return model
         if not count:
             raise ModelFormatError(_nothing_to_calibrate(model))
         batches = self.batches(model)

@@ -186,7 +186,8 @@ def export(
     data = None
     if given is not None:
         _check_frozen(loaded)
-        loaded = given.calibrated(loaded)
+        is_run = selftest is not None or in_time is not None or (arch == "x86" and not no_check)
+        loaded = given.calibrated(loaded, is_run=is_run)
         data = given.one_batch(loaded)
     found = None
     if in_time is not None:
@@ -296,9 +297,8 @@ def _write_selftest(model: Model, folder: Path, data: Batch | None, **options: A
 
 def _cross_check(model: Model, output: Path, arch: Literal["arm", "x86"]) -> None:
     from qcc.backends.lite.cross_check import cross_check
-    from qcc.backends.lite.file import read_naive_buffer
 
-    differences = cross_check(model, read_naive_buffer(output), arch)
+    differences = cross_check(model, output, arch)
     for difference in differences:
         echo(f"cross-check: {difference}")
     found = counted(len(differences), "difference") if differences else "no differences"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,8 +54,33 @@ def check_model_place(output: Path, program: Path, names: Iterable[str]) -> None
     under these names, with what stands beside `program`."""
     from qcc.calibrate.data.suites import NAMES
 
+    names = tuple(names)
     beside = (name for name in NAMES if (program.parent / name).exists())
     check_place(output, (), dict.fromkeys((*names, *beside), is_recorded))
+    _keep_record(output, names, of_model=True)
+
+
+def keep_models_record(output: Path) -> None:
+    """Raise OutputError where the folder for the forms of a model holds one itself, whose record that of the
+    forms would replace."""
+    _keep_record(output, (), of_model=False)
+
+
+def _keep_record(folder: Path, names: Container[str], *, of_model: bool) -> None:
+    """Raise OutputError where a record would be lost: of a model of other names than these, or, where the new
+    one is `of_model`, of what `qcc quantize` has written."""
+    from qcc.record import FILE_NAME
+
+    record = _json(folder / FILE_NAME)
+    files = record.get("files")
+    if isinstance(files, dict):
+        kept = next((name for name in files if name not in names and (folder / name).exists()), None)
+    else:
+        kept = "what `qcc quantize` has written" if of_model and "qcc" in record else None
+    if kept is not None:
+        raise OutputError(
+            f"{folder / FILE_NAME} is the record of {kept}, and a folder holds one: give another folder."
+        )
 
 
 def is_recorded(path: Path) -> bool:
@@ -124,6 +149,7 @@ def _check_model(folder: Path) -> None:
     for name, record in records.items():
         if (folder / name).exists() and not (folder / record).exists():
             raise _in_the_way(folder / name)
+    _keep_record(folder, records, of_model=True)
 
 
 def _in_the_way(path: Path) -> OutputError:

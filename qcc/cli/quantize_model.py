@@ -17,7 +17,7 @@ from qcc.cli.export_onnx import require_onnx, takes_onnx
 from qcc.cli.measuring import measured
 from qcc.cli.model_files import model_files
 from qcc.cli.next import tell_next
-from qcc.cli.own_files import check_place, refuse_folder
+from qcc.cli.own_files import check_place, keep_models_record, refuse_folder
 from qcc.cli.paths import FILE, FOLDER
 from qcc.cli.quantize_in_time import budgets_in_time
 from qcc.cli.quantize_outcome import Outcome, own_files
@@ -169,6 +169,7 @@ def quantize_model(
     program = find_program(model, model_filename)
     _check_forms(output, program, data)
     check_place(output, (*FORMS, *([] if target is None else [target])), own_files(bool(in_time)))
+    keep_models_record(output)
     source = open_source(loaded, program, data, preprocess, samples)
     if target is not None:
         require_runs(plan.transformed, target, read=not no_check)

@@ -17,7 +17,7 @@ from qcc._paddle import dygraph_mode, paddle, static_mode
 from qcc.errors import GraphError
 from qcc.frontend.live import from_program
 from qcc.frontend.trainable_ops import make_trainable
-from qcc.frontend.while_traced import gradients_stopped, left_as_it_was, without_truth
+from qcc.frontend.while_traced import gradients_stopped, left_as_it_was, without_values
 from qcc.model import Model
 
 Specs = Sequence["paddle.static.InputSpec"]
@@ -129,7 +129,7 @@ def trace(
         wrapped = _Wrapped(layer, loss)
         with (
             left_as_it_was(wrapped),
-            without_truth(),
+            without_values(),
             gradients_stopped() as stopped,
             warnings.catch_warnings(),
         ):

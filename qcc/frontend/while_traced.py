@@ -7,7 +7,10 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
+
+import numpy as np
 
 from qcc._paddle import paddle
 
@@ -48,23 +51,51 @@ def _fill(container: Any, content: Any) -> None:
 
 
 @contextmanager
-def without_truth() -> Iterator[None]:
-    """Let nobody's code but Paddle's ask whether a tensor that is traced is true. Paddle says that each is,
-    and so goes one way of an `if` that it cannot translate, such as one in a lambda."""
+def without_values() -> Iterator[None]:
+    """Let nobody's code but Paddle's ask for what a tensor that is traced holds: whether it is true, or its
+    numbers as an array. Paddle says that each is true, and so goes one way of an `if` that it cannot
+    translate, such as one in a lambda. Numpy takes a tensor for one object, of which the sum, say, is the
+    tensor itself."""
 
     def truth(tensor: Any) -> bool:
-        if not str(sys._getframe(1).f_globals.get("__name__")).startswith("paddle."):
+        if not _asked_by_paddle():
             raise TypeError(
                 "this asks for the value of a tensor, which is known only when the network runs, where Paddle"
                 " cannot translate it: use paddle.where, or an `if` in a function of its own"
             )
         return True
 
-    paddle.static.Variable.__bool__ = truth
+    def array(tensor: Any, *_: Any, **__: Any) -> np.ndarray:
+        # What computes with a single number, such as a size, comes out right with the tensor in its place.
+        if not (_asked_by_paddle() or all(size == 1 for size in tensor.shape)):
+            raise TypeError(
+                "this asks for the numbers of a tensor, which are known only when the network runs: use"
+                " Paddle's own functions in place of numpy's"
+            )
+        held = np.empty((), object)
+        held[()] = tensor
+        return held
+
+    variable = paddle.static.Variable
+    variable.__bool__, variable.__array__ = truth, array
+    # Numbers of numpy, which go before others' operators otherwise, leave products and sums to the tensor.
+    variable.__array_priority__ = 1
     try:
         yield
     finally:
-        del paddle.static.Variable.__bool__
+        del variable.__bool__, variable.__array__, variable.__array_priority__
+
+
+def _asked_by_paddle() -> bool:
+    """Whether it is code of Paddle's that calls the caller of this, through numpy or not."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and _module(frame).startswith("numpy."):
+        frame = frame.f_back
+    return _module(frame).startswith("paddle.")
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from qcc.backends.lite.export import export
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.runtime import LiteRuntime, runtime_missing
 from qcc.backends.predictor import Predictor, int8_kernels
-from qcc.errors import QccError
+from qcc.errors import EngineError, QccError
 from qcc.measure.subjects import Subject
 from qcc.model import Model
 from qcc.passes.static_scales import is_dynamic
@@ -179,12 +179,20 @@ def _openvino_case(subject: Subject, scratch: Path) -> Case | Refusal:
             program = write_float_for(subject.model, find_target("openvino"), scratch)
         except QccError as error:
             return Refusal("openvino", subject, str(error).rstrip("."))
-    opened = partial(_open_in_openvino, program)
+    opened = partial(_open_in_openvino, subject, program)
     return Case("openvino", subject, not subject.is_float, subject.size, opened, _int8_in_openvino)
 
 
-def _open_in_openvino(program: Path, threads: int) -> Running:
-    return OpenVino(program, threads)
+def _open_in_openvino(subject: Subject, program: Path, threads: int) -> Running:
+    try:
+        return OpenVino(program, threads)
+    except EngineError as error:
+        if subject.form != "qdq" or subject.target is not None:
+            raise
+        raise EngineError(
+            f"{str(error).rstrip('.')}; it is written for no engine: give qdq/ of"
+            " `qcc freeze --target openvino`."
+        ) from error
 
 
 def _int8_in_openvino(running: Running, _: Inputs) -> int:

@@ -133,6 +133,13 @@ def test_what_paddle_does_not_compute_is_told_with_what_was_fed(
         trained[0].run({"image": image})
 
 
+def test_what_is_no_mapping_or_no_variable_is_told(trained: tuple[Model, paddle.static.Scope]) -> None:
+    with pytest.raises(GraphError, match=r"the inputs are a list, where a mapping .* \['image'\]"):
+        trained[0].run([BATCH["image"]])  # type: ignore[arg-type]
+    with pytest.raises(GraphError, match=r"no variables \['nothing'\]"):
+        Runner(trained[0]).run({"image": BATCH["image"]}, ("nothing",))
+
+
 def test_a_runner_leaves_no_weights_behind(trained: tuple[Model, paddle.static.Scope]) -> None:
     """Paddle keeps the scope itself until the process ends."""
     runner = Runner(trained[0])

@@ -98,7 +98,7 @@ def fitting_weights(network: Network, weights: Mapping[str, NDArray[Any]], sourc
         for var in program.list_vars()
         if var.persistable and var.name in weights
     }
-    for name, var in sorted(wanted.items()):
+    for name, var in sorted(wanted.items()):  # so that the same one is named, whatever order Paddle has
         if weights[name].shape != tuple(var.shape):
             raise CheckpointError(
                 f"{source}: '{name}' has shape {list(weights[name].shape)} where the network has"

@@ -55,13 +55,25 @@ def run_optimizer(model: Model, arch: Arch, folder: Path) -> Path:
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
         words = last_words(io.BytesIO(done.stderr))
-        raise LiteRuntimeError(f"Paddle Lite's optimizer {ending(done.returncode)}: {words}.")
+        raise LiteRuntimeError(
+            f"Paddle Lite's optimizer, opt, {ending(done.returncode)} on this model: {words}."
+        )
     return folder / "model.nb"
 
 
-def cross_check(model: Model, ours: NaiveBuffer, arch: Arch) -> list[str]:
-    """The differences between a file's content and what Paddle Lite's optimizer makes of the model."""
-    return differences(ours, optimize(model, arch))
+def cross_check(model: Model, file: Path, arch: Arch) -> list[str]:
+    """The differences between a file that is written and what Paddle Lite's optimizer makes of the model.
+
+    Raises what `run_optimizer` raises.
+    """
+    try:
+        theirs = optimize(model, arch)
+    except LiteRuntimeError as error:
+        raise LiteRuntimeError(
+            f"{str(error).rstrip('.')}; {file} is written, and was checked without it: leave out"
+            " --cross-check."
+        ) from error
+    return differences(read_naive_buffer(file), theirs)
 
 
 def differences(ours: NaiveBuffer, theirs: NaiveBuffer) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lite_commands import small
 from nets import several_blocks, with_a_branch
 from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 
@@ -32,6 +33,7 @@ from qcc.backends.engines.runtime import Runtime
 from qcc.backends.predictor import Engine
 from qcc.errors import ModelFormatError
 from qcc.model import Model
+from qcc.passes.fake_quant import QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS, operands
 from qcc.targets.table import find_target
 
@@ -121,6 +123,20 @@ def test_in_an_engine_and_in_int8_kernels() -> None:
     assert found.kernels == "paddle.inference, oneDNN int8"
     assert all(one.own is None for one in found.layers)
     assert found.layers[-1].output in NET.frozen.fetches
+
+
+def test_what_an_engine_clips_where_it_writes_it_is_compared_as_it_is_read() -> None:
+    """oneDNN's int8 kernels write what the next layer quantizes within its scale, and may cut off much."""
+    frozen, inputs = small()
+    first = next(iter(stations(frozen.graph)))
+    quantize = next(op for op in frozen.graph.var(first).consumers if op.type in QUANTIZE_OPS)
+    scale = quantize.input("InScale").name
+    tight = with_weights(frozen, {scale: frozen.weights[scale] / 8})
+    qdq = qcc.PassManager.parse("qdq").run(tight)
+    with InEngine(tight.graph, qdq, Engine(onednn=True, int8=True)) as other:
+        found = compare_layers(tight.graph, other, [inputs], ROUNDED)
+    assert found.layers[0].output == first
+    assert found.layers[0].whole.noise < 0.02
 
 
 @pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))

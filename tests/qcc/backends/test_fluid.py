@@ -131,6 +131,12 @@ def test_bad_file_names(program: str, params: str | None, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_does_not_tell_the_parameters(tmp_path: Path) -> None:
+    """It comes of `qcc convert --name`, too, which has no option for the parameters' name."""
+    with pytest.raises(OutputError, match=r"'net' .* call the program NAME.pdmodel, __model__ or "):
+        qcc.save(live_model(two_feeds()), tmp_path / "out", model_filename="net")
+
+
 def test_without_weights(tmp_path: Path) -> None:
     live = no_weights()
     saved = qcc.save(live_model(live), tmp_path)

@@ -154,6 +154,16 @@ def test_what_an_engine_does_not_run_is_named_and_the_rest_is_measured(
         assert "error: the engine was ended by SIGSEGV." in told.err
 
 
+@pytest.mark.skipif(openvino_missing() is not None, reason=str(openvino_missing()))
+def test_a_form_without_a_target_that_openvino_does_not_read(
+    forms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has no op mul, which fully connected layers are."""
+    assert command(["quantize", "float", "--data", "data.npz", "-o", "plain", "--no-check"]) == 0
+    words = refused(capsys, "plain", "--eval", "eval_metric:accuracy", "--engine", "openvino")
+    assert "written for no engine: give qdq/ of `qcc freeze --target openvino`." in words
+
+
 def test_what_does_not_go_together(forms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Give -c CONFIG, or --eval" in refused(capsys, "float")
     assert "go with -c" in refused(capsys, "float", "--eval", "eval_metric:accuracy", "--skip-bad")

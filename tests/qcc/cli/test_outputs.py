@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lite_case import build_model, conv, floats
 from lite_commands import invoke, small
 
 import qcc
@@ -87,6 +88,28 @@ def test_a_file_of_others_is_in_the_way_of_a_selftest(forms: Path) -> None:
         f"{forms}/README.md is in the way: qcc replaces only what it wrote"
     )
     assert not (forms / "x.nb").exists()
+
+
+def test_a_folder_holds_one_record(forms: Path) -> None:
+    """A model is not left beside the record of another one, nor what `qcc quantize` has written."""
+    image = floats(1, 4, 8, 8)
+    qcc.save(build_model(conv(8, 3), (image,)), forms / "original", check=False)
+    quantize = ("quantize", forms / "original", "--data", "random", "--samples", "1", "--no-check")
+    assert invoke("convert", forms / "float", "-o", forms / "converted").exit_code == 0
+    assert invoke(*quantize, "-o", forms / "out").exit_code == 0
+    records = {path: path.read_bytes() for path in forms.rglob("qcc.json")}
+    for words, output, kept in (
+        (quantize, forms / "converted", "inference.pdmodel"),
+        (quantize, forms / "out" / "qdq", "model.pdmodel"),
+        (("apply", forms / "float", "-p", "prune"), forms / "converted", "inference.pdmodel"),
+        (("convert", forms / "float"), forms / "out", "what `qcc quantize` has written"),
+        (("convert", forms / "float"), forms / "out" / "qdq", "model.pdmodel"),
+    ):
+        told = str(invoke(*words, "-o", output).exception)
+        assert told == (
+            f"{output}/qcc.json is the record of {kept}, and a folder holds one: give another folder."
+        )
+    assert records == {path: path.read_bytes() for path in forms.rglob("qcc.json")}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from qcc.frontend.layer import like_returned, trace
 nn = paddle.nn
 SPEC = [paddle.static.InputSpec([None, 1, 8, 8])]
 LABEL = [paddle.static.InputSpec([None, 1], "int64", "label")]
+ANY_SIZE = paddle.static.InputSpec([None, 3, None, None])
 IMAGES = np.random.default_rng(0).standard_normal((2, 1, 8, 8)).astype(np.float32)
 
 
@@ -274,6 +275,50 @@ def test_no_way_is_chosen_while_it_is_traced() -> None:
     with pytest.raises(GraphError, match=r"test_layer.py, line \d+: .*asks for the value of a tensor"):
         qcc.from_layer(made(Choosing), SPEC)
     assert not hasattr(paddle.static.Variable, "__bool__")
+
+
+def _sum(y):  # type: ignore[no-untyped-def]
+    return y * float(np.asarray(y).sum())
+
+
+def _sizes(y):  # type: ignore[no-untyped-def]
+    return paddle.reshape(y, [-1, np.prod(y.shape[1:])])
+
+
+def _number(y):  # type: ignore[no-untyped-def]
+    return np.float32(2) * y
+
+
+class ByNumpy(nn.Layer):  # type: ignore[misc]
+    """Lets numpy compute with the tensor that a convolution gives, or with its sizes."""
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(3, 4, 3)
+        self.compute = compute
+
+    def forward(self, image):  # type: ignore[no-untyped-def]
+        return self.compute(self.conv(image))
+
+
+def test_numpy_gets_no_tensor_that_is_traced() -> None:
+    """It takes one for a single object, of which the sum is the tensor itself."""
+    with dygraph_mode():
+        layer = ByNumpy(_sum)
+    with pytest.raises(GraphError, match=r"test_layer.py, line \d+: .*asks for the numbers of a tensor"):
+        qcc.from_layer(layer, [ANY_SIZE])
+    assert not hasattr(paddle.static.Variable, "__array__")
+
+
+@pytest.mark.parametrize("compute", [_sizes, _number])
+def test_what_numpy_computes_of_sizes_and_numbers(compute: Callable[[Any], Any]) -> None:
+    image = np.random.default_rng(0).standard_normal((1, 3, 6, 7)).astype(np.float32)
+    with dygraph_mode():
+        layer = ByNumpy(compute)
+        layer.eval()
+        expected = layer(paddle.to_tensor(image)).numpy()
+    model = qcc.from_layer(layer, [ANY_SIZE])
+    np.testing.assert_allclose(model.run({model.feeds[0]: image})[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_weight_is_not_called_as_an_input() -> None:

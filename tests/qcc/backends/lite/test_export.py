@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -19,14 +19,15 @@ from nets import several_blocks
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.lite import cross_check, runtime
 from qcc.backends.lite import export as export_module
-from qcc.backends.lite import runtime
 from qcc.backends.lite.export import export, lower
 from qcc.backends.lite.file import read_naive_buffer
 from qcc.backends.lite.runtime import LiteRuntime
 from qcc.calibrate.activations import calibrated
 from qcc.cli.main import run as run_program
 from qcc.errors import (
+    LiteRuntimeError,
     MissingDependencyError,
     OutputError,
     PassError,
@@ -95,6 +96,34 @@ def test_cross_check_tells_differences(tmp_path: Path) -> None:
     text = outcome("export", tmp_path / "model", "-o", tmp_path / "model.nb", "--cross-check")
     assert "matmul/def/4/1/1: the optimizer has mul/def/4/1/1 instead" in text
     assert text.splitlines()[-1] == "cross-check with opt: 1 difference."
+
+
+@pytest.mark.lite
+def test_cross_check_where_the_optimizer_dies(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there and right, which the error says."""
+
+    def dying(*_: object) -> NoReturn:
+        raise LiteRuntimeError(
+            "Paddle Lite's optimizer, opt, was ended by SIGSEGV on this model: it said nothing."
+        )
+
+    monkeypatch.setattr(cross_check, "run_optimizer", dying)
+    file = tmp_path / "model.nb"
+    words = refusal("export", saved, "-o", file, "--cross-check")
+    assert words.endswith(f"; {file} is written, and was checked without it: leave out --cross-check.")
+    assert read_naive_buffer(file).ops
+
+
+@pytest.mark.lite
+def test_data_without_anything_to_measure_is_run_on(saved: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "data.npy", np.full((1, 4, 8, 8), 0.5, np.float32))
+    words = ("--arch", "x86", "--calibrate", tmp_path / "data.npy", "-o", tmp_path / "model.nb")
+    text = outcome("export", saved, *words)
+    assert "there are no scales to measure; what is written is run on" in " ".join(text.split())
+    assert text.splitlines()[-1].endswith("on data")
+    assert "leave out --calibrate" in refusal("export", saved, *words, "--no-check")
 
 
 @pytest.mark.parametrize(("bits", "dtype"), [("int8", np.int8), ("int16", np.int16)])

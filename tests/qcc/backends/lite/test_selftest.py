@@ -138,6 +138,17 @@ def test_the_command(saved: Path, tmp_path: Path) -> None:
     assert (tmp_path / "selftest" / WHOLE).read_bytes() == (tmp_path / "x.nb").read_bytes()
 
 
+def test_the_command_on_a_sample_of_the_users_data(saved: Path, tmp_path: Path) -> None:
+    """Of a frozen model, too, which has no scales to measure."""
+    image = np.full((1, 4, 8, 8), 0.5, np.float32)
+    np.save(tmp_path / "data.npy", image)
+    folder = tmp_path / "selftest"
+    data = ("--calibrate", tmp_path / "data.npy")
+    outcome("export", saved, "-o", tmp_path / "x.nb", "--selftest", folder, *data)
+    first = np.frombuffer((folder / "0.bin").read_bytes(), np.float32)
+    assert np.array_equal(first, image.ravel())
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "something else\n", "qcc-selftest\t1\nfile\t../model.nb\n", "qcc-selftest\t1\nrun\ninput\tx\n"],

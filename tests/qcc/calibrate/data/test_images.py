@@ -56,6 +56,9 @@ def test_folders_are_searched_and_lists_are_read(tmp_path: Path) -> None:
     listed.write_text(f"c.jpg{boxes}\n")
     with pytest.raises(DataError, match=r"line 1: 'c.jpg 1,2,3,4,0 .* is no file in"):
         find_images(listed)
+    spaced = save(tmp_path / "a b/c d.png")
+    listed.write_text("a b/c d.png 5\na b/c d.png\n")
+    assert find_images(listed) == [spaced]
 
 
 def test_where_there_is_no_image(tmp_path: Path) -> None:
