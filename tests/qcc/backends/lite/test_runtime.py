@@ -42,6 +42,20 @@ def test_a_feed_of_truth_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.lite
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int64"])
+def test_elements_of_another_type_are_refused(dtype: str, tmp_path: Path) -> None:
+    """The runtime would read their bytes as those of floats."""
+    case = CASES["relu"]
+    export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
+    given = {name: array.astype(dtype) for name, array in case.feed().items()}
+    with (
+        LiteRuntime(tmp_path / "a.nb") as runtime,
+        pytest.raises(LiteRuntimeError, match=rf"'x0' is {dtype}, and the model is fed with float32"),
+    ):
+        runtime.run(given)
+
+
+@pytest.mark.lite
 def test_truth_values_come_out(tmp_path: Path) -> None:
     """The runtime's own binding gives the first one in the place of all."""
     x = floats(2, 3, 5)
