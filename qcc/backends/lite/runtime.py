@@ -71,7 +71,7 @@ class LiteRuntime(Runtime):
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:
     """The x86 library loads files for ARM, but only pretends to run them."""
-    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in buffer.ops]
+    kernels = [find_kernel(op.text(KERNEL_ATTR)) for op in buffer.ops]
     if any(kernel is not None and kernel.target == "arm" for kernel in kernels):
         raise LiteRuntimeError(
             f"{path} is for ARM, and Paddle Lite's runtime runs files for x86 here: export the model with"
