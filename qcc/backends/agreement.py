@@ -103,6 +103,14 @@ def limits(movements: Iterable[Sequence[Distance]], floor: float) -> list[Distan
     return [_limit(furthest(*seen), floor) for seen in zip(*movements, strict=True)]
 
 
+def last_bit(output: np.ndarray) -> Distance:
+    """How far an output of float16 may be off because a sum is rounded to the number beside."""
+    if output.dtype != np.float16:
+        return Distance()
+    bit = float(np.finfo(np.float16).eps)
+    return Distance(bit, bit, bit)
+
+
 def _limit(movement: Distance, floor: float) -> Distance:
     return furthest(movement.times(MULTIPLE), Distance(floor, floor, floor))
 

@@ -41,6 +41,19 @@ def of_a_map(side: int, folder: Path) -> Reference:
     return referred(model, inputs, folder)
 
 
+def test_the_last_bit_of_float16_may_be_another(tmp_path: Path) -> None:
+    """It is larger than what sums of float32 in another order are off by."""
+    x = floats(1, 3, 8, 8)
+    model = build_model(lambda x: paddle.cast(static.nn.conv2d(x, 4, 3), "float16"), (x,))
+    found = referred(model, {"x0": x}, tmp_path)
+    (output,) = found.outputs
+    assert output.dtype == np.float16
+    right, wrong = (np.nextafter(output, np.float16(9)), output * np.float16(1.01))
+    (limit,) = found.limits()
+    assert found.distances([right])[0].within(limit)
+    assert not found.distances([wrong])[0].within(limit)
+
+
 def test_what_is_joined_of_nothing_is_compared(tmp_path: Path) -> None:
     """Nothing passes the threshold, so that there is nothing whose range could be small."""
 
