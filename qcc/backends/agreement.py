@@ -103,6 +103,14 @@ def limits(movements: Iterable[Sequence[Distance]], floor: float) -> list[Distan
     return [_limit(furthest(*seen), floor) for seen in zip(*movements, strict=True)]
 
 
+def last_bit(output: np.ndarray) -> Distance:
+    """How far an output of float16 may be off because a sum is rounded to the number beside."""
+    if output.dtype != np.float16:
+        return Distance()
+    bit = float(np.finfo(np.float16).eps)
+    return Distance(bit, bit, bit)
+
+
 def _limit(movement: Distance, floor: float) -> Distance:
     return furthest(movement.times(MULTIPLE), Distance(floor, floor, floor))
 
@@ -113,7 +121,7 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     if expected.dtype.kind not in "fc":
         share = float(np.mean(array.ravel() != expected.ravel())) if expected.size else 0.0
         return Distance(share, share)
-    left, right = array.ravel().astype(np.float64), expected.ravel().astype(np.float64)
+    left, right = _numbers(array), _numbers(expected)
     finite = np.isfinite(right)
     if (
         not np.array_equal(left[~finite], right[~finite], equal_nan=True)
@@ -132,12 +140,21 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     return Distance(float(difference.max()) / scale, float(difference.mean()) / scale, apart, ratio)
 
 
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """The elements as float64; a complex one is two."""
+    if array.dtype.kind == "c":
+        return array.ravel().astype(np.complex128).view(np.float64)
+    return array.ravel().astype(np.float64)
+
+
 def _is_shaped_like(array: np.ndarray, expected: np.ndarray) -> bool:
     """Paddle 2.6 returns a scalar as [] or as [1], depending on who is asked."""
     return array.shape == expected.shape or {array.shape, expected.shape} == {(), (1,)}
 
 
 def range_of(values: np.ndarray) -> float:
-    """Of the values that are expected: what differences are relative to."""
+    """Of the values that are expected: what differences are relative to. Where nothing is found, of none."""
+    if not values.size:
+        return _NEGLIGIBLE
     varies, size = float(np.ptp(values)), float(np.abs(values).max())
     return max(varies if varies > _VARIES * size else size, _NEGLIGIBLE)

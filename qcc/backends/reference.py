@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, limits
+from qcc.backends.agreement import MANY, ROUNDING, Distance, distances, furthest, last_bit, limits
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.paddle import Died
 from qcc.backends.heads import chosen_from, heads, is_chosen, parts, saturated, small_parts
@@ -65,7 +65,10 @@ class Reference:
 
     def limits(self, *more: Sequence[Distance]) -> list[Distance]:
         """How far a right run may be off."""
-        found = limits([*self.movements, *more], self.floor)
+        found = [
+            furthest(limit, last_bit(output))
+            for limit, output in zip(limits([*self.movements, *more], self.floor), self.outputs, strict=True)
+        ]
         if not self.ties:
             return found
         return [furthest(limit, of_ties(tie)) for limit, tie in zip(found, self.ties, strict=True)]

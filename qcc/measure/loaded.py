@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qcc.backends.engines.process import require_dtypes
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import EngineError, GraphError
 from qcc.measure.engines import ENGINES, Case, Running, find_cases
@@ -17,21 +18,24 @@ from qcc.measure.subjects import find_subjects
 
 @dataclass(frozen=True)
 class Loaded:
-    """What stands for a `qcc.Model` where an engine runs it. `feeds`: names, in the model's order."""
+    """What stands for a `qcc.Model` where an engine runs it. `feeds`: names, in the model's order; `dtypes`:
+    what they take, where it is known."""
 
     feeds: tuple[str, ...]
     running: Running
+    dtypes: Mapping[str, np.dtype]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs, in the model's order; arrays that it is not fed with are not used.
 
-        Raises GraphError where one is missing, and what the engine raises.
+        Raises GraphError where one is missing or of other elements, and what the engine raises.
         """
         missing = [name for name in self.feeds if name not in inputs]
         if missing:
             raise GraphError(
                 f"the model is fed by {list(self.feeds)}, but the inputs given are {list(inputs)}."
             )
+        require_dtypes(self.dtypes, inputs, GraphError)
         return self.running.run({name: inputs[name] for name in self.feeds})
 
 
@@ -58,6 +62,6 @@ def loaded(case: Case, threads: int) -> Iterator[Loaded]:
         if not names:
             assert isinstance(running, Runtime)  # of an ONNX file, whose inputs the engine tells
             names = running.inputs
-        yield Loaded(names, running)
+        yield Loaded(names, running, {feed.name: feed.dtype for feed in case.subject.feeds})
     finally:
         running.close()

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from qcc.backends import fluid
-from qcc.backends.lite.describe import describe
+from qcc.backends.lite.describe import Tensor, describe
 from qcc.backends.lite.file import is_naive_buffer, read_naive_buffer
 from qcc.backends.samples import Feed, feeds_of
 from qcc.errors import ModelFormatError
@@ -158,8 +158,18 @@ def _lite(home: Path, path: Path) -> Subject:
     record = record_beside(path)
     found = describe(read_naive_buffer(path))
     form = record.state if record is not None else "int8" if found.int8_ops else "float"
-    feeds = tuple(Feed(feed.name, feed.shape, np.dtype(feed.dtype)) for feed in found.feeds)
+    feeds = tuple(Feed(feed.name, feed.shape, _dtype(feed, path)) for feed in found.feeds)
     return Subject(home, str(path), "lite", form, path, path.stat().st_size, path, feeds=feeds)
+
+
+def _dtype(feed: Tensor, path: Path) -> np.dtype:
+    try:
+        return np.dtype(feed.dtype)
+    except TypeError:
+        raise ModelFormatError(
+            f"{path} is damaged: its feed {feed.name!r} is declared {feed.dtype}, where a type of elements"
+            " belongs."
+        ) from None
 
 
 def _onnx(home: Path, path: Path) -> Subject:

@@ -26,7 +26,10 @@ class Closed(Exception):
 
 def send(connection: socket.socket, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Send a message.  Raises Closed."""
-    values = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    # In this machine's order of bytes, in which runtimes read them whatever numpy says.
+    values = {
+        name: np.ascontiguousarray(array, array.dtype.newbyteorder("=")) for name, array in arrays.items()
+    }
     listed = [[name, str(array.dtype), list(np.shape(arrays[name]))] for name, array in values.items()]
     text = json.dumps({**header, "arrays": listed}).encode()
     try:

@@ -67,7 +67,7 @@ def check(model: Model, arch: Arch) -> Report:
     notes += [f"warning: {found}." for found in saved.warnings]
     never = never_quantized(assumed.model.graph)
     notes += [] if never is None else [never]
-    found = [kernel for op in written.ops if (kernel := find_kernel(op.attr(KERNEL_ATTR, "")))]
+    found = [kernel for op in written.ops if (kernel := find_kernel(op.text(KERNEL_ATTR)))]
     kernels = [kernel for kernel in found if kernel.op not in ("feed", "fetch")]
     return Report(
         arch,

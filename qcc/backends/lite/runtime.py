@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import start
+from qcc.backends.engines.process import require_dtypes, start
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
+from qcc.backends.lite.file_op import Program
 from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.schema import NUMPY_DTYPES
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.targets.lite import find_kernel
 
@@ -35,7 +37,8 @@ class LiteRuntime(Runtime):
     are right only for the sizes that they see first, images of another size are run by a new predictor.
 
     Raises MissingDependencyError when paddlelite is not installed, ModelFormatError when the file is damaged,
-    LiteRuntimeError when it is for ARM, or the runtime aborts.
+    LiteRuntimeError when it is for ARM, or the runtime aborts, or an array is of other elements than the
+    file takes.
     """
 
     engine = "Paddle Lite's runtime"
@@ -49,9 +52,12 @@ class LiteRuntime(Runtime):
         buffer = read_naive_buffer(path)
         _refuse_arm(path, buffer)
         sizes = relied_on(buffer, "x86").sizes
+        program = Program(buffer.program.blocks[0], buffer.params)
         environment = {"OMP_NUM_THREADS": str(threads)}
         super().__init__(path, start("qcc.backends.lite.worker", str(path), sizes, environment=environment))
         self.outputs: tuple[str, ...] = tuple(self.header["outputs"])
+        kinds = {name: program.element_kind(name) for name in self.inputs if not program.is_used_again(name)}
+        self._dtypes = {name: NUMPY_DTYPES[kind] for name, kind in kinds.items() if kind in NUMPY_DTYPES}
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         missing = [name for name in self.inputs if name not in inputs]
@@ -59,12 +65,13 @@ class LiteRuntime(Runtime):
             raise LiteRuntimeError(
                 f"{self._model} wants the inputs {list(self.inputs)}; {missing} are missing."
             )
+        require_dtypes(self._dtypes, inputs, LiteRuntimeError)
         return {name: inputs[name] for name in self.inputs}
 
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:
     """The x86 library loads files for ARM, but only pretends to run them."""
-    kernels = [find_kernel(op.attr(KERNEL_ATTR, "")) for op in buffer.ops]
+    kernels = [find_kernel(op.text(KERNEL_ATTR)) for op in buffer.ops]
     if any(kernel is not None and kernel.target == "arm" for kernel in kernels):
         raise LiteRuntimeError(
             f"{path} is for ARM, and Paddle Lite's runtime runs files for x86 here: export the model with"

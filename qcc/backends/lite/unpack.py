@@ -24,6 +24,10 @@ _FORMATS = {
     "float64": ("d", 8),
 }
 _LONGEST_PADDING = 7
+_MOST_SHARED = 4
+"""Empty strings are one object, and so are equal layouts of tables; nothing else is, so that what is read is
+little more than the buffer. Where vectors hold one table many times, a kilobyte would be read as
+gigabytes."""
 
 
 class DamagedError(Exception):
@@ -42,6 +46,7 @@ class Unpacker:
         self.data = data
         self.complaints: list[str] = []
         self._used: list[tuple[int, int]] = []
+        self._left = _MOST_SHARED * len(data)
         self._vtables: set[int] = set()
 
     def root(self, table: type[_T]) -> _T:
@@ -70,6 +75,9 @@ class Unpacker:
     def _use(self, start: int, length: int) -> None:
         if start < 0 or start + length > len(self.data):
             raise DamagedError(f"{length} bytes at {start} lie outside of the buffer")
+        self._left -= length
+        if self._left < 0:
+            raise DamagedError(f"its {len(self.data)} bytes are used more than {_MOST_SHARED} times over")
         self._used.append((start, start + length))
 
     def _scalar(self, name: str, position: int) -> Any:

@@ -115,6 +115,8 @@ def _about_interface(block: BlockDesc, variables: dict[str, VarDesc]) -> Iterato
         if holder is None or holder.type is None or holder.type.type != kind or not holder.persistable:
             yield f"the variable {op_type!r} is missing or of a wrong kind"
         columns = [op.attr("col") for op in block.ops if op.type == op_type]
+        if op_type == "fetch" and not columns:
+            yield "it fetches nothing, so that nothing comes out"
         numbers = [column for column in columns if isinstance(column, int)]
         if sorted(numbers) != list(range(len(columns))):
             yield f"the {op_type} ops have the columns {columns}"
@@ -159,10 +161,11 @@ def _about_order(block: BlockDesc, weights: Collection[str]) -> Iterator[str]:
         for name in (name for slot in op.outputs for name in slot.arguments):
             first.setdefault(name, at)
     for at, op in enumerate(block.ops):
-        early = [name for slot in op.inputs for name in slot.arguments if first.get(name, -1) >= at]
-        early = [name for name in early if name not in weights]
-        if early and op.type not in ("feed", "fetch"):
-            yield f"{title(op)} reads {early[0]!r} before it is written"
+        read = [name for slot in op.inputs for name in slot.arguments if name not in weights]
+        early = [name for name in read if first.get(name, len(block.ops)) >= at]
+        if early and op.type != "feed":
+            when = "before it is written" if early[0] in first else "and nothing writes it"
+            yield f"{title(op)} reads {early[0]!r} {when}"
 
 
 def _about_types(op: OpDesc, kernel: Kernel, program: Program) -> Iterator[str]:

@@ -38,7 +38,15 @@ def feed(predictor: Any, arrays: Arrays) -> None:
 def fetch(predictor: Any) -> Arrays:
     """By position, since a model may give a variable twice."""
     count = len(predictor.get_output_names())
-    return {str(position): predictor.get_output(position).numpy() for position in range(count)}
+    return {str(position): values(predictor.get_output(position)) for position in range(count)}
+
+
+def values(tensor: Any) -> np.ndarray:
+    found = tensor.numpy()
+    if found.dtype == bool:
+        # The binding takes booleans for 0 bytes wide, so that all of its array are the first one.
+        return np.array(tensor.int8_data(), np.int8).view(bool).reshape(found.shape)
+    return found
 
 
 def sizes(arrays: Arrays) -> dict[str, tuple[int, ...]]:

@@ -185,9 +185,11 @@ def log_sigmoid(op: Op) -> Steps:
     )
 
 
-def log_softmax(op: Op) -> Steps:
-    """x - max(x) - log(sum(exp(x - max(x)))) along an axis."""
+def log_softmax(op: Op) -> Steps | None:
+    """x - max(x) - log(sum(exp(x - max(x)))) along an axis; None where there is none."""
     x = op.input("X")
+    if not x.shape:
+        return None
     axis = op.attr("axis", -1) % len(x.shape)
     total = reduced("sum", "sum", "exp", [axis], x)
     return (

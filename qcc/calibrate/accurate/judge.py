@@ -16,6 +16,7 @@ from qcc.calibrate.compare import same_class
 from qcc.model import Model, Runner
 
 Outputs = Mapping[str, np.ndarray]
+_ALIGNMENT = 64
 
 
 class Judge:
@@ -26,10 +27,7 @@ class Judge:
     def __init__(self, model: Model, batches: Sequence[Numbered]) -> None:
         self._graph, self.batches = model.graph, batches
         self.heads = heads(model.graph)
-        with tempfile.TemporaryFile() as file:
-            self._wanted = [
-                {name: _kept(file, one) for name, one in found.items()} for found in self._run(model)
-            ]
+        self._wanted = _kept(self._run(model))
         self._units = {name: _unit([one[name] for one in self._wanted]) for name in self.heads}
 
     @property
@@ -96,17 +94,27 @@ class Judge:
             yield dict(zip(names, map(np.asarray, runner.run(self.inputs(batch), names)), strict=True))
 
 
-def _kept(file: IO[bytes], array: np.ndarray) -> np.ndarray:
-    """The same array, as it lies in a file, behind what is there: many maps of classes are larger than
-    memory."""
-    if not array.size:
-        return array
-    start = -(-file.tell() // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
-    file.seek(start)
+def _kept(runs: Iterable[Outputs]) -> list[Outputs]:
+    """The same arrays, as they lie in a temporary file: many maps of classes are larger than memory. The file
+    is mapped once, as each map takes a descriptor, of which a process may have a thousand."""
+    with tempfile.TemporaryFile() as file:
+        places = [
+            {name: (_written(file, one), one.dtype, one.shape) for name, one in run.items()} for run in runs
+        ]
+        file.flush()
+        lent = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if file.tell() else b""
+    return [
+        {name: np.ndarray(shape, dtype, lent, offset) for name, (offset, dtype, shape) in run.items()}
+        for run in places
+    ]
+
+
+def _written(file: IO[bytes], array: np.ndarray) -> int:
+    """Where in the file the array lies from now on: behind what is there."""
+    file.seek(-(-file.tell() // _ALIGNMENT) * _ALIGNMENT)
+    start = file.tell()
     file.write(np.ascontiguousarray(array).data)
-    file.flush()
-    lent = mmap.mmap(file.fileno(), array.nbytes, access=mmap.ACCESS_READ, offset=start)
-    return np.frombuffer(lent, array.dtype).reshape(array.shape)
+    return start
 
 
 def _unit(wanted: Sequence[np.ndarray]) -> float:

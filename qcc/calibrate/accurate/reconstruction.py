@@ -3,7 +3,7 @@ least."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,7 +79,9 @@ def reconstruct(
         raise DataError("one batch is too few: it takes one to learn from, and another to check by.")
     walk = _Walk(chosen, methods, memo, [batch.name for batch in batches])
     every = min(CHECKED, max(_FEWEST, len(batches)))
-    images = [_Image(dict(batch.read()), place % every == every - 1) for place, batch in enumerate(batches)]
+    images = _held(
+        _Image(dict(batch.read()), place % every == every - 1) for place, batch in enumerate(batches)
+    )
     found: list[Learned] = []
     for done, step in enumerate(walk.steps):
         report(done, len(walk.steps))
@@ -101,6 +103,19 @@ class _Image:
 
     def __post_init__(self) -> None:
         self.wanted = self.given = self.fed
+
+
+def _held(images: Iterable[_Image]) -> list[_Image]:
+    """As many images as there is memory for; others are not read."""
+    held = 0
+    kept = []
+    for image in images:
+        held += size(image.wanted) + size(image.given)
+        kept.append(image)
+        # A few are needed in any case.
+        if held > MEMORY and len(kept) >= 2 * CHECKED:
+            break
+    return kept
 
 
 @dataclass(frozen=True)
@@ -140,16 +155,13 @@ class _Walk:
         """Run both networks up to a layer; images for which there is no memory are let go."""
         wanted = Advance(self._wanted, self._parts[0][number])
         given = Advance(self._given, self._parts[1][number])
-        held = 0
-        kept = []
-        for image in images:
-            image.wanted, image.given = wanted(image.wanted), given(image.given)
-            held += size(image.wanted) + size(image.given)
-            kept.append(image)
-            # A few are needed in any case.
-            if held > MEMORY and len(kept) >= 2 * CHECKED:
-                break
-        return kept
+
+        def advanced() -> Iterator[_Image]:
+            for image in images:
+                image.wanted, image.given = wanted(image.wanted), given(image.given)
+                yield image
+
+        return _held(advanced())
 
     def learn(self, step: _Step, number: int, images: Sequence[_Image]) -> Learned:
         """Learn a layer's weight and bias, and let the quantized network have them."""

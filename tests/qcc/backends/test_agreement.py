@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qcc.backends.agreement import MOST, MULTIPLE, Distance, distances, furthest, limits
+from qcc.backends.agreement import MOST, MULTIPLE, Distance, distances, furthest, limits, range_of
 
 ONE = np.array([1.0, -2.0, 4.0], np.float32)
 
@@ -57,6 +57,18 @@ def test_an_output_that_hardly_varies_is_judged_by_its_size() -> None:
 def test_integers_are_counted() -> None:
     found = distance(np.array([3, 9, 5, 7]), np.array([3, 4, 5, 7]))
     assert (found.largest, found.mean, found.norms) == (0.25, 0.25, 0)
+
+
+def test_complex_numbers_are_two() -> None:
+    """An imaginary part of the other sign is as far off as a real one."""
+    values = np.arange(20, dtype=np.float32) * np.complex64(1 + 1j)
+    (found,) = distances([values.conj()], [values])
+    assert found.largest == pytest.approx(2)
+    assert distances([values], [values])[0] == Distance()
+
+
+def test_nothing_has_a_range() -> None:
+    assert range_of(np.zeros((0, 4), np.float32)) > 0
 
 
 def test_denormals_do_not_count() -> None:

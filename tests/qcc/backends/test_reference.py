@@ -41,6 +41,32 @@ def of_a_map(side: int, folder: Path) -> Reference:
     return referred(model, inputs, folder)
 
 
+def test_the_last_bit_of_float16_may_be_another(tmp_path: Path) -> None:
+    """It is larger than what sums of float32 in another order are off by."""
+    x = floats(1, 3, 8, 8)
+    model = build_model(lambda x: paddle.cast(static.nn.conv2d(x, 4, 3), "float16"), (x,))
+    found = referred(model, {"x0": x}, tmp_path)
+    (output,) = found.outputs
+    assert output.dtype == np.float16
+    right, wrong = (np.nextafter(output, np.float16(9)), output * np.float16(1.01))
+    (limit,) = found.limits()
+    assert found.distances([right])[0].within(limit)
+    assert not found.distances([wrong])[0].within(limit)
+
+
+def test_what_is_joined_of_nothing_is_compared(tmp_path: Path) -> None:
+    """Nothing passes the threshold, so that there is nothing whose range could be small."""
+
+    def build(x: Any) -> Any:
+        y = static.nn.conv2d(x, 4, 3)
+        best = F.relu(paddle.masked_select(y, y > 1e9))
+        return [y, paddle.concat([best, best * 2.0])]
+
+    x = floats(1, 3, 8, 8)
+    found = referred(build_model(build, (x,)), {"x0": x}, tmp_path)
+    assert [output.size for output in found.outputs[:2]] == [4 * 6 * 6, 0]
+
+
 @pytest.mark.parametrize(("side", "few_may"), [(100, True), (20, False)])
 def test_single_elements_of_a_large_map_may_be_anything(side: int, few_may: bool, tmp_path: Path) -> None:
     found = of_a_map(side, tmp_path)

@@ -137,8 +137,9 @@ def _softmax(at: _Expansion) -> bool:
     """Where the axis is not the last one, the kernel of x86 takes the exponential of what it reads, with no
     maximum taken away: from 89 on that is infinite, and the result no number."""
     last = len(at.x.shape) - 1
-    axis = int(at.op.attr("axis", -1)) % (last + 1)
-    if at.arch == "arm" or axis == last:
+    # Of a scalar there is no axis.
+    axis = int(at.op.attr("axis", -1)) % max(last + 1, 1)
+    if at.arch == "arm" or axis >= last:
         return False
     order = list(range(last + 1))
     order[axis], order[last] = last, axis

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flatbuffers import Builder
 from lite_agreement import lowered
 from lite_ops import CASES
 
@@ -149,6 +150,29 @@ def test_every_flipped_byte_is_survived(tmp_path: Path) -> None:
         except ModelFormatError:
             refused += 1
     assert refused > 100
+
+
+def test_a_table_that_is_held_many_times(tmp_path: Path) -> None:
+    """Five kilobytes, read as what they say, would be a billion ops."""
+    builder = Builder(1024)
+    table = _table_of(builder, 0, builder.CreateString("a"))
+    for place in (3, 3, 0):  # attributes of ops of blocks of a program
+        builder.StartVector(4, 400, 4)
+        for _ in range(400):
+            builder.PrependUOffsetTRelative(table)
+        table = _table_of(builder, place, builder.EndVector())
+    builder.Finish(table)
+    topology = bytes(builder.Output())
+    path = tmp_path / "deep.nb"
+    path.write_bytes(struct.pack("<H16sQ", 2, b"v2.13-rc", len(topology)) + topology)
+    with pytest.raises(ModelFormatError, match="used more than 4 times over"):
+        parse_naive_buffer(path)
+
+
+def _table_of(builder: Builder, place: int, child: int) -> int:
+    builder.StartObject(place + 1)
+    builder.PrependUOffsetTRelativeSlot(place, child, 0)
+    return int(builder.EndObject())
 
 
 def test_missing_file(tmp_path: Path) -> None:

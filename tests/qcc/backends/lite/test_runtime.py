@@ -42,6 +42,41 @@ def test_a_feed_of_truth_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.lite
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "int64"])
+def test_elements_of_another_type_are_refused(dtype: str, tmp_path: Path) -> None:
+    """The runtime would read their bytes as those of floats."""
+    case = CASES["relu"]
+    export(case.model(), tmp_path / "a.nb", arch="x86", check=False)
+    given = {name: array.astype(dtype) for name, array in case.feed().items()}
+    with (
+        LiteRuntime(tmp_path / "a.nb") as runtime,
+        pytest.raises(LiteRuntimeError, match=rf"'x0' is {dtype}, and the model is fed with float32"),
+    ):
+        runtime.run(given)
+
+
+@pytest.mark.lite
+def test_truth_values_come_out(tmp_path: Path) -> None:
+    """The runtime's own binding gives the first one in the place of all."""
+    x = floats(2, 3, 5)
+    model = build_model(lambda x: [x > 0.5, paddle.cast(x > 0.5, "float32")], (x,))
+    export(model, tmp_path / "a.nb", arch="x86", check={"x0": x})
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        found, counted = runtime.run({"x0": x})
+    np.testing.assert_array_equal(found, x > 0.5)
+    np.testing.assert_array_equal(counted, x > 0.5)
+
+
+@pytest.mark.lite
+def test_a_softmax_of_a_number(tmp_path: Path) -> None:
+    x = floats(2, 3)
+    model = build_model(lambda x: paddle.nn.functional.softmax(paddle.sum(x)), (x,))
+    export(model, tmp_path / "a.nb", arch="x86", check={"x0": x})
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        assert runtime.run({"x0": x})[0] == 1
+
+
+@pytest.mark.lite
 def test_runtime_refuses_what_is_no_file_for_x86(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "a.nb").write_bytes(b"no model at all, by any means, nor anything that looks like it")
     with pytest.raises(ModelFormatError, match="is not a Paddle Lite naive buffer"):

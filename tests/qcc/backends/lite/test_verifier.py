@@ -168,9 +168,21 @@ def circle(buffer: NaiveBuffer) -> None:
     conv.inputs = [Var("Input", conv.outputs[0].arguments), *conv.inputs[1:]]
 
 
+def nothing_fetched(buffer: NaiveBuffer) -> None:
+    block = buffer.program.blocks[0]
+    block.ops = [op for op in block.ops if op.type != "fetch"]
+
+
+def nothing_fed(buffer: NaiveBuffer) -> None:
+    block = buffer.program.blocks[0]
+    block.ops = [op for op in block.ops if op.type != "feed"]
+
+
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
+        (nothing_fetched, "it fetches nothing"),
+        (nothing_fed, "reads 'x0' and nothing writes it"),
         (no_kernel, "names the kernel 'conv2d/no_such_alias/4/2/1'"),
         (wrong_type, "'x0' is float, where its kernel takes int8"),
         (undeclared, "uses 'nowhere', which is not declared"),

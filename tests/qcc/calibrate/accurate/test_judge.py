@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from typing import Any
 
@@ -92,6 +93,21 @@ def test_what_the_float_model_computes_is_not_held() -> None:
         tracemalloc.stop()
     assert judge.error(model) == 0
     assert peak < 20 * 4 * one
+
+
+def test_many_batches_take_few_descriptors() -> None:
+    """A process may have 1024 of them by default, and a budget is judged by all batches that are given."""
+    model = build_model(linear, (floats(1, 6),))
+    batches = list(numbered([{"x0": floats(1, 6) + number} for number in range(100)]))
+    before = len(os.listdir("/proc/self/fd"))
+    judge = Judge(model, batches)
+    assert len(os.listdir("/proc/self/fd")) - before < 10
+    assert judge.error(model) == 0
+
+
+def test_outputs_that_are_empty_are_kept() -> None:
+    model = build_model(lambda x: F.relu(x)[:, :0], (floats(4, 6),))
+    assert Judge(model, BATCHES).error(model) == 0
 
 
 def test_what_is_masked_out_is_not_off() -> None:

@@ -21,6 +21,7 @@ from qcc.calibrate.accurate.judge import Judge
 from qcc.calibrate.accurate.steps import STEPS, Attempt, Improvement, Samples, collecting
 from qcc.calibrate.choose import choose
 from qcc.calibrate.collect import numbered
+from qcc.calibrate.data.batches import Batches
 from qcc.calibrate.memo import Memo
 from qcc.calibrate.plan import make_plan
 from qcc.calibrate.quantize import Effort
@@ -253,7 +254,15 @@ def test_images_for_which_there_is_no_memory_are_let_go(
     plan = make_plan(spread.model)
     batches = list(numbered([*spread.calibration, *spread.calibration]))
     chosen = choose(plan, collecting(batches)(plan), "mse")
-    learned = reconstruction.reconstruct(chosen, batches, reconstruction.Methods(True, False))
+    read: list[int] = []
+
+    def noted(place: int) -> Any:
+        read.append(place)
+        return batches[place].read()
+
+    counted = list(numbered(Batches(range(len(batches)), noted)))
+    learned = reconstruction.reconstruct(chosen, counted, reconstruction.Methods(True, False))
+    assert read == list(range(2 * reconstruction.CHECKED))
     assert len(learned) == 5
     assert all(np.isfinite(value).all() for one in learned for value in one.values.values())
 
