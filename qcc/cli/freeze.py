@@ -144,7 +144,8 @@ def freeze(
         replaced = [path for form in FORMS for path in (save_path / form).glob("*")]
         refuse_inputs(replaced, files_of(model, model_filename, params_filename))
     check_form(loaded, weight_quant_type)
-    check_place(save_path, FORMS, {PAGE: is_page})
+    old_names = model is not None
+    check_place(save_path, FORMS, {PAGE: is_page}, _names(old_names, target))
     if config is not None:
         check_fits(loaded, config)
         task = build_task(config, dataset_dir, skip_bad, output_eval)
@@ -159,7 +160,6 @@ def freeze(
         data = given.one_batch(loaded)
         metrics = {}  # what was evaluated had other scales
     check = False if no_check else True if data is None else data
-    old_names = model is not None
     facts = {"frozen from": str(model or checkpoint)}
     with one_change(save_path):
         forms = freeze_to(
@@ -171,6 +171,15 @@ def freeze(
     for line, err in (*lines, *((line, False) for line in (*pasted, page))):
         echo(line, err=err)
     tell_next("bench", "MODEL", save_path)
+
+
+def _names(old_names: bool, target: str | None) -> dict[str, tuple[str, str]]:
+    """What the files of each form are called."""
+    from qcc.backends.fluid import FORMS, file_names
+    from qcc.train.programs.scheme import OLD_PROGRAM
+
+    found = dict.fromkeys(FORMS, file_names(OLD_PROGRAM if old_names else None))
+    return found if target is None else {**found, "qdq": file_names()}
 
 
 def lines_about(saved: Saved, target: str | None) -> Iterator[tuple[str, bool]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from qcc.errors import OutputError
 
@@ -19,9 +20,14 @@ OwnFiles = Mapping[str, Callable[[Path], bool]]
 """Names of files, and what tells that one was written by qcc."""
 
 
-def check_place(output: Path, folders: Iterable[str], files: OwnFiles) -> None:
+def check_place(
+    output: Path,
+    folders: Iterable[str],
+    files: OwnFiles,
+    names: Mapping[str, Container[str]] = MappingProxyType({}),
+) -> None:
     """Raise OutputError where something is in the way of folders with a model each, or of files, that are to
-    be written to `output`."""
+    be written to `output`; `names`: of a model's files in a folder, where they are not the usual ones."""
     from qcc.files import check_folder, finish_around
 
     check_folder(output)
@@ -33,7 +39,7 @@ def check_place(output: Path, folders: Iterable[str], files: OwnFiles) -> None:
                 f"{place} is a link, through which nothing is written: remove it, or give another folder."
             )
         check_folder(place)
-        _check_model(place)
+        _check_model(place, names.get(name))
     for name, is_own in files.items():
         path = output / name
         if path.exists() and not path.is_file():
@@ -139,8 +145,9 @@ def _json(path: Path) -> dict[str, object]:
     return {}
 
 
-def _check_model(folder: Path) -> None:
-    """Raise OutputError for files of a model that has no record of qcc."""
+def _check_model(folder: Path, names: Container[str] | None) -> None:
+    """Raise OutputError for files of a model that has no record of qcc, or one that names others than the
+    model to be written has: beside each other, nobody could tell which is meant."""
     from qcc.backends.fluid import file_names
     from qcc.record import FILE_NAME, RECORD_SUFFIX
 
@@ -149,7 +156,7 @@ def _check_model(folder: Path) -> None:
     for name, record in records.items():
         if (folder / name).exists() and not (folder / record).exists():
             raise _in_the_way(folder / name)
-    _keep_record(folder, records, of_model=True)
+    _keep_record(folder, records if names is None else names, of_model=True)
 
 
 def _in_the_way(path: Path) -> OutputError:

@@ -109,6 +109,10 @@ def test_a_folder_holds_one_record(forms: Path) -> None:
         assert told == (
             f"{output}/qcc.json is the record of {kept}, and a folder holds one: give another folder."
         )
+    # What freezes a MODEL calls its files `model` and `weights`, as the original did.
+    told = str(invoke("freeze", "-m", forms / "float", "--save", forms / "out").exception)
+    kept = f"{forms}/out/float/qcc.json is the record of model.pdmodel"
+    assert told == f"{kept}, and a folder holds one: give another folder."
     assert records == {path: path.read_bytes() for path in forms.rglob("qcc.json")}
 
 
