@@ -435,6 +435,17 @@ class Call:
             str_value=number_text(value),
         )
 
+    def from_the_front(self, axis: int, operand: str = "x") -> int:
+        """An axis of an operand, where one may be counted from the end, which Paddle 2.6 does not know."""
+        return axis if axis >= 0 else axis + len(self.type(operand).shape)
+
+    def sizes(self, operand: str, axes: range) -> str:
+        """An int32 variable of the sizes that some axes of an operand have in a run."""
+        whole = self.new("shape", {"Input": self[operand]}, Tensor("int32", (len(self.type(operand).shape),)))
+        attrs: dict[str, Any] = {"starts": [axes.start], "ends": [axes.stop], "infer_flags": [1]}
+        some = Tensor("int32", (len(axes),))
+        return self.new("slice", {"Input": whole}, some, axes=[0], decrease_axis=[], **attrs)
+
     def emit_like(self, x: str, kind: Tensor, value: float, out: str, dtype: DType | None = None) -> None:
         """A variable that holds this number everywhere, in the shape of another; `kind` is its own type,
         `dtype` what the file says of it.

@@ -155,7 +155,7 @@ def triu(call: Call) -> None:
 @rule("repeat_interleave")
 def repeat_interleave(call: Call) -> None:
     call.ignore("output_size")
-    attrs = {"Repeats": call.attr("repeats"), "dim": _from_the_front(call)}
+    attrs = {"Repeats": call.attr("repeats"), "dim": _repeated(call)}
     call.emit("repeat_interleave", {"X": call["x"]}, {"Out": call.out("out")}, **attrs)
 
 
@@ -163,13 +163,12 @@ def repeat_interleave(call: Call) -> None:
 def repeat_interleave_with_tensor_index(call: Call) -> None:
     call.ignore("output_size")
     inputs = {"X": call["x"], "RepeatsTensor": call["repeats"]}
-    call.emit("repeat_interleave", inputs, {"Out": call.out("out")}, dim=_from_the_front(call))
+    call.emit("repeat_interleave", inputs, {"Out": call.out("out")}, dim=_repeated(call))
 
 
-def _from_the_front(call: Call) -> int:
+def _repeated(call: Call) -> int:
     """The axis of an op; at one that is counted from the end Paddle 2.6 spoils its memory."""
-    axis = call.integer("axis")
-    return axis if axis >= 0 else axis + len(call.type("x").shape)
+    return call.from_the_front(call.integer("axis"))
 
 
 @rule("lookup_table")

@@ -22,7 +22,7 @@ def gather(call: Call) -> None:
         inputs = {"X": call["x"], "Index": call["index"], "Axis": axis_tensor}
         call.emit("gather", inputs, {"Out": call.out("out")})
         return
-    axis = _axis(call, "x", int(numbers[0]))
+    axis = call.from_the_front(int(numbers[0]))
     inputs = {"X": call["x"], "Index": _constant_from_the_front(call, range(axis, axis + 1))}
     call.emit("gather", inputs, {"Out": call.out("out")}, axis=axis)
 
@@ -36,14 +36,9 @@ def gather_nd(call: Call) -> None:
 
 @rule("index_select")
 def index_select(call: Call) -> None:
-    axis = _axis(call, "x", call.integer("axis"))
+    axis = call.from_the_front(call.integer("axis"))
     inputs = {"X": call["x"], "Index": _constant_from_the_front(call, range(axis, axis + 1))}
     call.emit("index_select", inputs, {"Out": call.out("out")}, dim=axis)
-
-
-def _axis(call: Call, operand: str, axis: int) -> int:
-    """An axis of an operand, counted from the front."""
-    return axis if axis >= 0 else axis + len(call.type(operand).shape)
 
 
 def _constant_from_the_front(call: Call, axes: range) -> str:
@@ -69,7 +64,7 @@ def along_axis(call: Call) -> None:
     shorter than the tensor: only that part of the tensor is taken, or written back.
     """
     kind, lengths = call.type("arr"), call.type("indices").shape
-    axis = _axis(call, "arr", call.integer("axis"))
+    axis = call.from_the_front(call.integer("axis"), "arr")
     index = _from_the_front(call, "indices", "arr", axis)
     shorter = [
         place
@@ -104,18 +99,9 @@ def _beginning(call: Call, x: str, part: Tensor, axes: list[int], ends: list[int
 
 def _from_the_front(call: Call, operand: str, x: str, axis: int) -> str:
     """where(index < 0, index + size of x at the axis, index)."""
-    index, kind, shape = call[operand], call.type(operand), call.type(x).shape
+    index, kind = call[operand], call.type(operand)
     zero = call.new("fill_any_like", {"X": index}, kind, value=0.0)
     below = call.new("less_than", {"X": index, "Y": zero}, kind.with_dtype("bool"))
-    whole = call.new("shape", {"Input": call[x]}, Tensor("int32", (len(shape),)))
-    cut: dict[str, Any] = {
-        "axes": [0],
-        "starts": [axis],
-        "ends": [axis + 1],
-        "decrease_axis": [],
-        "infer_flags": [1],
-    }
-    one = Tensor("int32", (1,))
-    size = call.new("slice", {"Input": whole}, one, **cut)
-    moved = call.new("elementwise_add", {"X": index, "Y": call.cast(size, one, kind.dtype)}, kind)
+    size = call.cast(call.sizes(x, range(axis, axis + 1)), Tensor("int32", (1,)), kind.dtype)
+    moved = call.new("elementwise_add", {"X": index, "Y": size}, kind)
     return call.new("where", {"Condition": below, "X": moved, "Y": index}, kind)

@@ -104,18 +104,9 @@ def _closest(factor: float) -> float:
 def _sizes(call: Call, spatial: range, factors: Sequence[float]) -> str:
     """The sizes of the result, computed in float64 as Paddle 3 does."""
     count = len(spatial)
-    whole = call.new("shape", {"Input": call["x"]}, Tensor("int32", (len(call.type("x").shape),)))
-    cut: dict[str, Any] = {
-        "axes": [0],
-        "starts": [spatial.start],
-        "ends": [spatial.stop],
-        "decrease_axis": [],
-        "infer_flags": [1],
-    }
     some = Tensor("int32", (count,))
-    sizes = call.new("slice", {"Input": whole}, some, **cut)
     exact = some.with_dtype("float64")
-    wide = call.cast(sizes, some, "float64")
+    wide = call.cast(call.sizes("x", spatial), some, "float64")
     # One by one: Paddle 3.3 reads no list of doubles in a program of 2.6.
     single = [call.full(factor, Tensor("float64", (1,))) for factor in factors]
     numbers = call.new("concat", {"X": single}, exact, axis=0) if count > 1 else single[0]
