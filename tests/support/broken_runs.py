@@ -7,12 +7,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from rich.console import Console
 
 from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 from qcc.train.loop.interrupt import Interrupted
+from qcc.train.loop.stepper import Step, Stepper
+from qcc.train.programs.scope import write_scope
 from qcc.train.quantize import quantize
 from qcc.train.tasks.classifier import ClassifierTask
 from qcc.train.tasks.task import Feeds
@@ -33,6 +37,19 @@ class StoppingTask(ClassifierTask):
                     raise RuntimeError("killed")
                 self.stop.requested = True
             yield feeds
+
+
+def losing(monkeypatch: pytest.MonkeyPatch, name: str, size: int, number: int) -> None:
+    """Let a variable of so many elements be no number any more behind the step of this number."""
+    step = Stepper.step
+
+    def spoilt(stepper: Stepper, feeds: Feeds, current: int) -> Step:
+        done = step(stepper, feeds, current)
+        if current == number:
+            write_scope(stepper.scope, {name: np.full(size, np.nan, np.float32)})
+        return done
+
+    monkeypatch.setattr(Stepper, "step", spoilt)
 
 
 def run(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from broken_runs import losing
 from rich.console import Console
 from small_layer import FINE, IMAGES, LABELS, SPECS, Small, accuracy, batches, fitted
 
@@ -20,8 +21,6 @@ from qcc.train import FitResult, Network, fit
 from qcc.train.config import QuantizationStrategy
 from qcc.train.config.optimization import Adam, OptimizerBuilder
 from qcc.train.loop.checkpoint import CheckpointStore
-from qcc.train.loop.stepper import Stepper
-from qcc.train.programs.scope import write_scope
 
 nn = paddle.nn
 
@@ -233,16 +232,8 @@ def test_a_kill_behind_the_checkpoint_leaves_no_epoch_out_of_the_records(
 def test_what_is_not_finite_is_not_kept(
     layer: nn.Layer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Stepper.step
-
-    def spoilt(stepper: Stepper, feeds: Any, number: int) -> Any:
-        done = step(stepper, feeds, number)
-        if number == 5:
-            write_scope(stepper.scope, {"norm._mean": np.full(4, np.nan, np.float32)})
-        return done
-
     with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "step", spoilt)
+        losing(patch, "norm._mean", size=4, number=5)
         with pytest.raises(TrainingError, match=r"'norm\._mean'.* the last good checkpoint is .*/0\.$"):
             fitted(layer, tmp_path, broken)
     assert not (tmp_path / "interrupted").exists()

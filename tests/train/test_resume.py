@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from broken_runs import StoppingTask, assert_equal_states, final_state, run
+from broken_runs import StoppingTask, assert_equal_states, final_state, losing, run
 from rich.console import Console
 from tiny import distilling_slim, write_config, write_slim
 
@@ -24,8 +23,7 @@ from qcc.errors import CheckpointError, ConfigError, OutputError, TrainingError,
 from qcc.interrupts import StopRequest
 from qcc.train.config import load_config, load_slim
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
-from qcc.train.loop.stepper import Step, Stepper
-from qcc.train.programs.scope import write_scope
+from qcc.train.loop.stepper import Stepper
 from qcc.train.quantize import quantize
 from qcc.train.saving import Outputs
 from qcc.train.tasks.classifier import ClassifierTask
@@ -301,15 +299,7 @@ def test_weights_that_are_not_finite_end_the_run(
     tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where relus turn what is not a number into zeros, the loss goes on to be one."""
-    step = Stepper.step
-
-    def breaking(stepper: Stepper, feeds: Feeds, number: int) -> Step:
-        done = step(stepper, feeds, number)
-        if number == 7:
-            write_scope(stepper.scope, {"conv1_bn_mean": np.full(2, np.nan, np.float32)})
-        return done
-
-    monkeypatch.setattr(Stepper, "step", breaking)
+    losing(monkeypatch, "conv1_bn_mean", size=2, number=7)
     slim = write_slim(tmp_path / "run", 2, end_epoch=1, **SCHEME)
     with pytest.raises(TrainingError) as error:
         run(tiny_config, slim)
