@@ -241,13 +241,18 @@ class Outcome:
         of_file = in_target[0] if in_target else []
         sections = [*self.sections, *_in_target(target, of_file)]
         remedy = _remedy(effort, target)
+        data = {**self.source.record, "used": self.source.used(len(self.statistics.batches))}
+        page = None  # of a float model, which is equal to itself
+        if not self.is_float:
+            rounded = self.quantized.model
+            page = write_beside(self.output, model, self.plan, rounded, compared, data, _phase)
         story = Story(
             model=model,
             quantized=self.quantized,
             effort=effort,
             calibrator=calibrator,
             target=target,
-            data={**self.source.record, "used": self.source.used(len(self.statistics.batches))},
+            data=data,
             skipped=list(self.statistics.skipped.values()),
             agreement=agreement,
             compared_on=len(compared),
@@ -259,6 +264,7 @@ class Outcome:
                 *self.notices,
                 *losing(self.quantized.choices, remedy),
                 *noisy(of_file or agreement, remedy),
+                *(() if page is None else page.notices),
                 *self.quantized.notices,
                 *strangers(self.statistics, self.source.items),
             ],
@@ -266,13 +272,12 @@ class Outcome:
         )
         story.write(self.output)
         lines = [*_lines(story.notices, story.skipped)]
-        if not self.is_float:  # which is equal to itself, and has no page
+        if page is not None:
             lines += [f"against float, on {len(compared)} of the batches{seen}: {one}" for one in agreement]
             lines += [f"{one.title}: {line}" for one in sections[len(self.sections) :] for line in one.lines]
         lines.append(f"{self.output / REPORT} has the rest.")
-        if not self.is_float:
-            rounded, data = self.quantized.model, story.data
-            lines.append(write_beside(self.output, model, self.plan, rounded, compared, data, _phase))
+        if page is not None:
+            lines.append(page.line)
         self.told += [(line, False) for line in lines]
 
     def _compared(self, effort: str) -> tuple[list[Batch], str]:

@@ -121,7 +121,7 @@ def verdict(analysis: Analysis) -> str:
     if best.effect is not None and best.effect.off < _MUCH * distance:
         words += (
             f" Left float, {best.layer.output} would bring the whole down to {percent(best.effect.off)}:"
-            f" {_left_float(best)}."
+            f" {keep_float(best)}."
         )
     return f"{words} {told_scores(analysis)}".rstrip()
 
@@ -138,14 +138,14 @@ def told_scores(analysis: Analysis) -> str:
     score, best = max(known, key=lambda pair: pair[0].off, default=(None, None))
     if score is None or best is None or score.off <= scores.quantized:
         return f"{words}."
-    return f"{words}; with {best.layer.output} float it gives {metric_value(score.off)}: {_left_float(best)}."
+    return f"{words}; with {best.layer.output} float it gives {metric_value(score.off)}: {keep_float(best)}."
 
 
 _MUCH = 0.8
 """An op that stays float is worth a word when it takes a fifth off what the output is off by."""
 
 
-def _left_float(one: OpFinding) -> str:
+def keep_float(one: OpFinding) -> str:
     """The option by which an op stays float; it takes globs."""
     return f"--skip-vars {shlex.quote(escape(one.layer.output))}"
 

@@ -244,9 +244,30 @@ def test_beside_a_model_whose_rows_depend_on_values_no_page_is_written(tmp_path:
     frozen = qcc.quantize(model, batches)
     data = {"kind": "batches", "path": "a:b", "used": 1}
     told = write_beside(tmp_path, "net", plan, frozen, batches, data, silent)
-    assert told.startswith("no report.html: ")
-    assert "its size depends on values that rounding moves" in told
+    assert told.line.startswith("no report.html: ")
+    assert "its size depends on values that rounding moves" in told.line
+    assert not told.notices
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_alone_loses_much_is_named_with_the_way_to_keep_it_float(tmp_path: Path) -> None:
+    """Differences of neighbours, which are a hundredth of what is rounded: a mean over all activations of the
+    network would not show it."""
+
+    def net(x: Any) -> Any:
+        edges = paddle.nn.functional.conv2d(x + 100.0, paddle.to_tensor(kernel))
+        return paddle.nn.Conv2D(3, 4, 1)(edges)
+
+    kernel = np.zeros((3, 3, 1, 2), np.float32)
+    kernel[range(3), range(3)] = [[1, -1]]
+    batches = [{"x0": floats(1, 3, 16, 16)}]
+    model = build_model(net, (batches[0]["x0"],))
+    frozen = qcc.quantize(model, batches, without=WITHOUT)
+    data = {"kind": "batches", "path": "a:b", "used": 1}
+    told = write_beside(tmp_path, "net", make_plan(model), frozen, batches, data, silent)
+    (notice,) = told.notices
+    assert notice.startswith("quantized by itself, 'conv2d_0.tmp_0' is off by ")
+    assert "Keep such layers float with --skip-vars conv2d_0.tmp_0, or give a budget." in notice
 
 
 def test_beside_a_model_nothing_is_left_of_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

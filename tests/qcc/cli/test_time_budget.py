@@ -51,7 +51,7 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def takes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Costs], None]:
     """Sets what a run of a candidate takes, in milliseconds, whatever the engine would. No page is written
     beside the report, which is no matter of time and takes some."""
-    monkeypatch.setattr(beside, "write_beside", lambda *_: "no page")
+    monkeypatch.setattr(beside, "write_beside", lambda *_: beside.Beside("no page"))
 
     def set_to(costs: Costs) -> None:
         def turns(_: clock.EngineClock, candidates: Sequence[Floats]) -> list[Turns]:
