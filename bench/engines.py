@@ -280,9 +280,7 @@ ONNX* is the file of `qcc export --target openvino`.
 _ABOUT = {
     "cpu": (
         "Without VNNI",
-        "Other programs ran at the same time, which the ratios, taken turn by turn, feel little. Of YOLOv3,"
-        " whose weights are random, 3,800 boxes of an image reached non-maximum suppression here, and a tenth"
-        " of that below, as of trained ones: it takes up to a third of the int8 time, and gains nothing.",
+        "Other programs ran at the same time, which the ratios, taken turn by turn, feel little.",
     ),
     "vnni": (
         "With VNNI",
