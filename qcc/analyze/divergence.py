@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.backends.agreement import differences
 from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
 from qcc.files import finite
@@ -280,16 +281,12 @@ class _Sums:
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             self.noise = np.inf
             return
-        # What is masked out is minus infinity in both.
-        finite = np.isfinite(wanted)
-        if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
-            self.noise = np.inf
-        elif finite.any():
-            found, wanted = found[finite], wanted[finite]
-            off = np.subtract(found, wanted, dtype=np.float64)
+        off, finite = differences(found, wanted), np.isfinite(wanted)
+        self.noise += float(np.sum(np.square(off)))
+        if finite.any():
+            wanted = wanted[finite]
             self.signal += float(np.sum(np.square(wanted, dtype=np.float64)))
-            self.noise += float(np.sum(np.square(off)))
-            self.largest = max(self.largest, float(np.max(np.abs(off))))
+            self.largest = max(self.largest, float(np.max(off)))
             self.low, self.high = min(self.low, float(wanted.min())), max(self.high, float(wanted.max()))
 
     def off(self) -> Off:
