@@ -84,7 +84,7 @@ _UNSOUND = Distance(np.inf, np.inf, np.inf, 0.0)
 def differences(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """How far the numbers of two arrays of one shape are apart, float64, in which those of float16 have room:
     0 where both are the same that is not finite, such as the minus infinity of what is masked out, and
-    infinite where one alone is not finite, or neither is, and they are not the same."""
+    infinite where one alone is not finite, or both are, but not the same."""
     left, right = found.astype(np.float64), wanted.astype(np.float64)
     same = (left == right) | (np.isnan(left) & np.isnan(right))
     apart = np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))

@@ -1,8 +1,8 @@
 """The process in which ONNX Runtime runs one model.
 
-It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs and which ops compute
-with integers, by the optimized model, which it writes where it is told to. Requests carry "do": "run", which
-is answered with the outputs, or "time".
+It is started by `qcc.backends.engines.onnxruntime`. It tells the names and shapes of the inputs and which
+ops compute with integers, by the optimized model, which it writes where it is told to. Requests carry "do":
+"run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -34,8 +34,12 @@ def main() -> None:
         kind: count for kind, count in kinds.items() if kind.startswith("QLinear") or kind in _INTEGERS
     }
     floats = {kind: count for kind, count in kinds.items() if kind in _FLOATS}
-    names = [value.name for value in session.get_inputs()]
-    send(connection, {"inputs": names, "int8": integers, "floats": floats}, {})
+    # A length that is open has a name, or nothing.
+    shapes = {
+        value.name: [one if isinstance(one, int) else -1 for one in value.shape]
+        for value in session.get_inputs()
+    }
+    send(connection, {"inputs": list(shapes), "shapes": shapes, "int8": integers, "floats": floats}, {})
     try:
         while True:
             header, arrays = receive(connection)

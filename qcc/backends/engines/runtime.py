@@ -21,8 +21,9 @@ _R = TypeVar("_R", bound="Runtime")
 
 
 class Runtime:
-    """A model in an engine; a context manager. `inputs`: their names; `header`: what the process has told
-    besides when it had loaded the model.
+    """A model in an engine; a context manager. `inputs`: their names; `shapes`: those that it takes, where
+    the engine tells, with -1 for lengths that are open; `header`: what the process has told besides when it
+    had loaded the model.
 
     Raises `error` when the engine refuses the model, ends its process, or hangs (`patience.py`).
     """
@@ -37,6 +38,8 @@ class Runtime:
             self.header, _ = self._receive()
             unless_loaded.pop_all()
         self.inputs: tuple[str, ...] = tuple(self.header["inputs"])
+        shapes = self.header.get("shapes", {})
+        self.shapes: dict[str, tuple[int, ...]] = {name: tuple(shape) for name, shape in shapes.items()}
 
     def __enter__(self: _R) -> _R:
         return self
