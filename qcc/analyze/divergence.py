@@ -322,8 +322,14 @@ def _named(one: LayerDistance) -> str:
 
 def _known_as(graph: Graph, name: str, other: Other) -> tuple[str, str]:
     """The type of the op that a layer is known by, and what that is called; an output that is compared alone
-    is known by its own name."""
-    var = graph.var(name)
-    op = layer_of(var, other.names) if other.inner else var.producer
+    is known by its own name, and by the op that computes what is only rounded or scaled back behind it."""
+    op = layer_of(graph.var(name), other.names) if other.inner else _computes(graph.var(name))
     assert op is not None
     return op.type, op_name(op) if other.inner else name
+
+
+def _computes(var: Var) -> Op | None:
+    op = var.producer
+    while op is not None and op.type in _QUANTIZERS and op.input("X").producer is not None:
+        op = op.input("X").producer
+    return op
