@@ -104,11 +104,12 @@ def leave_copy() -> None:
 
 
 def _end_copy() -> None:
-    """End a copy that nobody has used: it ends with its connection."""
+    """End a copy that nobody has used."""
     found = take_copy()
     if found is not None:
         found.connection.close()
         found.words.close()
+        found.kill()
         found.wait()
 
 
