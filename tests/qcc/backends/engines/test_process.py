@@ -24,17 +24,21 @@ class Engine(Runtime):
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "LOOK", 0.05)
-    monkeypatch.setattr(patience, "IDLE", 0.5)
-    monkeypatch.setattr(patience, "BUSY", math.inf)
-
-
-@pytest.fixture
 def process() -> Iterator[Process]:
     process = start("engine_worker")
     yield process
     process.close()
+
+
+@pytest.fixture
+def loaded(process: Process) -> Engine:
+    return Engine(Path("net.onnx"), process)
+
+
+def wait_less(monkeypatch: pytest.MonkeyPatch, *, idle: float = math.inf, busy: float = math.inf) -> None:
+    """From now on: what starts on a busy machine takes its time."""
+    for name, value in (("LOOK", 0.05), ("IDLE", idle), ("BUSY", busy)):
+        monkeypatch.setattr(patience, name, value)
 
 
 def there(process: Process) -> bool:
@@ -46,35 +50,33 @@ def ask(runtime: Runtime, do: str, **header: float) -> None:
     runtime._receive()
 
 
-@pytest.mark.usefixtures("impatient")
-def test_one_that_does_nothing_is_ended(process: Process) -> None:
-    runtime = Engine(Path("net.onnx"), process)
+def test_one_that_does_nothing_is_ended(
+    loaded: Engine, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_less(monkeypatch, idle=0.5)
     with pytest.raises(
         EngineError,
         match=r"^The engine hung and was ended after .* minutes without any work on net.onnx: it said",
     ):
-        ask(runtime, "hang")
-    runtime.close()
+        ask(loaded, "hang")
+    loaded.close()
     assert not there(process)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_one_that_works_is_waited_for(process: Process) -> None:
-    ask(Engine(Path("net.onnx"), process), "run", seconds=1.5)
+def test_one_that_works_is_waited_for(loaded: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_less(monkeypatch, idle=2)
+    ask(loaded, "run", seconds=3)
 
 
-def test_one_that_works_without_an_end_is_ended(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "LOOK", 0.05)
-    monkeypatch.setattr(patience, "BUSY", 0.5)
-    runtime = Engine(Path("net.onnx"), process)
+def test_one_that_works_without_an_end_is_ended(loaded: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_less(monkeypatch, busy=0.5)
     with pytest.raises(EngineError, match=r"hung and was ended after .* hours of work without an end on net"):
-        ask(runtime, "run", seconds=1000)
+        ask(loaded, "run", seconds=1000)
 
 
 def test_each_of_several_runs_may_take_as_long(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     process.receive()
-    monkeypatch.setattr(patience, "LOOK", 0.05)
-    monkeypatch.setattr(patience, "BUSY", 0.1)
+    wait_less(monkeypatch, busy=0.1)
     send(process.connection, {"do": "run", "seconds": 1.0}, {})
     process.receive(runs=1000)
 
