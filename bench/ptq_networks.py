@@ -23,7 +23,7 @@ from qcc.train.tasks.task import Feeds, Run, Task
 
 ROOT = Path(__file__).resolve().parent.parent
 CALIBRATION = 32
-IMAGES, PICTURES = 2000, 1000
+IMAGES, PICTURES = 10_000, 1000
 """Of the test sets of the trained networks."""
 _FIRST_TEST_PHOTO = 1000
 _TOGETHER = 4
@@ -118,7 +118,7 @@ class TrainedNetwork:
 
 
 class Classifier(TrainedNetwork):
-    """MobileNetV1 on the first test images of Fashion-MNIST."""
+    """MobileNetV1 on the test images of Fashion-MNIST."""
 
     def __init__(self) -> None:
         super().__init__(

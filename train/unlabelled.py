@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -259,11 +260,14 @@ def train_unlabelled(
     store = CheckpointStore(folder)
     with store.lock():
         check_origin(store, origin)
+        sample = _first(samples)
+        if sample is not None:
+            lesson = lesson.with_parts(plan.folded.graph, partial(_values, plan.folded, dict(sample)))
         teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
         run, run_start = (
             ModelRunner(model, ALONE.device, one_size=student.has_one_size).run for model in (teacher, start)
         )
-        samples = replace(samples, joins=_joins(plan.folded.graph, samples, run))
+        samples = replace(samples, joins=_joins(plan.folded.graph, sample, run))
         task = ImitationTask(samples, seed, run, teacher.fetches, classes_among(teacher.graph))
         measured = time.monotonic()
         task.before = task.measure(run_start)
@@ -328,12 +332,20 @@ def _fetching(model: Model, names: tuple[str, ...]) -> Model:
     return part
 
 
-def _joins(graph: Graph, samples: Samples, run: Run) -> bool:
+def _first(samples: Samples) -> Batch | None:
+    """The first sample that is trained on, of those that can be read."""
+    found = (samples.read(number) for number in samples.trained_on)
+    return next((one for one in found if one is not None), None)
+
+
+def _values(model: Model, sample: Feeds, names: Sequence[str]) -> Sequence[np.ndarray]:
+    return ModelRunner(_fetching(model, tuple(names)), ALONE.device, one_size=True).run(sample)
+
+
+def _joins(graph: Graph, sample: Batch | None, run: Run) -> bool:
     """Whether the model takes two samples at once."""
     if not all(graph.versions(name)[0].shape[:1] == (-1,) for name in graph.feeds):
         return False
-    found = (samples.read(number) for number in samples.trained_on)
-    sample = next((one for one in found if one is not None), None)
     if sample is None or not all(array.ndim for array in sample.values()):
         return False
     try:

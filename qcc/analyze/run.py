@@ -92,7 +92,7 @@ def analyze(
     """
     kept = Journal(journal, _identity(twins, sample))
     ranges = _seen(twins, sample, wanted)
-    measurement = Measurement(twins, kept)
+    measurement = Measurement(twins, kept, sample.reads[0])
     count = len(sample.reads)
     with wanted.phase("ops", count * len(twins.layers)) as report:
         measurement.ops(sample.reads, Control(wanted.stop, report))

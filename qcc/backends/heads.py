@@ -152,6 +152,23 @@ def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
     }
 
 
+def heads_and_parts(graph: Graph, run: Callable[[Sequence[str]], Sequence[np.ndarray]]) -> tuple[str, ...]:
+    """`heads`, and behind them the small ones of their parts, by what `run` gives for names."""
+    return with_small_parts(graph, heads(graph), run)
+
+
+def with_small_parts(
+    graph: Graph, names: Sequence[str], run: Callable[[Sequence[str]], Sequence[np.ndarray]]
+) -> tuple[str, ...]:
+    """Some variables, and behind them the small ones of their parts; `run` is asked where there are parts."""
+    joined = dict.fromkeys(part for name in names for part in parts(graph, name) if part not in names)
+    if not joined:
+        return tuple(names)
+    asked = (*names, *joined)
+    small = small_parts(graph, dict(zip(asked, run(asked), strict=True)))
+    return (*names, *(part for part in joined if part in small))
+
+
 def saturated(graph: Graph, names: Sequence[str], outputs: Sequence[np.ndarray]) -> dict[str, str]:
     """Of the variables that a sigmoid or a log_softmax computes, those whose values say little: head -> what
     goes into that op.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from qcc.backends.agreement import differences, range_of
-from qcc.backends.heads import heads, scores_classes
+from qcc.backends.heads import heads_and_parts, scores_classes
 from qcc.calibrate.data.batches import Batch
 from qcc.model import Model, Runner
 
@@ -68,7 +69,8 @@ def noisy(agreement: Sequence[Agreement], remedy: str) -> Iterator[str]:
 
 def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Agreement]:
     """Run both on some batches, and compare the outputs: in front of an NMS, and in front of a softmax as
-    well as behind it."""
+    well as behind it; of what a concat joins of very different sizes, such as boxes in pixels and scores, the
+    small ones by themselves as well."""
     (found,) = compare_each(model, [quantized], batches)
     return found
 
@@ -76,19 +78,21 @@ def compare(model: Model, quantized: Model, batches: Iterable[Batch]) -> list[Ag
 def compare_each(model: Model, quantized: Sequence[Model], batches: Iterable[Batch]) -> list[list[Agreement]]:
     """Run a model and each of several others on some batches, and compare each with it, as `compare` does.
     Outputs are held of one batch at a time: maps of classes are large."""
-    names = heads(model.graph)
-    runner = Runner(model)
-    others = [(Runner(one), tuple(name for name in names if name in one.graph)) for one in quantized]
-    sums = [{name: _Sums(scores_classes(model.graph, name)) for name in kept} for _, kept in others]
-    ran = False
+    runner, others = Runner(model), [Runner(one) for one in quantized]
+    names: tuple[str, ...] | None = None
+    sums: list[dict[str, _Sums]] = [{} for _ in quantized]
     for batch in batches:
         inputs = {name: batch[name] for name in model.feeds}
+        if names is None:
+            names = heads_and_parts(model.graph, partial(runner.run, inputs))
+            for one, seen in zip(quantized, sums, strict=True):
+                kept = (name for name in names if name in one.graph)
+                seen.update((name, _Sums(scores_classes(model.graph, name))) for name in kept)
         wanted = dict(zip(names, runner.run(inputs, names), strict=True))
-        for (other, kept), seen in zip(others, sums, strict=True):
-            for name, found in zip(kept, other.run(inputs, kept), strict=True):
+        for other, seen in zip(others, sums, strict=True):
+            for name, found in zip(seen, other.run(inputs, tuple(seen)), strict=True):
                 seen[name].add(found, wanted[name])
-        ran = True
-    return [[one.agreement(name) for name, one in seen.items()] if ran else [] for seen in sums]
+    return [[one.agreement(name) for name, one in seen.items()] for seen in sums]
 
 
 @dataclass

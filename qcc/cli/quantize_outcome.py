@@ -240,9 +240,7 @@ class Outcome:
         agreement, *in_target = compare_each(self.plan.model, models, compared)
         of_file = in_target[0] if in_target else []
         sections = [*self.sections, *_in_target(target, of_file)]
-        remedy = "Keep what reads it float with --skip-vars, or give a budget."
-        if effort == "calibrated":
-            remedy = "Try --effort accurate, which brings channels to like ranges."
+        remedy = _remedy(effort, target)
         story = Story(
             model=model,
             quantized=self.quantized,
@@ -297,6 +295,19 @@ def _in_target(target: str | None, agreement: Sequence[Agreement]) -> Iterator[S
     if agreement:
         title = f"as {target} rounds it, against float"
         yield Section(title, [str(one) for one in agreement], "in_target", [vars(one) for one in agreement])
+
+
+def _remedy(effort: str, target: str | None) -> str:
+    """What may help where a network loses much."""
+    if effort != "calibrated":
+        return "Keep what reads it float with --skip-vars, or give a budget."
+    tried = "Try --effort accurate, which brings channels to like ranges"
+    if target is not None:
+        return f"{tried}."
+    from qcc.targets.table import known_targets
+
+    free = sorted(name for name, one in known_targets().items() if one.fuses_factors)
+    return f"{tried}, or --target {' or '.join(free)} if it runs there, where that costs next to nothing."
 
 
 def _phase(name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:

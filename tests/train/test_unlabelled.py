@@ -38,13 +38,15 @@ from qcc.passes.out_thresholds import thresholds
 from qcc.passes.static_scales import StaticScales
 from qcc.quantization import state
 from qcc.targets.table import find_target
+from qcc.train import unlabelled
 from qcc.train.config.schedule import Schedule
 from qcc.train.loop.checkpoint import CheckpointStore
 from qcc.train.loop.interrupt import Interrupted
 from qcc.train.loop.stepper import Step, Stepper
 from qcc.train.metrics.likeness import Likeness
-from qcc.train.programs.imitation import Student, training_program
+from qcc.train.programs.imitation import Lesson, Student, training_program
 from qcc.train.programs.learnable import learnable
+from qcc.train.programs.programs import TrainingProgram
 from qcc.train.programs.trainable import as_training_graph
 from qcc.train.tasks.imitation import Samples
 from qcc.train.tasks.task import Feeds
@@ -264,6 +266,34 @@ def test_ops_without_a_gradient_are_named_and_what_they_read_is_compared() -> No
     (end,) = lesson.reach.ends
     assert lesson.reach.without[0].input("X").name == end
     assert lesson.inner == lesson.reach.inner[:2]
+
+
+def boxes_and_scores() -> tuple[list[str], paddle.static.Variable, paddle.static.Variable]:
+    """A network whose one output holds numbers of hundreds and scores of 0 to 1."""
+    feeds, features, loss = nets.residual_net()
+    scores = paddle.nn.functional.sigmoid(paddle.static.nn.fc(features * 10, 4))
+    return feeds, paddle.concat([features * 300, scores], axis=-1), loss
+
+
+def test_scores_beside_boxes_in_pixels_are_trained_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = calibrated(nets.build(boxes_and_scores)["test"])
+    folded, programs = made[0].folded, list[Model]()
+    lesson = Student(folded, transformed(made)).lesson()
+    assert len(lesson.reach.ends) == 1
+
+    def noting(student: Student, lesson: Lesson, scope: Any) -> TrainingProgram:
+        programs.append(student.teacher)
+        compared = lesson.reach.ends
+        assert [folded.graph.var(name).producer.type for name in compared] == ["concat", "sigmoid"]
+        return training_program(student, lesson, scope)
+
+    monkeypatch.setattr(unlabelled, "training_program", noting)
+    found = trained(made, tmp_path)
+    assert programs
+    assert found.best is not None
+    assert found.best["snr"] > found.before["snr"]
 
 
 def test_from_python(small: tuple[Plan, Quantized], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc._paddle import OpProtoHolder, VarType, core, paddle
-from qcc.backends.heads import heads
+from qcc.backends.heads import heads, parts
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -127,11 +127,12 @@ class Reach:
     """How far the influence of what is trained can be followed back.
 
     `ends`: the last variables, by name, that have a gradient with regard to it: those that the model's
-    `heads` are, and those that ops `without` a gradient read. `inner`: outputs of ops with a weight, in
-    order.
+    `heads` are, and those that ops `without` a gradient read. `parts`: what is joined to these, as far as it
+    has a gradient. `inner`: outputs of ops with a weight, in order.
     """
 
     ends: tuple[str, ...]
+    parts: tuple[str, ...]
     inner: tuple[str, ...]
     without: tuple[Op, ...]
 
@@ -156,7 +157,8 @@ def reach(graph: Graph, trained: Iterable[str]) -> Reach:
     ends = {name: None for name in heads(graph) if name in moved} | ends
     if not ends:
         raise ModelFormatError("no output of the model has a gradient with regard to its weights.")
-    return Reach(tuple(ends), tuple(inner), tuple(without))
+    joined = {part: None for name in ends for part in parts(graph, name) if part in moved}
+    return Reach(tuple(ends), tuple(joined), tuple(inner), tuple(without))
 
 
 def _is_float(var: Var) -> bool:

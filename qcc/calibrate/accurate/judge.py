@@ -6,12 +6,13 @@ import math
 import mmap
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import IO
 
 import numpy as np
 
 from qcc.backends.agreement import differences
-from qcc.backends.heads import heads, scores_classes
+from qcc.backends.heads import heads, heads_and_parts, scores_classes
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class
 from qcc.model import Model, Runner
@@ -22,12 +23,12 @@ _ALIGNMENT = 64
 
 class Judge:
     """Compares models with the float one on some batches, by the outputs in front of an NMS, and in front of
-    a softmax as well as behind it; what the float one computes is kept, in a temporary
-    file."""
+    a softmax as well as behind it, and by the parts of an output that are small beside the rest of it; what
+    the float one computes is kept, in a temporary file."""
 
     def __init__(self, model: Model, batches: Sequence[Numbered]) -> None:
         self._graph, self.batches = model.graph, batches
-        self.heads = heads(model.graph)
+        self.heads = self._compared(model)
         self._wanted = _kept(self._run(model))
         self._units = {name: _unit([one[name] for one in self._wanted]) for name in self.heads}
 
@@ -87,6 +88,11 @@ class Judge:
         sums, sizes = np.sum(list(parts), 0).T
         shares = np.where(np.isnan(sums), 1.0, sums / np.maximum(sizes, 1))
         return float(np.mean(shares))
+
+    def _compared(self, model: Model) -> tuple[str, ...]:
+        if not self.batches:
+            return heads(model.graph)
+        return heads_and_parts(model.graph, partial(Runner(model).run, self.inputs(self.batches[0])))
 
     def _run(self, model: Model) -> Iterable[Outputs]:
         """Of each batch, the outputs that both models have."""

@@ -83,6 +83,21 @@ def test_a_weight_that_is_fetched_is_no_output_that_could_move(tmp_path: Path) -
     assert list(found.outcome.by_head) == list(NET.model.fetches)
 
 
+def test_scores_beside_boxes_in_pixels_are_an_output_of_their_own(tmp_path: Path) -> None:
+    def net(x: Any) -> Any:
+        features = paddle.nn.Conv2D(3, 8, 1)(x)
+        scores = paddle.nn.functional.sigmoid(paddle.nn.Conv2D(8, 2, 1)(features))
+        return paddle.concat([paddle.nn.Conv2D(8, 4, 1)(features) * 300, scores], axis=1)
+
+    batches = [{"x0": floats(1, 3, 8, 8)}]
+    model = build_model(net, (batches[0]["x0"],))
+    frozen = qcc.quantize(model, batches, without=WITHOUT)
+    read = Sample.of(Source(iter(batches)), model, 1)
+    found, _ = analyze("net", twins(frozen, model), read, tmp_path / "j", Wanted(0, silent), facts={})
+    whole, scores = found.outcome.by_head
+    assert (whole, model.graph.var(scores).producer.type) == (*model.fetches, "sigmoid")
+
+
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_effects_are_those_of_models_that_are_quantized_so(analysis: Analysis, number: int) -> None:
     (one,) = (one for one in analysis.ops if one.layer.output == OUTPUTS[number])

@@ -90,6 +90,30 @@ def test_boxes_are_no_classes() -> None:
     assert found.same_class is None
 
 
+def detector(of_scores: float) -> Model:
+    """Boxes in pixels and scores of 0 to 1 in one output, as YOLOv8 has them."""
+
+    def net(x: Any) -> Any:
+        return paddle.concat([x * 300.0, F.sigmoid(paddle.scale(x, of_scores))], axis=1)
+
+    return build_model(net, (floats(1, 4, 20),))
+
+
+def test_scores_are_told_beside_boxes_in_pixels() -> None:
+    """All scores are lost, which moves the whole output by next to nothing."""
+    whole, scores = compare(detector(1.0), detector(0.0), [{"x0": floats(1, 4, 20)}])
+    assert whole.mean < 0.001
+    assert whole.noise == pytest.approx(0, abs=0.01)
+    assert scores.noise == pytest.approx(1, abs=0.2)
+    (told,) = noisy([whole, scores], "")
+    assert told.startswith(f"the output {scores.output!r} is off by ")
+
+
+def test_what_is_joined_of_like_sizes_is_one_output() -> None:
+    joined = build_model(lambda x: paddle.concat([x * 1.0, F.sigmoid(x)], axis=1), (floats(1, 4, 20),))
+    assert len(compare(joined, joined, [{"x0": floats(1, 4, 20)}])) == 1
+
+
 def test_other_numbers_of_rows_agree_nowhere() -> None:
     def net(threshold: float) -> Model:
         def build(x: Any) -> Any:

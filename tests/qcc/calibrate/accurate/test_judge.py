@@ -56,6 +56,20 @@ def test_other_outputs_agree_by_their_error() -> None:
     assert judge.agreement(shifted(model, 0.5)) == pytest.approx(1 - judge.error(shifted(model, 0.5)))
 
 
+def test_scores_count_beside_boxes_in_pixels() -> None:
+    """As much as the boxes do, though one output holds both."""
+
+    def net(of_scores: float) -> Model:
+        def build(x: Any) -> Any:
+            return paddle.concat([x * 300.0, F.sigmoid(paddle.scale(x, of_scores))], axis=1)
+
+        return build_model(build, (floats(4, 6),))
+
+    judge = Judge(net(1.0), BATCHES)
+    assert len(judge.heads) == 2
+    assert judge.error(net(0.0)) > 0.4
+
+
 def test_of_integers_the_share_that_differs() -> None:
     model = build_model(lambda x: paddle.argmax(linear(x), -1), (floats(4, 6),))
     judge = Judge(model, BATCHES)
