@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distributions, version
 
+from qcc.failures import signal_name
 from qcc.shown import counted
 
 PYTHON = "Python"
@@ -222,7 +222,7 @@ def _probe(program: str) -> tuple[str, str]:
     """Run a Python program in a process of its own; return its output, and the reason when it failed."""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     if done.returncode < 0:
-        return "", f"its import crashes with {signal.Signals(-done.returncode).name}"
+        return "", f"its import crashes with {signal_name(-done.returncode)}"
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "its import fails silently"
         return "", last.removeprefix("qcc.errors.PaddleError: ").rstrip(".")

@@ -1,12 +1,18 @@
-"""What Paddle's C++ errors become in Python."""
+"""What failures of C++ code are in words: Paddle's errors, and the signals that end a process."""
 
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Sequence
 
 PADDLE_FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, SystemError, OSError)
 """By kind of error (`pybind/exception.cc`)."""
+
+
+def signal_name(number: int) -> str:
+    """What a signal is called: "SIGILL", or "signal 35" of those that are only numbers, as real-time ones."""
+    return {int(one): one.name for one in signal.Signals}.get(number, f"signal {number}")
 
 
 def reason(error: BaseException) -> str:

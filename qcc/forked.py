@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,23 +25,46 @@ from typing import IO, NoReturn
 from qcc.starting import SIGNALS
 
 _SERVER = "qcc.backends.engines.paddle_worker"
+_PAUSE = 0.01
 
 
 @dataclass
 class Copy:
-    """The process `number`, child of `owner`, which takes orders on `connection` and prints to `words`."""
+    """The process `pid`, child of `owner`, which takes orders on `connection` and prints to `words`; ended
+    and waited for as those of `subprocess` are."""
 
     connection: socket.socket
-    number: int
+    pid: int
     owner: int
     words: IO[bytes]
     _code: int | None = None
 
-    def wait(self) -> int:
-        """Its exit code, as `subprocess` has it, once it has ended."""
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, as `subprocess` has it, once it has ended.  Raises subprocess.TimeoutExpired when it
+        has not within so many seconds."""
         if self._code is None:
-            self._code = os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1])
+            self._code = exit_code(self.pid, math.inf if timeout is None else timeout)
+        if self._code is None:
+            raise subprocess.TimeoutExpired("qcc", timeout or 0.0)
         return self._code
+
+    def kill(self) -> None:
+        """End it by force."""
+        if self._code is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def exit_code(child: int, seconds: float) -> int | None:
+    """How a child of this process has ended, as `subprocess` has it; None where it has not within so many
+    seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_PAUSE)
 
 
 _wanted = False
@@ -78,11 +104,12 @@ def leave_copy() -> None:
 
 
 def _end_copy() -> None:
-    """End a copy that nobody has used: it ends with its connection."""
+    """End a copy that nobody has used."""
     found = take_copy()
     if found is not None:
         found.connection.close()
         found.words.close()
+        found.kill()
         found.wait()
 
 

@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import re
-import signal
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.errors import QccError
+from qcc.failures import signal_name
 
 DEADLINE = 300  # seconds
 
@@ -39,7 +39,7 @@ def isolated(stage: Callable[..., Result], *arguments: Any) -> Result:
         if answer.exists():
             return json.loads(answer.read_text())
         code = process.exitcode or 0
-        return {"died": signal.Signals(-code).name if code < 0 else f"exit code {code}"}
+        return {"died": signal_name(-code) if code < 0 else f"exit code {code}"}
 
 
 def _work(answer: Path, stage: Callable[..., Result], arguments: tuple[Any, ...]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from qcc._paddle import VarType
+from qcc.backends.agreement import differences
 from qcc.calibrate.parts import Parts, Values
 from qcc.errors import ModelFormatError
 from qcc.files import finite
@@ -280,16 +281,12 @@ class _Sums:
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             self.noise = np.inf
             return
-        # What is masked out is minus infinity in both.
-        finite = np.isfinite(wanted)
-        if not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
-            self.noise = np.inf
-        elif finite.any():
-            found, wanted = found[finite], wanted[finite]
-            off = np.subtract(found, wanted, dtype=np.float64)
+        off, finite = differences(found, wanted), np.isfinite(wanted)
+        self.noise += float(np.sum(np.square(off)))
+        if finite.any():
+            wanted = wanted[finite]
             self.signal += float(np.sum(np.square(wanted, dtype=np.float64)))
-            self.noise += float(np.sum(np.square(off)))
-            self.largest = max(self.largest, float(np.max(np.abs(off))))
+            self.largest = max(self.largest, float(np.max(off)))
             self.low, self.high = min(self.low, float(wanted.min())), max(self.high, float(wanted.max()))
 
     def off(self) -> Off:
@@ -325,8 +322,14 @@ def _named(one: LayerDistance) -> str:
 
 def _known_as(graph: Graph, name: str, other: Other) -> tuple[str, str]:
     """The type of the op that a layer is known by, and what that is called; an output that is compared alone
-    is known by its own name."""
-    var = graph.var(name)
-    op = layer_of(var, other.names) if other.inner else var.producer
+    is known by its own name, and by the op that computes what is only rounded or scaled back behind it."""
+    op = layer_of(graph.var(name), other.names) if other.inner else _computes(graph.var(name))
     assert op is not None
     return op.type, op_name(op) if other.inner else name
+
+
+def _computes(var: Var) -> Op | None:
+    op = var.producer
+    while op is not None and op.type in _QUANTIZERS and op.input("X").producer is not None:
+        op = op.input("X").producer
+    return op

@@ -199,8 +199,17 @@ def worst_first(found: Iterable[OpFinding]) -> tuple[OpFinding, ...]:
 
 
 def _badness(one: OpFinding) -> tuple[float, float]:
-    alone = -math.inf if one.effect is None else one.effect.alone
-    return (math.inf if math.isnan(alone) else -alone, one.damage.channels)
+    return (math.inf if one.effect is None else -one.effect.alone, one.damage.channels)
+
+
+def shares(found: Iterable[OpFinding]) -> dict[str, float]:
+    """By output, the effect that each op has alone, where it was measured, relative to the largest one
+    that is finite; 1 of what is not. Empty where none has any."""
+    effects = {one.layer.output: one.effect.alone for one in found if one.effect is not None}
+    if not any(effects.values()):
+        return {}
+    most = max(filter(math.isfinite, effects.values()), default=0.0)
+    return {output: min(alone / most, 1.0) if most else float(alone > 0) for output, alone in effects.items()}
 
 
 def _needed(journal: Journal, name: str) -> list[float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from qcc.analyze.journal import Journal, Numbers
 from qcc.analyze.twins import Layer, Rounding, Twins
+from qcc.backends.agreement import differences
 from qcc.backends.heads import heads_and_parts
 from qcc.calibrate.parts import Parts, SingleOp, Values
 from qcc.errors import DataError
@@ -169,7 +170,7 @@ class Measurement:
         numbers: Numbers = []
         for name, left in zip(self.heads, found, strict=True):
             _check_shapes(name, left, plain[name])
-            off = _off(left, plain[name])
+            off = differences(left, plain[name])
             numbers += [float(off.sum()), float(off.max(initial=0.0))]
         return numbers
 
@@ -210,14 +211,6 @@ def _check_shapes(name: str, found: np.ndarray, wanted: np.ndarray) -> None:
             f"{name!r} is of shape {list(wanted.shape)} in the float network and {list(found.shape)} in the"
             " quantized one, so that ops cannot be compared: its size depends on values that rounding moves."
         )
-
-
-def _off(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """How far values are off, float64: not at all where both are the same that is not finite, such as the
-    minus infinity of what is masked out."""
-    left, right = found.astype(np.float64), wanted.astype(np.float64)
-    same = (left == right) | (np.isnan(left) & np.isnan(right))
-    return np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))
 
 
 def _squares(values: np.ndarray) -> float:

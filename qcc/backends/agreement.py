@@ -81,6 +81,16 @@ class Distance:
 _UNSOUND = Distance(np.inf, np.inf, np.inf, 0.0)
 
 
+def differences(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """How far the numbers of two arrays of one shape are apart, float64, in which those of float16 have room:
+    0 where both are the same that is not finite, such as the minus infinity of what is masked out, and
+    infinite where one alone is not finite, or both are, but not the same."""
+    left, right = found.astype(np.float64), wanted.astype(np.float64)
+    same = (left == right) | (np.isnan(left) & np.isnan(right))
+    apart = np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))
+    return np.where(np.isnan(apart), np.inf, apart)
+
+
 def distances(arrays: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> list[Distance]:
     """The distances of the fetches of two runs, pair by pair."""
     return [_distance(array, wanted) for array, wanted in zip(arrays, expected, strict=True)]
@@ -122,14 +132,11 @@ def _distance(array: np.ndarray, expected: np.ndarray) -> Distance:
         share = float(np.mean(array.ravel() != expected.ravel())) if expected.size else 0.0
         return Distance(share, share)
     left, right = _numbers(array), _numbers(expected)
-    finite = np.isfinite(right)
-    if (
-        not np.array_equal(left[~finite], right[~finite], equal_nan=True)
-        or not np.isfinite(left[finite]).all()
-    ):
+    difference = differences(left, right)
+    if not np.isfinite(difference).all():
         return _UNSOUND
-    left, right = left[finite], right[finite]
-    difference = np.abs(left - right)
+    finite = np.isfinite(right)
+    left, right, difference = left[finite], right[finite], difference[finite]
     difference[difference < _NEGLIGIBLE] = 0
     if not difference.any():
         return Distance()

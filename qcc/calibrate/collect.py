@@ -14,8 +14,7 @@ import numpy as np
 from qcc._paddle import TURN, one_op_at_a_time, paddle
 from qcc.calibrate.data.arrays import fitting
 from qcc.calibrate.data.batches import Batch, Batches, name_of
-from qcc.errors import DataError
-from qcc.failures import PADDLE_FAILURES, reason
+from qcc.errors import DataError, PaddleError
 from qcc.ir.nodes import Var
 from qcc.model import Model, Runner
 from qcc.passes.prune import Prune
@@ -115,8 +114,8 @@ class Collector:
         with one_op_at_a_time(), _listening([self._count(name) for name in self._statistics.names]):
             try:
                 self._runner.run(inputs, ())
-            except PADDLE_FAILURES as error:
-                raise DataError(f"the model does not run on {batch.name}: {reason(error)}") from error
+            except PaddleError as error:
+                raise DataError(f"the model does not run on {batch.name}: {error}") from error
         for name, peak in self._peaks.items():
             if not math.isfinite(peak):
                 raise DataError(f"{name!r} is not finite on {batch.name}, so it has no scale.")

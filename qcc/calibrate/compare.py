@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from qcc.backends.agreement import range_of
+from qcc.backends.agreement import differences, range_of
 from qcc.backends.heads import heads_and_parts, scores_classes
 from qcc.calibrate.data.batches import Batch
 from qcc.model import Model, Runner
@@ -131,13 +131,13 @@ class _Sums:
             self._add_floats(found.ravel(), wanted.ravel())
 
     def _add_floats(self, found: np.ndarray, wanted: np.ndarray) -> None:
+        off = differences(found, wanted)
+        self.sound &= bool(np.isfinite(off).all())
         known = np.isfinite(found) & np.isfinite(wanted)
-        self.sound &= np.array_equal(found[~known], wanted[~known], equal_nan=True)
         # Squares of small and of large numbers are none of float32.
-        values, exact = (one[known].astype(np.float64) for one in (found, wanted))
+        off, exact = off[known], wanted[known].astype(np.float64)
         if not exact.size:
             return
-        off = np.abs(values - exact)
         self.largest = max(self.largest, float(off.max()))
         self.total += float(off.sum())
         self.squares += float(np.dot(off, off))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc._paddle import one_op_at_a_time
-from qcc.errors import DataError
-from qcc.failures import PADDLE_FAILURES, reason
+from qcc.errors import DataError, PaddleError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
 from qcc.model import Model, Runner
@@ -122,8 +121,8 @@ class Parts:
             # Several threads would keep what is computed inside a part until it is run again.
             with one_op_at_a_time():
                 found = one.runner.run({name: values[name] for name in one.feeds})
-        except PADDLE_FAILURES as error:
-            raise DataError(f"the model does not run on the data: {reason(error)}") from error
+        except PaddleError as error:
+            raise DataError(f"the model does not run on the data: {error}") from error
         return dict(zip(one.writes, map(np.asarray, found), strict=True))
 
 

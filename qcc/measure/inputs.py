@@ -52,13 +52,11 @@ def find_inputs(
     open_feeds = {feed.name for feed in subject.feeds if feed.shape[:1] == (-1,)}
     if batch > 1 and not open_feeds:
         raise GraphError(f"{subject.shown} is fed with one batch size only: leave out --batch.")
+    counted = {feed.counts: feed.name for feed in subject.feeds if feed.counts and feed.name in open_feeds}
     executor = PaddleExecutor(subject.program, subject.params) if subject in of_paddle else None
     failure = ""
     for sample in _samples(subject.feeds, data, batch, open_feeds, source):
-        inputs = {
-            name: array.repeat(-(-batch // len(array)), 0)[:batch] if name in open_feeds else array
-            for name, array in sample.inputs.items()
-        }
+        inputs = {feed.name: _taken(feed, sample.inputs, counted, batch) for feed in subject.feeds}
         try:
             if executor is not None:
                 executor.run(inputs)
@@ -68,6 +66,25 @@ def find_inputs(
             shapes = ", ".join(f"{name}{list(array.shape)}" for name, array in inputs.items())
             return Sample(inputs, f"{sample.source} ({shapes})")
     raise GraphError(f"the model does not run on {sample.source}: {failure}")
+
+
+def _taken(feed: Feed, inputs: Inputs, counted: Mapping[str, str], batch: int) -> np.ndarray:
+    """So many samples of what there is, the first ones of it or each several times; of boxes, those of the
+    same samples, where `counted` names the feed that tells how many are of each."""
+    array = inputs[feed.name]
+    if feed.shape[:1] != (-1,):
+        return array
+    if not feed.holds_boxes:
+        return array[_rows(len(array), batch)]
+    if feed.name not in counted:
+        return array
+    counts = inputs[counted[feed.name]]
+    of_each = np.split(array, np.cumsum(counts)[:-1])
+    return np.concatenate([of_each[number] for number in _rows(len(counts), batch)])
+
+
+def _rows(count: int, batch: int) -> np.ndarray:
+    return np.arange(count).repeat(-(-batch // count))[:batch]
 
 
 def _samples(

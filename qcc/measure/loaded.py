@@ -11,24 +11,26 @@ import numpy as np
 
 from qcc.backends.engines.process import require_dtypes
 from qcc.backends.engines.runtime import Runtime
-from qcc.errors import EngineError, GraphError
+from qcc.errors import EngineError, GraphError, LiteRuntimeError, PaddleError
 from qcc.measure.engines import ENGINES, Case, Running, find_cases
 from qcc.measure.subjects import find_subjects
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What stands for a `qcc.Model` where an engine runs it. `feeds`: names, in the model's order; `dtypes`:
-    what they take, where it is known."""
+    """What stands for a `qcc.Model` where an engine runs it. `feeds`: names, in the model's order; `dtypes`
+    and `shapes`: what they take, where it is known, with -1 for lengths that are open."""
 
     feeds: tuple[str, ...]
     running: Running
     dtypes: Mapping[str, np.dtype]
+    shapes: Mapping[str, tuple[int, ...]]
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs, in the model's order; arrays that it is not fed with are not used.
 
-        Raises GraphError where one is missing or of other elements, and what the engine raises.
+        Raises GraphError where one is missing or of other elements, and what the engine raises; of an array
+        of another shape than the model is declared with, which some engines run, in words that name it.
         """
         missing = [name for name in self.feeds if name not in inputs]
         if missing:
@@ -36,7 +38,26 @@ class Loaded:
                 f"the model is fed by {list(self.feeds)}, but the inputs given are {list(inputs)}."
             )
         require_dtypes(self.dtypes, inputs, GraphError)
-        return self.running.run({name: inputs[name] for name in self.feeds})
+        given = {name: inputs[name] for name in self.feeds}
+        try:
+            return self.running.run(given)
+        except (EngineError, LiteRuntimeError, PaddleError) as error:
+            unfit = [name for name in given if not self._takes(name, np.shape(given[name]))]
+            if not unfit:
+                raise
+            name = unfit[0]
+            declared, fed = self.shapes[name], np.shape(given[name])
+            open_lengths = ", with any length for -1" if -1 in declared else ""
+            raise type(error)(
+                f"{name!r} is of shape {list(fed)}, which this engine does not run, and the model is declared"
+                f" with {list(declared)}: give it that{open_lengths}, or save the model with open sizes."
+            ) from error
+
+    def _takes(self, name: str, shape: tuple[int, ...]) -> bool:
+        declared = self.shapes.get(name, shape)
+        return len(shape) == len(declared) and all(
+            one in (-1, length) for one, length in zip(declared, shape, strict=True)
+        )
 
 
 def cases_of(engine: str, path: Path, scratch: Path) -> list[Case]:
@@ -58,10 +79,12 @@ def loaded(case: Case, threads: int) -> Iterator[Loaded]:
     """The case in a process of its own, which ends with the block."""
     running = case.open(threads)
     try:
-        names = tuple(feed.name for feed in case.subject.feeds)
-        if not names:
+        feeds = case.subject.feeds
+        if feeds:
+            names, shapes = tuple(feed.name for feed in feeds), {feed.name: feed.shape for feed in feeds}
+        else:
             assert isinstance(running, Runtime)  # of an ONNX file, whose inputs the engine tells
-            names = running.inputs
-        yield Loaded(names, running, {feed.name: feed.dtype for feed in case.subject.feeds})
+            names, shapes = running.inputs, running.shapes
+        yield Loaded(names, running, {feed.name: feed.dtype for feed in feeds}, shapes)
     finally:
         running.close()

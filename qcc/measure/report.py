@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from qcc import __version__
+from qcc.backends.agreement import Distance
+from qcc.files import all_finite
 from qcc.measure.bench import Row, Spread, simulation_of, slower
 from qcc.measure.engines import ENGINES
 from qcc.measure.subjects import Subject
@@ -150,16 +153,19 @@ def _wrong(rows: Sequence[Row]) -> Iterator[str]:
         if distance.sound and distance.mean <= _WRONG:
             continue
         seen.add((row.engine, subject.shown))
-        how = (
-            f"outputs that are off by {distance.mean:.0%} of the range on average"
-            if distance.sound
-            else "outputs of another shape, or not finite"
-        )
-        line = f"{row.engine}: {subject.shown} gives {how}: look at that before its times."
+        line = f"{row.engine}: {subject.shown} gives {_how_wrong(distance)}: look at that before its times."
         target = _TARGETS.get(row.engine)
         if target is not None and subject.form == "qdq" and subject.target is None:
             line += f" `qcc quantize ... --target {target}` writes the form that it computes rightly."
         yield line
+
+
+def _how_wrong(distance: Distance) -> str:
+    if not distance.sound:
+        return "outputs of another shape, or not finite"
+    if math.isinf(distance.ratio):  # relative to nothing
+        return "other outputs where all are to be zero"
+    return f"outputs that are off by {distance.mean:.0%} of the range on average"
 
 
 def threads_of(number: int) -> str:
@@ -202,7 +208,7 @@ def _content(row: Row, subjects: Sequence[Subject]) -> dict[str, Any]:
         "int8_layers": row.int8_layers,
         "layers": row.layers,
         "simulation": None if simulation is None else simulation.shown,
-        "off_by": asdict(row.distance) if row.distance is not None and sound else None,
+        "off_by": all_finite(asdict(row.distance)) if row.distance is not None and sound else None,
         "wall_ms": _measured([value * 1000 for value in row.wall]),
         "cpu_ms": _measured([value * 1000 for value in row.cpu]),
         "cpu_to_float": _measured(row.ratios) if row.ratios else None,

@@ -17,7 +17,7 @@ opened = open(sys.argv[1])
 import qcc
 from qcc import forked
 from qcc._paddle import paddle
-copy = forked._copy.number
+copy = forked._copy.pid
 """
 
 

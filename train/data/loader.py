@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from qcc._paddle import core, paddle
 from qcc.errors import DataError, WorkerError
+from qcc.failures import signal_name
 from qcc.ir.collector import collector_paused
 
 _GOOD, _BAD_DATA, _DEFECT = (np.array([kind], np.uint8) for kind in range(3))
@@ -117,7 +118,7 @@ def _watched(iterator: Any) -> Iterator[Any]:
             ended = next((code for code in codes if code is not None and code < 0), None)
             if ended is None:
                 raise
-            name = signal.Signals(-ended).name
+            name = signal_name(-ended)
             out_of_memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
             raise WorkerError(f"a process that loads data was ended by {name}{out_of_memory}.") from error
         yield tensors

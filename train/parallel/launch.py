@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from qcc.errors import OutputError, TrainingError
+from qcc.failures import signal_name
 from qcc.starting import INTERRUPTED_EXIT_CODE, SIGNALS
 from qcc.train.parallel.environment import Place, gpu_variable
 
@@ -125,7 +126,7 @@ def _watch(workers: Sequence[_Worker]) -> int:
 
 
 def _obituary(worker: _Worker, code: int, count: int) -> str:
-    how = f"ended with exit code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+    how = f"ended with exit code {code}" if code > 0 else f"was ended by {signal_name(-code)}"
     if worker.log is None:
         return f"process 0 of {count} {how}, and the others were ended; what it said stands above."
     lines = worker.log.read_text(errors="replace").strip().splitlines()

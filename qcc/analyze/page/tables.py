@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from qcc.analyze.findings import Analysis, OpFinding
+from qcc.analyze.findings import Analysis, OpFinding, shares
 from qcc.analyze.inspection import OpStatus
 from qcc.analyze.metric import Scores
 from qcc.analyze.page.elements import Html, joined, tag
@@ -44,14 +44,14 @@ _COLUMNS = (
 
 def op_rows(analysis: Analysis, places: Mapping[str, Place]) -> Html:
     """A row for each quantized op."""
-    most = max((one.effect.alone for one in analysis.ops if one.effect is not None), default=0.0)
-    hidden = {*(() if most > 0 else (1, 2)), *(() if analysis.scores is not None else (3, 4))}
+    effects = shares(analysis.ops)
+    hidden = {*(() if effects else (1, 2)), *(() if analysis.scores is not None else (3, 4))}
     shown = [n for n in range(len(_COLUMNS)) if n not in hidden]
     columns = [_COLUMNS[n] for n in shown]
     rows = []
     for one in analysis.ops:
         place = places[one.layer.output]
-        cells = _cells(one, place, most, analysis.scores)
+        cells = _cells(one, place, effects.get(one.layer.output, 0.0), analysis.scores)
         rows.append(tag("tr", *(cells[n] for n in shown), id=place.row, class_=place.look))
     return tag(
         "table",
@@ -69,13 +69,9 @@ def header(name: str, words: str) -> Html:
     return tag("th", tag("button", name, type="button", title=words), scope="col")
 
 
-def _cells(one: OpFinding, place: Place, most: float, scores: Scores | None) -> list[Html]:
+def _cells(one: OpFinding, place: Place, share: float, scores: Scores | None) -> list[Html]:
     damage = one.damage
-    alone = (
-        Html("")
-        if one.effect is None
-        else joined(percent(one.effect.alone), bar(one.effect.alone / most if most else 0))
-    )
+    alone = Html("") if one.effect is None else joined(percent(one.effect.alone), bar(share))
     off = "" if one.effect is None else percent(one.effect.off)
     falls: list[float | None] = [None, None]
     if one.score is not None and scores is not None:

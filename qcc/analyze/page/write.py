@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from types import MappingProxyType
 
-from qcc.analyze.findings import Analysis, OpFinding
+from qcc.analyze.findings import Analysis, OpFinding, shares
 from qcc.analyze.page.elements import Html, joined, tag
 from qcc.analyze.page.frame import Parts, page, read_page
 from qcc.analyze.page.network import COLOURS, Place, network
@@ -196,14 +196,12 @@ def _position(graph: Graph) -> Callable[[OpFinding], int]:
 
 def _looks(analysis: Analysis) -> dict[str, tuple[str, str]]:
     """The class of colour of each op with a weight, and words about it."""
-    most = max((one.effect.alone for one in analysis.ops if one.effect is not None), default=0.0)
-    found = {}
+    effects, found = shares(analysis.ops), {}
     for one in analysis.ops:
-        if one.effect is not None and most > 0:
-            share = one.effect.alone / most
-            look = COLOURS[min(int(5 * math.sqrt(max(share, 0.0))), 4)]
+        if one.effect is not None and effects:
+            look = COLOURS[min(int(5 * math.sqrt(effects[one.layer.output])), 4)]
             words = f"alone it puts the output off by {percent(one.effect.alone)}"
-        elif most > 0:
+        elif effects:
             look, words = "unmeasured", f"{decibel(one.damage.both)} dB by itself"
         else:
             look = COLOURS[4 - sum(one.damage.channels > limit for limit in _FEW_DECIBELS)]

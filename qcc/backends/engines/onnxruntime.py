@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from pathlib import Path
 
 from qcc.backends.engines.process import start
@@ -42,5 +43,8 @@ class OnnxRuntime(CountedRuntime):
             open_input(model).close()
         except OSError as error:
             raise ModelFormatError(f"{model} cannot be read: {why(error)}.") from error
-        arguments = (str(model), str(int(optimize)), str(threads))
-        super().__init__(model, start("qcc.backends.engines.onnxruntime_worker", *arguments))
+        # The folder is this process's, since the other one may be ended at any time.
+        with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
+            optimized = str(Path(folder) / "optimized.onnx") if optimize else ""
+            arguments = (str(model), optimized, str(threads))
+            super().__init__(model, start("qcc.backends.engines.onnxruntime_worker", *arguments))

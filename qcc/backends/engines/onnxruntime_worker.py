@@ -1,17 +1,16 @@
 """The process in which ONNX Runtime runs one model.
 
-It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs and which ops compute
-with integers. Requests carry "do": "run", which is answered with the outputs, or "time".
+It is started by `qcc.backends.engines.onnxruntime`. It tells the names and shapes of the inputs and which
+ops compute with integers, by the optimized model, which it writes where it is told to. Requests carry "do":
+"run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
 
 import socket
 import sys
-import tempfile
 from collections import Counter
 from functools import partial
-from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -26,19 +25,21 @@ _ERRORS_ONLY = 3
 
 def main() -> None:
     connection, model = socket.socket(fileno=int(sys.argv[1])), sys.argv[2]
-    optimize, threads = sys.argv[3] == "1", int(sys.argv[4])
-    with tempfile.TemporaryDirectory(prefix="qcc-") as folder:
-        optimized = Path(folder) / "optimized.onnx"
-        session = _session(model, threads, optimized if optimize else None)
-        kinds: Counter[str] = Counter()
-        if optimize:
-            kinds.update(node.op_type for node in onnx.load(str(optimized)).graph.node)
+    optimized, threads = sys.argv[3], int(sys.argv[4])
+    session = _session(model, threads, optimized)
+    kinds: Counter[str] = Counter()
+    if optimized:
+        kinds.update(node.op_type for node in onnx.load(optimized).graph.node)
     integers = {
         kind: count for kind, count in kinds.items() if kind.startswith("QLinear") or kind in _INTEGERS
     }
     floats = {kind: count for kind, count in kinds.items() if kind in _FLOATS}
-    names = [value.name for value in session.get_inputs()]
-    send(connection, {"inputs": names, "int8": integers, "floats": floats}, {})
+    # A length that is open has a name, or nothing.
+    shapes = {
+        value.name: [one if isinstance(one, int) else -1 for one in value.shape]
+        for value in session.get_inputs()
+    }
+    send(connection, {"inputs": list(shapes), "shapes": shapes, "int8": integers, "floats": floats}, {})
     try:
         while True:
             header, arrays = receive(connection)
@@ -62,15 +63,15 @@ def _bound(session: onnxruntime.InferenceSession, arrays: Arrays) -> onnxruntime
     return binding
 
 
-def _session(model: str, threads: int, optimized: Path | None) -> onnxruntime.InferenceSession:
+def _session(model: str, threads: int, optimized: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     levels = onnxruntime.GraphOptimizationLevel
-    if optimized is None:
-        options.graph_optimization_level = levels.ORT_DISABLE_ALL
-    else:
+    if optimized:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL
-        options.optimized_model_filepath = str(optimized)
+        options.optimized_model_filepath = optimized
+    else:
+        options.graph_optimization_level = levels.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import CountedRuntime
-from qcc.errors import EngineError, MissingDependencyError
+from qcc.errors import EngineError, MissingDependencyError, QccError
+from qcc.frontend.program_file import read_program
+from qcc.ir.program import AttrType
+
+# What its reader says of the one op, where an attribute is none that stands in the file.
+_COMPUTED = re.compile(r"Fail to convert (\w+) .*data type is not supported")
 
 
 def openvino_missing() -> str | None:
@@ -43,3 +49,24 @@ class OpenVino(CountedRuntime):
             raise MissingDependencyError(missing)
         process = start("qcc.backends.engines.openvino_worker", str(program), str(threads))
         super().__init__(program, process)
+
+    def _died(self) -> QccError:
+        error = super()._died()
+        failed = _COMPUTED.search(str(error))
+        computed = None if failed is None else _computed(self._model, failed[1])
+        return error if computed is None else EngineError(computed)
+
+
+def _computed(program: Path, kind: str) -> str | None:
+    """The sentence of the first op of a kind that has an attribute which variables hold; None without one."""
+    blocks = read_program(program).program.blocks
+    for op in (op for block in blocks for op in block.ops if op.type == kind):
+        for attr in op.attrs:
+            if attr.type in (AttrType.VAR, AttrType.VARS):
+                output = next(name for slot in op.outputs for name in slot.arguments)
+                held = ", ".join(map(repr, attr.vars_name or [attr.var_name]))
+                return (
+                    f"the attribute {attr.name!r} of the {kind} of {output!r} is computed when the model"
+                    f" runs, as {held}, and OpenVINO needs it before: export the model with fixed sizes."
+                )
+    return None

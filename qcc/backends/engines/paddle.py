@@ -14,7 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from qcc.backends.engines.process import Process, ending, last_words, start
+from qcc.backends.engines.patience import Hung, await_answer
+from qcc.backends.engines.process import LAST_SECONDS, Process, ending, last_words, start
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import PaddleError
 from qcc.forked import take_copy
@@ -28,7 +29,7 @@ class _Server:
         self._process = (
             start("qcc.backends.engines.paddle_worker")
             if copy is None
-            else Process(copy.connection, copy.wait, copy.words)
+            else Process(copy.connection, copy, copy.words)
         )
         # A process that this one forks must not share its connection.
         self._owner = os.getpid()
@@ -49,7 +50,7 @@ class _Server:
 
     def _close(self) -> None:
         if self.usable:
-            self._process.close()
+            self._process.close(LAST_SECONDS)  # in which it ends its children
 
     def _order(self, order: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         control = self._process.connection
@@ -58,7 +59,7 @@ class _Server:
                 send(control, order, {})
                 if descriptors:
                     socket.send_fds(control, [b"."], descriptors)
-                return receive(control)[0]
+                return self._process.receive()[0]
         except (Closed, BrokenPipeError):
             global _server
             _server = None
@@ -111,12 +112,18 @@ class PaddleProcess:
     def ask(
         self, do: str, arrays: Mapping[str, np.ndarray] | None = None, **header: Any
     ) -> tuple[dict[str, Any], Arrays]:
-        """Send a request, and return the answer.  Raises Failed or Died."""
+        """Send a request, and return the answer.  Raises Failed, or Died, also where it hung, and was
+        ended."""
         if self._ended is not None:
             raise Died(self._ended)
         try:
             send(self._connection, {"do": do, **header}, arrays or {})
+            await_answer(self._connection, self._child, header.get("warm_up", 0) + header.get("runs", 1))
             answer, found = receive(self._connection)
+        except Hung as error:
+            self._finish()
+            self._ended = str(error)
+            raise Died(self._ended) from None
         except Closed:
             self._ended = self._ending()
             raise Died(self._ended) from None

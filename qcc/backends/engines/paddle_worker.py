@@ -16,7 +16,6 @@ import re
 import signal
 import socket
 import sys
-import time
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -26,13 +25,13 @@ import numpy as np
 
 from qcc._paddle import paddle, run_program
 from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.process import LAST_SECONDS
 from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.failures import PADDLE_FAILURES, reason
+from qcc.forked import exit_code
 from qcc.targets.paddle_x86 import passes_to_delete
 
-# Seconds that a process which crashes may take to end, since the system may write a core file.
-_LAST_SECONDS, _PAUSE = 10.0, 0.01
 # A line of oneDNN's: `...exec,cpu,convolution,jit_int8:avx2,forward_inference,src_u8::blocked:acdb...`; newer
 # ones have `src:u8`.
 _INT8_CALL = re.compile(r"exec,cpu,(convolution|deconvolution|inner_product|matmul),.*src[_:][us]8")
@@ -51,19 +50,22 @@ def serve(control: socket.socket) -> None:
     """Take orders until the other side goes."""
     paddle.disable_signal_handler()
     paddle.enable_static()
+    children: set[int] = set()
     try:
         while True:
             order, _ = receive(control)
-            send(
-                control,
-                _start(control) if order["do"] == "start" else _end(order["child"], order["dying"]),
-                {},
-            )
+            if order["do"] == "start":
+                children.add(child := _start(control))
+                send(control, {"child": child}, {})
+            else:
+                children.remove(order["child"])
+                send(control, {"code": _end(order["child"], order["dying"])}, {})
     except Closed:
-        pass
+        for child in children:  # one at work would not see that its connection has ended, too
+            os.kill(child, signal.SIGKILL)
 
 
-def _start(control: socket.socket) -> dict[str, int]:
+def _start(control: socket.socket) -> int:
     _, (connection, words), _, _ = socket.recv_fds(control, 1, 2)
     child = os.fork()
     if not child:
@@ -75,20 +77,17 @@ def _start(control: socket.socket) -> dict[str, int]:
         os._exit(0)
     os.close(connection)
     os.close(words)
-    return {"child": child}
+    return child
 
 
-def _end(child: int, dying: bool) -> dict[str, int]:
-    """End a child. One that is `dying` has closed its connection by itself, and how it ends tells why."""
-    ended, status = 0, 0
-    deadline = time.monotonic() + (_LAST_SECONDS if dying else 0)
-    while not ended and time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        time.sleep(0 if ended else _PAUSE)
-    if not ended:
+def _end(child: int, dying: bool) -> int:
+    """End a child; its exit code. One that is `dying` has closed its connection by itself, and how it ends
+    tells why."""
+    code = exit_code(child, LAST_SECONDS) if dying else None
+    if code is None:
         os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    return {"code": os.waitstatus_to_exitcode(status)}
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code
 
 
 class _Child:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from typing import IO
+from collections.abc import Iterable, Mapping
+from typing import IO, Any
 
 import numpy as np
 
+from qcc.backends.engines.patience import Hung, await_answer
+from qcc.backends.engines.wire import Arrays, Closed, receive
 from qcc.errors import EngineError, QccError
+from qcc.failures import signal_name
+from qcc.forked import Copy
 
 # As isolated as can be, and yet with the modules of this process. A Ctrl-C, which goes to all processes of a
 # terminal, is for the one that started this; when that ends, this one does.
@@ -25,23 +28,49 @@ _START = (
 )
 _SHOWN = 400
 
+LAST_SECONDS = 10.0
+"""That a process which crashes may take to end, since the system may write a core file."""
+
 
 class Process:
-    """A process at the other end of `connection`, which prints to `words`; `wait` gives its exit code, as
-    `subprocess` has it, once it has ended."""
+    """A `child` of this process at the other end of `connection`, which prints to `words`."""
 
-    def __init__(self, connection: socket.socket, wait: Callable[[], int], words: IO[bytes]) -> None:
-        self.connection, self._wait, self._words = connection, wait, words
+    def __init__(
+        self, connection: socket.socket, child: subprocess.Popen[bytes] | Copy, words: IO[bytes]
+    ) -> None:
+        self.connection, self._child, self._words = connection, child, words
+        self._hung: str | None = None
 
-    def close(self) -> None:
-        """Let the process end, by its connection's end."""
+    def receive(self, runs: int = 1) -> tuple[dict[str, Any], Arrays]:
+        """Its next message, for which it computes so many runs.  Raises Closed, also where it hung, and was
+        ended."""
+        try:
+            await_answer(self.connection, self._child.pid, runs)
+        except Hung as error:
+            self._child.kill()
+            self._hung = str(error)
+            raise Closed from None
+        return receive(self.connection)
+
+    def close(self, seconds: float = 0.0) -> None:
+        """End the process: its connection, and where it goes on for so many seconds, the process itself. It
+        may be at work, of which nobody wants the result any more."""
         self.connection.close()
-        self._wait()
+        self._code_within(seconds)
         self._words.close()
 
     def died(self, at: str) -> str:
         """How the process ended, once its connection has, at some work, and its last words."""
-        return f"{ending(self._wait())} {at}: {last_words(self._words)}"
+        how = self._hung or ending(self._code_within(LAST_SECONDS))
+        return f"{how} {at}: {last_words(self._words)}"
+
+    def _code_within(self, seconds: float) -> int:
+        """Its exit code, as `subprocess` has it, once it has ended, by force where it takes longer."""
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            return self._child.wait()
 
 
 def start(module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
@@ -59,7 +88,7 @@ def start(module: str, *arguments: str, environment: Mapping[str, str] | None = 
             pass_fds=[theirs.fileno()],
             env={**os.environ, **(environment or {})},
         )
-    return Process(connection, process.wait, words)
+    return Process(connection, process, words)
 
 
 def wanted(names: Iterable[str], inputs: Mapping[str, np.ndarray], engine: str) -> dict[str, np.ndarray]:
@@ -87,7 +116,7 @@ def require_dtypes(
 
 def ending(code: int) -> str:
     """A process's exit code in words: "ended with code 1", "was ended by SIGILL"."""
-    return f"ended with code {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
+    return f"ended with code {code}" if code >= 0 else f"was ended by {signal_name(-code)}"
 
 
 def last_words(log: IO[bytes]) -> str:

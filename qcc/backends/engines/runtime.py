@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
@@ -12,7 +13,7 @@ import numpy as np
 
 from qcc.backends.engines.process import Process, wanted
 from qcc.backends.engines.timing import Times, received
-from qcc.backends.engines.wire import Arrays, Closed, receive, send
+from qcc.backends.engines.wire import Arrays, Closed, send
 from qcc.errors import EngineError, QccError
 from qcc.shown import listed
 
@@ -20,10 +21,11 @@ _R = TypeVar("_R", bound="Runtime")
 
 
 class Runtime:
-    """A model in an engine; a context manager. `inputs`: their names; `header`: what the process has told
-    besides when it had loaded the model.
+    """A model in an engine; a context manager. `inputs`: their names; `shapes`: those that it takes, where
+    the engine tells, with -1 for lengths that are open; `header`: what the process has told besides when it
+    had loaded the model.
 
-    Raises `error` when the engine refuses the model or ends its process.
+    Raises `error` when the engine refuses the model, ends its process, or hangs (`patience.py`).
     """
 
     engine: ClassVar[str]
@@ -31,12 +33,13 @@ class Runtime:
 
     def __init__(self, model: Path, process: Process) -> None:
         self._model, self._process = model, process
-        try:
+        with ExitStack() as unless_loaded:
+            unless_loaded.callback(self.close)
             self.header, _ = self._receive()
-        except self.error:
-            self.close()
-            raise
+            unless_loaded.pop_all()
         self.inputs: tuple[str, ...] = tuple(self.header["inputs"])
+        shapes = self.header.get("shapes", {})
+        self.shapes: dict[str, tuple[int, ...]] = {name: tuple(shape) for name, shape in shapes.items()}
 
     def __enter__(self: _R) -> _R:
         return self
@@ -58,7 +61,7 @@ class Runtime:
     def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
         """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
         self._send({"do": "time", "warm_up": warm_up, "runs": runs}, inputs)
-        return received(self._receive()[0])
+        return received(self._receive(warm_up + runs)[0])
 
     def milliseconds(self, inputs: Mapping[str, np.ndarray], warm_up: int = 10, runs: int = 100) -> float:
         """Median milliseconds of a run by the clock, without feeding and fetching."""
@@ -75,9 +78,9 @@ class Runtime:
         except Closed:
             raise self._died() from None
 
-    def _receive(self) -> tuple[dict[str, Any], Arrays]:
+    def _receive(self, runs: int = 1) -> tuple[dict[str, Any], Arrays]:
         try:
-            return receive(self._process.connection)
+            return self._process.receive(runs)
         except Closed:
             raise self._died() from None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qcc.backends.engines.patience import IDLE
 from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import MissingDependencyError
@@ -42,7 +43,11 @@ def gpu() -> str:
 
 @cache
 def _probed() -> tuple[str | None, str]:
-    done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", _PROBE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=IDLE)
+    except subprocess.TimeoutExpired:
+        return f"TensorRT does not start here: it hung and was ended after {IDLE // 60} minutes.", ""
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]
         return f"TensorRT does not start here: {said[-1].rstrip('.')}.", ""

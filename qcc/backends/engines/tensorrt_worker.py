@@ -1,8 +1,8 @@
 """The process in which TensorRT runs one model.
 
-It is started by `qcc.backends.engines.tensorrt`. It tells the names of the inputs. Requests carry "do":
-"run", which is answered with the outputs, "time", or "layers", which is answered with how many layers read
-integers. The engine is built at the first request, and anew for inputs of other shapes.
+It is started by `qcc.backends.engines.tensorrt`. It tells the names and shapes of the inputs. Requests
+carry "do": "run", which is answered with the outputs, "time", or "layers", which is answered with how many
+layers read integers. The engine is built at the first request, and anew for inputs of other shapes.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ def main() -> None:
     parser = trt.OnnxParser(network, _LOGGER)
     if not parser.parse_from_file(path):
         raise SystemExit("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
-    names = [network.get_input(number).name for number in range(network.num_inputs)]
+    inputs = [network.get_input(number) for number in range(network.num_inputs)]
+    shapes = {value.name: list(value.shape) for value in inputs}
     declared = {
         value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         for value in onnx.load(path).graph.output
     }
-    send(connection, {"inputs": names}, {})
+    send(connection, {"inputs": list(shapes), "shapes": shapes}, {})
     built: _Built | None = None
     try:
         while True:

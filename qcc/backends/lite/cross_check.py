@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import qcc
-from qcc.backends.engines.process import ending, last_words
+from qcc.backends.engines.process import start
+from qcc.backends.engines.wire import Closed
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.runtime import runtime_missing
@@ -23,7 +21,6 @@ from qcc.model import Model
 from qcc.quantization import stored_form
 from qcc.targets.lite import Arch
 
-_WORKER = Path(__file__).with_name("optimizer_worker.py")
 # Attributes that the optimizer asks for, and that Paddle leaves out of files where they have their defaults.
 _KEPT_ATTRS = frozenset({("relu6", "threshold"), ("swish", "beta")})
 _SAME_SCALE = 1e-5
@@ -51,13 +48,13 @@ def run_optimizer(model: Model, arch: Arch, folder: Path) -> Path:
     # A model without weights has no file of them, and the optimizer wants one.
     (folder / "model.pdiparams").touch()
     files = [folder / "model.pdmodel", folder / "model.pdiparams", folder / "model"]
-    command = [sys.executable, "-I", str(_WORKER), *map(str, files), arch]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode != 0:
-        words = last_words(io.BytesIO(done.stderr))
-        raise LiteRuntimeError(
-            f"Paddle Lite's optimizer, opt, {ending(done.returncode)} on this model: {words}."
-        )
+    process = start("qcc.backends.lite.optimizer_worker", *map(str, files), arch)
+    try:
+        process.receive()
+    except Closed:
+        raise LiteRuntimeError(f"Paddle Lite's optimizer, opt, {process.died('on this model')}.") from None
+    finally:
+        process.close()
     return folder / "model.nb"
 
 

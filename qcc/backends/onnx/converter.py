@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from qcc.backends.engines.process import start
-from qcc.backends.engines.wire import Closed, receive, send
+from qcc.backends.engines.wire import Closed, send
 from qcc.backends.fluid import write
 from qcc.backends.onnx import onnx_missing
 from qcc.backends.onnx.nested import with_inner
@@ -81,7 +81,7 @@ def _translated(program: Path, params: Path | None, opset: int) -> onnx.ModelPro
     request = {"program": str(program), "params": str(params or ""), "opset": opset}
     try:
         send(process.connection, request, {})
-        _, arrays = receive(process.connection)
+        _, arrays = process.receive()
     except Closed:
         raise Closed(process.died("at this model")) from None
     finally:

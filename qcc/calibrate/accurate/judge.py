@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from qcc.backends.agreement import differences
 from qcc.backends.heads import heads, heads_and_parts, scores_classes
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class
@@ -131,7 +132,7 @@ def _unit(wanted: Sequence[np.ndarray]) -> float:
     if not size:
         return 1.0
     mean = sum(_known(one).sum(dtype=np.float64) for one in wanted) / size
-    deviation = sum(np.abs(_known(one) - np.float32(mean)).sum(dtype=np.float64) for one in wanted) / size
+    deviation = sum(np.abs(np.subtract(_known(one), mean, dtype=np.float64)).sum() for one in wanted) / size
     return float(deviation or max(np.abs(_known(one)).max(initial=0) for one in wanted) or 1.0)
 
 
@@ -144,7 +145,4 @@ def _difference(wanted: np.ndarray, found: np.ndarray, unit: float) -> float:
         return math.nan
     if wanted.dtype.kind != "f":
         return float(np.count_nonzero(wanted != found))
-    with np.errstate(invalid="ignore"):
-        off = np.where(wanted == found, 0, np.abs(wanted - found))  # also where both are infinite
-    total = float(off.sum(dtype=np.float64))
-    return total / unit if math.isfinite(total) else math.inf
+    return float(differences(found, wanted).sum()) / unit

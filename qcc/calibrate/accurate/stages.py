@@ -9,8 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.errors import DataError
-from qcc.failures import PADDLE_FAILURES, reason
+from qcc.errors import DataError, PaddleError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.model import Model, Runner
@@ -109,8 +108,8 @@ class Advance:
             given = {name: values[name] for name in self._stage.reads}
             try:
                 found = self._runner.run(given)
-            except PADDLE_FAILURES as error:
-                raise DataError(f"the model does not run in parts: {reason(error)}") from error
+            except PaddleError as error:
+                raise DataError(f"the model does not run in parts: {error}") from error
             held.update(zip(self._stage.writes, found, strict=True))
         return held
 

@@ -33,7 +33,7 @@ from qcc.backends.engines.runtime import Runtime
 from qcc.backends.predictor import Engine
 from qcc.errors import ModelFormatError
 from qcc.model import Model
-from qcc.passes.fake_quant import QUANTIZE_OPS
+from qcc.passes.fake_quant import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qcc.passes.quantizable import KINDS, operands
 from qcc.targets.table import find_target
 
@@ -223,6 +223,21 @@ def test_of_a_file_weights_and_feeds_that_are_fetched_are_no_layers() -> None:
 
     assert [one.name for one in found.layers] == list(NET.model.fetches)
     assert found.first is None
+
+
+def test_an_output_that_is_scaled_back_is_known_by_the_op_in_front() -> None:
+    model, inputs = NET.frozen.copy(), NET.batches[0]
+    model.graph.fetches = OUTPUTS
+    writers = [model.graph.var(name).producer for name in OUTPUTS]
+    assert all(op is not None and op.type in DEQUANTIZE_OPS for op in writers)
+    other = InFile(model.graph, Path("net.onnx"), Given(model.run(inputs)))
+    other.kernels = "none"
+
+    found = compare_layers(model.graph, other, [inputs], ROUNDED)
+
+    computing = [NET.model.graph.var(name).producer for name in OUTPUTS]
+    assert [one.op for one in found.layers] == [op.type for op in computing if op is not None]
+    assert [one.name for one in found.layers] == list(OUTPUTS)
 
 
 def test_a_file_whose_outputs_nothing_computes_cannot_be_compared() -> None:

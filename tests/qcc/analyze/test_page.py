@@ -22,7 +22,7 @@ from browser import BROWSER, NO_BROWSER, open_page
 from quantized_net import OUTPUTS, WEIGHTS, quantized_net
 
 import qcc
-from qcc.analyze.findings import Analysis
+from qcc.analyze.findings import Analysis, Effect, shares, worst_first
 from qcc.analyze.page import html, write_page
 from qcc.analyze.page.blocks import blocks
 from qcc.analyze.page.elements import joined, tag
@@ -344,3 +344,23 @@ def test_the_picture_is_moved_and_zoomed(tmp_path: Path) -> None:
     assert found["finger"] == found["pinched"]
     assert found["moved"] > 0
     assert found["followed"] == [False, True]  # who moves the picture by a box does not follow its link
+
+
+@pytest.mark.parametrize("others", [0.02, 0.0])
+def test_an_op_that_makes_the_output_infinite_is_the_worst(analysis: Analysis, others: float) -> None:
+    first, *rest = analysis.ops
+    ops = [replace(one, effect=Effect(others, others)) for one in rest]
+    infinite = replace(first, effect=Effect(math.inf, others))
+    assert worst_first([*ops, infinite])[0] is infinite
+    assert shares([infinite, *ops]) == {
+        first.layer.output: 1.0,
+        **{one.layer.output: float(others > 0) for one in ops},
+    }
+    text = html(replace(analysis, ops=(infinite, *ops)))
+    assert "alone it puts the output off by not finite" in text
+    assert "nan" not in Page(text).texts[""]
+
+
+def test_without_any_effect_there_are_no_shares(analysis: Analysis) -> None:
+    assert shares(replace(one, effect=None) for one in analysis.ops) == {}
+    assert shares(replace(one, effect=Effect(0.0, 0.0)) for one in analysis.ops) == {}

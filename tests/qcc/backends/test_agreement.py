@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qcc.backends.agreement import MOST, MULTIPLE, Distance, distances, furthest, limits, range_of
+from qcc.backends.agreement import (
+    MOST,
+    MULTIPLE,
+    Distance,
+    differences,
+    distances,
+    furthest,
+    limits,
+    range_of,
+)
 
 ONE = np.array([1.0, -2.0, 4.0], np.float32)
 
@@ -13,6 +22,26 @@ ONE = np.array([1.0, -2.0, 4.0], np.float32)
 def distance(array: np.ndarray, expected: np.ndarray) -> Distance:
     (found,) = distances([array], [expected])
     return found
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_is_not_finite_is_off_where_it_is_not_the_same(dtype: str) -> None:
+    inf, nan = np.inf, np.nan
+    found = np.array([[1, inf, -inf, nan], [inf, inf, nan, nan]], dtype)
+    wanted = np.array([[3, inf, -inf, nan], [-inf, 1, 1, inf]], dtype)
+    with np.errstate(all="raise"):
+        off = differences(found, wanted)
+    assert off.dtype == np.float64
+    np.testing.assert_array_equal(off, [[2, 0, 0, 0], [inf, inf, inf, inf]])
+    np.testing.assert_array_equal(off, differences(wanted, found))
+
+
+def test_differences_have_room() -> None:
+    """In float16 the first would be infinite, and the second 999.5."""
+    half = np.float16(0.3)
+    found, wanted = np.array([60000, 1000], np.float16), np.array([-60000, half], np.float16)
+    assert differences(found, wanted).tolist() == [120000, 1000 - float(half)]
+    assert differences(np.float32([3e38]), np.float32([-3e38]))[0] == pytest.approx(6e38)
 
 
 def test_equal_runs() -> None:

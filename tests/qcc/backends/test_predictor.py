@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from saved_models import PaddleModel, control_flow, two_feeds
 
 import qcc
 from qcc._paddle import paddle
+from qcc.backends.engines import patience
 from qcc.backends.predictor import Engine, PaddleExecutor, Predictor
 from qcc.errors import GraphError, ModelFormatError, PaddleError
 from qcc.failures import reason
@@ -104,6 +108,54 @@ def test_an_import_that_fails_is_one_sentence(folder: Path, monkeypatch: pytest.
     monkeypatch.setattr("sys.path", [])
     with pytest.raises(PaddleError, match=r"while it imported Paddle: .*ModuleNotFoundError"):
         Predictor.open(folder, Engine())
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fed with many steps, it does not come to an end."""
+    return control_flow().save(tmp_path_factory.mktemp("endless") / "net")
+
+
+def test_a_loop_without_an_end_is_one_sentence(endless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor.open(endless, Engine())
+    monkeypatch.setattr(patience, "LOOK", 0.05)
+    monkeypatch.setattr(patience, "BUSY", 2)
+    child = predictor._process._child
+    inputs = {"image": np.zeros((1, 3, 6, 6), np.float32), "steps": np.array([2**40])}
+    for _ in range(2):
+        with pytest.raises(
+            PaddleError, match=r"hung and was ended after 0 hours .* when it was to run .*net\."
+        ):
+            predictor.run(inputs)
+    assert not Path(f"/proc/{child}").exists()
+    monkeypatch.undo()
+    again = Predictor.open(endless, Engine())
+    assert len(again.run({**inputs, "steps": np.array([1])})) == 1
+
+
+def test_a_run_without_an_end_ends_with_the_program(endless: Path) -> None:
+    """Whatever has ended that: no loop goes on where nobody sees it."""
+    program = f"""
+import os, signal, sys, threading
+import numpy as np
+from qcc.backends.engines import patience
+from qcc.backends.predictor import Engine, Predictor
+predictor = Predictor.open({str(endless)!r}, Engine())
+inputs = {{"image": np.zeros((1, 3, 6, 6), np.float32), "steps": np.array([2**40])}}
+threading.Thread(target=predictor.run, args=(inputs,), daemon=True).start()
+child = predictor._process._child
+while int(open(f"/proc/{{child}}/stat").read().rpartition(")")[2].split()[11]) < 50:
+    pass
+print(child, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    child = Path("/proc", done.stdout.strip())
+    deadline = time.monotonic() + 20
+    while child.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists()
 
 
 def test_a_process_ends_with_its_model(folder: Path) -> None:

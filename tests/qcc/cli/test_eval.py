@@ -128,6 +128,20 @@ def test_an_onnx_file_runs_in_onnx_runtime_and_openvino(
     )
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_batch_of_another_size_is_told_without_the_engines_words(
+    engine: str, forms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if MISSING[engine] is not None:
+        pytest.skip(str(MISSING[engine]))
+    qcc.save(build_model(classifier, (IMAGES,), batch=2), forms / "fixed", check=False)
+    words = ("--eval", "eval_metric:accuracy", "--engine", engine)
+    said = "'x0' is of shape [1, 3, 8, 8], which this engine does not run, and the model is declared with"
+    assert f"{said} [2, 3, 8, 8]: give it that" in refused(capsys, "fixed", *words)
+    assert command(["export", "fixed", "--target", engine, "-o", "fixed.onnx", "--no-check"]) == 0
+    assert f"{said} [2, 3, 8, 8]: give it that" in refused(capsys, "fixed.onnx", *words)
+
+
 @pytest.mark.parametrize("refused_runs", [1, 2])
 def test_what_an_engine_does_not_run_is_named_and_the_rest_is_measured(
     refused_runs: int, forms: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from lite_case import F, build_model, conv, floats
 import qcc
 from qcc.analyze.page.frame import read_page
 from qcc.analyze.page.times import times
-from qcc.backends.agreement import Distance
+from qcc.backends.agreement import Distance, distances
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
 from qcc.backends.engines.process import wanted
@@ -30,10 +30,11 @@ from qcc.cli.bench import _show, _tell_next
 from qcc.cli.bench_inputs import open_inputs, prepared
 from qcc.cli.main import run
 from qcc.errors import EngineError
+from qcc.files import write_json
 from qcc.measure import engines
 from qcc.measure.bench import Bench, Row, Spread, simulation_of, slower
 from qcc.measure.plot import plot
-from qcc.measure.report import comparisons, verdicts
+from qcc.measure.report import comparisons, record, verdicts
 from qcc.measure.subjects import Subject, find_subjects, left_over
 from qcc.targets.table import find_target
 
@@ -471,3 +472,15 @@ def test_without_tensorrt_bench_says_so(place: Path, capsys: pytest.CaptureFixtu
     assert run(["bench", str(place / "model"), "--engines", "tensorrt"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("qcc: error: nothing was measured: tensorrt: TensorRT is not installed: ")
+
+
+def test_outputs_where_zeros_are_right_are_recorded_and_told(tmp_path: Path) -> None:
+    """As of a detector that finds nothing: that is infinitely many times as large as the zeros."""
+    (off,) = distances([np.full(20, 0.5, np.float32)], [np.zeros(20, np.float32)])
+    wrong = row("paddle", subject("frozen"), [1.0, 1.0], [0.5, 0.5], int8=True, distance=off)
+    write_json(tmp_path / "bench.json", record([wrong], [subject("frozen")]))
+    (content,) = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert (content["off_by"]["ratio"], content["off_by"]["norms"]) == (None, None)
+    assert next(verdicts([wrong])).startswith(
+        "paddle: out/model gives other outputs where all are to be zero"
+    )

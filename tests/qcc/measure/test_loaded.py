@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from qcc.backends.lite.export import export
 from qcc.backends.lite.file import read_naive_buffer, write_naive_buffer
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
 from qcc.backends.lite.schema import AttrKind, VarKind, VarType
-from qcc.errors import GraphError, QccError
+from qcc.errors import EngineError, GraphError, QccError
 from qcc.measure.loaded import Loaded, cases_of, loaded
 
 
@@ -30,11 +31,49 @@ class Echo:
 def test_elements_of_another_type_are_refused() -> None:
     """As `qcc.Model` refuses them; engines read the bytes of images of uint8 as if they were floats."""
     running: Any = Echo()
-    model = Loaded(("x",), running, {"x": np.dtype(np.float32)})
+    model = Loaded(("x",), running, {"x": np.dtype(np.float32)}, {"x": (1, 3)})
     image = np.ones((1, 3), np.uint8)
     with pytest.raises(GraphError, match=r"'x' is uint8, .* give it `.astype\('float32'\)`"):
         model.run({"x": image})
     assert model.run({"x": image.astype(np.float32)})[0].sum() == 3
+
+
+class Strict:
+    """An engine that runs two rows and nothing else."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        if any(len(array) != 2 for array in inputs.values()):
+            raise EngineError("Check failed at infer_request.cpp:385.")
+        return list(inputs.values())
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "words"),
+    [
+        (
+            (2, 3),
+            (4, 3),
+            "'x' is of shape [4, 3], which this engine does not run, and the model is declared with"
+            " [2, 3]: give it that, or save",
+        ),
+        ((-1, 3), (4, 4), "is declared with [-1, 3]: give it that, with any length for -1, or save"),
+        ((2, 3), (6,), "'x' is of shape [6], which"),
+        ((-1, 3), (4, 3), "Check failed"),
+        (None, (4, 3), "Check failed"),
+    ],
+)
+def test_what_an_engine_refuses_of_another_shape_names_it(
+    declared: tuple[int, ...] | None, given: tuple[int, ...], words: str
+) -> None:
+    running: Any = Strict()
+    model = Loaded(("x",), running, {}, {} if declared is None else {"x": declared})
+    with pytest.raises(EngineError, match=re.escape(words)):
+        model.run({"x": np.zeros(given)})
+
+
+def test_what_an_engine_runs_of_another_shape_is_run() -> None:
+    running: Any = Strict()
+    assert Loaded(("x",), running, {}, {"x": (1, 3)}).run({"x": np.zeros((2, 3))})[0].shape == (2, 3)
 
 
 def test_bytes_in_another_order_arrive_as_what_they_say() -> None:

@@ -273,3 +273,20 @@ def test_what_it_does_not_read(tmp_path: Path) -> None:
     qcc.save(net, tmp_path, check=False)
     with pytest.raises(EngineError, match=r"OpenVINO ended with code 1 on .*No creator found for mul node"):
         OpenVino(tmp_path / "model.pdmodel")
+
+
+def test_what_is_computed_and_has_to_stand_in_the_file(tmp_path: Path) -> None:
+    def halved(x: Any) -> Any:
+        size = paddle.shape(x)
+        return F.adaptive_avg_pool2d(F.relu(x), [size[2] // 2, size[3] // 2])
+
+    net = build_model(halved, (floats(1, 3, 8, 8),), any_size=True)
+    (pool,) = (op for op in net.graph.ops if op.type == "pool2d")
+    held = ", ".join(repr(var.name) for var in pool.pointed["ksize"])
+    qcc.save(net, tmp_path, check=False)
+    with pytest.raises(EngineError) as caught:
+        OpenVino(tmp_path / "model.pdmodel")
+    assert str(caught.value) == (
+        f"the attribute 'ksize' of the pool2d of {pool.output('Out').name!r} is computed when the model"
+        f" runs, as {held}, and OpenVINO needs it before: export the model with fixed sizes."
+    )

@@ -138,3 +138,19 @@ def test_what_is_masked_out_is_not_off() -> None:
     other = masked.copy()
     other.weights[bias] = -masked.weights[bias]
     assert judge.error(other) == np.inf
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_in_both_alike_is_not_off(value: float) -> None:
+    model = shifted(build_model(linear, (floats(4, 6),)), value)
+    assert Judge(model, BATCHES).error(model) == 0
+
+
+def halves(factor: float) -> Model:
+    return build_model(lambda x: paddle.scale(x, factor).astype("float16"), (floats(2, 2),))
+
+
+def test_differences_of_float16_have_room() -> None:
+    """Those between 60000 and -60000, and between -60000 and the mean, are infinite in float16."""
+    judge = Judge(halves(6e4), list(numbered([{"x0": np.float32([[1, 1], [1, -1]])}])))
+    assert judge.error(halves(-6e4)) == pytest.approx(12e4 / 4.5e4)
