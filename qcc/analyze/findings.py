@@ -200,7 +200,14 @@ def worst_first(found: Iterable[OpFinding]) -> tuple[OpFinding, ...]:
 
 def _badness(one: OpFinding) -> tuple[float, float]:
     alone = -math.inf if one.effect is None else one.effect.alone
-    return (math.inf if math.isnan(alone) else -alone, one.damage.channels)
+    return (-alone, one.damage.channels)
+
+
+def share_of(effect: float, most: float) -> float:
+    """An effect as a share of the largest one; all of it where it is not finite."""
+    if not math.isfinite(effect):
+        return 1.0
+    return effect / most if most else 0.0
 
 
 def _needed(journal: Journal, name: str) -> list[float]:

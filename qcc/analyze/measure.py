@@ -206,10 +206,11 @@ def _check_shapes(name: str, found: np.ndarray, wanted: np.ndarray) -> None:
 
 def _off(found: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """How far values are off, float64: not at all where both are the same that is not finite, such as the
-    minus infinity of what is masked out."""
+    minus infinity of what is masked out, and infinitely where one of both is no number."""
     left, right = found.astype(np.float64), wanted.astype(np.float64)
     same = (left == right) | (np.isnan(left) & np.isnan(right))
-    return np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))
+    off = np.abs(np.subtract(left, right, out=np.zeros_like(left), where=~same))
+    return np.where(np.isnan(off), np.inf, off)
 
 
 def _squares(values: np.ndarray) -> float:

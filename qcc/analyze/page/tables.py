@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from qcc.analyze.findings import Analysis, OpFinding
+from qcc.analyze.findings import Analysis, OpFinding, share_of
 from qcc.analyze.inspection import OpStatus
 from qcc.analyze.metric import Scores
 from qcc.analyze.page.elements import Html, joined, tag
@@ -74,7 +74,7 @@ def _cells(one: OpFinding, place: Place, most: float, scores: Scores | None) -> 
     alone = (
         Html("")
         if one.effect is None
-        else joined(percent(one.effect.alone), bar(one.effect.alone / most if most else 0))
+        else joined(percent(one.effect.alone), bar(share_of(one.effect.alone, most)))
     )
     off = "" if one.effect is None else percent(one.effect.off)
     falls: list[float | None] = [None, None]

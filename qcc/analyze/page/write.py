@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 from types import MappingProxyType
 
-from qcc.analyze.findings import Analysis, OpFinding
+from qcc.analyze.findings import Analysis, OpFinding, share_of
 from qcc.analyze.page.elements import Html, joined, tag
 from qcc.analyze.page.frame import Parts, page, read_page
 from qcc.analyze.page.network import COLOURS, Place, network
@@ -200,8 +200,7 @@ def _looks(analysis: Analysis) -> dict[str, tuple[str, str]]:
     found = {}
     for one in analysis.ops:
         if one.effect is not None and most > 0:
-            share = one.effect.alone / most
-            look = COLOURS[min(int(5 * math.sqrt(max(share, 0.0))), 4)]
+            look = COLOURS[min(int(5 * math.sqrt(share_of(one.effect.alone, most))), 4)]
             words = f"alone it puts the output off by {percent(one.effect.alone)}"
         elif most > 0:
             look, words = "unmeasured", f"{decibel(one.damage.both)} dB by itself"
