@@ -25,10 +25,11 @@ def markup(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts: 1 batch, 3 batches, 3 classes, 3 epochs."""
+    """A number and what it counts: 1 batch, 3 batches, 3 classes, 3 boxes, 3 epochs."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number} {noun}{'es' if noun.endswith(('ch', 'ss')) and not noun.endswith('epoch') else 's'}"
+    hissing = noun.endswith(("ch", "ss", "x")) and not noun.endswith("epoch")
+    return f"{number} {noun}{'es' if hissing else 's'}"
 
 
 def metric_value(value: float) -> str:

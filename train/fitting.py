@@ -88,10 +88,10 @@ def fit(
     `qcc.from_layer`; or static programs without a backward part, with the values of their variables in
     `weights`. `train`: the batches, see `GivenTask`, as is `metric`. `learning_rate`: grows over the first
     tenth of the steps and falls along half a cosine, or has its own schedulers. `quantization`: types, bits
-    and what to skip; by default a scale per channel of weights, moving averages for activations. `skip_vars`:
-    ops that read or write one of these variables (names or globs) stay float. `freeze_norm_epoch`: from this
-    epoch on batch norms keep their statistics. `seed`: of what training draws, such as dropouts; Paddle's own
-    generators are left as they were.
+    and what to skip, its `end_epoch` the last one; by default a scale per channel of weights, moving averages
+    for activations. `skip_vars`: ops that read or write one of these variables (names or globs) stay float.
+    `freeze_norm_epoch`: from this epoch on batch norms keep their statistics. `seed`: of what training draws,
+    such as dropouts; Paddle's own generators are left as they were.
 
     Checkpoints go to `folder`. Called again after an interruption, with the same weights, as many batches and
     the same quantization, it goes on from the newest, and gives the same weights bit for bit where `train`
@@ -113,6 +113,11 @@ def fit(
     given = _given(network, input_spec, label_spec, loss, weights)
     task = GivenTask(given.network, train, metric, given.returned)
     slim = _slim(quantization, skip_vars, epochs)
+    if freeze_norm_epoch is not None and freeze_norm_epoch >= epochs:
+        raise ConfigError(
+            f"freeze_norm_epoch is {freeze_norm_epoch}, and there are {counted(epochs, 'epoch')}: let it be"
+            " one of them, from 0 on."
+        )
     stay_float = float_weights(given.network, slim.strategy)
     with _checked():
         config = TrainingConfig(
@@ -195,6 +200,11 @@ def _slim(quantization: QuantizationStrategy | None, skip_vars: Iterable[str], e
         raise ConfigError(
             f"quantization.start_epoch is {strategy.start_epoch}, and there are {counted(epochs, 'epoch')}:"
             " let it be one of them, from 0 on."
+        )
+    if "end_epoch" in strategy.model_fields_set and strategy.end_epoch != epochs - 1:
+        raise ConfigError(
+            f"quantization.end_epoch is {strategy.end_epoch}, and of {counted(epochs, 'epoch')} the best one"
+            f" is frozen when all are over: let it be {epochs - 1}, the last one."
         )
     skipped = (*strategy.skip_vars, *skip_vars)
     update = {"end_epoch": epochs - 1, "skip_vars": skipped}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qcc.analyze.twins import Twins, twins
-from qcc.calibrate.report import FROM_HERE
+from qcc.calibrate.report import FROM_HERE, PARAMS
 from qcc.errors import ModelFormatError
 from qcc.frontend.layout import find_program
 from qcc.frontend.saved import load, model_files
@@ -26,8 +26,8 @@ _MAX_SIZE = 1 << 24
 
 @dataclass(frozen=True)
 class Given:
-    """`model`, read from `path`, in which its files have these `names`, if any were given; `float_model` and
-    its path where it is known; `notes`: for the user."""
+    """`model`, read from `path`, in which its files have these `names`, if any were given; `float_model`, its
+    path and the name of its parameters' file where that is known; `notes`: for the user."""
 
     path: Path
     names: tuple[str | None, str | None]
@@ -35,6 +35,7 @@ class Given:
     float_path: Path | None
     float_model: Model | None
     notes: tuple[str, ...] = ()
+    float_params: str | None = None
 
     @property
     def program(self) -> Path:
@@ -47,7 +48,9 @@ class Given:
     def files(self) -> list[Path]:
         """All that was read: programs, parameters and records."""
         found = [*model_files(self.path, *self.names), self.path.absolute().parent / FILE_NAME]
-        return found if self.float_path is None else [*found, *model_files(self.float_path)]
+        if self.float_path is not None:
+            found += model_files(self.float_path, None, self.float_params)
+        return found
 
     @property
     def title(self) -> str:
@@ -78,15 +81,16 @@ def find_models(
     if not record:
         return Given(inside, names, model, None, None)
     named, note = f"the float model {record['model']}, which {folder / FILE_NAME} names,", None
+    params = record.get(PARAMS)
     for source in _places(folder, record):
         try:
-            found = load(source)
+            found = load(source, None, params)
         except ModelFormatError as error:
             # Of the place that it was given as, where it is not found at either.
             note = note or f"{named} cannot be read ({str(error).removesuffix('.')})"
             continue
         if found.provenance.source == record["source"]:
-            return Given(inside, names, model, source, found)
+            return Given(inside, names, model, source, found, float_params=params)
         note = f"the float model {source} is not the one that was quantized, or has changed since"
     return Given(inside, names, model, None, None, (f"{note}: give it by --float",))
 
@@ -125,6 +129,8 @@ def _record(path: Path) -> tuple[Path, dict[str, Any]]:
         except (OSError, ValueError, RecursionError):
             continue
         match found:
-            case {"model": str(), "source": str() | None, "activations": dict(), "data": dict()}:
+            case {"model": str(), "source": str() | None, "activations": dict(), "data": dict()} if (
+                isinstance(found.get(PARAMS), str | None)
+            ):
                 return folder, found
     return path, {}

@@ -217,11 +217,20 @@ def last_suppressions(var: Var) -> list[Op]:
 def scores_classes(graph: Graph, name: str) -> bool:
     """Whether an output is scores of classes along its last axis: [batch, classes], or what a softmax along
     that axis reads or computes, such as [batch, places, classes]."""
+    shape = graph.var(name).shape
+    return len(shape) > 1 and shape[-1] > 1 and (len(shape) == 2 or _softmax_along_last(graph, name))
+
+
+def may_be_no_scores(graph: Graph, name: str) -> bool:
+    """Whether an output is taken for scores of classes by its shape alone, as the logits of many a classifier
+    have to be: coordinates and embeddings are [batch, numbers], too."""
+    return scores_classes(graph, name) and not _softmax_along_last(graph, name)
+
+
+def _softmax_along_last(graph: Graph, name: str) -> bool:
     var = graph.var(name)
-    rank = len(var.shape)
     softmax = [op for op in (var.producer, *var.consumers) if op is not None and op.type == "softmax"]
-    along_last = any(op.attr("axis", -1) in (-1, rank - 1) for op in softmax)
-    return rank > 1 and var.shape[-1] > 1 and (rank == 2 or along_last)
+    return any(op.attr("axis", -1) in (-1, len(var.shape) - 1) for op in softmax)
 
 
 def _in_front_of(nms: Op) -> Iterator[Var]:

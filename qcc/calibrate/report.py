@@ -21,6 +21,8 @@ REPORT = "report.md"
 FROM_HERE = "model_from_here"
 """The key of the record under which the float model's path stands as seen from its folder; `model` is as it
 was given, which means another place elsewhere."""
+PARAMS = "params_filename"
+"""The key under which the name of the float model's parameters stands, where it was given."""
 _WORST = 10
 
 
@@ -38,8 +40,9 @@ class Section:
 @dataclass(frozen=True)
 class Story:
     """All that is told. `data`: as `Source.record`; `compared_seen`: words about what weights have seen of
-    what is compared on; `sizes`: of the files that were written, in bytes, by
-    form; `warnings`: of the checks of the files; `sections`: what the effort adds."""
+    what is compared on; `sizes`: of the files that were written, in bytes, by form; `warnings`: of the checks
+    of the files; `sections`: what the effort adds; `params_filename`: of the float model's parameters, where
+    it was given."""
 
     model: str
     quantized: Quantized
@@ -56,6 +59,7 @@ class Story:
     warnings: Sequence[str] = field(default_factory=tuple)
     notices: Sequence[str] = field(default_factory=tuple)
     sections: Sequence[Section] = field(default_factory=tuple)
+    params_filename: str | None = None
 
     def write(self, folder: Path) -> None:
         """Write `qcc.json` and `report.md`, each as one change.  Raises OutputError."""
@@ -69,6 +73,7 @@ class Story:
             "paddle": paddle.__version__,
             "model": self.model,
             FROM_HERE: _from(folder, Path(self.model)),
+            **({} if self.params_filename is None else {PARAMS: self.params_filename}),
             "source": self.quantized.model.provenance.source,
             "effort": self.effort,
             "calibrator": self.calibrator,

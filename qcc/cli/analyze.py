@@ -136,8 +136,9 @@ def analyze(
     source = open_source(given.model, given.program, data, preprocess, samples, [model])
     metric = None if evaluate is None else _metric(evaluate, given.model, top)
     stop = StopRequest()
+    is_float = state(given.model.graph) == "float"
     with stop.listening(), _going_on():
-        if state(given.model.graph) == "float":
+        if is_float:
             if float_path is not None:
                 raise click.UsageError(
                     f"--float {float_path}: {model} is float itself, and is quantized first."
@@ -157,10 +158,15 @@ def analyze(
     write_json(output.with_suffix(".json"), found.record())
     kept.remove()
     _tell(found, output)
+    of_float = [model] if is_float else _float_words(given)
     how = _prepared(source, given, preprocess)
-    tell_next(
-        "quantize", given.float_path or "MODEL", "--data", data, *how, "-o", "OUT", "--effort", "accurate"
-    )
+    tell_next("quantize", *of_float, "--data", data, *how, "-o", "OUT", "--effort", "accurate")
+
+
+def _float_words(given: Given) -> list[object]:
+    """The float model of a quantized one as `qcc quantize` is given it."""
+    params = [] if given.float_params is None else ["--params-filename", given.float_params]
+    return [given.float_path or "MODEL", *params]
 
 
 def _prepared(source: Source, given: Given, preprocess: Path | None) -> list[str]:

@@ -25,6 +25,7 @@ from qcc.shown import counted, metric_value
 
 if TYPE_CHECKING:
     from qcc.calibrate.accurate.budget import Budget, Outcome
+    from qcc.calibrate.accurate.judge import Judge
     from qcc.calibrate.accurate.steps import Attempt
     from qcc.calibrate.collect import Numbered
     from qcc.calibrate.memo import Memo
@@ -94,8 +95,8 @@ def budget_options(command: Command) -> Command:
             type=FiniteRange(min=0, max=1),
             metavar="X",
             help="Keep layers float until at least the share X of images gets the same class as from MODEL"
-            " (with effort accurate, of those that no weight was learned from); of other networks, until"
-            " the outputs' mean error is at most 1 - X.",
+            " (with effort accurate, of those that no weight was learned from), which is where the largest of"
+            " [images, numbers] stands; of other networks, until the outputs' mean error is at most 1 - X.",
         ),
     )
     for option in reversed(options):
@@ -125,6 +126,7 @@ def meet(
     for line in section.lines:
         echo(line)
     notices = [] if outcome.met else [f"the budget was not met: {_told(wanted, outcome, count, agreed)}"]
+    notices += by_shape(wanted, budget.judge)
     if wanted.evaluate is None and count < _FEW:
         notices.append(
             f"agreement was measured on {_batches(count)} only, so that one of them makes"
@@ -231,6 +233,18 @@ def _told(wanted: Wanted, outcome: Outcome, count: int, agreed: str) -> str:
         f"{wanted.evaluate} gives {metric_value(outcome.value)}, the float model"
         f" {metric_value(outcome.of_float)}, and {metric_value(outcome.wanted)} is wanted"
     )
+
+
+def by_shape(wanted: Wanted, judge: Judge) -> list[str]:
+    """What is to be said of an agreement that counts classes where nothing but a shape tells of these."""
+    names = judge.may_be_no_scores
+    if wanted.min_agreement is None or not names:
+        return []
+    return [
+        f"the agreement is about where the largest number of each row of {names[0]!r} stands, which of logits"
+        " is the class; where these are no scores of classes, but coordinates or an embedding, say, it tells"
+        " little: give --max-drop, with a function of yours for --eval"
+    ]
 
 
 def _batches(count: int) -> str:

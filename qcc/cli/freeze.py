@@ -156,9 +156,10 @@ def freeze(
             echo(note)
     data = None
     if given is not None:
-        loaded = given.calibrated(loaded)
+        calibrated = given.calibrated(loaded, is_run=target is not None and not no_check)
+        metrics = metrics if calibrated is loaded else {}  # what was evaluated had other scales
+        loaded = calibrated
         data = given.one_batch(loaded)
-        metrics = {}  # what was evaluated had other scales
     check = False if no_check else True if data is None else data
     facts = {"frozen from": str(model or checkpoint)}
     with one_change(save_path):

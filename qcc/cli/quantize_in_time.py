@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qcc.cli.accurate import COMPARED
-from qcc.cli.budget import Wanted, open_budget
+from qcc.cli.budget import Wanted, by_shape, open_budget
 from qcc.cli.export_onnx import takes_onnx
 from qcc.cli.time_budget import Found, WantedTime, search_in_time
 
@@ -75,7 +75,7 @@ class InTime:
         quantized = Quantized(model, (), attempt.chosen.notices)
         if not found.is_float:
             quantized = models.attempt(found.floats).freeze()
-        return quantized, found, found.section(), found.notices()
+        return quantized, found, found.section(), [*found.notices(), *by_shape(self.quality, judge)]
 
     def _form(self, models: FromFloat) -> Form:
         from qcc.measure.tradeoff.forms import LITE, lite_form, onnx_form, paddle_form

@@ -214,9 +214,11 @@ def quantize_model(
         drawn = training_data(loaded, reopen, samples, skip_bad)
         quantized, section = train(plan, quantized, drawn, output, training)
         sections.append(section)
-    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, curve)
+    outcome = Outcome(plan, source, statistics, quantized, output, sections, notices, curve, params_filename)
+    # Of a folder that may hold several programs, the one that it is.
+    named = model if model_filename is None else program
     with _told_of(state):
-        outcome.write(target, str(model), effort, calibrator, began, check=not no_check)
+        outcome.write(target, str(named), effort, calibrator, began, check=not no_check)
     if curve is not None:
         curve.end(output / CURVE, output / DRAWING)
     state.remove()

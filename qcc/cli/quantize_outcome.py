@@ -49,8 +49,9 @@ def own_files(timed: bool) -> OwnFiles:
 @dataclass
 class Outcome:
     """What has come out, as it is written. `found`: what met a budget of time, if there was one; Paddle
-    Lite's file for x86 then runs convolutions in int8 where that is exact, as it was timed; `told`: the lines
-    to tell when it is there, on standard error where the second is True."""
+    Lite's file for x86 then runs convolutions in int8 where that is exact, as it was timed;
+    `params_filename`: of the float model's parameters, where it was given; `told`: the lines to tell when it
+    is there, on standard error where the second is True."""
 
     plan: Plan
     source: Source
@@ -60,6 +61,7 @@ class Outcome:
     sections: Sequence[Section]
     notices: Sequence[str]
     found: Found | None
+    params_filename: str | None = None
     told: list[tuple[str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -269,6 +271,7 @@ class Outcome:
                 *strangers(self.statistics, self.source.items),
             ],
             sections=sections,
+            params_filename=self.params_filename,
         )
         story.write(self.output)
         lines = [*_lines(story.notices, story.skipped)]

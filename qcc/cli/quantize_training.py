@@ -83,3 +83,6 @@ def _notes(config: TrainingConfig, slim: Slim, slim_file: Path | None) -> Iterat
         yield f"epochs is {config.epochs}, but {slim_file} says {slim.epochs}, which counts."
     if config.distiller_optimizer is not None and not slim.distillations:
         yield "DistillerOptimizer has no effect: there is no DistillationStrategy."
+    norms = config.freeze_norm_epoch
+    if norms is not None and norms >= slim.epochs:
+        yield f"freeze_norm_epoch is {norms} and has no effect: the last epoch is {slim.epochs - 1}."

@@ -170,7 +170,25 @@ def _concrete(wrapped: _Wrapped, inputs: list[Any], labels: list[Any]) -> Any:
         return function.concrete_program
     # Whatever the code of somebody else may raise.
     except Exception as error:
-        raise GraphError(f"{type(layer).__name__} cannot be traced: {_reason(error)}") from error
+        why = _not_taken("input_spec", layer.forward, len(inputs))
+        if wrapped.loss is not None:
+            why = why or _not_taken("label_spec", wrapped.loss, len(labels), behind=1)
+        raise GraphError(f"{type(layer).__name__} cannot be traced: {why or _reason(error)}") from error
+
+
+def _not_taken(what: str, function: Callable[..., Any], count: int, behind: int = 0) -> str | None:
+    """What to say where a function does not take a tensor for each of so many specs, `behind` others; None
+    where it does, as far as Python knows."""
+    if isinstance(function, paddle.nn.Layer):
+        function = function.forward
+    try:
+        inspect.signature(function, follow_wrapped=False).bind(*range(behind + count))
+    except TypeError as error:
+        called = "the loss is called with what the layer returns, and" if behind else "forward is called with"
+        return f"{what} holds {count}, and {called} one tensor for each: {error}"
+    except ValueError:  # of a function that is written in C
+        return None
+    return None
 
 
 def _of_loss(loss: Loss | None, taken: Mapping[str, str]) -> dict[str, str]:
@@ -211,7 +229,8 @@ def _leave_untrained(program: paddle.static.Program, stopped: Collection[Any]) -
 
 def _check_layer(layer: Any) -> None:
     if not isinstance(layer, paddle.nn.Layer):
-        raise GraphError(f"a paddle.nn.Layer is wanted, and this is a {type(layer).__name__}.")
+        kind = f"the class {layer.__name__}" if isinstance(layer, type) else f"a {type(layer).__name__}"
+        raise GraphError(f"a paddle.nn.Layer that is made already is wanted, and this is {kind}.")
 
 
 def like_returned(returned: Any, outputs: Sequence[Any]) -> Any:

@@ -49,6 +49,8 @@ def _find_program(path: Path, model_filename: str | None) -> Path:
         return _program_in(path)
     if path.exists():
         raise ModelFormatError(f"{path} cannot be read: it is no regular file and no folder.")
+    if path.suffix in (PROGRAM_SUFFIX, PADDLE3_SUFFIX):
+        raise ModelFormatError(f"{path}: there is no such file and no such folder.")
     raise ModelFormatError(
         f"{path}: there is no such file, no such folder, and no {path.name}{PROGRAM_SUFFIX} or"
         f" {path.name}{PADDLE3_SUFFIX} beside."

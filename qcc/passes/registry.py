@@ -151,7 +151,7 @@ def find_pass(name: str) -> type[Pass]:
     known = known_passes()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+        hint = f"did you mean {near[0]!r}?" if near else "`qcc passes` lists those that there are."
         raise PipelineError(f"there is no pass {name!r}; {hint}")
     target = known[name].target
     module, _, attribute = target.partition(":")

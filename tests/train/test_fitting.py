@@ -343,6 +343,12 @@ def test_labels_beyond_the_classes(layer: nn.Layer, tmp_path: Path) -> None:
             {"quantization": QuantizationStrategy(start_epoch=3, end_epoch=3)},
             "start_epoch is 3, and there are 3",
         ),
+        (
+            {"quantization": QuantizationStrategy(start_epoch=1, end_epoch=1)},
+            r"end_epoch is 1, and of 3 epochs the best one is frozen when all are over: let it be 2",
+        ),
+        ({"quantization": QuantizationStrategy(end_epoch=7)}, "end_epoch is 7, and of 3 epochs"),
+        ({"freeze_norm_epoch": 3}, "freeze_norm_epoch is 3, and there are 3 epochs: let it be one of them"),
         ({"skip_vars": "fc.*"}, "skip_vars is a str, where a list of names is wanted"),
         ({"weights": {}}, "a layer has its weights: leave `weights` out"),
         ({"learning_rate": -0.1}, r"learning_rate is -0\.1: it should be greater than 0\."),

@@ -57,7 +57,8 @@ def test_the_batches_of_a_loader(network: Network) -> None:
     [
         ((batch for batch in batches(0)), "nobody knows how many batches the generator gives"),
         ([], "there is no batch to train on"),
-        ([(IMAGES,)], "a batch holds 1 arrays, and training is fed by 2: image, label"),
+        ([(IMAGES,)], "training is fed by 2 arrays, image, label, and a batch holds 1: give a tuple of them"),
+        ([IMAGES], r"fed by 2 arrays, image, label, and a batch is one, float32\["),
         (
             [{"img": IMAGES, "label": LABELS}],
             "a batch has no 'image': it holds img, label, and .* fed by image",
@@ -148,7 +149,7 @@ def test_batches_that_were_begun_are_gone_through(network: Network) -> None:
 @pytest.mark.parametrize(
     ("metric", "told"),
     [
-        (lambda predict: predict(IMAGES, LABELS), r"fed by \['image'\], and 2 arrays were given"),
+        (lambda predict: predict(IMAGES, LABELS), "an array for each of image, and was given 2 arrays"),
         (lambda predict: predict(IMAGES[:0]), r"'image' is float32\[0, 1, 6, 6\], which is empty"),
         (lambda predict: None, "the metric 'metric' gives a NoneType, where one finite number is wanted"),
         (lambda predict: float("nan"), "the metric 'metric' gives nan, where"),

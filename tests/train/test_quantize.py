@@ -338,10 +338,12 @@ def test_the_whole_flow_on_the_command_line(folder: Path, tmp_path: Path, capfd:
 
     config, slim = folder / "tiny.yml", write_slim(tmp_path / "run", 1)
     own = "DistillerOptimizer={LearningRate: {base_lr: 0.1}}"
-    assert command(["quantize", "-c", str(config), "-s", str(slim), "-o", "seed=4", "epochs=9", own]) == 0
+    overrides = ["-o", "seed=4", "epochs=9", own, "freeze_norm_epoch=1"]
+    assert command(["quantize", "-c", str(config), "-s", str(slim), *overrides]) == 0
     printed = capfd.readouterr().out
     assert f"epochs is 9, but {slim} says 1, which counts." in printed
     assert "DistillerOptimizer has no effect: there is no DistillationStrategy." in printed
+    assert "freeze_norm_epoch is 1 and has no effect: the last epoch is 0." in printed
     assert "checkpoints are in" in printed
     forms = tmp_path / "forms"
     assert command(["freeze", "--checkpoint", str(tmp_path / "run"), "--save", str(forms)]) == 0

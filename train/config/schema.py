@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
 )
 
+from qcc.calibrate.data.preprocess import Number, PositiveNumber
 from qcc.grammar.section import Section, YamlPath
 from qcc.train.config.optimization import LearningRate, OptimizerBuilder, Probability, Share
 from qcc.train.models.strides import IMAGENET_STRIDES
@@ -97,9 +98,9 @@ class ClassifierEvalFeed(Section):
 class NormalizeImage(Section):
     """Pixels become (value / 255 - mean) / std."""
 
-    mean: float
+    mean: Number
     """Of pixel values between 0 and 1."""
-    std: PositiveFloat
+    std: PositiveNumber
     """Standard deviation of pixel values between 0 and 1."""
 
 

@@ -197,9 +197,13 @@ def _cropped(sample: Sample, cut: NDArray[np.float32], keep: NDArray[np.bool_]) 
     )
 
 
+_ROWS = 64
+
+
 @dataclass(frozen=True)
 class RandomFlip:
-    """Mirror left and right with `probability`."""
+    """Mirror left and right with `probability`, in the memory of the sample's image: a photo on a canvas of
+    four times its sides takes gigabytes, and a resize would copy what is only looked at backwards."""
 
     probability: float = 0.5
 
@@ -208,7 +212,10 @@ class RandomFlip:
             return sample
         boxes = sample.boxes.copy()
         boxes[:, [0, 2]] = sample.size[1] - sample.boxes[:, [2, 0]]
-        return replace(sample, image=sample.image[:, ::-1], boxes=boxes)
+        for start in range(0, len(sample.image), _ROWS):
+            rows = sample.image[start : start + _ROWS]
+            rows[:] = rows[:, ::-1]  # by way of a copy of so many
+        return replace(sample, boxes=boxes)
 
 
 # ---------------------------------------------------------------------- the network's input
@@ -223,9 +230,8 @@ def network_input(image: NDArray[Any], size: tuple[int, int], interpolation: int
 
     Returns float32 [3, height, width].
     """
-    resized = cv2.resize(
-        np.ascontiguousarray(image, np.float32), (size[1], size[0]), interpolation=interpolation
-    )
+    # A part of a larger image is read where it stands.
+    resized = cv2.resize(np.asarray(image, np.float32), (size[1], size[0]), interpolation=interpolation)
     return np.ascontiguousarray(((resized - _MEAN_PIXEL) / _STD_PIXEL).transpose(2, 0, 1))
 
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from qcc.errors import DataError
 from qcc.train.data.coco_file import Id, annotations_of, read_coco_file
-from qcc.train.data.detection_set import BadData, BoxedImage, DetectionSet, absence, box_fault, fitted
+from qcc.train.data.detection_set import (
+    BadData,
+    BoxedImage,
+    DetectionSet,
+    absence,
+    box_fault,
+    empty_box,
+    fitted,
+)
 
 
 class CocoSet(DetectionSet):
@@ -29,9 +37,10 @@ class CocoSet(DetectionSet):
 def read_coco(folder: Path, annotation: str, bad: BadData, image_dir: str = "") -> CocoSet:
     """Read the images that the .json file `annotation` in `folder` describes; files lie in `image_dir` in it.
 
-    Classes are numbered in the order of COCO's category ids. Boxes of crowds are left out, and those that
-    reach over the edge by rounding alone are cut, as PaddleDetection does. Bad data is reported to `bad`,
-    naming the file and COCO's id; of an empty set DataError is raised in any case.
+    Classes are numbered in the order of COCO's category ids. Boxes of crowds and those without area are left
+    out, and those that reach over the edge by rounding alone are cut, as PaddleDetection does. Boxes without
+    area are told to `bad`, as is bad data, naming the file and COCO's id; of an empty set DataError is raised
+    in any case.
     """
     path = folder / annotation
     coco = read_coco_file(path, bad)
@@ -40,7 +49,7 @@ def read_coco(folder: Path, annotation: str, bad: BadData, image_dir: str = "") 
     images = []
     for image_id in sorted(coco.getImgIds()):
         try:
-            images.append(_boxed_image(path, coco, image_id, folder / image_dir, number_of))
+            images.append(_boxed_image(path, coco, image_id, folder / image_dir, number_of, bad))
         except DataError as error:
             bad.found(str(error))
     return CocoSet(str(path), coco, tuple(images), bad)
@@ -59,7 +68,7 @@ def _check_belonging(path: Path, coco: Any) -> None:
 
 
 def _boxed_image(
-    source: Path, coco: Any, image_id: Id, image_dir: Path, number_of: dict[Id, int]
+    source: Path, coco: Any, image_id: Id, image_dir: Path, number_of: dict[Id, int], bad: BadData
 ) -> BoxedImage:
     facts = coco.imgs[image_id]
     path = image_dir / facts["file_name"]
@@ -72,8 +81,10 @@ def _boxed_image(
             raise DataError(f"{place}: category {item['category_id']} is not one of the file's categories.")
         left, top, width, height = item["bbox"]
         box = fitted((left, top, left + width, top + height), facts["width"], facts["height"])
-        fault = box_fault(box, facts["width"], facts["height"])
-        if fault is not None:
+        if empty := empty_box(box):
+            bad.empty_box(f"{place}: {empty}.")
+            continue
+        if fault := box_fault(box, facts["width"], facts["height"]):
             raise DataError(f"{place}: {fault}.")
         boxes.append(box)
         labels.append(number_of[item["category_id"]])

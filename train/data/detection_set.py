@@ -42,6 +42,7 @@ class BadData:
 
     skip: bool = False
     _messages: dict[str, None] = field(default_factory=dict)
+    _empty_boxes: dict[str, None] = field(default_factory=dict)
 
     def found(self, message: str) -> None:
         """Raises DataError with the message, or keeps it."""
@@ -49,10 +50,19 @@ class BadData:
             raise DataError(message)
         self._messages[message] = None  # once, though several passes meet it
 
+    def empty_box(self, message: str) -> None:
+        """Keep what tells of a box that is left out alone, as PaddleDetection does, since it has no area."""
+        self._empty_boxes[message] = None
+
     @property
     def messages(self) -> list[str]:
         """One for each image that was left out."""
         return list(self._messages)
+
+    @property
+    def empty_boxes(self) -> list[str]:
+        """One for each box without area."""
+        return list(self._empty_boxes)
 
     def left_out(self) -> str:
         """What completes a sentence about there being too little."""
@@ -109,14 +119,27 @@ def fitted(box: Sequence[float], width: int, height: int) -> tuple[float, float,
     return cut if rounding else (left, top, right, bottom)
 
 
+def empty_box(box: Sequence[float]) -> str | None:
+    """What tells of a box (left, top, right, bottom) that ends where it begins, as one does of which no more
+    than the edge is in the image; None where it has an area, or ends before it begins."""
+    left, top, right, bottom = box
+    if min(right - left, bottom - top) != 0:
+        return None
+    return f"{_shown(box)} has no area"
+
+
+def _shown(box: Sequence[float]) -> str:
+    left, top, right, bottom = box
+    return f"box {left:g}, {top:g}, {right:g}, {bottom:g} (left, top, right, bottom)"
+
+
 def box_fault(box: Sequence[float], width: int, height: int) -> str | None:
     """What is wrong with a box (left, top, right, bottom) in an image of this size, or None."""
     left, top, right, bottom = box
-    shown = f"box {left:g}, {top:g}, {right:g}, {bottom:g}"
     if not all(np.isfinite(box)):
-        return f"{shown} is not finite"
-    if right <= left or bottom <= top:
-        return f"{shown} (left, top, right, bottom) has no area: it ends at or before where it begins"
+        return f"{_shown(box)} is not finite"
+    if right < left or bottom < top:
+        return f"{_shown(box)} ends before it begins"
     if left < 0 or top < 0 or right > width or bottom > height:
-        return f"{shown} reaches outside the image of {width} x {height} pixels"
+        return f"{_shown(box)} reaches outside the image of {width} x {height} pixels"
     return None

@@ -17,9 +17,10 @@ from qcc.train.data.detection_set import (
     absence,
     box_fault,
     class_numbers,
+    empty_box,
     fitted,
 )
-from qcc.train.data.voc_xml import VocAnnotation, VocObject, read_annotation
+from qcc.train.data.voc_xml import VocAnnotation, read_annotation
 
 VOC_CLASSES = (
     "aeroplane",
@@ -70,18 +71,22 @@ def read_voc(
     A line holds an image's and an annotation's path, relative to `folder` (the image's to `image_dir` in
     it), as PaddleDetection writes them; or one id, as in VOC's ImageSets, which stands for
     JPEGImages/ID.jpg and Annotations/ID.xml, with or without the flag -1, 0 or 1 of a list per class. A list
-    is also looked for in ImageSets/Main. An image's number is its place in the list, from 0. Bad data is
-    reported to `bad` with file and line; of an empty set DataError is raised in any case.
+    is also looked for in ImageSets/Main. An image's number is its place in the list, from 0. A box without
+    area is left out and told to `bad`, as is bad data, such as an image that is listed twice, with file and
+    line; of an empty set DataError is raised in any case.
     """
     path = _list_path(folder, annotation)
     numbers = class_numbers(class_names, str(folder / LABEL_LIST))
     images: list[BoxedImage] = []
+    place_of: dict[Path, str] = {}
     for number, (place, line) in enumerate(read_lines(path, "it lists the images")):
         try:
             image, xml = _pair(line, place, folder, path, image_dir)
+            if (first := place_of.setdefault(image, place)) != place:
+                raise DataError(f"{place}: {image} is listed already, in {first}; each image counts once.")
             if absent := absence(xml):
                 raise DataError(f"{place}: the annotation {xml} {absent}.")
-            images.append(_boxed_image(image, read_annotation(xml), number, numbers, place))
+            images.append(_boxed_image(image, read_annotation(xml), number, numbers, place, bad))
         except DataError as error:
             bad.found(str(error))
     return DetectionSet(str(path), class_names, tuple(images), bad)
@@ -132,30 +137,32 @@ def _existing(stem: Path, suffixes: tuple[str, ...]) -> Path:
 
 
 def _boxed_image(
-    path: Path, annotation: VocAnnotation, number: int, class_of: dict[str, int], place: str
+    path: Path, annotation: VocAnnotation, number: int, class_of: dict[str, int], place: str, bad: BadData
 ) -> BoxedImage:
     if absent := absence(path):
         raise DataError(f"{place}: the image {path} {absent}.")
+    boxes, labels, difficult = [], [], []
     for item in annotation.objects:
         if item.class_name not in class_of:
             raise DataError(
                 f"{item.place}: class '{item.class_name}' is not one of {', '.join(class_of)}, which"
                 f" {LABEL_LIST} of the data set names, or VOC with use_default_label: true."
             )
-        fault = box_fault(_box(item, annotation), annotation.width, annotation.height)
-        if fault is not None:
+        box = fitted(item.box, annotation.width, annotation.height)
+        if empty := empty_box(box):
+            bad.empty_box(f"{item.place}: {empty}.")
+            continue
+        if fault := box_fault(box, annotation.width, annotation.height):
             raise DataError(f"{item.place}: {fault}.")
-    objects = annotation.objects
+        boxes.append(box)
+        labels.append(class_of[item.class_name])
+        difficult.append(item.difficult)
     return BoxedImage(
         path,
         number,
         annotation.width,
         annotation.height,
-        np.array([_box(item, annotation) for item in objects], np.float32).reshape(-1, 4),
-        np.array([class_of[item.class_name] for item in objects], np.int64),
-        np.array([item.difficult for item in objects], np.bool_),
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.array(labels, np.int64),
+        np.array(difficult, np.bool_),
     )
-
-
-def _box(item: VocObject, annotation: VocAnnotation) -> tuple[float, float, float, float]:
-    return fitted(item.box, annotation.width, annotation.height)

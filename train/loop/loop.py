@@ -195,23 +195,35 @@ class Loop:
         sums: dict[str, float],
         stop: StopRequest,
     ) -> Feeds | None:
-        """The next batch. Where there is none to be had, the state is kept as after Ctrl-C, if it is finite.
+        """The next batch. Where one process has none to be had, the state is kept as after Ctrl-C, if it is
+        finite, and all end: that process with its error, the others with a TrainingError that tells it.
 
         When a process that loads it has ended, TrainingError is raised; Interrupted where the same signal has
         asked this process to stop.
         """
+        feeds, error = None, None
         try:
-            return next(batches, None)
-        except QccError as error:
-            if self._task.group.rank == 0:
-                # What is not finite is not kept: no run could go on from it.
-                stepper.check_finite(position.step - 1)
-                self._write_interrupted(stepper, position, sums)
-            if not isinstance(error, WorkerError):
-                raise
-            if stop.requested and self._task.group.size == 1:  # others would wait for this one
-                raise Interrupted from None
-            raise TrainingError(str(error)) from error
+            feeds = next(batches, None)
+        except QccError as raised:
+            error = raised
+        group = self._task.group
+        failed = group.mean([float(error is not None and rank == group.rank) for rank in range(group.size)])
+        if not any(failed):
+            return feeds
+        if group.rank == 0:
+            # What is not finite is not kept: no run could go on from it.
+            stepper.check_finite(position.step - 1)
+            self._write_interrupted(stepper, position, sums)
+        first = next(rank for rank, share in enumerate(failed) if share)
+        # The others wait here until the state is kept: the first that ends has all ended by its launcher.
+        told = group.share(str(error).encode(), first).decode()
+        if error is None:
+            raise TrainingError(f"process {first} of {group.size} has no next batch: {told}")
+        if not isinstance(error, WorkerError):
+            raise error
+        if stop.requested and group.size == 1:  # others would wait for this one
+            raise Interrupted from None
+        raise TrainingError(str(error)) from error
 
     @contextmanager
     def _naming_last_good(self) -> Iterator[None]:

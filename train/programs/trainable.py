@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qcc._paddle import OpProtoHolder, VarType, core, paddle
-from qcc.backends.heads import heads, parts
+from qcc.backends.heads import heads, parts, scores_classes
 from qcc.errors import ModelFormatError
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
@@ -174,18 +174,8 @@ def _result(graph: Graph, found: Operands) -> str:
 
 
 def classes_among(graph: Graph) -> tuple[str, ...]:
-    """The fetches that are scores of classes along their last axis: [batch, classes], or what a softmax reads
-    or computes."""
-    found = []
-    for name in graph.fetches:
-        var = graph.var(name)
-        producer = var.producer
-        softmax = [op for op in (producer, *var.consumers) if op is not None and op.type == "softmax"]
-        rank = len(var.shape)
-        along_last = any(op.attr("axis", -1) in (-1, rank - 1) for op in softmax)
-        if rank > 1 and var.shape[-1] > 1 and (rank == 2 or along_last):
-            found.append(name)
-    return tuple(found)
+    """The fetches that are scores of classes."""
+    return tuple(name for name in graph.fetches if scores_classes(graph, name))
 
 
 def make_parameters(program: paddle.static.Program, names: Iterable[str]) -> None:

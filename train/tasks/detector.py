@@ -106,7 +106,10 @@ class DetectorTask:
         # An image may stand in both sets.
         messages = list(dict.fromkeys(message for bad in self._bad for message in bad.messages))
         left_out = f"left out {counted(len(messages), 'bad image')}."
-        return [*messages[:_MOST_TOLD], left_out] if messages else []
+        told = [*messages[:_MOST_TOLD], left_out] if messages else []
+        if boxes := dict.fromkeys(message for bad in self._bad for message in bad.empty_boxes):
+            told.append(f"left out {counted(len(boxes), 'box')} without area; the first: {next(iter(boxes))}")
+        return told
 
     def facts(self) -> dict[str, Any]:
         listed = hashlib.sha256()

@@ -15,6 +15,7 @@ from qcc._paddle import dygraph_mode
 from qcc.errors import ConfigError, DataError
 from qcc.given_code import code_of_users
 from qcc.ir.dtypes import numpy_dtype
+from qcc.shown import counted
 from qcc.train.models.network import Network
 from qcc.train.parallel.group import ALONE, Group
 from qcc.train.tasks.task import Feeds, Run
@@ -99,7 +100,10 @@ class GivenTask:
 
         def predict(*inputs: Any) -> Any:
             if len(inputs) != len(names):
-                raise DataError(f"the network is fed by {list(names)}, and {len(inputs)} arrays were given.")
+                raise DataError(
+                    f"`predict` takes an array for each of {', '.join(names)}, and was given"
+                    f" {counted(len(inputs), 'array')}."
+                )
             fed = zip(names, inputs, strict=True)
             feeds = {name: _fitting(program, name, array) for name, array in fed}
             _check_inputs(feeds, names)
@@ -146,8 +150,12 @@ class GivenTask:
                 f" by {', '.join(names)}."
             )
         if missing or len(batch) != len(names):
+            held = f"holds {len(batch)}"
+            if isinstance(batch, np.ndarray):
+                held = f"is one, {batch.dtype}{list(batch.shape)}"
             raise DataError(
-                f"a batch holds {len(batch)} arrays, and training is fed by {len(names)}: {', '.join(names)}."
+                f"training is fed by {counted(len(names), 'array')}, {', '.join(names)}, and a batch {held}:"
+                " give a tuple of them."
             )
         feeds = {name: _fitting(self._network.train, name, given[name]) for name in names}
         _check_inputs(feeds, self._network.test_feeds)

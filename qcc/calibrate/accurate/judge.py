@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 
 from qcc.backends.agreement import differences
-from qcc.backends.heads import heads, heads_and_parts, scores_classes
+from qcc.backends.heads import heads, heads_and_parts, may_be_no_scores, scores_classes
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class
 from qcc.model import Model, Runner
@@ -41,6 +41,11 @@ class Judge:
     def scores_classes(self) -> bool:
         """Whether `agreement` counts rows with equal classes."""
         return any(scores_classes(self._graph, name) for name in self.heads)
+
+    @property
+    def may_be_no_scores(self) -> list[str]:
+        """The outputs whose rows `agreement` counts for their shape alone."""
+        return [name for name in self.heads if may_be_no_scores(self._graph, name)]
 
     def inputs(self, batch: Numbered) -> dict[str, np.ndarray]:
         """What the model is fed with."""

@@ -15,8 +15,11 @@ Length = Annotated[int, Field(ge=1, le=1 << 16)]
 Size = tuple[Length, Length]
 Interpolation = Literal["nearest", "linear", "cubic", "area", "lanczos"]
 Library = Literal["opencv", "pillow"]
+# Pixels are computed in float32, where what lies beyond becomes infinite, or nothing.
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+PositiveNumber = Annotated[float, Field(ge=1e-12, le=1e12)]
 # Of a padded pixel: of all channels, or of each in their order.
-Value = float | tuple[float, ...] | None
+Value = Number | tuple[Number, ...] | None
 
 
 class Resize(Section):
@@ -224,11 +227,11 @@ class Preprocess(Section):
     channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
     """The channels, and their order. PP-OCR's models want BGR, most others RGB; GRAY is one channel, how
     bright a pixel is (0.299 R + 0.587 G + 0.114 B)."""
-    scale: PositiveFloat = 1 / 255
+    scale: PositiveNumber = 1 / 255
     """What pixels are multiplied by."""
-    mean: tuple[float, ...] = (0.0,)
+    mean: tuple[Number, ...] = (0.0,)
     """What is then subtracted, for each channel in their order; a single value is that of all."""
-    std: tuple[PositiveFloat, ...] = (1.0,)
+    std: tuple[PositiveNumber, ...] = (1.0,)
     """What is then divided by, likewise."""
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     """The order of the input's dimensions: channels before or behind height and width."""

@@ -20,6 +20,7 @@ from qcc._paddle import paddle
 from qcc.analyze import beside
 from qcc.analyze.beside import write_beside
 from qcc.analyze.findings import Analysis, Outcome
+from qcc.analyze.page import write_page
 from qcc.analyze.run import Sample, Wanted, analyze
 from qcc.analyze.twins import twins
 from qcc.calibrate.compare import Agreement, compare
@@ -193,6 +194,43 @@ def masked(model: Model) -> Model:
     graph.add_op("elementwise_add", inputs, {"Out": out}, {"axis": -1})
     graph.fetches = ("masked",)
     return Model(graph)
+
+
+def test_an_op_that_makes_numbers_none_is_the_worst(tmp_path: Path) -> None:
+    """The root of what is below zero is no number: here of the first score, less what it is in float, on the
+    side to which rounding moves it."""
+    batch = NET.batches[0]
+    wanted, moved = (model.run(batch)[0] for model in (NET.model, NET.frozen))
+    factor, shift = np.zeros_like(wanted), np.zeros_like(wanted)
+    factor[0, 0] = np.sign(wanted[0, 0] - moved[0, 0])
+    shift[0, 0] = -factor[0, 0] * wanted[0, 0]
+
+    def rooted(model: Model) -> Model:
+        graph = model.graph.copy()
+        var = graph.var(NET.model.fetches[0])
+        for kind, given in (("elementwise_mul", factor), ("elementwise_add", shift)):
+            other = graph.add_var(f"{kind}_given", "float32", given.shape, given)
+            out = graph.add_var_like(f"{kind}_out", var)
+            graph.add_op(kind, {"X": var, "Y": other}, {"Out": out}, {"axis": -1})
+            var = out
+        graph.add_op("sqrt", {"X": var}, {"Out": graph.add_var_like("root", var)}, {})
+        graph.fetches = ("root",)
+        return Model(graph)
+
+    def found(top: int | None) -> Analysis:
+        both, of_one = twins(rooted(NET.frozen), rooted(NET.model)), Source(iter([batch]))
+        one = Sample.of(of_one, NET.model, 1)
+        return analyze("net", both, one, tmp_path / f"{top}", Wanted(top, silent), facts={})[0]
+
+    whole = found(None)
+    effects = [one.effect.alone for one in whole.ops if one.effect is not None]
+    assert effects[0] == np.inf
+    assert effects == sorted(effects, reverse=True)
+    infinite = {one.layer.output for one, effect in zip(whole.ops, effects, strict=True) if effect == np.inf}
+    (top,) = (one for one in found(1).ops if one.effect is not None)
+    assert top.layer.output in infinite
+    write_page(whole, tmp_path / "page.html")
+    assert 'width="nan"' not in (tmp_path / "page.html").read_text()
 
 
 def test_of_the_top_ops_alone_the_effect_is_measured(analysis: Analysis, tmp_path: Path) -> None:

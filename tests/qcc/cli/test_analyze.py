@@ -141,6 +141,35 @@ def test_the_float_model_is_found_from_anywhere(
     assert facts["float model"] == str(tmp_path / "model")
 
 
+@pytest.mark.parametrize("params", ["model.pdiparams", "other.bin"])
+def test_the_float_model_is_found_in_a_folder_of_several(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], params: str
+) -> None:
+    several, out, page = tmp_path / "several", tmp_path / "out", tmp_path / "r.html"
+    shutil.copytree(place / "model", several)
+    shutil.copy(several / "model.pdmodel", several / "second.pdmodel")
+    (several / "model.pdiparams").rename(several / params)
+    names = ["--model-filename", "model.pdmodel"]
+    names += [] if params == "model.pdiparams" else ["--params-filename", params]
+    words = ["quantize", several, *names, "--data", place / "arrays", "-o", out, "--no-check"]
+    assert run(list(map(str, words))) == 0
+    capsys.readouterr()
+    assert analyze(tmp_path, "out", page, "--data", place / "arrays", "--top", 0) == 0
+    told = capsys.readouterr()
+    assert "notice: the float model" not in told.out
+    assert json.loads((tmp_path / "r.json").read_text())["facts"]["float model"].endswith("model.pdmodel")
+    given = " ".join(["several/model.pdmodel", *names[2:]])
+    assert f"{given} --data" in told.err.splitlines()[-1]
+
+
+def test_a_float_model_is_named_in_the_next_command(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert analyze(place, "model", tmp_path / "r.html", "--top", 0) == 0
+    next_line = capsys.readouterr().err.splitlines()[-1]
+    assert next_line.startswith(f"next: qcc quantize {place / 'model'} --data {place / 'arrays'} ")
+
+
 def test_a_record_that_is_nested_without_end_is_none(place: Path, tmp_path: Path) -> None:
     shutil.copytree(place / "out", tmp_path / "out")
     (tmp_path / "out/qcc.json").write_text("[" * 100_000)

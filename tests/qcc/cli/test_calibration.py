@@ -149,6 +149,18 @@ def test_fixed_scales_are_not_calibrated_again(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_frozen_model_is_written_for_a_target_and_run_on_the_data(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("freeze", folder / "frozen", "--target", "paddle-x86", "--calibrate", folder / "data")
+    text = said(capsys, *words, "--save", tmp_path / "forms")
+    assert f"there are no scales to measure; what is written is run on {folder / 'data'}." in text
+    assert (tmp_path / "forms/qdq/model.pdmodel").exists()
+    # Without a check nothing would be done with the data.
+    text = refusal(capsys, *words, "--save", tmp_path / "more", "--no-check")
+    assert "leave out --calibrate" in text
+
+
 @pytest.mark.parametrize(
     ("command", "model", "words"),
     [

@@ -82,6 +82,7 @@ def test_a_budget_of_agreement(place: Path, tmp_path: Path, capsys: pytest.Captu
         r"^met: agreement \(equal classes\) \S+% on 6 batches, where 0.00% is wanted$", told, re.MULTILINE
     )
     assert "notice: agreement was measured on 6 batches only, so that one of them makes 17%" in told
+    assert "notice: the agreement is about where the largest number of each row of 'fc_" in told
     budget = result(out)["budget"]
     assert (budget["met"], budget["float_layers"], budget["tried"][0]["layers"]) == (True, [], 0)
     assert quantized(out) == 3

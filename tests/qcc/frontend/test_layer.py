@@ -187,6 +187,22 @@ def test_what_cannot_be_traced_is_told(mode: bool) -> None:
         qcc.from_layer(made(), SPEC[0])  # type: ignore[arg-type]
     with pytest.raises(GraphError, match="this is a dict"):
         qcc.from_layer({}, SPEC)
+    with pytest.raises(GraphError, match="made already is wanted, and this is the class Making"):
+        qcc.from_layer(Making, SPEC)
+
+
+def test_specs_that_are_too_few_or_too_many_are_told() -> None:
+    with pytest.raises(
+        GraphError, match="input_spec holds 2, and forward is called with one tensor for each"
+    ):
+        qcc.from_layer(made(), [*SPEC, paddle.static.InputSpec([None, 1], "float32", "more")])
+    with pytest.raises(GraphError, match=r"label_spec holds 0, and the loss is .* missing a .* 'label'"):
+        qcc.from_layer(made(), SPEC, loss=nn.functional.mse_loss)
+    with pytest.raises(GraphError, match=r"label_spec holds 0, and the loss is .* missing a .* 'label'"):
+        qcc.from_layer(made(), SPEC, loss=nn.MSELoss())
+    # What the code itself gets wrong is told as it is.
+    with pytest.raises(GraphError, match=r"cannot be traced: .*TypeError"):
+        qcc.from_layer(made(), SPEC, loss=lambda scores: scores + object())
 
 
 class Making(nn.Layer):  # type: ignore[misc]

@@ -156,6 +156,10 @@ def test_no_program(folder: Path) -> None:
         qcc.load(folder)
     with pytest.raises(ModelFormatError, match=r"no such file, no such folder, and no missing.pdmodel"):
         qcc.load(folder / "missing")
+    with pytest.raises(
+        ModelFormatError, match=r"missing\.pdmodel: there is no such file and no such folder\.$"
+    ):
+        qcc.load(folder / "missing.pdmodel")
     with pytest.raises(ModelFormatError, match=r"other.pdmodel does not exist"):
         qcc.load(folder, model_filename="other.pdmodel")
 

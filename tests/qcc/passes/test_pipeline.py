@@ -95,7 +95,7 @@ def test_what_does_not_parse(text: str, column: int, wanted: str, found: str) ->
         ("tranform", "there is no pass 'tranform'; did you mean 'transform'?"),
         (
             "xyzzy",
-            "there is no pass 'xyzzy'; known are transform, transform-outputs, normalize, freeze,",
+            "there is no pass 'xyzzy'; `qcc passes` lists those that there are.",
         ),
         ("freeze{bias=true,bias=true}", "pass 'freeze' is given option 'bias' twice."),
         (

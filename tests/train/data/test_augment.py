@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -42,6 +44,26 @@ def test_box_stays_on_the_object(transform: augment.Transform, seed: int) -> Non
     assert changed.labels.tolist() == [3]
     assert (changed.boxes >= 0).all()
     assert (changed.boxes <= [*changed.size[::-1], *changed.size[::-1]]).all()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("interpolation", augment.INTERPOLATIONS)
+def test_a_canvas_is_flipped_and_resized_where_it_stands(interpolation: int, cut: bool) -> None:
+    """Bit for bit as by way of copies, of which each may take gigabytes."""
+    random = np.random.default_rng(3)
+    noise = replace(sample(), image=random.uniform(0, 255, (60, 80, 3)).astype(np.float32))
+    canvas = augment.RandomExpand(4.0, 1.0)(noise, random).image
+    part = canvas[5:-9, 3:-8] if cut else canvas
+    wanted = augment.network_input(np.ascontiguousarray(part[:, ::-1]), (96, 64), interpolation)
+
+    tracemalloc.start()
+    flipped = augment.RandomFlip(1.0)(replace(noise, image=part), random).image
+    found = augment.network_input(flipped, (96, 64), interpolation)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert found.tobytes() == wanted.tobytes()
+    assert peak < canvas.nbytes / 2
 
 
 def test_crop_without_boxes_leaves_the_image() -> None:

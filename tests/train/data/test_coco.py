@@ -58,7 +58,7 @@ def test_classes_in_order_of_their_ids_without_crowds(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"bbox": [10, 10, 95, 40]}, r"annotation 1: box .* reaches outside the image of 100 x 80"),
-        ({"bbox": [10, 10, 0, 40]}, r"annotation 1: box .* has no area"),
+        ({"bbox": [10, 10, -1, 40]}, r"annotation 1: box .* ends before it begins"),
         ({"category_id": 5}, r"annotation 1: category 5 is not one of"),
     ],
 )
@@ -69,6 +69,19 @@ def test_bad_annotation(tmp_path: Path, change: dict[str, Any], message: str) ->
     with pytest.raises(DataError, match=message):
         read(write(tmp_path, content))
     assert len(read(tmp_path, skip=True)) == 1
+
+
+@pytest.mark.parametrize("bbox", [[10, 10, 0, 40], [10, 10, 40, 0], [100, 10, 1, 40]])
+def test_a_box_without_area_is_left_out_alone(tmp_path: Path, bbox: list[int]) -> None:
+    content = description()
+    content["annotations"].append(content["annotations"][0] | {"id": 4, "bbox": bbox})
+
+    data = read(write(tmp_path, content))
+
+    assert [item.labels.tolist() for item in data.images] == [[1], [0]]
+    (told,) = data.bad.empty_boxes
+    assert "instances.json, annotation 4: box" in told
+    assert told.endswith("has no area.")
 
 
 def test_ids_of_two_types_leave_no_image_empty(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_difficult_may_be_unset(folder: Path, unset: str) -> None:
             "<xmax>9",
             r"trainval_1\.xml, line \d+: box .* reaches outside the image",
         ),
-        ("trainval_1.xml", "<xmax>", "<xmax>0.", r"trainval_1\.xml, line \d+: box .* has no area"),
+        ("trainval_1.xml", "<xmax>", "<xmax>0.", r"trainval_1\.xml, line \d+: box .* ends before it begins"),
         ("trainval_1.xml", "<ymax>", "<ymax>x", r"trainval_1\.xml, line \d+: <ymax> must hold a number"),
         (
             "trainval_1.xml",
@@ -96,6 +96,36 @@ def test_bad_annotation(folder: Path, file: str, old: str, new: str, message: st
     left = read(folder, skip=True)
     assert len(left) == 3
     assert len(left.bad.messages) == 1
+
+
+@pytest.mark.parametrize(("begin", "end"), [("xmin", "xmax"), ("ymin", "ymax")])
+def test_a_box_without_area_is_left_out_alone(folder: Path, begin: str, end: str) -> None:
+    """As by PaddleDetection, which keeps the image."""
+    path = folder / "Annotations/trainval_1.xml"
+    text = path.read_text()
+    whole = text[text.index("<object>") : text.index("</object>") + len("</object>")]
+    (edge,) = re.findall(f"<{begin}>(.*)</{begin}>", whole)
+    path.write_text(text.replace(whole, re.sub(f"<{end}>.*<", f"<{end}>{edge}<", whole) + whole))
+
+    data = read(folder)
+
+    assert [len(item.boxes) for item in data.images] == [1, 1, 1, 1]
+    assert data.images[1].boxes.tolist() == read(folder, "test.txt").images[1].boxes.tolist()
+    assert not data.bad.messages
+    (told,) = data.bad.empty_boxes
+    assert re.search(r"trainval_1\.xml, line \d+: box .* has no area\.$", told)
+
+
+def test_an_image_that_is_listed_twice(folder: Path) -> None:
+    for annotation in ("trainval.txt", "ImageSets/Main/trainval.txt"):
+        lines = (folder / annotation).read_text().splitlines()
+        (folder / annotation).write_text("\n".join([*lines, lines[1]]))
+
+        with pytest.raises(DataError, match=r"trainval\.txt, line 5: .*_1\.jpg is listed already.* 2;"):
+            read(folder, annotation)
+        left = read(folder, annotation, skip=True)
+        assert [item.image_id for item in left.images] == [0, 1, 2, 3]
+        assert len(left.bad.messages) == 1
 
 
 def test_a_missing_annotation_is_named_with_its_line(folder: Path) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from tiny import write_config, write_slim
+from tiny_detector import write_detector_config
 
+from qcc.train.data.randomness import epoch_order
 from qcc.train.loop.checkpoint import CheckpointStore, TrainingState
 
 pytestmark = pytest.mark.slow
@@ -87,6 +89,31 @@ def test_a_killed_process_loses_no_epoch(tmp_path: Path, tiny_images: Path) -> N
     assert one.arrays.keys() == other.arrays.keys()
     for name, array in one.arrays.items():
         assert array.tobytes() == other.arrays[name].tobytes(), name
+
+
+def test_bad_data_in_one_process_costs_no_step(tmp_path: Path) -> None:
+    config, slim = write_detector_config(tmp_path), write_slim(tmp_path / "run", 1)
+    # Process 1 takes the second half of each batch of 4, and no other image where none are blended.
+    bad = tmp_path / f"data/JPEGImages/trainval_{epoch_order(5, 0, 14)[4 + 2]}.jpg"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:-300])
+    options = ["-o", "YoloTrainFeed.batch_size=2", "YoloTrainFeed.mixup_epoch=0"]
+    words = ["quantize", "-c", str(config), "-s", str(slim), "--nproc", "2", *options]
+    begin = [sys.executable, "-m", "qcc", *words]
+
+    done = subprocess.run(begin, capture_output=True, text=True, cwd=tmp_path)
+
+    assert done.returncode == 2
+    told = f"{done.stderr}{(tmp_path / 'output/log/workerlog.1').read_text()}"
+    assert f"{bad} cannot be decoded" in told
+    assert f"stopped after batch 1 of epoch 0; saved in {tmp_path}/run/float/interrupted, the" in done.stdout
+    state = CheckpointStore(tmp_path / "run/float").newest()
+    assert state is not None
+    assert (state.position.epoch, state.position.batch) == (0, 1)
+    bad.write_bytes(whole)
+    done = subprocess.run(begin, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "epoch 0 (1 of 1), batch 2 of 3." in done.stdout
 
 
 def second_process(launcher: int) -> int:

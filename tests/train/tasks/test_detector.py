@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from detection_data import CLASSES
 from tiny_detector import write_detector_config
 
 from qcc.errors import ConfigError, DataError
@@ -204,6 +205,20 @@ def test_each_set_tells_what_was_left_out_of_itself(path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing to rate\.$"):
         detector.check()
     assert detector.left_out()[-1] == "left out 2 bad images."
+
+
+def test_a_box_without_area_is_told_once(path: Path) -> None:
+    edges = "<xmin>9</xmin><ymin>9</ymin><xmax>9</xmax><ymax>12</ymax>"
+    empty = f"<object><name>{CLASSES[0]}</name><bndbox>{edges}</bndbox></object></annotation>"
+    for name in ("trainval_2", "test_1"):
+        annotation = path.parent / f"data/Annotations/{name}.xml"
+        annotation.write_text(annotation.read_text().replace("</annotation>", empty))
+    detector = task(path)
+
+    detector.check()
+    (told,) = detector.left_out()
+    assert told.startswith("left out 2 boxes without area; the first: ")
+    assert re.search(r"\.xml, line \d+: box 9, 9, 9, 12 \(left, top, right, bottom\) has no area\.$", told)
 
 
 def test_difficult_boxes_alone_are_nothing_to_rate(path: Path) -> None:

@@ -44,9 +44,21 @@ def test_classes_agree_by_their_largest_score() -> None:
     model = build_model(lambda x: F.softmax(linear(x)), (floats(4, 6),))
     judge = Judge(model, BATCHES)
     assert judge.scores_classes
+    assert not judge.may_be_no_scores
     assert judge.agreement(model) == 1
     first = np.concatenate([model.run(dict(batch.read()))[0].argmax(-1) for batch in BATCHES]) == 0
     assert judge.agreement(shifted(model, 1e4)) == pytest.approx(first.mean())
+
+
+def test_what_is_taken_for_classes_by_its_shape_alone_is_known() -> None:
+    """Logits, coordinates and embeddings look alike."""
+    model = build_model(linear, (floats(4, 6),))
+    judge = Judge(model, BATCHES)
+    assert judge.scores_classes
+    assert judge.may_be_no_scores == list(model.fetches)
+    one = build_model(lambda x: paddle.nn.Linear(6, 1)(x), (floats(4, 6),))
+    assert not Judge(one, BATCHES).scores_classes
+    assert not Judge(one, BATCHES).may_be_no_scores
 
 
 def test_other_outputs_agree_by_their_error() -> None:

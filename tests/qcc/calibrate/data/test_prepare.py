@@ -215,7 +215,10 @@ def test_the_template_is_a_file_of_the_grammar(tmp_path: Path) -> None:
         ("channels: GRAY\nstd: [0.5, 0.5, 0.5]", "std needs one value with channels GRAY, not 3"),
         ("steps: [{type: Resize, size: [3000000000, 2]}]", "size.*less than or equal to 65536"),
         ("mean: []", "mean needs one value or 3 with channels RGB, not 0"),
-        ("std: [0.5, 0.5, 0]", "std.*greater than 0"),
+        ("std: [0.5, 0.5, 0]", r"std\[2\]: it should be greater than or equal to 0\.000000000001, not 0"),
+        ("std: [1.0e-320]", r"std\[0\]: it should be greater than or equal to 0\.000000000001, not 1e-320"),
+        ("scale: 1.0e-50", "scale: it should be greater than or equal to"),
+        ("mean: [1.0e+50]", r"mean\[0\]: it should be less than or equal to 1000000000000, not 1e\+50"),
     ],
 )
 def test_files_that_say_something_else(text: str, words: str, tmp_path: Path) -> None:
