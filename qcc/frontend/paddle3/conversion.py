@@ -72,9 +72,10 @@ class State:
 
     `bound`: the variable, or for a vector the variables, of each value; `elements`: the values in a vector.
     `sizes`: what is known of small tensors of integers, such as shapes; `constants`: the numbers that a value
-    holds in every run. `mutable`: values that some op writes into. `biases`: the parameter, and the axis that
-    it is turned to, behind a value. `narrow`: the int32 variable of which one is the int64 form. `arguments`:
-    how many there are so far. `value_of` reads a parameter's value.
+    holds in every run; `counts`: values that hold no integer below zero. `mutable`: values that some op
+    writes into. `biases`: the parameter, and the axis that it is turned to, behind a value. `narrow`: the
+    int32 variable of which one is the int64 form. `arguments`: how many there are so far. `value_of` reads a
+    parameter's value.
     """
 
     names: Names
@@ -89,6 +90,7 @@ class State:
     elements: dict[int, tuple[int, ...]] = field(default_factory=dict)
     sizes: dict[int, tuple[Size, ...]] = field(default_factory=dict)
     constants: dict[int, tuple[Any, ...]] = field(default_factory=dict)
+    counts: set[int] = field(default_factory=set)
     parameters: dict[int, Parameter] = field(default_factory=dict)
     biases: dict[int, tuple[str, int]] = field(default_factory=dict)
     narrow: dict[str, str] = field(default_factory=dict)
@@ -122,6 +124,8 @@ class State:
         _copy(self.constants, number, original)
         _copy(self.parameters, number, original)
         _copy(self.biases, number, original)
+        if original in self.counts:
+            self.counts.add(number)
 
     def numbers(self, number: int) -> tuple[Any, ...] | None:
         """The numbers of a value that is the same in every run; None for any other."""
@@ -439,12 +443,15 @@ class Call:
         """An axis of an operand, where one may be counted from the end, which Paddle 2.6 does not know."""
         return axis if axis >= 0 else axis + len(self.type(operand).shape)
 
-    def sizes(self, operand: str, axes: range) -> str:
-        """An int32 variable of the sizes that some axes of an operand have in a run."""
+    def sizes(self, operand: str, axes: range, scalar: bool = False) -> str:
+        """An int32 variable of the sizes that some axes of an operand have in a run; `scalar`: one alone,
+        without a dimension.
+        """
         whole = self.new("shape", {"Input": self[operand]}, Tensor("int32", (len(self.type(operand).shape),)))
         attrs: dict[str, Any] = {"starts": [axes.start], "ends": [axes.stop], "infer_flags": [1]}
-        some = Tensor("int32", (len(axes),))
-        return self.new("slice", {"Input": whole}, some, axes=[0], decrease_axis=[], **attrs)
+        some = Tensor("int32", () if scalar else (len(axes),))
+        gone = [0] if scalar else []
+        return self.new("slice", {"Input": whole}, some, axes=[0], decrease_axis=gone, **attrs)
 
     def emit_like(self, x: str, kind: Tensor, value: float, out: str, dtype: DType | None = None) -> None:
         """A variable that holds this number everywhere, in the shape of another; `kind` is its own type,

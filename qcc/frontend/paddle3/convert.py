@@ -9,6 +9,7 @@ from qcc.errors import ModelFormatError
 from qcc.frontend.paddle3 import rules
 from qcc.frontend.paddle3.by_table import convert_by_table
 from qcc.frontend.paddle3.conversion import Call, ParameterValue, State
+from qcc.frontend.paddle3.counts import note_counts
 from qcc.frontend.paddle3.dead_code import drop_dead_ops
 from qcc.frontend.paddle3.folding import note_constants
 from qcc.frontend.paddle3.in_place import changed_value, last_uses
@@ -110,6 +111,7 @@ class _Conversion:
         call = Call(state, op)
         note_sizes(state, op)
         note_constants(state, op)
+        note_counts(state, op)
         if is_computed_constant(state, op):
             write_constant(call)
             return

@@ -259,7 +259,8 @@ def _declare(proto: BlockProto, name: str, variable: Variable) -> None:
     fields = {"LOD_TENSOR": "lod_tensor", "LOD_TENSOR_ARRAY": "tensor_array"}
     if variable.kind in fields:
         described = getattr(var.type, fields[variable.kind])
-        described.lod_level = 0
+        if not variable.persistable:  # Paddle says none of a parameter, nor do passes that replace it
+            described.lod_level = 0
         described.tensor.data_type = dtype_value(variable.dtype)
         described.tensor.dims.extend(variable.shape)
 

@@ -16,6 +16,7 @@ from qcc.frontend.paddle3.rules import (  # noqa: F401  (each registers its rule
     quantization,
     reductions,
     resizing,
+    sampling,
     shapes,
 )
 from qcc.frontend.paddle3.rules.refused import why_not

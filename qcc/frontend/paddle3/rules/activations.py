@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from qcc.frontend.paddle3.conversion import Call
 from qcc.frontend.paddle3.output import Unsupported
+from qcc.frontend.paddle3.program import Tensor
 from qcc.frontend.paddle3.rules.registry import rule
 
 
@@ -79,21 +82,35 @@ def rint(call: Call) -> None:
 
     where(|x - trunc(x)| = 0.5, 2 round(x / 2), round(x))
     """
-    if _copied_integers(call):
-        return
-    kind = call.type("x")
-    x = call["x"]
-    off = call.new("abs", {"X": _minus(call, x, call.new("trunc", {"X": x}, kind))}, kind)
+    if not _copied_integers(call):
+        round_to_even(call, call["x"], call.type("x"), call.out("out"))
+
+
+def round_to_even(call: Call, x: str, kind: Tensor, out: str) -> None:
+    """Write the nearest integer, the even one of two, of a variable to another."""
+    cut = call.new("trunc", {"X": x}, kind)
+    off = call.new("abs", {"X": call.new("elementwise_sub", {"X": x, "Y": cut}, kind)}, kind)
     half = call.new("fill_any_like", {"X": x}, kind, value=0.5)
     tie = call.new("equal", {"X": off, "Y": half}, kind.with_dtype("bool"))
     halved = call.new("round", {"X": call.new("scale", {"X": x}, kind, scale=0.5)}, kind)
     even = call.new("scale", {"X": halved}, kind, scale=2.0)
     plain = call.new("round", {"X": x}, kind)
-    call.emit("where", {"Condition": tie, "X": even, "Y": plain}, {"Out": call.out("out")})
+    call.emit("where", {"Condition": tie, "X": even, "Y": plain}, {"Out": out})
 
 
-def _minus(call: Call, x: str, y: str) -> str:
-    return call.new("elementwise_sub", {"X": x, "Y": y}, call.type("x"))
+@rule("leaky_relu")
+def leaky_relu(call: Call) -> None:
+    """The slope is a double, and float32 in 2.6, which numbers of float64 are not multiplied by."""
+    kind, slope = call.type("x"), call.real("negative_slope")
+    if kind.dtype != "float64" or float(np.float32(slope)) == slope:
+        call.emit("leaky_relu", {"X": call["x"]}, {"Out": call.out("out")}, alpha=slope)
+        return
+    x = call["x"]
+    number = call.full(slope, Tensor(kind.dtype, (1,)))
+    below = call.new("elementwise_mul", {"X": x, "Y": number}, kind)
+    zero = call.new("fill_any_like", {"X": x}, kind, value=0.0)
+    positive = call.new("greater_than", {"X": x, "Y": zero}, kind.with_dtype("bool"))
+    call.emit("where", {"Condition": positive, "X": x, "Y": below}, {"Out": call.out("out")})
 
 
 @rule("gammaln")

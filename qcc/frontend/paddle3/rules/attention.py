@@ -11,6 +11,7 @@ from qcc.frontend.paddle3.rules.registry import rule
 
 # [batch, tokens, heads, width] -> [batch, heads, tokens, width], and back.
 _HEADS_FIRST = [0, 2, 1, 3]
+_ONE = Tensor("int32", (1,))
 
 
 @rule("flash_attn")
@@ -27,6 +28,8 @@ def flash_attention(call: Call) -> None:
     if len(queries.shape) != 4 or queries.shape[3] <= 0:
         raise Unsupported("the width of its heads is not known")
     batch, tokens, heads, width = queries.shape
+    if call.flag("causal"):
+        k = _as_long_as_queries(call, k)
     k, v = (_for_each_head(call, name, turned, heads) for name, turned in (("k", k), ("v", v)))
     scores = Tensor(queries.dtype, (batch, heads, tokens, keys.shape[1]))
     scaled = call.new("scale", {"X": q}, _turned(queries), scale=1 / math.sqrt(width))
@@ -67,9 +70,30 @@ def _for_each_head(call: Call, name: str, turned: str, heads: int) -> str:
     return call.new("repeat_interleave", {"X": turned}, wide, Repeats=heads // own, dim=1)
 
 
+def _as_long_as_queries(call: Call, k: str) -> str:
+    """The keys, heads first. Where both lengths are open, a reshape to that of the queries stops a run in
+    which they differ: which keys are later ones then, Paddle's kernels do not agree on.
+    """
+    keys = call.type("k")
+    lengths = (call.type("q").shape[1], keys.shape[1])
+    if min(lengths) < 0:
+        kind = _turned(keys)
+        if kind.shape[1] < 0 or kind.shape[3] < 0:
+            raise Unsupported("the number of its heads is not known")
+        sizes = [call.full(0, _ONE), call.full(kind.shape[1], _ONE), call.sizes("q", range(1, 2))]
+        x_shape = call.new_variable(Tensor(kind.dtype, (0, *kind.shape)))
+        same = call.new_variable(kind)
+        inputs = {"X": k, "ShapeTensor": [*sizes, call.full(kind.shape[3], _ONE)]}
+        call.emit(
+            "reshape2", inputs, {"Out": same, "XShape": x_shape}, shape=[0, kind.shape[1], -1, kind.shape[3]]
+        )
+        return same
+    if lengths[0] != lengths[1]:
+        raise Unsupported("it is causal between sequences of unlike lengths")
+    return k
+
+
 def _later(call: Call, scores: str, kind: Tensor) -> str:
     """Minus infinity where a token would see a later one, and 0 elsewhere."""
-    if call.type("q").shape[1] != call.type("k").shape[1]:
-        raise Unsupported("it is causal between sequences of unlike lengths")
     hidden = call.new("fill_any_like", {"X": scores}, kind, value=-math.inf)
     return call.new("tril_triu", {"X": hidden}, kind, lower=False, diagonal=1)

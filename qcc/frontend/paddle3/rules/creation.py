@@ -9,16 +9,8 @@ from qcc.frontend.paddle3.conversion import Call, number_text
 from qcc.frontend.paddle3.int_arrays import int_array
 from qcc.frontend.paddle3.output import Unsupported
 from qcc.frontend.paddle3.program import DType, Tensor
+from qcc.frontend.paddle3.rules.constants import write_values
 from qcc.frontend.paddle3.rules.registry import rule
-
-# The attribute of `assign_value` that holds numbers of each dtype.
-_VALUES = {
-    "bool": "bool_values",
-    "float32": "fp32_values",
-    "float64": "fp64_values",
-    "int32": "int32_values",
-    "int64": "int64_values",
-}
 
 
 @rule("full")
@@ -89,43 +81,25 @@ def full_like(call: Call) -> None:
 def full_int_array(call: Call) -> None:
     """Several integers, which somebody reads as a tensor."""
     values = call.integers("value")
-    dtype = call.dtype()
-    attrs = {_VALUES[dtype.name if dtype.name in ("int32", "int64") else "int64"]: values}
-    call.emit("assign_value", {}, {"Out": call.out("out")}, shape=[len(values)], dtype=dtype, **attrs)
+    write_values(call, Tensor(call.dtype().name, (len(values),)), values, call.out("out"))
 
 
 def write_constant(call: Call) -> None:
     """The numbers that an op gives in every run, in place of the op."""
     name = call.result_names[0]
-    kind, numbers = call.result_type(name), call.state.sizes[call.op.results[0].id]
-    attrs = {_VALUES[kind.dtype]: list(numbers)}
-    shape = list(kind.shape)
-    call.emit("assign_value", {}, {"Out": call.out(name)}, shape=shape, dtype=DType(kind.dtype), **attrs)
+    write_values(call, call.result_type(name), call.state.sizes[call.op.results[0].id], call.out(name))
 
 
 @rule("assign_value", "assign_value_")
 def assign_value(call: Call) -> None:
-    values, dtype = call.attr("values"), call.dtype()
-    if dtype.name not in _VALUES:
-        raise Unsupported(f"Paddle 2.6 writes no constants of {dtype.name}")
+    values, dtype = call.attr("values"), call.dtype().name
     if call.op.name.endswith("_") and "output" in call:
         call.bind("out", call["output"])
     if not isinstance(values, list):
         raise Unsupported("its values are no list")
-    numbers = [_number(value, dtype.name) for value in values]
+    numbers = [_number(value, dtype) for value in values]
     _note_written(call, numbers)
-    if dtype.name == "float64" and len(set(numbers)) == 1:
-        # As a number for all: Paddle 3.3 reads no list of doubles in a program of 2.6.
-        _fill(call, {}, {"shape": call.attr("shape")}, numbers[0], dtype)
-        return
-    call.emit(
-        "assign_value",
-        {},
-        {"Out": call.out("out")},
-        shape=call.attr("shape"),
-        dtype=dtype,
-        **{_VALUES[dtype.name]: numbers},
-    )
+    write_values(call, Tensor(dtype, tuple(call.integers("shape"))), numbers, call.out("out"))
 
 
 def _note_written(call: Call, numbers: list[Any]) -> None:

@@ -17,13 +17,15 @@ _LEGACY = {
 
 @rule(*_LEGACY)
 def reduce(call: Call) -> None:
-    """No axis, or all of them, is `reduce_all` in 2.6."""
+    """No axis, or all of them, is `reduce_all` in 2.6; `amax` and `amin` go by the axes alone."""
     axes = call.integers("axis") if "axis" in call.op.attrs else call.axes("axis")
     attrs: dict[str, Any] = {}
     if "dtype" in call.op.attrs and not call.dtype().name.startswith("Undefined"):
         source = call.type("x").dtype
         attrs = {"in_dtype": DType(source), "out_dtype": call.dtype()}
     whole = call.flag("reduce_all", False) or _all_axes(axes, call.type("x"))
+    if whole and call.short in ("amax", "amin"):
+        axes = list(range(len(call.type("x").shape)))
     call.emit(
         _LEGACY[call.short],
         {"X": call["x"]},

@@ -11,6 +11,7 @@ import pytest
 from paddle3_programs import Json, Program, save, tensor
 
 import qcc
+from qcc.errors import PaddleError
 
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (2, 3, 4)).astype(np.float32)
@@ -63,6 +64,40 @@ def test_attention_of_gpus(causal: bool, masked: bool, tmp_path: Path) -> None:
     scores = np.where(np.tri(5, dtype=bool) | (not causal), scores, -np.inf)
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     np.testing.assert_allclose(found, np.einsum("bhij,bjhd->bihd", weights, v), rtol=1e-5, atol=1e-6)
+
+
+def test_causal_attention_of_open_lengths(tmp_path: Path) -> None:
+    """It runs where they are the same, and stops where they are not: which keys are later ones then?"""
+    program = Program()
+    given = [program.feed(name, [-1, -1, 2, 4]) for name in "qkv"]
+    attrs = {"dropout": 0.0, "causal": True, "return_softmax": False, "is_test": True, "rng_name": ""}
+    results = [tensor([-1, -1, 2, 4]), NULL, NULL, NULL]
+    program.fetch(program.op("flash_attn", [*given, 0, 0], results, attrs)[0])
+    model = qcc.load(save(program, tmp_path, {}))
+    q, k, v = (RNG.uniform(-1, 1, (3, 5, 2, 4)).astype(np.float32) for _ in range(3))
+    found = np.asarray(model.run({"q": q, "k": k, "v": v})[0])
+    weights = np.exp(np.einsum("bihd,bjhd->bhij", q, k) / 2) * np.tri(5)
+    weights /= weights.sum(-1, keepdims=True)
+    np.testing.assert_allclose(found, np.einsum("bhij,bjhd->bihd", weights, v), rtol=1e-5, atol=1e-6)
+    for queries in (1, 4):
+        with pytest.raises(PaddleError, match="reshape"):
+            model.run({"q": q[:, :queries], "k": k, "v": v})
+
+
+@pytest.mark.parametrize(("op", "extreme"), [("amax", np.max), ("amin", np.min)])
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_extreme_of_a_whole_tensor(op: str, extreme: Any, keep: bool, tmp_path: Path) -> None:
+    wanted = extreme(X, keepdims=keep)
+    (found,) = run(tmp_path, op, {"x": X}, [tensor(wanted.shape)], {"axis": [], "keepdim": keep})
+    assert found.shape == wanted.shape
+    assert found == wanted
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_slope_is_as_exact_as_the_numbers_are(dtype: str, tmp_path: Path) -> None:
+    x = np.array([-3, -0.5, -0.0, 0, 2, np.nan, -np.inf], dtype)
+    (found,) = run(tmp_path, "leaky_relu", {"x": x}, [tensor(x.shape, dtype)], {"negative_slope": 0.3})
+    np.testing.assert_array_equal(found, np.where(x > 0, x, x * np.array(0.3, dtype)))
 
 
 def test_attention_with_fewer_keys_than_queries(tmp_path: Path) -> None:

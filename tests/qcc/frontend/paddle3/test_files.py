@@ -135,3 +135,20 @@ def test_convert_writes_nothing_when_an_op_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(convert, [str(tmp_path / "in"), "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, ModelFormatError)
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_quantized_is_saved_in_int8(tmp_path: Path) -> None:
+    """The float weights, which an INT8 file does not hold, are the same when they are turned back."""
+    program = Program()
+    x, weight = program.feed("x", [-1, 3, 8, 8]), program.parameter("w", [4, 3, 3, 3])
+    attrs = {
+        "strides": [1, 1], "paddings": [1, 1], "padding_algorithm": "EXPLICIT", "dilations": [1, 1],
+        "groups": 1, "data_format": "NCHW",
+    }  # fmt: skip
+    program.fetch(program.op("conv2d", [x, weight], [tensor([-1, 4, 8, 8])], attrs)[0])
+    values = {"w": np.random.RandomState(0).uniform(-1, 1, (4, 3, 3, 3)).astype(np.float32)}
+    model = qcc.load(save(program, tmp_path / "float", values))
+    frozen = qcc.PassManager.parse("transform{activation_type=abs_max},freeze").run(model)
+    qcc.save(frozen, tmp_path / "int8", form="int8")
+    feeds = {"x": np.random.RandomState(1).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)}
+    np.testing.assert_array_equal(qcc.load(tmp_path / "int8").run(feeds)[0], frozen.run(feeds)[0])

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paddle3_programs import Program, save, tensor
+from paddle3_programs import Program, ops_of, save, tensor
 
 import qcc
+from qcc.errors import PaddleError
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -85,3 +86,98 @@ def test_an_index_that_is_shorter_than_the_tensor(axis: int, tmp_path: Path) -> 
     np.testing.assert_array_equal(took, wanted)
     np.put_along_axis(part, index, 2 * wanted, axis)  # a view of x
     np.testing.assert_array_equal(written, x)
+
+
+@pytest.mark.parametrize("sizes", [[3, 4], [-1, -1]])
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_places_that_a_run_tells(sizes: list[int], dtype: str, tmp_path: Path) -> None:
+    """Paddle 2.6 stops at each of them."""
+    index, pairs = np.array([0, -1, -4, 2], dtype), np.array([[0, -1], [-3, 3]], dtype)
+    rows, added = np.array([-1, 0], dtype), np.full((2, 4), 100, np.float32)
+    program = Program()
+    x, more = program.feed("x", sizes), program.feed("added", [2, 4])
+    given = [program.feed(name, [-1], dtype) for name in ("index", "rows")]
+    two, one = program.feed("pairs", [-1, 2], dtype), program.feed("column", [-1, 1], dtype)
+    last, open_ = program.full(-1, "int32"), tensor([-1, -1])
+    axis = {"axis": 1}
+    results = [
+        program.op("gather", [x, given[0], last], [open_], {}),
+        program.op("index_select", [x, given[0]], [open_], axis),
+        program.op("gather_nd", [x, two], [tensor([-1])], {}),
+        program.op("scatter", [x, given[1], more], [open_], {"overwrite": True}),
+        program.op("scatter_nd_add", [x, one, more], [open_], {}),
+        program.op("index_add", [x, given[1], more], [open_], {"axis": 0}),
+    ]
+    for column, (number,) in enumerate(results):
+        program.fetch(number, column)
+    feeds = {"x": X, "added": added, "index": index, "rows": rows, "pairs": pairs, "column": rows[:, None]}
+    found = qcc.load(save(program, tmp_path, {})).run(feeds)
+    written, summed = X.copy(), X.copy()
+    written[rows], summed[rows] = added, X[rows] + 100
+    wanted = [X[:, index], X[:, index], X[pairs[:, 0], pairs[:, 1]], written, summed, summed]
+    for array, value in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(array, value)
+
+
+def test_a_place_that_is_one_number(tmp_path: Path) -> None:
+    program = Program()
+    x, place = program.feed("x", [-1, 4]), program.feed("place", [], "int64")
+    program.fetch(program.op("gather", [x, place, program.full(0, "int32")], [tensor([4])], {})[0])
+    feeds = {"x": X, "place": np.array(-1)}
+    np.testing.assert_array_equal(found(program, tmp_path, feeds), X[-1])
+
+
+def test_a_place_before_the_tensor_stops(tmp_path: Path) -> None:
+    program = Program()
+    x, index = program.feed("x", X.shape), program.feed("index", [1], "int64")
+    program.fetch(program.op("gather", [x, index, program.full(0, "int32")], [tensor([1, 4])], {})[0])
+    model = qcc.load(save(program, tmp_path, {}))
+    with pytest.raises(PaddleError, match="Index"):
+        model.run({"x": X, "index": np.array([-4])})
+
+
+def test_places_that_an_op_finds_stay_as_they_are() -> None:
+    """They are counted from the front, also behind a reshape, and each op more is one that an engine runs."""
+    program = Program()
+    x = program.feed("x", [3, 4])
+    attrs = {"axis": 1, "largest": True, "sorted": True}
+    _, top = program.op(
+        "topk", [x, program.full(1, "int32")], [tensor([3, 1]), tensor([3, 1], "int64")], attrs
+    )
+    flat = program.op("reshape", [top, program.ints([-1])], [tensor([3], "int64")], {})[0]
+    program.fetch(program.op("gather", [x, flat, program.full(0, "int32")], [tensor([3, 4])], {})[0])
+    assert [op.type for op in ops_of(program.converted())] == ["top_k_v2", "reshape2", "gather"]
+
+
+def test_a_difference_may_be_below_zero() -> None:
+    program = Program()
+    x = program.feed("x", [3, 4])
+    top = program.op("argmax", [x, program.full(1, "int64")], [tensor([3], "int64")], {
+        "keepdims": False, "flatten": False, "dtype": ("dtype", "int64"),
+    })[0]  # fmt: skip
+    less = program.op("subtract", [top, program.ints([1])], [tensor([3], "int64")], {})[0]
+    program.fetch(program.op("gather", [x, less, program.full(0, "int32")], [tensor([3, 4])], {})[0])
+    assert "where" in [op.type for op in ops_of(program.converted())]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_index_that_is_shorter_where_sizes_are_open(axis: int, tmp_path: Path) -> None:
+    x = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    program = Program()
+    operand, places = program.feed("x", [-1, -1, -1]), program.feed("index", [-1, 2, -1], "int64")
+    taken = program.op("take_along_axis", [operand, places], [tensor([-1, -1, -1])], {"axis": axis})[0]
+    twice = program.op("add", [taken, taken], [tensor([-1, -1, -1])], {})[0]
+    attrs = {"axis": axis, "reduce": "assign", "include_self": True}
+    put = program.op("put_along_axis", [operand, places, twice], [tensor([-1, -1, -1])], attrs)[0]
+    program.fetch(taken)
+    program.fetch(put, 1)
+    model = qcc.load(save(program, tmp_path, {}))
+    for shape in ((2, 2, 3), (3, 2, 5)):
+        index = np.indices(shape)[axis][::-1] - 2  # no place twice along an axis
+        changed = x.copy()
+        part = changed[tuple(slice(None if at == axis else size) for at, size in enumerate(shape))]
+        wanted = np.take_along_axis(part, index, axis)
+        np.put_along_axis(part, index, 2 * wanted, axis)
+        took, written = model.run({"x": x, "index": index})
+        np.testing.assert_array_equal(took, wanted)
+        np.testing.assert_array_equal(written, changed)

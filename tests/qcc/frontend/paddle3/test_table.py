@@ -59,8 +59,12 @@ KNOWN = {
     "strided_slice": ["attribute infer_flags"],
     "unpool": ["attribute unpooling_type"],  # there is but one
     # Places that are counted from the end are made ones from the front.
-    "take_along_axis": ["input Index"],
-    "put_along_axis": ["input Index"],
+    "gather": ["input Index"],
+    "gather_nd": ["input Index"],
+    "index_add": ["input Index"],
+    "index_select": ["input Index"],
+    "scatter": ["input Ids"],
+    "scatter_nd_add": ["input Index"],
     "cast": ["ops ['assign']"],  # to the type that it has; the output has to be a variable of its own
 }
 FEEDS = ("pd_op.data", "pd_op.feed")
