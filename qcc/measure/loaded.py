@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import require_dtypes
+from qcc.backends.engines.fed import fed
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import EngineError, GraphError
 from qcc.measure.engines import ENGINES, Case, Running, find_cases
@@ -35,8 +35,7 @@ class Loaded:
             raise GraphError(
                 f"the model is fed by {list(self.feeds)}, but the inputs given are {list(inputs)}."
             )
-        require_dtypes(self.dtypes, inputs, GraphError)
-        return self.running.run({name: inputs[name] for name in self.feeds})
+        return self.running.run(fed(self.feeds, self.dtypes, inputs, GraphError))
 
 
 def cases_of(engine: str, path: Path, scratch: Path) -> list[Case]:

@@ -1,7 +1,7 @@
 """The process in which ONNX Runtime runs one model.
 
-It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs and which ops compute
-with integers. Requests carry "do": "run", which is answered with the outputs, or "time".
+It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs, what they take, and
+which ops compute with integers. Requests carry "do": "run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from qcc.backends.engines.wire import Arrays, Closed, receive, send
 _INTEGERS = ("MatMulInteger", "MatMulIntegerToFloat", "ConvInteger", "QGemm")
 _FLOATS = ("Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul")
 _ERRORS_ONLY = 3
+# What ONNX Runtime calls otherwise than numpy.
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 def main() -> None:
@@ -38,7 +40,8 @@ def main() -> None:
     }
     floats = {kind: count for kind, count in kinds.items() if kind in _FLOATS}
     names = [value.name for value in session.get_inputs()]
-    send(connection, {"inputs": names, "int8": integers, "floats": floats}, {})
+    dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
+    send(connection, {"inputs": names, "dtypes": dtypes, "int8": integers, "floats": floats}, {})
     try:
         while True:
             header, arrays = receive(connection)
@@ -50,6 +53,12 @@ def main() -> None:
                 send(connection, {}, {str(number): array for number, array in enumerate(found)})
     except Closed:
         pass
+
+
+def _dtype(told: str) -> str:
+    """Numpy's name of "tensor(float)"."""
+    name = told.removeprefix("tensor(").removesuffix(")")
+    return _DTYPES.get(name, name)
 
 
 def _bound(session: onnxruntime.InferenceSession, arrays: Arrays) -> onnxruntime.IOBinding:

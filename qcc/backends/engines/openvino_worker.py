@@ -1,8 +1,8 @@
 """The process in which OpenVINO runs one model.
 
-It is started by `qcc.backends.engines.openvino`. It tells the names of inputs and how many layers run in int8
-and how many in float, by OpenVINO's types. Requests carry "do": "run", which is answered with the outputs, or
-"time".
+It is started by `qcc.backends.engines.openvino`. It tells the names of inputs, what they take, and how many
+layers run in int8 and how many in float, by OpenVINO's types. Requests carry "do": "run", which is answered
+with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def main() -> None:
     # Where an op that changes nothing has gone, an input has that op's names as well.
     ports = {port.node.friendly_name: port for port in model.inputs}
     integers, floats = _layers(model)
-    send(connection, {"inputs": list(ports), "int8": integers, "floats": floats}, {})
+    dtypes = {name: str(port.element_type.to_dtype()) for name, port in ports.items()}
+    send(connection, {"inputs": list(ports), "dtypes": dtypes, "int8": integers, "floats": floats}, {})
     try:
         while True:
             header, arrays = receive(connection)

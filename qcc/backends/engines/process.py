@@ -9,12 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import IO
-
-import numpy as np
-
-from qcc.errors import EngineError, QccError
 
 # As isolated as can be, and yet with the modules of this process. A Ctrl-C, which goes to all processes of a
 # terminal, is for the one that started this; when that ends, this one does.
@@ -60,29 +56,6 @@ def start(module: str, *arguments: str, environment: Mapping[str, str] | None = 
             env={**os.environ, **(environment or {})},
         )
     return Process(connection, process.wait, words)
-
-
-def wanted(names: Iterable[str], inputs: Mapping[str, np.ndarray], engine: str) -> dict[str, np.ndarray]:
-    """The inputs that a model has; others are not used.  Raises EngineError when some are missing."""
-    missing = [name for name in names if name not in inputs]
-    if missing:
-        raise EngineError(
-            f"{engine} wants the inputs {', '.join(missing)} for this model, and got {', '.join(inputs)}."
-        )
-    return {name: inputs[name] for name in names}
-
-
-def require_dtypes(
-    dtypes: Mapping[str, np.dtype], inputs: Mapping[str, np.ndarray], kind: type[QccError]
-) -> None:
-    """Raise an error of a kind where an input is no array of the elements that a model takes: runtimes read
-    the bytes of others as if they were those."""
-    for name, dtype in dtypes.items():
-        given = np.asarray(inputs[name]).dtype
-        if given != dtype:
-            raise kind(
-                f"{name!r} is {given}, and the model is fed with {dtype}: give it `.astype({dtype.name!r})`."
-            )
 
 
 def ending(code: int) -> str:

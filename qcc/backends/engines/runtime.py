@@ -10,7 +10,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from qcc.backends.engines.process import Process, wanted
+from qcc.backends.engines.fed import fed
+from qcc.backends.engines.process import Process
 from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.errors import EngineError, QccError
@@ -20,8 +21,8 @@ _R = TypeVar("_R", bound="Runtime")
 
 
 class Runtime:
-    """A model in an engine; a context manager. `inputs`: their names; `header`: what the process has told
-    besides when it had loaded the model.
+    """A model in an engine; a context manager. `inputs`: their names; `dtypes`: what they take, where it is
+    known; `header`: what the process has told when it had loaded the model.
 
     Raises `error` when the engine refuses the model or ends its process.
     """
@@ -37,6 +38,8 @@ class Runtime:
             self.close()
             raise
         self.inputs: tuple[str, ...] = tuple(self.header["inputs"])
+        told = self.header.get("dtypes", {})
+        self.dtypes: dict[str, np.dtype] = {name: np.dtype(dtype) for name, dtype in told.items()}
 
     def __enter__(self: _R) -> _R:
         return self
@@ -65,8 +68,14 @@ class Runtime:
         return statistics.median(self.times(inputs, warm_up, runs).wall) * 1000
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The inputs that the model has.  Raises `error` when some are missing."""
-        return wanted(self.inputs, inputs, self.engine)
+        """The inputs that the model has, as `fed` makes them.  Raises `error` when some are missing."""
+        missing = [name for name in self.inputs if name not in inputs]
+        if missing:
+            raise self.error(
+                f"{self.engine} wants the inputs {', '.join(missing)} for this model, and got"
+                f" {', '.join(inputs) or 'none'}."
+            )
+        return fed(self.inputs, self.dtypes, inputs, self.error)
 
     def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
         arrays = self._wanted(inputs)
