@@ -137,6 +137,7 @@ FOR_LITE: Mapping[str, Spell] = {
     **_FUNCTIONS,
     **_OF_TRUTH,
     "bmm": numbers.bmm,
+    "elementwise_floordiv": numbers.floor_divide,
     "expand_as_v2": places.expand_as,
     "pow": numbers.whole_power,
 }

@@ -26,6 +26,7 @@ def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
 # What they are written in takes integers, or truth values.
 _OF_INTEGERS = (
     *("arg_max", "arg_min", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"),
+    "elementwise_floordiv",
     *("gather", "lookup_table_v2", "one_hot_v2", "reshape2", "stack", "transpose2", "unsqueeze2"),
     *("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum"),
 )
