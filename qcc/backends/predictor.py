@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from qcc.backends.engines.engine import Engine
+from qcc.backends.engines.fed import fed
 from qcc.backends.engines.paddle import Died, Failed, PaddleProcess
 from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays
@@ -35,6 +36,7 @@ class _Loaded:
             engine=None if engine is None else asdict(engine),
             traced=traced,
         )
+        self._dtypes = {name: np.dtype(dtype) for name, dtype in header["dtypes"].items()}
         self.feeds: tuple[str, ...] = tuple(header["feeds"])
         self.fetches: tuple[str, ...] = tuple(header["fetches"])
 
@@ -45,14 +47,14 @@ class _Loaded:
     def _run(
         self, inputs: Mapping[str, np.ndarray], fetches: Sequence[str] | None, coarse: Iterable[str] = ()
     ) -> list[np.ndarray]:
-        self._require(inputs)
         wanted = None if fetches is None else list(fetches)
-        _, found = self._ask("run", "run", inputs, fetches=wanted, coarse=list(coarse))
+        _, found = self._ask("run", "run", self._fed(inputs), fetches=wanted, coarse=list(coarse))
         return list(found.values())
 
-    def _require(self, inputs: Mapping[str, np.ndarray]) -> None:
+    def _fed(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if set(inputs) != set(self.feeds):
             raise GraphError(f"the model is fed by {list(self.feeds)}, but the inputs are {list(inputs)}.")
+        return fed(self.feeds, self._dtypes, inputs, GraphError)
 
     def _ask(
         self, verb: str, do: str, arrays: Mapping[str, np.ndarray] | None = None, **header: Any
@@ -91,7 +93,10 @@ class Predictor(_Loaded):
         return cls(program.path, files[0].path if files else None, engine or Engine(onednn=True))
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The fetched arrays, in the order of `fetches`.  Raises GraphError for missing or unknown inputs."""
+        """The fetched arrays, in the order of `fetches`.
+
+        Raises GraphError for missing or unknown inputs, and arrays of other elements than the model takes.
+        """
         return self._run(inputs, None)
 
     def seconds(self, inputs: Mapping[str, np.ndarray], warm_up: int = 0, runs: int = 1) -> list[float]:
@@ -100,8 +105,7 @@ class Predictor(_Loaded):
 
     def times(self, inputs: Mapping[str, np.ndarray], warm_up: int, runs: int) -> Times:
         """Times of each of `runs` runs, without feeding and fetching, after `warm_up` others."""
-        self._require(inputs)
-        answer, _ = self._ask("run", "time", inputs, warm_up=warm_up, runs=runs)
+        answer, _ = self._ask("run", "time", self._fed(inputs), warm_up=warm_up, runs=runs)
         return received(answer)
 
 
@@ -112,7 +116,7 @@ def int8_kernels(
     # In a process of its own, since one that tells what it runs is slower.
     predictor = Predictor(program, params, engine, traced=True)
     try:
-        answer, _ = predictor._ask("run", "int8_kernels", inputs)
+        answer, _ = predictor._ask("run", "int8_kernels", predictor._fed(inputs))
     finally:
         predictor.close()
     return dict(answer["kernels"])

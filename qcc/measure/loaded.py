@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import require_dtypes
+from qcc.backends.engines.fed import fed
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import EngineError, GraphError, LiteRuntimeError, PaddleError
 from qcc.measure.engines import ENGINES, Case, Running, find_cases
@@ -37,8 +37,7 @@ class Loaded:
             raise GraphError(
                 f"the model is fed by {list(self.feeds)}, but the inputs given are {list(inputs)}."
             )
-        require_dtypes(self.dtypes, inputs, GraphError)
-        given = {name: inputs[name] for name in self.feeds}
+        given = fed(self.feeds, self.dtypes, inputs, GraphError)
         try:
             return self.running.run(given)
         except (EngineError, LiteRuntimeError, PaddleError) as error:
@@ -46,11 +45,12 @@ class Loaded:
             if not unfit:
                 raise
             name = unfit[0]
-            declared, fed = self.shapes[name], np.shape(given[name])
+            declared, found = self.shapes[name], np.shape(given[name])
             open_lengths = ", with any length for -1" if -1 in declared else ""
             raise type(error)(
-                f"{name!r} is of shape {list(fed)}, which this engine does not run, and the model is declared"
-                f" with {list(declared)}: give it that{open_lengths}, or save the model with open sizes."
+                f"{name!r} is of shape {list(found)}, which this engine does not run, and the model is"
+                f" declared with {list(declared)}: give it that{open_lengths}, or save the model with open"
+                " sizes."
             ) from error
 
     def _takes(self, name: str, shape: tuple[int, ...]) -> bool:

@@ -1,8 +1,8 @@
 """The process in which ONNX Runtime runs one model.
 
-It is started by `qcc.backends.engines.onnxruntime`. It tells the names and shapes of the inputs and which
-ops compute with integers, by the optimized model, which it writes where it is told to. Requests carry "do":
-"run", which is answered with the outputs, or "time".
+It is started by `qcc.backends.engines.onnxruntime`. It tells the names of the inputs, their shapes, what
+they take, and which ops compute with integers, by the optimized model, which it writes where it is told to.
+Requests carry "do": "run", which is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from qcc.backends.engines.wire import Arrays, Closed, receive, send
 _INTEGERS = ("MatMulInteger", "MatMulIntegerToFloat", "ConvInteger", "QGemm")
 _FLOATS = ("Conv", "ConvTranspose", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "MatMul")
 _ERRORS_ONLY = 3
+# What ONNX Runtime calls otherwise than numpy.
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 def main() -> None:
@@ -39,7 +41,9 @@ def main() -> None:
         value.name: [one if isinstance(one, int) else -1 for one in value.shape]
         for value in session.get_inputs()
     }
-    send(connection, {"inputs": list(shapes), "shapes": shapes, "int8": integers, "floats": floats}, {})
+    dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
+    told = {"inputs": list(shapes), "shapes": shapes, "dtypes": dtypes, "int8": integers, "floats": floats}
+    send(connection, told, {})
     try:
         while True:
             header, arrays = receive(connection)
@@ -51,6 +55,12 @@ def main() -> None:
                 send(connection, {}, {str(number): array for number, array in enumerate(found)})
     except Closed:
         pass
+
+
+def _dtype(told: str) -> str:
+    """Numpy's name of "tensor(float)"."""
+    name = told.removeprefix("tensor(").removesuffix(")")
+    return _DTYPES.get(name, name)
 
 
 def _bound(session: onnxruntime.InferenceSession, arrays: Arrays) -> onnxruntime.IOBinding:

@@ -1,8 +1,8 @@
 """The process in which OpenVINO runs one model.
 
-It is started by `qcc.backends.engines.openvino`. It tells the names and shapes of inputs and how many
-layers run in int8 and how many in float, by OpenVINO's types. Requests carry "do": "run", which is answered
-with the outputs, or "time".
+It is started by `qcc.backends.engines.openvino`. It tells the names of inputs, their shapes, what they take,
+and how many layers run in int8 and how many in float, by OpenVINO's types. Requests carry "do": "run", which
+is answered with the outputs, or "time".
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def main() -> None:
         for name, port in ports.items()
         if port.partial_shape.rank.is_static
     }
-    send(connection, {"inputs": list(ports), "shapes": shapes, "int8": integers, "floats": floats}, {})
+    dtypes = {name: str(port.element_type.to_dtype()) for name, port in ports.items()}
+    told = {"inputs": list(ports), "shapes": shapes, "dtypes": dtypes, "int8": integers, "floats": floats}
+    send(connection, told, {})
     try:
         while True:
             header, arrays = receive(connection)

@@ -23,13 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from qcc._paddle import paddle, run_program
+from qcc._paddle import core, paddle, run_program
 from qcc.backends.engines.engine import Engine
 from qcc.backends.engines.process import LAST_SECONDS
 from qcc.backends.engines.timing import timed
 from qcc.backends.engines.wire import Arrays, Closed, receive, send
 from qcc.failures import PADDLE_FAILURES, reason
 from qcc.forked import exit_code
+from qcc.ir.dtypes import numpy_dtype
 from qcc.targets.paddle_x86 import passes_to_delete
 
 # A line of oneDNN's: `...exec,cpu,convolution,jit_int8:avx2,forward_inference,src_u8::blocked:acdb...`; newer
@@ -118,7 +119,8 @@ class _Child:
         program, params, engine = Path(header["program"]), header["params"], header["engine"]
         params = params and Path(params)
         self._model = _Program(program, params) if engine is None else Inference(program, params, engine)
-        return {"feeds": self._model.feeds, "fetches": self._model.fetches}, {}
+        feeds, fetches = self._model.feeds, self._model.fetches
+        return {"feeds": feeds, "dtypes": _dtypes(program, feeds), "fetches": fetches}, {}
 
     def run(self, header: dict[str, Any], inputs: Arrays) -> Answer:
         """The arrays of `fetches`, by their positions, since a model may fetch a variable twice."""
@@ -216,6 +218,12 @@ class _Program:
             for var in self._program.list_vars()
             if var.persistable
         }
+
+
+def _dtypes(program: Path, feeds: list[str]) -> dict[str, str]:
+    """What the feeds take, as the file declares them: `paddle.inference` neither tells nor looks."""
+    desc = core.ProgramDesc(program.read_bytes())  # its blocks are gone when it goes
+    return {name: str(numpy_dtype(desc.block(0).find_var(name.encode()).dtype())) for name in feeds}
 
 
 def _cut_interface(program: Any) -> tuple[list[str], list[str]]:

@@ -8,14 +8,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
-
-import numpy as np
 
 from qcc.backends.engines.patience import Hung, await_answer
 from qcc.backends.engines.wire import Arrays, Closed, receive
-from qcc.errors import EngineError, QccError
 from qcc.failures import signal_name
 from qcc.forked import Copy
 
@@ -89,29 +86,6 @@ def start(module: str, *arguments: str, environment: Mapping[str, str] | None = 
             env={**os.environ, **(environment or {})},
         )
     return Process(connection, process, words)
-
-
-def wanted(names: Iterable[str], inputs: Mapping[str, np.ndarray], engine: str) -> dict[str, np.ndarray]:
-    """The inputs that a model has; others are not used.  Raises EngineError when some are missing."""
-    missing = [name for name in names if name not in inputs]
-    if missing:
-        raise EngineError(
-            f"{engine} wants the inputs {', '.join(missing)} for this model, and got {', '.join(inputs)}."
-        )
-    return {name: inputs[name] for name in names}
-
-
-def require_dtypes(
-    dtypes: Mapping[str, np.dtype], inputs: Mapping[str, np.ndarray], kind: type[QccError]
-) -> None:
-    """Raise an error of a kind where an input is no array of the elements that a model takes: runtimes read
-    the bytes of others as if they were those."""
-    for name, dtype in dtypes.items():
-        given = np.asarray(inputs[name]).dtype
-        if given != dtype:
-            raise kind(
-                f"{name!r} is {given}, and the model is fed with {dtype}: give it `.astype({dtype.name!r})`."
-            )
 
 
 def ending(code: int) -> str:

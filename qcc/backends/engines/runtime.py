@@ -11,7 +11,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from qcc.backends.engines.process import Process, wanted
+from qcc.backends.engines.fed import fed
+from qcc.backends.engines.process import Process
 from qcc.backends.engines.timing import Times, received
 from qcc.backends.engines.wire import Arrays, Closed, send
 from qcc.errors import EngineError, QccError
@@ -22,8 +23,8 @@ _R = TypeVar("_R", bound="Runtime")
 
 class Runtime:
     """A model in an engine; a context manager. `inputs`: their names; `shapes`: those that it takes, where
-    the engine tells, with -1 for lengths that are open; `header`: what the process has told besides when it
-    had loaded the model.
+    the engine tells, with -1 for lengths that are open; `dtypes`: what it takes, where that is known;
+    `header`: what the process has told besides when it had loaded the model.
 
     Raises `error` when the engine refuses the model, ends its process, or hangs (`patience.py`).
     """
@@ -38,8 +39,9 @@ class Runtime:
             self.header, _ = self._receive()
             unless_loaded.pop_all()
         self.inputs: tuple[str, ...] = tuple(self.header["inputs"])
-        shapes = self.header.get("shapes", {})
+        shapes, dtypes = (self.header.get(what, {}) for what in ("shapes", "dtypes"))
         self.shapes: dict[str, tuple[int, ...]] = {name: tuple(shape) for name, shape in shapes.items()}
+        self.dtypes: dict[str, np.dtype] = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
 
     def __enter__(self: _R) -> _R:
         return self
@@ -68,8 +70,14 @@ class Runtime:
         return statistics.median(self.times(inputs, warm_up, runs).wall) * 1000
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The inputs that the model has.  Raises `error` when some are missing."""
-        return wanted(self.inputs, inputs, self.engine)
+        """The inputs that the model has, as `fed` makes them.  Raises `error` when some are missing."""
+        missing = [name for name in self.inputs if name not in inputs]
+        if missing:
+            raise self.error(
+                f"{self.engine} wants the inputs {', '.join(missing)} for this model, and got"
+                f" {', '.join(inputs) or 'none'}."
+            )
+        return fed(self.inputs, self.dtypes, inputs, self.error)
 
     def _send(self, header: Mapping[str, Any], inputs: Mapping[str, np.ndarray]) -> None:
         arrays = self._wanted(inputs)

@@ -1,8 +1,9 @@
 """The process in which TensorRT runs one model.
 
-It is started by `qcc.backends.engines.tensorrt`. It tells the names and shapes of the inputs. Requests
-carry "do": "run", which is answered with the outputs, "time", or "layers", which is answered with how many
-layers read integers. The engine is built at the first request, and anew for inputs of other shapes.
+It is started by `qcc.backends.engines.tensorrt`. It tells the names of the inputs, their shapes and what
+they take. Requests carry "do": "run", which is answered with the outputs, "time", or "layers", which is
+answered with how many layers read integers. The engine is built at the first request, and anew for inputs of
+other shapes.
 """
 
 from __future__ import annotations
@@ -35,11 +36,10 @@ def main() -> None:
         raise SystemExit("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     inputs = [network.get_input(number) for number in range(network.num_inputs)]
     shapes = {value.name: list(value.shape) for value in inputs}
-    declared = {
-        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        for value in onnx.load(path).graph.output
-    }
-    send(connection, {"inputs": list(shapes), "shapes": shapes}, {})
+    graph = onnx.load(path).graph
+    declared = _dtypes(graph.output)
+    dtypes = {name: str(dtype) for name, dtype in _dtypes(graph.input).items()}
+    send(connection, {"inputs": list(shapes), "shapes": shapes, "dtypes": dtypes}, {})
     built: _Built | None = None
     try:
         while True:
@@ -61,6 +61,12 @@ def main() -> None:
                 send(connection, {}, built.outputs())
     except Closed:
         pass
+
+
+def _dtypes(values: Any) -> dict[str, np.dtype]:
+    return {
+        value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in values
+    }
 
 
 class _Output(trt.IOutputAllocator):  # type: ignore[misc]

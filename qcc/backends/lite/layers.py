@@ -58,7 +58,7 @@ def first_wrong_layer(reference: Reference, lowered: Graph, folder: Path) -> str
     cuts = list(_cuts(reference.graph, lowered))
     made = variables_of_both(reference.graph, lowered)
     integers = reference.values([cut.theirs for cut in cuts])
-    feeds = _feed_dequantized(lowered, cuts)
+    feeds = _feed_dequantized(lowered, cuts, integers)
     lowered.fetches = (*made, *(cut.source for cut in cuts), *(cut.integers for cut in cuts))
     fed = {
         feed: np.asarray(values, np.float32) * cut.step
@@ -163,11 +163,12 @@ def _source(var: Var, known: Mapping[str, object]) -> str | None:
     return var.name
 
 
-def _feed_dequantized(graph: Graph, cuts: list[_Cut]) -> list[str]:
-    """Let what reads a dequantized activation read a feed instead; the feeds, in the order of the cuts."""
+def _feed_dequantized(graph: Graph, cuts: list[_Cut], integers: list[np.ndarray]) -> list[str]:
+    """Let what reads a dequantized activation read a feed instead; the feeds, in the order of the cuts. What
+    a variable inside of a model is declared as need not be the size that it has."""
     feeds = []
-    for cut in cuts:
-        fed = graph.add_var_like(cut.dequantized.name + _FED, cut.dequantized)
+    for cut, values in zip(cuts, integers, strict=True):
+        fed = graph.add_var(cut.dequantized.name + _FED, "float32", np.shape(values))
         graph.replace_uses(cut.dequantized, fed)
         feeds.append(fed.name)
     graph.feeds += tuple(feeds)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.process import require_dtypes, start
+from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.file_op import Program
 from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
+from qcc.backends.lite.rules.view import Shape
 from qcc.backends.lite.schema import NUMPY_DTYPES
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.targets.lite import find_kernel
@@ -38,7 +39,7 @@ class LiteRuntime(Runtime):
 
     Raises MissingDependencyError when paddlelite is not installed, ModelFormatError when the file is damaged,
     LiteRuntimeError when it is for ARM, or the runtime aborts, or an array is of other elements than the
-    file takes.
+    file takes, or of another size where that is not open.
     """
 
     engine = "Paddle Lite's runtime"
@@ -56,17 +57,30 @@ class LiteRuntime(Runtime):
         environment = {"OMP_NUM_THREADS": str(threads)}
         super().__init__(path, start("qcc.backends.lite.worker", str(path), sizes, environment=environment))
         self.outputs: tuple[str, ...] = tuple(self.header["outputs"])
-        kinds = {name: program.element_kind(name) for name in self.inputs if not program.is_used_again(name)}
-        self._dtypes = {name: NUMPY_DTYPES[kind] for name, kind in kinds.items() if kind in NUMPY_DTYPES}
+        # Of a name that is used again the file has one declaration, that of one of its variables.
+        once = [name for name in self.inputs if not program.is_used_again(name)]
+        kinds = {name: program.element_kind(name) for name in once}
+        self.dtypes = {name: NUMPY_DTYPES[kind] for name, kind in kinds.items() if kind in NUMPY_DTYPES}
+        self._shapes = {name: shape for name in once if (shape := program.shape(name)) is not None}
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        missing = [name for name in self.inputs if name not in inputs]
-        if missing:
-            raise LiteRuntimeError(
-                f"{self._model} wants the inputs {list(self.inputs)}; {missing} are missing."
-            )
-        require_dtypes(self._dtypes, inputs, LiteRuntimeError)
-        return {name: inputs[name] for name in self.inputs}
+        arrays = super()._wanted(inputs)
+        for name, shape in self._shapes.items():
+            given = arrays[name].shape
+            if not _fits(shape, given):
+                raise LiteRuntimeError(
+                    f"{name!r} is {list(given)}, and {self._model} is written for {list(shape)}: give it"
+                    " arrays of that size, or write the file from a model whose sizes are open (-1)."
+                )
+        return arrays
+
+
+def _fits(declared: Shape, given: Shape) -> bool:
+    """Whether sizes differ where they are open alone: kernels and numbers are chosen by those that are not,
+    and the runtime does not look."""
+    return len(declared) == len(given) and all(
+        one in (-1, other) for one, other in zip(declared, given, strict=True)
+    )
 
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from qcc.backends.spellings import activations, boxes, maps, numbers, places, pools
+from qcc.backends.spellings import activations, boxes, maps, numbers, places, pools, scalars
 from qcc.backends.spellings.deformable import deformable_conv
 from qcc.backends.spellings.step import Spell, SpellPart, Steps
 from qcc.ir.nodes import Op
@@ -137,10 +137,23 @@ FOR_LITE: Mapping[str, Spell] = {
     **_FUNCTIONS,
     **_OF_TRUTH,
     "bmm": numbers.bmm,
+    "elementwise_floordiv": numbers.floor_divide,
     "expand_as_v2": places.expand_as,
     "pow": numbers.whole_power,
 }
 """The same for Paddle Lite."""
+
+OF_NUMBERS_FOR_LITE: Mapping[str, Spell] = {
+    **{f"reduce_{kind}": scalars.unchanged for kind in ("max", "mean", "min", "prod", "sum")},
+    "gather": scalars.gather,
+    "lookup_table_v2": scalars.look_up,
+    "one_hot_v2": scalars.one_hot,
+    "reshape2": scalars.to_a_number,
+    "stack": scalars.stack,
+    "transpose2": scalars.unchanged,
+    "unsqueeze2": scalars.unsqueeze,
+}
+"""Likewise, of what has no dimensions in Paddle."""
 
 SpellWeight = Callable[[Op, np.ndarray], Steps | None]
 _PERMUTED: Mapping[str, tuple[str, SpellWeight]] = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from qcc._paddle import VarType
 from qcc.backends.spellings.step import Step, Steps, cast, combined, product, reduced, scaled, weight
+from qcc.ir.dtypes import dtype_name
 from qcc.ir.nodes import Op, Var
 
 _POWERS = frozenset(map(float, range(2, 9)))
@@ -44,6 +45,46 @@ def dropout(op: Op) -> Steps | None:
 
 def increment(op: Op) -> Steps:
     return (scaled("next", op.input("X"), 1.0, float(op.attr("step", 1.0))),)
+
+
+def floor_divide(op: Op) -> Steps | None:
+    """The floor of a quotient, where Lite's kernel rounds towards zero; of integers what is rounded so, less
+    one where the rest has another sign than what is divided by."""
+    x, y, out, axis = op.input("X"), op.input("Y"), op.output("Out"), op.attr("axis", -1)
+    if out.dtype == VarType.FP32:
+        return (
+            Step("quotient", "elementwise_div", {"X": x, "Y": y}, {"axis": axis}),
+            Step("floor", "floor", {"X": "quotient"}),
+        )
+    if out.dtype not in (VarType.INT32, VarType.INT64) or x.dtype != out.dtype or y.dtype != out.dtype:
+        return None
+    dtype = dtype_name(out.dtype)
+
+    def integers(name: str, kind: str, left: str | Var, right: str | Var, along: int = -1) -> Step:
+        return Step(name, f"elementwise_{kind}", {"X": left, "Y": right}, {"axis": along}, dtype=dtype)
+
+    def counted(name: str, kind: str, source: str | Var, shape: tuple[int, ...]) -> Steps:
+        """One where a source is less, or greater, than zero."""
+        told, types = f"{name}.told", {"in_dtype": int(VarType.BOOL), "out_dtype": int(out.dtype)}
+        attrs = {"axis": -1, "force_cpu": False}
+        return (
+            Step(told, kind, {"X": source, "Y": "zero"}, attrs, shape, "bool"),
+            Step(name, "cast", {"X": told}, types, shape, dtype),
+        )
+
+    return (
+        integers("nearer", "div", x, y, axis),
+        integers("whole", "mul", "nearer", y, axis),
+        integers("rest", "sub", x, "whole"),
+        weight("zero", np.zeros(1, dtype)),
+        *counted("below", "less_than", "rest", out.shape),
+        *counted("above", "greater_than", "rest", out.shape),
+        *counted("turned", "less_than", y, y.shape),
+        integers("difference", "sub", "above", "below"),
+        integers("share", "mul", "difference", "turned", axis),
+        integers("less", "add", "below", "share"),
+        integers("floor", "sub", "nearer", "less"),
+    )
 
 
 def lerp(op: Op) -> Steps:

@@ -17,12 +17,12 @@ from qcc.ir.nodes import Op, Var
 class Step:
     """One op, or a weight where there is a `value`. The last of the steps of an op writes its output.
 
-    `reads`: by slot, a variable, or the name of a step before it.
+    `reads`: by slot, a variable, or the name of a step before it, or the names of several.
     """
 
     name: str
     type: str = ""
-    reads: Mapping[str, str | Var] = field(default_factory=dict)
+    reads: Mapping[str, str | Var | tuple[str, ...]] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
     """None: that of the op's output."""

@@ -24,7 +24,12 @@ def spell_out(graph: Graph, table: Mapping[str, Spell]) -> bool:
 
 
 # What they are written in takes integers, or truth values.
-_OF_INTEGERS = ("arg_max", "arg_min", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor")
+_OF_INTEGERS = (
+    *("arg_max", "arg_min", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"),
+    "elementwise_floordiv",
+    *("gather", "lookup_table_v2", "one_hot_v2", "reshape2", "stack", "transpose2", "unsqueeze2"),
+    *("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum"),
+)
 
 
 def is_alone(graph: Graph, op: Op) -> bool:
@@ -78,9 +83,13 @@ def _add(graph: Graph, op: Op, steps: Steps, out: Var) -> None:
     known[steps[-1].name] = out
     for step in steps:
         if step.value is None:
-            inputs = {
-                slot: known[read] if isinstance(read, str) else read for slot, read in step.reads.items()
-            }
+            inputs = {slot: _read(read, known) for slot, read in step.reads.items()}
             outputs = {step.slot: known[step.name]}
             made = graph.add_op(step.type, inputs, outputs, {"op_role": 0}, before=op)
             set_attrs(graph, made, step.attrs)
+
+
+def _read(read: str | Var | tuple[str, ...], known: Mapping[str, Var]) -> Var | list[Var]:
+    if isinstance(read, tuple):
+        return [known[name] for name in read]
+    return known[read] if isinstance(read, str) else read

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +71,34 @@ def test_several_blocks(tmp_path: Path) -> None:
 def test_wrong_inputs(folder: Path) -> None:
     with pytest.raises(GraphError, match=r"fed by \['image', 'extra'\], but the inputs are \['image'\]"):
         Predictor.open(folder).run({"image": np.zeros((1, 3, 6, 6), np.float32)})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "object", "<U3"])
+def test_elements_of_another_type(dtype: str, folder: Path, live: PaddleModel) -> None:
+    """oneDNN gives numbers for images of uint8, and for nothing else."""
+    inputs = live.inputs()
+    given = {**inputs, "image": np.ones(inputs["image"].shape).astype(dtype)}
+    files = folder / "net.pdmodel", folder / "net.pdiparams"
+    predictor = Predictor(*files, Engine(onednn=True))
+    for ask in (predictor.run, PaddleExecutor(*files).run, partial(predictor.times, warm_up=0, runs=1)):
+        with pytest.raises(
+            GraphError,
+            match=rf"'image' is {dtype}, and the model is fed with float32: give it `.astype\('float32'\)`",
+        ):
+            ask(given)
+    assert len(predictor.run(inputs)) == len(live.fetches)
+
+
+def test_arrays_as_paddles_executor_takes_them(folder: Path, live: PaddleModel) -> None:
+    """Lists, and arrays whose bytes are in another order."""
+    inputs = live.inputs()
+    given: Any = {"image": inputs["image"].tolist(), "extra": inputs["extra"].astype(">f4")}
+    files = folder / "net.pdmodel", folder / "net.pdiparams"
+    for runner in (Predictor(*files, Engine()), PaddleExecutor(*files)):
+        for found, wanted in zip(runner.run(given), live.run(inputs), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    with pytest.raises(GraphError, match=r"'image' is a list of which numpy makes no array of float32: "):
+        Predictor(*files, Engine()).run({**given, "image": [[1.0], [1.0, 2.0]]})
 
 
 def test_paddles_reason_is_one_line(folder: Path) -> None:

@@ -22,7 +22,6 @@ from qcc.analyze.page.times import times
 from qcc.backends.agreement import Distance, distances
 from qcc.backends.engines.onnxruntime import onnxruntime_missing
 from qcc.backends.engines.openvino import openvino_missing
-from qcc.backends.engines.process import wanted
 from qcc.backends.engines.tensorrt import tensorrt_missing
 from qcc.backends.engines.timing import Times, timed
 from qcc.backends.lite.runtime import runtime_missing
@@ -327,11 +326,6 @@ def test_an_engine_that_dies_between_turns_has_measured_nothing(tmp_path: Path) 
     assert not dead.cpu
     assert not dead.wall
     assert "SIGKILL" in times([dead], {})
-
-
-def test_a_model_with_other_inputs_is_refused() -> None:
-    with pytest.raises(EngineError, match="OpenVINO wants the inputs y for this model, and got x"):
-        wanted(("x", "y"), {"x": np.zeros(1)}, "OpenVINO")
 
 
 def test_names_in_a_drawing_are_text() -> None:

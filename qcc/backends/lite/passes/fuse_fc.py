@@ -95,6 +95,9 @@ def _adds_bias(graph: Graph, op: Op, add: Op) -> bool:
     if not is_weight(graph, bias) or bias.shape not in ((columns,), (1, columns)):
         return False
     rank = len(op.output("Out").shape)
+    if len(bias.shape) > rank:
+        # The sum has a dimension that the product of a vector has not.
+        return False
     return add.attr("axis", -1) in (-1, rank - len(bias.shape))
 
 

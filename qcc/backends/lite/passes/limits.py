@@ -63,6 +63,20 @@ def _top_k(op: Op) -> str | None:
     return None if op.attr("largest", True) else "it finds the largest only"
 
 
+def _shape(op: Op) -> str | None:
+    if op.output("Out").shape != (0,):
+        return None
+    return "it gives a number one dimension, where Paddle gives it none; take the shape of something else"
+
+
+def _look_up(op: Op) -> str | None:
+    if op.input("Ids").shape or len(op.output("Out").shape) != 1:
+        return None
+    return (
+        "it gives several dimensions for a number, where Paddle gives one; reshape the number to [1] before"
+    )
+
+
 def _strided_slice(op: Op) -> str | None:
     return "negative strides are wrong" if any(stride < 0 for stride in op.attr("strides", [])) else None
 
@@ -113,11 +127,13 @@ def _matmul(op: Op) -> str | None:
 _LIMITS: dict[str, Callable[[Op], str | None]] = {
     "arg_max": _arg_max,
     "cast": _cast,
+    "lookup_table_v2": _look_up,
     "matmul": _matmul,
     "matmul_v2": _matmul,
     "p_norm": _p_norm,
     "prelu": _prelu,
     "rnn": _rnn,
+    "shape": _shape,
     "strided_slice": _strided_slice,
     "temporal_shift": _temporal_shift,
     "top_k_v2": _top_k,

@@ -39,7 +39,8 @@ class LiteReduce(LitePass):
         b.all = reduce_mean(X=b.flat)  {dim = [3]}
         b = reshape2(X=b.all)  {shape = [1]}
 
-    On both processors a tensor of five dimensions or more is looked at as one of four:
+    The same holds of truth values (reduce_all, reduce_any) on both processors, and on both a tensor of five
+    dimensions or more is looked at as one of four:
 
         c = reduce_sum(X=y)  {dim = [2]}    for y of [n, 3, 5, 8, 7], is
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from qcc.targets.lite import Arch
 
-REDUCTIONS = ("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum")
+_OF_TRUTH = ("reduce_all", "reduce_any")
+REDUCTIONS = (*_OF_TRUTH, "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum")
 MOST_DIMENSIONS = 4
 _PAIRS = ((0, 1), (1, 2), (2, 3))
 _PAIRS_OF_THREE = ((0, 1), (1, 2))
@@ -22,10 +23,12 @@ def has_kernel(op_type: str, rank: int, axes: tuple[int, ...], arch: Arch) -> bo
     """Whether the kernel of a device reduces a tensor of so many dimensions along these axes (from 0).
 
     On x86 it does up to four dimensions. On ARM: one axis (of a product, in four dimensions), or two
-    neighbours, in their order.
+    neighbours, in their order. Of truth values there is one kernel for both, which does likewise.
     """
     if rank > MOST_DIMENSIONS:
         return False
+    if op_type in _OF_TRUTH:
+        return len(axes) == 1 or axes in _PAIRS
     if arch == "x86":
         return True
     if op_type == "reduce_prod" and rank < MOST_DIMENSIONS:

@@ -46,7 +46,8 @@ def take_apart(lowered: Graph, model: Graph) -> list[Integers]:
     found = list(_integers(lowered, model))
     for one in found:
         var = lowered.var(one.name)
-        fed = lowered.add_var_like(one.name + _GIVEN, var)
+        # What a variable inside of a model is declared as need not be the size that it has.
+        fed = lowered.add_var(one.name + _GIVEN, "int8", (-1,) * len(var.shape))
         lowered.replace_uses(var, fed)
     lowered.feeds += tuple(one.name + _GIVEN for one in found)
     lowered.fetches += tuple(one.name for one in found)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from lite_case import F, append_op, build_model, by_name, floats, static
 
 from qcc._paddle import paddle
 from qcc.backends.lite.export import export
+from qcc.backends.lite.runtime import LiteRuntime
 from qcc.backends.spellings import FOR_LITE, IN_PARTS
 
 IMAGE = floats(1, 8, 12, 12)
@@ -28,6 +30,7 @@ OPS: dict[str, Callable[[Any], Any]] = {
     "bitwise_xor": lambda x: paddle.where(paddle.bitwise_xor(x > 0.0, x > 0.5), x, x * 2.0),
     "bmm": lambda x: paddle.bmm(x[0], x[0]),
     "brelu": op("brelu", t_min=-0.5, t_max=0.7),
+    "elementwise_floordiv": lambda x: paddle.floor_divide(x, x[:, :1] + 0.3),
     "crop_tensor": lambda x: paddle.crop(x, [-1, -1, 4, 7], [0, 2, 3, 0]),
     "expand_as_v2": lambda x: x * paddle.expand_as(paddle.mean(x, [2, 3], keepdim=True), x),
     "expm1": lambda x: paddle.expm1(x),
@@ -77,6 +80,24 @@ def test_right_in_its_runtime(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", by_name(OPS))
 def test_has_kernels_on_arm(name: str, tmp_path: Path) -> None:
     export(build_model(OPS[name], (IMAGE,)), tmp_path / "model.nb", arch="arm")
+
+
+@pytest.mark.lite
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
+def test_a_quotient_is_rounded_down(dtype: str, tmp_path: Path) -> None:
+    """The runtime's own kernel rounds towards zero. Of integers, also such whose product leaves 32 bits."""
+    x = np.array([*range(-9, 10), -70000, 70000, -2147483647, 2147483647], dtype)[None]
+    if dtype == "float32":
+        x = np.clip(x, -1e5, 1e5)
+    divisors = [np.array([[value]], dtype) for value in (4, -4, 3, 65536, -65536)]
+    model = build_model(lambda x, *by: [paddle.floor_divide(x, y) for y in by], (x, *divisors), batch=1)
+    feed = {f"x{place}": array for place, array in enumerate((x, *divisors))}
+    export(model, tmp_path / "a.nb", arch="x86", check=False)
+    with LiteRuntime(tmp_path / "a.nb") as runtime:
+        found = runtime.run(feed)
+    for array, paddles, divisor in zip(found, model.run(feed), divisors, strict=True):
+        np.testing.assert_array_equal(paddles, x // divisor)
+        np.testing.assert_array_equal(array, x // divisor)
 
 
 def test_all_are_tried() -> None:
