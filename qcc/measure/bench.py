@@ -6,6 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from qcc.backends.agreement import Distance, distances, furthest
 from qcc.backends.predictor import PaddleExecutor
 from qcc.errors import QccError
 from qcc.measure.engines import ENGINES, Case, Inputs, Refusal, Running, find_cases
+from qcc.measure.joined import small_places
 from qcc.measure.subjects import Subject
 from qcc.passes.quantizable import operands
 
@@ -81,7 +84,7 @@ class Bench:
     report: Callable[[int], None]
 
     def __post_init__(self) -> None:
-        self._expected: dict[Path, list[np.ndarray]] = {}
+        self._expected: dict[Path, _Expected] = {}
 
     def run(self) -> list[Row]:
         """Measure everything; an engine that refuses, or ends its process, is a row that says why."""
@@ -156,12 +159,34 @@ class Bench:
         if simulation is None:
             return None
         if simulation.program not in self._expected:
-            executor = PaddleExecutor(simulation.program, simulation.params)
-            self._expected[simulation.program] = executor.run(self.inputs)
-        expected = self._expected[simulation.program]
-        if len(expected) != len(outputs):
+            self._expected[simulation.program] = _Expected.of(simulation, self.inputs)
+        return self._expected[simulation.program].distance(outputs)
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """The outputs that are to come, and the small parts of them, which count by themselves."""
+
+    outputs: list[np.ndarray]
+    places: list[tuple[int, np.ndarray]]
+
+    @staticmethod
+    def of(simulation: Subject, inputs: Inputs) -> _Expected:
+        executor = PaddleExecutor(simulation.program, simulation.params)
+        assert simulation.model is not None
+        places = small_places(simulation.model.graph, partial(executor.run, inputs))
+        return _Expected(executor.run(inputs), list(places))
+
+    def distance(self, outputs: Sequence[np.ndarray]) -> Distance:
+        if len(self.outputs) != len(outputs):
             return Distance(np.inf, np.inf, np.inf, 0.0)
-        return furthest(*distances(outputs, expected))
+        found = distances(outputs, self.outputs)
+        of_parts = [
+            distances([outputs[number][place]], [self.outputs[number][place]])
+            for number, place in self.places
+            if found[number].sound
+        ]
+        return furthest(*found, *chain.from_iterable(of_parts))
 
 
 def runs_of_a_turn(running: Running, inputs: Inputs) -> int:
