@@ -91,13 +91,13 @@ def assert_same_layers(model: Model, inputs: Arrays, path: Path, tolerance: floa
     graph = lower(model, "x86").graph
     cuts = _cuts(model.graph, graph)
     outputs = len(graph.fetches)
-    feeds = _feed_dequantized(graph, cuts)
-    graph.fetches += tuple(cut.source for cut in cuts) + tuple(cut.integers for cut in cuts)
-    written(graph, path)
     names = tuple(cut.quantize.input("X").name for cut in cuts)
     names += tuple(cut.quantize.output("Out").name for cut in cuts)
     wanted = Runner(model).run(inputs, (*model.fetches, *names))
     integers = wanted[outputs + len(cuts) :]
+    feeds = _feed_dequantized(graph, cuts, integers)
+    graph.fetches += tuple(cut.source for cut in cuts) + tuple(cut.integers for cut in cuts)
+    written(graph, path)
     fed = {feed: array * cut.step for feed, array, cut in zip(feeds, integers, cuts, strict=True)}
     with LiteRuntime(path) as runtime:
         found = runtime.run({**inputs, **fed})
@@ -165,11 +165,12 @@ def _source(var: Var, known: Mapping[str, object]) -> str:
     return var.name
 
 
-def _feed_dequantized(graph: Graph, cuts: list[_Cut]) -> list[str]:
-    """Let what reads a dequantized activation read a feed instead; the feeds, in the order of the cuts."""
+def _feed_dequantized(graph: Graph, cuts: list[_Cut], integers: list[np.ndarray]) -> list[str]:
+    """Let what reads a dequantized activation read a feed instead, of the integers' size; the feeds, in the
+    order of the cuts."""
     feeds = []
-    for cut in cuts:
-        fed = graph.add_var_like(f"{cut.dequantized.name}.fed", cut.dequantized)
+    for cut, values in zip(cuts, integers, strict=True):
+        fed = graph.add_var(f"{cut.dequantized.name}.fed", "float32", values.shape)
         graph.replace_uses(cut.dequantized, fed)
         feeds.append(fed.name)
     graph.feeds += tuple(feeds)
