@@ -145,7 +145,9 @@ def test_what_is_told_of_a_target_is_what_its_engine_gives(
     runner = Runner(qcc.load(place / "model"))
     wanted = np.concatenate([runner.run(batch)[0] for batch in batches])
     off = np.abs(np.concatenate(found) - wanted).mean() / np.ptp(wanted)
-    assert told["mean"] == pytest.approx(off, rel=1e-2)
+    # Without VNNI oneDNN takes the largest weight of a channel, 127, for 128.
+    exact = engine == "openvino" or has_vnni()
+    assert told["mean"] == pytest.approx(off, rel=1e-2 if exact else 0.15)
     assert told["mean"] != record["agreement"][0]["mean"]
 
 

@@ -38,7 +38,7 @@ def windows(x: Any) -> Any:
 
 
 NETS: dict[str, Callable[[Any], Any]] = {
-    "softmax": lambda x: paddle.sum(F.softmax(apart(x), 2), 2),
+    "softmax": lambda x: paddle.max(F.softmax(apart(x), 2), 2),
     "product": lambda x: paddle.sum(apart(x) * paddle.mean(apart(x), [3, 4], keepdim=True), 2),
     "transpose": lambda x: paddle.transpose(apart(x), [0, 1, 4, 2, 5, 3, 6]),
     "activations": lambda x: paddle.square(F.gelu(apart(x) * 2.0 + 1.0)),

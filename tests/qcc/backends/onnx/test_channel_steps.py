@@ -25,9 +25,10 @@ from qcc.ir.nodes import Op
 from qcc.model import Model, Runner
 from qcc.passes.channel_steps import FLAT_BELOW, OWN_STEPS, ChannelSteps
 from qcc.passes.manager import PassManager
+from qcc.targets.processor import has_vnni
 from qcc.targets.table import find_target
 
-TARGET = "onnxruntime+vnni"
+TARGET = "onnxruntime+vnni" if has_vnni() else "onnxruntime"
 SIZES = np.array([1, 1, 1, 1, 1, 30, 1 / 30, 100], np.float32)
 DATA = [{"x0": floats(1, 3, 16, 16) * (1 + number / 10)} for number in range(4)]
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
@@ -77,9 +78,9 @@ def test_there_is_one_of_each() -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_file_is_as_good_as_the_model(name: str, tmp_path: Path) -> None:
-    """Within a factor that rounding in one place more may cause."""
+    """Within a factor that rounding in one place more may cause; without VNNI weights are coarser, too."""
     of_model, of_file = off(net(name), tmp_path)
-    assert of_file < 1.5 * of_model
+    assert of_file < (1.5 if has_vnni() else 2) * of_model
 
 
 @pytest.mark.parametrize("name", ["hard_swish", "swish"])
