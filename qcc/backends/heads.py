@@ -140,7 +140,8 @@ def _joined(graph: Graph, name: str, known: dict[str, tuple[str, ...]]) -> dict[
 
 
 def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
-    """The parts of variables, of all that have values, whose range is a small one of the whole's.
+    """The parts of variables, of all that have values, whose range is a small one of the whole's, by what is
+    finite of both.
 
     Relative to that they could be anything: a detector's scores of 0 to 1 beside boxes in pixels.
     """
@@ -148,8 +149,12 @@ def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
         part
         for name in values
         for part in parts(graph, name)
-        if range_of(values[part]) < _SMALL * range_of(values[name])
+        if _range_of_finite(values[part]) < _SMALL * _range_of_finite(values[name])
     }
+
+
+def _range_of_finite(values: np.ndarray) -> float:
+    return range_of(values[np.isfinite(values)])
 
 
 def heads_and_parts(graph: Graph, run: Callable[[Sequence[str]], Sequence[np.ndarray]]) -> tuple[str, ...]:

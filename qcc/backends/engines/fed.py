@@ -39,7 +39,7 @@ def _fed(name: str, dtype: np.dtype | None, value: object, kind: type[QccError])
             ) from error
     # The order of bytes is not what an array holds.
     given = value.dtype.newbyteorder("=")
-    if given.kind not in _NUMBERS or dtype not in (None, given):
+    if given != dtype if dtype is not None else given.kind not in _NUMBERS:
         right = "an array of these" if dtype is None else f"`.astype({wanted!r})`"
         raise kind(f"{name!r} is {given}, and the model is fed with {wanted}: give it {right}.")
     return value
