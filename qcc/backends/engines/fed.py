@@ -27,6 +27,13 @@ def fed(
     return {name: _fed(name, dtypes.get(name), inputs[name], kind) for name in names}
 
 
+def fits(given: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """Whether a shape is one of those that are declared, with -1 for lengths that are open."""
+    return len(given) == len(declared) and all(
+        length in (-1, one) for one, length in zip(given, declared, strict=True)
+    )
+
+
 def _fed(name: str, dtype: np.dtype | None, value: object, kind: type[QccError]) -> np.ndarray:
     wanted = "numbers" if dtype is None else dtype.name
     if not isinstance(value, np.ndarray):

@@ -97,6 +97,9 @@ def test_scores_beside_boxes_in_pixels_are_an_output_of_their_own(tmp_path: Path
     found, _ = analyze("net", twins(frozen, model), read, tmp_path / "j", Wanted(0, silent), facts={})
     whole, scores = found.outcome.by_head
     assert (whole, model.graph.var(scores).producer.type) == (*model.fetches, "sigmoid")
+    labelled = Sample([lambda: {**batches[0], "label": np.zeros(1)}], "labelled")
+    same, _ = analyze("net", twins(frozen, model), labelled, tmp_path / "k", Wanted(0, silent), facts={})
+    assert same.outcome == found.outcome
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
