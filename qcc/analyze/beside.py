@@ -72,13 +72,19 @@ def _coarse(found: Analysis) -> Iterator[str]:
     ops = sorted((one for one in found.ops if one.damage.both < _COARSE), key=lambda one: one.damage.both)
     if ops:
         named = ops[:_NAMED]
-        words = ", ".join(f"{one.layer.output!r} is off by {_off(one.damage.both):.0%}" for one in named)
+        words = ", ".join(f"{one.layer.output!r} is {_how_far(one.damage.both)}" for one in named)
         more = len(ops) - len(named)
         others = f", and {more} more by over {_off(_COARSE):.0%}" if more else ""
         yield (
             f"quantized by itself, {words}{others}, which may be most of what the network loses. Keep such"
             f" layers float with {' '.join(map(keep_float, named))}, or give a budget."
         )
+
+
+def _how_far(decibels: float) -> str:
+    # Beside next to nothing, or zeros, the noise is any number of times as large, or infinitely many.
+    off = _off(decibels)
+    return f"off by {off:.0%}" if off < 1 else "lost"
 
 
 def _off(decibels: float) -> float:

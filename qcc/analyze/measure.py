@@ -184,7 +184,8 @@ class Measurement:
 
 
 def _values(graph: Graph, first: Callable[[], Values], names: Sequence[str]) -> Sequence[np.ndarray]:
-    return Runner(Model(graph)).run(first(), tuple(names))
+    given = first()
+    return Runner(Model(graph)).run({name: given[name] for name in graph.feeds}, tuple(names))
 
 
 def give_back_memory() -> None:

@@ -115,41 +115,53 @@ def chosen_from(graph: Graph) -> tuple[str, ...]:
 
 def parts(graph: Graph, name: str) -> tuple[str, ...]:
     """What layers compute of a variable that a concat joins, by way of ops that change no order of sizes."""
-    return _parts(graph, name, {})
+    return tuple(_parts(graph, name, {}))
 
 
-def _parts(graph: Graph, name: str, known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+_Parts = dict[str, float]
+"""By name, what a part is multiplied by on its way into the whole, without the sign."""
+
+
+def _parts(graph: Graph, name: str, known: dict[str, _Parts]) -> _Parts:
     """The same; `known` has those of concats that have been asked for, which several others may join."""
     if name not in known:
-        known[name] = tuple(_joined(graph, name, known))
+        known[name] = _joined(graph, name, known)
     return known[name]
 
 
-def _joined(graph: Graph, name: str, known: dict[str, tuple[str, ...]]) -> dict[str, None]:
-    op = graph.var(name).producer
+def _joined(graph: Graph, name: str, known: dict[str, _Parts]) -> _Parts:
+    op, factor = graph.var(name).producer, 1.0
     while op is not None and op.type in _IDENTITIES | {"transpose2"}:
+        factor *= abs(op.attr("scale", 1.0)) if op.type == "scale" else 1.0
         op = op.input("X").producer
-    found: dict[str, None] = {}
+    found: _Parts = {}
     if op is None or op.type != "concat":
         return found
     for read in op.inputs["X"]:
         var = _computed(graph, read)
         if var.producer is not None and var.dtype == VarType.FP32 and graph.var(var.name) is var:
-            found.update(dict.fromkeys(_parts(graph, var.name, known) or (var.name,)))
+            for one, inner in (_parts(graph, var.name, known) or {var.name: 1.0}).items():
+                # Of one that stands in several places, where it is smallest.
+                found[one] = min(found.get(one, np.inf), factor * inner)
     return found
 
 
 def small_parts(graph: Graph, values: Mapping[str, np.ndarray]) -> set[str]:
-    """The parts of variables, of all that have values, whose range is a small one of the whole's.
+    """The parts of variables, of all that have values, whose range is a small one of the whole's, by what is
+    finite of both.
 
     Relative to that they could be anything: a detector's scores of 0 to 1 beside boxes in pixels.
     """
     return {
         part
         for name in values
-        for part in parts(graph, name)
-        if range_of(values[part]) < _SMALL * range_of(values[name])
+        for part, factor in _parts(graph, name, {}).items()
+        if factor * _range_of_finite(values[part]) < _SMALL * _range_of_finite(values[name])
     }
+
+
+def _range_of_finite(values: np.ndarray) -> float:
+    return range_of(values[np.isfinite(values)])
 
 
 def heads_and_parts(graph: Graph, run: Callable[[Sequence[str]], Sequence[np.ndarray]]) -> tuple[str, ...]:

@@ -32,7 +32,8 @@ def small_places(graph: Graph, run: Run) -> Iterator[tuple[int, np.ndarray]]:
             for one in filter(small.__contains__, joined):
                 # What an element of the part becomes, and nothing else, moves with it.
                 low, high = (runner.run({**given, one: np.full_like(given[one], to)})[0] for to in (0, 1))
-                yield number, np.asarray(low != high)
+                # NaN of another part is unequal to itself.
+                yield number, np.asarray((low != high) & ~np.isnan(low))
 
 
 def _behind(graph: Graph, name: str, joined: Sequence[str]) -> list[Op]:

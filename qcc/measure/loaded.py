@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qcc.backends.engines.fed import fed
+from qcc.backends.engines.fed import fed, fits
 from qcc.backends.engines.runtime import Runtime
 from qcc.errors import EngineError, GraphError, LiteRuntimeError, PaddleError
 from qcc.measure.engines import ENGINES, Case, Running, find_cases
@@ -41,23 +41,21 @@ class Loaded:
         try:
             return self.running.run(given)
         except (EngineError, LiteRuntimeError, PaddleError) as error:
-            unfit = [name for name in given if not self._takes(name, np.shape(given[name]))]
+            unfit = [
+                name
+                for name, array in given.items()
+                if name in self.shapes and not fits(array.shape, self.shapes[name])
+            ]
             if not unfit:
                 raise
             name = unfit[0]
-            declared, found = self.shapes[name], np.shape(given[name])
+            declared, found = self.shapes[name], given[name].shape
             open_lengths = ", with any length for -1" if -1 in declared else ""
             raise type(error)(
                 f"{name!r} is of shape {list(found)}, which this engine does not run, and the model is"
                 f" declared with {list(declared)}: give it that{open_lengths}, or save the model with open"
                 " sizes."
             ) from error
-
-    def _takes(self, name: str, shape: tuple[int, ...]) -> bool:
-        declared = self.shapes.get(name, shape)
-        return len(shape) == len(declared) and all(
-            one in (-1, length) for one, length in zip(declared, shape, strict=True)
-        )
 
 
 def cases_of(engine: str, path: Path, scratch: Path) -> list[Case]:

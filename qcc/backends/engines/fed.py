@@ -27,6 +27,13 @@ def fed(
     return {name: _fed(name, dtypes.get(name), inputs[name], kind) for name in names}
 
 
+def fits(given: tuple[int, ...], declared: tuple[int, ...]) -> bool:
+    """Whether a shape is one of those that are declared, with -1 for lengths that are open."""
+    return len(given) == len(declared) and all(
+        length in (-1, one) for one, length in zip(given, declared, strict=True)
+    )
+
+
 def _fed(name: str, dtype: np.dtype | None, value: object, kind: type[QccError]) -> np.ndarray:
     wanted = "numbers" if dtype is None else dtype.name
     if not isinstance(value, np.ndarray):
@@ -39,7 +46,7 @@ def _fed(name: str, dtype: np.dtype | None, value: object, kind: type[QccError])
             ) from error
     # The order of bytes is not what an array holds.
     given = value.dtype.newbyteorder("=")
-    if given.kind not in _NUMBERS or dtype not in (None, given):
+    if given != dtype if dtype is not None else given.kind not in _NUMBERS:
         right = "an array of these" if dtype is None else f"`.astype({wanted!r})`"
         raise kind(f"{name!r} is {given}, and the model is fed with {wanted}: give it {right}.")
     return value

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from functools import partial
 
+import numpy as np
 import onnx
 import onnxruntime
 
@@ -41,7 +42,9 @@ def main() -> None:
         value.name: [one if isinstance(one, int) else -1 for one in value.shape]
         for value in session.get_inputs()
     }
-    dtypes = {value.name: _dtype(value.type) for value in session.get_inputs()}
+    dtypes = {
+        value.name: dtype for value in session.get_inputs() if (dtype := _dtype(value.type)) is not None
+    }
     told = {"inputs": list(shapes), "shapes": shapes, "dtypes": dtypes, "int8": integers, "floats": floats}
     send(connection, told, {})
     try:
@@ -57,10 +60,11 @@ def main() -> None:
         pass
 
 
-def _dtype(told: str) -> str:
-    """Numpy's name of "tensor(float)"."""
+def _dtype(told: str) -> str | None:
+    """Numpy's name of "tensor(float)"; None where it has none, as of strings and bfloat16."""
     name = told.removeprefix("tensor(").removesuffix(")")
-    return _DTYPES.get(name, name)
+    name = _DTYPES.get(name, name)
+    return name if name in np.sctypeDict else None
 
 
 def _bound(session: onnxruntime.InferenceSession, arrays: Arrays) -> onnxruntime.IOBinding:

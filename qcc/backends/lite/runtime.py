@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from qcc.backends.engines.fed import fits
 from qcc.backends.engines.process import start
 from qcc.backends.engines.runtime import Runtime
 from qcc.backends.lite.file import NaiveBuffer, read_naive_buffer
 from qcc.backends.lite.file_op import Program
 from qcc.backends.lite.guarantees import relied_on
 from qcc.backends.lite.passes.kernels import KERNEL_ATTR
-from qcc.backends.lite.rules.view import Shape
 from qcc.backends.lite.schema import NUMPY_DTYPES
 from qcc.errors import LiteRuntimeError, MissingDependencyError
 from qcc.targets.lite import find_kernel
@@ -61,26 +61,19 @@ class LiteRuntime(Runtime):
         once = [name for name in self.inputs if not program.is_used_again(name)]
         kinds = {name: program.element_kind(name) for name in once}
         self.dtypes = {name: NUMPY_DTYPES[kind] for name, kind in kinds.items() if kind in NUMPY_DTYPES}
-        self._shapes = {name: shape for name in once if (shape := program.shape(name)) is not None}
+        self.shapes = {name: shape for name in once if (shape := program.shape(name)) is not None}
 
     def _wanted(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         arrays = super()._wanted(inputs)
-        for name, shape in self._shapes.items():
+        for name, shape in self.shapes.items():
             given = arrays[name].shape
-            if not _fits(shape, given):
+            # Kernels and numbers are chosen by the sizes that are not open, and the runtime does not look.
+            if not fits(given, shape):
                 raise LiteRuntimeError(
                     f"{name!r} is {list(given)}, and {self._model} is written for {list(shape)}: give it"
                     " arrays of that size, or write the file from a model whose sizes are open (-1)."
                 )
         return arrays
-
-
-def _fits(declared: Shape, given: Shape) -> bool:
-    """Whether sizes differ where they are open alone: kernels and numbers are chosen by those that are not,
-    and the runtime does not look."""
-    return len(declared) == len(given) and all(
-        one in (-1, other) for one, other in zip(declared, given, strict=True)
-    )
 
 
 def _refuse_arm(path: Path, buffer: NaiveBuffer) -> None:

@@ -144,7 +144,7 @@ FOR_LITE: Mapping[str, Spell] = {
 """The same for Paddle Lite."""
 
 OF_NUMBERS_FOR_LITE: Mapping[str, Spell] = {
-    **{f"reduce_{kind}": scalars.unchanged for kind in ("max", "mean", "min", "prod", "sum")},
+    **{f"reduce_{kind}": scalars.unchanged for kind in ("all", "any", "max", "mean", "min", "prod", "sum")},
     "gather": scalars.gather,
     "lookup_table_v2": scalars.look_up,
     "one_hot_v2": scalars.one_hot,

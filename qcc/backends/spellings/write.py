@@ -28,7 +28,7 @@ _OF_INTEGERS = (
     *("arg_max", "arg_min", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor"),
     "elementwise_floordiv",
     *("gather", "lookup_table_v2", "one_hot_v2", "reshape2", "stack", "transpose2", "unsqueeze2"),
-    *("reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum"),
+    *("reduce_all", "reduce_any", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum"),
 )
 
 

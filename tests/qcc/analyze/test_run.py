@@ -97,6 +97,9 @@ def test_scores_beside_boxes_in_pixels_are_an_output_of_their_own(tmp_path: Path
     found, _ = analyze("net", twins(frozen, model), read, tmp_path / "j", Wanted(0, silent), facts={})
     whole, scores = found.outcome.by_head
     assert (whole, model.graph.var(scores).producer.type) == (*model.fetches, "sigmoid")
+    labelled = Sample([lambda: {**batches[0], "label": np.zeros(1)}], "labelled")
+    same, _ = analyze("net", twins(frozen, model), labelled, tmp_path / "k", Wanted(0, silent), facts={})
+    assert same.outcome == found.outcome
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -306,6 +309,24 @@ def test_a_layer_that_alone_loses_much_is_named_with_the_way_to_keep_it_float(tm
     (notice,) = told.notices
     assert notice.startswith("quantized by itself, 'conv2d_0.tmp_0' is off by ")
     assert "Keep such layers float with --skip-vars conv2d_0.tmp_0, or give a budget." in notice
+
+
+def test_a_layer_that_computes_next_to_nothing_is_lost(tmp_path: Path) -> None:
+    """Two columns cancel out, but not when both are rounded: that is thousands of times what is left."""
+
+    def net(x: Any) -> Any:
+        edges = paddle.nn.functional.conv2d(x, paddle.to_tensor(kernel))
+        return paddle.nn.Conv2D(3, 4, 1)(edges + x[:, :, :, :-1])
+
+    kernel = np.zeros((3, 3, 1, 2), np.float32)
+    kernel[range(3), range(3)] = [[0.30001, -0.15]]
+    x = np.ones((1, 3, 8, 2), np.float32) * np.float32([1, 0.30001 / 0.15])
+    model = build_model(net, (x,))
+    frozen = qcc.quantize(model, [{"x0": x}], without=WITHOUT)
+    data = {"kind": "batches", "path": "a:b", "used": 1}
+    told = write_beside(tmp_path, "net", make_plan(model), frozen, [{"x0": x}], data, silent)
+    (notice,) = told.notices
+    assert notice.startswith("quantized by itself, 'conv2d_0.tmp_0' is lost, which may be most of what")
 
 
 def test_beside_a_model_nothing_is_left_of_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,3 +71,31 @@ def test_only_numbers_where_nothing_is_declared(dtype: str) -> None:
     with pytest.raises(EngineError, match="and the model is fed with numbers: give it an array of these"):
         fed(("x",), {}, given, EngineError)
     assert fed(("x",), {}, {"x": N}, EngineError)["x"] is N
+
+
+def test_complex_numbers_where_a_model_takes_them() -> None:
+    given, dtypes = {"x": np.ones(3, np.complex64)}, {"x": np.dtype(np.complex64)}
+    assert fed(("x",), dtypes, given, EngineError)["x"] is given["x"]
+    with pytest.raises(EngineError, match="'x' is float32, and the model is fed with complex64: give it"):
+        fed(("x",), dtypes, {"x": np.ones(3, np.float32)}, EngineError)
+
+
+def test_a_model_that_takes_what_numpy_has_no_name_of_is_opened(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    text, number = (
+        helper.make_tensor_value_info(name, kind, [1])
+        for name, kind in (("t", kinds.STRING), ("n", kinds.BOOL))
+    )
+    same = [helper.make_node("Identity", [name], [f"{name}.same"]) for name in "tn"]
+    outputs = [
+        helper.make_tensor_value_info("t.same", kinds.STRING, [1]),
+        helper.make_tensor_value_info("n.same", kinds.BOOL, [1]),
+    ]
+    graph = helper.make_graph(same, "same", [text, number], outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, tmp_path / "a.onnx")
+    with OnnxRuntime(tmp_path / "a.onnx") as opened:
+        assert opened.inputs == ("t", "n")
+        assert opened.dtypes == {"n": np.dtype(bool)}

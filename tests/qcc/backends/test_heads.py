@@ -15,6 +15,7 @@ from lite_ops import CASES
 import qcc
 from qcc._paddle import paddle
 from qcc.backends.heads import chosen_from, heads, is_chosen, parts, small_parts
+from qcc.model import Runner
 
 
 def test_fetches_as_they_are() -> None:
@@ -70,6 +71,20 @@ def test_scores_beside_boxes_in_pixels_are_a_part_of_their_own() -> None:
     values = dict(zip(found, (boxes, boxes / 2, scores), strict=True))
     values[whole] = np.concatenate([boxes, boxes / 2, scores])
     assert small_parts(model.graph, values) == {found[-1]}
+
+
+@pytest.mark.parametrize("factor", [-1 / 640, 1 / 640, 640.0])
+def test_what_the_whole_is_multiplied_by_makes_no_part_small_or_large(factor: float) -> None:
+    """As where places are told in shares of the image: scores are then a share of these."""
+
+    def build(x: Any) -> Any:
+        boxes = paddle.scale(paddle.concat([x * 300.0, x * 200.0], axis=1), 2.0)
+        return paddle.scale(paddle.concat([boxes, F.sigmoid(x)], axis=1), factor)
+
+    model, x = build_model(build, (floats(1, 2, 6),)), floats(1, 2, 6)
+    names = (*model.fetches, *parts(model.graph, model.fetches[0]))
+    values = dict(zip(names, Runner(model).run({"x0": x}, names), strict=True))
+    assert small_parts(model.graph, values) == {names[-1]}
 
 
 def test_what_is_chosen_from() -> None:

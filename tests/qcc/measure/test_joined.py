@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -53,3 +54,22 @@ def test_an_output_of_one_kind_has_no_parts() -> None:
     model = build_model(lambda x: paddle.concat([x * 2.0, x * 3.0], axis=1), (floats(1, 4),))
     run = Runner(model).run
     assert list(small_places(model.graph, lambda names: run({"x0": floats(1, 4)}, tuple(names)))) == []
+
+
+def test_what_is_not_finite_beside_them_hides_no_scores() -> None:
+    def net(x: Any) -> Any:
+        masked = paddle.where(x > 0, x, paddle.full_like(x, -math.inf))
+        return paddle.concat([paddle.log(x), masked, x * 300.0, F.sigmoid(x), x * 200.0], axis=1)
+
+    inputs = {"x0": floats(1, 2, 3)}
+    model = build_model(net, tuple(inputs.values()))
+    run = Runner(model).run
+    found = list(small_places(model.graph, lambda names: run(inputs, tuple(names))))
+    (output,) = model.run(inputs)
+    assert np.isnan(output).any()
+    assert np.isinf(output).any()
+    for of_part, (number, place) in zip((0, 1, 3), found, strict=True):
+        assert number == 0
+        wanted = np.zeros((1, 10, 3), bool)
+        wanted[:, 2 * of_part : 2 * of_part + 2] = True
+        np.testing.assert_array_equal(place, wanted)

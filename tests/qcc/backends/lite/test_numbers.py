@@ -48,6 +48,8 @@ NETS: dict[str, Callable[[Any], Any]] = {
     "transpose2": lambda x: paddle.transpose(paddle.max(x), []),
     "reduce_sum": lambda x: paddle.unsqueeze(paddle.sum(paddle.max(x)), 0),
     "reduce_mean": lambda x: paddle.mean(paddle.min(x)),
+    "reduce_all": lambda x: x * paddle.cast(paddle.all(paddle.max(x) > 0), "float32"),
+    "reduce_any": lambda x: x - paddle.cast(paddle.any(paddle.max(x) > 100), "float32"),
 }
 
 

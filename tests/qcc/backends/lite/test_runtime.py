@@ -79,6 +79,7 @@ def test_another_size_than_the_declared_one_is_refused(shape: tuple[int, ...], t
     export(model, tmp_path / "a.nb", arch="x86", check={"x0": x})
     sizes = re.escape(str(list(shape)))
     with LiteRuntime(tmp_path / "a.nb") as runtime:
+        assert runtime.shapes == {"x0": (-1, 3, 16, 16)}
         for ask in (runtime.run, runtime.milliseconds):
             with pytest.raises(
                 LiteRuntimeError,
