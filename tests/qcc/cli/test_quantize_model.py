@@ -349,11 +349,17 @@ def test_several_processes_give_the_same_numbers(place: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_it_goes_on_where_it_was_ended(place: Path, tmp_path: Path, ended_by: signal.Signals) -> None:
-    """A function that waits behind the fourth batch is ended; the run that goes on gives the same."""
+    """A function that waits behind the tenth batch, with the first ones looked at and ten measured, is ended;
+    the run that goes on gives the same."""
+    arrays = tmp_path / "arrays"
+    arrays.mkdir()
+    present = sorted((place / "arrays").iterdir())
+    for number in range(12):
+        shutil.copy(present[number % len(present)], arrays / f"{number:02}.npy")
     (tmp_path / "slowly.py").write_text(
         "import numpy as np, time\nfrom pathlib import Path\n"
-        f"def batches():\n    for n, path in enumerate(sorted(Path({str(place / 'arrays')!r}).iterdir())):\n"
-        "        if n == 4 and Path('wait').exists():\n            Path('there').touch()\n"
+        f"def batches():\n    for n, path in enumerate(sorted(Path({str(arrays)!r}).iterdir())):\n"
+        "        if n == 10 and Path('wait').exists():\n            Path('there').touch()\n"
         "            time.sleep(3)\n"
         "        yield {'image': np.load(path)}\n"
     )
@@ -370,8 +376,8 @@ def test_it_goes_on_where_it_was_ended(place: Path, tmp_path: Path, ended_by: si
     assert not (tmp_path / "o/float").exists()
     (tmp_path / "wait").unlink()
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert killed or "goes on behind 4 batches that an earlier run has measured." in done.stdout
-    assert run(command(place, tmp_path / "whole", data=place / "arrays")) == 0
+    assert killed or "goes on behind 10 batches that an earlier run has measured." in done.stdout
+    assert run(command(place, tmp_path / "whole", data=arrays)) == 0
     assert all(weights(tmp_path / "o", form) == weights(tmp_path / "whole", form) for form in FORMS)
 
 
