@@ -260,7 +260,7 @@ def train_unlabelled(
     store = CheckpointStore(folder)
     with store.lock():
         check_origin(store, origin)
-        sample = _first(samples)
+        sample = samples.first()
         if sample is not None:
             lesson = lesson.with_parts(plan.folded.graph, partial(_values, plan.folded, dict(sample)))
         teacher, start = (_fetching(model, lesson.reach.ends) for model in (plan.folded, whole))
@@ -330,12 +330,6 @@ def _fetching(model: Model, names: tuple[str, ...]) -> Model:
     part.graph.fetches = names
     Prune().apply(part.graph)
     return part
-
-
-def _first(samples: Samples) -> Batch | None:
-    """The first sample that is trained on, of those that can be read."""
-    found = (samples.read(number) for number in samples.trained_on)
-    return next((one for one in found if one is not None), None)
 
 
 def _values(model: Model, sample: Feeds, names: Sequence[str]) -> Sequence[np.ndarray]:

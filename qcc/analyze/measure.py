@@ -5,19 +5,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from qcc.analyze.journal import Journal, Numbers
 from qcc.analyze.twins import Layer, Rounding, Twins
 from qcc.backends.agreement import differences
-from qcc.backends.heads import heads_and_parts
+from qcc.backends.heads import heads_and_parts, values_on
 from qcc.calibrate.parts import Parts, SingleOp, Values
 from qcc.errors import DataError
 from qcc.interrupts import Stopped
-from qcc.ir.graph import Graph
-from qcc.model import Model, Runner
+from qcc.model import Model
 from qcc.numerics import abs_max, fake_quantize, linear_range, max_int
 from qcc.passes.fake_quant import AWAY_FROM_ZERO
 
@@ -65,7 +63,7 @@ class Measurement:
     def __init__(self, twins: Twins, journal: Journal, first: Callable[[], Values]) -> None:
         """`first`: a batch, by whose values it is told which parts of outputs are compared by themselves."""
         self.twins, self.journal = twins, journal
-        names = heads_and_parts(twins.float_graph, partial(_values, twins.float_graph, first))
+        names = heads_and_parts(twins.float_graph, values_on(Model(twins.float_graph), first))
         # What is no op's output, a weight or a feed that is fetched, nothing moves.
         computed = [name for name in names if twins.float_graph.var(name).producer is not None]
         self.heads = tuple(name for name in computed if name in twins.quantized)
@@ -181,11 +179,6 @@ class Measurement:
 
     def _has(self, what: str, number: int, layer: Layer) -> bool:
         return self.journal.get(key(what, number, layer)) is not None
-
-
-def _values(graph: Graph, first: Callable[[], Values], names: Sequence[str]) -> Sequence[np.ndarray]:
-    given = first()
-    return Runner(Model(graph)).run({name: given[name] for name in graph.feeds}, tuple(names))
 
 
 def give_back_memory() -> None:

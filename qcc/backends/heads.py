@@ -15,6 +15,7 @@ from qcc._paddle import VarType
 from qcc.backends.agreement import range_of
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op, Var
+from qcc.model import Model, Runner
 from qcc.passes.neutral import handed_on, is_bias
 from qcc.passes.quantizable import KINDS
 
@@ -164,14 +165,26 @@ def _range_of_finite(values: np.ndarray) -> float:
     return range_of(values[np.isfinite(values)])
 
 
-def heads_and_parts(graph: Graph, run: Callable[[Sequence[str]], Sequence[np.ndarray]]) -> tuple[str, ...]:
+ValuesOf = Callable[[Sequence[str]], Sequence[np.ndarray]]
+"""Gives the values of variables, by their names, on some inputs."""
+
+
+def values_on(model: Model, read: Callable[[], Mapping[str, np.ndarray]]) -> ValuesOf:
+    """Of a model, on what `read` gives, which is read, and the model prepared, when values are asked for."""
+
+    def values(names: Sequence[str]) -> Sequence[np.ndarray]:
+        given = read()
+        return Runner(model).run({name: given[name] for name in model.feeds}, tuple(names))
+
+    return values
+
+
+def heads_and_parts(graph: Graph, run: ValuesOf) -> tuple[str, ...]:
     """`heads`, and behind them the small ones of their parts, by what `run` gives for names."""
     return with_small_parts(graph, heads(graph), run)
 
 
-def with_small_parts(
-    graph: Graph, names: Sequence[str], run: Callable[[Sequence[str]], Sequence[np.ndarray]]
-) -> tuple[str, ...]:
+def with_small_parts(graph: Graph, names: Sequence[str], run: ValuesOf) -> tuple[str, ...]:
     """Some variables, and behind them the small ones of their parts; `run` is asked where there are parts."""
     joined = dict.fromkeys(part for name in names for part in parts(graph, name) if part not in names)
     if not joined:

@@ -3,22 +3,19 @@ known, in which scores of 0 to 1 are next to nothing beside boxes in pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from qcc._paddle import VarType
-from qcc.backends.heads import parts, small_parts
+from qcc.backends.heads import ValuesOf, parts, small_parts
 from qcc.calibrate.parts import part
 from qcc.ir.graph import Graph
 from qcc.ir.nodes import Op
 from qcc.model import Model, Runner
 
-Run = Callable[[Sequence[str]], Sequence[np.ndarray]]
-"""The values of variables, by their names, on some inputs."""
 
-
-def small_places(graph: Graph, run: Run) -> Iterator[tuple[int, np.ndarray]]:
+def small_places(graph: Graph, run: ValuesOf) -> Iterator[tuple[int, np.ndarray]]:
     """For each small part of a fetch, the fetch's number, and which of its elements are the part's: bool, of
     the fetch's shape."""
     for number, name in enumerate(graph.fetches):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from qcc._paddle import paddle, static_mode
-from qcc.backends.heads import with_small_parts
+from qcc.backends.heads import ValuesOf, with_small_parts
 from qcc.ir.graph import Graph
 from qcc.model import Model
 from qcc.train.config.optimization import Adam, OptimizerBuilder
@@ -72,7 +72,7 @@ class Lesson:
     scales: Mapping[str, float]
     reach: Reach
 
-    def with_parts(self, teacher: Graph, run: Callable[[Sequence[str]], Sequence[np.ndarray]]) -> Lesson:
+    def with_parts(self, teacher: Graph, run: ValuesOf) -> Lesson:
         """The same, with those parts of its ends among these that are small beside the rest, by what `run`
         gives for names: of boxes in pixels and scores that one output holds, the squares of the boxes would
         be all of the loss."""

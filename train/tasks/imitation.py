@@ -76,10 +76,14 @@ class Samples:
                 " more data."
             )
 
+    def first(self) -> Batch | None:
+        """The first sample that is trained on, of those that can be read."""
+        return next((one for one in map(self.read, self.trained_on) if one is not None), None)
+
     @cached_property
     def batch_size(self) -> int:
         """How many are trained on at once, as many as fit the size of the first."""
-        first = next((one for one in map(self.read, self.trained_on) if one is not None), None)
+        first = self.first()
         if first is None:
             raise DataError("none of the data that is to be trained on can be read.")
         joins = self.joins and all(array.ndim for array in first.values())

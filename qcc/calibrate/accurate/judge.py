@@ -6,13 +6,12 @@ import math
 import mmap
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import IO
 
 import numpy as np
 
 from qcc.backends.agreement import differences
-from qcc.backends.heads import heads, heads_and_parts, may_be_no_scores, scores_classes
+from qcc.backends.heads import heads, heads_and_parts, may_be_no_scores, scores_classes, values_on
 from qcc.calibrate.collect import Numbered
 from qcc.calibrate.compare import same_class
 from qcc.model import Model, Runner
@@ -97,7 +96,7 @@ class Judge:
     def _compared(self, model: Model) -> tuple[str, ...]:
         if not self.batches:
             return heads(model.graph)
-        return heads_and_parts(model.graph, partial(Runner(model).run, self.inputs(self.batches[0])))
+        return heads_and_parts(model.graph, values_on(model, self.batches[0].read))
 
     def _run(self, model: Model) -> Iterable[Outputs]:
         """Of each batch, the outputs that both models have."""
